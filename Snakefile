@@ -1,0 +1,18 @@
+"""Dreamflow: language models at work offline, on files. README.md shows how to use it."""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/cohorts.smk"
+
+
+rule all:
+    input:
+        flow.files(),
+    default_target: True

@@ -1,0 +1,97 @@
+"""Configuration: YAML checked against JSON Schemas; every complaint names file, line, key and expectation."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from .errors import ConfigError
+from .files import read_text
+
+SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_yaml(path: Path | str, schema: str) -> dict[str, Any]:
+    """The mapping in a YAML file, checked against `config/schemas/<schema>.schema.json`, defaults filled in."""
+    text = read_text(path)
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  (CSafeLoader is a safe loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    return check({} if value is None else value, schema, path, text)
+
+
+def check(value: Any, schema: str, where: Path | str, text: str = "") -> dict[str, Any]:
+    """A copy of `value` with the schema's defaults; all that is wrong with it comes in one `ConfigError`."""
+    value = json.loads(json.dumps(value, default=str))  # as JSON sees it: string keys, no YAML dates
+    validator = _validator(schema)
+    _fill_defaults(value, validator.schema, validator.schema)
+    errors = sorted(validator.iter_errors(value), key=lambda e: [str(part) for part in e.absolute_path])
+    if errors:
+        raise ConfigError("\n".join(_describe(error, where, text) for error in errors))
+    return value
+
+
+@cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    return jsonschema.Draft202012Validator(schema)
+
+
+def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    return root["$defs"][schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+
+
+def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    schema = _resolve(schema, root)
+    if not isinstance(value, dict):
+        return
+    properties = schema.get("properties", {})
+    for key, part in properties.items():
+        if "default" in part:
+            value.setdefault(key, json.loads(json.dumps(part["default"])))
+    extra = schema.get("additionalProperties")
+    for key, item in value.items():
+        part = properties.get(key, extra if isinstance(extra, Mapping) else None)
+        if part is not None:
+            _fill_defaults(item, part, root)
+
+
+def _describe(error: jsonschema.ValidationError, where: Path | str, text: str) -> str:
+    path = list(error.absolute_path)
+    line = _line(text, path)
+    key = ".".join(str(part) for part in path) or "(top level)"
+    expected = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
+    hint = ""
+    if error.validator == "additionalProperties":
+        known = ", ".join(sorted(error.schema.get("properties", {})))
+        hint = f" (known keys: {known})" if known else ""
+        expected = ""
+    message = error.message if len(error.message) < 300 else error.message[:300] + " …"
+    place = f"{where}:{line}" if line else str(where)
+    return f"{place}: {key}: {message}{hint}" + (f"; expected: {expected}" if expected else "")
+
+
+def _line(text: str, path: Sequence[str | int]) -> int | None:
+    """The line (from 1) of the node at `path`, or of the deepest part of it that is there."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    if node is None:
+        return None
+    line = node.start_mark.line
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line
+    return line + 1

@@ -1,0 +1,78 @@
+"""Files that are whole or absent, names that stay inside their folder, digests and plain JSON."""
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
+    """Write UTF-8 `text` so that `path` is never seen half-written; `durable` survives a power cut too."""
+    path = Path(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp makes private files; results are shared ones)
+        os.replace(temporary, path)  # noqa: PTH105
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+_UMASK = _umask()  # read once: reading it sets it, which is not safe among threads
+
+
+def canonical(value: Any) -> str:
+    """One line of JSON that is equal for equal values: what digests and job parameters are made of."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def pretty(value: Any) -> str:
+    """JSON for people: sorted, indented, with a final newline."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
+
+
+def sha256(text: str) -> str:
+    """Hexadecimal SHA-256 of the UTF-8 bytes of `text`."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_text(path: Path | str) -> str:
+    """The text of an input file (UTF-8), or a `ConfigError` that names it."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def checked_name(name: str, what: str) -> str:
+    """`name` if it may become a part of a path, else a `ConfigError`."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{what} {name!r} cannot be used as a file name: letters, digits, '.', '_' and '-' only, "
+            "beginning with a letter or digit, at most 128 characters"
+        )
+    return name

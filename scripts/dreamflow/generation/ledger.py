@@ -1,0 +1,122 @@
+"""The ledger: one line for every answer that was paid for, and what this run has done and spent so far."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+SECONDS_BETWEEN_LINES = 15  # of progress, where the screen is a file
+
+
+class Ledger:
+    """Appends to `ledger.jsonl` and shows progress. One per process; its methods may be called from any thread.
+
+    On a terminal the progress is one line that changes; elsewhere a line is printed now and then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.guard = threading.Lock()
+        self.planned: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        self.status: Counter[str] = Counter()
+        self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
+        self.cost_usd = 0.0
+        self.started = self.last_line = time.monotonic()
+        self.bar: Progress | None = None
+
+    def start(self, planned: Mapping[str, int]) -> None:
+        """Begin a run that will make so many generations of each stage."""
+        self.planned = Counter(planned)
+        self.started = self.last_line = time.monotonic()
+        if sys.stderr.isatty() and self.planned:
+            columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+            self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
+            self.bar.add_task(self.line(), total=self.planned.total())
+            self.bar.start()
+
+    def answered(self, record: Mapping[str, Any]) -> None:
+        """Note a new answer: append it to the ledger file, add it to the totals."""
+        usage, asked = record["response"]["usage"], record["asked"]
+        entry = {
+            "at": asked["at"],
+            "gen_id": asked["gen_id"],
+            "stage": asked["stage"],
+            "cohort_id": asked["cohort_id"],
+            "model_id": record["request"]["model"]["model_id"],
+            "sample": record["request"]["sample"],
+            **{name: usage.get(name, 0) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")},
+            "cost_usd": asked["cost_usd"],
+            "latency_s": asked["latency_s"],
+        }
+        line = json.dumps(entry, sort_keys=True) + "\n"
+        with self.guard:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                os.write(handle, line.encode())  # one write: lines of several processes do not mix
+            finally:
+                os.close(handle)
+            self.calls += 1
+            self.prompt_tokens += entry["prompt_tokens"]
+            self.cached_tokens += entry["cached_tokens"]
+            self.completion_tokens += entry["completion_tokens"]
+            self.cost_usd += entry["cost_usd"] or 0.0
+
+    def made(self, metadata: Mapping[str, Any]) -> None:
+        """Note a generation that was written, and show how far the run is."""
+        with self.guard:
+            self.done[metadata["stage"]] += 1
+            self.status[metadata["status"]] += 1
+            if self.bar is not None:
+                self.bar.update(self.bar.task_ids[0], advance=1, description=self.line())
+            elif self.planned and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+                self.last_line = time.monotonic()
+                print(self.line(), file=sys.stderr, flush=True)
+
+    def stop(self) -> None:
+        """End the progress display."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def line(self) -> str:
+        """How far the run is: generations, calls, tokens, cost, time left."""
+        parts = [f"{self.done.total()}/{self.planned.total()} generations", self.spent()]
+        left = self.seconds_left()
+        if left is not None:
+            parts.append(f"about {duration(left)} left")
+        return " · ".join(parts)
+
+    def spent(self) -> str:
+        """Calls, tokens and cost of this run."""
+        tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
+        if self.cached_tokens:
+            tokens += f" ({self.cached_tokens:,} of them reused)"
+        cost = f" · ${self.cost_usd:.4f}" if self.cost_usd else ""
+        return f"{self.calls} calls · {tokens}{cost}"
+
+    def seconds_left(self) -> float | None:
+        """From the pace so far; None until something is done."""
+        done = self.done.total()
+        if not done:
+            return None
+        return (time.monotonic() - self.started) / done * (self.planned.total() - done)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 45 s, 3:05 min, 2:10 h."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60}:{seconds % 60:02d} min"
+    return f"{seconds // 3600}:{seconds % 3600 // 60:02d} h"

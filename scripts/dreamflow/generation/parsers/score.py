@@ -1,0 +1,213 @@
+"""Parsers that find an evaluator's score in the last lines of its answer; both share one reader of lines.
+
+Every "score" with a value behind it is a *mention*. Totals win over plain scores, these over sub-scores;
+a label ("Score: 7") wins over running text ("a score of 7"), unless it labels a sub-score; of equals the
+last one wins. A winner that can be read in two ways is an error, not a guess: asking again costs one call,
+while a wrong number stays in the tables.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from .base import Options, Parsed, ParseError, drop_thinking, on_scale, register, scale_of
+
+_MARKS = str.maketrans(
+    {"_": " ", "[": "(", "{": "(", "]": ")", "}": ")", "：": ":", "＝": "=", "／": "/", "⁄": "/", "，": ","}
+    | dict.fromkeys("–—−", "-")
+    | dict.fromkeys('*#`"“”$\\', None)
+)
+_NUMBER = r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{1,20}|,[0-9]{1,2}(?![0-9]))?|\.[0-9]{1,20})"
+_RANGE = rf"[^()0-9]{{0,40}}(?:[01]\ ?(?:-|to)|/|out\ of|max\w*\.?:?)\ ?({_NUMBER})[^()0-9]{{0,20}}"
+
+_SCORE = re.compile(r"\bscore\b", re.I)
+# What may stand between "score" and its value: a range or a remark in parentheses, a topic, separators.
+_AFTER = re.compile(
+    rf"""(?:\ ?\((?:{_RANGE}|(?P<remark>[^()0-9]{{0,60}})(?=\)\ ?[:=|]))\))?
+    (?:\ (?:for|on)\ (?P<topic>[^:=0-9]{{1,60}}?)\ ?(?=[:=]))?
+    (?P<separator>(?:[\s:=|→>(]|-(?=[\s>-])|(?:is|was|of|at)\b)*+)""",
+    re.I | re.X,
+)
+_TRIPLE = re.compile(r"(?!100)([0-9])([0-9])([0-9])(?![0-9])|([0-9])[, ]+([0-9])[, ]+([0-9])(?![0-9])")
+_VALUE = re.compile(
+    rf"""(?P<number>{_NUMBER})(?:
+        (?:\ points?)?\ ?\(?\ ?(?:/|out\ of|of)\ ?(?:a\ possible\ )?(?P<best>{_NUMBER})
+        |\ ?(?P<percent>%)
+        |\ ?\({_RANGE}\)
+        |\ on\ an?\ scale\ (?:of|from)\ {_RANGE})?(?:\ ?(?:points?|pts)\b)?""",
+    re.I | re.X,
+)
+# What may follow a value: nothing, punctuation or an open parenthesis before words, or a reason. All else
+# ("1 2 3 items", "7-8", "2 points lower", "7+") says that the number was not the score, or not all of it.
+_NO_NUMBER = r"(?!\ ?[-+(]?\.?[0-9])"
+_TAIL = re.compile(
+    rf"""\ ?(?:$
+        |[^\w\s+±~/*^=<>%°(-]++(?=\s|$){_NO_NUMBER}
+        |-{{1,3}}\ {_NO_NUMBER}
+        |\({_NO_NUMBER}
+        |(?:because|since|as|due|given|based|reflecting|reflects|overall|(?:to|for)\ (?:this|the|its))\b)""",
+    re.I | re.X,
+)
+_LEAD = re.compile(r"[ :=|>(]*(?:- )?")
+_ALONE = re.compile(r"[^\w(+-]*$")
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_TOTAL = {"final", "total", "overall", "combined", "composite", "aggregate", "average", "mean"}
+_PART = {"sub", "subtotal", "partial"}
+# Topics ("score for this essay") that are all of it, and words before "score" that name no aspect of it.
+_WHOLE = {"this", "the", "your", "my", "essay", "response", "draft", "text", "idea", "piece", "answer"}
+_NEUTRAL = _WHOLE | {"a", "an", "our", "its", "that", "is", "as", "of", "and", "i", "i'd", "would", "will"}
+_NEUTRAL |= {"numeric", "numerical", "evaluation", "assigned", "verdict"}
+# Before "score", these speak of scores that were not given.
+_OTHER = {"maximum", "max", "minimum", "min", "highest", "lowest", "higher", "lower", "perfect", "possible"}
+
+
+class _Kind(IntEnum):
+    SUB = 0
+    PLAIN = 1
+    TOTAL = 2
+
+
+class _Value(NamedTuple):
+    score: float
+    end: int  # where it ends in its line
+    out_of: bool = False  # "7/9", "7 out of 9", "78%"
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class _Mention:
+    kind: _Kind
+    aspect: str
+    labelled: bool
+    value: _Value | None  # None: there is a value, but it can be read in more than one way
+    line: str
+
+    @property
+    def rank(self) -> tuple[bool, bool, _Kind]:
+        return self.kind > _Kind.SUB, self.labelled, self.kind
+
+
+@register("in_last_line", version=1)
+def in_last_line(raw: str, options: Options) -> Parsed:
+    """The labelled score ("Score: 7", "Final score: **7/9**") in the last 3 lines that are not empty."""
+    return _read(raw, options, 3)
+
+
+@register("complex", version=1)
+def complex_(raw: str, options: Options) -> Parsed:
+    """Like in_last_line, in the last 30 lines that are not empty: for long answers that end in remarks."""
+    return _read(raw, options, 30)
+
+
+def _read(raw: str, options: Options, count: int) -> Parsed:
+    kept = [line for line in drop_thinking(raw).splitlines() if any(map(str.isalnum, line))][-count:]
+    where = "\n".join(kept)
+    lines = [" ".join(line.translate(_MARKS).split()) for line in kept]
+    mentions = [mention for at in range(len(lines)) for mention in _mentions(lines, at, scale_of(options))]
+    mentions = mentions or _unlabelled(lines, scale_of(options))
+    if not mentions:
+        raise ParseError(f"no line such as 'Score: 7' in the last {count} lines", where, end=True)
+    rank = max(mention.rank for mention in mentions)
+    rivals = [mention for mention in mentions if mention.rank == rank]
+    winner = rivals[-1]
+    if winner.kind == _Kind.SUB and len({mention.aspect for mention in mentions}) > 1:
+        raise ParseError("several sub-scores and no total", where, end=True)
+    if winner.value is None:
+        raise ParseError("a score that can be read in more than one way", winner.line)
+    score = on_scale(winner.value.score, options, winner.line)
+    warnings = [winner.value.warning] if winner.value.warning else []
+    if any(rival.value is None or rival.value.score != winner.value.score for rival in rivals):
+        warnings.append(f"{len(rivals)} scores that differ: the last one was taken")
+    return Parsed(f"{score!r}\n", {"score": score}, tuple(warnings))
+
+
+def _mentions(lines: list[str], at: int, scale: tuple[float, float]) -> Iterator[_Mention]:
+    """The scores mentioned in one line, in order; a label that ends its line has its value on the next."""
+    line = lines[at]
+    last_digit = max((i for i, char in enumerate(line) if char.isdigit()), default=-1)
+    for found in _SCORE.finditer(line):
+        before, opens_line = _words_before(line, found.start())
+        after = _AFTER.match(line, found.end())
+        best = _number(after[1]) if after[1] else None
+        if _OTHER & {*before[-2:]}:
+            continue
+        if after.end() == len(line):
+            below = lines[at + 1] if opens_line and at + 1 < len(lines) else ""
+            if value := _value_below(below, best, scale):
+                yield _Mention(*_kind(before, after), True, value, below)
+            continue
+        value = _value(line, after.end(), best, scale)
+        colon = ":" in after["separator"] or "=" in after["separator"]
+        # In running text ("a score of 9 would need …") an unclear number is no claim; behind a label it is.
+        unclear = last_digit >= after.end() if colon else opens_line and line[after.end()].isdigit()
+        if value or unclear:
+            yield _Mention(*_kind(before, after), colon or opens_line, value, line)
+
+
+def _words_before(line: str, end: int) -> tuple[list[str], bool]:
+    """The words of the clause before "score", and whether they are few and open the line, as a label does."""
+    start = max(0, end - 60)
+    clause = re.split(r"[.;:!?,(|>]", line[start:end])[-1]
+    words = _WORD.findall(clause.lower())
+    opens_line = not _WORD.search(line[start : end - len(clause)]) and not start
+    return words, opens_line and len(words) <= 4
+
+
+def _kind(before: list[str], after: re.Match) -> tuple[_Kind, str]:
+    """What a mention counts for, and the aspect that a sub-score is about."""
+    topic = _WORD.findall((after["topic"] or "").lower())
+    words = {*before[-3:], *topic, *_WORD.findall((after["remark"] or "").lower())}
+    aspect = " ".join([*before[-1:], *topic])
+    if words & _PART:
+        return _Kind.SUB, aspect
+    if words & _TOTAL:
+        return _Kind.TOTAL, ""
+    plain = not {*before[-1:]} - _NEUTRAL and not {*topic} - _WHOLE
+    return (_Kind.PLAIN, "") if plain else (_Kind.SUB, aspect)
+
+
+def _value(line: str, start: int, best: float | None, scale: tuple[float, float]) -> _Value | None:
+    """The value that begins at `start`, if what follows leaves no doubt about it."""
+    triple = _TRIPLE.match(line, start) if scale[1] == 9 and best is None else None
+    if triple and _TAIL.match(line, triple.end()):
+        digits = [float(digit) for digit in triple.groups() if digit]
+        return _Value(sum(digits) / 3, triple.end(), warning=f"mean of three digits, {triple[0]!r}")
+    found = _VALUE.match(line, start)
+    if not found or not _TAIL.match(line, found.end()):
+        return None
+    own_best = "100" if found["percent"] else found["best"] or found[4] or found[5]
+    rescaled = _rescaled(_number(found["number"]), _number(own_best) if own_best else best, scale)
+    return rescaled and _Value(rescaled[0], found.end(), own_best is not None, rescaled[1])
+
+
+def _value_below(line: str, best: float | None, scale: tuple[float, float]) -> _Value | None:
+    """The value on the line below a label: a fraction, or a number and no more ("7. Style" is a list)."""
+    value = _value(line, _LEAD.match(line).end(), best, scale)
+    return value if value and (value.out_of or _ALONE.match(line, value.end)) else None
+
+
+def _unlabelled(lines: list[str], scale: tuple[float, float]) -> list[_Mention]:
+    """A fraction that is all of the last line ("8 out of 10"), or a number that is all there is."""
+    value = _value(lines[-1], 0, None, scale) if lines else None
+    if value and _ALONE.match(lines[-1], value.end) and (value.out_of or len(lines) == 1):
+        return [_Mention(_Kind.PLAIN, "", False, value, lines[-1])]
+    return []
+
+
+def _rescaled(number: float, best: float | None, scale: tuple[float, float]) -> tuple[float, str] | None:
+    """`number` out of `best` carried to the scale, its ends fixed, and a warning; None if that cannot be."""
+    low, high = scale
+    if best is None or best == high:
+        return number, ""
+    bottom = max(low, 0.0)
+    if not bottom < min(best, high):
+        return None
+    score = round(bottom + (number - bottom) * (high - bottom) / (best - bottom), 9)
+    return score, f"{number:g}/{best:g} rescaled to {score:g} on {low:g}-{high:g}"
+
+
+def _number(digits: str) -> float:
+    return float(digits.replace(",", "."))

@@ -1,0 +1,71 @@
+"""Anthropic's "Messages" API (API reference, "Create a Message"), version 2023-06-01.
+
+It has no seed: the samples of a question differ only as the temperature lets them.
+"""
+
+import json
+from typing import Any
+
+from . import Request, Response, http
+
+BASE_URL = "https://api.anthropic.com"
+FINISH_REASONS = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
+TOOL = "answer"
+
+
+def complete(request: Request) -> Response:
+    """Ask Anthropic, with the key in ANTHROPIC_API_KEY or the variable that the model names."""
+    to = http.endpoint(request, BASE_URL, "ANTHROPIC_API_KEY")
+    http.refuse_grammar(request, to)
+    if not request.sampling.get("max_tokens"):
+        raise http.failure(to, "this provider needs sampling.max_tokens", retryable=False)
+    headers = {"x-api-key": to.key, "anthropic-version": "2023-06-01"}
+    # base_url may be written with /v1, as for every other provider, or without, as Anthropic does.
+    path = "/messages" if to.base_url.endswith("/v1") else "/v1/messages"
+    return http.ask(to, path, headers, _payload(request), _read)
+
+
+def _payload(request: Request) -> dict[str, Any]:
+    sampling = {name: value for name, value in request.sampling.items() if name not in ("seed", "stop")}
+    stop = request.sampling.get("stop")
+    system = [message["content"] for message in request.messages if message["role"] == "system"]
+    return http.payload(
+        request,
+        messages=[dict(message) for message in request.messages if message["role"] != "system"],
+        system="\n\n".join(system) or None,
+        stop_sequences=[stop] if isinstance(stop, str) else stop,
+        **sampling,
+        **_tool(request),
+    )
+
+
+def _tool(request: Request) -> dict[str, Any]:
+    """A JSON schema is kept to by a tool that must be called and takes the answer as its input."""
+    if request.response_format is None:
+        return {}
+    tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
+    return {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
+
+
+def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
+    usage = {name: value or 0 for name, value in (answer.get("usage") or {}).items()}
+    cached = usage.get("cache_read_input_tokens", 0)
+    prompt = usage.get("input_tokens", 0) + cached + usage.get("cache_creation_input_tokens", 0)
+    counts = {
+        "prompt_tokens": prompt,
+        "completion_tokens": usage.get("output_tokens", 0),
+        "cached_tokens": cached,
+    }
+    return Response(
+        text=_text(answer["content"]),
+        finish_reason=FINISH_REASONS.get(answer.get("stop_reason"), "stop"),
+        usage=counts if usage else {},
+        model_name=answer.get("model") or "",
+    )
+
+
+def _text(blocks: list[dict[str, Any]]) -> str:
+    for block in blocks:
+        if block["type"] == "tool_use":
+            return json.dumps(block["input"], ensure_ascii=False)
+    return "".join(block["text"] for block in blocks if block["type"] == "text")

@@ -1,0 +1,22 @@
+"""A person, or an agent, answers: the question waits in an inbox folder until an answer file lies beside it."""
+
+from pathlib import Path
+
+from ...files import write_atomic
+from . import Pending, Request, Response
+
+
+def answer_path(inbox: Path, gen_id: str) -> Path:
+    """Where the answer to a generation's question is expected."""
+    return inbox / f"{gen_id}.answer.txt"
+
+
+def complete(request: Request) -> Response:
+    """The answer, if it is there; else the question is written to the inbox (`model["inbox"]`) and is `Pending`."""
+    inbox = Path(request.model["inbox"])
+    answer = answer_path(inbox, request.gen_id)
+    if answer.exists():
+        return Response(answer.read_text(encoding="utf-8", errors="replace"), model_name="human")
+    question = inbox / f"{request.gen_id}.question.txt"
+    write_atomic(question, "\n\n".join(message["content"] for message in request.messages))
+    raise Pending(f"waits for a person: read {question}, write {answer.name} beside it, run again")

@@ -1,0 +1,83 @@
+"""Any endpoint that speaks OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
+
+Field names follow OpenAI's API reference, "Create chat completion"; `grammar` is llama-server's own
+(llama.cpp, tools/server/README.md).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from . import Request, Response, http
+
+BASE_URL = "https://api.openai.com/v1"
+FINISH_REASONS = {"length": "length", "content_filter": "refusal"}
+
+
+def complete(request: Request) -> Response:
+    """Ask OpenAI, or the endpoint at the model's `base_url` (which ends in /v1).
+
+    OPENAI_API_KEY is sent to api.openai.com only; another endpoint gets the key that its model's
+    `api_key_env` names, or none.
+    """
+    own = http.host(request.model.get("base_url") or BASE_URL) == "api.openai.com"
+    return chat(request, http.endpoint(request, BASE_URL, "OPENAI_API_KEY" if own else None))
+
+
+def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
+    """The response in a "chat completion object"; a list of choices that is empty is none."""
+    choice = answer["choices"][0]
+    reason = choice.get("finish_reason")
+    if choice.get("error") or reason == "error":  # OpenRouter: the model broke off
+        raise http.server_error(to, choice.get("error") or "the model broke off", 200, {})
+    message = choice["message"]
+    refusal = message.get("refusal")
+    return Response(
+        text=refusal or _text(message.get("content")),
+        finish_reason="refusal" if refusal else FINISH_REASONS.get(reason, "stop"),
+        usage=_usage(answer.get("usage")),
+        model_name=answer.get("model") or "",
+    )
+
+
+def chat(
+    request: Request,
+    to: http.Endpoint,
+    read: Callable[[http.Endpoint, dict[str, Any]], Response] = read,
+    **fields: Any,
+) -> Response:
+    """Ask any compatible endpoint; `fields` are what it has beyond OpenAI's."""
+    sampling = dict(request.sampling)
+    limit = {request.model.get("max_tokens_field") or "max_tokens": sampling.pop("max_tokens", None)}
+    if sampling.get("seed") is not None:
+        sampling["seed"] += request.sample  # else every sample were the same answer
+    messages = [dict(message) for message in request.messages]
+    body = http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
+    headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
+    return http.ask(to, "/chat/completions", headers, body, read)
+
+
+def _format(request: Request) -> dict[str, Any]:
+    wanted = request.response_format
+    if wanted is None:
+        return {}
+    if wanted["type"] == "grammar":
+        return {"grammar": wanted["grammar"]}
+    schema = {"name": "answer", "schema": wanted["schema"], "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
+
+
+def _text(content: str | list[dict[str, Any]] | None) -> str:
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    return content or ""
+
+
+def _usage(usage: dict[str, Any] | None) -> dict[str, int]:
+    if not usage:
+        return {}
+    details = usage.get("prompt_tokens_details") or {}
+    return {
+        "prompt_tokens": usage.get("prompt_tokens") or 0,
+        "completion_tokens": usage.get("completion_tokens") or 0,
+        "cached_tokens": details.get("cached_tokens") or 0,
+    }

@@ -1,0 +1,54 @@
+"""Recorded answers: for tests and demonstrations without a network.
+
+The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may say which
+prompts it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole of it).
+Of the lines that fit a prompt, sample n takes the n-th, and the last one when there are fewer.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import ConfigError
+from ...files import sha256
+from . import CallError, Request, Response
+
+
+@cache
+def _lines(path: str) -> list[dict[str, Any]]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise CallError(f"replay: {path}: {error.strerror}", retryable=False) from None
+    lines = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            if line.strip():
+                lines.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{path}:{number}: not JSON: {error.msg}") from None
+    return lines
+
+
+def complete(request: Request) -> Response:
+    """The recorded answer to a request's last message."""
+    prompt = request.messages[-1]["content"]
+    path = request.model["name"]
+    fitting = [line for line in _lines(path) if _fits(line, prompt)]
+    if not fitting:
+        raise CallError(
+            f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False
+        )
+    line = fitting[min(request.sample, len(fitting) - 1)]
+    usage = line.get("usage") or {
+        "prompt_tokens": len(prompt.split()),
+        "completion_tokens": len(line["text"].split()),
+        "cached_tokens": 0,
+    }
+    return Response(line["text"], line.get("finish_reason", "stop"), usage, "replay")
+
+
+def _fits(line: dict[str, Any], prompt: str) -> bool:
+    digest = line.get("prompt_sha256")
+    return line.get("contains", "") in prompt and (digest is None or digest == sha256(prompt))

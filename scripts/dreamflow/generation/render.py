@@ -1,0 +1,49 @@
+"""Prompts: Jinja2 templates, rendered in its sandbox, with an error for every variable that is missing."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import SandboxedEnvironment
+
+from ..errors import ConfigError
+
+_ENVIRONMENT = SandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(text: str) -> jinja2.Template:
+    return _ENVIRONMENT.from_string(text)
+
+
+def check_template(text: str, where: str) -> None:
+    """Raise a `ConfigError` that names file and line if `text` is no Jinja2 template."""
+    try:
+        _compiled(text)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigError(f"{where}:{error.lineno}: not a Jinja2 template: {error.message}") from None
+
+
+def render(text: str, values: Mapping[str, Any], where: str) -> str:
+    """The prompt that a template makes of its variables; `where` names the template in errors."""
+    try:
+        return _compiled(text).render(values).strip() + "\n"
+    except jinja2.TemplateError as error:
+        raise ConfigError(f"template {where}: {error}") from None
+
+
+def resolve(value: Any, texts: Mapping[str, str], parent_text: Callable[[str], str]) -> Any:
+    """A plan row's variables with their references replaced: {"sha256": …} by an input text,
+    {"parent": gen_id} by that generation's parsed text."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"sha256"}:
+            return texts[value["sha256"]]
+        if value.keys() == {"parent"}:
+            return parent_text(value["parent"])
+        return {key: resolve(item, texts, parent_text) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve(item, texts, parent_text) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""The plan: a table of generations, compiled from YAML and input files, without side effects."""

@@ -1,0 +1,165 @@
+"""What lies under `raw_root`: templates, concepts and the catalogs that describe them.
+
+The layout is that of DayDreaming's `data/1_raw` (CSV catalogs, descriptions at three levels, Jinja2 templates),
+so such a folder can be used as it is: our own columns are optional, further columns are ignored, and a template
+without a catalog row is known by its file.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..files import checked_name, read_text, sha256
+from ..generation.parsers import check_parser
+
+STAGES = ("draft", "essay", "evaluation")
+LEVELS = ("article", "paragraph", "sentence")  # a missing description falls back to the next shorter one
+GENERATORS = ("llm", "copy")
+_FALLBACK_PARSER = {"draft": "identity", "essay": "identity", "evaluation": "in_last_line"}
+DEFAULT_SCALE = (0.0, 9.0)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One prompt template. `scale` is the range of an evaluation's scores."""
+
+    template_id: str
+    parser: str
+    generator: str
+    scale: tuple[float, float]
+    schema: Mapping[str, Any] | None
+    sha256: str
+
+
+@dataclass
+class Catalog:
+    """Inputs by name. `texts` holds every input text that a plan refers to, by its SHA-256."""
+
+    root: Path
+    concepts: dict[str, str]
+    rows: dict[str, dict[str, dict[str, str]]]
+    texts: dict[str, str] = field(default_factory=dict)
+    templates: dict[tuple[str, str], Template] = field(default_factory=dict)
+    descriptions: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def keep(self, text: str) -> str:
+        """Remember an input text; returns the digest under which `texts` has it."""
+        digest = sha256(text)
+        self.texts[digest] = text
+        return digest
+
+
+def load_catalog(root: Path | str) -> Catalog:
+    """Read the catalogs under `root`; templates and descriptions are read when a plan asks for them."""
+    root = Path(root)
+    if not root.is_dir():
+        raise ConfigError(f"raw_root: {root}: no such folder")
+    concepts = {
+        row["concept_id"]: row.get("name") or row["concept_id"]
+        for row in read_csv(root / "concepts_metadata.csv", ("concept_id",)).values()
+    }
+    rows = {
+        stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in STAGES
+    }
+    return Catalog(root, concepts, rows)
+
+
+def read_csv(
+    path: Path, required: tuple[str, ...], *, missing_ok: bool = False
+) -> dict[str, dict[str, str]]:
+    """The rows of a CSV file by their first required column; blank rows are skipped, a repeated id is an error."""
+    if missing_ok and not path.exists():
+        return {}
+    reader = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff")))
+    absent = [column for column in required if column not in (reader.fieldnames or [])]
+    if absent:
+        raise ConfigError(f"{path}:1: no column {absent[0]!r}; the header must name {', '.join(required)}")
+    rows: dict[str, dict[str, str]] = {}
+    for row in reader:
+        row = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+        key = row[required[0]]
+        if not key:
+            continue
+        if key in rows:
+            raise ConfigError(f"{path}:{reader.line_num}: {required[0]} {key!r} is listed twice")
+        rows[key] = row
+    return rows
+
+
+def template(catalog: Catalog, stage: str, template_id: str) -> Template:
+    """The template of a stage, its text remembered in `catalog.texts`; errors name the catalog and the file."""
+    key = (stage, template_id)
+    if key not in catalog.templates:
+        catalog.templates[key] = _load_template(catalog, stage, template_id)
+    return catalog.templates[key]
+
+
+def _load_template(catalog: Catalog, stage: str, template_id: str) -> Template:
+    row = catalog.rows[stage].get(template_id, {})
+    listing = catalog.root / f"{stage}_templates.csv"
+    path = catalog.root / "templates" / stage / f"{checked_name(template_id, 'template')}.txt"
+    generator = row.get("generator") or "llm"
+    if generator not in GENERATORS:
+        raise ConfigError(f"{listing}: {template_id}: generator {generator!r}; expected {', '.join(GENERATORS)}")
+    if not row and not path.exists():
+        known = sorted({*catalog.rows[stage], *(file.stem for file in path.parent.glob("*.txt"))})
+        raise ConfigError(
+            f"unknown {stage} template {template_id!r}: no row in {listing}, no file {path} (known: {', '.join(known)})"
+        )
+    text = "" if generator == "copy" else read_text(path)
+    parser = row.get("parser") or _FALLBACK_PARSER[stage]
+    try:
+        check_parser(parser)
+        scale = parse_scale(row.get("scale", ""))
+    except ConfigError as error:
+        raise ConfigError(f"{listing}: {template_id}: {error}") from None
+    schema = _load_schema(catalog.root, row["schema"], listing) if row.get("schema") else None
+    return Template(template_id, parser, generator, scale, schema, catalog.keep(text))
+
+
+def _load_schema(root: Path, name: str, listing: Path) -> Mapping[str, Any]:
+    path = (root / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise ConfigError(f"{listing}: schema {name!r} lies outside {root}")
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+
+
+def parse_scale(text: str) -> tuple[float, float]:
+    """`"1-5"` or `"10"` (from 0) as (low, high); empty is the original's 0-9."""
+    if not text:
+        return DEFAULT_SCALE
+    low, _, high = text.rpartition("-")
+    try:
+        scale = (float(low or 0), float(high))
+    except ValueError:
+        scale = (0.0, 0.0)
+    if scale[0] >= scale[1]:
+        raise ConfigError(f"scale {text!r}; expected LOW-HIGH such as 0-9, or HIGH")
+    return scale
+
+
+def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
+    """(level found, text) of a concept: the level asked for, else the next shorter one, else its name."""
+    key = (concept_id, level)
+    if key not in catalog.descriptions:
+        catalog.descriptions[key] = _load_description(catalog, concept_id, level)
+    return catalog.descriptions[key]
+
+
+def _load_description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
+    if concept_id not in catalog.concepts:
+        raise ConfigError(f"unknown concept {concept_id!r}: not in {catalog.root / 'concepts_metadata.csv'}")
+    checked_name(concept_id, "concept")
+    for candidate in LEVELS[LEVELS.index(level) :]:
+        path = catalog.root / "concepts" / f"descriptions-{candidate}" / f"{concept_id}.txt"
+        if path.exists():
+            return candidate, read_text(path).strip()
+    return "name", catalog.concepts[concept_id]

@@ -1,0 +1,257 @@
+"""A cohort's spec -> its generations: drafts, essays and evaluations, each with all that decides its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import check
+from ..errors import ConfigError
+from ..files import checked_name, read_text
+from ..generation.parsers import parser_version
+from .catalog import Catalog, Template, description, template
+from .combos import Combo, make_combos
+from .ids import draft_id, essay_id, evaluation_id
+from .models import identity
+from .spec import compile_spec, load_spec
+
+Row = dict[str, Any]
+
+MAX_TOKENS = 20480
+ALIASES = {
+    "combo": "combo_id",
+    "draft_model": "draft_llm",
+    "generation_llm": "draft_llm",
+    "essay_model": "essay_llm",
+    "evaluation_model": "evaluation_llm",
+    "draft_template_replicate": "draft_replicate",
+    "draft_rep": "draft_replicate",
+    "essay_template_replicate": "essay_replicate",
+    "essay_rep": "essay_replicate",
+    "evaluation_template_replicate": "evaluation_replicate",
+    "evaluation_llm_replicate": "evaluation_replicate",
+    "evaluation_rep": "evaluation_replicate",
+}
+FIELDS = (
+    *("combo_id", "draft_template", "draft_llm", "draft_replicate"),
+    *("essay_template", "essay_llm", "essay_replicate"),
+    *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
+)
+
+
+@dataclass
+class Cohort:
+    """A compiled cohort. `generations` are in the order in which the rows first name them."""
+
+    cohort_id: str
+    spec_path: Path
+    rows: list[Row]
+    generations: dict[str, Row] = field(default_factory=dict)
+    combos: dict[str, Combo] = field(default_factory=dict)
+
+
+def spec_path(name: str) -> Path:
+    """The file of a cohort that the config names: a path, or a name in config/cohorts/."""
+    return Path(name if name.endswith((".yaml", ".yml", ".json")) else f"config/cohorts/{name}.yaml")
+
+
+def compile_cohort(
+    path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]
+) -> Cohort:
+    """Compile a spec. `mappings` are combinations known from elsewhere (combo_mappings.csv)."""
+    cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
+    spec = check(load_spec(path), "cohort", path, read_text(path))
+    own = {c.combo_id: c for c in make_combos(spec["combos"], catalog, path)} if "combos" in spec else {}
+    axes = spec["axes"]
+    if own and not axes.keys() & {"combo_id", "combo"}:
+        spec["axes"] = {"combo_id": list(own), **axes}
+    rows = [_canonical_fields(row, path) for row in compile_spec(spec, path)]
+    cohort = Cohort(cohort_id, path, rows, combos={**mappings, **own})
+    _Compiler(cohort, spec["stages"], catalog, models).run()
+    cohort.combos = {row["combo_id"]: cohort.combos[row["combo_id"]] for row in rows}
+    return cohort
+
+
+def _canonical_fields(row: Mapping[str, Any], path: Path) -> Row:
+    renamed = {ALIASES.get(key, key): value for key, value in row.items()}
+    if len(renamed) != len(row):
+        raise ConfigError(f"{path}: axes: one field is given under two names (aliases: {ALIASES})")
+    unknown = sorted(renamed.keys() - set(FIELDS))
+    if unknown:
+        raise ConfigError(f"{path}: unknown field {unknown[0]!r}; a row can have {', '.join(FIELDS)}")
+    return renamed
+
+
+class _Compiler:
+    """Walks the rows of one cohort; what many rows share (a draft, a template, a model) is made once."""
+
+    def __init__(self, cohort: Cohort, stages: Row, catalog: Catalog, models: Mapping[str, Row]) -> None:
+        self.cohort, self.stages, self.catalog, self.models = cohort, stages, catalog, models
+        self.path = cohort.spec_path
+        self.row_of: dict[str, tuple[Row, tuple]] = {}
+        self.identities: dict[str, dict[str, str]] = {}
+        self.shared: dict[tuple, Row] = {}
+
+    def run(self) -> None:
+        if not self.cohort.rows:
+            raise ConfigError(f"{self.path}: the spec compiles to no rows")
+        first = self.cohort.rows[0]
+        for name in ("combo_id", "draft_template", "draft_llm"):
+            if name not in first:
+                raise ConfigError(f"{self.path}: axes: {name!r} is missing: every row needs a draft")
+        for stage in ("essay", "evaluation"):
+            parts = {key for key in first if key.startswith(f"{stage}_")}
+            if parts and f"{stage}_template" not in first:
+                raise ConfigError(f"{self.path}: axes: {sorted(parts)[0]!r} without '{stage}_template'")
+        judges = self.stages["evaluation"].get("judges") or (["essay"] if "essay_template" in first else ["draft"])
+        if "essay" in judges and "evaluation_template" in first and "essay_template" not in first:
+            raise ConfigError(f"{self.path}: stages.evaluation.judges: no axis 'essay_template', so no essays")
+        for row in self.cohort.rows:
+            made = {"draft": self.draft(row)}
+            if "essay_template" in row:
+                made["essay"] = self.essay(row, made["draft"])
+            if "evaluation_template" in row:
+                for judged in judges:
+                    self.evaluation(row, made[judged])
+
+    def draft(self, row: Row) -> str:
+        combo = self.cohort.combos.get(row["combo_id"])
+        if combo is None:
+            raise ConfigError(
+                f"{self.path}: unknown combination {row['combo_id']!r}: neither made by 'combos:' nor in combo_mappings.csv"
+            )
+        replicate = self.replicate(row, "draft")
+        gen_id = draft_id(combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
+        signature = (combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
+        if self.is_new(gen_id, signature, row):
+            fields = self.fields(row, "draft", row["draft_template"], row["draft_llm"], replicate)
+            self.add(gen_id, row, fields, [], {"concepts": self.concepts(combo)})
+        return gen_id
+
+    def concepts(self, combo: Combo) -> list[Row]:
+        return [
+            {
+                "concept_id": concept,
+                "name": self.catalog.concepts[concept],
+                "level": found,
+                "content": {"sha256": self.catalog.keep(text)},
+            }
+            for concept in combo.concept_ids
+            for found, text in [description(self.catalog, concept, combo.level)]
+        ]
+
+    def essay(self, row: Row, draft: str) -> str:
+        chosen = self.template("essay", row["essay_template"])
+        llm = row.get("essay_llm", row["draft_llm"])
+        other = llm if chosen.generator != "copy" and llm != row["draft_llm"] else None
+        replicate = self.replicate(row, "essay")
+        gen_id = essay_id(draft, row["essay_template"], replicate, other)
+        if self.is_new(gen_id, (draft, row["essay_template"], replicate, other), row):
+            fields = self.fields(row, "essay", row["essay_template"], llm, replicate)
+            parent = {"parent": draft}
+            self.add(gen_id, row, fields, [draft], {"draft_block": parent, "links_block": parent})
+        return gen_id
+
+    def evaluation(self, row: Row, parent: str) -> None:
+        if "evaluation_llm" not in row:
+            raise ConfigError(f"{self.path}: axes: 'evaluation_template' without 'evaluation_llm'")
+        replicate = self.replicate(row, "evaluation")
+        gen_id = evaluation_id(parent, row["evaluation_template"], row["evaluation_llm"], replicate)
+        if self.is_new(gen_id, (parent, row["evaluation_template"], row["evaluation_llm"], replicate), row):
+            fields = self.fields(
+                row, "evaluation", row["evaluation_template"], row["evaluation_llm"], replicate
+            )
+            self.add(gen_id, row, fields, [parent], {"response": {"parent": parent}})
+
+    def is_new(self, gen_id: str, signature: tuple, row: Row) -> bool:
+        """Whether `gen_id` is not planned yet; two different generations under one id are an error."""
+        earlier = self.row_of.setdefault(gen_id, (row, signature))
+        if earlier[1] != signature:
+            raise ConfigError(
+                f"{self.path}: two rows get the same id {gen_id}; give one of them another name (ids ignore letter case)\n"
+                f"  {earlier[0]}\n  {row}"
+            )
+        return gen_id not in self.cohort.generations
+
+    def replicate(self, row: Row, stage: str) -> int:
+        value = row.get(f"{stage}_replicate", 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(f"{self.path}: axes.{stage}_replicate: {value!r}; expected whole numbers from 1")
+        return value
+
+    def template(self, stage: str, template_id: str) -> Template:
+        try:
+            return template(self.catalog, stage, template_id)
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}: axes.{stage}_template: {error}") from None
+
+    def fields(self, row: Row, stage: str, template_id: str, llm: str, replicate: int) -> Row:
+        """What all generations of a stage with this template, model and replicate have in common."""
+        key = (stage, template_id, llm, replicate)
+        if key not in self.shared:
+            self.shared[key] = self._fields(stage, template_id, llm, replicate)
+        return self.shared[key]
+
+    def _fields(self, stage: str, template_id: str, llm: str, replicate: int) -> Row:
+        chosen, settings = self.template(stage, template_id), self.stages[stage]
+        options: Row = {"scale": list(chosen.scale)} if stage == "evaluation" else {}
+        if chosen.schema is not None:
+            options["schema"] = chosen.schema
+        fields: Row = {
+            "family": "cohort",
+            "stage": stage,
+            "mode": chosen.generator,
+            "template_id": template_id,
+            "template_sha256": chosen.sha256,
+            "parser": parser_version(chosen.parser),
+            "parser_options": options,
+            "replicate": replicate,
+            "attempts": settings["attempts"],
+            "min_lines": settings.get("min_lines", 3 if stage == "draft" else 1),
+            "model": None,
+            "sampling": {},
+            "response_format": None,
+        }
+        if chosen.generator == "copy":
+            if stage == "draft":
+                raise ConfigError(f"{self.path}: draft template {template_id!r} is 'copy', but a draft has no parent")
+            return fields
+        model = self.model(llm, stage)
+        fields["model"] = self.identities[llm]
+        if model["provider"] == "human":
+            fields["mode"] = "human"
+        else:
+            fields["sampling"] = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model["sampling"]}
+            fields["sampling"] |= settings["sampling"]
+            if "max_output_tokens" in model:
+                limit = min(fields["sampling"]["max_tokens"], model["max_output_tokens"])
+                fields["sampling"]["max_tokens"] = limit
+        if chosen.schema is not None:
+            fields["response_format"] = {"type": "json_schema", "schema": chosen.schema}
+        return fields
+
+    def model(self, llm: str, stage: str) -> Row:
+        if llm not in self.models:
+            raise ConfigError(
+                f"{self.path}: axes.{stage}_llm: unknown model {llm!r}; models.yaml has {', '.join(sorted(self.models))}"
+            )
+        if llm not in self.identities:
+            try:
+                self.identities[llm] = identity(self.models[llm])
+            except ConfigError as error:
+                raise ConfigError(f"models.{llm}: {error}") from None
+        return self.models[llm]
+
+    def add(self, gen_id: str, row: Row, fields: Row, parents: list[str], variables: Row) -> None:
+        stages = ("draft", "essay", "evaluation")
+        upto = stages[: stages.index(fields["stage"]) + 1]
+        if parents and fields["stage"] == "evaluation" and parents[0].startswith("d_"):
+            upto = ("draft", "evaluation")
+        wildcards = {key: row[key] for key in FIELDS if key in row and (key == "combo_id" or key.split("_")[0] in upto)}
+        self.cohort.generations[gen_id] = {
+            **fields,
+            "gen_id": gen_id,
+            "parents": parents,
+            "variables": variables,
+            "wildcards": wildcards,
+        }

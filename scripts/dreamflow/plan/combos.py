@@ -1,0 +1,103 @@
+"""Combinations of concepts: made from a cohort's `combos` block, or looked up in combo_mappings.csv."""
+
+import csv
+import io
+import math
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..files import read_text, write_atomic
+from .catalog import Catalog
+from .ids import combo_id
+
+COLUMNS = ("combo_id", "version", "concept_id", "description_level", "k_max", "created_at")
+
+
+@dataclass(frozen=True)
+class Combo:
+    """Some concepts, to be read at one level of description. `k_max` is a part of the original's id."""
+
+    combo_id: str
+    concept_ids: tuple[str, ...]
+    level: str
+    k_max: int
+
+
+def make_combo(concept_ids: Iterable[str], level: str, k_max: int | None = None) -> Combo:
+    """The combination with its id; concepts in sorted order, as the id sees them."""
+    ids = tuple(sorted(concept_ids))
+    k_max = len(ids) if k_max is None else k_max
+    return Combo(combo_id(ids, level, k_max), ids, level, k_max)
+
+
+def make_combos(block: Mapping[str, Any], catalog: Catalog, where: Path) -> list[Combo]:
+    """The combinations that a `combos` block asks for: the lists, then all or a seeded sample of the k-subsets."""
+    for number, concept_list in enumerate(block["lists"]):
+        if len(set(concept_list)) != len(concept_list):
+            raise ConfigError(f"{where}: combos.lists[{number}]: a concept is named twice")
+    chosen = [tuple(concept_list) for concept_list in block["lists"]]
+    if "size" in block:
+        chosen += _subsets(block, block.get("concepts") or sorted(catalog.concepts), where)
+    elif "sample" in block or "concepts" in block or not chosen:
+        raise ConfigError(f"{where}: combos: 'size' is missing: how many concepts a combination has")
+    unknown = sorted({concept for ids in chosen for concept in ids} - catalog.concepts.keys())
+    if unknown:
+        raise ConfigError(
+            f"{where}: combos: unknown concept {unknown[0]!r}: not in {catalog.root / 'concepts_metadata.csv'}"
+        )
+    return list({combo.combo_id: combo for combo in (make_combo(ids, block["level"]) for ids in chosen)}.values())
+
+
+def _subsets(block: Mapping[str, Any], concepts: list[str], where: Path) -> list[tuple[str, ...]]:
+    size, concepts = block["size"], list(dict.fromkeys(concepts))
+    total = math.comb(len(concepts), size)
+    wanted = block.get("sample", total)
+    if wanted > total or total == 0:
+        raise ConfigError(
+            f"{where}: combos: {wanted or 'some'} combinations of {size} asked for; {len(concepts)} concepts have {total}"
+        )
+    if wanted == total:
+        return list(combinations(concepts, size))
+    rng = random.Random(block["seed"])  # noqa: S311  (a reproducible draw, not a secret)
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < wanted:
+        drawn.setdefault(tuple(sorted(rng.sample(range(len(concepts)), size))))
+    return [tuple(concepts[index] for index in indices) for indices in drawn]
+
+
+def load_mappings(path: Path) -> dict[str, Combo]:
+    """The combinations in a combo_mappings.csv (one row a concept); none if there is no such file."""
+    if not path.exists():
+        return {}
+    members: dict[str, list[str]] = {}
+    kinds: dict[str, tuple[str, int]] = {}
+    for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+        try:
+            kind = (row["description_level"], int(row["k_max"]))
+            members.setdefault(row["combo_id"], []).append(row["concept_id"])
+        except (KeyError, TypeError, ValueError):
+            raise ConfigError(f"{path}:{line}: expected the columns {', '.join(COLUMNS)}") from None
+        if kinds.setdefault(row["combo_id"], kind) != kind:
+            raise ConfigError(f"{path}:{line}: {row['combo_id']} has two levels or sizes")
+    return {key: Combo(key, tuple(sorted(ids)), *kinds[key]) for key, ids in members.items()}
+
+
+def extend_mappings(path: Path, combos: Iterable[Combo], created_at: str) -> None:
+    """Append the combinations that a combo_mappings.csv lacks; the rows that it has stay as they are."""
+    known = load_mappings(path)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    if not known:
+        writer.writerow(COLUMNS)
+    for combo in combos:
+        if combo.combo_id not in known:
+            writer.writerows(
+                (combo.combo_id, "v1", concept, combo.level, combo.k_max, created_at)
+                for concept in combo.concept_ids
+            )
+    write_atomic(path, (read_text(path) if known else "") + out.getvalue())

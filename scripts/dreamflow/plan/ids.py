@@ -1,0 +1,71 @@
+"""Ids that follow from what they name: DayDreaming's formulas, so that its ids and ours are the same.
+
+A cohort's id is the name of its spec. Everything else is named by a digest of its *signature*, the parts that
+make it what it is. Contents (a template's text, a model's settings) are no part of it: an edit keeps the id
+and is noticed as a changed input.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from ..errors import ConfigError
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]  # two digits a division: half the work
+
+
+def combo_id(concept_ids: Iterable[str], level: str, k_max: int) -> str:
+    """The id of a combination of concepts, in whatever order they come; letter case counts."""
+    signature = _joined([*sorted(concept_ids), str(level), str(int(k_max))])
+    return "combo_v1_" + hashlib.sha256(signature.encode()).hexdigest()[:12]
+
+
+def draft_id(combo: str, template: str, model: str, replicate: int) -> str:
+    """The id of a draft."""
+    return generation_id("d_", combo, template, model, replicate)
+
+
+def essay_id(draft_gen_id: str, template: str, replicate: int, model: str | None = None) -> str:
+    """The id of an essay. `model` is given only when it is not the draft's.
+
+    The original leaves the model out, so half of a design that crosses essay models vanishes. Without `model`
+    the id is the original's.
+    """
+    parts = (draft_gen_id, template, replicate)
+    return generation_id("e_", *parts) if model is None else generation_id("e_", *parts, model)
+
+
+def evaluation_id(parent_gen_id: str, template: str, model: str, replicate: int) -> str:
+    """The id of an evaluation of an essay or a draft."""
+    return generation_id("v_", parent_gen_id, template, model, replicate)
+
+
+def generation_id(prefix: str, *parts: str | int) -> str:
+    """`prefix` and the base-36 digest of the parts, without regard to letter case and outer spaces."""
+    signature = _joined([str(part).strip().lower() for part in parts])
+    return prefix + _base36(hashlib.blake2b(signature.encode(), digest_size=10).digest())
+
+
+def legacy_gen_id(stage: str, task_id: str, run_id: str | None = None, salt: str | None = None) -> str:
+    """The id of DayDreaming's older, two-phase era (`reserve_gen_id`): to find files, not to name new ones."""
+    parts = [part for part in (stage, task_id, run_id, salt) if part]
+    digest = hashlib.sha256("".join(f"{part}|" for part in parts).encode()).digest()[:12]
+    return _base36(digest).rjust(16, "0")[:16]
+
+
+def _joined(parts: list[str]) -> str:
+    signature = "|".join(parts)
+    if signature.count("|") != len(parts) - 1:  # else ("a|b", "c") and ("a", "b|c") would be one thing
+        bad = next(part for part in parts if "|" in part)
+        raise ConfigError(
+            f"{bad!r} cannot be a part of an id: it contains '|', which separates the parts; rename it"
+        )
+    return signature
+
+
+def _base36(digest: bytes) -> str:
+    number, text = int.from_bytes(digest, "big"), ""
+    while number:
+        number, rest = divmod(number, 1296)
+        text = _PAIRS[rest] + text
+    return text.lstrip("0") or "0"

@@ -1,0 +1,209 @@
+"""The cohort spec: axes, rules and an order of fields in YAML or JSON -> rows (DayDreaming's spec DSL).
+
+    axes:                     name -> its levels, a list or "@file:items/levels.csv" (csv, yaml, json, txt)
+    rules:                    subsets, ties, pairs, tuples: see `rules.py`; applied in the order written
+    output: {field_order: }   the fields that come first in a row
+
+The rows are the product of the axes that the rules leave, the last axis changing fastest. An include lies in
+the folder of the spec or below it. Messages name the file, the key and what was expected there.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import chain, product
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from ..errors import ConfigError
+from ..files import read_text
+from .rules import Axis, Scalar, apply_rules, known_keys, mapping, name_among, names_list, scalar, show
+
+Row = dict[str, Scalar]
+
+_INCLUDE = "@file:"
+_LIST = f'expected a list, or "{_INCLUDE}NAME" with a csv, yaml, json or txt file beside the spec'
+
+
+def load_spec(path: Path | str) -> dict[str, Any]:
+    """The mapping in a spec file, `.yaml`, `.yml` or `.json`."""
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path}: a folder; expected a spec file such as {path / 'config.yaml'}")
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise ConfigError(f"{path}: {path.suffix or 'no suffix'}; expected a .yaml, .yml or .json file")
+    value = _parse(read_text(path), path)
+    return dict(mapping({} if value is None else value, f"{path}", "a mapping with axes, rules and output"))
+
+
+def compile_spec(spec: Mapping[str, Any], where: Path | str) -> list[Row]:
+    """The rows of a spec. `where` is its file: every message begins with it, and includes lie beside it."""
+    try:
+        return _compile(spec, partial(_read_list, folder=Path(where).parent))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _compile(spec: Mapping[str, Any], read: partial) -> list[Row]:
+    given = mapping(spec.get("axes"), "axes", "a mapping from axis names to their levels")
+    axes = {name: _axis(name, levels, read) for name, levels in given.items()}
+    axes = apply_rules(axes, spec.get("rules"), read)
+    if not axes:
+        raise ConfigError("axes: there are none; expected a mapping from axis names to their levels")
+    fields = [name for axis in axes.values() for name in axis.fields]
+    ordered = _field_order(spec.get("output"), fields)
+    rows = []
+    for values in product(*(axis.levels.values() for axis in axes.values())):
+        row = dict(zip(fields, chain.from_iterable(values), strict=True))
+        rows.append({name: row[name] for name in ordered})
+    return rows
+
+
+def _axis(name: Any, levels: Any, read: partial) -> Axis:
+    key = f"axes.{name}"
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(
+            f"{key}: {show(name)} is no name of an axis; expected text (in quotes, if it looks like a number)"
+        )
+    items, key = read(levels, key)
+    values = [scalar(item, f"{key}[{place}]") for place, item in enumerate(items)]
+    return Axis((name,), {value: (value,) for value in values})
+
+
+def _field_order(output: Any, fields: list[str]) -> list[str]:
+    """The fields that `output.field_order` names, then the others."""
+    output = mapping(output, "output", "a mapping with field_order")
+    known_keys(output, "output", ("field_order",))
+    first = names_list(output["field_order"], "output.field_order")
+    for place, name in enumerate(first):
+        name_among(name, fields, f"output.field_order[{place}]")
+    return [*first, *(name for name in fields if name not in first)]
+
+
+# Lists, inline or included.
+
+
+def _read_list(value: Any, key: str, folder: Path) -> tuple[list[Any], str]:
+    """The items of a list or of the file that it includes, and the key to complain about, with that file."""
+    if isinstance(value, str) and value.startswith(_INCLUDE):
+        name = value.removeprefix(_INCLUDE)
+        try:
+            value = _read_include(_include_path(name, folder))
+        except ConfigError as error:
+            raise ConfigError(f"{key}: {error}") from None
+        key = f"{key} ({name})"
+    if not isinstance(value, list):
+        raise ConfigError(f"{key}: {show(value)}; {_LIST}")
+    if not value:
+        raise ConfigError(f"{key}: the list is empty; expected at least one entry")
+    return value, key
+
+
+def _include_path(name: str, folder: Path) -> Path:
+    """The file of an include. A spec may come from anywhere, so it is not let out of its own folder."""
+    inside = PurePosixPath(name)
+    outside = f"{_INCLUDE}{name}: an include must lie in the folder of the spec ({folder})"
+    if (
+        not name.isprintable()
+        or not inside.name
+        or inside.is_absolute()
+        or ".." in inside.parts
+        or "\\" in name
+    ):
+        raise ConfigError(f"{outside}: expected a relative path without '..', with '/' between folders")
+    path = folder / inside
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{outside}, but a link leads it to {path.resolve()}; copy the file instead")
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    return path
+
+
+def _read_include(path: Path) -> Any:
+    suffix, text = path.suffix.lower(), read_text(path).removeprefix("\ufeff")
+    if suffix == ".csv":
+        return _csv_items(text, path)
+    if suffix == ".txt":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    if suffix in (".yaml", ".yml", ".json"):
+        return _parse(text, path)
+    raise ConfigError(f"{path}: {suffix or 'no suffix'}; expected a .csv, .yaml, .yml, .json or .txt file")
+
+
+def _csv_items(text: str, path: Path) -> list[Any]:
+    """One column: its values, blank rows skipped. More columns: a tuple a row; a blank cell is an error."""
+    rows = _csv_rows(text, path)
+    _, header = next(rows, (1, []))
+    if not header or not all(header):
+        raise ConfigError(f"{path}:1: the first line must be a header that names every column")
+    if len(header) == 1:
+        rows = ((line, cells) for line, cells in rows if any(cells))
+    items: list[Any] = []
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise ConfigError(f"{path}:{line}: {len(cells)} cells; the header has {len(header)} columns")
+        if not all(cells):
+            raise ConfigError(
+                f"{path}:{line}: the cell in column {header[cells.index('')]!r} is blank; fill it in"
+            )
+        items.append(tuple(cells) if len(header) > 1 else cells[0])
+    if not items:
+        raise ConfigError(f"{path}: a header without rows; the first line of a CSV file names its columns")
+    return items
+
+
+def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text), strict=True)  # strict: an open quote would swallow the rest
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:
+        raise ConfigError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
+
+
+# YAML and JSON, both strict about a key that is written twice.
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses a repeated key: YAML would keep its last value, and an axis or a rule would silently vanish."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} is there twice; delete or merge one",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _parse(text: str, path: Path) -> Any:
+    """The value in a YAML or JSON file; messages have its line and column."""
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(text, object_pairs_hook=_unique_keys)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
+        raise ConfigError(f"{place}: not valid {kind}: {getattr(error, 'problem', None) or error}") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is there twice; delete or merge one")
+    return value

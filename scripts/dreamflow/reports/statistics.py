@@ -1,0 +1,123 @@
+"""What may be said about means, differences, agreement and variance, on arrays of numbers. No files, no columns.
+
+A number that cannot be estimated is NaN (an empty cell), never 0.
+"""
+
+from typing import NamedTuple
+
+import krippendorff
+import numpy as np
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+
+
+class Estimate(NamedTuple):
+    """A mean of `n` values in so many independent `clusters`, and its interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    clusters: int
+
+
+def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
+    """The two-sided 95% point of Student's t; NaN below one degree of freedom."""
+    return stdtrit(np.where(np.asarray(degrees) < 1, np.nan, degrees), (1 + LEVEL) / 2)
+
+
+def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None) -> Estimate:
+    """The mean of `values` (n,) with a 95% interval that knows that values of one cluster go together.
+
+    Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean, summed
+    within each of G clusters, the cluster-robust standard error of the mean is
+        SE = sqrt(G / (G - 1) * sum_g (sum_i e_gi)^2) / n
+    (Miller 2024, arXiv 2411.00640, section 2.2, with the usual small-sample factor G / (G - 1): with one value a
+    cluster it is the ordinary s / sqrt(n), with equal clusters that of the cluster means). The interval is
+    mean ± t(G - 1) SE, cut at `bounds`, since no mean lies outside the scale. With fewer than two clusters it is NaN.
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan, 0, 0)
+    _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    groups = int(member.max()) + 1
+    mean = float(values.mean())
+    if groups < 2:
+        return Estimate(mean, np.nan, np.nan, n, groups)
+    sums = np.bincount(member, weights=values - mean)
+    error = np.sqrt(groups / (groups - 1) * (sums**2).sum()) / n
+    half = t_quantile(groups - 1) * error
+    low, high = bounds or (-np.inf, np.inf)
+    return Estimate(mean, max(low, float(mean - half)), min(high, float(mean + half)), n, groups)
+
+
+def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Estimate:
+    """The mean of first - second over pairs in which everything else is equal, clustered; bounds fit scores in 0-1.
+
+    Pairing takes out what both sides share (the combination, the evaluator), so that the interval is much narrower
+    than that of two separate means (Miller 2024, arXiv 2411.00640, section 4.2).
+    """
+    return clustered_mean(np.asarray(first) - np.asarray(second), clusters, (-1.0, 1.0))
+
+
+def krippendorff_alpha(ratings: np.ndarray) -> float:
+    """Krippendorff's alpha with the interval metric; `ratings` is (evaluators, texts), NaN where there is none.
+
+    1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement (Krippendorff, Content Analysis,
+    ch. 12). NaN where no text has two ratings, or where all comparable ratings are equal (nothing to agree about).
+    """
+    ratings = np.round(np.asarray(ratings, dtype=float), 10)
+    comparable = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
+    if len(np.unique(comparable[~np.isnan(comparable)])) < 2:
+        return np.nan
+    return float(krippendorff.alpha(reliability_data=comparable, level_of_measurement="interval"))
+
+
+def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.ndarray) -> dict[str, float]:
+    """Variance of scores (n,) due to the text, the evaluator, their interaction, and replicates of one evaluator.
+
+    Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator + interaction +
+    replicate. Half the mean squared difference of two scores estimates what the two do not share, so
+        same text, same evaluator        replicate
+        same text, other evaluator       replicate + interaction + evaluator
+        other text, same evaluator       replicate + interaction + text
+        other text, other evaluator      replicate + interaction + text + evaluator
+    and evaluators are compared on the same text, texts by the same evaluator (Koch 1968, Technometrics 10, 551-558;
+    unbiased, and in balanced data equal to the analysis of variance). An estimate can fall below 0: read it as 0.
+    Without two scores by one evaluator on one text, `interaction` includes `replicate`, which is then NaN.
+    """
+    x = np.asarray(values, dtype=float)
+    texts, evaluators = np.asarray(texts, dtype=str), np.asarray(evaluators, dtype=str)
+    names = ("text", "evaluator", "interaction", "replicate")
+    if len(x) < 2:
+        return dict.fromkeys(names, np.nan)
+    x = x - x.mean()
+    text, judge = (np.unique(labels, return_inverse=True)[1] for labels in (texts, evaluators))
+    cell = text * (judge.max() + 1) + judge
+    within_cell, within_text, within_judge = (_pairs(x, group) for group in (cell, text, judge))
+    everything = _pairs(x, np.zeros(len(x), dtype=int))
+    same_both = _half_mean(within_cell)
+    same_text = _half_mean(within_text - within_cell)
+    same_judge = _half_mean(within_judge - within_cell)
+    neither = _half_mean(everything - within_text - within_judge + within_cell)
+    rest = same_text + same_judge - neither
+    return {
+        "text": neither - same_text,
+        "evaluator": neither - same_judge,
+        "interaction": rest if np.isnan(same_both) else rest - same_both,
+        "replicate": same_both,
+    }
+
+
+def _pairs(x: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """[sum of squared differences, number] over the unordered pairs within groups: m sum(x^2) - (sum x)^2 each."""
+    counts = np.bincount(group)
+    sums, squares = np.bincount(group, weights=x), np.bincount(group, weights=x**2)
+    return np.array([(counts * squares - sums**2).sum(), (counts * (counts - 1) / 2).sum()])
+
+
+def _half_mean(pairs: np.ndarray) -> float:
+    total, number = pairs
+    return float(total / number / 2) if number >= 0.5 else np.nan

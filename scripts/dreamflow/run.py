@@ -1,0 +1,130 @@
+"""A run of the workflow: the compiled plan with what it needs to be carried out. The rules call nothing else."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .errors import DreamflowError
+from .files import canonical, write_atomic
+from .generation.forecast import as_table, forecast
+from .generation.ledger import Ledger
+from .generation.make import Context, call_problem, gen_folder, make_generation
+from .generation.providers import human
+from .plan.catalog import STAGES
+from .plan.compile import Plan, compile_plan
+from .plan.models import missing_key
+
+FILES = ("prompt.txt", "raw.txt", "parsed.txt", "metadata.json")
+
+
+class Run:
+    """The plan of a configuration and the state of one process that makes it (ledger, progress)."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self.plan: Plan = compile_plan(config)
+        self.data = Path(self.plan.config["data_root"])
+        self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
+        self.context = Context(
+            data_root=self.data,
+            texts=self.plan.texts,
+            models=self.plan.models,
+            origin=self.plan.origin,
+            call_attempts=self.plan.config["call_attempts"],
+            on_answer=self.ledger.answered,
+            on_done=self.ledger.made,
+        )
+
+    # --- look-ups for the rules ---
+
+    def row(self, gen_id: str) -> Mapping[str, Any]:
+        """The plan row of a generation."""
+        return self.plan.generations[gen_id]
+
+    def param(self, gen_id: str) -> str:
+        """All that decides a generation's result besides its parents, as one string: Snakemake compares it."""
+        return canonical(self.row(gen_id))
+
+    def priority(self, gen_id: str) -> int:
+        """Higher is earlier."""
+        return self.plan.priority[gen_id]
+
+    def is_local(self, gen_id: str) -> int:
+        """1 if a model in this process answers, else 0."""
+        model = self.row(gen_id)["model"]
+        return int(model is not None and model["provider"] == "llama_cpp")
+
+    def folder(self, gen_id: str) -> Path:
+        """The folder of a planned generation."""
+        return gen_folder(self.data, self.row(gen_id)["stage"], gen_id)
+
+    def inputs(self, gen_id: str) -> list[str]:
+        """The files that a generation reads: its parents', and a person's answer once there is one."""
+        row = self.row(gen_id)
+        files = [str(self.folder(p) / name) for p in row["parents"] for name in ("parsed.txt", "metadata.json")]
+        if row["mode"] == "human":
+            answer = human.answer_path(self.data / "inbox", gen_id)
+            files += [str(answer)] if answer.exists() else []
+        return files
+
+    def files(self, stage: str | None = None, cohort: str | None = None) -> list[str]:
+        """Every file of the generations of a stage, of a cohort, or of all."""
+        generations = self.plan.cohorts[cohort].generations if cohort else self.plan.generations
+        return [
+            f"{self.data}/gens/{row['stage']}/{gen_id}/{name}"
+            for gen_id, row in generations.items()
+            if stage in (None, row["stage"])
+            for name in FILES
+        ]
+
+    # --- what the rules do ---
+
+    def make(self, gen_id: str, log: str) -> None:
+        """Make one generation; a call that fails is told on one line, in the log file and on the screen."""
+        row = self.row(gen_id)
+        try:
+            make_generation(row, self.context, [self.folder(p) for p in row["parents"]], "parsed.txt")
+        except DreamflowError as error:
+            problem = call_problem(row, error)
+            write_atomic(log, problem + "\n")
+            raise DreamflowError(problem) from None
+
+    def forecast_text(self) -> str:
+        """The forecast of the whole plan, as a table."""
+        return as_table(forecast(self.plan.generations, self.context))
+
+    def missing_keys(self) -> list[str]:
+        """A line for each environment variable that a planned model's key should come from and that is not set."""
+        used = Counter(row["model"]["model_id"] for row in self.plan.generations.values() if row["model"])
+        return [
+            f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
+            for model_id in used
+            if (name := missing_key(self.plan.models[model_id]))
+        ]
+
+    def start(self, rules: Iterable[str]) -> None:
+        """Begin showing progress; `rules` names the rule of every job that will run."""
+        counts = Counter(rules)
+        self.ledger.start({stage: counts[stage] for stage in STAGES if counts[stage]})
+
+    def finish(self, *, ok: bool) -> None:
+        """Say what this run did, what it could not do, and where to look."""
+        self.ledger.stop()
+        for line in self.summary(ok=ok):
+            print(line, file=sys.stderr)
+
+    def summary(self, *, ok: bool) -> list[str]:
+        """The closing lines of a run."""
+        ledger, lines = self.ledger, []
+        if ledger.planned:
+            made = f"{ledger.done.total():,} of {ledger.planned.total():,} generations made"
+            lines.append(f"{made} · {ledger.spent()}")
+        if troubled := [f"{ledger.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if ledger.status[s]]:
+            lines.append(
+                f"{', '.join(troubled)}: see status and reason in their metadata.json; "
+                "'snakemake retry_failed' draws failed ones anew"
+            )
+        if not ok:
+            lines.append("What was answered stands in the store; the same command goes on from here.")
+        return lines
