@@ -2,17 +2,29 @@
 
 import sys
 
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from dreamflow.errors import DreamflowError
 from dreamflow.run import Run
 
+CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
+CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
+
+# Several lines a job, for thousands of jobs: the ledger's one line of progress says more.
+logger.addFilter(
+    lambda record: getattr(record, "event", None) not in CHATTER
+    and not str(record.msg).startswith(CHATTER_BEGINS)
+)
+
 try:
     flow = Run(config)
-    if workflow.dryrun:
+    if workflow.output_settings.dryrun:
         print(flow.forecast_text(), *flow.missing_keys(), sep="\n", file=sys.stderr)
 except DreamflowError as error:
-    raise WorkflowError(str(error))
+    sys.exit(f"Dreamflow cannot start:\n{error}")
 
 DATA = flow.plan.config["data_root"]
 

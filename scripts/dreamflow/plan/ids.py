@@ -47,7 +47,7 @@ def generation_id(prefix: str, *parts: str | int) -> str:
 
 
 def legacy_gen_id(stage: str, task_id: str, run_id: str | None = None, salt: str | None = None) -> str:
-    """The id of DayDreaming's older, two-phase era (`reserve_gen_id`): to find files, not to name new ones."""
+    """The id of DayDreaming's older, two-phase era (`reserve_gen_id`): to find files, not to name any."""
     parts = [part for part in (stage, task_id, run_id, salt) if part]
     digest = hashlib.sha256("".join(f"{part}|" for part in parts).encode()).digest()[:12]
     return _base36(digest).rjust(16, "0")[:16]

@@ -61,12 +61,11 @@ def apply_rules(axes: Mapping[str, Axis], rules: Any, read: Read) -> dict[str, A
 
 def _subset(design: _Design, name: str, entry: Any, key: str) -> None:
     """Keep the listed levels, in the order of the axis."""
-    axis = design.axes[(found := _find(design, name, key))]
+    found = _find(design, name, key)
+    axis = design.axes[found]
     items, key = design.read(entry, key)
     listed = {_known(item, axis, name, f"{key}[{place}]") for place, item in enumerate(items)}
     levels = {level: values for level, values in axis.levels.items() if level in listed}
-    if not levels:
-        raise ConfigError(f"{key}: keeps no level of {name!r}; list at least one of {_some(axis.levels)}")
     design.axes[found] = axis._replace(levels=levels)
 
 
@@ -112,7 +111,7 @@ def _pair(design: _Design, name: str, entry: Any, key: str) -> None:
         one = _known(item[0], left, sides[0], f"{place}[{number}][0]")
         two = _known(item[1], right, sides[1], f"{place}[{number}][1]")
         levels[one, two] = left.levels[one] + right.levels[two]
-    if "balance" in entry:
+    if entry.get("balance") is not None:
         _check_balance(levels, entry["balance"], f"{key}.balance")
     _replace(design, found, name, Axis(left.fields + right.fields, levels))
     design.joined.update(dict.fromkeys(found, name))

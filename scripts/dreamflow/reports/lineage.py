@@ -1,7 +1,7 @@
 """Who made what from what: the same few facts of a generation, from its plan row or from its metadata.json.
 
-A cohort may rest on drafts and essays that are not in its plan (a curated selection), and folders written by the
-original pipeline have fewer keys; both are read here, so that no table has to know.
+A cohort may rest on drafts and essays that are not in its plan (a curated selection), and folders written by
+the original pipeline have fewer keys; both are read here, so that no table has to know.
 """
 
 import json

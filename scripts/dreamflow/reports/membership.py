@@ -46,8 +46,9 @@ def write_membership(cohort: "Cohort", path: Path | str) -> None:
 def manifest(cohort: "Cohort") -> dict[str, Any]:
     """The original's keys (originals.md §1.3), then what the spec became, so that no row can vanish unseen.
 
-    `rows_sharing` counts by stage the rows whose generation is also another row's: ordinary for drafts of a crossed
-    design. `repeated_rows` counts the rows that add nothing, since an earlier row names the same generations.
+    `rows_sharing` counts by stage the rows whose generation is also another row's: ordinary for drafts of a
+    crossed design. `repeated_rows` counts the rows that add nothing, since an earlier row names the same
+    generations.
     """
     made = [facts(row) for row in cohort.generations.values()]
     of_rows = rows_of_generations(cohort)
@@ -86,8 +87,8 @@ def _sharing(names: list[tuple]) -> int:
 def rows_of_generations(cohort: "Cohort") -> dict[str, Callable[[Mapping[str, Any]], tuple]]:
     """By stage, a function from a spec's row to what tells its generation from all others of that stage.
 
-    A copied essay is the same whichever model the row names for it. Of a row that has both its draft and its essay
-    judged, the stage "evaluation" means the two together.
+    A copied essay is the same whichever model the row names for it. Of a row that has both its draft and its
+    essay judged, the stage "evaluation" means the two together.
     """
     fields = {key for row in cohort.rows for key in row}
     copies = {

@@ -16,7 +16,16 @@ ORIGINAL_COLUMNS = (
     *("origin_cohort_id", "generation_response_path", "input_mode", "copied_from"),
 )
 OUR_COLUMNS = (
-    *("status", "reason", "judged_stage", "scale_low", "scale_high", "score_01", "draft_gen_id", "draft_model"),
+    *(
+        "status",
+        "reason",
+        "judged_stage",
+        "scale_low",
+        "scale_high",
+        "score_01",
+        "draft_gen_id",
+        "draft_model",
+    ),
     *("draft_replicate", "essay_replicate", "evaluation_replicate", "self_judged", "cost_usd", "warnings"),
 )
 COLUMNS = (*ORIGINAL_COLUMNS, *OUR_COLUMNS)
@@ -32,9 +41,9 @@ def collect_scores(
 ) -> pd.DataFrame:
     """The long table of the evaluations among planned `generations`, in plan order.
 
-    Columns: the original's (originals.md §1.7) in its order, then ours. `error` and `reason` say why a score is
-    empty. `score_01` is the score carried linearly from the template's scale to 0-1. `cohort_id` is the origin of
-    rows that nobody has made yet. Paths begin as `data_root` does.
+    Columns: the original's (originals.md §1.7) in its order, then ours. `error` and `reason` say why a score
+    is empty. `score_01` is the score carried linearly from the template's scale to 0-1. `cohort_id` is the
+    origin of rows that nobody has made yet. Paths begin as `data_root` does.
     """
     find = finder(generations, data_root)
     planned = (facts(row) for row in generations.values() if row["stage"] == "evaluation")
@@ -47,7 +56,7 @@ def collect_scores(
 def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of `score_row` as a table whose columns have the same types even when it is empty."""
     table = pd.DataFrame(list(rows), columns=COLUMNS)
-    kinds = {column: "float64" for column in _FLOATS} | {column: "Int64" for column in _COUNTS}
+    kinds = dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_COUNTS, "Int64")
     text = {column: "object" for column in COLUMNS if column not in kinds}
     return table.astype({**kinds, **text, "self_judged": "bool"})
 
@@ -133,9 +142,8 @@ def read_score(
 
 def number(parsed: str) -> float | None:
     """The score in a parsed.txt: the number on its last line, or the "score" of its JSON object."""
-    lines = parsed.split()
     try:
-        score = float(lines[-1]) if lines and len(parsed.strip().splitlines()[-1].split()) == 1 else math.nan
+        score = float(parsed.rstrip().rpartition("\n")[2])
     except ValueError:
         score = _json_score(parsed)
     return score if math.isfinite(score) else None

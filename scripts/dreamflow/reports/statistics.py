@@ -27,15 +27,18 @@ def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
     return stdtrit(np.where(np.asarray(degrees) < 1, np.nan, degrees), (1 + LEVEL) / 2)
 
 
-def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None) -> Estimate:
+def clustered_mean(
+    values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None
+) -> Estimate:
     """The mean of `values` (n,) with a 95% interval that knows that values of one cluster go together.
 
-    Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean, summed
-    within each of G clusters, the cluster-robust standard error of the mean is
+    Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean,
+    summed within each of G clusters, the cluster-robust standard error of the mean is
         SE = sqrt(G / (G - 1) * sum_g (sum_i e_gi)^2) / n
-    (Miller 2024, arXiv 2411.00640, section 2.2, with the usual small-sample factor G / (G - 1): with one value a
-    cluster it is the ordinary s / sqrt(n), with equal clusters that of the cluster means). The interval is
-    mean ± t(G - 1) SE, cut at `bounds`, since no mean lies outside the scale. With fewer than two clusters it is NaN.
+    (Miller 2024, arXiv 2411.00640, section 2.2, with the usual small-sample factor G / (G - 1): with one
+    value a cluster it is the ordinary s / sqrt(n), with equal clusters that of the cluster means). The
+    interval is mean ± t(G - 1) SE, cut at `bounds`, since no mean lies outside the scale. With fewer than two
+    clusters it is NaN.
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
@@ -56,8 +59,8 @@ def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float
 def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Estimate:
     """The mean of first - second over pairs in which everything else is equal, clustered; bounds fit scores in 0-1.
 
-    Pairing takes out what both sides share (the combination, the evaluator), so that the interval is much narrower
-    than that of two separate means (Miller 2024, arXiv 2411.00640, section 4.2).
+    Pairing takes out what both sides share (the combination, the evaluator), so that the interval is much
+    narrower than that of two separate means (Miller 2024, arXiv 2411.00640, section 4.2).
     """
     return clustered_mean(np.asarray(first) - np.asarray(second), clusters, (-1.0, 1.0))
 
@@ -65,8 +68,9 @@ def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarra
 def krippendorff_alpha(ratings: np.ndarray) -> float:
     """Krippendorff's alpha with the interval metric; `ratings` is (evaluators, texts), NaN where there is none.
 
-    1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement (Krippendorff, Content Analysis,
-    ch. 12). NaN where no text has two ratings, or where all comparable ratings are equal (nothing to agree about).
+    1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement (Krippendorff, Content
+    Analysis, ch. 12). NaN where no text has two ratings, or where all comparable ratings are equal (nothing
+    to agree about).
     """
     ratings = np.round(np.asarray(ratings, dtype=float), 10)
     comparable = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
@@ -78,15 +82,17 @@ def krippendorff_alpha(ratings: np.ndarray) -> float:
 def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.ndarray) -> dict[str, float]:
     """Variance of scores (n,) due to the text, the evaluator, their interaction, and replicates of one evaluator.
 
-    Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator + interaction +
-    replicate. Half the mean squared difference of two scores estimates what the two do not share, so
+    Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator +
+    interaction + replicate. Half the mean squared difference of two scores estimates what the two do not
+    share, so
         same text, same evaluator        replicate
         same text, other evaluator       replicate + interaction + evaluator
         other text, same evaluator       replicate + interaction + text
         other text, other evaluator      replicate + interaction + text + evaluator
-    and evaluators are compared on the same text, texts by the same evaluator (Koch 1968, Technometrics 10, 551-558;
-    unbiased, and in balanced data equal to the analysis of variance). An estimate can fall below 0: read it as 0.
-    Without two scores by one evaluator on one text, `interaction` includes `replicate`, which is then NaN.
+    and evaluators are compared on the same text, texts by the same evaluator (Koch 1968, Technometrics 10,
+    551-558; unbiased, and in balanced data equal to the analysis of variance). An estimate can fall below 0:
+    read it as 0. Without two scores by one evaluator on one text, `interaction` includes `replicate`, which
+    is then NaN.
     """
     x = np.asarray(values, dtype=float)
     texts, evaluators = np.asarray(texts, dtype=str), np.asarray(evaluators, dtype=str)

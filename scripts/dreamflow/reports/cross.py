@@ -1,0 +1,67 @@
+"""Tables over all cohorts: every evaluation that lies in the store of gens, whoever planned it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .frames import evaluator_means, in_order, prepared, write_table
+from .lineage import facts, finder, read_metadata
+from .scores import as_frame, score_row
+from .tables import judged_texts
+
+PIVOT_COLUMNS = (
+    *("essay_task_id", "essay_gen_id", "origin_cohort_id", "combo_id", "draft_template", "generation_template"),
+    *("generation_model", "judged_stage"),
+)
+
+
+def all_scores(data_root: Path | str) -> pd.DataFrame:
+    """The long table (`scores.COLUMNS`) of all evaluations that were made, by id; reads only the files of gens.
+
+    A scale is known where metadata.json has `parser_options`; elsewhere `score_01` and the scale are empty.
+    """
+    find = finder({}, data_root)
+    return as_frame(
+        score_row(facts(metadata), metadata, find, data_root, "")
+        for metadata in metadata_of_stage(data_root, "evaluation")
+    )
+
+
+def metadata_of_stage(data_root: Path | str, stage: str) -> Iterator[dict[str, Any]]:
+    """The metadata of every generation of a stage that is there, in the order of ids."""
+    folder = Path(data_root) / "gens" / stage
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    for name in names:
+        if (metadata := read_metadata(data_root, stage, name)) is not None:
+            yield metadata
+
+
+def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a judged text, one column an evaluator (`<template>__<model>`): the mean of all its replicates.
+
+    `allowlisted_template_score_sum` is empty where the score of an evaluator is missing: among cohorts with
+    different evaluators compare columns, not sums.
+    """
+    names = scores["evaluation_template"] + "__" + scores["evaluation_llm_model"] table =
+    prepared(scores).assign(evaluator=names.loc[scores.sort_values("gen_id", kind="stable").index].to_numpy())
+    texts = judged_texts(table).set_index("parent_gen_id") means = evaluator_means(table,
+    "score").reindex(texts.index) origin = table.groupby("parent_gen_id")["origin_cohort_id"].agg(lambda ids:
+    " ".join(sorted(set(ids)))) parts = texts[["combo_id", "draft_template", "generation_model",
+    "generation_template"]] total = means.sum(axis=1, skipna=False) if means.shape[1] else np.nan wide =
+    texts.assign(
+        essay_task_id=["_".join(part for part in parts_of if part) for parts_of in
+        parts.itertuples(index=False)], origin_cohort_id=origin.reindex(texts.index),
+    ).join(means)
+    wide = wide.assign(allowlisted_template_score_sum=total).rename_axis("essay_gen_id").reset_index()
+    columns = [*PIVOT_COLUMNS, *means.columns, "allowlisted_template_score_sum", "scores", "planned"]
+    return in_order(wide, columns, ["essay_task_id", "essay_gen_id"])
+
+
+def write_cross(data_root: Path | str, folder: Path | str) -> None:
+    """Write aggregated_scores.csv and evaluation_scores_by_template_model.csv (data/7_cross_experiment)."""
+    scores = all_scores(data_root)
+    write_table(scores, Path(folder) / "aggregated_scores.csv")
+    write_table(by_template_and_model(scores), Path(folder) / "evaluation_scores_by_template_model.csv")

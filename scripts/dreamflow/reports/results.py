@@ -1,0 +1,270 @@
+"""The best texts of a cohort as Markdown files for people, and the short table that ends a run."""
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import yaml
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..files import write_atomic
+from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, writers
+from .scores import collect_scores, generation_model
+from .tables import ranking
+
+if TYPE_CHECKING:
+    from ..plan.cohort import Cohort
+
+WIDTH = 100
+_OURS = re.compile(r"\d+-[a-z]_[0-9a-z-]+\.md")
+
+
+def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What is shown, best first: the ranked essays, or the drafts where only drafts are judged (`tables.ranking`).
+
+    Where nothing has a score, every text of the last written stage that was made, by id and without a rank.
+    """
+    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id) if scores is None else scores
+    ranked = ranking(scores)
+    ranked = ranked[ranked["rank"].notna()]
+    if len(ranked):
+        return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
+    find = finder(cohort.generations, data_root)
+    stage = "essay" if any(row["stage"] == "essay" for row in cohort.generations.values()) else "draft"
+    ids = sorted(gen_id for gen_id, row in cohort.generations.items() if row["stage"] == stage)
+    rows = [_unranked(gen_id, find, data_root) for gen_id in ids if _is_made(data_root, stage, gen_id)]
+    return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})
+
+
+def _is_made(data_root: Path | str, stage: str, gen_id: str) -> bool:
+    metadata = read_metadata(data_root, stage, gen_id)
+    return metadata is not None and metadata.get("status", "ok") == "ok"
+
+
+def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
+    draft, essay = draft_and_essay(gen_id, find)
+    judged = essay or draft
+    return {
+        "gen_id": gen_id,
+        "judged_stage": judged["stage"],
+        "scores": 0,
+        "planned": 0,
+        "self_judged": False,
+        "draft_template": draft["template_id"] if draft else "",
+        "generation_template": essay["template_id"] if essay else "",
+        "draft_model": draft["model_id"] if draft else "",
+        "generation_model": generation_model(draft, essay),
+        "combo_id": judged["combo_id"],
+        "draft_gen_id": draft["gen_id"] if draft else "",
+        "generation_response_path": gen_path(data_root, judged["stage"], gen_id),
+    }
+
+
+def file_names(ranked: pd.DataFrame) -> list[str]:
+    """NN-<gen_id>.md for each row: NN is the rank (texts with equal means share it), else the place in the list."""
+    digits = max(2, len(str(len(ranked))))
+    ranks = (rank if pd.notna(rank) else place for place, rank in enumerate(ranked["rank"], start=1))
+    return [f"{rank:0{digits}d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
+
+
+def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> None:
+    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>), which loses earlier ones."""
+    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
+    everything = standing(cohort, data_root, scores)
+    best = everything.head(top_n)
+    names = file_names(best)
+    find = finder(cohort.generations, data_root)
+    folder = Path(folder)
+    for row, name in zip(best.to_dict("records"), names, strict=True):
+        text = Path(row["generation_response_path"]).read_text(encoding="utf-8", errors="replace")
+        given = scores[scores["parent_gen_id"] == row["gen_id"]]
+        front = front_matter(cohort, row, len(everything), given, find, data_root)
+        matter = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
+        write_atomic(folder / name, f"---\n{matter}---\n\n{text.rstrip()}\n")
+    for old in folder.glob("*.md"):
+        if _OURS.fullmatch(old.name) and old.name not in names:
+            old.unlink()
+    write_atomic(folder / "README.md", index_page(cohort, best, len(everything), scores))
+
+
+def front_matter(
+    cohort: "Cohort",
+    row: Mapping[str, Any],
+    of: int,
+    given: pd.DataFrame,
+    find: Find,
+    data_root: Path | str,
+) -> dict[str, Any]:
+    """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its evaluations."""
+    draft, essay = draft_and_essay(row["gen_id"], find)
+    front: dict[str, Any] = {
+        "cohort": cohort.cohort_id,
+        "gen_id": row["gen_id"],
+        "stage": row["judged_stage"],
+    }
+    front["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
+    front["of"] = of
+    if given["score"].notna().any():
+        front["score"] = {
+            "mean": _plain(row["mean"]),
+            "interval_95": [_plain(row["ci_low"]), _plain(row["ci_high"])],
+            "scale": "0-1",
+            "scores": int(row["scores"]),
+            "planned": int(row["planned"]),
+            "self_judged": bool(row["self_judged"]),
+            "mean_by_others": _plain(row["mean_by_others"]),
+        }
+    front["evaluators"] = _evaluators(given)
+    front["combo"] = _combo(cohort, row["combo_id"], draft)
+    for stage, made in (("draft", draft), ("essay", essay)):
+        if made:
+            front[stage] = _made(made, data_root)
+    front["model"] = row["generation_model"]
+    front["cost_usd"] = _costs([draft, essay], given, data_root)
+    return front
+
+
+def _plain(value: float, digits: int = 4) -> float | None:
+    return None if pd.isna(value) else round(float(value), digits)
+
+
+def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model,
+            "template": template,
+            "scale": f"{group['scale_low'].iloc[0]:g}-{group['scale_high'].iloc[0]:g}",
+            "mean": _plain(group["score"].mean()),
+            "scores": int(group["score"].count()),
+            "planned": len(group),
+            "self_judged": bool(group["self_judged"].any()),
+        }
+        for (model, template), group in given.groupby(["evaluation_llm_model", "evaluation_template"])
+    ]
+
+
+def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
+    """The concepts that the draft read; names and levels are in its plan row, ids at least in the combination."""
+    row = cohort.generations.get(draft["gen_id"], {}) if draft else {}
+    concepts = (row.get("variables") or {}).get("concepts")
+    if concepts is None:
+        known = cohort.combos.get(combo_id)
+        return {
+            "combo_id": combo_id,
+            "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())],
+        }
+    kept = [{key: one[key] for key in ("concept_id", "name", "level")} for one in concepts]
+    return {"combo_id": combo_id, "concepts": kept}
+
+
+def _made(made: Facts, data_root: Path | str) -> dict[str, Any]:
+    return {
+        "gen_id": made["gen_id"],
+        "template": made["template_id"],
+        "model": made["model_id"] or None,
+        "mode": made["mode"],
+        "file": gen_path(data_root, made["stage"], made["gen_id"]),
+    }
+
+
+def _costs(made: list[Facts | None], given: pd.DataFrame, data_root: Path | str) -> dict[str, float | None]:
+    """What the answers cost that were used; None where no cost is known."""
+    costs: dict[str, float | None] = {}
+    for one in made:
+        for writer in writers(one, None):
+            recorded = (read_metadata(data_root, writer["stage"], writer["gen_id"]) or {}).get("cost_usd")
+            costs[writer["stage"]] = None if recorded is None else round(recorded, 6)
+    if len(given):
+        costs["evaluations"] = _plain(given["cost_usd"].sum(min_count=1), 6)
+    known = [cost for cost in costs.values() if cost is not None]
+    return {**costs, "total": round(sum(known), 6) if known else None}
+
+
+def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
+    """README.md of a results folder: what is ranked and how, and one row a file."""
+    lines = [f"# The best of cohort {cohort.cohort_id}", "", _explained(best, of, scores), ""]
+    header = ("rank", "score", "95% interval", "scores", "text", "model", "templates", "combination")
+    lines += [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
+    for row, name in zip(best.to_dict("records"), file_names(best), strict=True):
+        cells = (
+            *_score_cells(row),
+            f"[{row['gen_id']}]({name})" + (" (self-judged)" if row["self_judged"] else ""),
+            row["generation_model"],
+            templates(row),
+            _concepts(cohort, row),
+        )
+        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
+    shown, planned = len(best), len(scores)
+    if not shown:
+        return "Nothing is written yet."
+    stage = best["judged_stage"].iloc[0]
+    if pd.isna(best["rank"].iloc[0]):
+        why = (
+            f"none of {planned:,} planned evaluations has a score"
+            if planned
+            else "the cohort has no evaluations"
+        )
+        return f"{shown} of {of:,} {stage}s in the order of their ids: {why}, so there is no rank."
+    made = int(scores["score"].notna().sum())
+    return (
+        f"{shown} of {of:,} scored {stage}s, by the mean of their evaluators' means; {made:,} of {planned:,} planned "
+        "evaluations have a score. Scores are carried from the scale of each template to 0-1. The interval says how "
+        "far other evaluators of this kind might move the mean; it is empty where there is one evaluator. "
+        "Self-judged means that a model that wrote the text is among its evaluators."
+    )
+
+
+def _score_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """rank, score, interval and "n/planned" of a row of the ranking, as text."""
+    rank = "" if pd.isna(row["rank"]) else str(int(row["rank"]))
+    mean = "" if pd.isna(row["mean"]) else f"{row['mean']:.2f}"
+    interval = "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f}–{row['ci_high']:.2f}"
+    return rank, mean, interval, f"{row['scores']}/{row['planned']}" if row["planned"] else ""
+
+
+def templates(row: Mapping[str, Any]) -> str:
+    """The templates behind a text: draft → essay, or the draft's alone."""
+    return " → ".join(name for name in (row["draft_template"], row["generation_template"]) if name)
+
+
+def _concepts(cohort: "Cohort", row: Mapping[str, Any]) -> str:
+    known = cohort.combos.get(row["combo_id"])
+    return ", ".join(known.concept_ids) if known else row["combo_id"]
+
+
+def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:
+    """The short table that ends a run (at most 100 columns, no colours): the first of a `standing`.
+
+    The last column is the file in `folder` (data/results/<cohort>) that holds the text; it names the text's
+    id.
+    """
+    best = ranked.head(top_n)
+    if best.empty:
+        return "No text is written yet."
+    stage = best["judged_stage"].iloc[0]
+    scored = pd.notna(best["rank"].iloc[0])
+    title = f"Best {stage}s" if scored else f"First {stage}s by id (no scores)"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    scores = ("rank", "score", "95% interval", "scores") if scored else ()
+    for name in scores:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("model", "templates"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=None)
+    table.add_column(f"read in {Path(folder).as_posix()}/", no_wrap=True, overflow="fold")
+    for row, name in zip(best.to_dict("records"), file_names(ranked)[: len(best)], strict=True):
+        cells = (*(_score_cells(row) if scored else ()), row["generation_model"], templates(row), name)
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    screen = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    screen.print(Text(title))
+    screen.print(table)
+    return "\n".join(line.rstrip() for line in screen.file.getvalue().rstrip().splitlines())

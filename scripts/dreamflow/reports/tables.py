@@ -1,0 +1,251 @@
+"""The report tables of a cohort, made from its long table of scores (`scores.collect_scores`).
+
+A score that is missing is missing: it lowers `count` and `scores`, and no mean ever takes it for 0. Raw
+scores are averaged only where all have one scale; columns that end in `_01`, and all intervals, are on the
+scale 0-1.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
+from .frames import (
+    GENERATION,
+    common_scale,
+    evaluator_means,
+    evaluator_names,
+    in_order,
+    on_nine,
+    prepared,
+    write_table,
+)
+from .scores import collect_scores
+from .statistics import clustered_mean, t_quantile
+
+if TYPE_CHECKING:
+    from ..plan.cohort import Cohort
+
+ANALYSIS_TYPES = {
+    "by_generation_template": ["generation_template"],
+    "by_generation_model": ["generation_model"],
+    "by_evaluation_model": ["evaluation_llm_model"],
+    "by_combo_id": ["combo_id"],
+    "by_template_and_generation_model": ["generation_template", "generation_model"],
+    "by_generation_vs_evaluation_model": ["generation_model", "evaluation_llm_model"],
+    "overall_statistics": [],
+    # not in the original:
+    "by_draft_template": ["draft_template"],
+    "by_draft_model": ["draft_model"],
+    "by_evaluation_template": ["evaluation_template"],
+}
+_LEVELS = ("generation_template", "generation_model", "evaluation_llm_model", "combo_id")
+_OUR_LEVELS = ("draft_template", "draft_model", "evaluation_template")
+_MEASURES = (
+    *("count", "average", "std_dev", "min_score", "max_score", "perfect_scores", "perfect_score_pct"),
+    *("high_scores_8plus", "high_score_pct", "low_scores_3minus"),
+)
+_OUR_MEASURES = (
+    *(
+        "judged_stage",
+        "planned",
+        "missing",
+        "scale",
+        "average_01",
+        "ci_low",
+        "ci_high",
+        "texts",
+        "self_judged_scores",
+    ),
+)
+FINAL_COLUMNS = ("analysis_type", *_LEVELS, *_MEASURES, *_OUR_LEVELS, *_OUR_MEASURES)
+PERFECT_COLUMNS = (
+    *("gen_id", "parent_gen_id", "combo_id", "draft_template", "generation_template", "generation_model"),
+    *("evaluation_template", "evaluation_llm_model", "score", "generation_response_path"),
+    *("evaluation_response_path", "notes", "judged_stage"),
+)
+RANKING_COLUMNS = ("rank", "gen_id", "judged_stage", "mean", "ci_low", "ci_high", "scores", "planned")
+RANKING_LINEAGE = (
+    *(
+        "self_judged",
+        "mean_by_others",
+        "draft_template",
+        "generation_template",
+        "draft_model",
+        "generation_model",
+    ),
+    *("combo_id", "draft_gen_id", "generation_response_path"),
+)
+
+
+def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a judged text: mean, lowest, highest and number of each evaluator's scores.
+
+    `allowlisted_template_score_sum` is empty, not smaller, where an evaluator's score is missing; `mean_01`
+    is the mean over the evaluators that are there.
+    """
+    table = prepared(scores)
+    texts = judged_texts(table)
+    grouped = table.groupby(["parent_gen_id", "evaluator"])["score"]
+    wide = grouped.agg(["mean", "min", "max", "count"]).unstack("evaluator").reindex(texts["parent_gen_id"])
+    names, ends = evaluator_names(table), {"mean": "", "min": "_min", "max": "_max", "count": "_n"}
+    columns = {f"{name}{ends[kind]}": wide[kind, name].to_numpy() for name in names for kind in ends}
+    columns |= {f"{name}_n": np.nan_to_num(columns[f"{name}_n"]).astype(int) for name in names}
+    means = pd.DataFrame({name: columns[name] for name in names}, index=texts.index)
+    total = means.sum(axis=1, skipna=False) if names else np.nan
+    tail = pd.DataFrame({**columns, "allowlisted_template_score_sum": total}, index=texts.index)
+    mean_01 = evaluator_means(table, "score_01").mean(axis=1).reindex(texts["parent_gen_id"]).to_numpy()
+    result = pd.concat([texts, tail], axis=1).assign(mean_01=mean_01)
+    ours = (
+        "generation_response_path",
+        "judged_stage",
+        "draft_gen_id",
+        "draft_model",
+        "mean_01",
+        "scores",
+        "planned",
+    )
+    return in_order(result, [*GENERATION, *tail.columns, *ours], GENERATION)
+
+
+def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a judged text in the order of ids: its lineage, `planned` and existing `scores`, any self-judging."""
+    lineage = ("judged_stage", "draft_gen_id", "draft_model", "generation_response_path")
+    columns = [*GENERATION[:-1], *lineage]
+    grouped = table.groupby("parent_gen_id")
+    texts = grouped[columns].first()
+    counts = grouped.agg(
+        scores=("score", "count"), planned=("score", "size"), self_judged=("self_judged", "any")
+    )
+    return texts.join(counts).reset_index()
+
+
+def final_results(scores: pd.DataFrame) -> pd.DataFrame:
+    """The statistics of all groups of each analysis type; drafts and essays are never averaged together."""
+    table = prepared(scores)
+    rows = []
+    for analysis_type, keys in ANALYSIS_TYPES.items():
+        by = ["judged_stage", *keys]
+        for levels, group in table.groupby(by):
+            rows.append(
+                {"analysis_type": analysis_type, **dict(zip(by, levels, strict=True)), **measures(group)}
+            )
+    return pd.DataFrame(rows, columns=FINAL_COLUMNS).fillna(dict.fromkeys([*_LEVELS, *_OUR_LEVELS], ""))
+
+
+def measures(group: pd.DataFrame) -> dict[str, Any]:
+    """The measures of some rows of the long table.
+
+    Perfect is the maximum of the template's scale; high and low are 8 and 3 of 9, or as much of another
+    scale. The 95% interval is that of `average_01`, clustered by the judged text.
+    """
+    made = group[group["score"].notna()]
+    count, scale = len(made), common_scale(group["scale"])
+    raw = made["score"] if scale != "mixed" else made["score"].iloc[:0]
+    perfect = int((made["score"] == made["scale_high"]).sum())
+    high = int((on_nine(made["score_01"]) >= 8).sum())
+    estimate = clustered_mean(made["score_01"], made["parent_gen_id"], (0.0, 1.0))
+    return {
+        "count": count,
+        "average": raw.mean(),
+        "std_dev": raw.std(ddof=1),
+        "min_score": raw.min(),
+        "max_score": raw.max(),
+        "perfect_scores": perfect,
+        "perfect_score_pct": 100 * perfect / count if count else np.nan,
+        "high_scores_8plus": high,
+        "high_score_pct": 100 * high / count if count else np.nan,
+        "low_scores_3minus": int((on_nine(made["score_01"]) <= 3).sum()),
+        "planned": len(group),
+        "missing": len(group) - count,
+        "scale": scale,
+        "average_01": estimate.mean,
+        "ci_low": estimate.low,
+        "ci_high": estimate.high,
+        "texts": estimate.clusters,
+        "self_judged_scores": int(made["self_judged"].sum()),
+    }
+
+
+def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
+    """The evaluations that gave the highest score of their scale, and where to read them."""
+    table = prepared(scores)
+    perfect = table[table["score"] == table["scale_high"]]
+    own = perfect["self_judged"].map({True: "the model judged itself", False: ""})
+    notes = ["; ".join(note for note in pair if note) for pair in zip(own, perfect["warnings"], strict=True)]
+    return in_order(perfect.assign(notes=notes), PERFECT_COLUMNS, ["combo_id", "parent_gen_id", "gen_id"])
+
+
+def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row for each way to generate; the mean score of each evaluator, and how much of the plan it rests on."""
+    table = prepared(scores)
+    keys = [
+        "combo_id",
+        "draft_template",
+        "generation_template",
+        "generation_model",
+        "draft_model",
+        "judged_stage",
+    ]
+    means = evaluator_means(table, "score", keys)
+    counts = table.groupby(keys).agg(
+        texts=("parent_gen_id", "nunique"), scores=("score", "count"), planned=("score", "size")
+    )
+    counts["coverage_pct"] = 100 * counts["scores"] / counts["planned"]
+    return means.join(counts).reset_index().sort_values(keys, ignore_index=True)
+
+
+def ranking(scores: pd.DataFrame) -> pd.DataFrame:
+    """Judged texts, best first: rank, mean of the evaluators' means of score_01, interval, evaluator by evaluator.
+
+    Each evaluator counts once, however many replicates it has. The interval is t over the evaluators' means
+    (E - 1 degrees of freedom): how far other evaluators might move the mean; empty for one evaluator. Equal
+    means share a rank, in the order of ids; texts without a score have no rank and come last.
+    `mean_by_others` leaves out evaluators that judged themselves. Essays and drafts are ranked apart.
+    """
+    table = prepared(scores)
+    texts = judged_texts(table).set_index("parent_gen_id")
+    means = evaluator_means(table, "score_01").reindex(texts.index)
+    others = evaluator_means(
+        table.assign(score_01=table["score_01"].where(~table["self_judged"])), "score_01"
+    )
+    count = means.count(axis=1)
+    half = t_quantile(count - 1) * means.std(axis=1, ddof=1) / np.sqrt(count)
+    mean = means.mean(axis=1).round(10)
+    texts = texts.assign(
+        mean=mean,
+        ci_low=(mean - half).clip(lower=0),
+        ci_high=(mean + half).clip(upper=1),
+        mean_by_others=others.mean(axis=1).reindex(texts.index),
+        rank=mean.groupby(texts["judged_stage"]).rank(method="min", ascending=False).astype("Int64"),
+        stage_order=(texts["judged_stage"] != "essay").astype(int),
+    )
+    texts = texts.join(means).rename_axis("gen_id").reset_index()
+    columns = [*RANKING_COLUMNS, *means.columns, *RANKING_LINEAGE]
+    return in_order(texts, columns, ["stage_order", "rank", "gen_id"])
+
+
+TABLES = {
+    "summary/generation_scores.csv": generation_scores,
+    "summary/final_results.csv": final_results,
+    "summary/perfect_score_paths.csv": perfect_score_paths,
+    "summary/evaluation_model_template_pivot.csv": evaluation_model_template_pivot,
+    "summary/ranking.csv": ranking,
+    "analysis/variance_analysis.csv": variance_analysis,
+    "analysis/variance_components.csv": variance_table,
+    "analysis/evaluator_agreement.csv": evaluator_agreement,
+    "analysis/paired_differences.csv": paired_differences,
+}
+LONG_TABLES = ("parsing/aggregated_scores.csv", "summary/evaluation_scores.csv")  # the original has it twice
+REPORT_FILES = (*LONG_TABLES, *TABLES)
+
+
+def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
+    """Write every table of a cohort under `folder` (data/cohorts/<id>/reports): the `REPORT_FILES`, always all."""
+    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
+    for name in LONG_TABLES:
+        write_table(scores, Path(folder) / name)
+    for name, table in TABLES.items():
+        write_table(table(scores), Path(folder) / name)
