@@ -3,9 +3,11 @@
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from . import upkeep
 from .errors import DreamflowError
 from .files import canonical, write_atomic
 from .generation.forecast import as_table, forecast
@@ -102,6 +104,33 @@ class Run:
             for model_id in used
             if (name := missing_key(self.plan.models[model_id]))
         ]
+
+    @property
+    def now(self) -> str:
+        """A value that no earlier run had: the parameter of a rule that has to run every time it is asked for."""
+        return datetime.now(UTC).isoformat()
+
+    def estimate(self, path: str) -> None:
+        """Write the forecast to a file, and show it."""
+        text = self.forecast_text()
+        write_atomic(path, text + "\n")
+        print(text, file=sys.stderr)
+
+    def orphans(self, *, remove: bool) -> None:
+        """List the generations that no plan names, or remove them."""
+        folders = upkeep.orphans(self.data, self.plan.generations)
+        for folder in folders:
+            print(folder)
+        if remove:
+            upkeep.prune(folders)
+        done = "removed; their answers stay in the store" if remove else "'snakemake prune' removes them"
+        print(f"{len(folders):,} generations that no cohort plans" + (f": {done}" if folders else ""))
+
+    def forget_failed(self, path: str) -> None:
+        """Make every failed generation of the plan be drawn anew; lists their folders in a file."""
+        failed = upkeep.forget_failed(self.folder(gen_id) for gen_id in self.plan.generations)
+        write_atomic(path, "".join(f"{folder}\n" for folder in failed))
+        print(f"{len(failed):,} failed generations will be drawn anew", file=sys.stderr)
 
     def start(self, rules: Iterable[str]) -> None:
         """Begin showing progress; `rules` names the rule of every job that will run."""

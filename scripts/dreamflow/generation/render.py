@@ -1,10 +1,11 @@
 """Prompts: Jinja2 templates, rendered in its sandbox, with an error for every variable that is missing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any
 
 import jinja2
+from jinja2 import meta
 from jinja2.sandbox import SandboxedEnvironment
 
 from ..errors import ConfigError
@@ -19,12 +20,15 @@ def _compiled(text: str) -> jinja2.Template:
     return _ENVIRONMENT.from_string(text)
 
 
-def check_template(text: str, where: str) -> None:
-    """Raise a `ConfigError` that names file and line if `text` is no Jinja2 template."""
+def check_template(text: str, where: str, variables: Collection[str]) -> None:
+    """Raise a `ConfigError` that names the file if `text` is no Jinja2 template over these variables."""
     try:
-        _compiled(text)
+        wanted = meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
     except jinja2.TemplateSyntaxError as error:
         raise ConfigError(f"{where}:{error.lineno}: not a Jinja2 template: {error.message}") from None
+    for name in sorted(wanted - set(variables)):
+        known = ", ".join(sorted(variables))
+        raise ConfigError(f"{where}: the variable {name!r} does not exist here; there is {known}")
 
 
 def render(text: str, values: Mapping[str, Any], where: str) -> str:

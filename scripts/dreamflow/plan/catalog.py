@@ -16,10 +16,16 @@ from typing import Any
 from ..errors import ConfigError
 from ..files import checked_name, read_text, sha256
 from ..generation.parsers import check_parser
+from ..generation.render import check_template
 
 STAGES = ("draft", "essay", "evaluation")
 LEVELS = ("article", "paragraph", "sentence")  # a missing description falls back to the next shorter one
 GENERATORS = ("llm", "copy")
+VARIABLES = {  # what a template of a stage can name
+    "draft": ("concepts",),
+    "essay": ("draft_block", "links_block"),
+    "evaluation": ("response",),
+}
 _FALLBACK_PARSER = {"draft": "identity", "essay": "identity", "evaluation": "in_last_line"}
 DEFAULT_SCALE = (0.0, 9.0)
 
@@ -112,6 +118,7 @@ def _load_template(catalog: Catalog, stage: str, template_id: str) -> Template:
             f"unknown {stage} template {template_id!r}: no row in {listing}, no file {path} (known: {', '.join(known)})"
         )
     text = "" if generator == "copy" else read_text(path)
+    check_template(text, str(path), VARIABLES[stage])
     parser = row.get("parser") or _FALLBACK_PARSER[stage]
     try:
         check_parser(parser)

@@ -175,6 +175,8 @@ class _Compiler:
 
     def replicate(self, row: Row, stage: str) -> int:
         value = row.get(f"{stage}_replicate", 1)
+        if isinstance(value, str) and value.isdecimal():  # as CSV files and the original's fixtures have it
+            value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"{self.path}: axes.{stage}_replicate: {value!r}; expected whole numbers from 1")
         return value
@@ -243,15 +245,17 @@ class _Compiler:
         return self.models[llm]
 
     def add(self, gen_id: str, row: Row, fields: Row, parents: list[str], variables: Row) -> None:
-        stages = ("draft", "essay", "evaluation")
-        upto = stages[: stages.index(fields["stage"]) + 1]
-        if parents and fields["stage"] == "evaluation" and parents[0].startswith("d_"):
-            upto = ("draft", "evaluation")
-        wildcards = {key: row[key] for key in FIELDS if key in row and (key == "combo_id" or key.split("_")[0] in upto)}
+        stage = fields["stage"]
+        own = {
+            f"{stage}_template": fields["template_id"],
+            f"{stage}_llm": fields["model"]["model_id"] if fields["model"] else None,
+            f"{stage}_replicate": fields["replicate"],
+        }
+        before = self.cohort.generations[parents[0]]["wildcards"] if parents else {"combo_id": row["combo_id"]}
         self.cohort.generations[gen_id] = {
             **fields,
             "gen_id": gen_id,
             "parents": parents,
             "variables": variables,
-            "wildcards": wildcards,
+            "wildcards": {**before, **own},
         }

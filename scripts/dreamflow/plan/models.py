@@ -16,6 +16,7 @@ _KEY_ENV = {
     "openrouter": "OPENROUTER_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
 }
+_FREE = {"human", "llama_cpp", "replay"}  # providers that bill nobody
 _SAMPLED = 1 << 20  # bytes of a model file that its fingerprint reads at either end
 
 
@@ -24,6 +25,8 @@ def load_models(path: Path | str) -> dict[str, dict[str, Any]]:
     rows = load_yaml(path, "models")["models"]
     for model_id, row in rows.items():
         row["model_id"] = model_id
+        if row["provider"] in _FREE:
+            row.setdefault("price", {"prompt": 0, "completion": 0})
         if not row["name"] and row["provider"] != "human":
             raise ConfigError(f"{path}: models.{model_id}: 'name' is missing: the provider's name of the model")
     return rows
@@ -71,6 +74,7 @@ def fingerprint(path: Path) -> str:
 
 def missing_key(model: Mapping[str, Any]) -> str | None:
     """The environment variable that a model's key should come from, if it needs one that is not set."""
-    name = model.get("api_key_env") or _KEY_ENV.get(model["provider"])
-    own_server = model["provider"] == "openai" and "base_url" in model and "api_key_env" not in model
-    return name if name and not own_server and not os.environ.get(name) else None
+    own_server = model["provider"] == "openai" and "base_url" in model  # where a key is optional
+    default = None if own_server else _KEY_ENV.get(model["provider"])
+    name = model.get("api_key_env") or default
+    return name if name and not os.environ.get(name) else None

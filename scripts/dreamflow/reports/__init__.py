@@ -1,1 +1,1 @@
-"""Reports of the cohort family: what was planned, what was made, and what the scores say. Plain functions on files."""
+"""Reports of the cohort family: what was planned, what was made, and what the scores say."""

@@ -1,4 +1,4 @@
-"""The tables that say how far the scores can be trusted: spread, variance components, agreement, differences."""
+"""The tables that say how far scores can be trusted: spread, variance components, agreement, differences."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -58,7 +58,7 @@ FACTORS = {
 
 
 def variance_analysis(scores: pd.DataFrame) -> pd.DataFrame:
-    """The spread of the scores of one text: of all, of one model's over the templates, of one template's over models.
+    """The spread of a text's scores: of all, of one model's over templates, of one template's over models.
 
     `range` decides the classification (up to 1 of 9 high, 2 moderate, 3 low agreement, as the original has
     it; on other scales as much of them). All replicates count; `evaluator_std_01` is the spread of the
@@ -143,8 +143,10 @@ def variance_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluator_agreement(scores: pd.DataFrame) -> pd.DataFrame:
-    """Krippendorff's alpha (interval, on score_01): between all evaluators, between models that use one template,
-    between templates used by one model (replicates averaged first), and between replicates of one evaluator.
+    """Krippendorff's alpha (interval metric, on score_01), evaluator by evaluator.
+
+    Between all evaluators, between the models that use a template, between the templates that a model uses
+    (replicates averaged first), and between the replicates of one evaluator.
 
     High agreement is reliability, not validity: evaluators can share a bias.
     """
@@ -153,8 +155,7 @@ def evaluator_agreement(scores: pd.DataFrame) -> pd.DataFrame:
     for stage, group in table.groupby("judged_stage"):
         rows.append({"judged_stage": stage, **_agreement(group, "all_evaluators", "evaluator")})
         rows += [{"judged_stage": stage, **row} for row in _agreements(group) if row["raters"] > 1]
-    blank = dict.fromkeys(["evaluation_llm_model", "evaluation_template"], "")
-    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS).fillna(blank)
+    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
 
 
 def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -175,6 +176,8 @@ def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, An
     comparable = ratings.loc[:, ratings.count() >= 2]
     return {
         "comparison": comparison,
+        "evaluation_llm_model": "",
+        "evaluation_template": "",
         "raters": len(ratings),
         "texts": comparable.shape[1],
         "ratings": int(comparable.count().sum()),

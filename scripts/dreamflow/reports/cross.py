@@ -13,21 +13,27 @@ from .scores import as_frame, score_row
 from .tables import judged_texts
 
 PIVOT_COLUMNS = (
-    *("essay_task_id", "essay_gen_id", "origin_cohort_id", "combo_id", "draft_template", "generation_template"),
+    *(
+        "essay_task_id",
+        "essay_gen_id",
+        "origin_cohort_id",
+        "combo_id",
+        "draft_template",
+        "generation_template",
+    ),
     *("generation_model", "judged_stage"),
 )
+TASK = ["combo_id", "draft_template", "generation_model", "generation_template"]  # the parts of essay_task_id
 
 
 def all_scores(data_root: Path | str) -> pd.DataFrame:
-    """The long table (`scores.COLUMNS`) of all evaluations that were made, by id; reads only the files of gens.
+    """The long table (`scores.COLUMNS`) of all evaluations that were made, by id; reads only files of gens.
 
     A scale is known where metadata.json has `parser_options`; elsewhere `score_01` and the scale are empty.
     """
     find = finder({}, data_root)
-    return as_frame(
-        score_row(facts(metadata), metadata, find, data_root, "")
-        for metadata in metadata_of_stage(data_root, "evaluation")
-    )
+    made = metadata_of_stage(data_root, "evaluation")
+    return as_frame(score_row(facts(metadata), metadata, find, data_root, "") for metadata in made)
 
 
 def metadata_of_stage(data_root: Path | str, stage: str) -> Iterator[dict[str, Any]]:
@@ -45,19 +51,19 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
     `allowlisted_template_score_sum` is empty where the score of an evaluator is missing: among cohorts with
     different evaluators compare columns, not sums.
     """
-    names = scores["evaluation_template"] + "__" + scores["evaluation_llm_model"] table =
-    prepared(scores).assign(evaluator=names.loc[scores.sort_values("gen_id", kind="stable").index].to_numpy())
-    texts = judged_texts(table).set_index("parent_gen_id") means = evaluator_means(table,
-    "score").reindex(texts.index) origin = table.groupby("parent_gen_id")["origin_cohort_id"].agg(lambda ids:
-    " ".join(sorted(set(ids)))) parts = texts[["combo_id", "draft_template", "generation_model",
-    "generation_template"]] total = means.sum(axis=1, skipna=False) if means.shape[1] else np.nan wide =
-    texts.assign(
-        essay_task_id=["_".join(part for part in parts_of if part) for parts_of in
-        parts.itertuples(index=False)], origin_cohort_id=origin.reindex(texts.index),
-    ).join(means)
-    wide = wide.assign(allowlisted_template_score_sum=total).rename_axis("essay_gen_id").reset_index()
+    table = prepared(scores)
+    table = table.assign(evaluator=table["evaluation_template"] + "__" + table["evaluation_llm_model"])
+    texts = judged_texts(table).set_index("parent_gen_id")
+    means = evaluator_means(table, "score").reindex(texts.index)
+    total = means.sum(axis=1, skipna=False) if means.shape[1] else np.nan
+    origins = table.groupby("parent_gen_id")["origin_cohort_id"].agg(lambda ids: " ".join(sorted(set(ids))))
+    tasks = ["_".join(part for part in parts if part) for parts in texts[TASK].itertuples(index=False)]
+    texts = texts.assign(essay_task_id=tasks, origin_cohort_id=origins.reindex(texts.index))
+    wide = texts.join(means).assign(allowlisted_template_score_sum=total)
     columns = [*PIVOT_COLUMNS, *means.columns, "allowlisted_template_score_sum", "scores", "planned"]
-    return in_order(wide, columns, ["essay_task_id", "essay_gen_id"])
+    return in_order(
+        wide.rename_axis("essay_gen_id").reset_index(), columns, ["essay_task_id", "essay_gen_id"]
+    )
 
 
 def write_cross(data_root: Path | str, folder: Path | str) -> None:

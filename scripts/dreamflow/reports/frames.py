@@ -19,14 +19,16 @@ def write_table(table: pd.DataFrame, path: Path | str) -> None:
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with floats at four decimals, without a negative zero; scores and costs stay as they were read."""
+    """`table` with floats at four decimals, no negative zero; scores and costs stay as they were read."""
     floats = [c for c in table.columns if table[c].dtype.kind == "f" and c not in AS_READ]
     return table.assign(**{column: table[column].round(DECIMALS) + 0.0 for column in floats})
 
 
 def prepared(scores: pd.DataFrame) -> pd.DataFrame:
-    """The long table in the order of its ids (sums do not depend on the order it came in), with two more columns:
-    `evaluator`, a model with a rubric, as `<model>_<template>`, and `scale`, as `0-9`."""
+    """The long table in the order of its ids, so that no sum depends on the order it came in.
+
+    Two more columns: `evaluator`, a model with a rubric, as `<model>_<template>`, and `scale`, as `0-9`.
+    """
     table = scores.sort_values("gen_id", kind="stable", ignore_index=True)
     pairs = len(table[["evaluation_llm_model", "evaluation_template"]].drop_duplicates())
     names = [
@@ -59,7 +61,7 @@ def common_scale(scale: pd.Series) -> str:
 
 
 def on_nine(score_01: pd.Series) -> pd.Series:
-    """Scores on the original's scale 0-9, where its thresholds (8 and above, range up to 1) have their meaning."""
+    """Scores on the original's scale 0-9, where its thresholds (8 and above, range up to 1) are meant."""
     return (score_01 * 9).round(9)
 
 

@@ -19,7 +19,7 @@ _STAGE = {"d": "draft", "e": "essay", "v": "evaluation"}
 
 
 def facts(record: Mapping[str, Any]) -> Facts:
-    """The facts of a plan row or of a metadata.json (ours or the original's). A copied text has no model of its own."""
+    """The facts of a plan row or a metadata.json (also the original's). A copied text has no model."""
     copied = record.get("mode") == "copy"
     model = {} if copied else record.get("model") or record
     parents = record.get("parents") or [p for p in [record.get("parent_gen_id")] if p]
@@ -55,7 +55,7 @@ def read_metadata(data_root: Path | str, stage: str, gen_id: str) -> dict[str, A
 
 
 def finder(generations: Mapping[str, Mapping[str, Any]], data_root: Path | str) -> Find:
-    """A look-up of facts by id: in the plan first, else among the generations that lie in the store of gens."""
+    """A look-up of facts by id: in the plan first, else among the generations under data/gens."""
 
     @cache
     def find(gen_id: str) -> Facts | None:

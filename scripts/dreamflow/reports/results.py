@@ -26,7 +26,7 @@ _OURS = re.compile(r"\d+-[a-z]_[0-9a-z-]+\.md")
 
 
 def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What is shown, best first: the ranked essays, or the drafts where only drafts are judged (`tables.ranking`).
+    """What is shown, best first: the ranked essays, or the drafts where only drafts are judged.
 
     Where nothing has a score, every text of the last written stage that was made, by id and without a rank.
     """
@@ -67,14 +67,13 @@ def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
 
 
 def file_names(ranked: pd.DataFrame) -> list[str]:
-    """NN-<gen_id>.md for each row: NN is the rank (texts with equal means share it), else the place in the list."""
-    digits = max(2, len(str(len(ranked))))
+    """NN-<gen_id>.md for each row: NN is the rank (equal means share one), else the place in the list."""
     ranks = (rank if pd.notna(rank) else place for place, rank in enumerate(ranked["rank"], start=1))
-    return [f"{rank:0{digits}d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
+    return [f"{rank:02d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
 
 
 def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> None:
-    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>), which loses earlier ones."""
+    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>); earlier ones go."""
     scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
     everything = standing(cohort, data_root, scores)
     best = everything.head(top_n)
@@ -101,7 +100,7 @@ def front_matter(
     find: Find,
     data_root: Path | str,
 ) -> dict[str, Any]:
-    """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its evaluations."""
+    """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its scores."""
     draft, essay = draft_and_essay(row["gen_id"], find)
     front: dict[str, Any] = {
         "cohort": cohort.cohort_id,
@@ -150,7 +149,7 @@ def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
-    """The concepts that the draft read; names and levels are in its plan row, ids at least in the combination."""
+    """The concepts that the draft read; names and levels are in its plan row, ids in the combination."""
     row = cohort.generations.get(draft["gen_id"], {}) if draft else {}
     concepts = (row.get("variables") or {}).get("concepts")
     if concepts is None:
@@ -209,17 +208,14 @@ def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
         return "Nothing is written yet."
     stage = best["judged_stage"].iloc[0]
     if pd.isna(best["rank"].iloc[0]):
-        why = (
-            f"none of {planned:,} planned evaluations has a score"
-            if planned
-            else "the cohort has no evaluations"
-        )
+        unscored = f"none of {planned:,} planned evaluations has a score"
+        why = unscored if planned else "the cohort has no evaluations"
         return f"{shown} of {of:,} {stage}s in the order of their ids: {why}, so there is no rank."
     made = int(scores["score"].notna().sum())
     return (
-        f"{shown} of {of:,} scored {stage}s, by the mean of their evaluators' means; {made:,} of {planned:,} planned "
-        "evaluations have a score. Scores are carried from the scale of each template to 0-1. The interval says how "
-        "far other evaluators of this kind might move the mean; it is empty where there is one evaluator. "
+        f"{shown} of {of:,} scored {stage}s, by the mean of their evaluators' means; {made:,} of {planned:,} "
+        "planned evaluations have a score. Scores are carried from the scale of each template to 0-1. The "
+        "interval says how far other evaluators of this kind might move the mean; it is empty for one evaluator. "
         "Self-judged means that a model that wrote the text is among its evaluators."
     )
 
@@ -245,25 +241,24 @@ def _concepts(cohort: "Cohort", row: Mapping[str, Any]) -> str:
 def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:
     """The short table that ends a run (at most 100 columns, no colours): the first of a `standing`.
 
-    The last column is the file in `folder` (data/results/<cohort>) that holds the text; it names the text's
-    id.
+    The last column is the file in `folder` (data/results/<cohort>) that holds the text, named by its id.
     """
     best = ranked.head(top_n)
     if best.empty:
         return "No text is written yet."
-    stage = best["judged_stage"].iloc[0]
+    stage, names = best["judged_stage"].iloc[0], file_names(best)
     scored = pd.notna(best["rank"].iloc[0])
     title = f"Best {stage}s" if scored else f"First {stage}s by id (no scores)"
+    title += f", to read in {Path(folder).as_posix()}/"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    scores = ("rank", "score", "95% interval", "scores") if scored else ()
-    for name in scores:
+    for name in ("rank", "score", "95% interval", "scores") if scored else ():
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "templates"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=None)
-    table.add_column(f"read in {Path(folder).as_posix()}/", no_wrap=True, overflow="fold")
-    for row, name in zip(best.to_dict("records"), file_names(ranked)[: len(best)], strict=True):
+        table.add_column(name, overflow="ellipsis")
+    table.add_column("file", no_wrap=True)
+    for row, name in zip(best.to_dict("records"), names, strict=True):
         cells = (*(_score_cells(row) if scored else ()), row["generation_model"], templates(row), name)
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     screen = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     screen.print(Text(title))
     screen.print(table)

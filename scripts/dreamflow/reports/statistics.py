@@ -1,4 +1,4 @@
-"""What may be said about means, differences, agreement and variance, on arrays of numbers. No files, no columns.
+"""What may be said about means, differences, agreement and variance, on arrays of numbers.
 
 A number that cannot be estimated is NaN (an empty cell), never 0.
 """
@@ -35,7 +35,7 @@ def clustered_mean(
     Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean,
     summed within each of G clusters, the cluster-robust standard error of the mean is
         SE = sqrt(G / (G - 1) * sum_g (sum_i e_gi)^2) / n
-    (Miller 2024, arXiv 2411.00640, section 2.2, with the usual small-sample factor G / (G - 1): with one
+    (Miller 2024, arXiv 2411.00640, with the usual small-sample factor G / (G - 1): with one
     value a cluster it is the ordinary s / sqrt(n), with equal clusters that of the cluster means). The
     interval is mean ± t(G - 1) SE, cut at `bounds`, since no mean lies outside the scale. With fewer than two
     clusters it is NaN.
@@ -57,16 +57,16 @@ def clustered_mean(
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Estimate:
-    """The mean of first - second over pairs in which everything else is equal, clustered; bounds fit scores in 0-1.
+    """The mean of first - second (scores in 0-1) over pairs in which everything else is equal, clustered.
 
     Pairing takes out what both sides share (the combination, the evaluator), so that the interval is much
-    narrower than that of two separate means (Miller 2024, arXiv 2411.00640, section 4.2).
+    narrower than that of two separate means (Miller 2024, arXiv 2411.00640).
     """
     return clustered_mean(np.asarray(first) - np.asarray(second), clusters, (-1.0, 1.0))
 
 
 def krippendorff_alpha(ratings: np.ndarray) -> float:
-    """Krippendorff's alpha with the interval metric; `ratings` is (evaluators, texts), NaN where there is none.
+    """Krippendorff's alpha, interval metric; `ratings` is (evaluators, texts), NaN where there is none.
 
     1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement (Krippendorff, Content
     Analysis, ch. 12). NaN where no text has two ratings, or where all comparable ratings are equal (nothing
@@ -80,7 +80,7 @@ def krippendorff_alpha(ratings: np.ndarray) -> float:
 
 
 def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.ndarray) -> dict[str, float]:
-    """Variance of scores (n,) due to the text, the evaluator, their interaction, and replicates of one evaluator.
+    """Variance of scores (n,) due to the text, the evaluator, their interaction, and replicates.
 
     Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator +
     interaction + replicate. Half the mean squared difference of two scores estimates what the two do not
@@ -118,7 +118,7 @@ def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.nd
 
 
 def _pairs(x: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """[sum of squared differences, number] over the unordered pairs within groups: m sum(x^2) - (sum x)^2 each."""
+    """[sum of squared differences, number] of the unordered pairs within groups: m sum(x^2) - (sum x)^2."""
     counts = np.bincount(group)
     sums, squares = np.bincount(group, weights=x), np.bincount(group, weights=x**2)
     return np.array([(counts * squares - sums**2).sum(), (counts * (counts - 1) / 2).sum()])

@@ -111,7 +111,7 @@ def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a judged text in the order of ids: its lineage, `planned` and existing `scores`, any self-judging."""
+    """One row a judged text, by id: lineage, number of `scores` of those `planned`, any self-judging."""
     lineage = ("judged_stage", "draft_gen_id", "draft_model", "generation_response_path")
     columns = [*GENERATION[:-1], *lineage]
     grouped = table.groupby("parent_gen_id")
@@ -125,14 +125,13 @@ def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
 def final_results(scores: pd.DataFrame) -> pd.DataFrame:
     """The statistics of all groups of each analysis type; drafts and essays are never averaged together."""
     table = prepared(scores)
-    rows = []
+    rows, blank = [], dict.fromkeys((*_LEVELS, *_OUR_LEVELS), "")
     for analysis_type, keys in ANALYSIS_TYPES.items():
         by = ["judged_stage", *keys]
         for levels, group in table.groupby(by):
-            rows.append(
-                {"analysis_type": analysis_type, **dict(zip(by, levels, strict=True)), **measures(group)}
-            )
-    return pd.DataFrame(rows, columns=FINAL_COLUMNS).fillna(dict.fromkeys([*_LEVELS, *_OUR_LEVELS], ""))
+            named = {"analysis_type": analysis_type, **blank, **dict(zip(by, levels, strict=True))}
+            rows.append({**named, **measures(group)})
+    return pd.DataFrame(rows, columns=FINAL_COLUMNS)
 
 
 def measures(group: pd.DataFrame) -> dict[str, Any]:
@@ -179,7 +178,7 @@ def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row for each way to generate; the mean score of each evaluator, and how much of the plan it rests on."""
+    """One row for each way to generate: each evaluator's mean score, and how much of the plan is there."""
     table = prepared(scores)
     keys = [
         "combo_id",
@@ -198,7 +197,7 @@ def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(scores: pd.DataFrame) -> pd.DataFrame:
-    """Judged texts, best first: rank, mean of the evaluators' means of score_01, interval, evaluator by evaluator.
+    """Judged texts, best first, by the mean of their evaluators' means of score_01.
 
     Each evaluator counts once, however many replicates it has. The interval is t over the evaluators' means
     (E - 1 degrees of freedom): how far other evaluators might move the mean; empty for one evaluator. Equal
@@ -243,7 +242,7 @@ REPORT_FILES = (*LONG_TABLES, *TABLES)
 
 
 def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
-    """Write every table of a cohort under `folder` (data/cohorts/<id>/reports): the `REPORT_FILES`, always all."""
+    """Write every table of a cohort under `folder` (data/cohorts/<id>/reports): always all `REPORT_FILES`."""
     scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
     for name in LONG_TABLES:
         write_table(scores, Path(folder) / name)

@@ -1,0 +1,302 @@
+"""What goes wrong: bad answers become data, failed calls fail their job only, and nothing answered is asked again."""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SPEC, answer, models
+from project import Project
+from server import Server, cut, refused, reply, status
+
+
+@pytest.fixture
+def own_server() -> Iterator[Server]:
+    with Server(answer) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh(own_server: Server, tmp_path: Path) -> Project:
+    """A project that has not run, with a server of its own."""
+    return Project(tmp_path / "fresh", models(own_server.url), SPEC)
+
+
+def texts(*wanted: str) -> Any:
+    """A server's answers: one text after the other, the last one for good."""
+    left = list(wanted)
+    guard = threading.Lock()
+
+    def give(body: dict[str, Any]) -> str:
+        if "Rate" not in body["messages"][-1]["content"]:
+            return answer(body)
+        with guard:
+            return left.pop(0) if len(left) > 1 else left[0]
+
+    return give
+
+
+def statuses(project: Project) -> dict[str, list[str]]:
+    return {
+        stage: sorted(metadata["status"] for metadata in project.generations(stage).values())
+        for stage in ("draft", "essay", "evaluation")
+    }
+
+
+def test_an_unreadable_answer_is_drawn_anew_and_every_raw_text_is_kept(fresh: Project, own_server: Server) -> None:
+    own_server.answer = texts("no score at all", "SCORE: 5")
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    evaluations = fresh.generations("evaluation").values()
+    assert {m["status"] for m in evaluations} == {"ok"}
+    retried = next(m for m in evaluations if len(m["attempts"]) == 2)
+    assert [a["error"] for a in retried["attempts"]] == ["unparsable", None]
+    assert [a["sample"] for a in retried["attempts"]] == [0, 1]
+    first = json.loads((fresh.root / "data" / retried["attempts"][0]["response"]).read_text())
+    assert first["response"]["text"] == "no score at all"
+
+
+def test_a_truncated_answer_is_drawn_with_twice_the_limit(fresh: Project, own_server: Server) -> None:
+    own_server.script += [cut()]
+    done = fresh.run("--cores", "1")
+    assert done.returncode == 0, done.stdout
+    limits = [request.body["max_tokens"] for request in own_server.requests[:2]]
+    assert limits == [200, 400]
+    retried = next(m for m in fresh.generations("draft").values() if len(m["attempts"]) == 2)
+    assert retried["attempts"][0]["error"] == "truncated"
+    assert retried["sampling"]["max_tokens"] == 400
+
+
+def test_what_fails_for_good_is_told_skips_its_descendants_and_can_be_drawn_anew(
+    fresh: Project, own_server: Server
+) -> None:
+    own_server.script += [refused()] * 3
+    done = fresh.run("--cores", "1")
+    assert done.returncode == 0, done.stdout
+    assert statuses(fresh) == {
+        "draft": ["failed", "ok"],
+        "essay": ["ok", "ok", "skipped", "skipped"],
+        "evaluation": ["ok", "ok", "skipped", "skipped"],
+    }
+    assert "1 failed, 4 skipped" in done.stdout
+    failed = next(m for m in fresh.generations("draft").values() if m["status"] == "failed")
+    assert failed["reason"].startswith("refusal")
+    assert all((fresh.root / "data" / a["response"]).exists() for a in failed["attempts"])
+    skipped = next(m for m in fresh.generations("essay").values() if m["status"] == "skipped")
+    assert failed["gen_id"] in skipped["reason"]
+
+    calls = own_server.calls
+    assert "Nothing to be done" in fresh.run().stdout
+    assert own_server.calls == calls
+    again = fresh.run("retry_failed")
+    assert again.returncode == 0, again.stdout
+    assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}
+    assert own_server.calls == calls + 1 + 1 + 2
+    drawn = fresh.generations("draft")[failed["gen_id"]]
+    assert [a["sample"] for a in drawn["attempts"]] == [0, 1, 2, 3]
+    assert "Nothing to be done" in fresh.run().stdout
+
+
+def test_an_answer_that_is_too_short_is_not_used(fresh: Project, own_server: Server) -> None:
+    fresh.edit("config/cohorts/trial.yaml", stages={"draft": {"min_lines": 9, "attempts": 2}})
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    assert statuses(fresh)["draft"] == ["failed", "failed"]
+    assert all("too_short" in m["reason"] for m in fresh.generations("draft").values())
+    assert own_server.calls == 4
+
+
+def test_a_call_that_cannot_be_made_fails_its_job_only(fresh: Project, own_server: Server) -> None:
+    own_server.script += [reply(400, {"error": {"message": "no such thing"}})]
+    done = fresh.run("--cores", "1")
+    assert done.returncode == 1
+    assert "no such thing" in done.stdout
+    assert "(writer) was not made" in done.stdout
+    assert "the same command goes on from here" in done.stdout
+    assert statuses(fresh) == {"draft": ["ok"], "essay": ["ok"] * 2, "evaluation": ["ok"] * 2}
+    calls = own_server.calls
+    assert fresh.run().returncode == 0
+    assert own_server.calls - calls == 4
+    assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}
+
+
+def test_a_busy_server_is_asked_again_after_the_time_it_names(fresh: Project, own_server: Server) -> None:
+    own_server.script += [status(429, retry_after="0"), status(503, retry_after="0")]
+    done = fresh.run("--cores", "1")
+    assert done.returncode == 0, done.stdout
+    assert own_server.calls == 10
+    waits = [w["status"] for m in fresh.generations("draft").values() for w in m["call_waits"]]
+    assert waits == [429, 503]
+
+
+def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
+    rows = fresh.read("config/models.yaml")["models"]
+    rows["judge"]["base_url"] = "http://127.0.0.1:9/v1"
+    fresh.edit("config/models.yaml", models=rows)
+    fresh.edit("config/config.yaml", call_attempts=1)
+    done = fresh.run()
+    assert done.returncode == 1
+    assert "judge at 127.0.0.1:9: no answer" in done.stdout
+    assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": []}
+
+
+def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(
+    fresh: Project, own_server: Server
+) -> None:
+    go, arrived = threading.Event(), threading.Event()
+    own_server.answer = _hold_from(6, own_server, go, arrived)
+    process = subprocess.Popen(
+        fresh.command("--cores", "2"), env=fresh.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert arrived.wait(60)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    go.set()
+    own_server.answer = answer
+    answered = len(list(fresh.root.glob("data/store/responses/*/*.json")))
+    calls = own_server.calls
+    assert fresh.run("--unlock").returncode == 0
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}
+    assert own_server.calls - calls == 8 - answered
+    for path in fresh.root.glob("data/store/responses/*/*.json"):
+        json.loads(path.read_text())
+    assert not list(fresh.root.glob("data/**/.*.*"))
+
+
+def _hold_from(call: int, server: Server, go: threading.Event, arrived: threading.Event) -> Any:
+    """Answers that are withheld, from the given call on, until `go`."""
+
+    def give(body: dict[str, Any]) -> str:
+        if server.calls >= call:
+            arrived.set()
+            go.wait(60)
+        return answer(body)
+
+    return give
+
+
+def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Project, own_server: Server) -> None:
+    go, arrived = threading.Event(), threading.Event()
+    own_server.answer = _hold_from(2, own_server, go, arrived)
+    process = subprocess.Popen(
+        fresh.command("--cores", "1"),
+        env=fresh.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert arrived.wait(60)
+    os.killpg(process.pid, signal.SIGINT)
+    go.set()
+    screen, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "the same command goes on from here" in screen
+    calls = own_server.calls
+    assert calls < 8
+    own_server.answer = answer
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    assert own_server.calls == 8
+
+
+def test_a_person_answers_through_the_inbox(fresh: Project, own_server: Server) -> None:
+    rows = fresh.read("config/models.yaml")["models"]
+    fresh.edit("config/models.yaml", models={**rows, "person": {"provider": "human"}})
+    spec = fresh.read("config/cohorts/trial.yaml")
+    fresh.edit("config/cohorts/trial.yaml", axes={**spec["axes"], "evaluation_llm": ["person"]})
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    assert "4 pending" in done.stdout
+    questions = sorted((fresh.root / "data/inbox").glob("*.question.txt"))
+    assert len(questions) == 4
+    assert "Rate novelty" in questions[0].read_text()
+    for number, question in enumerate(questions):
+        reply_file = question.with_name(question.name.replace("question", "answer"))
+        reply_file.write_text("SCORE: 8\n" if number else "I cannot decide.\n")
+    assert fresh.run().returncode == 0
+    assert statuses(fresh)["evaluation"] == ["ok", "ok", "ok", "pending"]
+    reply_file = questions[0].with_name(questions[0].name.replace("question", "answer"))
+    reply_file.write_text("After all, SCORE: 3\n")
+    assert fresh.run().returncode == 0
+    assert statuses(fresh)["evaluation"] == ["ok"] * 4
+    assert "Nothing to be done" in fresh.run().stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "expected"),
+    [
+        ("config/config.yaml", {"cohort": ["trial"]}, ["config/config.yaml:1", "'cohort'", "known keys"]),
+        ("config/config.yaml", {"cohorts": ["nowhere"]}, ["config/cohorts/nowhere.yaml", "no such file"]),
+        ("config/models.yaml", "models:\n  writer: {provider: opnai}\n", ["models.yaml:2", "opnai"]),
+        ("config/models.yaml", "models: [1\n", ["config/models.yaml:2", "not valid YAML"]),
+        ("config/cohorts/trial.yaml", "axes: {}\n", ["trial.yaml", "axes"]),
+        ("data/1_raw/templates/draft/plain.txt", "{% for %}", ["templates/draft/plain.txt:1", "Jinja2"]),
+        ("data/1_raw/templates/draft/plain.txt", "{{ concept }}", ["draft/plain.txt", "'concept' does not exist"]),
+        (
+            "data/1_raw/evaluation_templates.csv",
+            "template_id,parser\nnovelty,in_last_lin\n",
+            ["evaluation_templates.csv", "novelty", "in_last_lin"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_spent(
+    fresh: Project, own_server: Server, path: str, content: Any, expected: list[str]
+) -> None:
+    fresh.write(path, content)
+    done = fresh.run()
+    assert done.returncode == 1
+    assert own_server.calls == 0
+    assert "Traceback" not in done.stdout
+    for part in expected:
+        assert part in done.stdout
+
+
+def test_an_unknown_model_template_or_combination_is_named(fresh: Project) -> None:
+    spec = fresh.read("config/cohorts/trial.yaml")
+    for axis, value in [("draft_llm", "nobody"), ("essay_template", "nothing"), ("combo_id", "combo_v1_0")]:
+        fresh.edit("config/cohorts/trial.yaml", axes={**spec["axes"], axis: [value]})
+        done = fresh.run("-n")
+        assert done.returncode == 1
+        assert value in done.stdout
+        assert "config/cohorts/trial.yaml" in done.stdout
+
+
+def test_a_dry_run_forecasts_and_a_missing_key_is_told(fresh: Project, own_server: Server) -> None:
+    rows = fresh.read("config/models.yaml")["models"]
+    rows["judge"] = {"provider": "anthropic", "name": "claude", "price": {"prompt": 3, "completion": 15}}
+    fresh.edit("config/models.yaml", models=rows)
+    dry = fresh.run("-n")
+    assert dry.returncode == 0, dry.stdout
+    assert "8 calls to make (at most 24 with every retry)" in dry.stdout
+    assert "ANTHROPIC_API_KEY is not set" in dry.stdout
+    assert dry.stdout.index("calls to make") < dry.stdout.index("Job stats")
+    assert "ANTHROPIC_API_KEY is not set" not in fresh.run("-n", ANTHROPIC_API_KEY="k").stdout
+    assert not (fresh.root / "data/gens").exists()
+    assert own_server.calls == 0
+
+
+def test_the_estimate_counts_what_is_answered(project: Project) -> None:
+    assert project.run("estimate").returncode == 0
+    assert "0 calls to make" in project.read("data/estimate.txt")
+    assert "10 generations already answered" in project.read("data/estimate.txt")
+
+
+def test_a_key_is_never_written(fresh: Project, own_server: Server) -> None:
+    rows = fresh.read("config/models.yaml")["models"]
+    for row in rows.values():
+        row["api_key_env"] = "TRIAL_API_KEY"
+    fresh.edit("config/models.yaml", models=rows)
+    done = fresh.run(TRIAL_API_KEY="very-secret-value")
+    assert done.returncode == 0, done.stdout
+    assert own_server.requests[0].headers["authorization"] == "Bearer very-secret-value"
+    files = [path for path in fresh.root.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"very-secret-value" in path.read_bytes()]
+    assert "very-secret-value" not in done.stdout
