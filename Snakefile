@@ -10,10 +10,11 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/cohorts.smk"
+include: "rules/reports.smk"
 include: "rules/upkeep.smk"
 
 
 rule all:
     input:
-        flow.files(),
+        flow.targets(),
     default_target: True

@@ -9,14 +9,16 @@ from typing import Any
 
 from . import upkeep
 from .errors import DreamflowError
-from .files import canonical, write_atomic
+from .files import canonical, sha256, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.ledger import Ledger
 from .generation.make import Context, call_problem, gen_folder, make_generation
 from .generation.providers import human
 from .plan.catalog import STAGES
+from .plan.combos import Combo
 from .plan.compile import Plan, compile_plan
 from .plan.models import missing_key
+from .reports import CROSS_FILES, REPORT_FILES
 
 FILES = ("prompt.txt", "raw.txt", "parsed.txt", "metadata.json")
 
@@ -28,6 +30,7 @@ class Run:
         self.plan: Plan = compile_plan(config)
         self.data = Path(self.plan.config["data_root"])
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
+        self.shown: list[str] = []  # tables that the end of the run shows
         self.context = Context(
             data_root=self.data,
             texts=self.plan.texts,
@@ -92,6 +95,34 @@ class Run:
             write_atomic(log, problem + "\n")
             raise DreamflowError(problem) from None
 
+    def cohort_param(self, cohort: str) -> str:
+        """A digest of all that a cohort plans."""
+        planned = self.plan.cohorts[cohort]
+        return sha256(canonical([planned.rows, list(planned.generations)]))
+
+    def combos(self) -> dict[str, Combo]:
+        """Every combination that a cohort uses."""
+        return {key: combo for cohort in self.plan.cohorts.values() for key, combo in cohort.combos.items()}
+
+    def results_param(self, cohort: str) -> str:
+        """What decides a cohort's results besides its generations."""
+        return canonical([self.cohort_param(cohort), self.plan.config["results_top_n"]])
+
+    def targets(self) -> list[str]:
+        """Everything that the default target makes."""
+        of_cohorts = [
+            f"{self.data}/{path}"
+            for cohort in self.plan.cohorts
+            for path in (
+                f"cohorts/{cohort}/manifest.json",
+                f"cohorts/{cohort}/membership.csv",
+                *(f"cohorts/{cohort}/reports/{name}" for name in REPORT_FILES),
+                f"results/{cohort}",
+            )
+        ]
+        over_all = [f"{self.data}/combo_mappings.csv", *(f"{self.data}/7_cross_experiment/{n}" for n in CROSS_FILES)]
+        return [*self.files(), *of_cohorts, *(over_all if of_cohorts else [])]
+
     def forecast_text(self) -> str:
         """The forecast of the whole plan, as a table."""
         return as_table(forecast(self.plan.generations, self.context))
@@ -145,7 +176,7 @@ class Run:
 
     def summary(self, *, ok: bool) -> list[str]:
         """The closing lines of a run."""
-        ledger, lines = self.ledger, []
+        ledger, lines = self.ledger, ["", *(table + "\n" for table in self.shown)]
         if ledger.planned:
             made = f"{ledger.done.total():,} of {ledger.planned.total():,} generations made"
             lines.append(f"{made} · {ledger.spent()}")

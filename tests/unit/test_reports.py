@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dreamflow.plan.cohort import Cohort
 from dreamflow.plan.combos import Combo
-from dreamflow.reports import analysis, cross, results, scores, statistics, tables
+from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -139,14 +139,12 @@ def close(expected):
 
 def test_every_planned_evaluation_is_a_row(paper):
     table = paper.scores()
-    assert (
-        list(table.columns[:15])
-        == (
-            "gen_id parent_gen_id evaluation_template evaluation_llm_model score error evaluation_response_path combo_id "
-            "draft_template generation_template generation_model origin_cohort_id generation_response_path input_mode "
-            "copied_from"
-        ).split()
+    original = (
+        "gen_id parent_gen_id evaluation_template evaluation_llm_model score error evaluation_response_path"
     )
+    original += " combo_id draft_template generation_template generation_model origin_cohort_id"
+    original += " generation_response_path input_mode copied_from"
+    assert " ".join(table.columns[:15]) == original
     assert len(table) == 36
     assert table["score"].count() == 32
     assert table["status"].value_counts().to_dict() == {
@@ -236,8 +234,8 @@ def test_final_results_of_one_rubric(paper):
     assert (novelty["perfect_scores"], novelty["perfect_score_pct"]) == (1, close(100 / 11))
     assert (novelty["high_scores_8plus"], novelty["low_scores_3minus"]) == (1, 4)
     assert novelty["average_01"] == close(5 / 9)
-    # residuals in ninths sum to a 8, b 0, c -8: SE = sqrt(3/2 * 128)/11/9 = 0.139964, times t(2) 4.302653 = 0.6022:
-    # wider than the scale, so it is cut there
+    # residuals in ninths sum to a 8, b 0, c -8: SE = sqrt(3/2 * 128)/11/9 = 0.139964, times t(2) = 4.3027 is
+    # 0.6022, wider than the scale, so it is cut there
     assert (novelty["ci_low"], novelty["ci_high"]) == (0, 1)
 
 
@@ -273,9 +271,9 @@ def test_final_results_have_every_analysis(paper):
     )
     # a 6 6 3 - 3 3, b 5 - - - 2 2, of twice six planned
     assert (pair["count"], pair["planned"], pair["self_judged_scores"]) == (8, 12, 0)
-    # sixths: (2/3 + 2/3 + 1/3 + 1/2 + 1/2 + 5/9 + 1/4 + 1/4) / 8
+    # (2/3 + 2/3 + 1/3 + 1/2 + 1/2 + 5/9 + 1/4 + 1/4) / 8
     assert pair["average_01"] == close((24 + 24 + 12 + 18 + 18 + 20 + 9 + 9) / 36 / 8)
-    # residual sums 8/3 - 5 * 0.465278 = 0.340278 and its negative: SE = sqrt(2 * 2 * 0.340278^2) / 8 = 0.085069
+    # residual sums 8/3 - 5 * 0.465278 = 0.340278 and its negative: SE = sqrt(4 * 0.340278^2)/8 = 0.085069;
     # t(1) = 12.706205 makes it 1.0809, so all of the scale
     assert (pair["texts"], pair["ci_low"], pair["ci_high"]) == (2, 0, 1)
     lone = row_of(table, analysis_type="by_generation_model", generation_model="w")
@@ -303,7 +301,7 @@ def test_ranking(paper):
     table = tables.ranking(paper.scores())
     assert table[["rank", "gen_id"]].to_numpy().tolist() == [[1, "e_a"], [2, "e_b"], [3, "e_c"]]
     a, b, c = (table.iloc[place] for place in range(3))
-    # evaluators' means in 18ths: 16 12 16 6 18 9, mean 77/6; their sd 4.665476, /sqrt(6) 1.904673, times t(5) 2.570582
+    # evaluators' means in 18ths: 16 12 16 6 18 9, mean 77/6; sd 4.665476, over sqrt(6) 1.904673; t(5) 2.5706
     assert a["mean"] == close(77 / 108)
     assert (a["ci_low"], a["ci_high"]) == (close(77 / 108 - 0.2720067), close(77 / 108 + 0.2720067))
     assert (a["m1_novelty"], a["m2_rigor"]) == (close(8 / 9), close(1 / 3))
@@ -367,7 +365,7 @@ def test_one_score_has_no_spread(tmp_path):
 
 def test_agreement_between_evaluators(paper):
     table = analysis.evaluator_agreement(paper.scores())
-    # means of m1 and m2 on novelty: (8,6) (5,5) (3,3). Observed 2*2^2/6 = 4/3; expected 2(6*168 - 30^2)/30 = 7.2
+    # means of m1, m2 on novelty: (8,6) (5,5) (3,3). Observed 2*2^2/6 = 4/3; expected 2(6*168 - 30^2)/30 = 7.2
     models = row_of(table, comparison="models", evaluation_template="novelty")
     assert (models["raters"], models["texts"], models["ratings"]) == (2, 3, 6)
     assert models["alpha"] == close(1 - 4 / 3 / 7.2)
@@ -411,7 +409,7 @@ def test_lines_that_differ_in_both_phases_are_paired(tmp_path):
 
 
 def test_krippendorff_published_example():
-    """Krippendorff 2011, Computing Krippendorff's Alpha-Reliability: 4 observers, 12 units, interval 0.849."""
+    """Krippendorff 2011, Computing Krippendorff's Alpha-Reliability: 4 observers, 12 units, 0.849."""
     nan = np.nan
     observers = [
         [1, 2, 3, 3, 2, 1, 4, 1, 2, nan, nan, nan],
@@ -425,7 +423,7 @@ def test_krippendorff_published_example():
 
 
 def test_clustered_mean_by_hand():
-    # mean 4; residual sums -5, -1, 6; SE = sqrt(3/2 * 62)/6 = 1.607275, which is that of the cluster means 1.5 3.5 7
+    # mean 4; residual sums -5, -1, 6; SE = sqrt(3/2 * 62)/6 = 1.607275, as of the cluster means 1.5 3.5 7
     estimate = statistics.clustered_mean(np.array([1, 2, 3, 4, 5, 9.0]), np.array(list("aabbcc")))
     assert estimate.mean == 4
     assert estimate.high - 4 == close(1.6072751 * 4.3026527)
@@ -438,8 +436,8 @@ def test_clustered_mean_by_hand():
 
 
 def test_variance_components_of_a_balanced_table():
-    # texts 1, 2 x judges p, q x 2: 1 3 | 2 2 // 5 7 | 4 4. Mean squares: text 18, judge 2, interaction 2, within 1;
-    # so within 1, interaction (2-1)/2, judge (2-2)/4, text (18-2)/4
+    # texts 1, 2 x judges p, q x 2: 1 3 | 2 2 // 5 7 | 4 4. Mean squares: text 18, judge 2, interaction 2,
+    # within 1; so within 1, interaction (2-1)/2, judge (2-2)/4, text (18-2)/4
     values = np.array([1, 3, 2, 2, 5, 7, 4, 4.0])
     parts = statistics.variance_components(values, np.array(list("11112222")), np.array(list("ppqqppqq")))
     assert parts == {
@@ -502,7 +500,7 @@ def test_the_order_of_rows_does_not_matter(outcomes, rng: random.Random):
     table = long_table(outcomes)
     order = list(table.index)
     rng.shuffle(order)
-    for make in tables.TABLES.values():
+    for make in tables.TABLES:
         pd.testing.assert_frame_equal(make(table), make(table.loc[order].reset_index(drop=True)))
 
 
@@ -543,7 +541,7 @@ def test_all_reports_are_written_even_empty(paper, tmp_path):
     tables.write_reports(paper.cohort, paper.data, tmp_path / "full")
     paper.cohort.generations.clear()
     tables.write_reports(paper.cohort, paper.data, tmp_path / "empty")
-    for name in tables.REPORT_FILES:
+    for name in REPORT_FILES:
         assert len((tmp_path / "full" / name).read_text().splitlines()) > 1, name
         header = (tmp_path / "empty" / name).read_text().splitlines()
         assert len(header) == 1, name
@@ -569,13 +567,14 @@ def test_results_are_the_best_texts(paper, tmp_path):
     folder.mkdir()
     (folder / "07-e_old.md").write_text("of an earlier ranking")
     (folder / "notes.md").write_text("somebody's own")
-    results.write_results(paper.cohort, paper.data, folder, 2)
+    shown = results.write_results(paper.cohort, paper.data, folder, 2)
     assert sorted(path.name for path in folder.iterdir()) == [
         "01-e_a.md",
         "02-e_b.md",
         "README.md",
         "notes.md",
     ]
+    assert shown == results.best_table(results.standing(paper.cohort, paper.data), folder, 2)
     _, matter, text = (folder / "01-e_a.md").read_text().split("---\n", 2)
     front = yaml.safe_load(matter)
     assert text == "\nessay a\n"
@@ -662,7 +661,7 @@ def read_csv_of(paper, tmp_path):
 
 
 def test_cross_experiment_of_an_original_folder(tmp_path):
-    """The original's metadata.json knows no status, no parents, no scale: scores are read, score_01 is empty."""
+    """The original's metadata.json knows no status, parents or scale: scores are read, score_01 is empty."""
     files = {
         "draft/d_a": {"combo_id": "combo_v1_x", "llm_model_id": "gemini"},
         "essay/e_a": {"parent_gen_id": "d_a", "mode": "copy", "llm_model_id": "gemini"},

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from . import CROSS_FILES
 from .frames import evaluator_means, in_order, prepared, write_table
 from .lineage import facts, finder, read_metadata
 from .scores import as_frame, score_row
@@ -67,7 +68,7 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_cross(data_root: Path | str, folder: Path | str) -> None:
-    """Write aggregated_scores.csv and evaluation_scores_by_template_model.csv (data/7_cross_experiment)."""
+    """Write the tables over all cohorts under `folder` (data/7_cross_experiment): always all `CROSS_FILES`."""
     scores = all_scores(data_root)
-    write_table(scores, Path(folder) / "aggregated_scores.csv")
-    write_table(by_template_and_model(scores), Path(folder) / "evaluation_scores_by_template_model.csv")
+    for name, table in zip(CROSS_FILES, (scores, by_template_and_model(scores)), strict=True):
+        write_table(table, Path(folder) / name)

