@@ -629,6 +629,12 @@ def test_without_scores_texts_stand_in_the_order_of_ids(tmp_path, failed):
     assert table.index("01-d_a.md") < table.index("02-d_b.md")
 
 
+def test_results_before_anything_is_written(paper, tmp_path):
+    paper.cohort.generations.clear()
+    assert results.write_results(paper.cohort, paper.data, tmp_path / "results") == "No text is written yet."
+    assert "Nothing is written yet" in (tmp_path / "results/README.md").read_text()
+
+
 def test_best_table_fits_the_screen(paper):
     ranked = results.standing(paper.cohort, paper.data)
     ranked["draft_template"] = "a-template-with-a-rather-long-name"

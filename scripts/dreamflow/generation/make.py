@@ -173,6 +173,7 @@ def describe(
         "attempts": [_attempt(attempt, context) for attempt in outcome.attempts],
         "call_waits": asked.get("attempts", []),
         "parser": row["parser"],
+        "parser_options": row["parser_options"],
         "parsed": {**outcome.parsed.values, "warnings": list(outcome.parsed.warnings)},
         "origin_cohort_id": origin,
         "created_at": asked.get("at"),

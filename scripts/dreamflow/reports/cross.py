@@ -68,7 +68,7 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_cross(data_root: Path | str, folder: Path | str) -> None:
-    """Write the tables over all cohorts under `folder` (data/7_cross_experiment): always all `CROSS_FILES`."""
+    """Write the tables over all cohorts under `folder` (data/7_cross_experiment): the `CROSS_FILES`."""
     scores = all_scores(data_root)
     for name, table in zip(CROSS_FILES, (scores, by_template_and_model(scores)), strict=True):
         write_table(table, Path(folder) / name)

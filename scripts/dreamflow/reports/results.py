@@ -192,6 +192,8 @@ def _costs(made: list[Facts | None], given: pd.DataFrame, data_root: Path | str)
 def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
     """README.md of a results folder: what is ranked and how, and one row a file."""
     lines = [f"# The best of cohort {cohort.cohort_id}", "", _explained(best, of, scores), ""]
+    if best.empty:
+        return "\n".join(lines)
     header = ("rank", "score", "95% interval", "scores", "text", "model", "templates", "combination")
     lines += [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
     for row, name in zip(best.to_dict("records"), file_names(best), strict=True):

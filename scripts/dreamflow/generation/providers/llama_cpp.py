@@ -20,6 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# Threads that wait for each other spin for so long before they sleep. The default is practically for ever: two
+# processes that share the processors then slow each other down tenfold. Read when the library is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
 import llama_cpp
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf

