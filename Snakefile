@@ -15,6 +15,6 @@ include: "rules/upkeep.smk"
 
 
 rule all:
+    default_target: True
     input:
         flow.targets(),
-    default_target: True

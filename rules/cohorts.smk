@@ -14,11 +14,11 @@ rule draft:
         metadata=f"{DATA}/gens/draft/{{gen_id}}/metadata.json",
     log:
         f"{DATA}/logs/draft/{{gen_id}}.log",
-    params:
-        row=lambda wildcards: flow.param(wildcards.gen_id),
     priority: lambda wildcards: flow.priority(wildcards.gen_id)
     resources:
         local_llm=lambda wildcards: flow.is_local(wildcards.gen_id),
+    params:
+        row=lambda wildcards: flow.param(wildcards.gen_id),
     run:
         flow.make(wildcards.gen_id, log[0])
 

@@ -15,8 +15,7 @@ CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestrict
 
 # Several lines a job, for thousands of jobs: the ledger's one line of progress says more.
 logger.addFilter(
-    lambda record: getattr(record, "event", None) not in CHATTER
-    and not str(record.msg).startswith(CHATTER_BEGINS)
+    lambda record: getattr(record, "event", None) not in CHATTER and not str(record.msg).startswith(CHATTER_BEGINS)
 )
 
 try:

@@ -32,8 +32,8 @@ rule membership:
     run:
         from dreamflow.reports.membership import write_manifest, write_membership
 
-        write_manifest(flow.plan.cohorts[wildcards.cohort], output.manifest)
-        write_membership(flow.plan.cohorts[wildcards.cohort], output.membership)
+        write_manifest(flow.cohorts[wildcards.cohort], output.manifest)
+        write_membership(flow.cohorts[wildcards.cohort], output.membership)
 
 
 rule reports:
@@ -49,7 +49,7 @@ rule reports:
     run:
         from dreamflow.reports.tables import write_reports
 
-        write_reports(flow.plan.cohorts[wildcards.cohort], DATA, f"{DATA}/cohorts/{wildcards.cohort}/reports")
+        write_reports(flow.cohorts[wildcards.cohort], DATA, f"{DATA}/cohorts/{wildcards.cohort}/reports")
 
 
 rule results:
@@ -65,13 +65,13 @@ rule results:
     run:
         from dreamflow.reports.results import write_results
 
-        flow.shown.append(write_results(flow.plan.cohorts[wildcards.cohort], DATA, output[0], flow.plan.config["results_top_n"]))
+        flow.shown.append(write_results(flow.cohorts[wildcards.cohort], DATA, output[0], flow.top_n))
 
 
 rule cross_experiment:
     """Tables over every evaluation that lies in the project, of whichever cohort."""
     input:
-        expand(f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}", cohort=flow.plan.cohorts),
+        expand(f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}", cohort=flow.cohorts),
     output:
         expand(f"{DATA}/7_cross_experiment/{{name}}", name=CROSS_FILES),
     log:

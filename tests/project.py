@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 TEMPLATES = {
     "draft": {
-        "plain": "Join these ideas.\n{% for concept in concepts %}{{ concept.name }}: {{ concept.content }}\n{% endfor %}",
+        "plain": "Join these.\n{% for concept in concepts %}{{ concept.name }}: {{ concept.content }}\n{% endfor %}",
         "spare": "One idea.\n{% for concept in concepts %}{{ concept.content }}\n{% endfor %}",
     },
     "essay": {"long": "Write an essay on this draft.\n{{ draft_block }}", "kept": ""},

@@ -202,9 +202,7 @@ def refused(text: str = "I cannot help with that.") -> Step:
 
     def step(handler: Handler, body: dict[str, Any]) -> None:
         ending = _ending(handler, "stop", "refusal")
-        content = (
-            {"content": [{"type": "text", "text": text}]} if "stop_reason" in ending else {"refusal": text}
-        )
+        content = {"content": [{"type": "text", "text": text}]} if "stop_reason" in ending else {"refusal": text}
         changed(**ending, **content)(handler, body)
 
     return step

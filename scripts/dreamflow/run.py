@@ -28,6 +28,8 @@ class Run:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.plan: Plan = compile_plan(config)
+        self.cohorts = self.plan.cohorts
+        self.top_n: int = self.plan.config["results_top_n"]
         self.data = Path(self.plan.config["data_root"])
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
         self.shown: list[str] = []  # tables that the end of the run shows
@@ -75,7 +77,7 @@ class Run:
 
     def files(self, stage: str | None = None, cohort: str | None = None) -> list[str]:
         """Every file of the generations of a stage, of a cohort, or of all."""
-        generations = self.plan.cohorts[cohort].generations if cohort else self.plan.generations
+        generations = self.cohorts[cohort].generations if cohort else self.plan.generations
         return [
             f"{self.data}/gens/{row['stage']}/{gen_id}/{name}"
             for gen_id, row in generations.items()
@@ -97,22 +99,22 @@ class Run:
 
     def cohort_param(self, cohort: str) -> str:
         """A digest of all that a cohort plans."""
-        planned = self.plan.cohorts[cohort]
+        planned = self.cohorts[cohort]
         return sha256(canonical([planned.rows, list(planned.generations)]))
 
     def combos(self) -> dict[str, Combo]:
         """Every combination that a cohort uses."""
-        return {key: combo for cohort in self.plan.cohorts.values() for key, combo in cohort.combos.items()}
+        return {key: combo for cohort in self.cohorts.values() for key, combo in cohort.combos.items()}
 
     def results_param(self, cohort: str) -> str:
         """What decides a cohort's results besides its generations."""
-        return canonical([self.cohort_param(cohort), self.plan.config["results_top_n"]])
+        return canonical([self.cohort_param(cohort), self.top_n])
 
     def targets(self) -> list[str]:
         """Everything that the default target makes."""
         of_cohorts = [
             f"{self.data}/{path}"
-            for cohort in self.plan.cohorts
+            for cohort in self.cohorts
             for path in (
                 f"cohorts/{cohort}/manifest.json",
                 f"cohorts/{cohort}/membership.csv",

@@ -22,7 +22,7 @@ MODEL = {
     "gpu_layers": 0,
 }
 SCHEMA = {"type": "object", "properties": {"score": {"enum": list(range(10))}}, "required": ["score"]}
-WORDS = "idea loop memory signal method market theory essay reader critic model dream night concept proof link".split()
+WORDS = ("idea", "loop", "memory", "signal", "method", "market", "theory", "essay", "reader", "critic")
 
 
 def text(tokens: int, seed: int) -> str:

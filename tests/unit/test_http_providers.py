@@ -158,10 +158,7 @@ def test_text_comes_back_as_it_is(ask, server, text):
 def test_sampling_of_chat(ask_chat, server):
     ask_chat(temperature=0.3, top_p=0.9, seed=7, stop=["END"], top_k=None, sample=2)
     body = server.requests[0].body
-    assert (
-        body.items()
-        >= {"temperature": 0.3, "top_p": 0.9, "seed": 9, "stop": ["END"], "max_tokens": 50}.items()
-    )
+    assert body.items() >= {"temperature": 0.3, "top_p": 0.9, "seed": 9, "stop": ["END"], "max_tokens": 50}.items()
     assert "top_k" not in body
 
 
@@ -473,9 +470,7 @@ def test_nobody_listens(ask):
     assert error.retryable
 
 
-@pytest.mark.parametrize(
-    "url", ["nowhere", "ftp://me:hunter2@127.0.0.1/v1", "http://", "http://me:hunter2@[::1/v1"]
-)
+@pytest.mark.parametrize("url", ["nowhere", "ftp://me:hunter2@127.0.0.1/v1", "http://", "http://me:hunter2@[::1/v1"])
 def test_base_url_that_is_none(ask, url):
     error = error_of(ask, model={"base_url": url})
     assert not error.retryable

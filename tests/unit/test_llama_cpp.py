@@ -127,5 +127,5 @@ def test_a_model_file_is_found_in_a_package_and_known_by_its_content(tmp_path: P
 def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + bytes(100))
-    with pytest.raises(CallError, match="broken.gguf"):
+    with pytest.raises(CallError, match=r"broken\.gguf"):
         ask("Hello.", row(name=str(broken)))

@@ -194,9 +194,7 @@ def test_doubts_are_warnings():
     assert parse("in_last_line", "Score: 7/9").warnings == ()
     assert parse("in_last_line", "Score: 7/10").warnings == ("7/10 rescaled to 6.3 on 0-9",)
     assert parse("in_last_line", "Score: 7, 8, 6").warnings == ("mean of three digits, '7, 8, 6'",)
-    assert parse("in_last_line", "Score: 7\nScore: 8").warnings == (
-        "2 scores that differ: the last one was taken",
-    )
+    assert parse("in_last_line", "Score: 7\nScore: 8").warnings == ("2 scores that differ: the last one was taken",)
 
 
 def test_windows():
@@ -544,9 +542,7 @@ def test_any_text_gives_a_value_or_a_parse_error(name, answer, schema):
 
 
 @pytest.mark.parametrize("name", sorted(PARSERS))
-@pytest.mark.parametrize(
-    "unit", [*TOKENS, "Score: 7 ", "Score (", "9 ", "{ ", '{"a":', "<essay ", "```\n", "score\n"]
-)
+@pytest.mark.parametrize("unit", [*TOKENS, "Score: 7 ", "Score (", "9 ", "{ ", '{"a":', "<essay ", "```\n", "score\n"])
 def test_200_kilobytes_of_anything_are_read(name, unit):
     # No clock: a pattern that backtracks would need minutes here, and be noticed.
     long = unit * (200_000 // len(unit))
@@ -596,11 +592,7 @@ def test_essay_round_trip(body, around):
     value=st.dictionaries(
         st.text(),
         st.recursive(
-            st.none()
-            | st.booleans()
-            | st.integers()
-            | st.floats(allow_nan=False, allow_infinity=False)
-            | st.text(),
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
             max_leaves=8,
         ),

@@ -56,9 +56,7 @@ class Paper:
         self.cohort = Cohort("trial", spec, [], combos=combos)
         self.data = root / "data"
 
-    def add(
-        self, gen_id, stage, template, model, *, parents=(), mode="llm", replicate=1, scale=None, **wildcards
-    ):
+    def add(self, gen_id, stage, template, model, *, parents=(), mode="llm", replicate=1, scale=None, **wildcards):
         row = {
             "gen_id": gen_id,
             "stage": stage,
@@ -139,9 +137,7 @@ def close(expected):
 
 def test_every_planned_evaluation_is_a_row(paper):
     table = paper.scores()
-    original = (
-        "gen_id parent_gen_id evaluation_template evaluation_llm_model score error evaluation_response_path"
-    )
+    original = "gen_id parent_gen_id evaluation_template evaluation_llm_model score error evaluation_response_path"
     original += " combo_id draft_template generation_template generation_model origin_cohort_id"
     original += " generation_response_path input_mode copied_from"
     assert " ".join(table.columns[:15]) == original
@@ -175,9 +171,7 @@ def test_a_row_knows_its_lineage(paper):
 
 
 def test_a_model_that_judges_itself_is_flagged_under_any_id(paper):
-    flags = (
-        paper.scores().groupby(["parent_gen_id", "evaluation_llm_model"])["self_judged"].agg(["all", "any"])
-    )
+    flags = paper.scores().groupby(["parent_gen_id", "evaluation_llm_model"])["self_judged"].agg(["all", "any"])
     # m1 wrote a and b; w, which is m2 by another id, wrote c
     own = {("e_a", "m1"), ("e_b", "m1"), ("e_c", "m2")}
     assert {pair for pair, flag in flags["all"].items() if flag} == own
@@ -333,9 +327,7 @@ def test_variance_analysis(paper):
     # between the evaluators: means 8/9 and 6/9; within: variances 2/81 and 0, pooled 1/81
     assert one["evaluators"] == 2
     assert (one["evaluator_std_01"], one["replicate_std_01"]) == (close(2 / 9 / 2**0.5), close(1 / 9))
-    grade = table.set_index(["analysis_type", "parent_gen_id", "evaluation_template"])[
-        "stability_classification"
-    ]
+    grade = table.set_index(["analysis_type", "parent_gen_id", "evaluation_template"])["stability_classification"]
     assert grade["model_variance", "e_a", "rigor"] == "poor_agreement"  # 8 8 3
     assert grade["model_variance", "e_b", "rigor"] == "high_agreement"  # 5 5, m2 gave none
     assert grade["model_variance", "e_a", "clarity"] == "poor_agreement"  # 5 5 3 3 on 1-5 is 4.5 of 9
@@ -592,10 +584,7 @@ def test_results_are_the_best_texts(paper, tmp_path):
         "model": "m2", "template": "rigor", "scale": "0-9", "mean": 3.0, "scores": 1, "planned": 2,
         "self_judged": False,
     }  # fmt: skip
-    assert (
-        "| 1 | 0.71 | 0.44–0.98 | 11/12 | [e_a](01-e_a.md) (self-judged) |"
-        in (folder / "README.md").read_text()
-    )
+    assert "| 1 | 0.71 | 0.44–0.98 | 11/12 | [e_a](01-e_a.md) (self-judged) |" in (folder / "README.md").read_text()
 
 
 def test_equal_means_share_a_rank(tmp_path):

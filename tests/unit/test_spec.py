@@ -192,9 +192,7 @@ def test_long_lists_of_levels_are_cut():
 
 def test_tied_axes_have_the_same_value_in_every_row():
     axes = {"x": [1], "a": ["p", "q", "r"], "y": [2], "b": ["r", "q", "s"]}
-    rows = compile_spec(
-        {"axes": axes, "rules": {"ties": {"llm": ["a", "b"]}}, "output": {"field_order": ["x"]}}, WHERE
-    )
+    rows = compile_spec({"axes": axes, "rules": {"ties": {"llm": ["a", "b"]}}, "output": {"field_order": ["x"]}}, WHERE)
     assert rows == [{"x": 1, "a": "q", "b": "q", "y": 2}, {"x": 1, "a": "r", "b": "r", "y": 2}]
 
 
@@ -478,9 +476,9 @@ def test_a_level_that_a_tuple_does_not_have():
 
 
 def test_a_subset_of_a_tuple_and_a_pair_of_a_pair():
-    assert compiled(
-        {"a": ["a1"]}, {**tuple_rule([["t1", 1], ["t2", 2]]), "subsets": {"tm": [["t2", 2]]}}
-    ) == [("a1", "t2", 2)]
+    assert compiled({"a": ["a1"]}, {**tuple_rule([["t1", 1], ["t2", 2]]), "subsets": {"tm": [["t2", 2]]}}) == [
+        ("a1", "t2", 2)
+    ]
     rules = {
         "pairs": {
             "ab": {"left": "a", "right": "b", "allowed": [["a1", "b1"], ["a2", "b2"]]},
@@ -528,9 +526,7 @@ def test_levels_from_a_file(spec_file, name, text, expected):
 def test_rules_from_files(spec_file):
     rules = {
         "subsets": {"a": put(spec_file, "keep.txt", "a2\na1\n")},
-        "tuples": {
-            "tm": {"axes": ["t", "m"], "items": put(spec_file, "items/tm.csv", 't,m\nt1,"m,1"\n t2 ,m2\n')}
-        },
+        "tuples": {"tm": {"axes": ["t", "m"], "items": put(spec_file, "items/tm.csv", 't,m\nt1,"m,1"\n t2 ,m2\n')}},
         "pairs": {
             "ab": {"left": "a", "right": "b", "allowed": put(spec_file, "ab.json", '[["a1", "b2"]]')},
         },

@@ -145,9 +145,7 @@ def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
     assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": []}
 
 
-def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(
-    fresh: Project, own_server: Server
-) -> None:
+def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(6, own_server, go, arrived)
     process = subprocess.Popen(

@@ -70,7 +70,7 @@ def deleted_folder(project: Project) -> None:
     shutil.rmtree(project.root / "data/gens")
 
 
-DRAFT = "Join these ideas.\n{% for concept in concepts %}{{ concept.name }}: {{ concept.content }}\n{% endfor %}\n"
+DRAFT = "Join these.\n{% for concept in concepts %}{{ concept.name }}: {{ concept.content }}\n{% endfor %}\n"
 TABLE = [
     ("nothing changed", nothing, {}, 0),
     ("a model more", axes(draft_llm=["writer", "second"]), EVERYTHING, 8),

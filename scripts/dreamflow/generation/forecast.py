@@ -107,7 +107,9 @@ def _price(prompt: int, completion: int, model: Mapping[str, Any]) -> float:
 
 def as_table(lines: list[Line]) -> str:
     """The forecast as text: a table and the totals."""
-    head = f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
+    head = (
+        f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
+    )
     rows = [
         f"{line.stage:<12}{line.model_id:<24}{line.generations:>8,}{line.answered:>10,}{line.calls:>8,}"
         f"{line.prompt_tokens + line.completion_tokens:>12,}{_money(line.cost_usd, line):>10}"

@@ -135,9 +135,7 @@ def _from_inbox(row: Mapping[str, Any], prompt: str, model: Mapping[str, Any], c
     return Outcome("pending", f"{outcome.reason}; correct {answer}", text)
 
 
-def describe(
-    row: Mapping[str, Any], made: Made, context: Context, parents: list[Mapping[str, Any]]
-) -> dict[str, Any]:
+def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list[Mapping[str, Any]]) -> dict[str, Any]:
     """The metadata of a generation. Times and first askers come from the store, so it can be rebuilt byte by byte."""
     outcome = made.outcome
     record = outcome.record or {"response": {}, "asked": {}}

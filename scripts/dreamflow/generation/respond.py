@@ -51,7 +51,9 @@ class Outcome:
 Ask = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
-def respond(row: Mapping[str, Any], prompt: str, store: Path, ask: Ask, *, model: Mapping[str, Any], redraw: bool = False) -> Outcome:
+def respond(
+    row: Mapping[str, Any], prompt: str, store: Path, ask: Ask, *, model: Mapping[str, Any], redraw: bool = False
+) -> Outcome:
     """Walk the samples of a generation until one can be used. `ask(question, key)` gets an answer's record."""
     sampling = dict(row["sampling"])
     outcome = Outcome("failed")

@@ -35,6 +35,4 @@ def load_response(store: Path, key: str) -> dict[str, Any] | None:
 
 def save_response(store: Path, key: str, record: Mapping[str, Any]) -> None:
     """Keep an answer for good."""
-    write_atomic(
-        response_path(store, key), pretty({"schema_version": SCHEMA_VERSION, **record}), durable=True
-    )
+    write_atomic(response_path(store, key), pretty({"schema_version": SCHEMA_VERSION, **record}), durable=True)

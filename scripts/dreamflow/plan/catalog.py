@@ -69,15 +69,11 @@ def load_catalog(root: Path | str) -> Catalog:
         row["concept_id"]: row.get("name") or row["concept_id"]
         for row in read_csv(root / "concepts_metadata.csv", ("concept_id",)).values()
     }
-    rows = {
-        stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in STAGES
-    }
+    rows = {stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in STAGES}
     return Catalog(root, concepts, rows)
 
 
-def read_csv(
-    path: Path, required: tuple[str, ...], *, missing_ok: bool = False
-) -> dict[str, dict[str, str]]:
+def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False) -> dict[str, dict[str, str]]:
     """The rows of a CSV file by their first required column; blank rows are skipped, a repeated id is an error."""
     if missing_ok and not path.exists():
         return {}

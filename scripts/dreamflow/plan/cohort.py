@@ -55,9 +55,7 @@ def spec_path(name: str) -> Path:
     return Path(name if name.endswith((".yaml", ".yml", ".json")) else f"config/cohorts/{name}.yaml")
 
 
-def compile_cohort(
-    path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]
-) -> Cohort:
+def compile_cohort(path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]) -> Cohort:
     """Compile a spec. `mappings` are combinations known from elsewhere (combo_mappings.csv)."""
     cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
     spec = check(load_spec(path), "cohort", path, read_text(path))
@@ -118,7 +116,8 @@ class _Compiler:
         combo = self.cohort.combos.get(row["combo_id"])
         if combo is None:
             raise ConfigError(
-                f"{self.path}: unknown combination {row['combo_id']!r}: neither made by 'combos:' nor in combo_mappings.csv"
+                f"{self.path}: unknown combination {row['combo_id']!r}: "
+                "neither made by 'combos:' nor in combo_mappings.csv"
             )
         replicate = self.replicate(row, "draft")
         gen_id = draft_id(combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
@@ -158,9 +157,7 @@ class _Compiler:
         replicate = self.replicate(row, "evaluation")
         gen_id = evaluation_id(parent, row["evaluation_template"], row["evaluation_llm"], replicate)
         if self.is_new(gen_id, (parent, row["evaluation_template"], row["evaluation_llm"], replicate), row):
-            fields = self.fields(
-                row, "evaluation", row["evaluation_template"], row["evaluation_llm"], replicate
-            )
+            fields = self.fields(row, "evaluation", row["evaluation_template"], row["evaluation_llm"], replicate)
             self.add(gen_id, row, fields, [parent], {"response": {"parent": parent}})
 
     def is_new(self, gen_id: str, signature: tuple, row: Row) -> bool:
@@ -168,7 +165,8 @@ class _Compiler:
         earlier = self.row_of.setdefault(gen_id, (row, signature))
         if earlier[1] != signature:
             raise ConfigError(
-                f"{self.path}: two rows get the same id {gen_id}; give one of them another name (ids ignore letter case)\n"
+                f"{self.path}: two rows get the same id {gen_id}; "
+                "give one of them another name (ids ignore letter case)\n"
                 f"  {earlier[0]}\n  {row}"
             )
         return gen_id not in self.cohort.generations
@@ -235,7 +233,8 @@ class _Compiler:
     def model(self, llm: str, stage: str) -> Row:
         if llm not in self.models:
             raise ConfigError(
-                f"{self.path}: axes.{stage}_llm: unknown model {llm!r}; models.yaml has {', '.join(sorted(self.models))}"
+                f"{self.path}: axes.{stage}_llm: unknown model {llm!r}; "
+                f"models.yaml has {', '.join(sorted(self.models))}"
             )
         if llm not in self.identities:
             try:

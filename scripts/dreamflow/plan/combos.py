@@ -59,7 +59,8 @@ def _subsets(block: Mapping[str, Any], concepts: list[str], where: Path) -> list
     wanted = block.get("sample", total)
     if wanted > total or total == 0:
         raise ConfigError(
-            f"{where}: combos: {wanted or 'some'} combinations of {size} asked for; {len(concepts)} concepts have {total}"
+            f"{where}: combos: {wanted or 'some'} combinations of {size} asked for; "
+            f"{len(concepts)} concepts have {total}"
         )
     if wanted == total:
         return list(combinations(concepts, size))
@@ -97,7 +98,6 @@ def extend_mappings(path: Path, combos: Iterable[Combo], created_at: str) -> Non
     for combo in combos:
         if combo.combo_id not in known:
             writer.writerows(
-                (combo.combo_id, "v1", concept, combo.level, combo.k_max, created_at)
-                for concept in combo.concept_ids
+                (combo.combo_id, "v1", concept, combo.level, combo.k_max, created_at) for concept in combo.concept_ids
             )
     write_atomic(path, (read_text(path) if known else "") + out.getvalue())

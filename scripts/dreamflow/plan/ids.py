@@ -57,9 +57,7 @@ def _joined(parts: list[str]) -> str:
     signature = "|".join(parts)
     if signature.count("|") != len(parts) - 1:  # else ("a|b", "c") and ("a", "b|c") would be one thing
         bad = next(part for part in parts if "|" in part)
-        raise ConfigError(
-            f"{bad!r} cannot be a part of an id: it contains '|', which separates the parts; rename it"
-        )
+        raise ConfigError(f"{bad!r} cannot be a part of an id: it contains '|', which separates the parts; rename it")
     return signature
 
 

@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError
 
 Scalar = str | int | float
-Read = Callable[
-    [Any, str], tuple[list[Any], str]
-]  # (value, key) -> (items, key with the file they come from)
+Read = Callable[[Any, str], tuple[list[Any], str]]  # (value, key) -> (items, key with the file they come from)
 
 _FORBIDDEN = {
     "to": "the key of a tie is already the name of its axis: delete 'to'",
@@ -87,9 +85,7 @@ def _tie(design: _Design, name: str, entry: Any, key: str) -> None:
         if all(level in other.levels for other in others)
     }
     if not levels:
-        lists = "; ".join(
-            f"{old}: {_some(design.axes[now].levels)}" for old, now in zip(names, found, strict=True)
-        )
+        lists = "; ".join(f"{old}: {_some(design.axes[now].levels)}" for old, now in zip(names, found, strict=True))
         raise ConfigError(f"{key}: no level is common to all these axes ({lists}); give them one")
     _replace(design, found, name, Axis(sum((other.fields for other in others), first.fields), levels))
     design.tied.update({old: name for old in found if old != name})
@@ -119,9 +115,7 @@ def _pair(design: _Design, name: str, entry: Any, key: str) -> None:
 
 def _check_balance(pairs: Iterable[tuple[Any, Any]], balance: Any, key: str) -> None:
     if balance not in _BALANCES:
-        raise ConfigError(
-            f"{key}: {show(balance)}{_hint(balance, _BALANCES)}; expected {', '.join(_BALANCES)}"
-        )
+        raise ConfigError(f"{key}: {show(balance)}{_hint(balance, _BALANCES)}; expected {', '.join(_BALANCES)}")
     for place, side in enumerate(("left", "right")):
         counts = Counter(pair[place] for pair in pairs)
         if balance in (side, "both") and len(set(counts.values())) > 1:
@@ -174,9 +168,7 @@ def _find(design: _Design, name: str, key: str) -> str:
 def name_among(name: str, known: Iterable[str], key: str) -> str:
     """`name` if it is one of the known axes."""
     if name not in known:
-        raise ConfigError(
-            f"{key}: there is no axis {name!r}{_hint(name, known)}; the axes are {_some(known)}"
-        )
+        raise ConfigError(f"{key}: there is no axis {name!r}{_hint(name, known)}; the axes are {_some(known)}")
     return name
 
 
@@ -209,15 +201,12 @@ def _known(value: Any, axis: Axis, name: str, key: str) -> Any:
     if level in axis.levels:
         return level
     text = str(level)
-    typed = next(
-        (known for known in axis.levels if not isinstance(known, type(level)) and str(known) == text), None
-    )
+    typed = next((known for known in axis.levels if not isinstance(known, type(level)) and str(known) == text), None)
     if typed is not None:
         kinds = f"{show(level)} is {_kind(level)} here, but {_kind(typed)} in {name!r}"
         raise ConfigError(f"{key}: {kinds}; write both alike (values from CSV and TXT files are text)")
     raise ConfigError(
-        f"{key}: {name!r} has no level {show(level)}{_hint(level, axis.levels)}; "
-        f"its levels are {_some(axis.levels)}"
+        f"{key}: {name!r} has no level {show(level)}{_hint(level, axis.levels)}; its levels are {_some(axis.levels)}"
     )
 
 
@@ -236,9 +225,7 @@ def scalar(value: Any, key: str) -> Scalar:
             raise ConfigError(f"{key}: {show(value)} inside a list; an include stands for a whole list")
         return value
     if isinstance(value, bool):
-        raise ConfigError(
-            f"{key}: YAML reads this value as {show(value)}; put it in quotes to keep it as text"
-        )
+        raise ConfigError(f"{key}: YAML reads this value as {show(value)}; put it in quotes to keep it as text")
     if isinstance(value, int | float):
         return value
     raise ConfigError(f"{key}: {_kind(value)} ({show(value)}); expected one text or number")
@@ -274,9 +261,7 @@ def mapping(value: Any, key: str, expected: str) -> Mapping[str, Any]:
     return value
 
 
-def known_keys(
-    value: Mapping[str, Any], key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> None:
+def known_keys(value: Mapping[str, Any], key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     """Complain of a key that is not known, and of one that is missing."""
     known = required + optional
     for name in value:
@@ -314,8 +299,4 @@ def _kind(value: Any) -> str:
         return "a mapping"
     if value is None:
         return "nothing"
-    return (
-        "a number"
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else "a " + type(value).__name__
-    )
+    return "a number" if isinstance(value, int | float) and not isinstance(value, bool) else "a " + type(value).__name__

@@ -107,13 +107,7 @@ def _include_path(name: str, folder: Path) -> Path:
     """The file of an include. A spec may come from anywhere, so it is not let out of its own folder."""
     inside = PurePosixPath(name)
     outside = f"{_INCLUDE}{name}: an include must lie in the folder of the spec ({folder})"
-    if (
-        not name.isprintable()
-        or not inside.name
-        or inside.is_absolute()
-        or ".." in inside.parts
-        or "\\" in name
-    ):
+    if not name.isprintable() or not inside.name or inside.is_absolute() or ".." in inside.parts or "\\" in name:
         raise ConfigError(f"{outside}: expected a relative path without '..', with '/' between folders")
     path = folder / inside
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -147,9 +141,7 @@ def _csv_items(text: str, path: Path) -> list[Any]:
         if len(cells) != len(header):
             raise ConfigError(f"{path}:{line}: {len(cells)} cells; the header has {len(header)} columns")
         if not all(cells):
-            raise ConfigError(
-                f"{path}:{line}: the cell in column {header[cells.index('')]!r} is blank; fill it in"
-            )
+            raise ConfigError(f"{path}:{line}: the cell in column {header[cells.index('')]!r} is blank; fill it in")
         items.append(tuple(cells) if len(header) > 1 else cells[0])
     if not items:
         raise ConfigError(f"{path}: a header without rows; the first line of a CSV file names its columns")

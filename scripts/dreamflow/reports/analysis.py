@@ -29,9 +29,7 @@ VARIANCE_COLUMNS = (
         "replicate_std_01",
     ),
 )
-COMPONENT_COLUMNS = (
-    *("judged_stage", "component", "variance", "share_pct", "scores", "texts", "evaluators"),
-)
+COMPONENT_COLUMNS = (*("judged_stage", "component", "variance", "share_pct", "scores", "texts", "evaluators"),)
 AGREEMENT_COLUMNS = (
     *("judged_stage", "comparison", "evaluation_llm_model", "evaluation_template"),
     *("raters", "texts", "ratings", "alpha"),
@@ -130,9 +128,7 @@ def variance_table(scores: pd.DataFrame) -> pd.DataFrame:
                 "judged_stage": stage,
                 "component": component,
                 "variance": part,
-                "share_pct": 100 * max(part, 0) / total
-                if known and total > 0 and not np.isnan(part)
-                else np.nan,
+                "share_pct": 100 * max(part, 0) / total if known and total > 0 and not np.isnan(part) else np.nan,
                 "scores": len(group),
                 "texts": group["parent_gen_id"].nunique(),
                 "evaluators": group["evaluator"].nunique(),

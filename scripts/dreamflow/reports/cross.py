@@ -62,9 +62,7 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
     texts = texts.assign(essay_task_id=tasks, origin_cohort_id=origins.reindex(texts.index))
     wide = texts.join(means).assign(allowlisted_template_score_sum=total)
     columns = [*PIVOT_COLUMNS, *means.columns, "allowlisted_template_score_sum", "scores", "planned"]
-    return in_order(
-        wide.rename_axis("essay_gen_id").reset_index(), columns, ["essay_task_id", "essay_gen_id"]
-    )
+    return in_order(wide.rename_axis("essay_gen_id").reset_index(), columns, ["essay_task_id", "essay_gen_id"])
 
 
 def write_cross(data_root: Path | str, folder: Path | str) -> None:

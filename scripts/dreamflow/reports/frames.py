@@ -32,8 +32,7 @@ def prepared(scores: pd.DataFrame) -> pd.DataFrame:
     table = scores.sort_values("gen_id", kind="stable", ignore_index=True)
     pairs = len(table[["evaluation_llm_model", "evaluation_template"]].drop_duplicates())
     names = [
-        table["evaluation_llm_model"] + separator + table["evaluation_template"]
-        for separator in ("_", "__", " / ")
+        table["evaluation_llm_model"] + separator + table["evaluation_template"] for separator in ("_", "__", " / ")
     ]
     scale = [f"{low:g}-{high:g}" for low, high in zip(table["scale_low"], table["scale_high"], strict=True)]
     evaluator = next((name for name in names if name.nunique() == pairs), names[-1])
@@ -45,9 +44,7 @@ def evaluator_names(table: pd.DataFrame) -> list[str]:
     return sorted(table["evaluator"].unique())
 
 
-def evaluator_means(
-    table: pd.DataFrame, column: str, keys: str | list[str] = "parent_gen_id"
-) -> pd.DataFrame:
+def evaluator_means(table: pd.DataFrame, column: str, keys: str | list[str] = "parent_gen_id") -> pd.DataFrame:
     """(texts, evaluators): the mean of each evaluator's scores of each text; NaN where it gave none."""
     keys = [keys] if isinstance(keys, str) else keys
     means = table.groupby([*keys, "evaluator"], dropna=False)[column].mean().unstack("evaluator")

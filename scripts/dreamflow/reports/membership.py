@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from ..plan.cohort import Cohort
 
 STAGES = ("draft", "essay", "evaluation")
-MEMBERSHIP_COLUMNS = (
-    *("stage", "gen_id", "parent_gen_id", "combo_id", "template_id", "llm_model_id", "replicate"),
-)
+MEMBERSHIP_COLUMNS = (*("stage", "gen_id", "parent_gen_id", "combo_id", "template_id", "llm_model_id", "replicate"),)
 
 
 def membership(cohort: "Cohort") -> pd.DataFrame:
@@ -92,9 +90,7 @@ def rows_of_generations(cohort: "Cohort") -> dict[str, Callable[[Mapping[str, An
     """
     fields = {key for row in cohort.rows for key in row}
     copies = {
-        row["template_id"]
-        for row in cohort.generations.values()
-        if row["stage"] == "essay" and row["mode"] == "copy"
+        row["template_id"] for row in cohort.generations.values() if row["stage"] == "essay" and row["mode"] == "copy"
     }
 
     def parts(row: Mapping[str, Any], stages: tuple[str, ...]) -> tuple:

@@ -36,9 +36,7 @@ _COUNTS = ("draft_replicate", "essay_replicate", "evaluation_replicate")
 MISSING = "missing parsed.txt"  # the original's words for an evaluation that is not there
 
 
-def collect_scores(
-    generations: Mapping[str, Mapping[str, Any]], data_root: Path | str, cohort_id: str
-) -> pd.DataFrame:
+def collect_scores(generations: Mapping[str, Mapping[str, Any]], data_root: Path | str, cohort_id: str) -> pd.DataFrame:
     """The long table of the evaluations among planned `generations`, in plan order.
 
     Columns: the original's (originals.md §1.7) in its order, then ours. `error` and `reason` say why a score

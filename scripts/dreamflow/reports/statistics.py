@@ -27,9 +27,7 @@ def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
     return stdtrit(np.where(np.asarray(degrees) < 1, np.nan, degrees), (1 + LEVEL) / 2)
 
 
-def clustered_mean(
-    values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None
-) -> Estimate:
+def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None) -> Estimate:
     """The mean of `values` (n,) with a 95% interval that knows that values of one cluster go together.
 
     Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean,

@@ -117,9 +117,7 @@ def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
     columns = [*GENERATION[:-1], *lineage]
     grouped = table.groupby("parent_gen_id")
     texts = grouped[columns].first()
-    counts = grouped.agg(
-        scores=("score", "count"), planned=("score", "size"), self_judged=("self_judged", "any")
-    )
+    counts = grouped.agg(scores=("score", "count"), planned=("score", "size"), self_judged=("self_judged", "any"))
     return texts.join(counts).reset_index()
 
 
@@ -208,9 +206,7 @@ def ranking(scores: pd.DataFrame) -> pd.DataFrame:
     table = prepared(scores)
     texts = judged_texts(table).set_index("parent_gen_id")
     means = evaluator_means(table, "score_01").reindex(texts.index)
-    others = evaluator_means(
-        table.assign(score_01=table["score_01"].where(~table["self_judged"])), "score_01"
-    )
+    others = evaluator_means(table.assign(score_01=table["score_01"].where(~table["self_judged"])), "score_01")
     count = means.count(axis=1)
     half = t_quantile(count - 1) * means.std(axis=1, ddof=1) / np.sqrt(count)
     mean = means.mean(axis=1).round(10)

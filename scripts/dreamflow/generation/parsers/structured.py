@@ -84,9 +84,7 @@ def _float(digits: str) -> float:
 
 
 # strict=False: small models break lines inside strings, and nothing is ambiguous about that.
-_decoder = jsonlib.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, strict=False
-)
+_decoder = jsonlib.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, strict=False)
 
 
 def _validate(values: Mapping[str, Any], schema: Mapping[str, Any] | None, text: str) -> None:

@@ -56,9 +56,7 @@ class Response:
 class CallError(DreamflowError):
     """A call that could not be made or answered. `retry_after` is the server's wish, in seconds."""
 
-    def __init__(
-        self, message: str, *, retryable: bool, status: int | None = None, retry_after: float | None = None
-    ):
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None, retry_after: float | None = None):
         super().__init__(message)
         self.retryable = retryable
         self.status = status

@@ -133,9 +133,7 @@ def host(url: str) -> str:
     return match[1] if match else ""
 
 
-def _exchange(
-    to: Endpoint, path: str, headers: Mapping[str, str], body: Any
-) -> tuple[int, Mapping[str, str], bytes]:
+def _exchange(to: Endpoint, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
     with _session(to).post(
         to.base_url + path,
@@ -180,11 +178,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000
         else:
-            seconds = (
-                float(value)
-                if value[:1].isdigit()
-                else parsedate_to_datetime(value).timestamp() - time.time()
-            )
+            seconds = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
     except ValueError:
         return None
     return min(max(0.0, seconds), 86400.0)

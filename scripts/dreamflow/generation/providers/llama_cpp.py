@@ -211,7 +211,7 @@ def _write_state(folder: Path, prefix: Tokens, state: bytearray) -> None:
 
 
 def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearray]:
-    """The prefixes that an earlier run left, the last written last; a file that is not what its name says is skipped."""
+    """Prefixes that an earlier run left, the last written last; a file that is not what its name says is skipped."""
     states: OrderedDict[Tokens, bytearray] = OrderedDict()
     files = sorted(folder.glob("*.state"), key=lambda path: path.stat().st_mtime) if folder else []
     for path in files[-most:] if most else []:

@@ -15,9 +15,7 @@ BASE_URL = "https://openrouter.ai/api/v1"
 def complete(request: Request) -> Response:
     """Ask OpenRouter, with the key in OPENROUTER_API_KEY or the variable that the model names."""
     to = http.endpoint(request, BASE_URL, "OPENROUTER_API_KEY")
-    http.refuse_grammar(
-        request, to
-    )  # OpenRouter would drop the field and bill an answer that is not bound by it
+    http.refuse_grammar(request, to)  # OpenRouter would drop the field and bill an answer that is not bound by it
     return openai.chat(request, to, read, usage={"include": True})
 
 

@@ -37,9 +37,7 @@ def complete(request: Request) -> Response:
     path = request.model["name"]
     fitting = [line for line in _lines(path) if _fits(line, prompt)]
     if not fitting:
-        raise CallError(
-            f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False
-        )
+        raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False)
     line = fitting[min(request.sample, len(fitting) - 1)]
     usage = line.get("usage") or {
         "prompt_tokens": len(prompt.split()),
