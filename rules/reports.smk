@@ -1,5 +1,7 @@
 """What a cohort consists of, its tables, its best essays, and tables over all cohorts."""
 
+from pathlib import Path
+
 from dreamflow.files import canonical
 from dreamflow.reports import CROSS_FILES, REPORT_FILES
 
@@ -17,7 +19,7 @@ rule combo_mappings:
     run:
         from dreamflow.plan.combos import extend_mappings
 
-        extend_mappings(output[0], flow.combos().values(), flow.now)
+        extend_mappings(Path(output[0]), flow.combos().values(), flow.now)
 
 
 rule membership:

@@ -35,6 +35,8 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names."""
     settings = check(config, "config", "config/config.yaml", _text("config/config.yaml"))
     models = load_models(settings["models"])
+    for model in models.values():
+        model["local_models"] = settings["local_models"]
     catalog = load_catalog(settings["raw_root"])
     mappings = load_mappings(Path(settings["data_root"]) / "combo_mappings.csv")
     plan = Plan(settings, models, {}, {}, catalog.texts)

@@ -257,13 +257,15 @@ def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:
     title = f"Best {stage}s" if scored else f"First {stage}s by id (no scores)"
     title += f", to read in {Path(folder).as_posix()}/"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("rank", "score", "95% interval", "scores") if scored else ():
+    for name in ("rank", "score", "scores") if scored else ():
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("model", "templates"):
+    for name in ("model", "template"):
         table.add_column(name, overflow="ellipsis")
     table.add_column("file", no_wrap=True)
     for row, name in zip(best.to_dict("records"), names, strict=True):
-        cells = (*(_score_cells(row) if scored else ()), row["generation_model"], templates(row), name)
+        rank, score, _, counts = _score_cells(row)
+        template = row["generation_template"] or row["draft_template"]
+        cells = (*((rank, score, counts) if scored else ()), row["generation_model"], template, name)
         table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
     screen = Console(file=io.StringIO(), width=WIDTH, color_system=None)
     screen.print(Text(title))
