@@ -41,3 +41,21 @@ use rule draft as evaluation with:
         metadata=f"{DATA}/gens/evaluation/{{gen_id}}/metadata.json",
     log:
         f"{DATA}/logs/evaluation/{{gen_id}}.log",
+
+
+rule drafts:
+    """All drafts."""
+    input:
+        flow.files("draft"),
+
+
+rule essays:
+    """All essays."""
+    input:
+        flow.files("essay"),
+
+
+rule evaluations:
+    """All evaluations."""
+    input:
+        flow.files("evaluation"),

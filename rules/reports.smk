@@ -41,7 +41,7 @@ rule membership:
 rule reports:
     """The tables of a cohort's scores."""
     input:
-        lambda wildcards: flow.files(cohort=wildcards.cohort),
+        lambda wildcards: flow.leaves(wildcards.cohort),
     output:
         expand(f"{DATA}/cohorts/{{{{cohort}}}}/reports/{{name}}", name=REPORT_FILES),
     log:
@@ -57,7 +57,7 @@ rule reports:
 rule results:
     """The best essays of a cohort, as Markdown."""
     input:
-        lambda wildcards: flow.files(cohort=wildcards.cohort),
+        f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}",
     output:
         directory(f"{DATA}/results/{{cohort}}"),
     log:

@@ -44,6 +44,6 @@ checkpoint forget_failed:
 rule retry_failed:
     """Draw failed generations anew, and make what was skipped because of them."""
     input:
-        lambda wildcards: [*checkpoints.forget_failed.get().output, *flow.files()],
+        lambda wildcards: [*checkpoints.forget_failed.get().output, *flow.targets()],
     log:
         f"{DATA}/logs/retry_failed.log",

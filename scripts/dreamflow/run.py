@@ -1,5 +1,6 @@
 """A run of the workflow: the compiled plan with what it needs to be carried out. The rules call nothing else."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -75,15 +76,26 @@ class Run:
             files += [str(answer)] if answer.exists() else []
         return files
 
-    def files(self, stage: str | None = None, cohort: str | None = None) -> list[str]:
-        """Every file of the generations of a stage, of a cohort, or of all."""
-        generations = self.cohorts[cohort].generations if cohort else self.plan.generations
-        return [
-            f"{self.data}/gens/{row['stage']}/{gen_id}/{name}"
-            for gen_id, row in generations.items()
-            if stage in (None, row["stage"])
-            for name in FILES
-        ]
+    def files(self, stage: str | None = None) -> list[str]:
+        """The files that tell that the generations (of a stage) are there and whole.
+
+        That is the metadata, written last, and whatever file is missing beside it. To name all four of each would
+        cost Snakemake time that grows with the square of their number.
+        """
+        files = []
+        for gen_id, row in self.plan.generations.items():
+            if stage in (None, row["stage"]):
+                folder = f"{self.data}/gens/{row['stage']}/{gen_id}"
+                files.append(f"{folder}/metadata.json")
+                if os.path.exists(files[-1]):  # noqa: PTH110  (thousands of times)
+                    files += [f"{folder}/{name}" for name in FILES[:3] if not os.path.exists(f"{folder}/{name}")]  # noqa: PTH110
+        return files
+
+    def leaves(self, cohort: str) -> list[str]:
+        """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
+        generations = self.cohorts[cohort].generations
+        parents = {parent for row in generations.values() for parent in row["parents"]}
+        return [f"{self.folder(gen_id)}/metadata.json" for gen_id in generations if gen_id not in parents]
 
     # --- what the rules do ---
 
