@@ -691,6 +691,7 @@ def members(tmp_path):
                 {"combo_id": "c1", "draft_template": "t1", "draft_llm": draft, "essay_template": "kept",
                  "essay_llm": essay}
             )  # fmt: skip
+            paper.cohort.row_ids.append({"draft": f"d_{draft}", "essay": f"e_{draft}"})
         paper.add(f"d_{draft}", "draft", "t1", draft)
         paper.add(f"e_{draft}", "essay", "kept", None, parents=[f"d_{draft}"], mode="copy")
     return paper.cohort

@@ -41,13 +41,18 @@ FIELDS = (
 
 @dataclass
 class Cohort:
-    """A compiled cohort. `generations` are in the order in which the rows first name them."""
+    """A compiled cohort. `generations` are in the order in which the rows first name them.
+
+    `row_ids` says for each row, by stage, the id of what it names (two, with a blank between, where a row has both
+    its draft and its essay judged).
+    """
 
     cohort_id: str
     spec_path: Path
     rows: list[Row]
     generations: dict[str, Row] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
+    row_ids: list[dict[str, str]] = field(default_factory=list)
 
 
 def spec_path(name: str) -> Path:
@@ -55,18 +60,29 @@ def spec_path(name: str) -> Path:
     return Path(name if name.endswith((".yaml", ".yml", ".json")) else f"config/cohorts/{name}.yaml")
 
 
-def compile_cohort(path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]) -> Cohort:
-    """Compile a spec. `mappings` are combinations known from elsewhere (combo_mappings.csv)."""
+def read_spec(path: Path) -> Row:
+    """The spec in a file, checked, defaults filled in."""
+    return check(load_spec(path), "cohort", path, read_text(path))
+
+
+def compile_rows(path: Path, spec: Row, catalog: Catalog) -> Cohort:
+    """The rows of a spec and the combinations that it makes; nothing is planned yet."""
     cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
-    spec = check(load_spec(path), "cohort", path, read_text(path))
     own = {c.combo_id: c for c in make_combos(spec["combos"], catalog, path)} if "combos" in spec else {}
     axes = spec["axes"]
     if own and not axes.keys() & {"combo_id", "combo"}:
-        spec["axes"] = {"combo_id": list(own), **axes}
-    rows = [_canonical_fields(row, path) for row in compile_spec(spec, path)]
-    cohort = Cohort(cohort_id, path, rows, combos={**mappings, **own})
+        axes = {"combo_id": list(own), **axes}
+    rows = [_canonical_fields(row, path) for row in compile_spec({**spec, "axes": axes}, path)]
+    return Cohort(cohort_id, path, rows, combos=own)
+
+
+def compile_cohort(path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]) -> Cohort:
+    """Compile a spec. `mappings` are combinations known from elsewhere (combo_mappings.csv)."""
+    spec = read_spec(path)
+    cohort = compile_rows(path, spec, catalog)
+    cohort.combos = {**mappings, **cohort.combos}
     _Compiler(cohort, spec["stages"], catalog, models).run()
-    cohort.combos = {row["combo_id"]: cohort.combos[row["combo_id"]] for row in rows}
+    cohort.combos = {row["combo_id"]: cohort.combos[row["combo_id"]] for row in cohort.rows}
     return cohort
 
 
@@ -109,8 +125,8 @@ class _Compiler:
             if "essay_template" in row:
                 made["essay"] = self.essay(row, made["draft"])
             if "evaluation_template" in row:
-                for judged in judges:
-                    self.evaluation(row, made[judged])
+                made["evaluation"] = " ".join([self.evaluation(row, made[judged]) for judged in judges])
+            self.cohort.row_ids.append(made)
 
     def draft(self, row: Row) -> str:
         combo = self.cohort.combos.get(row["combo_id"])
@@ -151,7 +167,7 @@ class _Compiler:
             self.add(gen_id, row, fields, [draft], {"draft_block": parent, "links_block": parent})
         return gen_id
 
-    def evaluation(self, row: Row, parent: str) -> None:
+    def evaluation(self, row: Row, parent: str) -> str:
         if "evaluation_llm" not in row:
             raise ConfigError(f"{self.path}: axes: 'evaluation_template' without 'evaluation_llm'")
         replicate = self.replicate(row, "evaluation")
@@ -159,6 +175,7 @@ class _Compiler:
         if self.is_new(gen_id, (parent, row["evaluation_template"], row["evaluation_llm"], replicate), row):
             fields = self.fields(row, "evaluation", row["evaluation_template"], row["evaluation_llm"], replicate)
             self.add(gen_id, row, fields, [parent], {"response": {"parent": parent}})
+        return gen_id
 
     def is_new(self, gen_id: str, signature: tuple, row: Row) -> bool:
         """Whether `gen_id` is not planned yet; two different generations under one id are an error."""

@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from ..files import read_text, sha256, write_atomic
-from .lineage import facts
+from .lineage import Facts, facts
 
 if TYPE_CHECKING:
     from ..plan.cohort import Cohort
@@ -49,9 +49,7 @@ def manifest(cohort: "Cohort") -> dict[str, Any]:
     generations.
     """
     made = [facts(row) for row in cohort.generations.values()]
-    of_rows = rows_of_generations(cohort)
-    names = {stage: [name(row) for row in cohort.rows] for stage, name in of_rows.items()}
-    distinct = len(set(zip(*names.values(), strict=True))) if names else 0
+    distinct = {tuple(ids.values()) for ids in cohort.row_ids}
     return {
         "combos": sorted({one["combo_id"] for one in made}),
         "templates": {s: sorted({one["template_id"] for one in made if one["stage"] == s}) for s in STAGES},
@@ -64,8 +62,8 @@ def manifest(cohort: "Cohort") -> dict[str, Any]:
         "spec": {"path": cohort.spec_path.as_posix(), "sha256": sha256(read_text(cohort.spec_path))},
         "rows": len(cohort.rows),
         "generations": {stage: sum(one["stage"] == stage for one in made) for stage in STAGES},
-        "rows_sharing": {stage: _sharing(names.get(stage, [])) for stage in STAGES},
-        "repeated_rows": len(cohort.rows) - distinct if names else 0,
+        "rows_sharing": {s: _sharing(ids[s] for ids in cohort.row_ids if s in ids) for s in STAGES},
+        "repeated_rows": len(cohort.rows) - len(distinct),
     }
 
 
@@ -74,41 +72,9 @@ def write_manifest(cohort: "Cohort", path: Path | str) -> None:
     write_atomic(path, json.dumps(manifest(cohort), ensure_ascii=False, indent=2) + "\n")
 
 
-def _models(made: Any) -> list[str]:
+def _models(made: Iterable[Facts]) -> list[str]:
     return sorted({one["model_id"] for one in made} - {""})
 
 
-def _sharing(names: list[tuple]) -> int:
+def _sharing(names: Iterable[str]) -> int:
     return sum(count for count in Counter(names).values() if count > 1)
-
-
-def rows_of_generations(cohort: "Cohort") -> dict[str, Callable[[Mapping[str, Any]], tuple]]:
-    """By stage, a function from a spec's row to what tells its generation from all others of that stage.
-
-    A copied essay is the same whichever model the row names for it. Of a row that has both its draft and its
-    essay judged, the stage "evaluation" means the two together.
-    """
-    fields = {key for row in cohort.rows for key in row}
-    copies = {
-        row["template_id"] for row in cohort.generations.values() if row["stage"] == "essay" and row["mode"] == "copy"
-    }
-
-    def parts(row: Mapping[str, Any], stages: tuple[str, ...]) -> tuple:
-        copied = row.get("essay_template") in copies
-        wanted = (key for key in sorted(fields) if key == "combo_id" or key.split("_")[0] in stages)
-        return tuple(None if key == "essay_llm" and copied else row.get(key) for key in wanted)
-
-    judged = {
-        cohort.generations[parent]["stage"]
-        for row in cohort.generations.values()
-        if row["stage"] == "evaluation"
-        for parent in row["parents"]
-        if parent in cohort.generations
-    }
-    upto = {"draft": ("draft",)}
-    if "essay_template" in fields:
-        upto["essay"] = ("draft", "essay")
-    if "evaluation_template" in fields:
-        judges_drafts_only = judged == {"draft"}
-        upto["evaluation"] = ("draft", "evaluation") if judges_drafts_only else STAGES
-    return {stage: lambda row, stages=stages: parts(row, stages) for stage, stages in upto.items()}

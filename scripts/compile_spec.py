@@ -1,0 +1,74 @@
+"""The rows that a cohort's spec compiles to: `python scripts/compile_spec.py SPEC`, a file or a cohort's name.
+
+Run it where `snakemake` runs: with --ids, models and known combinations are those of config/config.yaml. Without
+--ids nothing but the spec (and, where it has a `combos` block, the concepts) has to be there.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dreamflow.config import check, load_yaml
+from dreamflow.errors import ConfigError
+from dreamflow.plan.catalog import STAGES, Catalog, load_catalog
+from dreamflow.plan.cohort import Cohort, compile_cohort, compile_rows, read_spec, spec_path
+from dreamflow.plan.combos import load_mappings
+from dreamflow.plan.models import load_models
+
+CONFIG = Path("config/config.yaml")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    options = _command_line().parse_args(arguments)
+    try:
+        config = load_yaml(CONFIG, "config") if CONFIG.exists() else check({}, "config", CONFIG)
+        rows = _rows(_compiled(options, config), ids=options.ids)
+    except ConfigError as error:
+        print(f"compile_spec: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    _print(rows, options.format)
+    return 0
+
+
+def _command_line() -> argparse.ArgumentParser:
+    command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    command.add_argument("spec", metavar="SPEC", help="a .yaml or .json file, or a name in config/cohorts/")
+    command.add_argument("--raw-root", metavar="DIR", help="the inputs (default: raw_root of config/config.yaml)")
+    command.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default: csv")
+    command.add_argument("--ids", action="store_true", help="add the ids of each row's generations")
+    return command
+
+
+def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
+    path, root = spec_path(options.spec), Path(options.raw_root or config["raw_root"])
+    if options.ids:
+        mappings = load_mappings(Path(config["data_root"]) / "combo_mappings.csv")
+        return compile_cohort(path, load_catalog(root), load_models(config["models"]), mappings)
+    spec = read_spec(path)
+    return compile_rows(path, spec, load_catalog(root) if "combos" in spec else Catalog(root, {}, {}))
+
+
+def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Any]]:
+    if not ids:
+        return cohort.rows
+    named = ({f"{stage}_gen_id": made[stage] for stage in STAGES if stage in made} for made in cohort.row_ids)
+    return [{**row, **made} for row, made in zip(cohort.rows, named, strict=True)]
+
+
+def _print(rows: Iterable[dict[str, Any]], form: str) -> None:
+    if form == "jsonl":
+        sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return
+    rows = list(rows)
+    table = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
