@@ -44,7 +44,7 @@ def ask_chat(request, server):
 
 def asker(name, server):
     def ask(messages=None, *, model=None, sample=0, response_format=None, **sampling):
-        row = {"id": "m1", "provider": name, "name": "vendor/m-1", "base_url": server.url}
+        row = {"model_id": "m1", "provider": name, "name": "vendor/m-1", "base_url": server.url}
         if name == "openai":
             row["api_key_env"] = "OPENAI_API_KEY"
         return provider(name)(

@@ -233,13 +233,19 @@ def _load(model: Mapping[str, Any]) -> _Loaded:
     key = (str(path), model["context_length"], model.get("threads"), model["gpu_layers"])
     if key not in _models:
         limits = model["local_models"]
-        needed = path.stat().st_size
-        while _models and needed + sum(m.size for m in _models.values()) > limits["memory_gb"] * 1e9:
-            _, oldest = _models.popitem(last=False)
-            oldest.llm.close()
-        _models[key] = _open(path, model, limits)
+        _unload(path.stat().st_size, limits["memory_gb"] * 1e9)
+        opened = _open(path, model, limits)
+        _unload(opened.size, limits["memory_gb"] * 1e9)  # its context counts too, and is known only now
+        _models[key] = opened
     _models.move_to_end(key)
     return _models[key]
+
+
+def _unload(needed: int, limit: float) -> None:
+    """Make room for so many bytes among the loaded models."""
+    while _models and needed + sum(loaded.size for loaded in _models.values()) > limit:
+        _, oldest = _models.popitem(last=False)
+        oldest.llm.close()
 
 
 def _open(path: Path, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _Loaded:
@@ -269,12 +275,19 @@ def _open(path: Path, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _L
     token_text = partial(_token_text, llm)
     return _Loaded(
         llm,
-        path.stat().st_size + llama_cpp.llama_state_get_size(llm._ctx.ctx),
+        path.stat().st_size + _context_bytes(llm),
         Jinja2ChatFormatter(template, token_text(llm.token_eos()), token_text(llm.token_bos())),
         folder,
         limits["prefix_states"],
         states=_read_states(folder, limits["prefix_states"]),
     )
+
+
+def _context_bytes(llm: llama_cpp.Llama) -> int:
+    """What a full context takes: keys and values of 2 bytes for every token, layer and key-value head."""
+    model = llm._model.model
+    head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
+    return 4 * llm.n_ctx() * llama_cpp.llama_model_n_layer(model) * head * llama_cpp.llama_model_n_head_kv(model)
 
 
 def _token_text(llm: llama_cpp.Llama, token: int) -> str:
