@@ -13,9 +13,14 @@ from dreamflow.run import Run
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
 
-# Several lines a job, for thousands of jobs: the ledger's one line of progress says more.
+# Several lines a job, for thousands of jobs: the ledger's one line of progress says more, and what could not be made
+# is told by the run itself, in one line each.
 logger.addFilter(
-    lambda record: getattr(record, "event", None) not in CHATTER and not str(record.msg).startswith(CHATTER_BEGINS)
+    lambda record: not (
+        getattr(record, "event", None) in CHATTER
+        or str(record.msg).startswith(CHATTER_BEGINS)
+        or "DreamflowError in file" in str(record.msg)
+    )
 )
 
 try:
@@ -29,7 +34,7 @@ DATA = flow.plan.config["data_root"]
 
 
 wildcard_constraints:
-    gen_id=r"[a-z]_[0-9a-z-]+",
+    gen_id=flow.gen_ids(),
     cohort=r"[A-Za-z0-9][A-Za-z0-9._-]*",
 
 

@@ -7,6 +7,7 @@ Run it where `snakemake` runs: with --ids, models and known combinations are tho
 import argparse
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from dreamflow.plan.catalog import STAGES, Catalog, load_catalog
 from dreamflow.plan.cohort import Cohort, compile_cohort, compile_rows, read_spec, spec_path
 from dreamflow.plan.combos import load_mappings
 from dreamflow.plan.models import load_models
+from dreamflow.plan.selection import Known
 
 CONFIG = Path("config/config.yaml")
 
@@ -31,7 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"compile_spec: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
-    _print(rows, options.format)
+    try:
+        _print(rows, options.format)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; Python would complain of it once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -46,11 +52,11 @@ def _command_line() -> argparse.ArgumentParser:
 
 def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
     path, root = spec_path(options.spec), Path(options.raw_root or config["raw_root"])
+    spec, data_root = read_spec(path), Path(config["data_root"])
     if options.ids:
-        mappings = load_mappings(Path(config["data_root"]) / "combo_mappings.csv")
-        return compile_cohort(path, load_catalog(root), load_models(config["models"]), mappings)
-    spec = read_spec(path)
-    return compile_rows(path, spec, load_catalog(root) if "combos" in spec else Catalog(root, {}, {}))
+        known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
+        return compile_cohort(path, spec, load_catalog(root), load_models(config["models"]), known)
+    return compile_rows(path, spec, load_catalog(root) if "combos" in spec else Catalog(root, {}, {}), data_root)
 
 
 def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Any]]:

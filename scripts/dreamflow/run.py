@@ -1,6 +1,7 @@
 """A run of the workflow: the compiled plan with what it needs to be carried out. The rules call nothing else."""
 
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from .plan.compile import Plan, compile_plan
 from .plan.models import missing_key
 from .reports import CROSS_FILES, REPORT_FILES
 
+SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 FILES = ("prompt.txt", "raw.txt", "parsed.txt", "metadata.json")
 
 
@@ -33,6 +35,7 @@ class Run:
         self.top_n: int = self.plan.config["results_top_n"]
         self.data = Path(self.plan.config["data_root"])
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
+        self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.context = Context(
             data_root=self.data,
@@ -64,8 +67,14 @@ class Run:
         return int(model is not None and model["provider"] == "llama_cpp")
 
     def folder(self, gen_id: str) -> Path:
-        """The folder of a planned generation."""
-        return gen_folder(self.data, self.row(gen_id)["stage"], gen_id)
+        """The folder of a generation that is planned, or kept by a selection."""
+        row = self.plan.generations.get(gen_id) or self.plan.kept[gen_id]
+        return gen_folder(self.data, row["stage"], gen_id)
+
+    def gen_ids(self) -> str:
+        """The pattern of ids that rules make. What a selection keeps is an input, and nothing's output."""
+        kept = "|".join(map(re.escape, self.plan.kept))
+        return (f"(?!(?:{kept})/)" if kept else "") + "[a-z]_[0-9a-z-]+"
 
     def inputs(self, gen_id: str) -> list[str]:
         """The files that a generation reads: its parents', and a person's answer once there is one."""
@@ -107,12 +116,15 @@ class Run:
         except DreamflowError as error:
             problem = call_problem(row, error)
             write_atomic(log, problem + "\n")
+            self.problems.append(gen_id)
+            if len(self.problems) <= SHOWN_PROBLEMS:
+                self.ledger.tell(problem)
             raise DreamflowError(problem) from None
 
     def cohort_param(self, cohort: str) -> str:
         """A digest of all that a cohort plans."""
         planned = self.cohorts[cohort]
-        return sha256(canonical([planned.rows, list(planned.generations)]))
+        return sha256(canonical([planned.rows, list(planned.members)]))
 
     def combos(self) -> dict[str, Combo]:
         """Every combination that a cohort uses."""
@@ -139,7 +151,7 @@ class Run:
 
     def forecast_text(self) -> str:
         """The forecast of the whole plan, as a table."""
-        return as_table(forecast(self.plan.generations, self.context))
+        return as_table(forecast(self.plan.generations, self.context, self.plan.kept))
 
     def missing_keys(self) -> list[str]:
         """A line for each environment variable that a planned model's key should come from and that is not set."""
@@ -163,7 +175,7 @@ class Run:
 
     def orphans(self, *, remove: bool) -> None:
         """List the generations that no plan names, or remove them."""
-        folders = upkeep.orphans(self.data, self.plan.generations)
+        folders = upkeep.orphans(self.data, {**self.plan.kept, **self.plan.generations})
         for folder in folders:
             print(folder)
         if remove:
@@ -180,6 +192,9 @@ class Run:
     def start(self, rules: Iterable[str]) -> None:
         """Begin showing progress; `rules` names the rule of every job that will run."""
         counts = Counter(rules)
+        if any(counts[stage] for stage in STAGES):
+            for line in self.missing_keys():
+                print(line, file=sys.stderr)
         self.ledger.start({stage: counts[stage] for stage in STAGES if counts[stage]})
 
     def finish(self, *, ok: bool) -> None:
@@ -199,6 +214,8 @@ class Run:
                 f"{', '.join(troubled)}: see status and reason in their metadata.json; "
                 "'snakemake retry_failed' draws failed ones anew"
             )
+        if self.problems:
+            lines.append(f"{len(self.problems):,} could not be made: see {self.data}/logs/<stage>/<gen_id>.log")
         if not ok:
             lines.append("What was answered stands in the store; the same command goes on from here.")
         return lines

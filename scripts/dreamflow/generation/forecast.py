@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .make import Context, build
+from .make import Context, build, gen_folder, read_parent
 from .providers import Response
 from .respond import NeedsCall, cost
 
@@ -40,13 +40,19 @@ def _no_ask(question: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     raise NeedsCall
 
 
-def forecast(generations: Mapping[str, Mapping[str, Any]], context: Context) -> list[Line]:
-    """One line for each stage and model. Generations must come after their parents.
+def forecast(
+    generations: Mapping[str, Mapping[str, Any]], context: Context, kept: Mapping[str, Mapping[str, Any]]
+) -> list[Line]:
+    """One line for each stage and model. Generations must come after their parents; those `kept` are read from files.
 
     What the store answers is walked just as a run would walk it; where an answer is missing, the answers below it
     are taken to be missing too, and parents' texts to be as long as their limits allow.
     """
-    known: dict[str, dict[str, Any]] = {}  # gen_id -> as a parent: {gen_id, status, text}
+    outside = {parent for row in generations.values() for parent in row["parents"] if parent in kept}
+    known: dict[str, dict[str, Any]] = {  # gen_id -> as a parent: {gen_id, status, text}
+        gen_id: read_parent(gen_folder(context.data_root, kept[gen_id]["stage"], gen_id), "parsed.txt")
+        for gen_id in outside
+    }
     longest: dict[str, int] = {}  # gen_id -> tokens that its text may have
     lines: dict[tuple[str, str], Line] = {}
     for gen_id, row in generations.items():

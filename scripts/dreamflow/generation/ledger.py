@@ -82,6 +82,13 @@ class Ledger:
                 self.last_line = time.monotonic()
                 print(self.line(), file=sys.stderr, flush=True)
 
+    def tell(self, message: str) -> None:
+        """Show a message beside the progress."""
+        if self.bar is not None:
+            self.bar.console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
     def stop(self) -> None:
         """End the progress display."""
         if self.bar is not None:

@@ -61,7 +61,7 @@ def make_generation(row: Mapping[str, Any], context: Context, parent_folders: li
     Raises `CallError` where a call could not be made or answered: then nothing is written.
     """
     folder = gen_folder(context.data_root, row["stage"], row["gen_id"])
-    parents = [_read_parent(parent, parsed_name) for parent in parent_folders]
+    parents = [read_parent(parent, parsed_name) for parent in parent_folders]
     redraw = folder / REDRAW
     made = build(row, context, parents, _ask(row, context), redraw=redraw.exists())
     metadata = describe(row, made, context, parents)
@@ -73,9 +73,11 @@ def make_generation(row: Mapping[str, Any], context: Context, parent_folders: li
     context.on_done(metadata)
 
 
-def _read_parent(folder: Path, parsed_name: str) -> dict[str, Any]:
+def read_parent(folder: Path, parsed_name: str) -> dict[str, Any]:
+    """A generation as its children see it: metadata and text. The original's metadata has no status."""
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-    return {**metadata, "text": (folder / parsed_name).read_text(encoding="utf-8")}
+    text = (folder / parsed_name).read_text(encoding="utf-8")
+    return {"status": "ok", "origin_cohort_id": "", **metadata, "text": text}
 
 
 def _ask(row: Mapping[str, Any], context: Context) -> Ask:

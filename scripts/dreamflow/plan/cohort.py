@@ -13,6 +13,7 @@ from .catalog import Catalog, Template, description, template
 from .combos import Combo, make_combos
 from .ids import draft_id, essay_id, evaluation_id
 from .models import identity
+from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec import compile_spec, load_spec
 
 Row = dict[str, Any]
@@ -37,6 +38,7 @@ FIELDS = (
     *("essay_template", "essay_llm", "essay_replicate"),
     *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
 )
+SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Cohort:
     """A compiled cohort. `generations` are in the order in which the rows first name them.
 
     `row_ids` says for each row, by stage, the id of what it names (two, with a blank between, where a row has both
-    its draft and its essay judged).
+    its draft and its essay judged). `kept` are drafts and essays that a selection keeps: not planned here, judged.
     """
 
     cohort_id: str
@@ -53,6 +55,12 @@ class Cohort:
     generations: dict[str, Row] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
     row_ids: list[dict[str, str]] = field(default_factory=list)
+    kept: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def members(self) -> dict[str, Row]:
+        """All that the cohort consists of: plan rows, and plan rows or metadata of what it keeps."""
+        return {**self.kept, **self.generations}
 
 
 def spec_path(name: str) -> Path:
@@ -65,34 +73,52 @@ def read_spec(path: Path) -> Row:
     return check(load_spec(path), "cohort", path, read_text(path))
 
 
-def compile_rows(path: Path, spec: Row, catalog: Catalog) -> Cohort:
+def compile_rows(path: Path, spec: Row, catalog: Catalog, data_root: Path) -> Cohort:
     """The rows of a spec and the combinations that it makes; nothing is planned yet."""
     cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
     own = {c.combo_id: c for c in make_combos(spec["combos"], catalog, path)} if "combos" in spec else {}
-    axes = spec["axes"]
-    if own and not axes.keys() & {"combo_id", "combo"}:
+    axes, fields = spec["axes"], FIELDS
+    if "from" in spec:
+        axes, fields = {**_selection_axis(spec, data_root, path), **axes}, SELECTION_FIELDS
+    elif own and not axes.keys() & {"combo_id", "combo"}:
         axes = {"combo_id": list(own), **axes}
-    rows = [_canonical_fields(row, path) for row in compile_spec({**spec, "axes": axes}, path)]
+    rows = [_canonical_fields(row, path, fields) for row in compile_spec({**spec, "axes": axes}, path)]
     return Cohort(cohort_id, path, rows, combos=own)
 
 
-def compile_cohort(path: Path, catalog: Catalog, models: Mapping[str, Row], mappings: Mapping[str, Combo]) -> Cohort:
-    """Compile a spec. `mappings` are combinations known from elsewhere (combo_mappings.csv)."""
-    spec = read_spec(path)
-    cohort = compile_rows(path, spec, catalog)
-    cohort.combos = {**mappings, **cohort.combos}
+def _selection_axis(spec: Row, data_root: Path, path: Path) -> Row:
+    if "combos" in spec or COLUMN in spec["axes"]:
+        what = "combos" if "combos" in spec else f"axes.{COLUMN}"
+        raise ConfigError(f"{path}: {what}: delete it: 'from' says which texts there are")
+    try:
+        return {COLUMN: selected_essays(spec["from"], data_root)}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str, Row], known: Known) -> Cohort:
+    """Compile a spec. `known` is what else it can refer to."""
+    cohort = compile_rows(path, spec, catalog, known.data_root)
+    combos = cohort.combos = {**known.combos, **cohort.combos}
+    if "from" in spec:
+        try:
+            cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
     _Compiler(cohort, spec["stages"], catalog, models).run()
-    cohort.combos = {row["combo_id"]: cohort.combos[row["combo_id"]] for row in cohort.rows}
+    used = dict.fromkeys(row["wildcards"]["combo_id"] for row in cohort.members.values())
+    cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
     return cohort
 
 
-def _canonical_fields(row: Mapping[str, Any], path: Path) -> Row:
+def _canonical_fields(row: Mapping[str, Any], path: Path, fields: tuple[str, ...]) -> Row:
     renamed = {ALIASES.get(key, key): value for key, value in row.items()}
     if len(renamed) != len(row):
         raise ConfigError(f"{path}: axes: one field is given under two names (aliases: {ALIASES})")
-    unknown = sorted(renamed.keys() - set(FIELDS))
+    unknown = sorted(renamed.keys() - set(fields))
     if unknown:
-        raise ConfigError(f"{path}: unknown field {unknown[0]!r}; a row can have {', '.join(FIELDS)}")
+        why = " ('from' takes the place of drafts and essays)" if fields is SELECTION_FIELDS else ""
+        raise ConfigError(f"{path}: unknown field {unknown[0]!r}; a row can have {', '.join(fields)}{why}")
     return renamed
 
 
@@ -109,24 +135,39 @@ class _Compiler:
     def run(self) -> None:
         if not self.cohort.rows:
             raise ConfigError(f"{self.path}: the spec compiles to no rows")
-        first = self.cohort.rows[0]
-        for name in ("combo_id", "draft_template", "draft_llm"):
-            if name not in first:
-                raise ConfigError(f"{self.path}: axes: {name!r} is missing: every row needs a draft")
-        for stage in ("essay", "evaluation"):
-            parts = {key for key in first if key.startswith(f"{stage}_")}
-            if parts and f"{stage}_template" not in first:
-                raise ConfigError(f"{self.path}: axes: {sorted(parts)[0]!r} without '{stage}_template'")
-        judges = self.stages["evaluation"].get("judges") or (["essay"] if "essay_template" in first else ["draft"])
-        if "essay" in judges and "evaluation_template" in first and "essay_template" not in first:
-            raise ConfigError(f"{self.path}: stages.evaluation.judges: no axis 'essay_template', so no essays")
+        judges = self.check_fields(self.cohort.rows[0])
         for row in self.cohort.rows:
-            made = {"draft": self.draft(row)}
+            made = self.selected(row, judges) if self.cohort.kept else {"draft": self.draft(row)}
             if "essay_template" in row:
                 made["essay"] = self.essay(row, made["draft"])
             if "evaluation_template" in row:
                 made["evaluation"] = " ".join([self.evaluation(row, made[judged]) for judged in judges])
             self.cohort.row_ids.append(made)
+
+    def check_fields(self, first: Row) -> list[str]:
+        """Complain of fields that all rows lack; returns what is judged."""
+        drafts = () if COLUMN in first else ("combo_id", "draft_template", "draft_llm")
+        for name in drafts or ("evaluation_template",):
+            if name not in first:
+                what = "a draft" if drafts else "a further evaluation"
+                raise ConfigError(f"{self.path}: axes: {name!r} is missing: every row needs {what}")
+        for stage in ("essay", "evaluation") if drafts else ():
+            parts = {key for key in first if key.startswith(f"{stage}_")}
+            if parts and f"{stage}_template" not in first:
+                raise ConfigError(f"{self.path}: axes: {sorted(parts)[0]!r} without '{stage}_template'")
+        essays = "essay_template" in first or COLUMN in first
+        judges = self.stages["evaluation"].get("judges") or (["essay"] if essays else ["draft"])
+        if "essay" in judges and "evaluation_template" in first and not essays:
+            raise ConfigError(f"{self.path}: stages.evaluation.judges: no axis 'essay_template', so no essays")
+        return judges
+
+    def selected(self, row: Row, judges: list[str]) -> dict[str, str]:
+        """A kept essay and its draft, where that is there too."""
+        essay = row[COLUMN]
+        draft = next((parent for parent in self.cohort.kept[essay]["parents"] if parent in self.cohort.kept), None)
+        if "draft" in judges and draft is None:
+            raise ConfigError(f"{self.path}: stages.evaluation.judges: the draft of essay {essay} is not there")
+        return {"essay": essay} if draft is None else {"draft": draft, "essay": essay}
 
     def draft(self, row: Row) -> str:
         combo = self.cohort.combos.get(row["combo_id"])
@@ -267,7 +308,8 @@ class _Compiler:
             f"{stage}_llm": fields["model"]["model_id"] if fields["model"] else None,
             f"{stage}_replicate": fields["replicate"],
         }
-        before = self.cohort.generations[parents[0]]["wildcards"] if parents else {"combo_id": row["combo_id"]}
+        parent = (self.cohort.kept.get(parents[0]) or self.cohort.generations[parents[0]]) if parents else None
+        before = parent["wildcards"] if parent else {"combo_id": row["combo_id"]}
         self.cohort.generations[gen_id] = {
             **fields,
             "gen_id": gen_id,

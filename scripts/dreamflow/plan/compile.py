@@ -9,14 +9,18 @@ from ..config import check
 from ..errors import ConfigError
 from ..files import canonical
 from .catalog import STAGES, load_catalog
-from .cohort import Cohort, Row, compile_cohort, spec_path
+from .cohort import Cohort, Row, compile_cohort, read_spec, spec_path
 from .combos import load_mappings
 from .models import load_models
+from .selection import Known
 
 
 @dataclass
 class Plan:
-    """`generations` by id; `texts` are the input texts that they refer to, by SHA-256."""
+    """`generations` by id; `texts` are the input texts that they refer to, by SHA-256.
+
+    `kept` are drafts and essays that selections refer to and that no cohort plans: files that have to be there.
+    """
 
     config: dict[str, Any]
     models: dict[str, Row]
@@ -25,6 +29,7 @@ class Plan:
     texts: dict[str, str]
     origin: dict[str, str] = field(default_factory=dict)
     priority: dict[str, int] = field(default_factory=dict)
+    kept: dict[str, Row] = field(default_factory=dict)
 
     def of_stage(self, stage: str) -> list[str]:
         """The ids of a stage's generations."""
@@ -38,14 +43,19 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
     for model in models.values():
         model["local_models"] = settings["local_models"]
     catalog = load_catalog(settings["raw_root"])
-    mappings = load_mappings(Path(settings["data_root"]) / "combo_mappings.csv")
+    data_root = Path(settings["data_root"])
     plan = Plan(settings, models, {}, {}, catalog.texts)
-    for name in settings["cohorts"]:
-        cohort = compile_cohort(spec_path(name), catalog, models, mappings)
+    known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"), plan.generations)
+    specs = [(path, read_spec(path)) for path in map(spec_path, settings["cohorts"])]
+    # What selects from the generations of others comes after them.
+    for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
+        cohort = compile_cohort(path, spec, catalog, models, known)
         if cohort.cohort_id in plan.cohorts:
             raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
         plan.cohorts[cohort.cohort_id] = cohort
         _merge(plan, cohort)
+        known.combos |= cohort.combos
+        plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
     plan.priority = _priorities(plan.generations)
     return plan
 

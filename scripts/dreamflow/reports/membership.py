@@ -30,7 +30,7 @@ def membership(cohort: "Cohort") -> pd.DataFrame:
             "llm_model_id": made["model_id"],
             "replicate": made["replicate"],
         }
-        for gen_id, made in ((gen_id, facts(row)) for gen_id, row in cohort.generations.items())
+        for gen_id, made in ((gen_id, facts(row)) for gen_id, row in cohort.members.items())
     ]
     rows.sort(key=lambda row: STAGES.index(row["stage"]))
     return pd.DataFrame(rows, columns=MEMBERSHIP_COLUMNS)
@@ -48,7 +48,7 @@ def manifest(cohort: "Cohort") -> dict[str, Any]:
     crossed design. `repeated_rows` counts the rows that add nothing, since an earlier row names the same
     generations.
     """
-    made = [facts(row) for row in cohort.generations.values()]
+    made = [facts(row) for row in cohort.members.values()]
     distinct = {tuple(ids.values()) for ids in cohort.row_ids}
     return {
         "combos": sorted({one["combo_id"] for one in made}),
@@ -61,6 +61,7 @@ def manifest(cohort: "Cohort") -> dict[str, Any]:
         "cohort_id": cohort.cohort_id,
         "spec": {"path": cohort.spec_path.as_posix(), "sha256": sha256(read_text(cohort.spec_path))},
         "rows": len(cohort.rows),
+        "kept": len(cohort.kept),
         "generations": {stage: sum(one["stage"] == stage for one in made) for stage in STAGES},
         "rows_sharing": {s: _sharing(ids[s] for ids in cohort.row_ids if s in ids) for s in STAGES},
         "repeated_rows": len(cohort.rows) - len(distinct),

@@ -30,14 +30,14 @@ def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | Non
 
     Where nothing has a score, every text of the last written stage that was made, by id and without a rank.
     """
-    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id) if scores is None else scores
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
     ranked = ranking(scores)
     ranked = ranked[ranked["rank"].notna()]
     if len(ranked):
         return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
-    find = finder(cohort.generations, data_root)
-    stage = "essay" if any(row["stage"] == "essay" for row in cohort.generations.values()) else "draft"
-    ids = sorted(gen_id for gen_id, row in cohort.generations.items() if row["stage"] == stage)
+    find = finder(cohort.members, data_root)
+    stage = "essay" if any(row["stage"] == "essay" for row in cohort.members.values()) else "draft"
+    ids = sorted(gen_id for gen_id, row in cohort.members.items() if row["stage"] == stage)
     rows = [_unranked(gen_id, find, data_root) for gen_id in ids if _is_made(data_root, stage, gen_id)]
     return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})
 
@@ -77,11 +77,11 @@ def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, t
 
     Returns the short table for the screen (`best_table`).
     """
-    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
     everything = standing(cohort, data_root, scores)
     best = everything.head(top_n)
     names = file_names(best)
-    find = finder(cohort.generations, data_root)
+    find = finder(cohort.members, data_root)
     folder = Path(folder)
     for row, name in zip(best.to_dict("records"), names, strict=True):
         text = Path(row["generation_response_path"]).read_text(encoding="utf-8", errors="replace")
@@ -154,7 +154,7 @@ def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
     """The concepts that the draft read; names and levels are in its plan row, ids in the combination."""
-    row = cohort.generations.get(draft["gen_id"], {}) if draft else {}
+    row = cohort.members.get(draft["gen_id"], {}) if draft else {}
     concepts = (row.get("variables") or {}).get("concepts")
     if concepts is None:
         known = cohort.combos.get(combo_id)

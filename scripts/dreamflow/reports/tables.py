@@ -238,7 +238,7 @@ TABLES = (  # in the order of REPORT_FILES, after the long table
 
 def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
     """Write every table of a cohort under `folder` (data/cohorts/<id>/reports): always all `REPORT_FILES`."""
-    scores = collect_scores(cohort.generations, data_root, cohort.cohort_id)
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
     for name in LONG_TABLES:
         write_table(scores, Path(folder) / name)
     for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):

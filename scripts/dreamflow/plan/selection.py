@@ -1,0 +1,135 @@
+"""Curated selections: a cohort that keeps essays which exist and has further evaluations made of them.
+
+    from: {essays: [e_1cx6440bb5zj9466, ...]}    the essays' ids
+    from: {csv: FILE, column: essay_gen_id}      ids in a CSV file, such as scripts/select_essays.py writes
+    from: {top: {cohort: ID, n: 10}}             the first of another cohort's ranking.csv, as it is there now
+
+Kept essays and their drafts are never asked for. Where a configured cohort plans them, it makes them; all others are
+plain inputs that have to be there.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..files import checked_name, read_text
+from .combos import Combo
+
+Row = dict[str, Any]
+
+COLUMN = "essay_gen_id"
+_YES, _NO = ("true", "1", "yes", "y", "x"), ("", "false", "0", "no", "n")
+
+
+@dataclass
+class Known:
+    """What a cohort can refer to besides the inputs: combinations, other cohorts' plan rows, and what lies there."""
+
+    data_root: Path
+    combos: dict[str, Combo] = field(default_factory=dict)
+    planned: Mapping[str, Row] = field(default_factory=dict)
+
+
+def selected_essays(block: Mapping[str, Any], data_root: Path) -> list[str]:
+    """The ids of the essays that a `from` block selects; at least one."""
+    ways = [way for way in ("essays", "csv", "top") if way in block]
+    if len(ways) != 1:
+        raise ConfigError(f"from: {' and '.join(ways) or 'nothing'} given; expected one of essays, csv, top")
+    if "column" in block and "csv" not in block:
+        raise ConfigError("from.column: only a csv file has columns")
+    if "essays" in block:
+        return block["essays"]
+    if "csv" in block:
+        return _listed(Path(block["csv"]), block.get("column", COLUMN))
+    return _best(data_root / "cohorts", **block["top"])
+
+
+def _listed(path: Path, column: str) -> list[str]:
+    """The ids in a column of a CSV file; where it has a column `selected`, those of the rows that say yes there."""
+    ids = []
+    for line, row in _rows(path, column):
+        chosen = row.get("selected", "yes").lower()
+        if chosen not in (*_YES, *_NO):
+            raise ConfigError(f"from.csv: {path}:{line}: selected {chosen!r}; expected true or false")
+        if row[column] and chosen in _YES:
+            ids.append(row[column])
+    if not ids:
+        raise ConfigError(f"from.csv: {path}: no row is selected")
+    return ids
+
+
+def _best(cohorts: Path, cohort: str, n: int) -> list[str]:
+    """The first `n` essays of a cohort's ranking."""
+    path = cohorts / checked_name(cohort, "cohort") / "reports" / "summary" / "ranking.csv"
+    if not path.exists():
+        raise ConfigError(
+            f"from.top: {path}: no such file: a selection is made from scores that are there. "
+            f"Make that cohort first: snakemake --config 'cohorts=[{cohort}]'"
+        )
+    ranked = [row["gen_id"] for _, row in _rows(path, "gen_id") if row["judged_stage"] == "essay" and row["rank"]]
+    if not ranked:
+        raise ConfigError(f"from.top: {path}: no essay has a score")
+    return ranked[:n]
+
+
+def _rows(path: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with their lines; cells are stripped."""
+    reader = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff")))
+    columns = reader.fieldnames or []
+    if column not in columns:
+        raise ConfigError(f"{path}:1: no column {column!r}; the columns are {', '.join(columns) or '(none)'}")
+    for row in reader:
+        yield reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+
+
+def kept_generations(essays: list[str], known: Known) -> dict[str, Row]:
+    """Selected essays and their drafts, drafts first: plan rows of other cohorts, or else metadata with `wildcards`."""
+    kept: dict[str, Row] = {}
+    for gen_id in essays:
+        essay = known.planned.get(gen_id) or _existing_essay(gen_id, known.data_root)
+        parent = next(iter(essay.get("parents") or [essay.get("parent_gen_id")]), None)
+        draft = known.planned.get(parent) or _existing(parent, "draft", known.data_root) if parent else None
+        if draft is not None:
+            draft = kept[parent] = _with_wildcards(draft, {"combo_id": draft.get("combo_id", "")})
+        kept[gen_id] = _with_wildcards(essay, draft["wildcards"] if draft else {"combo_id": ""})
+        kept[gen_id].setdefault("parents", [parent] if parent else [])
+    return dict(sorted(kept.items(), key=lambda item: item[1]["stage"]))
+
+
+def _existing_essay(gen_id: str, data_root: Path) -> Row:
+    essay = _existing(checked_name(gen_id, "essay"), "essay", data_root)
+    if essay is None:
+        raise ConfigError(
+            f"from: unknown essay {gen_id!r}: no configured cohort plans it, and {data_root}/gens/essay/{gen_id}/ "
+            "lacks metadata.json or parsed.txt"
+        )
+    if essay["status"] != "ok":
+        raise ConfigError(f"from: essay {gen_id} cannot be judged: it is {essay['status']} ({essay.get('reason', '')})")
+    return essay
+
+
+def _existing(gen_id: str, stage: str, data_root: Path) -> Row | None:
+    """The metadata of a generation that lies in data/gens, if it is whole; the original's has no status."""
+    folder = data_root / "gens" / stage / gen_id
+    if not (folder / "parsed.txt").exists() or not (folder / "metadata.json").exists():
+        return None
+    try:
+        return {"status": "ok", **json.loads(read_text(folder / "metadata.json"))}
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{folder}/metadata.json:{error.lineno}: not valid JSON: {error.msg}") from None
+
+
+def _with_wildcards(record: Row, before: Mapping[str, Any]) -> Row:
+    """A copy that has the wildcards of a plan row; the original's metadata names the same things one by one."""
+    stage = record["stage"]
+    own = {
+        f"{stage}_template": record.get("template_id"),
+        f"{stage}_llm": None if record.get("mode") == "copy" else record.get("llm_model_id"),
+        f"{stage}_replicate": record.get("replicate", 1),
+    }
+    return {"wildcards": {**before, **own}, **record}

@@ -1,0 +1,315 @@
+"""Getting an answer: the walk of the samples, what is asked again and what never, and what metadata says of it."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dreamflow.files import pretty
+from dreamflow.generation.make import Context, build, describe
+from dreamflow.generation.parsers import parser_version
+from dreamflow.generation.providers import CallError, Response
+from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, asker, cost, respond
+from dreamflow.generation.store import load_response, request_key, save_response
+from server import Server, held, ok, reply, status
+
+MODEL = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "context_length": 1000, "price": None}
+IDENTITY = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "revision": ""}
+BY = {"gen_id": "v_1", "stage": "evaluation", "cohort_id": "trial"}
+GOOD = ("Well.\nSCORE: 7", "stop")
+LONG, DECLINED, EMPTY, UNREADABLE = ("SCORE: 7", "length"), ("No.", "refusal"), (" \n", "stop"), ("Good!", "stop")
+
+
+def row(**changes):
+    """A plan row of an evaluation."""
+    return {
+        "gen_id": "v_1",
+        "stage": "evaluation",
+        "family": "cohort",
+        "mode": "llm",
+        "template_id": "novelty",
+        "template_sha256": "T",
+        "parser": parser_version("in_last_line"),
+        "parser_options": {"scale": [0, 9]},
+        "replicate": 1,
+        "attempts": 3,
+        "min_lines": 1,
+        "model": IDENTITY,
+        "sampling": {"temperature": 0.5, "max_tokens": 100},
+        "response_format": None,
+        "parents": ["e_1"],
+        "variables": {"response": {"parent": "e_1"}},
+        "wildcards": {"combo_id": "c"},
+        **changes,
+    }
+
+
+class Asked:
+    """An `ask` that gives answers in order and keeps them in the store, as the true one does."""
+
+    def __init__(self, store, *answers):
+        self.store, self.answers, self.questions = store, list(answers), []
+
+    def __call__(self, question, key):
+        text, finish = self.answers.pop(0)
+        self.questions.append(question)
+        response = {"text": text, "finish_reason": finish, "usage": {"completion_tokens": 9}, "model_name": "M"}
+        asked = {**BY, "at": "2026-01-01", "latency_s": 1.0, "attempts": [], "price": None, "cost_usd": None}
+        save_response(self.store, key, {"request": question, "response": response, "asked": asked})
+        return load_response(self.store, key)
+
+
+def nobody(question, key):
+    raise NeedsCall
+
+
+# The walk.
+
+
+@pytest.mark.parametrize(
+    ("answers", "errors", "reason"),
+    [
+        ([GOOD], [None], ""),
+        ([DECLINED, EMPTY, GOOD], ["refusal", "too_short", None], ""),
+        ([UNREADABLE, LONG, GOOD], ["unparsable", "truncated", None], ""),
+        ([LONG, GOOD], ["truncated", None], ""),
+        ([DECLINED] * 3, ["refusal"] * 3, "refusal: the model declined: 'No.'"),
+        ([LONG] * 3, ["truncated"] * 3, "truncated: cut off after 9 tokens"),
+        ([("SCORE: 7", "refusal"), DECLINED, EMPTY], ["refusal"] * 2 + ["too_short"], "too_short: 0 non-empty lines"),
+        ([DECLINED, DECLINED, UNREADABLE], ["refusal"] * 2 + ["unparsable"], "unparsable: "),
+    ],
+)
+def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, reason):
+    ask = Asked(tmp_path, *answers)
+    outcome = respond(row(), "Rate it.", tmp_path, ask, model=MODEL)
+    assert [attempt["error"] for attempt in outcome.attempts] == errors
+    assert [question["sample"] for question in ask.questions] == list(range(len(errors)))
+    assert (outcome.status, outcome.raw) == ("failed" if errors[-1] else "ok", answers[-1][0])
+    assert outcome.reason.startswith(reason) and bool(outcome.reason) == bool(reason)
+    assert outcome.parsed.values.get("score") == (None if errors[-1] else 7)
+    # Once more from the store alone: nothing is asked, everything is the same.
+    assert respond(row(), "Rate it.", tmp_path, nobody, model=MODEL) == outcome
+
+
+@pytest.mark.parametrize(
+    ("model", "limits"),
+    [
+        ({"context_length": 1000}, [100, 200, 400, 500, 500]),
+        ({"context_length": 1000, "max_output_tokens": 300}, [100, 200, 300, 300, 300]),
+        ({"context_length": 1000, "max_output_tokens": 50}, [100, 100, 100, 100, 100]),
+    ],
+)
+def test_a_truncated_answer_gets_twice_the_limit_up_to_the_models(tmp_path, model, limits):
+    ask = Asked(tmp_path, *[LONG] * 5)
+    respond(row(attempts=5), "Rate it.", tmp_path, ask, model=model)
+    assert [question["sampling"]["max_tokens"] for question in ask.questions] == limits
+    assert {question["sampling"]["temperature"] for question in ask.questions} == {0.5}
+
+
+def test_only_truncation_changes_the_limit(tmp_path):
+    ask = Asked(tmp_path, DECLINED, LONG, UNREADABLE, GOOD)
+    respond(row(attempts=4), "Rate it.", tmp_path, ask, model=MODEL)
+    assert [question["sampling"]["max_tokens"] for question in ask.questions] == [100, 100, 200, 200]
+
+
+def test_drawing_anew_allows_as_many_samples_again(tmp_path):
+    def walk(*answers, redraw=False, **changes):
+        ask = Asked(tmp_path, *answers)
+        outcome = respond(row(**changes), "Rate it.", tmp_path, ask, model=MODEL, redraw=redraw)
+        return [question["sample"] for question in ask.questions], len(outcome.attempts), outcome.status
+
+    assert walk(*[DECLINED] * 3) == ([0, 1, 2], 3, "failed")
+    assert walk(*[DECLINED] * 4, redraw=True) == ([3, 4, 5], 6, "failed")
+    assert walk(GOOD) == ([], 6, "failed")
+    assert walk(GOOD, attempts=1) == ([], 6, "failed")
+    assert walk(DECLINED, DECLINED, GOOD, attempts=8) == ([6, 7], 8, "failed")
+    assert walk(GOOD, redraw=True) == ([8], 9, "ok")
+    assert walk(redraw=True) == ([], 9, "ok")
+
+
+def test_replicates_share_no_sample_and_other_questions_no_answer(tmp_path):
+    ask = Asked(tmp_path, *[DECLINED] * 20, *[DECLINED] * 20, *[GOOD] * 4)
+    for replicate in (1, 2):
+        respond(row(replicate=replicate, attempts=20), "Rate it.", tmp_path, ask, model=MODEL)
+    assert len({request_key(question) for question in ask.questions}) == 40
+    assert ask.questions[20]["sample"] == SAMPLES_PER_REPLICATE
+    schema = {"type": "json_schema", "schema": {}}
+    for change in ({"model": {**IDENTITY, "revision": "2"}}, {"sampling": {"max_tokens": 100}}):
+        respond(row(**change), "Rate it.", tmp_path, ask, model=MODEL)
+    respond(row(), "Rate this.", tmp_path, ask, model=MODEL)
+    respond(row(response_format=schema), "Rate it.", tmp_path, ask, model=MODEL)
+    assert ask.answers == []
+
+
+# Asking.
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        yield running
+
+
+@pytest.fixture
+def http(server):
+    return {**MODEL, "provider": "openai", "base_url": server.url, "price": {"prompt": 1.0, "completion": 2.0}}
+
+
+def question(text="Why?", sample=0):
+    messages = [{"role": "user", "content": text}]
+    return {"model": IDENTITY, "messages": messages, "sampling": {}, "sample": sample, "response_format": None}
+
+
+def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path, server, http):
+    go, arrived, heard = threading.Event(), threading.Event(), []
+    server.script += [held(go, arrived)]
+    ask = asker(http, tmp_path, BY, 1, heard.append)
+    key = request_key(question())
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(ask, question(), key) for _ in range(8)]
+        assert arrived.wait(30)
+        other = pool.submit(ask, question(sample=1), request_key(question(sample=1)))  # need not wait for the first
+        go.set()
+        texts = {answer.result()["response"]["text"] for answer in answers}
+    assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
+    assert other.result()["request"]["sample"] == 1
+    later = asker(
+        {**http, "base_url": "http://127.0.0.1:9/v1"}, tmp_path, {**BY, "cohort_id": "later"}, 1, heard.append
+    )
+    assert later(question(), key)["asked"]["cohort_id"] == "trial"
+    assert len(heard) == 2
+
+
+def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
+    key, heard = request_key(question()), []
+    asker(http, tmp_path, BY, 1, lambda record: heard.append((record, load_response(tmp_path, key))))(question(), key)
+    ((told, stored),) = heard
+    assert told == {name: stored[name] for name in told}
+    assert stored["asked"] | BY == stored["asked"]
+    usage = stored["response"]["usage"]
+    assert stored["asked"]["cost_usd"] == pytest.approx((usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("script", "attempts", "calls"),
+    [
+        ([status(400), ok], 5, 1),
+        ([status(429, retry_after="601"), ok], 5, 1),
+        ([status(503, retry_after="0")] * 3, 3, 3),
+    ],
+    ids=["terminal", "asked to wait too long", "tried as often as allowed"],
+)
+def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server, http, script, attempts, calls):
+    server.script += script
+    ask, key = asker(http, tmp_path, BY, attempts, lambda record: None), request_key(question())
+    with pytest.raises(CallError):
+        ask(question(), key)
+    assert server.calls == calls
+    assert list(tmp_path.rglob("*.json")) == []
+    server.script.clear()
+    assert ask(question(), key)["asked"]["attempts"] == []
+
+
+@pytest.mark.parametrize("text", ["half \ud83d a pair", "\udcff", "whole \U0001f600, \u2028, \0"])
+def test_any_text_can_be_stored(tmp_path, text):
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps({"text": text}))
+    model = {**MODEL, "name": str(path)}
+    record = asker(model, tmp_path / "store", BY, 1, lambda record: None)(question(), "k")
+    assert load_response(tmp_path / "store", "k")["response"] == record["response"]
+    assert record["response"]["text"] == text.encode("utf-8", "replace").decode()
+
+
+def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http):
+    message = {"role": "assistant", "content": "Yes."}
+    server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
+    record = asker(http, tmp_path, BY, 1, lambda record: None)(question(), "k")
+    assert load_response(tmp_path, "k")["response"] == record["response"]
+
+
+PRICE = {"prompt": 2.0, "cached_prompt": 0.5, "completion": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("usage", "billed", "price", "expected"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, None, PRICE, 0.003),
+        ({"prompt_tokens": 1000, "cached_tokens": 800, "completion_tokens": 100}, None, PRICE, 0.0018),
+        ({"prompt_tokens": 1000, "cached_tokens": 800}, None, {"prompt": 2.0, "completion": 1}, 0.002),
+        ({"prompt_tokens": 1000}, 0.5, PRICE, 0.5),
+        ({"prompt_tokens": 1000}, 0.0, PRICE, 0.0),
+        ({"prompt_tokens": 1000}, 0.5, None, 0.5),
+        ({"prompt_tokens": 1000}, None, None, None),
+        ({}, None, PRICE, 0.0),
+    ],
+)
+def test_cost(usage, billed, price, expected):
+    assert cost(Response("", usage=usage, cost_usd=billed), price) == pytest.approx(expected)
+
+
+# From a row to a generation.
+
+
+@pytest.fixture
+def context(tmp_path):
+    texts = {"T": "{# why #}Rate {{ response }}."}
+    return Context(tmp_path, texts, {"m": MODEL, "colleague": {"provider": "human"}}, {"v_1": "trial"})
+
+
+ESSAY = {"gen_id": "e_1", "status": "ok", "text": "An essay with {{ 7 * 7 }}", "origin_cohort_id": "first"}
+
+
+@pytest.mark.parametrize("answers", [[GOOD], [LONG, GOOD], [DECLINED] * 3])
+def test_metadata_is_a_pure_function_of_row_and_store(context, answers):
+    made = build(row(), context, [ESSAY], Asked(context.store, *answers))
+    assert made.prompt == "Rate An essay with {{ 7 * 7 }}.\n"  # what a model wrote is text, not a template
+    written = pretty(describe(row(), made, context, [ESSAY]))
+    elsewhere = replace(context, origin={"v_1": "later"}, call_attempts=1)
+    rebuilt = build(row(), elsewhere, [ESSAY], nobody)
+    assert rebuilt == made
+    assert pretty(describe(row(), rebuilt, elsewhere, [ESSAY])) == written
+    metadata = json.loads(written)
+    assert (metadata["origin_cohort_id"], metadata["created_at"]) == ("trial", "2026-01-01")
+    assert metadata["status"] == ("ok" if answers[-1] == GOOD else "failed")
+    assert (metadata["sample"], len(metadata["attempts"])) == (len(answers) - 1, len(answers))
+    assert metadata["sampling"]["max_tokens"] == (200 if answers[0] == LONG else 100)
+    stored = [load_response(context.store, attempt["response_key"]) for attempt in metadata["attempts"]]
+    assert [record["response"]["text"] for record in stored] == [text for text, _ in answers]
+    assert all((context.data_root / attempt["response"]).is_file() for attempt in metadata["attempts"])
+    assert str(context.data_root) not in written
+
+
+@pytest.mark.parametrize("state", ["failed", "skipped", "pending"])
+def test_what_its_parent_lacks_is_skipped_without_a_call(context, state):
+    made = build(row(), context, [{**ESSAY, "status": state}], nobody)
+    metadata = describe(row(), made, context, [ESSAY])
+    assert (metadata["status"], metadata["reason"]) == ("skipped", f"parent e_1 is {state}")
+    assert (metadata["response_key"], metadata["cost_usd"], metadata["attempts"], made.prompt) == (None, None, [], "")
+
+
+def test_a_copy_is_its_parents_text(context):
+    copy = row(mode="copy", model=None, sampling={}, parser="identity/1", parser_options={}, stage="essay")
+    made = build(copy, context, [ESSAY], nobody)
+    metadata = describe(copy, made, context, [ESSAY])
+    assert (made.outcome.raw, made.outcome.parsed.text) == (ESSAY["text"], ESSAY["text"])
+    assert (metadata["status"], metadata["finish_reason"], metadata["model_id"]) == ("ok", "copy", None)
+    assert (metadata["origin_cohort_id"], metadata["prompt_sha256"]) == ("first", None)
+
+
+def test_a_person_is_waited_for_and_may_correct_the_answer(context):
+    asked = row(mode="human", sampling={}, model={**IDENTITY, "model_id": "colleague", "provider": "human"})
+
+    def outcome():
+        return build(asked, context, [ESSAY], nobody).outcome
+
+    inbox: Path = context.data_root / "inbox"
+    waiting = outcome()
+    assert waiting.status == "pending" and "v_1.answer.txt" in waiting.reason
+    assert "An essay with" in (inbox / "v_1.question.txt").read_text()
+    (inbox / "v_1.answer.txt").write_text("Very good.")
+    assert outcome().status == "pending" and "correct" in outcome().reason
+    (inbox / "v_1.answer.txt").write_text("Very good.\nSCORE: 8")
+    assert (outcome().status, outcome().parsed.values["score"]) == ("ok", 8)
+    assert not context.store.exists()
