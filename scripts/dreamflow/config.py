@@ -13,24 +13,21 @@ from .errors import ConfigError
 from .files import read_text
 
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load_yaml(path: Path | str, schema: str) -> dict[str, Any]:
     """The mapping in a YAML file, checked against `config/schemas/<schema>.schema.json`, defaults filled in."""
     text = read_text(path)
-    try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506  (CSafeLoader is a safe loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    value = parse_document(text, Path(path))
     return check({} if value is None else value, schema, path, text)
 
 
 def check(value: Any, schema: str, where: Path | str, text: str = "") -> dict[str, Any]:
     """A copy of `value` with the schema's defaults; all that is wrong with it comes in one `ConfigError`."""
-    value = json.loads(json.dumps(value, default=str))  # as JSON sees it: string keys, no YAML dates
+    try:
+        value = json.loads(json.dumps(value, default=str, allow_nan=False))  # as JSON sees it: no YAML dates
+    except (TypeError, ValueError) as error:  # a key that is no text, a value that contains itself, NaN
+        raise ConfigError(f"{where}: {error}") from None
     validator = _validator(schema)
     _fill_defaults(value, validator.schema, validator.schema)
     errors = sorted(validator.iter_errors(value), key=lambda e: [str(part) for part in e.absolute_path])
@@ -66,11 +63,12 @@ def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
 
 def _describe(error: jsonschema.ValidationError, where: Path | str, text: str) -> str:
     path = list(error.absolute_path)
-    line = _line(text, path)
+    unexpected = _unexpected(error)
+    line = _line(text, [*path, *unexpected[:1]])
     key = ".".join(str(part) for part in path) or "(top level)"
     expected = error.schema.get("description", "") if isinstance(error.schema, Mapping) else ""
     hint = ""
-    if error.validator == "additionalProperties":
+    if unexpected:
         known = ", ".join(sorted(error.schema.get("properties", {})))
         hint = f" (known keys: {known})" if known else ""
         expected = ""
@@ -79,9 +77,19 @@ def _describe(error: jsonschema.ValidationError, where: Path | str, text: str) -
     return f"{place}: {key}: {message}{hint}" + (f"; expected: {expected}" if expected else "")
 
 
+def _unexpected(error: jsonschema.ValidationError) -> list[str]:
+    """The keys that a schema does not know, where that is what is wrong."""
+    if error.validator != "additionalProperties":
+        return []
+    return [key for key in error.instance if key not in error.schema.get("properties", {})]
+
+
 def _line(text: str, path: Sequence[str | int]) -> int | None:
     """The line (from 1) of the node at `path`, or of the deepest part of it that is there."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
+    except yaml.YAMLError:  # JSON that is no YAML: indented by tabs
+        return None
     if node is None:
         return None
     line = node.start_mark.line
@@ -95,3 +103,46 @@ def _line(text: str, path: Sequence[str | int]) -> int | None:
             node = node.value[part]
             line = node.start_mark.line
     return line + 1
+
+
+# YAML and JSON, both strict about a key that is written twice.
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Refuses a repeated key: YAML would keep its last value, and an axis or a rule would silently vanish."""
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} is there twice; delete or merge one",
+                        problem_mark=key.start_mark,
+                    )
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def parse_document(text: str, path: Path) -> Any:
+    """The value in the text of a YAML or JSON file (by its suffix); messages have line and column."""
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(text, object_pairs_hook=_unique_keys)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
+        raise ConfigError(f"{place}: not valid {kind}: {getattr(error, 'problem', None) or error}") from None
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is there twice; delete or merge one")
+    return value

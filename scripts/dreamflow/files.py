@@ -70,7 +70,7 @@ def read_text(path: Path | str) -> str:
 
 def checked_name(name: str, what: str) -> str:
     """`name` if it may become a part of a path, else a `ConfigError`."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
             f"{what} {name!r} cannot be used as a file name: letters, digits, '.', '_' and '-' only, "
             "beginning with a letter or digit, at most 128 characters"

@@ -6,6 +6,7 @@ from typing import Any
 
 from .make import Context, build, gen_folder, read_parent
 from .providers import Response
+from .providers.human import answer_path
 from .respond import NeedsCall, cost
 
 TYPICAL_SHARE = 0.5  # of its limit: how long an answer is taken to be where nothing better is known
@@ -60,6 +61,10 @@ def forecast(
         line = lines.setdefault((row["stage"], model_id), Line(row["stage"], model_id))
         line.generations += 1
         parents = [known[parent] for parent in row["parents"] if parent in known]
+        waits = row["mode"] == "human" and not answer_path(context.data_root / "inbox", gen_id).exists()
+        if waits or (row["mode"] == "copy" and len(parents) < len(row["parents"])):  # no call, and no text yet
+            longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
+            continue
         if len(parents) == len(row["parents"]):
             try:
                 made = build(row, context, parents, _no_ask)
@@ -68,9 +73,6 @@ def forecast(
                 continue
             except NeedsCall:
                 pass
-        elif row["mode"] in ("copy", "human"):
-            longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
-            continue
         _add_call(line, row, context, known, longest)
         longest[gen_id] = row["sampling"]["max_tokens"]
     return list(lines.values())

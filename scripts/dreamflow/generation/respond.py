@@ -176,7 +176,7 @@ def _call(
                 wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
             waits.append({"error": "retryable", "status": error.status, "wait_s": round(wait, 3)})
             time.sleep(wait)
-    response = replace(response, text=response.text.encode("utf-8", "replace").decode("utf-8"))
+    response = replace(response, text=_storable(response.text), model_name=_storable(response.model_name))
     return {
         "request": dict(question),
         "response": {
@@ -194,6 +194,11 @@ def _call(
             "cost_usd": cost(response, model.get("price")),
         },
     }
+
+
+def _storable(text: str) -> str:
+    """`text` without the lone halves of characters that JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cost(response: Response, price: Mapping[str, float] | None) -> float | None:

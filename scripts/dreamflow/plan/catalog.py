@@ -8,6 +8,7 @@ without a catalog row is known by its file.
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ VARIABLES = {  # what a template of a stage can name
 }
 _FALLBACK_PARSER = {"draft": "identity", "essay": "identity", "evaluation": "in_last_line"}
 DEFAULT_SCALE = (0.0, 9.0)
+_SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,8 @@ def parse_scale(text: str) -> tuple[float, float]:
     """`"1-5"` or `"10"` (from 0) as (low, high); empty is the original's 0-9."""
     if not text:
         return DEFAULT_SCALE
-    low, _, high = text.rpartition("-")
-    try:
-        scale = (float(low or 0), float(high))
-    except ValueError:
-        scale = (0.0, 0.0)
+    match = _SCALE.fullmatch(text)
+    scale = (float(match[1] or 0), float(match[2])) if match else (0.0, 0.0)
     if scale[0] >= scale[1]:
         raise ConfigError(f"scale {text!r}; expected LOW-HIGH such as 0-9, or HIGH")
     return scale

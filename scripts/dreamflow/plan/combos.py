@@ -100,4 +100,7 @@ def extend_mappings(path: Path, combos: Iterable[Combo], created_at: str) -> Non
             writer.writerows(
                 (combo.combo_id, "v1", concept, combo.level, combo.k_max, created_at) for concept in combo.concept_ids
             )
-    write_atomic(path, (read_text(path) if known else "") + out.getvalue())
+    there = read_text(path) if known else ""
+    if there and not there.endswith("\n"):  # as some editors leave it
+        there += "\n"
+    write_atomic(path, there + out.getvalue())

@@ -10,15 +10,13 @@ the folder of the spec or below it. Messages name the file, the key and what was
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import chain, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
+from ..config import parse_document
 from ..errors import ConfigError
 from ..files import read_text
 from .rules import Axis, Scalar, apply_rules, known_keys, mapping, name_among, names_list, scalar, show
@@ -36,7 +34,7 @@ def load_spec(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"{path}: a folder; expected a spec file such as {path / 'config.yaml'}")
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ConfigError(f"{path}: {path.suffix or 'no suffix'}; expected a .yaml, .yml or .json file")
-    value = _parse(read_text(path), path)
+    value = parse_document(read_text(path), path)
     return dict(mapping({} if value is None else value, f"{path}", "a mapping with axes, rules and output"))
 
 
@@ -124,7 +122,7 @@ def _read_include(path: Path) -> Any:
     if suffix == ".txt":
         return [line.strip() for line in text.splitlines() if line.strip()]
     if suffix in (".yaml", ".yml", ".json"):
-        return _parse(text, path)
+        return parse_document(text, path)
     raise ConfigError(f"{path}: {suffix or 'no suffix'}; expected a .csv, .yaml, .yml, .json or .txt file")
 
 
@@ -156,46 +154,3 @@ def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:
         raise ConfigError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
-
-
-# YAML and JSON, both strict about a key that is written twice.
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a repeated key: YAML would keep its last value, and an axis or a rule would silently vanish."""
-
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
-        seen = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if (key.tag, key.value) in seen:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} is there twice; delete or merge one",
-                        problem_mark=key.start_mark,
-                    )
-                seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str, path: Path) -> Any:
-    """The value in a YAML or JSON file; messages have its line and column."""
-    try:
-        if path.suffix.lower() == ".json":
-            return json.loads(text, object_pairs_hook=_unique_keys)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        kind = "JSON" if path.suffix.lower() == ".json" else "YAML"
-        raise ConfigError(f"{place}: not valid {kind}: {getattr(error, 'problem', None) or error}") from None
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is there twice; delete or merge one")
-    return value
