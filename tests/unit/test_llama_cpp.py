@@ -82,6 +82,8 @@ def test_a_schema_is_kept_and_the_limit_is_told() -> None:
     answer = ask("Is water wet?", row(), tokens=30, response_format=YES_NO)
     assert answer.text.replace(" ", "") in ('{"good":"yes"}', '{"good":"no"}')
     assert answer.finish_reason == "stop"
+    grammar = {"type": "grammar", "grammar": 'root ::= "SCORE: " [0-9]'}
+    assert ask("Is water wet?", row(), response_format=grammar).text in {f"SCORE: {n}" for n in range(10)}
     assert ask("Count to one hundred.", row(), tokens=5).finish_reason == "length"
     assert ask("Count to one hundred.", row(), tokens=5).usage["completion_tokens"] == 5
 

@@ -75,8 +75,9 @@ def test_a_template_is_known_by_its_file_and_a_row_says_more(project):
     columns = ["scale", "template_id", "parser", "schema", "whatever"]
     project.rows("data/1_raw/evaluation_templates.csv", columns, [("1-5", "rigor", "json", "schemas/s.json", "x")])
     new, row = (template(raw(project), "evaluation", name) for name in ("new", "rigor"))
-    assert (new.parser, new.generator, new.scale, new.schema) == ("in_last_line", "llm", (0, 9), None)
-    assert (row.parser, row.generator, row.scale, row.schema) == ("json", "llm", (1, 5), {"type": "object"})
+    assert (new.parser, new.generator, new.scale, new.response_format) == ("in_last_line", "llm", (0, 9), None)
+    assert (row.parser, row.generator, row.scale) == ("json", "llm", (1, 5))
+    assert row.response_format == {"type": "json_schema", "schema": {"type": "object"}}
     (project.root / "data/1_raw/essay_templates.csv").unlink()
     assert template(raw(project), "essay", "long").parser == "identity"
 

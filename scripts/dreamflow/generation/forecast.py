@@ -62,7 +62,7 @@ def forecast(
         line.generations += 1
         parents = [known[parent] for parent in row["parents"] if parent in known]
         waits = row["mode"] == "human" and not answer_path(context.data_root / "inbox", gen_id).exists()
-        if waits or (row["mode"] == "copy" and len(parents) < len(row["parents"])):  # no call, and no text yet
+        if waits or (row["mode"] in ("copy", "human") and len(parents) < len(row["parents"])):  # no call, no text yet
             longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
             continue
         if len(parents) == len(row["parents"]):

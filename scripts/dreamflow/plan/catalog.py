@@ -34,13 +34,14 @@ _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class Template:
-    """One prompt template. `scale` is the range of an evaluation's scores."""
+    """One prompt template. `scale` is the range of an evaluation's scores, `response_format` what an answer has to
+    keep to: {"type": "json_schema", "schema": ...} or {"type": "grammar", "grammar": GBNF}."""
 
     template_id: str
     parser: str
     generator: str
     scale: tuple[float, float]
-    schema: Mapping[str, Any] | None
+    response_format: Mapping[str, Any] | None
     sha256: str
 
 
@@ -123,16 +124,19 @@ def _load_template(catalog: Catalog, stage: str, template_id: str) -> Template:
         scale = parse_scale(row.get("scale", ""))
     except ConfigError as error:
         raise ConfigError(f"{listing}: {template_id}: {error}") from None
-    schema = _load_schema(catalog.root, row["schema"], listing) if row.get("schema") else None
-    return Template(template_id, parser, generator, scale, schema, catalog.keep(text))
+    response_format = _load_response_format(catalog.root, row["schema"], listing) if row.get("schema") else None
+    return Template(template_id, parser, generator, scale, response_format, catalog.keep(text))
 
 
-def _load_schema(root: Path, name: str, listing: Path) -> Mapping[str, Any]:
+def _load_response_format(root: Path, name: str, listing: Path) -> Mapping[str, Any]:
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
         raise ConfigError(f"{listing}: schema {name!r} lies outside {root}")
+    text = read_text(path)
+    if path.suffix == ".gbnf":
+        return {"type": "grammar", "grammar": text}
     try:
-        return json.loads(read_text(path))
+        return {"type": "json_schema", "schema": json.loads(text)}
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
 

@@ -253,8 +253,8 @@ class _Compiler:
     def _fields(self, stage: str, template_id: str, llm: str, replicate: int) -> Row:
         chosen, settings = self.template(stage, template_id), self.stages[stage]
         options: Row = {"scale": list(chosen.scale)} if stage == "evaluation" else {}
-        if chosen.schema is not None:
-            options["schema"] = chosen.schema
+        if chosen.response_format and "schema" in chosen.response_format:
+            options["schema"] = chosen.response_format["schema"]
         fields: Row = {
             "family": "cohort",
             "stage": stage,
@@ -284,8 +284,7 @@ class _Compiler:
             if "max_output_tokens" in model:
                 limit = min(fields["sampling"]["max_tokens"], model["max_output_tokens"])
                 fields["sampling"]["max_tokens"] = limit
-        if chosen.schema is not None:
-            fields["response_format"] = {"type": "json_schema", "schema": chosen.schema}
+        fields["response_format"] = chosen.response_format
         return fields
 
     def model(self, llm: str, stage: str) -> Row:
