@@ -203,6 +203,9 @@ def test_combo_mappings_are_only_added_to(tmp_path):
     extend_mappings(path, [three, one], "2026-01-01")
     assert path.read_text().startswith(first)
     assert load_mappings(path) == {combo.combo_id: combo for combo in (one, two, three)}
+    path.write_text(f"\ufeffnote,k_max,description_level,concept_id,combo_id\nx,4,sentence,c,{two.combo_id}\n")
+    extend_mappings(path, [one, two], "2026-01-01")
+    assert load_mappings(path) == {combo.combo_id: combo for combo in (one, two)}
     path.write_text(first + f"{two.combo_id},v1,a,article,4,x\n")
     with rejected("combo_mappings.csv:5", "has two levels or sizes"):
         load_mappings(path)
@@ -336,6 +339,7 @@ def test_settings_of_the_stage_win_over_the_model_and_stay_below_its_limit(compi
         ({**AXES, "draft_template": ["../x"]}, ["axes.draft_template: template '../x' cannot be used as a file name"]),
         ({**AXES, "draft_template": [7]}, ["axes.draft_template", "7"]),
         ({**AXES, "essay_llm": ["one"]}, ["axes: 'essay_llm' without 'essay_template'"]),
+        ({**AXES, "essay_template": ["kept"], "essay_llm": ["gone"]}, ["axes.essay_llm: unknown model 'gone'"]),
         ({**AXES, "evaluation_template": ["novelty"]}, ["'evaluation_template' without 'evaluation_llm'"]),
         ({**AXES, "draft_model": ["one"]}, ["one field is given under two names"]),
         ({**AXES, "mood": ["glad"]}, ["unknown field 'mood'", "combo_id"]),

@@ -38,7 +38,7 @@ def estimate_tokens(text: str) -> int:
 
 
 def _no_ask(question: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    raise NeedsCall
+    raise NeedsCall(key)
 
 
 def forecast(
@@ -55,6 +55,7 @@ def forecast(
         for gen_id in outside
     }
     longest: dict[str, int] = {}  # gen_id -> tokens that its text may have
+    asked: set[str] = set()
     lines: dict[tuple[str, str], Line] = {}
     for gen_id, row in generations.items():
         model_id = row["model"]["model_id"] if row["model"] else row["mode"]
@@ -65,15 +66,18 @@ def forecast(
         if waits or (row["mode"] in ("copy", "human") and len(parents) < len(row["parents"])):  # no call, no text yet
             longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
             continue
+        new = True
         if len(parents) == len(row["parents"]):
             try:
                 made = build(row, context, parents, _no_ask)
                 known[gen_id] = {"gen_id": gen_id, "status": made.outcome.status, "text": made.outcome.parsed.text}
                 line.answered += 1
                 continue
-            except NeedsCall:
-                pass
-        _add_call(line, row, context, known, longest)
+            except NeedsCall as needed:
+                key = str(needed)
+                new = key not in asked  # else one call answers this generation and another
+                asked.add(key)
+        _add_call(line, row, context, known, longest, new=new)
         longest[gen_id] = row["sampling"]["max_tokens"]
     return list(lines.values())
 
@@ -84,6 +88,8 @@ def _add_call(
     context: Context,
     known: Mapping[str, Mapping[str, Any]],
     longest: Mapping[str, int],
+    *,
+    new: bool,
 ) -> None:
     model = context.models[row["model"]["model_id"]]
     limit = row["sampling"]["max_tokens"]
@@ -95,16 +101,16 @@ def _add_call(
     fixed += sum(estimate_tokens(known[parent]["text"]) for parent in row["parents"] if parent in known)
     open_ended = sum(longest.get(parent, 0) for parent in row["parents"])
     prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
-    line.calls += 1
+    line.calls += new
     line.calls_upper += row["attempts"]
-    line.prompt_tokens += prompt
-    line.completion_tokens += answer
+    line.prompt_tokens += new * prompt
+    line.completion_tokens += new * answer
     largest = max(limit, model.get("max_output_tokens", model["context_length"] // 2))
     for attempt in range(row["attempts"]):
         most = min(limit * 2**attempt, largest)  # a truncated answer is asked for again with twice the limit
         line.tokens_upper += 2 * fixed + open_ended + most
         line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
-    line.cost_usd += _price(prompt, answer, model)
+    line.cost_usd += new * _price(prompt, answer, model)
     line.priced = line.priced and "price" in model
 
 

@@ -32,7 +32,7 @@ LONGEST_RETRY_AFTER_S = 600.0  # a server that wants more than this is tried aga
 
 
 class NeedsCall(Exception):
-    """Raised instead of asking, where nobody may ask: the store has no answer to this question."""
+    """Raised with the question's key instead of asking, where nobody may ask and the store has no answer."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from .spec import compile_spec, load_spec
 Row = dict[str, Any]
 
 MAX_TOKENS = 20480
+_REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 ALIASES = {
     "combo": "combo_id",
     "draft_model": "draft_llm",
@@ -199,6 +200,8 @@ class _Compiler:
     def essay(self, row: Row, draft: str) -> str:
         chosen = self.template("essay", row["essay_template"])
         llm = row.get("essay_llm", row["draft_llm"])
+        if llm not in (None, "None"):
+            self.model(llm, "essay")  # a copy asks nobody, but a misspelt name is a mistake all the same
         other = llm if chosen.generator != "copy" and llm != row["draft_llm"] else None
         replicate = self.replicate(row, "essay")
         gen_id = essay_id(draft, row["essay_template"], replicate, other)
@@ -281,6 +284,8 @@ class _Compiler:
         else:
             fields["sampling"] = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model["sampling"]}
             fields["sampling"] |= settings["sampling"]
+            # 1 and 1.0 are one temperature: written as the other, nothing must be asked again.
+            fields["sampling"] |= {key: float(fields["sampling"][key]) for key in _REALS & fields["sampling"].keys()}
             if "max_output_tokens" in model:
                 limit = min(fields["sampling"]["max_tokens"], model["max_output_tokens"])
                 fields["sampling"]["max_tokens"] = limit

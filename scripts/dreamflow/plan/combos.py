@@ -77,7 +77,7 @@ def load_mappings(path: Path) -> dict[str, Combo]:
         return {}
     members: dict[str, list[str]] = {}
     kinds: dict[str, tuple[str, int]] = {}
-    for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path))), start=2):
+    for line, row in enumerate(csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"))), start=2):
         try:
             kind = (row["description_level"], int(row["k_max"]))
             members.setdefault(row["combo_id"], []).append(row["concept_id"])
@@ -91,16 +91,19 @@ def load_mappings(path: Path) -> dict[str, Combo]:
 def extend_mappings(path: Path, combos: Iterable[Combo], created_at: str) -> None:
     """Append the combinations that a combo_mappings.csv lacks; the rows that it has stay as they are."""
     known = load_mappings(path)
+    there = read_text(path) if known else ""
+    header = next(csv.reader(io.StringIO(there.removeprefix("\ufeff"))), COLUMNS)
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.DictWriter(out, header, extrasaction="ignore", lineterminator="\n")
     if not known:
-        writer.writerow(COLUMNS)
+        writer.writeheader()
     for combo in combos:
         if combo.combo_id not in known:
+            constant = (combo.level, combo.k_max, created_at)
             writer.writerows(
-                (combo.combo_id, "v1", concept, combo.level, combo.k_max, created_at) for concept in combo.concept_ids
+                dict(zip(COLUMNS, (combo.combo_id, "v1", concept, *constant), strict=True))
+                for concept in combo.concept_ids
             )
-    there = read_text(path) if known else ""
     if there and not there.endswith("\n"):  # as some editors leave it
         there += "\n"
     write_atomic(path, there + out.getvalue())
