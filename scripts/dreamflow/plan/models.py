@@ -1,15 +1,13 @@
 """The models of models.yaml, and what identifies one: all that a different answer could come from."""
 
-import hashlib
-import importlib.util
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..config import load_yaml
 from ..errors import ConfigError
+from ..model_files import fingerprint, model_file
 
 _KEY_ENV = {
     "openai": "OPENAI_API_KEY",
@@ -17,7 +15,6 @@ _KEY_ENV = {
     "anthropic": "ANTHROPIC_API_KEY",
 }
 _FREE = {"human", "llama_cpp", "replay"}  # providers that bill nobody
-_SAMPLED = 1 << 20  # bytes of a model file that its fingerprint reads at either end
 
 
 def load_models(path: Path | str) -> dict[str, dict[str, Any]]:
@@ -43,33 +40,6 @@ def identity(model: Mapping[str, Any]) -> dict[str, str]:
         "name": model["name"],
         "revision": revision,
     }
-
-
-def model_file(name: str) -> Path:
-    """The file behind a path or `package:<package>/<file>` (a file that an installed package ships)."""
-    if name.startswith("package:"):
-        package, _, inside = name.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package)  # finds it without importing it
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"model file {name}: the Python package {package!r} is not installed")
-        path = Path(spec.submodule_search_locations[0]) / inside
-    else:
-        path = Path(name).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"model file {name}: no such file ({path})")
-    return path
-
-
-@cache
-def fingerprint(path: Path) -> str:
-    """A digest of the size and both ends of a file: cheap at any size, the same wherever the file lies."""
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as stream:
-        digest.update(stream.read(_SAMPLED))
-        stream.seek(max(0, size - _SAMPLED))
-        digest.update(stream.read(_SAMPLED))
-    return "file-" + digest.hexdigest()[:16]
 
 
 def missing_key(model: Mapping[str, Any]) -> str | None:

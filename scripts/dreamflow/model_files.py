@@ -1,0 +1,37 @@
+"""Model files: where one lies, and by what its content is known."""
+
+import hashlib
+import importlib.util
+from functools import cache
+from pathlib import Path
+
+from .errors import ConfigError
+
+_SAMPLED = 1 << 20  # bytes of a model file that its fingerprint reads at either end
+
+
+def model_file(name: str) -> Path:
+    """The file behind a path or `package:<package>/<file>` (a file that an installed package ships)."""
+    if name.startswith("package:"):
+        package, _, inside = name.removeprefix("package:").partition("/")
+        spec = importlib.util.find_spec(package)  # finds it without importing it
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(f"model file {name}: the Python package {package!r} is not installed")
+        path = Path(spec.submodule_search_locations[0]) / inside
+    else:
+        path = Path(name).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"model file {name}: no such file ({path})")
+    return path
+
+
+@cache
+def fingerprint(path: Path) -> str:
+    """A digest of the size and both ends of a file: cheap at any size, the same wherever the file lies."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        digest.update(stream.read(_SAMPLED))
+        stream.seek(max(0, size - _SAMPLED))
+        digest.update(stream.read(_SAMPLED))
+    return "file-" + digest.hexdigest()[:16]
