@@ -257,7 +257,7 @@ def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:
     title = f"Best {stage}s" if scored else f"First {stage}s by id (no scores)"
     title += f", to read in {Path(folder).as_posix()}/"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in ("rank", "score", "scores") if scored else ():
+    for name in ("rank", "score (0-1)", "scores") if scored else ():
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("model", "template"):
         table.add_column(name, overflow="ellipsis")
