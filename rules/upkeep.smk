@@ -14,7 +14,7 @@ rule estimate:
 
 
 rule orphans:
-    """List the generations that no cohort plans any more."""
+    """List the generations that no configured cohort plans."""
     log:
         f"{DATA}/logs/orphans.log",
     run:
@@ -22,7 +22,7 @@ rule orphans:
 
 
 rule prune:
-    """Remove the generations that no cohort plans any more; their answers stay in the store."""
+    """Remove the generations that no configured cohort plans; their answers stay in the store."""
     log:
         f"{DATA}/logs/prune.log",
     run:

@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from . import upkeep
@@ -16,6 +18,7 @@ from .generation.forecast import as_table, forecast
 from .generation.ledger import Ledger
 from .generation.make import Context, call_problem, gen_folder, make_generation
 from .generation.providers import human
+from .generation.respond import STOPPING
 from .plan.catalog import STAGES
 from .plan.combos import Combo
 from .plan.compile import Plan, compile_plan
@@ -181,7 +184,7 @@ class Run:
         if remove:
             upkeep.prune(folders)
         done = "removed; their answers stay in the store" if remove else "'snakemake prune' removes them"
-        print(f"{len(folders):,} generations that no cohort plans" + (f": {done}" if folders else ""))
+        print(f"{len(folders):,} generations that no configured cohort plans" + (f": {done}" if folders else ""))
 
     def forget_failed(self, path: str) -> None:
         """Make every failed generation of the plan be drawn anew; lists their folders in a file."""
@@ -190,7 +193,15 @@ class Run:
         print(f"{len(failed):,} failed generations will be drawn anew", file=sys.stderr)
 
     def start(self, rules: Iterable[str]) -> None:
-        """Begin showing progress; `rules` names the rule of every job that will run."""
+        """Begin showing progress, and listen for Ctrl-C; `rules` names the rule of every job that will run."""
+        usual = signal.getsignal(signal.SIGINT)
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            STOPPING.set()
+            if callable(usual):
+                usual(number, frame)
+
+        signal.signal(signal.SIGINT, interrupt)
         counts = Counter(rules)
         if any(counts[stage] for stage in STAGES):
             for line in self.missing_keys():

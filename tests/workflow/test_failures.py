@@ -205,6 +205,29 @@ def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Projec
     assert own_server.calls == 8
 
 
+def test_ctrl_c_does_not_wait_for_a_busy_server(fresh: Project, own_server: Server) -> None:
+    refused_once = threading.Event()
+
+    def busy(handler: Any, body: dict[str, Any]) -> None:
+        status(429, retry_after="500")(handler, body)
+        refused_once.set()
+
+    own_server.script += [busy]
+    process = subprocess.Popen(
+        fresh.command("--cores", "1"),
+        env=fresh.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    assert refused_once.wait(60)
+    os.killpg(process.pid, signal.SIGINT)
+    screen, _ = process.communicate(timeout=60)
+    assert "the run was stopped before it was asked" in screen
+    assert own_server.calls == 1
+
+
 def test_a_person_answers_through_the_inbox(fresh: Project, own_server: Server) -> None:
     rows = fresh.read("config/models.yaml")["models"]
     fresh.edit("config/models.yaml", models={**rows, "person": {"provider": "human"}})

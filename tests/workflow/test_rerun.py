@@ -132,7 +132,7 @@ def test_a_dropped_model_leaves_orphans_that_only_prune_removes(project: Project
     assert project.run().returncode == 0
     assert dropped < set(project.generations())
     listed = project.run("orphans")
-    assert "10 generations that no cohort plans" in listed.stdout
+    assert "10 generations that no configured cohort plans" in listed.stdout
     assert all(gen_id in listed.stdout for gen_id in dropped)
     assert dropped < set(project.generations())
     assert project.run("prune").returncode == 0

@@ -27,6 +27,7 @@ from .providers import CallError, Request, Response, provider
 from .store import load_response, request_key, save_response
 
 SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
+STOPPING = threading.Event()  # set on Ctrl-C: calls in flight end, no other begins, nobody waits for a busy server
 LONGEST_WAIT_S = 60.0  # of our own back-off
 LONGEST_RETRY_AFTER_S = 600.0  # a server that wants more than this is tried again by the next run
 
@@ -163,6 +164,8 @@ def _call(
     )
     waits: list[dict[str, Any]] = []
     while True:
+        if STOPPING.is_set():
+            raise CallError("the run was stopped before it was asked", retryable=False)
         started = time.monotonic()
         try:
             response = complete(request)
@@ -175,7 +178,7 @@ def _call(
             if wait is None:
                 wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
             waits.append({"error": "retryable", "status": error.status, "wait_s": round(wait, 3)})
-            time.sleep(wait)
+            STOPPING.wait(wait)
     response = replace(response, text=_storable(response.text), model_name=_storable(response.model_name))
     return {
         "request": dict(question),
