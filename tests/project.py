@@ -95,6 +95,17 @@ class Project:
             check=False,
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `snakemake` in a process group of its own, to be interrupted or killed."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
     def generations(self, stage: str = "*") -> dict[str, dict[str, Any]]:
         """The metadata of the generations that are there, by id."""
         files = sorted(self.root.glob(f"data/gens/{stage}/*/metadata.json"))

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,9 +147,7 @@ def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
 def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(6, own_server, go, arrived)
-    process = subprocess.Popen(
-        fresh.command("--cores", "2"), env=fresh.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    process = fresh.start("--cores", "2")
     assert arrived.wait(60)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -183,14 +180,7 @@ def _hold_from(call: int, server: Server, go: threading.Event, arrived: threadin
 def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(2, own_server, go, arrived)
-    process = subprocess.Popen(
-        fresh.command("--cores", "1"),
-        env=fresh.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = fresh.start("--cores", "1")
     assert arrived.wait(60)
     os.killpg(process.pid, signal.SIGINT)
     go.set()
@@ -213,14 +203,7 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(fresh: Project, own_server: Serv
         refused_once.set()
 
     own_server.script += [busy]
-    process = subprocess.Popen(
-        fresh.command("--cores", "1"),
-        env=fresh.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = fresh.start("--cores", "1")
     assert refused_once.wait(60)
     os.killpg(process.pid, signal.SIGINT)
     screen, _ = process.communicate(timeout=60)

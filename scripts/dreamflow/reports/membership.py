@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..files import read_text, sha256, write_atomic
+from ..plan.catalog import STAGES
 from .lineage import Facts, facts
 
 if TYPE_CHECKING:
     from ..plan.cohort import Cohort
 
-STAGES = ("draft", "essay", "evaluation")
 MEMBERSHIP_COLUMNS = (*("stage", "gen_id", "parent_gen_id", "combo_id", "template_id", "llm_model_id", "replicate"),)
 
 

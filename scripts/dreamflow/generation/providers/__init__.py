@@ -16,8 +16,6 @@ from typing import Any
 
 from ...errors import DreamflowError
 
-PROVIDERS = ("anthropic", "human", "llama_cpp", "openai", "openrouter", "replay")
-
 
 @dataclass(frozen=True)
 class Request:
@@ -68,5 +66,5 @@ class Pending(DreamflowError):
 
 
 def provider(name: str) -> Callable[[Request], Response]:
-    """The `complete` function of the provider `name` (one of `PROVIDERS`), imported on first use."""
+    """The `complete` function of the provider `name` (a module of this folder), imported on first use."""
     return import_module(f"{__name__}.{name}").complete
