@@ -17,4 +17,4 @@ include: "rules/upkeep.smk"
 rule all:
     default_target: True
     input:
-        flow.targets(),
+        lambda wildcards: flow.targets(),

@@ -46,16 +46,16 @@ use rule draft as evaluation with:
 rule drafts:
     """All drafts."""
     input:
-        flow.files("draft"),
+        lambda wildcards: flow.files("draft"),
 
 
 rule essays:
     """All essays."""
     input:
-        flow.files("essay"),
+        lambda wildcards: flow.files("essay"),
 
 
 rule evaluations:
     """All evaluations."""
     input:
-        flow.files("evaluation"),
+        lambda wildcards: flow.files("evaluation"),
