@@ -4,13 +4,15 @@ What reads code is imported where it is used: a project of cohorts alone need no
 """
 
 import csv
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import DreamflowError
 from .files import canonical, sha256
+from .generation.make import gen_folder
 from .plan.compile import Plan
 
 if TYPE_CHECKING:
@@ -103,7 +105,39 @@ class Nights:
         from .dreams.night import write_night
 
         planned = self.by_folder[night]
-        return write_night(planned, self.plan.generations, self.data, self.data / "dreams" / night)
+        spec = planned.spec
+        job = {
+            "name": planned.name,
+            **{key: spec[key] for key in ("cycle", "strategy")},
+            "limits": planned.limits,
+            "configured": planned.configured,
+        }
+        folder = self.data / "dreams" / night
+        return f"{write_night(job, self.table(night), folder)}\n\nThe journal: {folder}/journal.md"
+
+    def table(self, night: str) -> list[dict[str, Any]]:
+        """A record of each variant of a night."""
+        from .dreams.night import table_of
+
+        planned = self.by_folder[night]
+        entries = [entry for procedure in planned.variants for entry in self.entries(night, procedure)]
+        return table_of(entries, self.plan.procedures, planned.spec["tiers"])
+
+    def entries(self, night: str, procedure: str) -> Iterator[dict[str, Any]]:
+        """All that is known of each variant of a procedure."""
+        folder, planned = self.data / "dreams" / night, self.by_folder[night]
+        checks, tests = (_read_json(folder / part / f"{procedure}.json") for part in ("checks", "tests"))
+        for gen_id in self.variants(night, procedure):
+            variant = gen_folder(self.data, "variant", gen_id)
+            verdict = planned.verdicts.get(gen_id)
+            yield {
+                "row": self.plan.generations[gen_id],
+                "metadata": _read_json(variant / "metadata.json"),
+                "code": (variant / "parsed.py").read_text(encoding="utf-8"),
+                "check": checks.get(gen_id),
+                "test": tests[gen_id]["test"],
+                "verdict": _read_json(gen_folder(self.data, "verdict", verdict) / "metadata.json") if verdict else None,
+            }
 
     def promote(self) -> None:
         """Write a patch for each variant in tier 1 of the configured nights."""
@@ -113,11 +147,12 @@ class Nights:
             raise DreamflowError(
                 "config/config.yaml: procedures: no night is configured, so there is nothing to promote"
             )
-        for night, planned in self.by_folder.items():
-            for line in write_patches(
-                planned.procedures, self.plan.procedures, self.data, self.data / "dreams" / night
-            ):
-                print(line)
+        for night in self.by_folder:
+            folder = self.data / "dreams" / night / "promoted"
+            patches = write_patches(self.table(night), self.plan.procedures, folder)
+            print(f"{night}: {len(patches)} variants in tier 1 that are no procedures yet")
+            for path in patches:
+                print(f"  git apply {path}")
 
     def targets(self) -> list[str]:
         """Every file of every night."""
@@ -133,3 +168,7 @@ class Nights:
                 for row in csv.DictReader(stream):
                     ids |= {row["gen_id"], row["verdict_id"]}
         return ids
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -26,7 +26,8 @@ VARIABLES = {  # what a template can name, by folder: a stage, or a kind of vari
     "draft": ("concepts",),
     "essay": ("draft_block", "links_block"),
     "evaluation": ("response",),
-    "relax": ("procedure", "constraint", "place", "request"),
+    "relax": ("procedure", "constraint", "place", "request", "statement"),
+    "chunk": ("units", "text", "first", "last", "candidates", "fewest", "most"),
     "synthesise": ("procedure", "partner"),
     "sample": ("procedure",),
     "match": ("procedure", "candidates"),
@@ -35,6 +36,7 @@ VARIABLES = {  # what a template can name, by folder: a stage, or a kind of vari
 _FALLBACK_PARSER = {
     **{"draft": "identity", "essay": "identity", "evaluation": "in_last_line"},
     **{"relax": "code", "synthesise": "code", "sample": "code", "match": "choice", "verdict": "verdict"},
+    **{"chunk": "chunks"},
 }
 DEFAULT_SCALE = (0.0, 9.0)
 _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")

@@ -1,5 +1,6 @@
 """A night's spec -> its generations: variants of procedures, the partners of syntheses, and verdicts on variants."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -18,15 +19,14 @@ from ..dreams.procedure import Procedure
 from ..errors import ConfigError
 from ..files import checked_name, read_text
 from ..generation.parsers import parser_version
-from .catalog import Catalog, Template, template
+from .asking import asking
+from .catalog import Catalog
 from .ids import generation_id
-from .models import find_model, identity, merge_sampling
 
 Row = dict[str, Any]
 
 STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of a kind that a procedure gets
 INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls that a variant is tested with
-TEMPLATES = {kind: f"{kind}-v1" for kind in ("relax", "synthesise", "sample", "match", "verdict")}
 SAMPLING = {  # the seed's table; a plain sample is asked for as a relaxation is, so that the two compare
     "relax": {"temperature": 0.8, "top_p": 0.9, "max_tokens": 2000},
     "synthesise": {"temperature": 0.7, "top_p": 0.95, "max_tokens": 3000},
@@ -40,12 +40,14 @@ CANDIDATES = 8  # procedures among which a model chooses a partner
 @dataclass
 class Night:
     """One cycle over some procedures. `variants` are the ids of a procedure's variants, `verdicts` maps a variant's id
-    to its verdict's, `limits` says for each kind how many variants a procedure gets, after how many, and why."""
+    to its verdict's. `configured` says for each kind how many variants a procedure gets by strategy and spec, `limits`
+    how many it gets in this cycle, after how many, and why."""
 
     name: str
     path: Path
     spec: Row
     procedures: dict[str, Procedure]
+    configured: dict[str, int]
     limits: dict[str, Row]
     generations: dict[str, Row] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
@@ -77,8 +79,9 @@ def compile_night(
     if spec["tiers"]["speculative"] > spec["tiers"]["viable"]:
         raise ConfigError(f"{path}: tiers: 'speculative' is above 'viable'")
     spec["test"].setdefault("inputs", INPUTS[spec["strategy"]])
-    night = Night(name, path, spec, _chosen(spec["procedures"], known, path), {})
-    night.limits = _limits(night, data_root)
+    configured = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
+    limits = _limits(name, path, spec["cycle"], configured, data_root)
+    night = Night(name, path, spec, _chosen(spec["procedures"], known, path), configured, limits)
     try:
         _Compiler(night, known, catalog, models).run()
     except ConfigError as error:
@@ -95,20 +98,18 @@ def _chosen(patterns: list[str], known: Mapping[str, Procedure], path: Path) -> 
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
-def _limits(night: Night, data_root: Path) -> dict[str, Row]:
-    spec = night.spec
-    own = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
-    if spec["cycle"] == 1:
-        return {kind: {"limit": limit, "taken": 0, "why": "as configured"} for kind, limit in own.items()}
-    before = data_root / "dreams" / night.name / f"cycle-{spec['cycle'] - 1}" / "next.yaml"
+def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Row]:
+    if cycle == 1:
+        return {kind: {"limit": limit, "taken": 0, "why": "as configured"} for kind, limit in configured.items()}
+    before = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
     if not before.exists():
         raise ConfigError(
-            f"{night.path}: cycle {spec['cycle']} goes on from the one before it, but {before} is not there: "
-            f"run it with 'cycle: {spec['cycle'] - 1}' first"
+            f"{path}: cycle {cycle} goes on from the one before it, but {before} is not there: "
+            f"run it with 'cycle: {cycle - 1}' first"
         )
     planned = yaml.safe_load(read_text(before))["limits"]
     new = {"taken": 0, "why": "as configured: new in this cycle"}
-    return {kind: planned.get(kind, {"limit": limit, **new}) for kind, limit in own.items()}
+    return {kind: planned.get(kind, {"limit": limit, **new}) for kind, limit in configured.items()}
 
 
 class _Compiler:
@@ -155,11 +156,13 @@ class _Compiler:
                 "variables": {"code": {"sha256": self.catalog.keep(procedure.source)}},
                 "attempts": 1,
                 **{"model": None, "sampling": {}, "response_format": None, "replicate": 1, "parents": []},
+                **{"parser": parser_version("code"), "min_lines": 1},
             }
             yield _Idea(variation.site, variation.description, fields, variation.safe, variation.adds)
 
     def relax(self, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
         asked = self.asked("relax")
+        edits = asked["parser"].startswith("statement/")  # the answer is one statement, put into the module
         return [
             _Idea(
                 relaxation.site,
@@ -171,7 +174,9 @@ class _Compiler:
                         "constraint": relaxation.constraint,
                         "place": relaxation.place,
                         "request": relaxation.request,
+                        "statement": {"sha256": self.catalog.keep(_lines(procedure.source, *relaxation.lines))},
                     },
+                    "parser_options": {"base": procedure.source, "lines": list(relaxation.lines)} if edits else {},
                 },
             )
             for relaxation in relaxations(procedure, analysis)
@@ -210,7 +215,7 @@ class _Compiler:
         match = generation_id("m_", procedure.procedure_id, asked["template_id"], asked["model"]["model_id"], *related)
         self.night.generations[match] = {
             **asked,
-            **{"family": "dream", "stage": "match", "gen_id": match, "parents": [], "min_lines": 1},
+            **{"family": "dream", "stage": "match", "gen_id": match, "parents": []},
             "variables": {"procedure": self.told(procedure), "candidates": candidates},
             "wildcards": {"procedure_id": procedure.procedure_id},
             "parser_options": {"options": related},
@@ -236,47 +241,21 @@ class _Compiler:
             if settings is None:
                 raise ConfigError(f"models.{kind}: missing: say which model makes it, or leave {kind!r} out")
             try:
-                self.shared[kind] = self.ask_fields(kind, settings)
+                self.shared[kind] = asking(kind, settings, SAMPLING[kind], self.catalog, self.models)
             except ConfigError as error:
                 raise ConfigError(f"models.{kind}: {error}") from None
         return self.shared[kind]
 
-    def ask_fields(self, kind: str, settings: Row) -> Row:
-        chosen: Template = template(self.catalog, kind, settings.get("template", TEMPLATES[kind]))
-        names = [settings["model"], *settings["fallback"]]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"a model is named twice: {', '.join(names)}")
-        askable = [find_model(self.models, name) for name in names]
-        human = [name for name, model in zip(names, askable, strict=True) if model["provider"] == "human"]
-        if human and len(names) > 1:
-            raise ConfigError(f"{human[0]!r} is a person, who has no fallback and is none")
-        own = {**SAMPLING[kind], **settings["sampling"]}
-        chain = [{"model": identity(model), "sampling": merge_sampling(model, own)} for model in askable]
-        return {
-            "mode": "human" if human else "llm",
-            "template_id": chosen.template_id,
-            "template_sha256": chosen.sha256,
-            "parser": parser_version(chosen.parser),
-            "parser_options": {},
-            "attempts": settings["attempts"],
-            "model": chain[0]["model"],
-            "sampling": {} if human else chain[0]["sampling"],
-            "fallbacks": chain[1:],
-            "response_format": chosen.response_format,
-            "replicate": 1,
-            "parents": [],
-        }
-
     def variant(self, procedure: Procedure, kind: str, idea: _Idea) -> str:
-        fields = {"parser": parser_version("code"), **idea.fields}
+        fields = idea.fields
         who = fields["model"]["model_id"] if fields["model"] else fields["mode"]
         gen_id = generation_id(
             "p_", procedure.procedure_id, kind, idea.site, fields["template_id"], who, fields["replicate"]
         )
         self.night.generations[gen_id] = {
             **fields,
-            **{"family": "dream", "stage": "variant", "gen_id": gen_id, "min_lines": 1},
-            "parser_options": {"entry": procedure.entry},
+            **{"family": "dream", "stage": "variant", "gen_id": gen_id},
+            "parser_options": {**fields.get("parser_options", {}), "entry": procedure.entry},
             "wildcards": {"procedure_id": procedure.procedure_id, "kind": kind, "site": idea.site},
             "variant": {"description": idea.description, "safe": idea.safe, "adds": list(idea.adds)},
         }
@@ -289,7 +268,7 @@ class _Compiler:
         gen_id = generation_id("j_", variant, asked["template_id"], asked["model"]["model_id"], name, cycle)
         self.night.generations[gen_id] = {
             **asked,
-            **{"family": "dream", "stage": "verdict", "gen_id": gen_id, "parents": [variant], "min_lines": 1},
+            **{"family": "dream", "stage": "verdict", "gen_id": gen_id, "parents": [variant]},
             "variables": {
                 "procedure": self.told(procedure),
                 "kind": row["wildcards"]["kind"],
@@ -301,6 +280,11 @@ class _Compiler:
             "wildcards": row["wildcards"],
         }
         return gen_id
+
+
+def _lines(source: str, first: int, last: int) -> str:
+    """Lines of a module, from 1, without their common indentation."""
+    return textwrap.dedent("\n".join(source.splitlines()[first - 1 : last]))
 
 
 def _repeated(ideas: list[_Idea]) -> Iterator[_Idea]:

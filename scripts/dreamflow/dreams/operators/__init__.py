@@ -27,3 +27,16 @@ class Variation:
     make: Callable[[], str]
     safe: bool = False
     adds: tuple[str, ...] = ()
+
+
+from . import conditional, fallback, parallelise, parameters, reorder  # noqa: E402  (they need `Variation`)
+
+# name -> the function that lists variations of a procedure with an analysis, the most promising first, and its
+# version, which is raised with its behaviour
+OPERATORS = {
+    "reorder": (reorder.variations, 1),
+    "parallelise": (parallelise.variations, 1),
+    "parameters": (parameters.variations, 1),
+    "conditional": (conditional.variations, 1),
+    "fallback": (fallback.variations, 1),
+}

@@ -7,7 +7,6 @@ nothing. What decides is Python itself: a wrapping is taken off when what is ins
 import ast
 import builtins
 import html
-import json
 import re
 import symtable
 import textwrap
@@ -17,6 +16,7 @@ from itertools import pairwise
 
 from ...errors import ConfigError
 from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, quoted, register
+from .embedded import json_values
 
 _FENCE = re.compile(
     r"""(?P<lead>[ \t>]*(?:(?:[-*+]|\d{1,3}[.)])[ \t]+)?|[^`~\n]*[^`~\s][ \t]*)
@@ -24,13 +24,16 @@ _FENCE = re.compile(
     (?P<info>[^`\n]*)""",
     re.X,
 )
-_TAGS = [re.compile(rf"<{tag}(?:\s[^<>]{{0,200}})?>(.*?)</{tag}\s*>", re.I | re.S) for tag in ("pre", "code", "python")]
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>pre|code|python)(?:\s[^<>]{0,200})?>", re.I)
 _PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: |$)")
 _NUMBER = re.compile(r"(?P<number>[ \t]*(?P<value>\d{1,5})[:|.)│]?)(?P<rest>(?:[ \t│|].*)?)")
 _BEGINS = re.compile(r"[A-Za-z_@#\"'(\[]")
 _BROKEN = re.compile(r"(?:async[ ]+)?def[ ]+\w+[ ]*\(|class[ ]+\w+[ ]*[:(]|@\w")
 _CONTINUES = re.compile(r"[)\]}]|(?:else|elif|except|finally)\b")
-_FAR_TOO_LONG = 200_000  # characters: no procedure, and more than the tries below should be made on
+# Bounds of what is tried, far above any answer: the tries below are many, and each parses what it tries.
+_LONGEST = 50_000  # characters of an answer with something around its code
+_MOST_FENCES = 8
+_MOST_PIECES = 60  # of a statement, each beginning in the first column, as "else:" does
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,14 @@ def code(raw: str, options: Options) -> Parsed:
     entry = options.get("entry")
     if not entry:
         raise ConfigError("the parser 'code' needs the option 'entry', the name of the function to look for")
-    if len(raw) > _FAR_TOO_LONG:
-        raise ParseError(f"an answer of {len(raw):,} characters is no procedure", raw)
     tree = _parses(raw)
     if tree and _defines(tree, entry) is False and all(_is_code(n) for n in tree.body if isinstance(n, ast.Expr)):
         return Parsed(raw if raw.endswith("\n") else raw + "\n", {"blocks": 1})  # nothing is around it
     text = drop_thinking(raw).replace("\r\n", "\n")
     if not text.strip():
         raise ParseError(f"a Python module that defines {entry!r} was expected, but the answer is empty")
+    if len(text) > _LONGEST:
+        raise ParseError(f"an answer of {len(text):,} characters is too long to look for {entry!r} in it", text)
     problems: list[tuple[str, str]] = []
     for blocks in _sources(text):
         found = _choose(blocks, entry, problems)
@@ -77,7 +80,7 @@ def _sources(text: str) -> Iterator[list[_Block]]:
     fenced = _fenced(lines)
     yield fenced
     yield from ([block] for block in _fenced_wider(lines))
-    yield [_Block(inside) for tag in _TAGS for inside in tag.findall(text)]
+    yield _tagged(text)
     yield _json_code(text, whole=False)
     if fenced:  # what is left of them is not taken for the whole
         return
@@ -91,7 +94,7 @@ def _sources(text: str) -> Iterator[list[_Block]]:
 
 def _fenced(lines: list[str]) -> list[_Block]:
     """The inside of each fence; one that is never closed goes to the end of the answer."""
-    blocks, opening, start = [], None, 0
+    blocks, opening, start, tries = [], None, 0, 0
     for number, line in enumerate(lines):
         if opening is None:
             if opening := _FENCE.fullmatch(line):
@@ -99,7 +102,8 @@ def _fenced(lines: list[str]) -> list[_Block]:
         elif _closes(line, opening):
             blocks.append(_inside(lines[start:number], opening))
             opening = None
-        elif line.rstrip().endswith(opening["marks"]):  # "    return x```"
+        elif line.rstrip().endswith(opening["marks"]) and tries < _MOST_FENCES:  # "    return x```"
+            tries += 1
             block = _inside([*lines[start:number], line.rstrip().removesuffix(opening["marks"])], opening)
             if _parses(block.code):
                 blocks.append(block)
@@ -117,9 +121,9 @@ def _closes(line: str, opening: re.Match) -> bool:
 def _fenced_wider(lines: list[str]) -> Iterator[_Block]:
     """From each opening fence to every later closing one: code whose documentation has fences of its own."""
     openings = [(number, found) for number, line in enumerate(lines) if (found := _FENCE.fullmatch(line))]
-    for number, opening in openings[:20]:
+    for number, opening in openings[:_MOST_FENCES]:
         closings = [end for end in range(number + 1, len(lines)) if _closes(lines[end], opening)]
-        for end in closings[1:20]:
+        for end in closings[1:_MOST_FENCES]:
             yield _inside(lines[number + 1 : end], opening)
 
 
@@ -135,22 +139,28 @@ def _inside(lines: list[str], opening: re.Match, *, closed: bool = True) -> _Blo
 
 def _json_code(text: str, *, whole: bool) -> list[_Block]:
     """The values of "code" in JSON objects; `whole`: only if the answer is one such object."""
-    decoder = json.JSONDecoder(strict=False)  # small models break lines inside strings
     if whole:
         text = drop_fence(text).strip()
         if not text.startswith("{"):
             return []
-    found, at = [], text.find("{")
-    while at >= 0:
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            value, end = None, at + 1
+    found = []
+    for _, _, value in json_values(text):
         inside = value.get("code") if isinstance(value, dict) else None
         if isinstance(inside, str):
             found += _fenced(inside.split("\n")) or [_Block(inside)]
-        at = -1 if whole else text.find("{", end)
     return found
+
+
+def _tagged(text: str) -> list[_Block]:
+    """The inside of <pre>, <code> and <python>."""
+    blocks, openings = [], {}
+    for tag in _TAG.finditer(text):
+        name = tag["name"].lower()
+        if not tag["close"]:
+            openings.setdefault(name, tag.end())
+        elif name in openings:
+            blocks.append(_Block(text[openings.pop(name) : tag.start()]))
+    return blocks
 
 
 def _statements(lines: list[str]) -> str:
@@ -161,12 +171,12 @@ def _statements(lines: list[str]) -> str:
     at = 0
     while at < len(starts) - 1:
         first = starts[at]
-        size = _statement(lines, starts[at:]) if _BEGINS.match(lines[first]) else 0
+        size = _statement(lines, starts[at : at + _MOST_PIECES + 1]) if _BEGINS.match(lines[first]) else 0
         if size:
             while first and lines[first - 1].startswith("#"):  # comments that stand directly above
                 first -= 1
             kept += lines[first : starts[at + size]]
-        elif _BROKEN.match(lines[first]):  # half a program: what can be read of it is not the whole
+        elif size is None or _BROKEN.match(lines[first]):  # half a program: what can be read of it is not the whole
             return "\n".join(lines[first:])
         at += size or 1
     while kept and (not kept[-1].strip() or kept[-1].startswith("#")):
@@ -174,8 +184,8 @@ def _statements(lines: list[str]) -> str:
     return "\n".join(kept)
 
 
-def _statement(lines: list[str], starts: list[int]) -> int:
-    """How many pieces (lines from one start to the next) make the first whole statement; 0: none does, as in prose."""
+def _statement(lines: list[str], starts: list[int]) -> int | None:
+    """How many pieces (lines between starts) the first statement has; 0: it is prose; None: it has no end."""
     for size, end in enumerate(starts[1:], start=1):
         if end < len(lines) and _CONTINUES.match(lines[end]):
             continue
@@ -189,7 +199,7 @@ def _statement(lines: list[str], starts: list[int]) -> int:
             return 0
         else:
             return size if all(map(_is_code, body)) else 0
-    return 0
+    return None if len(starts) > 2 else 0
 
 
 def _is_code(node: ast.stmt) -> bool:

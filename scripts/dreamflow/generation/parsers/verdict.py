@@ -6,15 +6,15 @@ is left must agree, or the verdict is ambiguous. A verdict that contradicts itse
 call, a wrong tier stays in the journal.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from ...files import pretty
 from .base import Options, Parsed, ParseError, drop_thinking, quoted, register
+from .embedded import json_values
 
 TIERS = {1: "viable", 2: "speculative", 3: "archive"}
 _VIABLE, _SPECULATIVE = 0.6, 0.3  # where the original begins tier 1 and tier 2
@@ -30,19 +30,22 @@ _VALUE = rf"(?P<number>{_NUMBER})(?:\ *(?P<percent>%|percent\b)|\ *(?:/|out\ of|
 # What follows must not make another number of it: "0.6-0.8", "0.8.1", "0.8x", "0.8+".
 _END = r"(?![0-9A-Za-z+%]|[.,][0-9]|\ *(?:-|/|to|or|and)\ *[.0-9])"
 _RANGE = r"(?:\ *[(\[][^()\[\]\n]{1,40}[)\]])?"
-_BULLET = r"(?:[ \->|+•([]|[0-9]{1,2}[.)]\ )*"
-_HEADER = r"(?:dream|variant|procedure)\ *\#?[0-9]+(?:\ *\([^()\n]{0,80}\))?\ *[:.)|-]?"
-_OPENING = rf"{_BULLET}(?:{_HEADER}[ :|-]*)?"
+_BULLET = r"(?:[ >|•([]|[-+](?=[-+ ])|[0-9]{1,2}[.)]\ )*+"  # "-0.2" is a number, no bullet
+_HEADER = r"(?:dream|variant|procedure)\ *\#?[0-9]+(?:\ *\([^()\n]{0,80}\))?\ *[:.)|]?"
+_OPENING = rf"{_BULLET}(?:{_HEADER}(?:[ :|]|-(?=[- ]))*+)?"
 _MENTION = re.compile(
     rf"""(?P<opening>^{_OPENING}(?:tier\ *[:=\#-]?\ *[0-9]\ *[-,:;(|]\ *)?)?
-    (?P<words>(?:\b[a-z]+\ +){{0,3}})\b(?P<label>viability|score|confidence)(?:\ +(?:score|rating|assessment))?\b{_RANGE}
-    (?P<link>\ *(?:[:=|]\s*)+(?:[a-z]+\ +){{0,2}}(?=\()|\ *(?:[:=|]\s*)+|\ +-+\ +(?=[.0-9])
-        |[^\n0-9.;:=|()]{{0,40}}?\b(?:of|is|at|as|be|about|around|roughly)\b|)
-    [\ (\[~]*(?:(?:about|around|roughly|approximately)\ +)?
+    (?P<words>(?:\b[a-z]++\ ++){{0,3}})
+    \b(?P<label>viability|score|confidence)(?:\ +(?:score|rating|assessment))?\b{_RANGE}
+    (?P<link>\ *+(?:[:=|]\s*+)++(?:(?:[a-z]++\ ++){{1,2}}(?=\())?
+        |\ ++-++\ ++(?=[.0-9])
+        |[^\n0-9.;:=|()]{{0,40}}?\b(?:of|is|at|as|be|about|around|roughly)\b
+        |)
+    [\ (\[~]*+(?:(?:about|around|roughly|approximately)\ ++)?
     (?:(?P<value>{_VALUE}{_END})|(?P<unclear>[-+<>]?\ *\.?[0-9]))""",
     re.I | re.M | re.X,
 )
-_BELOW = re.compile(rf"^{_BULLET}viability(?:\ +score)?\ *:?\ *\n\s*{_VALUE}{_END}[ .,]*$", re.I | re.M | re.X)
+_BELOW = re.compile(rf"^{_BULLET}viability(?:\ +score)?\ *+:?\ *+\n\s*+{_VALUE}{_END}[ .,]*$", re.I | re.M | re.X)
 _ALONE = re.compile(
     rf"""^{_OPENING}{_VALUE}{_END}(?=[ ,.;:()|-]*(?:$|tier))""",  # "Dream 1: 0.8, Tier 1", "85%"
     re.I | re.M | re.X,
@@ -53,7 +56,7 @@ _RATED = re.compile(
 )
 _TIER = re.compile(
     rf"""(?P<opening>^{_OPENING})?\btier\b
-    (?P<link>\ *[-\#]?\ *(?:[:=|]\s*|is\ +|of\ +)?[ (\[]*|\ *\n\s*(?=\w+\W*$))
+    (?P<link>\ *+[-\#]?\ *+(?:[:=|]\s*+|is\ ++|of\ ++)?[ (\[]*+|\ *+\n\s*+(?=\w++\W*$))
     (?:(?P<digits>[0-9]+(?:[.,][0-9]+)?)|(?P<word>one|two|three|i{{1,3}}|viable|speculative|archived?)\b)
     (?P<remark>\ *\((?:viable|speculative|archived?)\))?""",
     re.I | re.M | re.X,
@@ -63,8 +66,7 @@ _WORDS |= {"viable": 1, "speculative": 2, "archive": 3, "archived": 3}
 _REASONS = re.compile(
     rf"(?:^{_BULLET}|[|.;]\ +)(?:reason(?:s|ing)?|rationale|justification|explanation)\ *(?::|$)", re.I | re.M | re.X
 )
-_ONLY_HEADER = re.compile(rf"{_BULLET}{_HEADER}[ :]*", re.I | re.X)
-_BRACKET = re.compile(r"[{\[]")
+_NO_REASON = re.compile(rf"{_BULLET}{_HEADER}[ :]*|\s*(?:json)?\s*", re.I | re.X)  # a title, a fence
 _TOTAL = {"overall", "final", "total"}
 _NEUTRAL = {
     "the",
@@ -107,12 +109,11 @@ def tier_of(viability: float, viable: float = _VIABLE, speculative: float = _SPE
 def verdict(raw: str, options: Options) -> Parsed:
     """The viability (0-1), the tier (by the viability where none is named) and the reasons of one dream."""
     text = drop_thinking(raw).replace("\r\n", "\n")
-    objects = list(_objects(text))
-    prose = text
-    for start, end, _ in objects:
-        prose = prose[:start] + " " * (end - start) + prose[end:]
+    objects = json_values(text, parse_float=Decimal, parse_int=Decimal)
+    judged = [(start, end, one) for start, end, value in objects for one in _judged(value)]
+    prose = _blanked(text, ((start, end) for start, end, _ in judged), " ")
     plain = prose.translate(_PLAIN)
-    judged = [found for _, _, value in objects for found in _judged(value)]
+    judged = [one for _, _, one in judged]
     scores = [_json_score(one) for one in judged] + list(_scores(plain))
     tiers = [tier for one in judged if (tier := _json_tier(one))] + list(_tiers(plain))
     scores = scores or list(_unlabelled(plain))
@@ -134,6 +135,13 @@ def verdict(raw: str, options: Options) -> Parsed:
     reasons = _json_reasons(judged) or _reasons(prose, plain, [*scores, *tiers])
     values = {"viability": viability, "tier": tier, "reasons": reasons}
     return Parsed(pretty(values), values)
+
+
+def _blanked(text: str, spans: Iterable[tuple[int, int]], mark: str) -> str:
+    characters = list(text)
+    for start, end in spans:
+        characters[start:end] = mark * (end - start)
+    return "".join(characters)
 
 
 def _agreed(mentions: list[_Mention], what: str, example: str, text: str) -> _Mention:
@@ -160,7 +168,8 @@ def _number(found: Mapping[str, str | None]) -> float | None:
 
 
 def _line(text: str, at: int) -> str:
-    return text[text.rfind("\n", 0, at) + 1 :].partition("\n")[0].strip()
+    """What stands around a place, at most its line."""
+    return text[max(text.rfind("\n", 0, at) + 1, at - 150) : at + 150].partition("\n")[0].strip()
 
 
 # Prose and lists.
@@ -196,11 +205,10 @@ def _unlabelled(plain: str) -> Iterator[_Mention]:
 
 
 def _tiers(plain: str) -> Iterator[_Mention]:
-    scores = [found.end() for found in _MENTION.finditer(plain) if found["value"]]
     for found in _TIER.finditer(plain):
-        # A label, or what stands right behind the score: "Viability 0.8, Tier 1".
-        behind = any(end <= found.start() and not plain[end : found.start()].strip(" ,;|()[]-.") for end in scores)
-        labelled = behind or bool(re.search("[:=|\n]", found["link"]))
+        # A label, or what stands right behind a number: "Viability 0.8, Tier 1".
+        behind = plain[max(found.start() - 9, 0) : found.start()].rstrip(" ,;|()[]-.")[-1:]
+        labelled = behind.isdigit() or behind == "%" or bool(re.search("[:=|\n]", found["link"]))
         rank = 2 if labelled else int(found["opening"] is not None)
         yield _Mention((rank,), _tier_number(found), _line(plain, found.end()), found.span() if rank else None)
 
@@ -216,36 +224,18 @@ def _reasons(prose: str, plain: str, mentions: list[_Mention]) -> str:
     """What is said besides the verdict: behind a label such as "Reasoning:", else all but the verdict's own words."""
     if found := _REASONS.search(plain):
         return prose[found.end() :].strip().lstrip("*_ ").lstrip()
-    touched = list(prose)
-    for start, end in (one.span for one in mentions if one.span):
-        touched[start:end] = "\0" * (end - start)
+    touched = _blanked(prose, (one.span for one in mentions if one.span), "\0")
     lines = []
-    for line in "".join(touched).split("\n"):
+    for line in touched.split("\n"):
         if "\0" in line:
             pieces = (piece.lstrip(" \t*_`|#,;:.)]-–—").rstrip(" \t*_`|#,;:([-–—") for piece in line.split("\0"))
             line = " ".join(filter(None, pieces))
-        if any(map(str.isalnum, line)) and not _ONLY_HEADER.fullmatch(line.translate(_PLAIN)):
+        if any(map(str.isalnum, line)) and not _NO_REASON.fullmatch(line.translate(_PLAIN)):
             lines.append(line.strip())
     return "\n".join(lines)
 
 
 # JSON.
-
-
-def _objects(text: str) -> Iterator[tuple[int, int, Any]]:
-    """(start, end, value) of each JSON object or list of the answer that holds a score."""
-    decoder = json.JSONDecoder(strict=False, parse_float=Decimal, parse_int=Decimal)
-    at = 0
-    while found := _BRACKET.search(text, at):
-        try:
-            value, at = decoder.raw_decode(text, found.start())
-        except ValueError:
-            at = found.end()
-            continue
-        except RecursionError:
-            return
-        if any(_judged(value)):
-            yield found.start(), at, value
 
 
 def _judged(value: Any) -> Iterator[dict[str, Any]]:
