@@ -27,7 +27,6 @@ from .scope import scope_of
 
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 _LINE = re.compile(r"\r\n|\r|\n")  # what ends a line for Python; `splitlines` knows more
-_WITH_END = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -215,19 +214,6 @@ def permutations(analysis: Analysis, block: str, limit: int) -> list[tuple[str, 
                 seen.add(swapped)
                 queue.append(swapped)
     return queue[1 : limit + 1]
-
-
-def reordered(analysis: Analysis, block: str, order: Sequence[str]) -> str:
-    """The source with the steps of a block in another order, each with the comments that belong to it."""
-    steps = {step.step_id: step for step in analysis.blocks[block]}
-    if sorted(steps) != sorted(order):
-        raise ValueError(f"block {block!r} has the steps {', '.join(steps)}, not {', '.join(order)}")
-    lines = [match.group() for match in _WITH_END.finditer(analysis.source)]
-    moved = [line for name in order for line in lines[steps[name].start - 1 : steps[name].end]]
-    first, last = analysis.blocks[block][0].start - 1, analysis.blocks[block][-1].end
-    if lines[last - 1] != moved[-1] and lines[last - 1][-1] not in "\r\n":
-        moved = [line if line[-1] in "\r\n" else line + "\n" for line in moved]  # the last line of the file
-    return "".join([*lines[:first], *moved, *lines[last:]])
 
 
 def independent_groups(analysis: Analysis) -> list[tuple[str, ...]]:

@@ -4,6 +4,7 @@ import ast
 import re
 import textwrap
 
+from ...errors import ConfigError
 from .base import Options, Parsed, ParseError, drop_thinking, register
 from .code import code
 
@@ -13,6 +14,8 @@ _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.M 
 @register("statement", version=1)
 def statement(raw: str, options: Options) -> Parsed:
     """The module `base` with its `lines` (first, last) replaced by the code of the answer, or the answer's module."""
+    if not {"entry", "base", "lines"} <= options.keys():
+        raise ConfigError("the parser 'statement' needs the options 'entry', 'base' and 'lines'")
     text = drop_thinking(raw)
     if re.search(rf"^\s*def\s+{re.escape(options['entry'])}\b", text, re.M):
         return code(raw, options)
@@ -27,7 +30,7 @@ def statement(raw: str, options: Options) -> Parsed:
         module = "".join(lines[: first - 1]) + textwrap.indent(replacement, margin) + "\n" + "".join(lines[last:])
         try:
             ast.parse(module)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problem = f"with it the module does not compile: {getattr(error, 'msg', error)}"
             continue
         return Parsed(module)
