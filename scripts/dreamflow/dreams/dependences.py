@@ -36,22 +36,26 @@ def why_in_place(statement: Statement) -> str | None:
 def conflicts(first: Statement, second: Statement, visible: frozenset[str]) -> list[tuple[str, str]]:
     """The reasons, each with its kind, why `first` has to stay before `second`; none if they may change places.
 
+    The first reason is the most telling one: named variables, effects, early ends, and what may be shared unseen.
     `visible` are the local names that may be looked at after an exception in their block.
     """
     if reason := why_in_place(first) or why_in_place(second):
         return [(PLACE, reason)]
-    found = _data(first, second)
     a, b = first.access, second.access
+    found = _data(first, second)
     if effects := ordered_effects(a.effects, b.effects):
         found.append((EFFECT, "order of effects: {}; {}".format(*effects)))
     for one, other in ((first, second), (second, first)):
         if reason := _early_end(one, other, visible):
             found.append((EXCEPTION, reason))
             break
+    if WORLD in (a.changed & (b.seen | b.changed)) | (a.seen & b.changed):
+        found.append((DATA, _shared(a, b, first.step_id, second.step_id)))
     return found
 
 
 def _data(first: Statement, second: Statement) -> list[tuple[str, str]]:
+    """Names and private objects that one of the two changes and the other uses."""
     a, b, one, two = first.access, second.access, first.step_id, second.step_id
     written, rewritten = a.writes | a.deletes, b.writes | b.deletes
     kinds = (
@@ -63,8 +67,6 @@ def _data(first: Statement, second: Statement) -> list[tuple[str, str]]:
         ((a.changed & b.changed) - {WORLD}, "{two} changes {names}, which {one} changes too"),
     )
     found = [text.format(one=one, two=two, names=", ".join(sorted(names))) for names, text in kinds if names]
-    if WORLD in (a.changed & (b.seen | b.changed)) | (a.seen & b.changed):
-        found.append(_shared(a, b, one, two))
     return [(DATA, reason) for reason in found]
 
 

@@ -5,6 +5,7 @@ type may raise and may run code of its arguments, whatever the table says. The t
 ("write:files" rather than "unknown"), and cards add to it by `effects:`.
 """
 
+import builtins
 from collections.abc import Iterable
 
 # Names and their effects. A name that ends in "." stands for all that begin with it, the longest one wins; "X()" is
@@ -18,6 +19,8 @@ _TABLE = {
     "itertools.accumulate itertools.dropwhile itertools.filterfalse itertools.groupby itertools.starmap": "unknown",
     "itertools.takewhile operator.methodcaller() sys.stdin. sys.settrace sys.setprofile": "unknown",
     "sys.exit": "raise",
+    "sys.audit": "unknown",
+    "stat. errno.": "",
     "math. cmath. string. operator. itertools. collections. fractions. decimal. unicodedata. difflib. textwrap.": "",
     "json.dumps json.loads re.compile re.match re.fullmatch re.search re.split re.findall re.finditer re.escape": "",
     "re.sub re.subn re.compile().search re.compile().match re.compile().fullmatch re.compile().findall": "",
@@ -62,6 +65,11 @@ _TABLE = {
     "contextlib.suppress contextlib.nullcontext threading.Lock threading.RLock": "",
 }
 _CALLS = {name: frozenset(words.split()) for names, words in _TABLE.items() for name in names.split()}
+_CALLS |= {
+    name: frozenset()
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
 
 # What a method called so does on the objects that usually have it; the receiver is unknown, so "unknown" stays.
 _METHODS = {

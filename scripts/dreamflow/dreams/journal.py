@@ -341,7 +341,9 @@ def _next(limits: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def summary_table(table: Sequence[Record], top_n: int = 5) -> str:
     """The short table that ends a run (at most 100 columns, no colours): the best variants, else how far it came."""
     best = best_first(table)
-    counts = f"{_count(len(table), 'variant')}, {sum(map(is_sound, table))} sound and new, {len(best)} in tier 1"
+    judged = any(record["viability"] is not None for record in table)
+    viable = f"{len(best)} in tier 1" if judged else "none judged"
+    counts = f"{_count(len(table), 'variant')}, {sum(map(is_sound, table))} sound and new, {viable}"
     if not best:
         return counts
     header = ("viability", "novelty", "test", "kind", "variant", "procedure")
