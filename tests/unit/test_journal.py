@@ -387,4 +387,4 @@ def test_summary_table():
         "0.85       0.50     differs     parameters  p_best   web.backup",
         "0.70       0.80     equivalent  relax       p_good   web.backup",
     ]
-    assert summary_table([]) == "0 variants, 0 sound and new, 0 in tier 1"
+    assert summary_table([]) == "0 variants, 0 sound and new, none judged"

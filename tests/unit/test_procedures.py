@@ -245,7 +245,13 @@ def test_defaults_of_a_card(tmp_path):
 
 CODE_OF = {"name": "shop.job", "description": "Does one thing.", "entry": "job", "code": CODE}
 VALUES = {
-    "relax": {"procedure": CODE_OF, "request": "Let it fail.", "constraint": "timing", "place": "line 2"},
+    "relax": {
+        "procedure": CODE_OF,
+        "request": "Let it fail.",
+        "constraint": "timing",
+        "place": "line 2",
+        "statement": CODE[:-1],
+    },
     "synthesise": {"procedure": CODE_OF, "partner": {**CODE_OF, "name": "lab.other", "code": "def other(): ..."}},
     "sample": {"procedure": CODE_OF},
     "match": {
