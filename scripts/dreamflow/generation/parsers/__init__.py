@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ConfigError
-from . import score, structured, text  # noqa: F401  (importing a module enters its parsers)
+from . import chunks, score, structured, text  # noqa: F401  (importing a module enters its parsers)
 from .base import PARSERS, Parsed, ParseError, Parser
 
 __all__ = ["PARSERS", "ParseError", "Parsed", "Parser", "check_parser", "parse", "parser_version"]
