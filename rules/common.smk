@@ -36,6 +36,8 @@ DATA = flow.plan.config["data_root"]
 wildcard_constraints:
     gen_id=flow.gen_ids(),
     cohort=r"[A-Za-z0-9][A-Za-z0-9._-]*",
+    night=flow.nights.pattern(flow.nights.by_folder),
+    procedure=flow.nights.pattern(flow.plan.procedures),
 
 
 onstart:

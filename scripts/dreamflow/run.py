@@ -16,17 +16,16 @@ from .errors import DreamflowError
 from .files import canonical, sha256, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.ledger import Ledger
-from .generation.make import Context, call_problem, gen_folder, make_generation
+from .generation.make import Context, call_problem, evidence_path, gen_folder, make_generation, parsed_name
 from .generation.providers import human
 from .generation.respond import STOPPING
-from .plan.catalog import STAGES
+from .nights import Nights
 from .plan.combos import Combo
-from .plan.compile import Plan, compile_plan
+from .plan.compile import STAGES, Plan, compile_plan
 from .plan.models import missing_key
 from .reports import CROSS_FILES, REPORT_FILES
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
-FILES = ("prompt.txt", "raw.txt", "parsed.txt", "metadata.json")
 
 
 class Run:
@@ -38,6 +37,7 @@ class Run:
         self.top_n: int = self.plan.config["results_top_n"]
         self.data = Path(self.plan.config["data_root"])
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
+        self.nights = Nights(self.plan, self.data)
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.context = Context(
@@ -46,6 +46,7 @@ class Run:
             models=self.plan.models,
             origin=self.plan.origin,
             call_attempts=self.plan.config["call_attempts"],
+            local=self.nights.local_variant,
             on_answer=self.ledger.answered,
             on_done=self.ledger.made,
         )
@@ -82,7 +83,12 @@ class Run:
     def inputs(self, gen_id: str) -> list[str]:
         """The files that a generation reads: its parents', and a person's answer once there is one."""
         row = self.row(gen_id)
-        files = [str(self.folder(p) / name) for p in row["parents"] for name in ("parsed.txt", "metadata.json")]
+        folders = [self.folder(parent) for parent in row["parents"]]
+        files = [
+            str(folder / name) for folder in folders for name in (parsed_name(folder.parent.name), "metadata.json")
+        ]
+        if "evidence" in row:
+            files.append(str(evidence_path(row, self.context)))
         if row["mode"] == "human":
             answer = human.answer_path(self.data / "inbox", gen_id)
             files += [str(answer)] if answer.exists() else []
@@ -100,7 +106,8 @@ class Run:
                 folder = f"{self.data}/gens/{row['stage']}/{gen_id}"
                 files.append(f"{folder}/metadata.json")
                 if os.path.exists(files[-1]):  # noqa: PTH110  (thousands of times)
-                    files += [f"{folder}/{name}" for name in FILES[:3] if not os.path.exists(f"{folder}/{name}")]  # noqa: PTH110
+                    others = [f"{folder}/{name}" for name in ("prompt.txt", "raw.txt", parsed_name(row["stage"]))]
+                    files += [path for path in others if not os.path.exists(path)]  # noqa: PTH110
         return files
 
     def leaves(self, cohort: str) -> list[str]:
@@ -115,7 +122,7 @@ class Run:
         """Make one generation; a call that fails is told on one line, in the log file and on the screen."""
         row = self.row(gen_id)
         try:
-            make_generation(row, self.context, [self.folder(p) for p in row["parents"]], "parsed.txt")
+            make_generation(row, self.context, [self.folder(p) for p in row["parents"]])
         except DreamflowError as error:
             problem = call_problem(row, error)
             write_atomic(log, problem + "\n")
@@ -150,7 +157,7 @@ class Run:
             )
         ]
         over_all = [f"{self.data}/combo_mappings.csv", *(f"{self.data}/7_cross_experiment/{n}" for n in CROSS_FILES)]
-        return [*self.files(), *of_cohorts, *(over_all if of_cohorts else [])]
+        return [*self.files(), *of_cohorts, *(over_all if of_cohorts else []), *self.nights.targets()]
 
     def forecast_text(self) -> str:
         """The forecast of the whole plan, as a table."""
@@ -178,7 +185,7 @@ class Run:
 
     def orphans(self, *, remove: bool) -> None:
         """List the generations that no plan names, or remove them."""
-        folders = upkeep.orphans(self.data, {**self.plan.kept, **self.plan.generations})
+        folders = upkeep.orphans(self.data, {**self.plan.kept, **self.plan.generations}.keys() | self.nights.earlier())
         for folder in folders:
             print(folder)
         if remove:

@@ -173,7 +173,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
         save_response(store / "fresh", key, record)
         return record
 
-    respond(next(iter(chain.values())), template, store / "fresh", ask, model=model)
+    respond(next(iter(chain.values())), template, store / "fresh", ask, models={"m": model})
     assert spent["tokens"] <= told[0].tokens_upper
     assert spent["cost"] <= told[0].cost_upper_usd + 1e-6
 

@@ -475,7 +475,7 @@ def test_registry():
     assert check_parser("json") is PARSERS["json"]
     assert parser_version("in_last_line") == "in_last_line/1"
     assert all(parser.description.endswith(".") for parser in PARSERS.values())
-    with pytest.raises(ConfigError, match="unknown parser 'jsn'; known: complex, essay_block, "):
+    with pytest.raises(ConfigError, match="unknown parser 'jsn'; known: choice, chunks, cluster, code, complex, essay_block, "):
         check_parser("jsn")
     with pytest.raises(ValueError, match="two parsers"):
         register("json", version=2)(parse)
@@ -524,12 +524,19 @@ ANSWERS = st.one_of(
 )
 
 
+NEEDED = {  # options without which a parser cannot work
+    "code": {"entry": "run"},
+    "statement": {"entry": "run", "base": "def run():\n    return 1\n", "lines": [2, 2]},
+    "choice": {"options": ["first", "second"]},
+}
+
+
 @pytest.mark.parametrize("name", sorted(PARSERS))
 @settings(deadline=None)
 @given(answer=ANSWERS, schema=st.sampled_from([None, SCHEMA]))
 def test_any_text_gives_a_value_or_a_parse_error(name, answer, schema):
     try:
-        parsed = parse(name, answer, {"schema": schema})
+        parsed = parse(name, answer, {"schema": schema, **NEEDED.get(name, {})})
     except ParseError as error:
         assert "\n" not in str(error)
         str(error).encode()
@@ -548,7 +555,7 @@ def test_200_kilobytes_of_anything_are_read(name, unit):
     long = unit * (200_000 // len(unit))
     for answer in ("Score: " + long, long + "\nScore: 7"):
         try:
-            parse(name, answer)
+            parse(name, answer, NEEDED.get(name))
         except ParseError as error:
             assert len(str(error)) < 2000
 

@@ -367,9 +367,7 @@ def test_cohorts_share_what_they_agree_on_and_quarrel_by_name(project):
     plan = compile_plan({"cohorts": ["trial", "config/cohorts/more.yaml"]})
     assert sorted(plan.origin.values()) == ["more", "trial"]
     project.write("config/cohorts/more.yaml", {**more, "stages": {"draft": {"attempts": 1}}})
-    with rejected(
-        "planned twice with different attempts", "by cohort trial", '"attempts":3', "by more", '"attempts":1'
-    ):
+    with rejected("planned twice with different attempts", "by trial", '"attempts":3', "by more", '"attempts":1'):
         compile_plan({"cohorts": ["trial", "more"]})
     with rejected("cohorts: 'trial' is named twice"):
         compile_plan({"cohorts": ["trial", "config/cohorts/trial.yaml"]})

@@ -83,14 +83,14 @@ def nobody(question, key):
 )
 def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, reason):
     ask = Asked(tmp_path, *answers)
-    outcome = respond(row(), "Rate it.", tmp_path, ask, model=MODEL)
+    outcome = respond(row(), "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert [attempt["error"] for attempt in outcome.attempts] == errors
     assert [question["sample"] for question in ask.questions] == list(range(len(errors)))
     assert (outcome.status, outcome.raw) == ("failed" if errors[-1] else "ok", answers[-1][0])
     assert outcome.reason.startswith(reason) and bool(outcome.reason) == bool(reason)
     assert outcome.parsed.values.get("score") == (None if errors[-1] else 7)
     # Once more from the store alone: nothing is asked, everything is the same.
-    assert respond(row(), "Rate it.", tmp_path, nobody, model=MODEL) == outcome
+    assert respond(row(), "Rate it.", tmp_path, nobody, models={"m": MODEL}) == outcome
 
 
 @pytest.mark.parametrize(
@@ -103,21 +103,21 @@ def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, rea
 )
 def test_a_truncated_answer_gets_twice_the_limit_up_to_the_models(tmp_path, model, limits):
     ask = Asked(tmp_path, *[LONG] * 5)
-    respond(row(attempts=5), "Rate it.", tmp_path, ask, model=model)
+    respond(row(attempts=5), "Rate it.", tmp_path, ask, models={"m": model})
     assert [question["sampling"]["max_tokens"] for question in ask.questions] == limits
     assert {question["sampling"]["temperature"] for question in ask.questions} == {0.5}
 
 
 def test_only_truncation_changes_the_limit(tmp_path):
     ask = Asked(tmp_path, DECLINED, LONG, UNREADABLE, GOOD)
-    respond(row(attempts=4), "Rate it.", tmp_path, ask, model=MODEL)
+    respond(row(attempts=4), "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert [question["sampling"]["max_tokens"] for question in ask.questions] == [100, 100, 200, 200]
 
 
 def test_drawing_anew_allows_as_many_samples_again(tmp_path):
     def walk(*answers, redraw=False, **changes):
         ask = Asked(tmp_path, *answers)
-        outcome = respond(row(**changes), "Rate it.", tmp_path, ask, model=MODEL, redraw=redraw)
+        outcome = respond(row(**changes), "Rate it.", tmp_path, ask, models={"m": MODEL}, redraw=redraw)
         return [question["sample"] for question in ask.questions], len(outcome.attempts), outcome.status
 
     assert walk(*[DECLINED] * 3) == ([0, 1, 2], 3, "failed")
@@ -132,15 +132,85 @@ def test_drawing_anew_allows_as_many_samples_again(tmp_path):
 def test_replicates_share_no_sample_and_other_questions_no_answer(tmp_path):
     ask = Asked(tmp_path, *[DECLINED] * 20, *[DECLINED] * 20, *[GOOD] * 4)
     for replicate in (1, 2):
-        respond(row(replicate=replicate, attempts=20), "Rate it.", tmp_path, ask, model=MODEL)
+        respond(row(replicate=replicate, attempts=20), "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert len({request_key(question) for question in ask.questions}) == 40
     assert ask.questions[20]["sample"] == SAMPLES_PER_REPLICATE
     schema = {"type": "json_schema", "schema": {}}
     for change in ({"model": {**IDENTITY, "revision": "2"}}, {"sampling": {"max_tokens": 100}}):
-        respond(row(**change), "Rate it.", tmp_path, ask, model=MODEL)
-    respond(row(), "Rate this.", tmp_path, ask, model=MODEL)
-    respond(row(response_format=schema), "Rate it.", tmp_path, ask, model=MODEL)
+        respond(row(**change), "Rate it.", tmp_path, ask, models={"m": MODEL})
+    respond(row(), "Rate this.", tmp_path, ask, models={"m": MODEL})
+    respond(row(response_format=schema), "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert ask.answers == []
+
+
+# Fallbacks.
+
+SPARE = {**IDENTITY, "model_id": "spare"}
+BOTH = {"m": MODEL, "spare": MODEL}
+
+
+def by_model(store, **answers):
+    """An `ask` with the answers of each model in order; an exception among them is raised."""
+    asked = {name: Asked(store, *given) for name, given in answers.items()}
+
+    def ask(question, key):
+        name = question["model"]["model_id"]
+        if isinstance(asked[name].answers[0], CallError):
+            raise asked[name].answers.pop(0)
+        return asked[name](question, key)
+
+    return ask
+
+
+def down():
+    return CallError("no connection", retryable=True)
+
+
+@pytest.mark.parametrize(
+    ("first", "spare", "status"),
+    [
+        ([DECLINED, DECLINED, GOOD], [], "ok"),
+        ([DECLINED] * 3, [DECLINED, GOOD], "ok"),
+        ([DECLINED] * 3, [DECLINED] * 3, "failed"),
+        ([down()], [GOOD], "ok"),
+        ([DECLINED, down()], [LONG, GOOD], "ok"),
+    ],
+)
+def test_a_fallback_answers_where_the_first_model_does_not(context, first, spare, status):
+    planned = row(fallbacks=[{"model": SPARE, "sampling": {"temperature": 0.1, "max_tokens": 9}}])
+    context = replace(context, models=BOTH)
+    made = build(planned, context, [ESSAY], by_model(context.store, m=first, spare=spare))
+    metadata = describe(planned, made, context, [ESSAY])
+    assert metadata["status"] == status
+    assert metadata["model_id"] == ("spare" if spare else "m")
+    assert metadata["sampling"]["temperature"] == (0.1 if spare else 0.5)
+    # Rebuilt, it is the same, and nobody is asked: not even the model that was down.
+    if not any(isinstance(answer, CallError) for answer in first) or status == "ok":
+        assert build(planned, context, [ESSAY], nobody) == made
+
+
+@pytest.mark.parametrize("spare", [[down()], [DECLINED] * 3])
+def test_while_a_model_was_not_asked_the_next_run_tries_again(tmp_path, spare):
+    planned = row(fallbacks=[{"model": SPARE, "sampling": {"max_tokens": 9}}])
+    with pytest.raises(CallError, match="no connection"):
+        respond(planned, "Rate it.", tmp_path, by_model(tmp_path, m=[down()], spare=spare), models=BOTH)
+    again = by_model(tmp_path, m=[GOOD], spare=[])
+    assert respond(planned, "Rate it.", tmp_path, again, models=BOTH).status == "ok"
+
+
+# Repairs.
+
+
+def test_what_cannot_be_read_is_sent_back_once_with_what_is_wrong(tmp_path):
+    ask = Asked(tmp_path, UNREADABLE, UNREADABLE, DECLINED, GOOD)
+    planned = row(attempts=4, repair="Answer again, with a score.")
+    outcome = respond(planned, "Rate it.", tmp_path, ask, models={"m": MODEL})
+    assert outcome.status == "ok"
+    assert [len(question["messages"]) for question in ask.questions] == [1, 3, 1, 1]
+    original, answer, complaint = ask.questions[1]["messages"]
+    assert (original["content"], answer) == ("Rate it.", {"role": "assistant", "content": UNREADABLE[0]})
+    assert complaint["role"] == "user" and complaint["content"].endswith("Answer again, with a score.")
+    assert respond(planned, "Rate it.", tmp_path, nobody, models={"m": MODEL}) == outcome
 
 
 # Asking.
@@ -165,7 +235,7 @@ def question(text="Why?", sample=0):
 def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path, server, http):
     go, arrived, heard = threading.Event(), threading.Event(), []
     server.script += [held(go, arrived)]
-    ask = asker(http, tmp_path, BY, 1, heard.append)
+    ask = asker({"m": http}, tmp_path, BY, 1, heard.append)
     key = request_key(question())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, question(), key) for _ in range(8)]
@@ -176,7 +246,7 @@ def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path
     assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
     assert other.result()["request"]["sample"] == 1
     later = asker(
-        {**http, "base_url": "http://127.0.0.1:9/v1"}, tmp_path, {**BY, "cohort_id": "later"}, 1, heard.append
+        {"m": {**http, "base_url": "http://127.0.0.1:9/v1"}}, tmp_path, {**BY, "cohort_id": "later"}, 1, heard.append
     )
     assert later(question(), key)["asked"]["cohort_id"] == "trial"
     assert len(heard) == 2
@@ -184,7 +254,9 @@ def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path
 
 def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
     key, heard = request_key(question()), []
-    asker(http, tmp_path, BY, 1, lambda record: heard.append((record, load_response(tmp_path, key))))(question(), key)
+    asker({"m": http}, tmp_path, BY, 1, lambda record: heard.append((record, load_response(tmp_path, key))))(
+        question(), key
+    )
     ((told, stored),) = heard
     assert told == {name: stored[name] for name in told}
     assert stored["asked"] | BY == stored["asked"]
@@ -203,7 +275,7 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
 )
 def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server, http, script, attempts, calls):
     server.script += script
-    ask, key = asker(http, tmp_path, BY, attempts, lambda record: None), request_key(question())
+    ask, key = asker({"m": http}, tmp_path, BY, attempts, lambda record: None), request_key(question())
     with pytest.raises(CallError):
         ask(question(), key)
     assert server.calls == calls
@@ -217,7 +289,7 @@ def test_any_text_can_be_stored(tmp_path, text):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps({"text": text}))
     model = {**MODEL, "name": str(path)}
-    record = asker(model, tmp_path / "store", BY, 1, lambda record: None)(question(), "k")
+    record = asker({"m": model}, tmp_path / "store", BY, 1, lambda record: None)(question(), "k")
     assert load_response(tmp_path / "store", "k")["response"] == record["response"]
     assert record["response"]["text"] == text.encode("utf-8", "replace").decode()
 
@@ -225,7 +297,7 @@ def test_any_text_can_be_stored(tmp_path, text):
 def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http):
     message = {"role": "assistant", "content": "Yes."}
     server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
-    record = asker(http, tmp_path, BY, 1, lambda record: None)(question(), "k")
+    record = asker({"m": http}, tmp_path, BY, 1, lambda record: None)(question(), "k")
     assert load_response(tmp_path, "k")["response"] == record["response"]
 
 

@@ -1,10 +1,10 @@
 """What a plan would still call and cost, told before anything is spent, from the plan and the response store alone."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .make import Context, build, gen_folder, read_parent
+from .make import Context, build, evidence_path, gen_folder, read_parent
 from .providers import Response
 from .providers.human import answer_path
 from .respond import NeedsCall, cost
@@ -51,8 +51,7 @@ def forecast(
     """
     outside = {parent for row in generations.values() for parent in row["parents"] if parent in kept}
     known: dict[str, dict[str, Any]] = {  # gen_id -> as a parent: {gen_id, status, text}
-        gen_id: read_parent(gen_folder(context.data_root, kept[gen_id]["stage"], gen_id), "parsed.txt")
-        for gen_id in outside
+        gen_id: read_parent(gen_folder(context.data_root, kept[gen_id]["stage"], gen_id)) for gen_id in outside
     }
     longest: dict[str, int] = {}  # gen_id -> tokens that its text may have
     asked: set[str] = set()
@@ -67,7 +66,8 @@ def forecast(
             longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
             continue
         new = True
-        if len(parents) == len(row["parents"]):
+        measured = "evidence" not in row or evidence_path(row, context).exists()
+        if len(parents) == len(row["parents"]) and measured:
             try:
                 made = build(row, context, parents, _no_ask)
                 known[gen_id] = {"gen_id": gen_id, "status": made.outcome.status, "text": made.outcome.parsed.text}
@@ -94,10 +94,7 @@ def _add_call(
     model = context.models[row["model"]["model_id"]]
     limit = row["sampling"]["max_tokens"]
     fixed = RESERVED + estimate_tokens(context.texts[row["template_sha256"]])
-    fixed += sum(
-        estimate_tokens(context.texts[concept["content"]["sha256"]] + concept["name"])
-        for concept in row["variables"].get("concepts", ())
-    )
+    fixed += sum(estimate_tokens(context.texts[digest]) for digest in _texts(row["variables"]))
     fixed += sum(estimate_tokens(known[parent]["text"]) for parent in row["parents"] if parent in known)
     open_ended = sum(longest.get(parent, 0) for parent in row["parents"])
     prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
@@ -112,6 +109,17 @@ def _add_call(
         line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
     line.cost_usd += new * _price(prompt, answer, model)
     line.priced = line.priced and "price" in model
+
+
+def _texts(variables: Any) -> Iterator[str]:
+    """The digests of all input texts that a row's variables name."""
+    if isinstance(variables, Mapping):
+        if variables.keys() == {"sha256"}:
+            yield variables["sha256"]
+        else:
+            yield from (digest for value in variables.values() for digest in _texts(value))
+    elif isinstance(variables, list):
+        yield from (digest for value in variables for digest in _texts(value))
 
 
 def _price(prompt: int, completion: int, model: Mapping[str, Any]) -> float:

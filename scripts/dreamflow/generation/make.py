@@ -20,19 +20,22 @@ from .respond import Ask, Outcome, asker, respond
 from .store import response_path
 
 SCHEMA_VERSION = 1
+PARSED_SUFFIX = {"variant": ".py", "verdict": ".json"}  # by stage; everything else is text
 REDRAW = "redraw"  # a file of this name in a generation's folder asks for new samples, once
 
 
 @dataclass(frozen=True)
 class Context:
     """What generations are made with. `texts` are input texts by SHA-256, `origin` says which cohort plans an id
-    first, `on_answer(record)` hears of every new answer, `on_done(metadata)` of every generation written."""
+    first, `local(row)` is the text of a row that asks nobody (mode `local`), `on_answer(record)` hears of every new
+    answer, `on_done(metadata)` of every generation written."""
 
     data_root: Path
     texts: Mapping[str, str]
     models: Mapping[str, Mapping[str, Any]]
     origin: Mapping[str, str]
     call_attempts: int = 5
+    local: Callable[[Mapping[str, Any]], str] | None = None
     on_answer: Callable[[Mapping[str, Any]], None] = lambda record: None
     on_done: Callable[[Mapping[str, Any]], None] = lambda metadata: None
 
@@ -55,28 +58,33 @@ def gen_folder(data_root: Path, stage: str, gen_id: str) -> Path:
     return data_root / "gens" / stage / gen_id
 
 
-def make_generation(row: Mapping[str, Any], context: Context, parent_folders: list[Path], parsed_name: str) -> None:
+def parsed_name(stage: str) -> str:
+    """The file that holds what was read from a generation's raw text."""
+    return "parsed" + PARSED_SUFFIX.get(stage, ".txt")
+
+
+def make_generation(row: Mapping[str, Any], context: Context, parent_folders: list[Path]) -> None:
     """Make the generation of a plan row and write its four files.
 
     Raises `CallError` where a call could not be made or answered: then nothing is written.
     """
     folder = gen_folder(context.data_root, row["stage"], row["gen_id"])
-    parents = [read_parent(parent, parsed_name) for parent in parent_folders]
+    parents = [read_parent(parent) for parent in parent_folders]
     redraw = folder / REDRAW
     made = build(row, context, parents, _ask(row, context), redraw=redraw.exists())
     metadata = describe(row, made, context, parents)
     write_atomic(folder / "prompt.txt", made.prompt)
     write_atomic(folder / "raw.txt", made.outcome.raw)
-    write_atomic(folder / parsed_name, made.outcome.parsed.text)
+    write_atomic(folder / parsed_name(row["stage"]), made.outcome.parsed.text)
     write_atomic(folder / "metadata.json", pretty(metadata))
     redraw.unlink(missing_ok=True)
     context.on_done(metadata)
 
 
-def read_parent(folder: Path, parsed_name: str) -> dict[str, Any]:
+def read_parent(folder: Path) -> dict[str, Any]:
     """A generation as its children see it: metadata and text. The original's metadata has no status."""
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-    text = (folder / parsed_name).read_text(encoding="utf-8")
+    text = (folder / parsed_name(folder.parent.name)).read_text(encoding="utf-8")
     return {"status": "ok", "origin_cohort_id": "", **metadata, "text": text}
 
 
@@ -86,8 +94,7 @@ def _ask(row: Mapping[str, Any], context: Context) -> Ask:
         "stage": row["stage"],
         "cohort_id": context.origin.get(row["gen_id"], ""),
     }
-    model = context.models[row["model"]["model_id"]] if row["model"] else {}
-    return asker(model, context.store, asked_by, context.call_attempts, context.on_answer)
+    return asker(context.models, context.store, asked_by, context.call_attempts, context.on_answer)
 
 
 def build(
@@ -105,14 +112,30 @@ def build(
         return Made("", Outcome("skipped", reason))
     if row["mode"] == "copy":
         return Made("", _parse_text(row, parents[0]["text"]))
+    if row["mode"] == "local":
+        return Made(row["request"] + "\n", _parse_text(row, context.local(row)))
     by_id = {parent["gen_id"]: parent["text"] for parent in parents}
     values = resolve(row["variables"], context.texts, by_id.__getitem__)
+    if "evidence" in row:
+        evidence = read_evidence(row, context)
+        if evidence["skip"]:
+            return Made("", Outcome("skipped", evidence["skip"]))
+        values |= evidence["values"]
     where = f"{row['stage']}/{row['template_id']}"
     prompt = render(context.texts[row["template_sha256"]], values, where)
-    model = context.models[row["model"]["model_id"]]
     if row["mode"] == "human":
-        return Made(prompt, _from_inbox(row, prompt, model, context))
-    return Made(prompt, respond(row, prompt, context.store, ask, model=model, redraw=redraw))
+        return Made(prompt, _from_inbox(row, prompt, context.models[row["model"]["model_id"]], context))
+    return Made(prompt, respond(row, prompt, context.store, ask, models=context.models, redraw=redraw))
+
+
+def evidence_path(row: Mapping[str, Any], context: Context) -> Path:
+    """The JSON file with what was measured about a row's parent, beside the parent itself."""
+    return context.data_root / row["evidence"]["file"]
+
+
+def read_evidence(row: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """{"skip": a reason not to make the generation, or null, "values": further variables of its template}."""
+    return json.loads(evidence_path(row, context).read_text(encoding="utf-8"))[row["evidence"]["entry"]]
 
 
 def _parse_text(row: Mapping[str, Any], text: str) -> Outcome:
@@ -142,6 +165,7 @@ def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list
     outcome = made.outcome
     record = outcome.record or {"response": {}, "asked": {}}
     response, asked = record["response"], record["asked"]
+    model = record["request"]["model"] if outcome.record else row["model"] or {}  # a fallback's, where that answered
     origin = asked.get("cohort_id") or next((p["origin_cohort_id"] for p in parents), "")
     return {
         "schema_version": SCHEMA_VERSION,
@@ -156,15 +180,15 @@ def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list
         "parents": row["parents"],
         "wildcards": row["wildcards"],
         "replicate": row["replicate"],
-        "model_id": row["model"]["model_id"] if row["model"] else None,
-        "provider": row["model"]["provider"] if row["model"] else None,
-        "model_name": response.get("model_name") or (row["model"] or {}).get("name"),
-        "model_revision": (row["model"] or {}).get("revision"),
+        "model_id": model.get("model_id"),
+        "provider": model.get("provider"),
+        "model_name": response.get("model_name") or model.get("name"),
+        "model_revision": model.get("revision"),
         "sampling": record["request"]["sampling"] if outcome.record else row["sampling"],
         "sample": outcome.attempts[-1]["sample"] if outcome.attempts else None,
         "prompt_sha256": sha256(made.prompt) if made.prompt else None,
         "response_key": outcome.key or None,
-        "finish_reason": response.get("finish_reason") or ("copy" if row["mode"] == "copy" else None),
+        "finish_reason": response.get("finish_reason") or (row["mode"] if row["mode"] in ("copy", "local") else None),
         "truncated": response.get("finish_reason") == "length",
         "usage": response.get("usage", {}),
         "price": asked.get("price"),

@@ -41,12 +41,14 @@ def render(text: str, values: Mapping[str, Any], where: str) -> str:
 
 def resolve(value: Any, texts: Mapping[str, str], parent_text: Callable[[str], str]) -> Any:
     """A plan row's variables with their references replaced: {"sha256": …} by an input text,
-    {"parent": gen_id} by that generation's parsed text."""
+    {"parent": gen_id} by that generation's parsed text, {"choice": key, "of": {…}} by what the key stands for."""
     if isinstance(value, Mapping):
         if value.keys() == {"sha256"}:
             return texts[value["sha256"]]
         if value.keys() == {"parent"}:
             return parent_text(value["parent"])
+        if value.keys() == {"choice", "of"}:
+            return resolve(value["of"][resolve(value["choice"], texts, parent_text).strip()], texts, parent_text)
         return {key: resolve(item, texts, parent_text) for key, item in value.items()}
     if isinstance(value, list):
         return [resolve(item, texts, parent_text) for item in value]

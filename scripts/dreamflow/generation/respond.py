@@ -5,7 +5,9 @@
 | retryable (429, 5xx, connection) | the same call again after a wait (Retry-After, else exponential back-off) |
 | terminal (other 4xx, no key)     | the job fails; nothing is written; the next run asks again                |
 | refusal, too short, unparsable   | the next sample                                                           |
+| unparsable, the row has `repair` | once: the answer is sent back with the error, and the row's request       |
 | truncated                        | the next sample with twice the limit, up to the model's                   |
+| any of these, to the end         | the row's next fallback model, if it has one                              |
 
 Samples are walked in order and every answer stays in the store, so what a generation becomes is a pure function of
 its plan row and the store: a rerun repeats the walk without a call. A generation whose samples are all unusable has
@@ -53,16 +55,61 @@ Ask = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
 def respond(
-    row: Mapping[str, Any], prompt: str, store: Path, ask: Ask, *, model: Mapping[str, Any], redraw: bool = False
+    row: Mapping[str, Any],
+    prompt: str,
+    store: Path,
+    ask: Ask,
+    *,
+    models: Mapping[str, Mapping[str, Any]],
+    redraw: bool = False,
 ) -> Outcome:
-    """Walk the samples of a generation until one can be used. `ask(question, key)` gets an answer's record."""
+    """Walk the samples of a generation until one can be used; then those of its fallback models, in their order.
+
+    `ask(question, key)` gets an answer's record. A usable answer that is there already is taken whoever gave it:
+    else a model that was down once would be asked again whenever the generation is rebuilt.
+    """
+    chain = [row, *({**row, **other} for other in row.get("fallbacks", ()))]
+    if len(chain) > 1 and not redraw:
+        for link in chain:
+            outcome = _walk(link, prompt, store, None, models)
+            if outcome.status == "ok":
+                return outcome
+    problem = None
+    for link in chain:
+        try:
+            outcome = _walk(link, prompt, store, ask, models, redraw=redraw)
+        except CallError as error:
+            if len(chain) == 1 or STOPPING.is_set():
+                raise
+            problem = problem or error
+            continue
+        if outcome.status == "ok":
+            return outcome
+    if problem is not None:  # somebody was not asked: the next run tries again
+        raise problem
+    return outcome
+
+
+def _walk(
+    row: Mapping[str, Any],
+    prompt: str,
+    store: Path,
+    ask: Ask | None,
+    models: Mapping[str, Mapping[str, Any]],
+    *,
+    redraw: bool = False,
+) -> Outcome:
+    """The samples of one model; without `ask`, those that are stored."""
+    model = models[row["model"]["model_id"]]
     sampling = dict(row["sampling"])
+    first = messages = [{"role": "user", "content": prompt}]
+    repaired = "repair" not in row
     outcome = Outcome("failed")
     allowed = row["attempts"]
     for attempt in range(SAMPLES_PER_REPLICATE):
         question = {
             "model": row["model"],
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": messages,
             "sampling": sampling,
             "response_format": row["response_format"],
             "sample": (row["replicate"] - 1) * SAMPLES_PER_REPLICATE + attempt,
@@ -72,7 +119,7 @@ def respond(
         if record is None:
             if redraw:
                 allowed, redraw = attempt + row["attempts"], False
-            if attempt >= allowed:
+            if attempt >= allowed or ask is None:
                 break
             record = ask(question, key)
         kind, reason, parsed = judge(row, record["response"])
@@ -82,6 +129,11 @@ def respond(
             outcome.status, outcome.reason, outcome.parsed = "ok", "", parsed
             return outcome
         outcome.attempts[-1]["reason"] = outcome.reason = f"{kind}: {reason}"
+        messages = first
+        if kind == "unparsable" and not repaired:
+            repaired, complaint = True, f"That cannot be read: {reason}. {row['repair']}"
+            answer = {"role": "assistant", "content": record["response"]["text"]}
+            messages = [*first, answer, {"role": "user", "content": complaint}]
         if kind == "truncated":
             sampling = {**sampling, "max_tokens": _larger(sampling["max_tokens"], model)}
     return outcome
@@ -127,13 +179,13 @@ def _alone(key: str) -> Iterator[None]:
 
 
 def asker(
-    model: Mapping[str, Any],
+    models: Mapping[str, Mapping[str, Any]],
     store: Path,
     asked_by: Mapping[str, str],
     call_attempts: int,
     on_answer: Callable[[Mapping[str, Any]], None],
 ) -> Ask:
-    """An `ask` that calls the model's provider and keeps the answer before anyone sees it.
+    """An `ask` that calls the provider of the question's model and keeps the answer before anyone sees it.
 
     `asked_by` is recorded with the answer (gen_id, stage, cohort_id); `on_answer(record)` hears of new answers.
     """
@@ -142,7 +194,7 @@ def asker(
         with _alone(key):
             record = load_response(store, key)
             if record is None:
-                record = _call(question, model, asked_by, call_attempts)
+                record = _call(question, models[question["model"]["model_id"]], asked_by, call_attempts)
                 save_response(store, key, record)
                 on_answer(record)
         return record

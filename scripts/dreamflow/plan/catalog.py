@@ -22,12 +22,22 @@ from ..generation.render import check_template
 STAGES = ("draft", "essay", "evaluation")
 LEVELS = ("article", "paragraph", "sentence")  # a missing description falls back to the next shorter one
 GENERATORS = ("llm", "copy")
-VARIABLES = {  # what a template of a stage can name
+VARIABLES = {  # what a template can name, by folder: a stage, or a kind of variant
     "draft": ("concepts",),
     "essay": ("draft_block", "links_block"),
     "evaluation": ("response",),
+    "relax": ("procedure", "constraint", "place", "request", "statement"),
+    "chunk": ("units", "text", "first", "last", "candidates", "fewest", "most"),
+    "synthesise": ("procedure", "partner"),
+    "sample": ("procedure",),
+    "match": ("procedure", "candidates"),
+    "verdict": ("procedure", "kind", "description", "code", "diff", "check", "test"),
 }
-_FALLBACK_PARSER = {"draft": "identity", "essay": "identity", "evaluation": "in_last_line"}
+_FALLBACK_PARSER = {
+    **{"draft": "identity", "essay": "identity", "evaluation": "in_last_line"},
+    **{"relax": "code", "synthesise": "code", "sample": "code", "match": "choice", "verdict": "verdict"},
+    **{"chunk": "chunks"},
+}
 DEFAULT_SCALE = (0.0, 9.0)
 _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
@@ -72,7 +82,7 @@ def load_catalog(root: Path | str) -> Catalog:
         row["concept_id"]: row.get("name") or row["concept_id"]
         for row in read_csv(root / "concepts_metadata.csv", ("concept_id",)).values()
     }
-    rows = {stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in STAGES}
+    rows = {stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in VARIABLES}
     return Catalog(root, concepts, rows)
 
 

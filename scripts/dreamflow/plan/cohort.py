@@ -12,14 +12,12 @@ from ..generation.parsers import parser_version
 from .catalog import Catalog, Template, description, template
 from .combos import Combo, make_combos
 from .ids import draft_id, essay_id, evaluation_id
-from .models import identity
+from .models import find_model, identity, merge_sampling
 from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec import compile_spec, load_spec
 
 Row = dict[str, Any]
 
-MAX_TOKENS = 20480
-_REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 ALIASES = {
     "combo": "combo_id",
     "draft_model": "draft_llm",
@@ -282,28 +280,21 @@ class _Compiler:
         if model["provider"] == "human":
             fields["mode"] = "human"
         else:
-            fields["sampling"] = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model["sampling"]}
-            fields["sampling"] |= settings["sampling"]
-            # 1 and 1.0 are one temperature: written as the other, nothing must be asked again.
-            fields["sampling"] |= {key: float(fields["sampling"][key]) for key in _REALS & fields["sampling"].keys()}
-            if "max_output_tokens" in model:
-                limit = min(fields["sampling"]["max_tokens"], model["max_output_tokens"])
-                fields["sampling"]["max_tokens"] = limit
+            fields["sampling"] = merge_sampling(model, settings["sampling"])
         fields["response_format"] = chosen.response_format
         return fields
 
     def model(self, llm: str, stage: str) -> Row:
-        if llm not in self.models:
-            raise ConfigError(
-                f"{self.path}: axes.{stage}_llm: unknown model {llm!r}; "
-                f"models.yaml has {', '.join(sorted(self.models))}"
-            )
+        try:
+            model = find_model(self.models, llm)
+        except ConfigError as error:
+            raise ConfigError(f"{self.path}: axes.{stage}_llm: {error}") from None
         if llm not in self.identities:
             try:
-                self.identities[llm] = identity(self.models[llm])
+                self.identities[llm] = identity(model)
             except ConfigError as error:
                 raise ConfigError(f"models.{llm}: {error}") from None
-        return self.models[llm]
+        return model
 
     def add(self, gen_id: str, row: Row, fields: Row, parents: list[str], variables: Row) -> None:
         stage = fields["stage"]

@@ -1,18 +1,25 @@
-"""The whole plan of a configuration: every cohort's generations in one table, and the order to make them in."""
+"""The whole plan of a configuration: the generations of every family in one table, and the order to make them in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import check
 from ..errors import ConfigError
 from ..files import canonical
-from .catalog import STAGES, load_catalog
+from . import catalog as inputs
+from .catalog import Catalog, load_catalog
 from .cohort import Cohort, Row, compile_cohort, read_spec, spec_path
 from .combos import load_mappings
 from .models import load_models
 from .selection import Known
+
+if TYPE_CHECKING:
+    from ..dreams.procedure import Procedure
+    from .procedures import Night
+
+STAGES = (*inputs.STAGES, "match", "variant", "verdict")
 
 
 @dataclass
@@ -20,6 +27,7 @@ class Plan:
     """`generations` by id; `texts` are the input texts that they refer to, by SHA-256.
 
     `kept` are drafts and essays that selections refer to and that no cohort plans: files that have to be there.
+    `procedures` are all that lie there, where nights are configured.
     """
 
     config: dict[str, Any]
@@ -30,6 +38,8 @@ class Plan:
     origin: dict[str, str] = field(default_factory=dict)
     priority: dict[str, int] = field(default_factory=dict)
     kept: dict[str, Row] = field(default_factory=dict)
+    procedures: "dict[str, Procedure]" = field(default_factory=dict)
+    nights: "dict[str, Night]" = field(default_factory=dict)
 
     def of_stage(self, stage: str) -> list[str]:
         """The ids of a stage's generations."""
@@ -53,29 +63,47 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
         if cohort.cohort_id in plan.cohorts:
             raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
         plan.cohorts[cohort.cohort_id] = cohort
-        _merge(plan, cohort)
+        _merge(plan, cohort.cohort_id, cohort.generations)
         known.combos |= cohort.combos
         plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
+    _add_nights(plan, catalog, data_root)
     plan.priority = _priorities(plan.generations)
     return plan
+
+
+def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
+    names = plan.config["procedures"]
+    if not names:
+        return
+    # Imported late: libraries for syntax trees, which a project of cohorts alone does not need.
+    from ..dreams.procedure import load_procedures
+    from .procedures import compile_night
+
+    if len(set(names)) < len(names):
+        raise ConfigError(f"config/config.yaml: procedures: a name is there twice: {', '.join(names)}")
+    plan.procedures = load_procedures(Path(plan.config["raw_root"]) / "procedures")
+    for name in names:
+        night = plan.nights[name] = compile_night(name, plan.procedures, catalog, plan.models, data_root)
+        _merge(plan, name, night.generations)
 
 
 def _text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
 
 
-def _merge(plan: Plan, cohort: Cohort) -> None:
-    for gen_id, row in cohort.generations.items():
+def _merge(plan: Plan, name: str, generations: Mapping[str, Row]) -> None:
+    """Add the generations of a cohort or night, which may plan what another plans, but not otherwise."""
+    for gen_id, row in generations.items():
         earlier = plan.generations.setdefault(gen_id, row)
         if earlier is not row and earlier != row:
             different = [key for key in row if row[key] != earlier[key]]
             raise ConfigError(
                 f"{row['stage']} {gen_id} is planned twice with different {', '.join(different)}: "
-                f"by cohort {plan.origin[gen_id]} ({canonical({k: earlier[k] for k in different})}) "
-                f"and by {cohort.cohort_id} ({canonical({k: row[k] for k in different})}). "
+                f"by {plan.origin[gen_id]} ({canonical({k: earlier[k] for k in different})}) "
+                f"and by {name} ({canonical({k: row[k] for k in different})}). "
                 "Settings are no part of an id: give one of them a model id of its own in models.yaml."
             )
-        plan.origin.setdefault(gen_id, cohort.cohort_id)
+        plan.origin.setdefault(gen_id, name)
 
 
 def _priorities(generations: Mapping[str, Row]) -> dict[str, int]:

@@ -14,6 +14,8 @@ _KEY_ENV = {
     "openrouter": "OPENROUTER_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
 }
+MAX_TOKENS = 20480
+_REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 _FREE = {"human", "llama_cpp", "replay"}  # providers that bill nobody
 
 
@@ -40,6 +42,23 @@ def identity(model: Mapping[str, Any]) -> dict[str, str]:
         "name": model["name"],
         "revision": revision,
     }
+
+
+def find_model(models: Mapping[str, Mapping[str, Any]], model_id: str) -> Mapping[str, Any]:
+    """The row of a model that a spec names."""
+    if model_id not in models:
+        raise ConfigError(f"unknown model {model_id!r}; models.yaml has {', '.join(sorted(models))}")
+    return models[model_id]
+
+
+def merge_sampling(model: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model is asked with: our defaults, the model's, and `own`, which wins."""
+    sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model["sampling"], **own}
+    # 1 and 1.0 are one temperature: written as the other, nothing must be asked again.
+    sampling |= {key: float(sampling[key]) for key in _REALS & sampling.keys()}
+    if "max_output_tokens" in model:
+        sampling["max_tokens"] = min(sampling["max_tokens"], model["max_output_tokens"])
+    return sampling
 
 
 def missing_key(model: Mapping[str, Any]) -> str | None:

@@ -2,14 +2,15 @@
 
 A parser is a pure function. To add one, write it in a module here under `@register("name", version=1)` and
 import that module below. Name and version are part of what decides a rerun, so raising the version of a
-parser reads the stored answers anew. Options come from the template: `scale` [low, high], `schema`.
+parser reads the stored answers anew. Options come from the template: `scale` [low, high], `schema`;
+or from the plan row: `entry`, `options`, `viable`, `speculative`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ConfigError
-from . import chunks, score, structured, text  # noqa: F401  (importing a module enters its parsers)
+from . import chunks, code, score, statement, structured, text, verdict  # noqa: F401  (their parsers)
 from .base import PARSERS, Parsed, ParseError, Parser
 
 __all__ = ["PARSERS", "ParseError", "Parsed", "Parser", "check_parser", "parse", "parser_version"]

@@ -1,0 +1,1 @@
+"""Procedures that dream: dependency analysis, operators, checks, sandbox, journal."""

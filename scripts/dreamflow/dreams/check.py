@@ -1,0 +1,222 @@
+"""What can be said of a variant without running it: whether it may be run, and how new it is."""
+
+import ast
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pyflakes import checker, messages
+
+from .analysis import Analysis, analyse
+from .claims import broken_claim
+from .novelty import distance, fingerprint
+from .procedure import Procedure
+
+BASE = "base"
+
+_UNDEFINED = (messages.UndefinedName, messages.UndefinedLocal)
+_CLAIMING = ("reorder", "parallelise", "conditional")  # the kinds that say that they respect dependences
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant before its check. `adds` are the parameters that it declares to add, `site` is where it was made."""
+
+    code: str
+    kind: str
+    safe: bool
+    adds: tuple[str, ...]
+    site: str
+
+
+class _Base(NamedTuple):
+    """What variants are compared with; `undefined` are names that it does not define either."""
+
+    procedure: Procedure
+    analysis: Analysis
+    undefined: frozenset[str]
+
+
+class _Parameter(NamedTuple):
+    kind: str
+    default: str | None  # as normalised source; None for none
+
+
+class _Signature(NamedTuple):
+    text: str
+    problems: list[str]
+
+
+def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) -> dict[str, dict[str, Any]]:
+    """The checks of variants by id, each compared with the base and with those before it.
+
+    An entry has: `compiles`; `problems`, lines for people; `passed`, whether there are none; `signature` ("kept",
+    "declared: +skip_save", "added: x=3", "changed: ..."); `undefined`, names; `claims` ("verified", "none" or why
+    not); `duplicate_of`, "base" or the first variant with the same normalised tree; `novelty`, the smallest distance
+    to the base and to the variants before it, and `nearest`, whose that is; `distance_to_base`; and `diff`.
+    Distances are 0-1; they are 0 for code that does not compile.
+    """
+    base = _Base(
+        procedure,
+        analyse(procedure.source, procedure.entry, procedure.effects),
+        frozenset(_undefined(ast.parse(procedure.source))),
+    )
+    seen = {BASE: procedure.source}
+    return {name: _check(base, name, candidate, seen) for name, candidate in candidates.items()}
+
+
+def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -> dict[str, Any]:
+    """The check of one variant; adds its code to what was `seen`, by id."""
+    procedure = base.procedure
+    diff = unified_diff(procedure.source, candidate.code, procedure.procedure_id.removeprefix(f"{procedure.project}."))
+    try:
+        tree = ast.parse(candidate.code)
+        compile(tree, f"<{name}>", "exec", dont_inherit=True)
+        prints = {fingerprint(source): other for other, source in reversed(seen.items())}
+        same = prints.get(fingerprint(candidate.code))
+        distances = {other: distance(candidate.code, source) for other, source in seen.items()}
+        missing = {word: line for word, line in _undefined(tree).items() if word not in base.undefined}
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        entry = {"compiles": False, "problems": [_unreadable(error)], "signature": "changed: it does not compile"}
+        entry |= {"undefined": [], "claims": "none", "duplicate_of": None, "nearest": BASE}
+        return entry | {"passed": False, "novelty": 0.0, "distance_to_base": 0.0, "diff": diff}
+    seen[name] = candidate.code
+    signature = _signature(procedure, tree, candidate)
+    problems = signature.problems + [f"undefined name {word!r} in line {line}" for word, line in missing.items()]
+    claims = "none"
+    if candidate.kind in _CLAIMING:
+        broken = "the entry point is not the same function" if signature.problems else ""
+        broken = broken or broken_claim(base.analysis, candidate.code, candidate.kind, candidate.adds)
+        claims = broken or "verified"
+        problems += [f"claims not to touch dependences, but {broken}"] if broken else []
+    nearest = min(distances, key=lambda other: distances[other])
+    return {
+        "compiles": True,
+        "problems": problems,
+        "passed": not problems,
+        "signature": signature.text,
+        "undefined": list(missing),
+        "claims": claims,
+        "duplicate_of": same,
+        "novelty": round(distances[nearest], 4),
+        "nearest": nearest,
+        "distance_to_base": round(distances[BASE], 4),
+        "diff": diff,
+    }
+
+
+def unified_diff(base: str, variant: str, name: str) -> str:
+    """A diff that `patch -p1` reads, of `<name>.py`; empty for equal texts."""
+    before, after = (_lines(text) for text in (base, variant))
+    lines = difflib.unified_diff(before, after, f"a/{name}.py", f"b/{name}.py")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    # not splitlines: a form feed ends no line of a patch
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"does not compile: line {error.lineno}: {error.msg}"
+    if isinstance(error, RecursionError | MemoryError):
+        return "does not compile: nested too deeply"
+    return f"does not compile: {error}"
+
+
+def _undefined(tree: ast.Module) -> dict[str, int]:
+    """Names that nothing defines, with the line where each comes up first."""
+    found: dict[str, int] = {}
+    for message in sorted(checker.Checker(tree).messages, key=lambda message: (message.lineno, message.col)):
+        if isinstance(message, _UNDEFINED):
+            found.setdefault(message.message_args[0], message.lineno)
+    return found
+
+
+def _signature(procedure: Procedure, tree: ast.Module, candidate: Candidate) -> _Signature:
+    base = _entry(ast.parse(procedure.source), procedure.entry)
+    entry = _entry(tree, procedure.entry)
+    if not isinstance(entry, ast.FunctionDef):
+        found = {ast.AsyncFunctionDef: "an async function", ast.ClassDef: "a class", type(None): "missing"}
+        what = f"{procedure.entry!r} is {found.get(type(entry), 'no function of its own')}"
+        return _Signature(f"changed: {what}", [f"the entry point {what}"])
+    before, after = _parameters(base.args), _parameters(entry.args)
+    declared = [f"+{name}" for name in candidate.adds]
+    changed = _changed_default(candidate)
+    if changed in before and changed in after and after[changed].default not in (None, before[changed].default):
+        declared.append(f"{changed}={after[changed].default}")
+        before[changed] = before[changed]._replace(default=after[changed].default)
+    changes = list(_changes(before, after))
+    changes += [f"{name} is declared but not there" for name in candidate.adds if name not in after]
+    if changes:
+        return _Signature(f"changed: {'; '.join(changes)}", [f"signature: {change}" for change in changes])
+    free = [name for name in after if name not in before and name not in candidate.adds]
+    added = [f"{name}={after[name].default}" if after[name].default else name for name in free]
+    parts = [f"declared: {', '.join(declared)}"] if declared else []
+    parts += [f"added: {', '.join(added)}"] if added else []
+    return _Signature("; ".join(parts) or "kept", [])
+
+
+def _changed_default(candidate: Candidate) -> str:
+    """The parameter that a site such as "12:8 timeout*2" declares to change."""
+    found = re.fullmatch(r"[0-9:]+ (\w+)[*=][0-9.]+", candidate.site)
+    return found[1] if found and candidate.kind == "parameters" else ""
+
+
+def _entry(tree: ast.Module, name: str) -> ast.stmt | None:
+    """The last statement at the top level that binds `name`."""
+    found = None
+    for node in tree.body:
+        bound = [target.id for target in ast.walk(node) if isinstance(target, ast.Name)]
+        is_assigned = isinstance(node, ast.Assign | ast.AnnAssign) and name in bound
+        if getattr(node, "name", None) == name or is_assigned:
+            found = node
+    return found
+
+
+def _parameters(arguments: ast.arguments) -> dict[str, _Parameter]:
+    """The parameters by name, in their order; *args and **kwargs are called so, whatever their names."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+    found = {}
+    for number, (arg, default) in enumerate(zip(positional, defaults, strict=True)):
+        kind = "positional-only" if number < len(arguments.posonlyargs) else "positional"
+        found[arg.arg] = _Parameter(kind, _normal(default))
+    if arguments.vararg:
+        found["*args"] = _Parameter("*", None)
+    for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        found[arg.arg] = _Parameter("keyword-only", _normal(default))
+    if arguments.kwarg:
+        found["**kwargs"] = _Parameter("**", None)
+    return found
+
+
+def _normal(default: ast.expr | None) -> str | None:
+    return None if default is None else ast.unparse(default)
+
+
+def _changes(before: Mapping[str, _Parameter], after: Mapping[str, _Parameter]) -> Iterator[str]:
+    """What calls of the original would stumble over."""
+    for name, (kind, default) in before.items():
+        if name not in after:
+            yield f"{name} is gone"
+        elif after[name].kind != kind:
+            yield f"{name} is {after[name].kind}, not {kind}"
+        elif after[name].default != default:
+            yield f"the default of {name} is {after[name].default or 'gone'}, not {default or 'none'}"
+    by_place = ("positional-only", "positional", "*")
+    places = [name for name, parameter in before.items() if parameter.kind in by_place and name in after]
+    new_places = [name for name in after if name in places]
+    if places != new_places:
+        yield f"the order is {', '.join(new_places)}, not {', '.join(places)}"
+    names = list(after)
+    for name, (kind, default) in after.items():
+        if name in before or kind in ("*", "**"):
+            continue
+        if default is None:
+            yield f"{name} is new and has no default"
+        elif kind in by_place and any(other in places for other in names[names.index(name) + 1 :]):
+            yield f"{name} is new and stands before {places[-1]}"

@@ -1,0 +1,298 @@
+"""Does a variant behave as its original does? Both run in a sandbox on the same inputs, and all that can be seen of
+each call is compared: result or exception, the arguments as it leaves them, calls of the declared fakes, files, and
+what is printed.
+
+Everything in the answer but `seconds` and `seconds_ratio` is the same for the same programs, inputs and seed.
+"""
+
+import ast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from keyword import iskeyword
+from statistics import median
+from typing import Any
+
+from ..errors import ConfigError, DreamflowError
+from .procedure import Procedure
+from .runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
+from .sandbox import TOOLS, Isolation, Limits, isolation, run_isolated
+from .smaller import smaller
+
+_MOST_STUCK = 3  # calls that meet a limit, after which a program is not called any more
+_ROUNDS, _A_ROUND = 5, 8  # of making a counterexample smaller, and calls tried in each
+_SHOWN = 300  # characters of a text that is shown
+
+Verdict = dict[str, Any]
+TELLING_S = 0.005  # a shorter call says nothing about speed: the fakes answer at once
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """A sandbox, what all programs that are compared in it share, and the original's runs on smaller inputs."""
+
+    way: Isolation
+    limits: Limits
+    job: Mapping[str, Any]
+    original: str
+    steady: dict[str, Run | None] = field(default_factory=dict)
+
+    def run(self, source: str, calls: Sequence[str], most_stuck: int = _MOST_STUCK) -> list[Run]:
+        """What comes of each call of a program, in their order; fewer after `most_stuck` that met a limit."""
+        runs: list[Run] = []
+        while len(runs) < len(calls) and sum(run["ended"] in STUCK for run in runs) < most_stuck:
+            rest = calls[len(runs) :]
+            job = {**self.job, "task": "calls", "source": source, "calls": rest}
+            finished = run_isolated(job, self.limits, self.way, (self.limits.seconds + 1) * len(rest))
+            if finished.stderr:  # programs cannot write there
+                raise DreamflowError(f"a sandbox by {self.way} could not be made: {finished.stderr.strip()[-500:]}")
+            whole = finished.stdout[: finished.stdout.rfind("\n") + 1]
+            # Where the sandbox itself died, the call that it died of must not be made again.
+            runs += [read(json.loads(line), self.limits) for line in whole.splitlines()] or [no_answer()]
+        return runs
+
+    def inputs(self, count: int, seed: int) -> list[str]:
+        """Texts of generated calls; none where the module cannot be loaded, which its first call will tell."""
+        limits = replace(self.limits, seconds=max(30.0, self.limits.seconds), memory_mb=max(512, self.limits.memory_mb))
+        job = {**self.job, "task": "inputs", "source": self.original, "calls": [""], "count": count, "seed": seed}
+        finished = run_isolated(job, limits, self.way, limits.seconds)
+        try:
+            return [str(text) for text in json.loads(finished.stdout)["report"]["inputs"]]
+        except (ValueError, KeyError, TypeError):
+            told = f"{finished.stdout}{finished.stderr}".strip()[-500:] or finished.ended
+            raise DreamflowError(f"no inputs could be generated for {self.job['entry']}: {told}") from None
+
+    def steady_runs(self, calls: Sequence[str]) -> dict[str, Run]:
+        """The original's runs on `calls`, without those that differ from one time to the next or meet a limit."""
+        new = [call for call in calls if call not in self.steady]
+        self.steady.update(dict.fromkeys(new))
+        if new:
+            first = dict(zip(new, self.run(self.original, new), strict=False))
+            usable = [call for call, run in first.items() if is_usable(run)]
+            second = zip(usable, self.run(self.original, usable), strict=False)
+            self.steady.update({call: first[call] for call, run in second if compare(first[call], run) is None})
+        return {call: self.steady[call] for call in calls if self.steady[call] is not None}
+
+
+def test_procedure(
+    procedure: Procedure,
+    variants: Mapping[str, str],
+    *,
+    inputs: int,
+    seed: int,
+    limits: Limits,
+    safe: Mapping[str, bool] | None = None,
+    tools: Sequence[str] = TOOLS,
+) -> dict[str, Any]:
+    """Compare variants (id -> source of the module) with the original, on about `inputs` calls: the card's, and
+    generated ones. `safe` says which claim the same behaviour. The answer is plain JSON:
+
+    isolation: the tool, or None; inputs: the calls that were compared, as Python text; original: {status (steady,
+    flaky or an outcome), reason, seconds, not_used: {call: why}, tried: what it tried outside of the sandbox};
+    variants: id -> {outcome, reason, inputs_run, agreeing, counterexample, seconds_ratio}. A counterexample is {call,
+    aspect, original, variant}. A card that asks for what is not there is a ConfigError.
+    """
+    way = isolation(tuple(tools))
+    if isinstance(way, str):
+        reason = f"no sandbox can be made here: {way}"
+        return _answer(None, [], {"status": "untested", "reason": reason}, dict.fromkeys(variants, reason))
+    bench = _Bench(way, limits, _job(procedure), procedure.source)
+    runs, status = _original(bench, procedure, inputs, seed)
+    if not runs or status["status"] == "flaky":
+        outcome = "flaky original" if status["status"] == "flaky" else "untested"
+        return _answer(way, list(runs), status, dict.fromkeys(variants, status["reason"]), outcome)
+    claims = safe or {}
+    judged = {name: _judged(bench, source, runs, claims.get(name, False)) for name, source in variants.items()}
+    return {**_answer(way, list(runs), status, {}), "variants": judged}
+
+
+test_procedure.__test__ = False  # pytest: it is no test
+
+
+def _answer(
+    way: Isolation | None, calls: list[str], original: Verdict, reasons: Mapping[str, str], outcome: str = "untested"
+) -> dict[str, Any]:
+    """The answer where no variant was run, for the given reason."""
+    return {
+        "isolation": str(way) if way else None,
+        "inputs": calls,
+        "original": {"seconds": None, "not_used": {}, "tried": [], **original},
+        "variants": {name: _verdict(outcome, reason) for name, reason in reasons.items()},
+    }
+
+
+def _verdict(outcome: str, reason: str, **rest: Any) -> Verdict:
+    defaults = {"inputs_run": 0, "agreeing": 0, "counterexample": None, "seconds_ratio": None}
+    return {"outcome": outcome, "reason": reason, **defaults, **rest}
+
+
+# --- the original ---------------------------------------------------------------------------------------
+
+
+def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tuple[dict[str, Run], Verdict]:
+    """The calls that can be compared, with what the original does on them, and how it fared."""
+    card = [_call(procedure, given) for given in procedure.inputs]
+    wanted = max(0, inputs - len(card)) if procedure.generate else 0
+    first = dict(zip(card, bench.run(bench.original, card, most_stuck=len(card) + 1), strict=True))
+    _check_card(procedure, first)
+    if wanted:
+        made = [call for call in bench.inputs(wanted, seed) if call not in first] or [f"{procedure.entry}()"]
+        drawn = dict(zip(made, bench.run(bench.original, made), strict=False))
+        _check_card(procedure, {call: run for call, run in drawn.items() if run["phase"] != "input"})
+        first.update(_chosen(drawn, wanted))
+    for run in first.values():
+        if run["phase"] in ("syntax", "load"):
+            kind = "syntax" if run["phase"] == "syntax" else "runtime"
+            return {}, {"status": kind, "reason": f"the original cannot be loaded: {run['says']}"}
+    not_used = {call: run["says"] for call, run in first.items() if not is_usable(run)}
+    usable = [call for call in first if call not in not_used]
+    second = dict(zip(usable, bench.run(bench.original, usable), strict=False))
+    steady = {call: first[call] for call in second if compare(first[call], second[call]) is None}
+    not_used.update({call: "behaves differently from one run to the next" for call in usable if call not in steady})
+    bench.steady.update({call: steady.get(call) for call in first})
+    seconds = [run["seconds"] for run in steady.values() if run["seconds"] is not None]
+    tried = list(dict.fromkeys(attempt for run in first.values() for attempt in run["attempts"]))
+    told = {"seconds": median(seconds) if seconds else None, "not_used": not_used, "tried": tried}
+    if not first:
+        return {}, {**told, "status": "untested", "reason": "the card has no inputs, and none are generated"}
+    if 2 * len(steady) < len(usable):
+        reason = f"the original behaves differently from one run to the next on {len(usable) - len(steady)} of "
+        return steady, {**told, "status": "flaky", "reason": f"{reason}{len(usable)} inputs"}
+    if not steady:
+        status = next((run["ended"] for run in first.values() if run["ended"] in STUCK), "runtime")
+        return {}, {**told, "status": status, "reason": f"no input can be used: the original {min(not_used.values())}"}
+    return steady, {**told, "status": "steady", "reason": f"the same twice on {len(steady)} inputs"}
+
+
+def _chosen(runs: Mapping[str, Run], wanted: int) -> dict[str, Run]:
+    """`wanted` generated calls, those first that the original accepts; at most a third that raise, unless there
+    are too few others. Where there is nothing else, those that cannot be used: they tell why."""
+    returns = [call for call, run in runs.items() if run["ended"] == "returned"]
+    raises = [call for call, run in runs.items() if run["ended"] == "raised" and run["phase"] == "call"]
+    raising = max(min(wanted // 3, len(raises)), wanted - len(returns))
+    kept = {*returns[: wanted - min(raising, len(raises))], *raises[:raising]} or {*list(runs)[:1]}
+    return {call: run for call, run in runs.items() if call in kept}
+
+
+def _check_card(procedure: Procedure, runs: Mapping[str, Run]) -> None:
+    for call, run in runs.items():
+        if run["kind"] == "card":
+            raise ConfigError(f"{procedure.card}: {run['error'].partition(': ')[2]}")
+        if run["phase"] == "input":
+            raise ConfigError(f"{procedure.card}: inputs: {call}: {run['error']}")
+
+
+def _job(procedure: Procedure) -> dict[str, Any]:
+    """What every run of the procedure is told, in plain JSON; values are texts of Python expressions."""
+    effects = procedure.effects
+    reads = [name for name in effects if all(word.startswith("read:") for word in effects[name])]
+    tree = ast.parse(procedure.source)
+    imported = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+    imported += [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module]
+    return {
+        "entry": procedure.entry,
+        "fakes": {name: _behaviour(behaviour, procedure) for name, behaviour in procedure.fakes.items()},
+        "files": dict(procedure.files),
+        "unordered": reads,
+        "preload": imported,
+    }
+
+
+def _behaviour(behaviour: Mapping[str, Any], procedure: Procedure) -> dict[str, Any]:
+    if "sequence" in behaviour:
+        return {"sequence": [_behaviour(one, procedure) for one in behaviour["sequence"]]}
+    if "returns" in behaviour:
+        return {"returns": _expression(behaviour["returns"], procedure)}
+    return dict(behaviour)
+
+
+def _call(procedure: Procedure, given: Mapping[str, Any]) -> str:
+    """An input of the card as Python text."""
+    args = [_expression(value, procedure) for value in given.get("args", ())]
+    return f"{procedure.entry}({', '.join([*args, *_keywords(given.get('kwargs', {}), procedure)])})"
+
+
+def _keywords(values: Mapping[str, Any], procedure: Procedure) -> list[str]:
+    return [
+        f"{name}={_expression(value, procedure)}"
+        if name.isidentifier() and not iskeyword(name)
+        else f"**{{{name!r}: {_expression(value, procedure)}}}"
+        for name, value in values.items()
+    ]
+
+
+def _expression(value: Any, procedure: Procedure) -> str:
+    """A value of the card as Python text: plain, {python: expression} or {attributes: {name: value}}."""
+    if isinstance(value, Mapping) and set(value) == {"python"}:
+        try:
+            return ast.unparse(ast.parse(str(value["python"]).strip(), mode="eval"))
+        except SyntaxError as error:
+            raise ConfigError(f"{procedure.card}: {value['python']!r} is no Python expression: {error.msg}") from None
+    if isinstance(value, Mapping) and set(value) == {"attributes"}:
+        return f"SimpleNamespace({', '.join(_keywords(value['attributes'], procedure))})"
+    if isinstance(value, Mapping):
+        items = (f"{key!r}: {_expression(item, procedure)}" for key, item in value.items())
+        return f"{{{', '.join(items)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(_expression(item, procedure) for item in value)}]"
+    return repr(value)
+
+
+# --- one variant ----------------------------------------------------------------------------------------
+
+
+def _judged(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_safe: bool) -> Verdict:
+    """The verdict on a variant."""
+    runs = dict(zip(originals, bench.run(source, list(originals)), strict=False))
+    found = {call: compare(originals[call], run) for call, run in runs.items()}
+    differences = {call: difference for call, difference in found.items() if difference is not None}
+    agreeing = len(runs) - len(differences)
+    pairs = [(run["seconds"], originals[call]["seconds"]) for call, run in runs.items()]
+    ratios = [mine / its for mine, its in pairs if mine is not None and its and its >= TELLING_S]
+    rest = {"inputs_run": len(runs), "agreeing": agreeing, "seconds_ratio": median(ratios) if ratios else None}
+    if not differences:
+        return _verdict("equivalent", f"behaves the same on {agreeing} inputs", **rest)
+    outcome = min((difference.outcome for difference in differences.values()), key=OUTCOMES.index)
+    call = min((c for c, d in differences.items() if d.outcome == outcome), key=lambda c: (len(c), c))
+    if outcome in ("differs", "runtime", "type") and runs[call]["phase"] == "call":
+        call, difference = _shrunk(bench, source, call, differences[call])
+    else:
+        difference = differences[call]
+    claim = "was to behave the same, but: " if claimed_safe else ""
+    reason = f"{claim}{_sentence(call, difference)} ({agreeing} of {len(runs)} inputs agree)"
+    texts = dict(zip(("original", "variant"), _excerpts(difference.original, difference.variant, _SHOWN), strict=True))
+    counterexample = None if outcome == "syntax" else {"call": call, "aspect": difference.aspect, **texts}
+    return _verdict(outcome, reason, counterexample=counterexample, **rest)
+
+
+def _shrunk(bench: _Bench, source: str, call: str, difference: Difference) -> tuple[str, Difference]:
+    """A smaller call with the same outcome, by steps that take the smallest that will do."""
+    for _ in range(_ROUNDS):
+        tried = smaller(call)
+        few = [tried[at * len(tried) // _A_ROUND] for at in range(_A_ROUND)] if len(tried) > _A_ROUND else tried
+        originals = bench.steady_runs(few)  # bold steps and careful ones
+        runs = zip(originals, bench.run(source, list(originals)), strict=False) if originals else ()
+        found = ((text, compare(originals[text], run)) for text, run in runs)
+        better = next(((text, d) for text, d in found if d is not None and d.outcome == difference.outcome), None)
+        if better is None:
+            break
+        call, difference = better
+    return call, difference
+
+
+def _sentence(call: str, difference: Difference) -> str:
+    call = call if len(call) <= 80 else f"{call[:80]}…"
+    original, variant = _excerpts(difference.original, difference.variant, 80)
+    if difference.aspect in ("outcome", "exception"):
+        text = f"{call}: {variant}, where the original {original}"
+    else:
+        text = f"{call}: {difference.aspect} {variant or 'nothing'}, where the original has {original or 'nothing'}"
+    return " ".join(text.split())
+
+
+def _excerpts(first: str, second: str, longest: int) -> list[str]:
+    """Both texts, cut to where they begin to differ if they are long."""
+    at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
+    start = max(0, at - longest // 4) if max(len(first), len(second)) > longest else 0
+    cut = [f"{'…' if start else ''}{text[start:]}" for text in (first, second)]
+    return [text if len(text) <= longest else f"{text[:longest]}…" for text in cut]

@@ -1,0 +1,364 @@
+"""Calls to test a procedure with, made from the annotations and defaults of its parameters.
+
+An input is the text of a call. Each kind of parameter gives texts of expressions: edge cases, and a strategy of
+hypothesis for more. Constants of the program and names of the card's files are among the strings and numbers, since
+what a program compares with is where it branches.
+"""
+
+import ast
+import collections.abc
+import dataclasses
+import datetime
+import decimal
+import enum
+import inspect
+import pathlib
+import types
+import typing
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import zip_longest
+from typing import Any
+
+from .call import Module
+
+_SURPLUS = 3  # times as many as asked for: the original may not accept all
+_DEEPEST = 4  # classes within classes
+_ALPHABET = "abcXYZ019 _-./:,=é\n"
+
+_LISTS = (list, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+_LISTS += (collections.abc.MutableSequence, collections.abc.Iterator)
+_DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_SETS = (set, collections.abc.Set, collections.abc.MutableSet)
+_FLOATS = ("0.0", "1.0", "-1.5", "0.1", "1e9", "float('nan')", "float('inf')")
+_FIXED: dict[Any, tuple[str, ...]] = {
+    bool: ("True", "False"),
+    complex: ("0j", "1 + 2j"),
+    bytes: ("b''", "b'a'", "b'\\x00\\xff'", "b'a' * 10000"),
+    decimal.Decimal: ("Decimal('0')", "Decimal('1')", "Decimal('-1.50')", "Decimal('NaN')"),
+    Fraction: ("Fraction(0)", "Fraction(1)", "Fraction(-1, 3)"),
+    uuid.UUID: ("UUID(int=0)", "UUID(int=1)"),
+    types.NoneType: ("None",),
+    None: ("None",),
+}
+_MIX = ("None", "1", "'a'", "0", "-1", "''", "[]", "[1, 2]", "['a', 'b']", "{}", "{'a': 1}", "True", "1.5")
+
+
+class Kind(typing.NamedTuple):
+    """Texts of values of one annotation: edge cases, the second of them an ordinary one, and a strategy for more."""
+
+    edges: Sequence[str]
+    more: Any
+
+
+def send_inputs(job: Mapping[str, Any], _: str, send: Callable) -> None:
+    """Report the texts of calls: about `count` times three, distinct, edge cases among the first."""
+    module = Module(job)
+    try:
+        module.load(compile(job["source"], "procedure.py", "exec", dont_inherit=True))
+        entry = module.names[job["entry"]]
+    except BaseException:  # whatever the program does; its first call will tell
+        send({"report": {"inputs": []}})
+        return
+    send({"report": {"inputs": _calls(entry, Kinds(module), job)}})
+
+
+def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]:
+    hints = _hints(entry)
+    given, base, omitted = {}, {}, []
+    for parameter in inspect.signature(entry).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        kind = kinds.parameter(parameter, hints.get(parameter.name, parameter.empty))
+        given[parameter] = kind
+        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL:
+            omitted.append(parameter)
+        else:
+            base[parameter] = kind.edges[min(1, len(kind.edges) - 1)]
+    edges = [_text(job["entry"], base)]
+    for row in zip_longest(*(kind.edges for kind in given.values())):
+        for parameter, text in zip(given, row, strict=True):
+            if text is not None:
+                edges.append(_text(job["entry"], {**base, parameter: text}))
+    most = job["count"] * _SURPLUS
+    drawn = _drawn(job, given, omitted, most) if given else []
+    edges = list(dict.fromkeys(edges))
+    first = edges[: max(1, job["count"] // 2)]
+    return list(dict.fromkeys([*first, *_mixed(drawn, edges[len(first) :])]))[:most]
+
+
+def _mixed(*lists: list[str]) -> Iterator[str]:
+    return (text for row in zip_longest(*lists) for text in row if text is not None)
+
+
+def _drawn(
+    job: Mapping[str, Any], given: Mapping[inspect.Parameter, Kind], omitted: list[inspect.Parameter], most: int
+) -> list[str]:
+    """Calls that hypothesis draws, the same for the same seed."""
+    from hypothesis import HealthCheck, Phase, seed, settings
+    from hypothesis import given as drawing
+    from hypothesis import strategies as st
+
+    required = {parameter: kind.more for parameter, kind in given.items() if parameter not in omitted}
+    optional = {parameter: given[parameter].more for parameter in omitted}
+    found: list[str] = []
+
+    @seed(job["seed"])
+    @settings(
+        max_examples=most,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @drawing(st.fixed_dictionaries(required, optional=optional))
+    def collect(drawn: dict[inspect.Parameter, str]) -> None:
+        found.append(_text(job["entry"], {parameter: drawn[parameter] for parameter in given if parameter in drawn}))
+
+    collect()
+    return found
+
+
+def _text(entry: str, texts: Mapping[inspect.Parameter, str]) -> str:
+    """The call: what has no default by position, the rest by name."""
+    parts = []
+    for parameter, text in sorted(texts.items(), key=lambda item: item[0].kind):
+        by_name = parameter.kind is parameter.KEYWORD_ONLY or (
+            parameter.default is not parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        )
+        parts.append(f"{parameter.name}={text}" if by_name else text)
+    return f"{entry}({', '.join(part for part in parts if part)})"
+
+
+def _hints(entry: Callable) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(entry, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # annotations that mean nothing at run time
+        return {}
+
+
+class Kinds:
+    """Kinds of parameters of one module, whose classes and constants they use."""
+
+    def __init__(self, module: Module) -> None:
+        from hypothesis import strategies as st
+
+        self.st, self.environment = st, module.environment()
+        constants = _constants(module.job["source"])
+        words = [*module.job["files"], *(value for value in constants if isinstance(value, str) and len(value) <= 40)]
+        self.words = [repr(word) for word in dict.fromkeys(words)][:30]
+        numbers = [value for value in constants if type(value) is int and abs(value) <= 10_000]
+        self.numbers = list(dict.fromkeys(near for value in numbers for near in (value, value - 1, value + 1)))[:30]
+
+    def parameter(self, parameter: inspect.Parameter, annotation: Any) -> Kind:
+        """The kind of a parameter, by its annotation, else its default, else a mix."""
+        default = parameter.default
+        if _is_function(annotation):
+            text = f"recorder({parameter.name!r})"
+            return Kind((text,), self.st.just(text))
+        if annotation is parameter.empty and default is not parameter.empty:
+            annotation = Any if default is None else type(default)
+        kind = self.of(Any if annotation is parameter.empty else annotation)
+        if parameter.kind is not parameter.VAR_POSITIONAL:
+            return kind
+        texts = self.st.lists(kind.more, max_size=3).map(", ".join)
+        return Kind((kind.edges[0], ", ".join(kind.edges[:2])), texts)
+
+    def of(self, annotation: Any, depth: int = 0) -> Kind:
+        origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
+        if annotation in (Any, object):
+            return self.mix()
+        if hasattr(annotation, "__supertype__"):
+            return self.of(annotation.__supertype__, depth)
+        if origin is typing.Annotated:
+            return self.of(args[0], depth)
+        if origin in (typing.Union, types.UnionType):
+            return self.union([self.of(part, depth) for part in args])
+        if origin is typing.Literal:
+            return self.fixed([self.literal(value) for value in args])
+        if origin in _FIXED:
+            return self.fixed(_FIXED[origin])
+        if origin in (int, float, str):
+            return {int: self.integers, float: self.floats, str: self.strings}[origin]()
+        if origin in (*_LISTS, *_SETS, frozenset, tuple, *_DICTS):
+            return self.container(origin, args, depth)
+        if isinstance(origin, type) and not args:
+            return self.of_class(origin, depth)
+        if isinstance(annotation, typing.TypeVar):
+            parts = annotation.__constraints__ or ((annotation.__bound__,) if annotation.__bound__ else (Any,))
+            return self.union([self.of(part, depth) for part in parts])
+        return self.unknown(annotation)
+
+    def integers(self) -> Kind:
+        some = self.st.integers(-5, 20) | self.st.integers(-1000, 1000)
+        if self.numbers:
+            some |= self.st.sampled_from(self.numbers)
+        edges = ("0", "1", "-1", *map(str, self.numbers[:3]), "1000")
+        return Kind(tuple(dict.fromkeys(edges)), some.map(repr))
+
+    def floats(self) -> Kind:
+        some = self.st.floats(-1000, 1000, width=32).map(repr) | self.st.sampled_from(_FLOATS)
+        return Kind(_FLOATS, some | self.integers().more.map(lambda text: f"{text}.0"))
+
+    def strings(self) -> Kind:
+        some = self.st.text(_ALPHABET, max_size=12).map(repr)
+        if self.words:
+            some |= self.st.sampled_from(self.words)
+        edges = ("''", *self.words[:3], "'a'", "' '", "'é\\n'", "'a' * 10000")
+        return Kind(tuple(dict.fromkeys(edges)), some)
+
+    def mix(self) -> Kind:
+        """For what is not annotated: a bit of everything."""
+        return self.union([self.fixed(_MIX), self.strings(), self.integers()])
+
+    def fixed(self, texts: Sequence[str]) -> Kind:
+        return Kind(tuple(texts), self.st.sampled_from(list(texts)))
+
+    def union(self, kinds: Sequence[Kind]) -> Kind:
+        rows = zip_longest(*(kind.edges for kind in kinds))
+        edges = dict.fromkeys(text for row in rows for text in row if text is not None)
+        return Kind(tuple(edges), self.st.one_of(*(kind.more for kind in kinds)))
+
+    def literal(self, value: Any) -> str:
+        return f"{self.name(type(value))}.{value.name}" if isinstance(value, enum.Enum) else repr(value)
+
+    def container(self, origin: type, args: tuple, depth: int) -> Kind:
+        """Lists, sets, tuples and dicts: empty, of one, of three, of a thousand."""
+        st = self.st
+        if origin is tuple and args and args[-1] is not Ellipsis:
+            parts = [self.of(part, depth) for part in args if part != ()]
+            rows = zip(*(_cycled(kind.edges) for kind in parts), strict=True)
+            edges = list(dict.fromkeys(_tuple(row) for row in rows)) or ["()"]
+            return Kind(edges, st.tuples(*(kind.more for kind in parts)).map(_tuple))
+        if origin in _DICTS:
+            keys, values = (self.of(part, depth) for part in (args or (str, Any)))
+            pairs = st.lists(st.tuples(keys.more, values.more), max_size=4)
+            edges = [
+                "{}",
+                *(f"{{{key}: {value}}}" for key, value in zip(keys.edges, _cycled(values.edges), strict=False)),
+            ]
+            return Kind(
+                edges, pairs.map(lambda drawn: "{" + ", ".join(f"{key}: {value}" for key, value in drawn) + "}")
+            )
+        kind = self.of(args[0] if args else Any, depth)
+        inner = _tuple if origin is tuple else lambda texts: f"[{', '.join(texts)}]"
+        wrap = {frozenset: "frozenset", **dict.fromkeys(_SETS, "set"), collections.abc.Iterator: "iter"}.get(origin, "")
+        ordinary = kind.edges[min(1, len(kind.edges) - 1)]
+        texts = [
+            inner([]),
+            inner([ordinary]),
+            inner(kind.edges[:3]),
+            inner(kind.edges[2::-1]),
+            f"{inner([ordinary])} * 1000",
+        ]
+        edges = list(dict.fromkeys(f"{wrap}({text})" if wrap else text for text in texts))
+        drawn = st.lists(kind.more, max_size=6).map(inner)
+        return Kind(edges, drawn.map(lambda text: f"{wrap}({text})") if wrap else drawn)
+
+    def of_class(self, cls: type, depth: int) -> Kind:
+        """Classes of the program and of the standard library."""
+        name = self.name(cls)
+        if issubclass(cls, pathlib.PurePath):
+            words = self.strings()
+            kind = Kind(
+                ("Path('.')", *(f"Path({word})" for word in words.edges[1:])), words.more.map("Path({})".format)
+            )
+            return kind
+        if name is None or depth >= _DEEPEST:
+            return self.fixed(["None"])
+        if issubclass(cls, enum.Enum):
+            return self.fixed([f"{name}.{member.name}" for member in cls])
+        if cls in (datetime.datetime, datetime.date):
+            hours = ", 12, 30" if cls is datetime.datetime else ""
+            return self.dates(name, hours)
+        if cls is datetime.timedelta:
+            seconds = self.integers()
+            return Kind(
+                *(
+                    [f"{name}(seconds={text})" for text in seconds.edges],
+                    seconds.more.map(f"{name}(seconds={{}})".format),
+                )
+            )
+        if dataclasses.is_dataclass(cls):
+            fields = {field.name: _has_default(field) for field in dataclasses.fields(cls) if field.init}
+            return self.built(name, fields, _hints(cls), depth)
+        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+            return self.built(name, {field: field in cls._field_defaults for field in cls._fields}, _hints(cls), depth)
+        if typing.is_typeddict(cls):
+            kind = self.built(
+                "dict", {key: key in cls.__optional_keys__ for key in cls.__annotations__}, _hints(cls), depth
+            )
+            return kind
+        return self.unknown(cls)
+
+    def dates(self, name: str, hours: str) -> Kind:
+        st = self.st
+        days = ("2024, 2, 29", "2024, 1, 1", "1970, 1, 1", "1999, 12, 31", "9999, 12, 31")
+        edges = [f"{name}({day}{hours})" for day in days]
+        more = st.dates(datetime.date(1970, 1, 1), datetime.date(2100, 1, 1))
+        return Kind(edges, more.map(lambda day: f"{name}({day.year}, {day.month}, {day.day}{hours})"))
+
+    def built(self, name: str, fields: Mapping[str, bool], hints: Mapping[str, Any], depth: int) -> Kind:
+        """Calls of a class by its fields; those that have a default may be left out."""
+        kinds = {field: self.of(hints.get(field, Any), depth + 1) for field in fields}
+        required = {field: kind for field, kind in kinds.items() if not fields[field]}
+
+        def text(values: Mapping[str, str]) -> str:
+            return f"{name}({', '.join(f'{field}={values[field]}' for field in kinds if field in values)})"
+
+        ordinary = {field: kind.edges[min(1, len(kind.edges) - 1)] for field, kind in required.items()}
+        edges = [text({**ordinary, field: edge}) for field, kind in kinds.items() for edge in kind.edges[:4]]
+        optional = {field: kind.more for field, kind in kinds.items() if fields[field]}
+        drawn = self.st.fixed_dictionaries({field: kind.more for field, kind in required.items()}, optional=optional)
+        return Kind(list(dict.fromkeys([text(ordinary), *edges])), drawn.map(text))
+
+    def unknown(self, annotation: Any) -> Kind:
+        """What hypothesis makes of it, as far as its repr gives the same value again."""
+        try:
+            texts = self.st.from_type(annotation).map(repr).filter(self.can_be_read)
+            texts.validate()
+        except Exception:  # hypothesis raises many kinds for types that it cannot make
+            return self.mix()
+        return Kind(("None",), self.st.one_of(texts, self.st.just("None")))
+
+    def can_be_read(self, text: str) -> bool:
+        try:
+            return repr(eval(text, dict(self.environment))) == text  # noqa: S307  (inside the sandbox)
+        except Exception:
+            return False
+
+    def name(self, cls: type) -> str | None:
+        """How the text of an input can call a class, if it can."""
+        if self.environment.get(cls.__name__) is cls:
+            return cls.__name__
+        holder = self.environment.get(cls.__module__)
+        return f"{cls.__module__}.{cls.__name__}" if getattr(holder, cls.__name__, None) is cls else None
+
+
+def _is_function(annotation: Any) -> bool:
+    parts = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
+    return any(
+        (typing.get_origin(part) or part) is collections.abc.Callable or part is typing.Callable
+        for part in (annotation, *parts)
+    )
+
+
+def _has_default(field: dataclasses.Field) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _tuple(texts: Sequence[str]) -> str:
+    return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
+
+
+def _cycled(texts: Sequence[str]) -> list[str]:
+    """The texts over and over, to go with longer lists."""
+    return [texts[at % len(texts)] for at in range(8)]
+
+
+def _constants(source: str) -> list[Any]:
+    """Strings and numbers that a program is written with, in their order; no docstrings."""
+    tree = ast.parse(source)
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documents]

@@ -1,0 +1,170 @@
+"""Variants in which independent calls run at the same time, in threads or, where that is enough, in processes.
+
+Results are taken in the original's order, so an exception comes out where it did. That what runs early then leaves
+no trace is for the analysis to say: nothing here is laxer than its graph. Threads claim to be safe. Processes do not:
+a value that cannot be pickled may come by.
+"""
+
+import ast
+import builtins
+import re
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple
+
+from ..analysis import Analysis, Step, independent_groups
+from ..procedure import Procedure
+from ..syntax import (
+    Code,
+    bound_names,
+    bring,
+    checked,
+    edited,
+    import_edits,
+    name_of,
+    own_lines,
+    read_code,
+    steps_by_line,
+)
+from . import Variation
+
+# Code that speaks of these may depend on the thread or process that it runs in.
+_BOUND = re.compile(
+    r"\b(?:threading|contextvars|asyncio|signal|decimal|locals|vars|_getframe|stack|currentframe|exc_info)\b"
+)
+_UNMOVABLE = (ast.NamedExpr, ast.Yield, ast.YieldFrom, ast.Await)
+_PICKLABLE = {"str", "int", "float", "bool", "bytes"}
+
+
+class _Job(NamedTuple):
+    """A step that may run on its own: what to hand to the pool, and where its text is."""
+
+    step: Step
+    statement: ast.Assign | ast.AnnAssign
+    lines: tuple[int, int]
+    works: bool
+    pure: bool
+
+
+def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
+    """Whole groups before pairs, those that wait for something outside first."""
+    if _BOUND.search(procedure.source):
+        return []
+    code = read_code(procedure.source, procedure.entry)
+    jobs = _jobs(code, analysis)
+    groups: dict[tuple[str, ...], list[_Job]] = {}
+    for group in independent_groups(analysis):
+        found = [jobs[name] for name in group if name in jobs]
+        for chosen in (found, *map(list, pairwise(found))):
+            chosen = _together(analysis, chosen)
+            if len(chosen) > 1:
+                groups.setdefault(tuple(job.step.step_id for job in chosen), chosen)
+    ranked = sorted(
+        groups.values(), key=lambda g: (-sum(j.works for j in g), -len(g), g[0].step.start, g[-1].step.start)
+    )
+    return [_variation(code, analysis, chosen) for chosen in ranked]
+
+
+def _jobs(code: Code, analysis: Analysis) -> dict[str, _Job]:
+    """The steps that are worth it, by their id: variables set to the result of a call that is no builtin."""
+    lines = own_lines(code, analysis)
+    found = {}
+    for line, step in steps_by_line(code, analysis).items():
+        statement = code.statements.get(line)
+        # "x" and "f": in an except or finally, where the thread that runs it knows what went wrong
+        if (
+            step.step_id not in lines
+            or set("xf") & set(step.step_id)
+            or not isinstance(statement, ast.Assign | ast.AnnAssign)
+        ):
+            continue
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        names = [part for target in targets for part in getattr(target, "elts", [target])]
+        call = statement.value
+        simple = len(targets) == 1 and isinstance(call, ast.Call) and all(isinstance(n, ast.Name) for n in names)
+        if not simple or any(isinstance(node, _UNMOVABLE) for node in ast.walk(statement)):
+            continue
+        root = name_of(call.func).partition(".")[0]
+        if step.effects or (root and root not in dir(builtins)):
+            pure = not step.effects and not step.may_raise and _picklable(code, call)
+            found[step.step_id] = _Job(step, statement, lines[step.step_id], bool(step.effects), pure)
+    return found
+
+
+def _picklable(code: Code, call: ast.Call) -> bool:
+    """Whether a call is one of a plain function of the module with constants and plain parameters of the entry."""
+    functions = {node.name for node in code.tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list}
+    plain = {
+        node.arg
+        for node in ast.walk(code.entry.args)
+        if isinstance(node, ast.arg) and node.annotation and ast.unparse(node.annotation) in _PICKLABLE
+    }
+    values = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg)]
+    return (
+        isinstance(call.func, ast.Name)
+        and call.func.id in functions
+        and code.bindings[call.func.id] == 1
+        and len(values) == len(call.args) + len(call.keywords)
+        and all(isinstance(v, ast.Constant) or (isinstance(v, ast.Name) and v.id in plain) for v in values)
+    )
+
+
+def _together(analysis: Analysis, jobs: Sequence[_Job]) -> list[_Job]:
+    """Those of the jobs of a block that can be moved up to the first one, past all steps between that are no jobs."""
+    chosen = list(jobs[:1])
+    names = [step.step_id for step in analysis.blocks[chosen[0].step.block]] if chosen else []
+    for job in jobs[1:]:
+        between = names[names.index(chosen[0].step.step_id) : names.index(job.step.step_id)]
+        passed = set(between) - {other.step.step_id for other in chosen}
+        if not any(analysis.graph.has_edge(name, job.step.step_id) for name in passed):
+            chosen.append(job)
+    return chosen
+
+
+def _variation(code: Code, analysis: Analysis, jobs: list[_Job]) -> Variation:
+    processes = all(job.pure for job in jobs)
+    lines = ",".join(str(job.statement.lineno) for job in jobs)
+    where = "processes" if processes else "threads"
+    site = f"{lines} in {where}" if len(lines) <= 60 else f"{lines[:50]}... ({len(jobs)}) in {where}"
+    return Variation(
+        site=site,
+        description=f"lines {lines.replace(',', ', ')} run at the same time, in {where}",
+        make=partial(_made, code, jobs, "ProcessPoolExecutor" if processes else "ThreadPoolExecutor"),
+        safe=not processes,
+    )
+
+
+def _made(code: Code, jobs: list[_Job], executor: str) -> str:
+    executor, executor_import = bring(code, "concurrent.futures", executor)
+    pool = code.fresh("pool")
+    indent, unit = code.indent(jobs[0].statement), code.indent(code.entry.body[0])
+    submits, results = [], []
+    for job in jobs:
+        statement, call = job.statement, job.statement.value
+        target = min(bound_names([statement]))
+        future = code.fresh(f"{target}_future")
+        start, end = code.span(statement)
+        value_start, value_end = code.span(call)
+        remarks = code.text[job.lines[0] : code.line_start(statement.lineno)].split("\n")[:-1]
+        trailing = code.text[end : code.lines(statement)[1]].strip()
+        submits += [f"{indent}{unit}{remark.strip()}".rstrip() for remark in remarks]
+        submit = f"{indent}{unit}{future} = {pool}.submit({_work(code, call)})"
+        submits.append(f"{submit}  {trailing}" if trailing else submit)
+        before, after = code.text[start:value_start], code.text[value_end:end]
+        results.append(f"{indent}{unit}{before}{future}.result(){after}")
+    opening = f"{indent}with {executor}(max_workers={len(jobs)}) as {pool}:"
+    block = "\n".join([opening, *submits, *results]) + "\n"
+    (first_start, first_end), *others = [job.lines for job in jobs]
+    edits = [(first_start, first_end, block), *((start, end, "") for start, end in others)]
+    return checked(edited(code.text, [*edits, *import_edits(code, [executor_import])]), "parallelise")
+
+
+def _work(code: Code, call: ast.Call) -> str:
+    """The arguments of `submit`: function and arguments where these are plain, so that nothing of it can fail or
+    change before the call; else all of it, put off."""
+    values = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if isinstance(call.func, ast.Name) and all(isinstance(v, ast.Name | ast.Constant) for v in values):
+        arguments = code.text[code.span(call.func)[1] : code.span(call)[1]].partition("(")[2][:-1]
+        return f"{call.func.id}, {arguments}" if values else call.func.id
+    return f"lambda: {code.of(call)}"

@@ -1,0 +1,69 @@
+"""Variants with the steps of one block in another order that keeps all dependences; these claim to be safe.
+
+Two steps that only set variables are never exchanged: `a = []; b = []` is the same either way.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import combinations
+from string import ascii_lowercase, ascii_uppercase, digits
+
+from ..analysis import Analysis, Step, permutations
+from ..procedure import Procedure
+from ..syntax import Code, checked, edited, own_lines, read_code
+from . import Variation
+
+LIMIT = 150  # orders of one block that are looked at
+_LETTERS = ascii_lowercase + ascii_uppercase + digits
+_SHOWN = 40  # characters of a step in a description
+
+
+def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
+    """Orders in which two steps that do something change places first, then those with the fewest changes."""
+    code = read_code(procedure.source, procedure.entry)
+    lines = own_lines(code, analysis)
+    ranked = []
+    for block, steps in analysis.blocks.items():
+        names = [step.step_id for step in steps]
+        for number, new_names in enumerate(permutations(analysis, block, LIMIT)):
+            order = [names.index(name) for name in new_names]
+            places = [place for place, name in enumerate(order) if place != name]
+            first, last = places[0], places[-1]
+            # the site has a letter for each step
+            if last - first >= len(_LETTERS) or not all(names[place] in lines for place in places):
+                continue
+            texts = [code.text[slice(*lines[names[place]])].strip() for place in places]
+            if texts != [code.text[slice(*lines[new_names[place]])].strip() for place in places]:
+                swapped = [(steps[a], steps[b]) for a, b in combinations(order, 2) if a > b]
+                working = [_works(one) + _works(other) for one, other in swapped]
+                if min(working):
+                    rank = (-max(working), len(swapped), steps[first].start, number)
+                    order = [place - first for place in order[first : last + 1]]
+                    ranked.append((rank, steps[first : last + 1], order))
+    ranked.sort(key=lambda entry: entry[0])
+    return [_variation(code, lines, steps, order) for _, steps, order in ranked]
+
+
+def _works(step: Step) -> bool:
+    return bool(step.effects or step.mutates or step.may_raise)
+
+
+def _variation(code: Code, lines: dict[str, tuple[int, int]], steps: Sequence[Step], order: list[int]) -> Variation:
+    places = [lines.get(step.step_id, (0, 0)) for step in steps]
+    moved = "; ".join(steps[number].text[:_SHOWN] for number in order)
+    return Variation(
+        site=f"{steps[0].start}-{steps[-1].end} {''.join(_LETTERS[number] for number in order)}",
+        description=f"lines {steps[0].start}-{steps[-1].end} in another order: {moved}",
+        make=partial(_made, code, places, order),
+        safe=True,
+    )
+
+
+def _made(code: Code, places: list[tuple[int, int]], order: list[int]) -> str:
+    edits = []
+    for (start, end), number in zip(places, order, strict=True):
+        if places[number] != (start, end):
+            text = code.text[slice(*places[number])].removesuffix("\n")
+            # the last step of a file may end without a line break
+            edits.append((start, end, text + "\n" * code.text.endswith("\n", start, end)))
+    return checked(edited(code.text, edits), "reorder")

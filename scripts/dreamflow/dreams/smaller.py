@@ -1,0 +1,83 @@
+"""Making the text of a call smaller, one step at a time: for counterexamples that people can read."""
+
+import ast
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+
+def smaller(call: str) -> list[str]:
+    """Calls that are one step smaller than `call`: a number nearer to 0, a shorter text, fewer items, a keyword
+    less. All are shorter, or as short with a smaller number; the shortest come first."""
+    tree = ast.parse(call, mode="eval").body
+    found = {text for text in map(ast.unparse, _steps(tree, top=True)) if len(text) <= len(call) and text != call}
+    return sorted(found, key=lambda text: (len(text), text))
+
+
+def _steps(node: ast.expr, top: bool = False) -> Iterator[ast.expr]:
+    """Every way to make one part of an expression smaller; `top` is the call itself, which stays."""
+    if isinstance(node, ast.Constant):
+        yield from (ast.Constant(value) for value in _constants(node.value))
+    elif isinstance(node, ast.UnaryOp):
+        yield node.operand
+    elif isinstance(node, ast.BinOp):  # [1] * 1000, 'a' * 10000
+        yield node.left
+    elif isinstance(node, ast.List | ast.Tuple | ast.Set):
+        for kept in _fewer(len(node.elts)):
+            if kept or not isinstance(node, ast.Set):
+                yield _with(node, elts=[node.elts[at] for at in kept])
+    elif isinstance(node, ast.Dict):
+        for kept in _fewer(len(node.keys)):
+            yield _with(node, keys=[node.keys[at] for at in kept], values=[node.values[at] for at in kept])
+    elif isinstance(node, ast.Call):
+        for at in range(len(node.keywords)):
+            yield _with(node, keywords=[*node.keywords[:at], *node.keywords[at + 1 :]])
+        if not top and len(node.args) == 1:
+            yield node.args[0]
+    for name in ("args", "elts", "values", "keywords", "operand", "left"):
+        yield from _inner(node, name)
+
+
+def _inner(node: ast.expr, name: str) -> Iterator[ast.expr]:
+    """`node` with one step made inside of the part `name`."""
+    part = getattr(node, name, None)
+    for at, item in enumerate(part if isinstance(part, list) else []):
+        if isinstance(item, ast.keyword):
+            changed = (ast.keyword(item.arg, step) for step in _steps(item.value))
+        else:
+            changed = _steps(item) if item is not None else iter(())
+        for step in changed:
+            yield _with(node, **{name: [*part[:at], step, *part[at + 1 :]]})
+    if isinstance(part, ast.expr):
+        yield from (_with(node, **{name: step}) for step in _steps(part))
+
+
+def _with(node: Any, **parts: Any) -> Any:
+    changed = deepcopy(node)
+    for name, part in parts.items():
+        setattr(changed, name, part)
+    return changed
+
+
+def _fewer(count: int) -> Iterator[list[int]]:
+    """Positions to keep of `count` items: none, a half, all but one of the first ten."""
+    if count:
+        yield []
+    if count > 2:
+        yield list(range(count // 2))
+        yield list(range(count // 2, count))
+    if count > 1:
+        yield from ([at for at in range(count) if at != left_out] for left_out in range(min(count, 10)))
+
+
+def _constants(value: Any) -> list[Any]:
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, int):
+        return list(dict.fromkeys(near for near in (0, 1, value // 2, value - 1) if near < value))
+    if isinstance(value, float):
+        return [near for near in (0.0, float(int(value))) if near != value] if abs(value) < 1e15 else [0.0]
+    if isinstance(value, str | bytes) and value:
+        halves = (value[:0], value[: len(value) // 2], value[len(value) // 2 :], value[1:], value[:-1])
+        return list(dict.fromkeys(half for half in halves if half != value))
+    return []

@@ -1,0 +1,235 @@
+"""What operators, builtins and methods give on values of builtin types, and which of them cannot raise.
+
+"Cannot raise" leaves out only that memory, stack or the limit on the digits of a printed integer run out. Elements of
+containers are of unknown type here, so all that compares, hashes or prints them may raise (and may run their code).
+"""
+
+import ast
+
+Types = frozenset[str]
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
+UNKNOWN: Types = frozenset({"?"})
+SCALARS: Types = words("int float complex bool str bytes none ellipsis")
+CONTAINERS: Types = words("list dict set")
+IMMUTABLE: Types = SCALARS | words("tuple frozenset range function")  # their elements may still change
+KNOWN: Types = IMMUTABLE | CONTAINERS
+ITERABLE: Types = words("str bytes list dict set tuple frozenset range")
+_WHOLE: Types = frozenset({"int", "bool"})
+_REAL: Types = _WHOLE | {"float"}
+_ARITHMETIC = (ast.Add, ast.Sub, ast.Mult)
+_BITS = (ast.BitAnd, ast.BitOr, ast.BitXor)
+
+
+def _is(types: Types, allowed: Types | set[str]) -> bool:
+    return bool(types) and types <= allowed
+
+
+def type_of_constant(value: object) -> Types:
+    """The type of a literal."""
+    name = "none" if value is None else "ellipsis" if value is ... else type(value).__name__
+    return frozenset({name})
+
+
+# --- operators -------------------------------------------------------------------------------------------
+
+
+def binary(op: ast.operator, left: Types, right: Types) -> tuple[Types, bool]:
+    """Types of `left op right`, and whether it cannot raise."""
+    pairs = [_binary(op, one, other) for one in left for other in right]
+    return frozenset(result for result, _ in pairs), bool(pairs) and all(calm for _, calm in pairs)
+
+
+def _binary(op: ast.operator, left: str, right: str) -> tuple[str, bool]:
+    pair = {left, right}
+    if pair <= _WHOLE:
+        if isinstance(op, _ARITHMETIC):
+            return "int", True
+        if isinstance(op, _BITS):
+            return ("bool" if pair == {"bool"} else "int"), True
+        if isinstance(op, ast.FloorDiv | ast.Mod | ast.LShift | ast.RShift):
+            return "int", False
+        return ("float" if isinstance(op, ast.Div) else "?"), False
+    if pair <= _REAL and not isinstance(op, ast.Pow):
+        # A huge int does not fit into a float, so a mixture may raise.
+        numeric = isinstance(op, (*_ARITHMETIC, ast.Div, ast.FloorDiv, ast.Mod))
+        return ("float" if numeric else "?"), pair == {"float"} and isinstance(op, _ARITHMETIC)
+    if left == right and left in ("str", "bytes", "list", "tuple") and isinstance(op, ast.Add):
+        return left, True
+    if isinstance(op, ast.Mult) and pair & _WHOLE and len(found := pair & {"str", "list", "tuple"}) == 1:
+        return found.pop(), False
+    if pair == {"set"} and isinstance(op, (*_BITS, ast.Sub)):
+        return "set", False
+    return "?", False
+
+
+def unary(op: ast.unaryop, operand: Types) -> tuple[Types, bool]:
+    """Types of `op operand`, and whether it cannot raise."""
+    if isinstance(op, ast.Not):
+        return frozenset({"bool"}), has_truth(operand)
+    if _is(operand, _WHOLE):
+        return frozenset({"int"}), True
+    if _is(operand, _REAL) and not isinstance(op, ast.Invert):
+        return frozenset("int" if name == "bool" else name for name in operand), True
+    return UNKNOWN, False
+
+
+def comparison(op: ast.cmpop, left: Types, right: Types) -> tuple[Types, bool]:
+    """Types of `left op right`, and whether it cannot raise."""
+    if isinstance(op, ast.Is | ast.IsNot):
+        return frozenset({"bool"}), True
+    if isinstance(op, ast.In | ast.NotIn):
+        text = _is(left, {"str"}) and _is(right, {"str"})
+        return frozenset({"bool"}), text or (_is(left, _WHOLE) and _is(right, {"range"}))
+    if isinstance(op, ast.Eq | ast.NotEq):
+        calm = _is(left, SCALARS) and _is(right, SCALARS)
+    else:
+        calm = any(_is(left, kind) and _is(right, kind) for kind in (_REAL, {"str"}, {"bytes"}))
+    return (frozenset({"bool"}) if calm else UNKNOWN), calm
+
+
+def subscript(value: Types, is_slice: bool) -> Types:
+    """Types of an element or a slice."""
+    if is_slice and _is(value, {"str", "bytes", "list", "tuple", "range"}):
+        return value
+    return frozenset({"str"}) if _is(value, {"str"}) else UNKNOWN
+
+
+def element(iterable: Types) -> Types:
+    """Types of what an iteration gives."""
+    gives = {"str": "str", "bytes": "int", "range": "int"}
+    return frozenset(gives.get(name, "?") for name in iterable)
+
+
+def has_truth(types: Types) -> bool:
+    """Whether `bool(x)` runs nobody's code."""
+    return _is(types, KNOWN)
+
+
+# --- builtins --------------------------------------------------------------------------------------------
+
+_ALWAYS = {"len": "int", "ord": "int", "int": "int", "float": "float", "bool": "bool", "chr": "str", "range": "range"}
+_ALWAYS |= {"list": "list", "sorted": "list", "tuple": "tuple", "set": "set", "frozenset": "frozenset", "dict": "dict"}
+_ALWAYS |= dict.fromkeys(("isinstance", "issubclass", "callable", "any", "all", "hasattr"), "bool")
+_ALWAYS |= dict.fromkeys(("bin", "hex", "oct"), "str") | {"print": "none"}
+
+
+def builtin_result(name: str, arguments: list[Types]) -> Types:
+    """Types of what the builtin function or type `name` gives, if it gives anything."""
+    if name in _ALWAYS:
+        return frozenset({_ALWAYS[name]})
+    if not all(arguments):
+        return frozenset()
+    if name in ("str", "repr"):
+        plain = len(arguments) < 2 and all(_is(types, SCALARS) for types in arguments)
+        return frozenset({"str"}) if plain else UNKNOWN
+    if name in ("min", "max") and len(arguments) > 1 and all(_is(types, SCALARS) for types in arguments):
+        return frozenset().union(*arguments)
+    if name == "abs" and len(arguments) == 1 and _is(arguments[0], _REAL):
+        return frozenset("int" if kind == "bool" else kind for kind in arguments[0])
+    return UNKNOWN
+
+
+def builtin_is_calm(name: str, arguments: list[Types]) -> bool:
+    """Whether calling the builtin `name` with these positional arguments cannot raise nor run anybody's code."""
+    if len(arguments) == 0:
+        return name in ("list", "tuple", "set", "frozenset", "dict", "str", "int", "float", "bool", "object")
+    first = arguments[0]
+    if name in ("min", "max") and len(arguments) > 1:
+        return any(all(_is(types, kind) for types in arguments) for kind in (_REAL, {"str"}))
+    if name == "range":
+        return len(arguments) < 3 and all(_is(types, _WHOLE) for types in arguments)
+    if len(arguments) > 1:
+        return False
+    allowed = {
+        "len": ITERABLE - {"range"},  # the length of a range may be too large, for `list` too
+        "list": ITERABLE - {"range"},
+        "tuple": ITERABLE - {"range"},
+        "set": {"str", "bytes", "set", "frozenset"},
+        "frozenset": {"str", "bytes", "set", "frozenset"},
+        "dict": {"dict"},
+        "sorted": {"str", "bytes"},
+        "any": {"str", "bytes"},
+        "all": {"str", "bytes"},
+        "bool": KNOWN,
+        "str": SCALARS,
+        "repr": SCALARS,
+        "hash": SCALARS,
+        "int": _WHOLE,
+        "float": {"float", "bool"},
+        "abs": _REAL,
+    }
+    return name in ("callable", "type") or _is(first, allowed.get(name, frozenset()))
+
+
+# --- methods ---------------------------------------------------------------------------------------------
+
+_RESULTS: dict[str, dict[str, str]] = {"str": {}, "list": {}, "dict": {}, "set": {}}
+for _kind, _result, _names in (
+    (
+        "str",
+        "str",
+        "lower upper casefold capitalize title swapcase strip lstrip rstrip replace removeprefix removesuffix",
+    ),
+    ("str", "str", "zfill ljust rjust center expandtabs join format format_map translate"),
+    ("str", "bool", "startswith endswith isalpha isdigit isalnum isspace isupper islower isdecimal isnumeric"),
+    ("str", "bool", "isidentifier istitle isascii isprintable"),
+    ("str", "int", "find rfind index rindex count"),
+    ("str", "list", "split rsplit splitlines"),
+    ("str", "tuple", "partition rpartition"),
+    ("str", "bytes", "encode"),
+    ("list", "none", "append extend insert remove clear sort reverse"),
+    ("list", "list", "copy"),
+    ("list", "int", "index count"),
+    ("list", "?", "pop"),
+    ("dict", "?", "get pop popitem setdefault keys values items"),
+    ("dict", "none", "update clear"),
+    ("dict", "dict", "copy"),
+    ("set", "none", "add discard remove clear update difference_update intersection_update"),
+    ("set", "set", "copy"),
+    ("set", "?", "pop union intersection difference symmetric_difference"),
+    ("set", "bool", "issubset issuperset isdisjoint"),
+):
+    _RESULTS[_kind] |= dict.fromkeys(_names.split(), _result)
+
+CHANGING = words("append extend insert remove clear sort reverse pop popitem setdefault update add discard")
+CHANGING |= {"difference_update", "intersection_update"}
+COPYING = words("extend update join union intersection difference issubset issuperset isdisjoint")
+VIEWS = frozenset({"keys", "values", "items"})
+# Methods of text that cannot raise on text, with the number of arguments that they take.
+_CALM_TEXT = dict.fromkeys(words("lower upper casefold capitalize title swapcase isalpha isdigit isalnum"), (0,))
+_CALM_TEXT |= dict.fromkeys(words("isspace isupper islower isdecimal isnumeric isidentifier istitle isascii"), (0,))
+_CALM_TEXT |= dict.fromkeys(words("strip lstrip rstrip"), (0, 1)) | dict.fromkeys(("split", "rsplit"), (0,))
+_CALM_TEXT |= dict.fromkeys(words("startswith endswith removeprefix removesuffix find rfind count"), (1,))
+_CALM_TEXT |= {"replace": (2,), "splitlines": (0,), "isprintable": (0,)}
+
+
+def has_method(receiver: Types, name: str) -> bool:
+    """Whether the receiver is of builtin types of which one, at least, has this method in the table."""
+    return _is(receiver, KNOWN) and any(name in _RESULTS.get(kind, ()) for kind in receiver)
+
+
+def method_result(receiver: Types, name: str) -> Types:
+    """Types of what a method gives, if it gives anything."""
+    if not receiver:
+        return receiver
+    if not has_method(receiver, name):
+        return UNKNOWN
+    return frozenset(_RESULTS[kind][name] for kind in receiver if name in _RESULTS.get(kind, ()))
+
+
+def method_is_calm(receiver: Types, name: str, arguments: list[Types]) -> bool:
+    """Whether calling the method with these positional arguments cannot raise nor run anybody's code."""
+    if _is(receiver, {"str"}):
+        return len(arguments) in _CALM_TEXT.get(name, ()) and all(_is(types, {"str"}) for types in arguments)
+    if _is(receiver, {"list"}) and name == "append":
+        return len(arguments) == 1
+    if _is(receiver, {"list"}) and name == "extend":
+        return len(arguments) == 1 and _is(arguments[0], ITERABLE - {"range"})
+    takes_nothing = {"list": {"copy", "reverse"}, "dict": {"copy", *VIEWS}, "set": {"copy"}}
+    return not arguments and any(_is(receiver, {kind}) and name in calm for kind, calm in takes_nothing.items())

@@ -1,0 +1,37 @@
+"""The parser of answers that rewrite one statement: fewer tokens than a whole module, and nothing else can change."""
+
+import ast
+import re
+import textwrap
+
+from ...errors import ConfigError
+from .base import Options, Parsed, ParseError, drop_thinking, register
+from .code import code
+
+_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
+
+
+@register("statement", version=1)
+def statement(raw: str, options: Options) -> Parsed:
+    """The module `base` with its `lines` (first, last) replaced by the code of the answer, or the answer's module."""
+    if not {"entry", "base", "lines"} <= options.keys():
+        raise ConfigError("the parser 'statement' needs the options 'entry', 'base' and 'lines'")
+    text = drop_thinking(raw)
+    if re.search(rf"^\s*def\s+{re.escape(options['entry'])}\b", text, re.M):
+        return code(raw, options)
+    first, last = options["lines"]
+    lines = options["base"].splitlines(keepends=True)
+    margin = re.match(r"[ \t]*", lines[first - 1])[0]
+    problem = "there is no code"
+    for found in [*(match[2] for match in _FENCED.finditer(text)), text]:
+        replacement = textwrap.dedent(found.strip("\n")).strip()
+        if not replacement:
+            continue
+        module = "".join(lines[: first - 1]) + textwrap.indent(replacement, margin) + "\n" + "".join(lines[last:])
+        try:
+            ast.parse(module)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            problem = f"with it the module does not compile: {getattr(error, 'msg', error)}"
+            continue
+        return Parsed(module)
+    raise ParseError(f"new code for lines {first}-{last} was expected: {problem}", text)

@@ -1,0 +1,107 @@
+"""What the next cycle does with what the last ones brought."""
+
+import pytest
+import yaml
+from dreamflow.dreams.tightening import next_limits, write_next
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def cycle(first=0, second=0, third=0, judged=None):
+    n = first + second + third
+    return {
+        "variants": n,
+        "judged": n if judged is None else judged,
+        "tier_1": first,
+        "tier_2": second,
+        "tier_3": third,
+    }
+
+
+def limit(history, now=15, usual=15):
+    found = next_limits([{"relax": one} for one in history], {"relax": now}, {"relax": usual}, {"relax": 15})["relax"]
+    assert found["taken"] == 15
+    return found["limit"], found["why"]
+
+
+def test_more_of_what_reaches_tier_1_and_less_of_what_fails():
+    history = [{"relax": cycle(first=8, third=2), "reorder": cycle(third=10), "sample": cycle(second=10)}]
+    kinds = ("relax", "reorder", "sample")
+    found = next_limits(history, *(dict.fromkeys(kinds, number) for number in (15, 15, 30)))
+    assert {kind: one["limit"] for kind, one in found.items()} == {"relax": 21, "reorder": 4, "sample": 15}
+    assert found["relax"] == {
+        "limit": 21,
+        "taken": 30,
+        "why": "More, 21 instead of 15: of 10 variants, 8 reached tier 1, 0 tier 2 and 2 tier 3.",
+    }
+    assert found["reorder"]["why"].startswith("Fewer, 4 instead of 15: of 10 variants, 0 reached tier 1")
+    assert found["sample"]["why"].startswith("Stays at 15: of 10 variants")
+
+
+STAYS = {
+    "too few": ([cycle(first=4)], "4 variants with a tier are too few"),
+    "one": ([cycle(first=1)], "1 variant with a tier is too few"),
+    "no verdicts": ([cycle(third=20, judged=0)], "nothing has been judged"),
+    "no history": ([], "the last cycle had no variant of this kind"),
+}
+
+
+@pytest.mark.parametrize(("history", "why"), STAYS.values(), ids=STAYS)
+def test_limits_stay_where_too_little_is_known(history, why):
+    found = limit(history, now=9)
+    assert found[0] == 9
+    assert why in found[1]
+
+
+def test_a_kind_without_ideas_stays():
+    found = next_limits([{"relax": cycle(9)}, {"other": cycle(9)}], {"relax": 7}, {"relax": 5}, {"relax": 9})
+    assert found["relax"]["limit"] == 7
+    assert "no variant of this kind" in found["relax"]["why"]
+
+
+def test_only_three_cycles_count():
+    bad = [cycle(third=10)] * 3
+    assert limit([cycle(first=1000), *bad]) == limit(bad)
+    assert limit([cycle(first=1000), *bad[:2]]) != limit(bad[:2])
+
+
+def test_a_kind_that_is_switched_off_stays_off():
+    assert limit([cycle(first=10)], now=0, usual=0)[0] == 0
+
+
+COUNT = st.integers(0, 60)
+CYCLES = st.lists(st.builds(cycle, COUNT, COUNT, COUNT), max_size=4)
+
+
+@given(CYCLES, st.integers(0, 1000), st.integers(1, 100))
+def test_limits_stay_between_floor_and_ceiling(history, now, usual):
+    assert 1 <= limit(history, now, usual)[0] <= 2 * usual
+
+
+@given(
+    CYCLES,
+    st.builds(cycle, COUNT, COUNT, st.integers(1, 60)),
+    st.integers(1, 100),
+    st.sampled_from(["tier_2", "tier_3"]),
+)
+def test_a_variant_that_rises_to_tier_1_never_lowers_a_limit(history, last, usual, lower):
+    if last[lower]:
+        better = {**last, lower: last[lower] - 1, "tier_1": last["tier_1"] + 1}
+        assert limit([*history, better], usual, usual)[0] >= limit([*history, last], usual, usual)[0]
+
+
+@given(CYCLES, st.builds(cycle, COUNT, COUNT, st.integers(5, 60)), st.integers(1, 100))
+def test_one_more_in_tier_1_never_lowers_a_limit(history, last, usual):
+    more = {**last, "tier_1": last["tier_1"] + 1, "variants": last["variants"] + 1}
+    assert limit([*history, more], usual, usual)[0] >= limit([*history, last], usual, usual)[0]
+
+
+def test_next_yaml(tmp_path):
+    planned = next_limits([{"relax": cycle(first=10)}], {"relax": 5}, {"relax": 5}, {"relax": 5})
+    path = tmp_path / "next.yaml"
+    write_next(planned, path)
+    text = path.read_text()
+    assert text.startswith("# What the next cycle makes of each kind")
+    assert yaml.safe_load(text) == {"limits": planned}
+    write_next({}, path)
+    assert yaml.safe_load(path.read_text()) == {"limits": {}}
