@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -228,16 +228,18 @@ def write_archive(folder: Path | str, archive: Mapping[str, Any]) -> int:
     """Write the next version of an archive and the manifest into the conversation's folder; returns the version.
 
     An archive that says the same as one that is there is no new version, and its version is returned: so chunking
-    anew does not undo an upgrade. No archive is ever written over.
+    anew does not undo an upgrade. Only what was said of another text since is said anew, in a version of its own. No
+    archive is ever written over.
     """
     folder = Path(folder)
     name = checked_name(archive["conversation_id"], "conversation id")
     if folder.name != name:
         raise ConfigError(f"{folder}: not the folder of conversation {name}")
     check_archive(archive)
-    there = {version: _substance(_load(path)) for version, path in sorted(_paths(folder).items(), reverse=True)}
-    substance = _substance(archive)
-    known = next((version for version, other in there.items() if other == substance), None)
+    there = {version: _load(path) for version, path in sorted(_paths(folder).items(), reverse=True)}
+    substance, text = _substance(archive), archive["metadata"]["text_sha256"]
+    of_text = takewhile(lambda item: item[1]["metadata"]["text_sha256"] == text, there.items())
+    known = next((version for version, other in of_text if _substance(other) == substance), None)
     if known is not None:
         write_manifest(folder)
         return known
@@ -257,6 +259,19 @@ def read_latest(folder: Path | str) -> dict[str, Any]:
     if not paths:
         raise ConfigError(f"{folder}: no archive here; `snakemake chunks` makes it")
     return _load(paths[max(paths)])
+
+
+def read_version(folder: Path, version: int) -> dict[str, Any]:
+    """One archive of a conversation's folder; a `ConfigError` if it is not there or cannot be read."""
+    paths = _paths(folder)
+    if version not in paths:
+        raise ConfigError(f"{folder}: archive_v{version}.json is not there; restore it")
+    return _load(paths[version])
+
+
+def has_archive(folder: Path) -> bool:
+    """Whether there is an archive in a conversation's folder."""
+    return bool(_paths(folder))
 
 
 def write_manifest(folder: Path) -> None:

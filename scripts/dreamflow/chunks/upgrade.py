@@ -170,7 +170,7 @@ def _within(
     left = {
         "chunks": limits.get("limit"),
         "tokens": limits.get("max_tokens"),
-        "seconds": _seconds(limits),
+        "seconds": available_seconds(limits),
     }
     names = {"chunks": "the limit of chunks", "tokens": "max_tokens", "seconds": "the time"}
     chosen, skipped = [], []
@@ -190,7 +190,8 @@ def _within(
     return chosen, skipped
 
 
-def _seconds(limits: Mapping[str, Any]) -> float | None:
+def available_seconds(limits: Mapping[str, Any]) -> float | None:
+    """The seconds that max_duration_s and the deadline (from now on) leave; None where neither is given."""
     available = [limits["max_duration_s"]] if limits.get("max_duration_s") is not None else []
     if limits.get("deadline") is not None:
         if limits.get("now") is None:

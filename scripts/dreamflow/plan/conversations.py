@@ -38,6 +38,8 @@ class Chunking:
     name: str
     path: Path
     spec: Row
+    catalog: Catalog
+    models: Mapping[str, Row]
     conversations: dict[str, Conversation]
     units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
     windows: dict[str, dict[str, Window]] = field(default_factory=dict)
@@ -50,14 +52,13 @@ def compile_chunking(
     """Compile `config/conversations/<name>.yaml` over the conversations that there are."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
     spec = load_yaml(path, "chunking")
-    chunking = Chunking(name, path, spec, _chosen(spec["conversations"], known, path))
-    for name, conversation in chunking.conversations.items():
-        chunking.units[name] = split_units(conversation)
+    chunking = Chunking(name, path, spec, catalog, models, _chosen(spec["conversations"], known, path))
+    chunking.units = {talk: split_units(conversation) for talk, conversation in chunking.conversations.items()}
     for level in spec["tiers"]:
-        _asked(chunking, level, catalog, models)  # a mistake in a tier that only an upgrade uses is told now
-    for name, units in chunking.units.items():
-        rows = chunk_rows(chunking, name, "basic", (1, len(units)), catalog, models)
-        chunking.windows[name] = {row["gen_id"]: window for row, window in rows}
+        asked(chunking, level)  # a mistake in a tier that only an upgrade uses is told now
+    for talk, units in chunking.units.items():
+        rows = chunk_rows(chunking, talk, "basic", (1, len(units)))
+        chunking.windows[talk] = {row["gen_id"]: window for row, window in rows}
         chunking.generations |= {row["gen_id"]: row for row, _ in rows}
     return chunking
 
@@ -75,16 +76,14 @@ def chunk_rows(
     name: str,
     level: str,
     region: tuple[int, int],
-    catalog: Catalog,
-    models: Mapping[str, Row],
 ) -> list[tuple[Row, Window]]:
     """The generations, each with its window, that chunk units `region` (first, last) of a conversation at a level."""
-    settings = chunking.spec["tiers"].get(level)
-    if settings is None or "model" not in settings:
+    settings = chunking.spec["tiers"].get(level, {})
+    if "model" not in settings:
         return []
     conversation, units = chunking.conversations[name], chunking.units[name]
-    fields = _asked(chunking, level, catalog, models)
-    count = token_counter(find_model(models, settings["model"]))
+    fields = asked(chunking, level)
+    count = token_counter(find_model(chunking.models, settings["model"]))
     inside = units[region[0] - 1 : region[1]]
     if count is not None:
         inside = [replace(unit, tokens=count(conversation.text[unit.start : unit.end])) for unit in inside]
@@ -94,13 +93,13 @@ def chunk_rows(
         if settings["format"] == "verbatim":
             options["units"] = prompt.unit_texts(conversation, units, window)
         shown = prompt.variables(conversation, units, window)
-        formats = {"response_format": fields["response_format"]}
+        response_format = fields["response_format"]
         if settings["format"] == "begins":
             schema = prompt.schema(prompt.candidates(conversation, units, window))
-            formats = {"response_format": {"type": "json_schema", "schema": schema}}
+            response_format = {"type": "json_schema", "schema": schema}
         row = {
             **fields,
-            **formats,
+            "response_format": response_format,
             "family": "conversation",
             "stage": "chunk",
             "gen_id": generation_id(
@@ -108,7 +107,7 @@ def chunk_rows(
             ),
             "parser_options": options,
             "variables": {
-                **{key: {"sha256": catalog.keep(shown.pop(key))} for key in ("units", "text")},
+                **{key: {"sha256": chunking.catalog.keep(shown.pop(key))} for key in ("units", "text")},
                 **shown,
             },
             "wildcards": {"conversation_id": name, "quality_level": level, "units": f"{window.first}-{window.last}"},
@@ -118,13 +117,16 @@ def chunk_rows(
     return rows
 
 
-def _asked(chunking: Chunking, level: str, catalog: Catalog, models: Mapping[str, Row]) -> Row:
+def asked(chunking: Chunking, level: str) -> Row:
+    """Who is asked at a level, and how: the fields of a row that do not depend on its window; {} for rules."""
     settings = chunking.spec["tiers"][level]
     if "model" not in settings:
         if level != "basic":
-            raise ConfigError(f"{chunking.path}: tiers.{level}: 'model' is missing: only basic can do without, by rules")
+            raise ConfigError(
+                f"{chunking.path}: tiers.{level}: 'model' is missing: only basic can do without, by rules"
+            )
         return {}
     try:
-        return asking("chunk", {"template": "boundaries-v1", **settings}, SAMPLING, catalog, models)
+        return asking("chunk", {"template": "boundaries-v1", **settings}, SAMPLING, chunking.catalog, chunking.models)
     except ConfigError as error:
         raise ConfigError(f"{chunking.path}: tiers.{level}: {error}") from None
