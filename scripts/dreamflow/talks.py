@@ -172,11 +172,13 @@ class Talks:
 
         The specs are planned in their order, each with what the ones before it left of the limits.
         """
+        from .chunks.filters import parse_filter
         from .chunks.resources import select_resources
         from .chunks.upgrade import plan_upgrades
 
         limits = {key: self.settings.get(key) for key in ("limit", "max_tokens", "max_duration_s")}
         limits["max_duration_s"] = self._seconds(now)
+        means = parse_filter(self.settings["filter"])
         parts, waiting = {}, [talk for talk in self.manifests() if not Path(talk).exists()]
         for name, chunking in self.plan.chunkings.items():
             archives = list(self._archives(chunking.conversations))
@@ -185,7 +187,7 @@ class Talks:
                 limits["max_tokens"],
                 self.settings.get("target"),
                 limits["max_duration_s"],
-                len(archives),
+                sum(any(map(means, archive["b_chunks"])) for archive in archives),
                 self.settings["urgency"],
                 {level: {"model_id": model} for level, model in models.items()},
             )

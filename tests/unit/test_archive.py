@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from chat import chunk, conversation, model, talks
-from dreamflow.chunks.archive import build_archive, check_archive, chunks_of, read_latest, write_archive
+from dreamflow.chunks.archive import build_archive, check_archive, chunks_of, read_latest, read_version, write_archive
 from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, named
 from dreamflow.chunks.render import chunks_page
 from dreamflow.chunks.result import result_table, task_result
@@ -14,6 +14,7 @@ from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.stitch import PartitionError
 from dreamflow.chunks.units import split_units
 from dreamflow.errors import ConfigError, DreamflowError
+from dreamflow.files import sha256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -341,3 +342,19 @@ def test_a_cluster_is_shown_to_a_model_whole():
     archives = clustered()
     shown = cluster_units(build_clusters(archives)[0], archives)
     assert "b_c_0, 2026-01-01\n> user: My sourdough starter smells of rye flour." in shown
+
+
+def test_what_was_said_of_another_text_since_is_said_anew(tmp_path):
+    folder = tmp_path / "talk"
+    first = archive(RULES, RULES, generations=[])
+    assert write_archive(folder, first) == 1
+    changed = first["b_chunks"][0]["content"].swapcase()
+    other = {**first, "b_chunks": [{**first["b_chunks"][0], "content": changed}, *first["b_chunks"][1:]]}
+    text = "".join(chunk["content"] for chunk in other["b_chunks"])
+    other["metadata"] = {**first["metadata"], "text_sha256": sha256(text)}
+    assert write_archive(folder, other) == 2
+    assert write_archive(folder, first) == 3
+    assert write_archive(folder, first) == 3
+    assert read_latest(folder)["b_chunks"] == read_version(folder, 1)["b_chunks"]
+    with pytest.raises(ConfigError, match=r"archive_v4\.json is not there"):
+        read_version(folder, 4)
