@@ -11,6 +11,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/cohorts.smk"
 include: "rules/dreams.smk"
+include: "rules/chunks.smk"
 include: "rules/reports.smk"
 include: "rules/upkeep.smk"
 

@@ -25,6 +25,11 @@ logger.addFilter(
 
 try:
     flow = Run(config)
+    for manifest in flow.talks.torn():
+        if workflow.output_settings.dryrun:
+            print(f"{manifest} lists archives that are not there: a run makes it again", file=sys.stderr)
+        else:
+            manifest.unlink()
     if workflow.output_settings.dryrun:
         print(flow.forecast_text(), *flow.missing_keys(), sep="\n", file=sys.stderr)
 except DreamflowError as error:
@@ -38,6 +43,7 @@ wildcard_constraints:
     cohort=r"[A-Za-z0-9][A-Za-z0-9._-]*",
     night=flow.nights.pattern(flow.nights.by_folder),
     procedure=flow.nights.pattern(flow.plan.procedures),
+    conversation=flow.nights.pattern(flow.talks.chunking),
 
 
 onstart:

@@ -1,6 +1,7 @@
 """Configuration: YAML checked against JSON Schemas; every complaint names file, line, key and expectation."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from .errors import ConfigError
 from .files import read_text
 
+_UPGRADE = re.compile(r"upgrade[._](\w+)")
 SCHEMAS = Path(__file__).parents[2] / "config" / "schemas"
 
 
@@ -20,6 +22,25 @@ def load_yaml(path: Path | str, schema: str) -> dict[str, Any]:
     text = read_text(path)
     value = parse_document(text, Path(path))
     return check({} if value is None else value, schema, path, text)
+
+
+def unfolded(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which `upgrade_limit: 5` has become `upgrade: {limit: 5}`.
+
+    The command line can set top-level keys only: Snakemake's `--config` takes no dot in a name. It also strips quotes
+    from the end of a value, so one that a filter lost there is given back.
+    """
+    whole = {key: value for key, value in config.items() if not _UPGRADE.fullmatch(key)}
+    upgrade = {match[1]: config[key] for key in config if (match := _UPGRADE.fullmatch(key))}
+    given = whole.get("upgrade") or {}
+    if not upgrade or not isinstance(given, Mapping):
+        return whole
+    if isinstance(text := upgrade.get("filter"), str):
+        opened = ""  # the quotation that is open at the end, if any
+        for character in text:
+            opened = "" if character == opened else character if not opened and character in "'\"" else opened
+        upgrade["filter"] = text + opened
+    return {**whole, "upgrade": {**given, **upgrade}}
 
 
 def check(value: Any, schema: str, where: Path | str, text: str = "") -> dict[str, Any]:

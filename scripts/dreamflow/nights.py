@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import DreamflowError
 from .files import canonical, sha256
-from .generation.make import gen_folder
+from .generation.make import gen_folder, spent
 from .plan.compile import Plan
 
 if TYPE_CHECKING:
@@ -132,28 +132,14 @@ class Nights:
             verdict = planned.verdicts.get(gen_id)
             yield {
                 "row": self.plan.generations[gen_id],
-                "metadata": self.spent(_read_json(variant / "metadata.json")),
+                "metadata": spent(_read_json(variant / "metadata.json"), self.data),
                 "code": (variant / "parsed.py").read_text(encoding="utf-8"),
                 "check": checks.get(gen_id),
                 "test": tests[gen_id]["test"],
-                "verdict": self.spent(_read_json(gen_folder(self.data, "verdict", verdict) / "metadata.json"))
+                "verdict": spent(_read_json(gen_folder(self.data, "verdict", verdict) / "metadata.json"), self.data)
                 if verdict
                 else None,
             }
-
-    def spent(self, metadata: dict[str, Any]) -> dict[str, Any]:
-        """Metadata with the usage, cost and seconds of all answers that were drawn, the unusable ones included."""
-        answers = [_read_json(self.data / attempt["response"]) for attempt in metadata["attempts"]]
-        if len(answers) < 2:
-            return metadata
-        usages = [answer["response"]["usage"] for answer in answers]
-        costs = [answer["asked"]["cost_usd"] for answer in answers]
-        return {
-            **metadata,
-            "usage": {key: sum(usage.get(key, 0) for usage in usages) for key in usages[0]},
-            "cost_usd": None if None in costs else sum(costs),
-            "latency_s": sum(answer["asked"]["latency_s"] for answer in answers),
-        }
 
     def promote(self) -> None:
         """Write a patch for each variant in tier 1 of the configured nights."""

@@ -5,13 +5,14 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from . import upkeep
+from .config import unfolded
 from .errors import DreamflowError
 from .files import canonical, sha256, write_atomic
 from .generation.forecast import as_table, forecast
@@ -24,6 +25,7 @@ from .plan.combos import Combo
 from .plan.compile import STAGES, Plan, compile_plan
 from .plan.models import missing_key
 from .reports import CROSS_FILES, REPORT_FILES
+from .talks import Talks, plan_text
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 
@@ -38,6 +40,8 @@ class Run:
         self.data = Path(self.plan.config["data_root"])
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
         self.nights = Nights(self.plan, self.data)
+        self.talks = Talks(self.plan, self.data)
+        self.upgrade_asked = bool(self.talks.chunking and unfolded(config).get("upgrade"))
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.context = Context(
@@ -55,7 +59,7 @@ class Run:
 
     def row(self, gen_id: str) -> Mapping[str, Any]:
         """The plan row of a generation."""
-        return self.plan.generations[gen_id]
+        return self.plan.generations.get(gen_id) or self.talks.rows[gen_id]
 
     def param(self, gen_id: str) -> str:
         """All that decides a generation's result besides its parents, as one string: Snakemake compares it."""
@@ -63,7 +67,7 @@ class Run:
 
     def priority(self, gen_id: str) -> int:
         """Higher is earlier."""
-        return self.plan.priority[gen_id]
+        return self.plan.priority.get(gen_id, 0)
 
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""
@@ -131,6 +135,23 @@ class Run:
                 self.ledger.tell(problem)
             raise DreamflowError(problem) from None
 
+    def attempt(self, log: str, work: Callable[[], None]) -> None:
+        """Do the work of a job; what a person has to know if it fails is told in the log file and on the screen."""
+        try:
+            work()
+        except DreamflowError as error:
+            write_atomic(log, f"{error}\n")
+            self.ledger.tell(str(error))
+            raise
+
+    def plan_upgrade(self) -> None:
+        """Plan the upgrade of conversations anew, and tell the plan."""
+        text = self.talks.write_plan(self.now)
+        self.ledger.tell(text)
+        folders = [gen_folder(self.data, "chunk", gen_id) for gen_id in self.talks.rows]
+        if missing := sum(not (folder / "metadata.json").exists() for folder in folders):
+            self.ledger.planned["chunk"] += missing
+
     def cohort_param(self, cohort: str) -> str:
         """A digest of all that a cohort plans."""
         planned = self.cohorts[cohort]
@@ -157,15 +178,27 @@ class Run:
             )
         ]
         over_all = [f"{self.data}/combo_mappings.csv", *(f"{self.data}/7_cross_experiment/{n}" for n in CROSS_FILES)]
-        return [*self.files(), *of_cohorts, *(over_all if of_cohorts else []), *self.nights.targets()]
+        return [
+            *self.files(),
+            *of_cohorts,
+            *(over_all if of_cohorts else []),
+            *self.nights.targets(),
+            *self.talks.targets(),
+        ]
 
     def forecast_text(self) -> str:
-        """The forecast of the whole plan, as a table."""
-        return as_table(forecast(self.plan.generations, self.context, self.plan.kept))
+        """The forecast of the whole plan, as a table, and of the upgrade of conversations that is configured."""
+        text = as_table(forecast(self.plan.generations, self.context, self.plan.kept))
+        if not self.upgrade_asked:
+            return text
+        planned = self.talks.plan_upgrade(self.now)
+        self.talks.register(planned)
+        return f"{text}\n{plan_text(planned)}"
 
     def missing_keys(self) -> list[str]:
         """A line for each environment variable that a planned model's key should come from and that is not set."""
-        used = Counter(row["model"]["model_id"] for row in self.plan.generations.values() if row["model"])
+        rows = [*self.plan.generations.values(), *self.talks.rows.values()]
+        used = Counter(row["model"]["model_id"] for row in rows if row["model"])
         return [
             f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
             for model_id in used
@@ -185,7 +218,8 @@ class Run:
 
     def orphans(self, *, remove: bool) -> None:
         """List the generations that no plan names, or remove them."""
-        folders = upkeep.orphans(self.data, {**self.plan.kept, **self.plan.generations}.keys() | self.nights.earlier())
+        planned = {**self.plan.kept, **self.plan.generations}.keys()
+        folders = upkeep.orphans(self.data, planned | self.nights.earlier() | self.talks.earlier())
         for folder in folders:
             print(folder)
         if remove:
@@ -195,7 +229,9 @@ class Run:
 
     def forget_failed(self, path: str) -> None:
         """Make every failed generation of the plan be drawn anew; lists their folders in a file."""
-        failed = upkeep.forget_failed(self.folder(gen_id) for gen_id in self.plan.generations)
+        folders = [self.folder(gen_id) for gen_id in self.plan.generations]
+        folders += [gen_folder(self.data, "chunk", gen_id) for gen_id in self.talks.rows]
+        failed = upkeep.forget_failed(folders)
         write_atomic(path, "".join(f"{folder}\n" for folder in failed))
         print(f"{len(failed):,} failed generations will be drawn anew", file=sys.stderr)
 

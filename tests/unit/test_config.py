@@ -8,14 +8,14 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from dreamflow.config import SCHEMAS, check, load_yaml
+from dreamflow.config import SCHEMAS, check, load_yaml, unfolded
 from dreamflow.errors import ConfigError
 from dreamflow.plan.compile import compile_plan
 from dreamflow.plan.spec import load_spec
 from project import REPOSITORY
 
 README = (REPOSITORY / "config/README.md").read_text(encoding="utf-8")
-NAMES = ["config", "models", "cohort"]
+NAMES = ["config", "models", "cohort", "chunking"]
 COHORTS = sorted((REPOSITORY / "config/cohorts").glob("*.yaml"))
 
 
@@ -169,9 +169,34 @@ def test_every_key_is_explained_in_the_readme(name):
 
 def test_the_readme_tells_the_defaults_of_config_yaml_and_a_cohort_that_is_valid():
     defaults = check({}, "config", "config.yaml")
-    defaults |= {f"local_models.{key}": value for key, value in defaults.pop("local_models").items()}
+    for group in ("local_models", "upgrade"):
+        defaults |= {f"{group}.{key}": value for key, value in defaults.pop(group).items()}
+    defaults |= dict.fromkeys(
+        f"upgrade.{key}" for key in ("target", "limit", "max_tokens", "max_duration_s", "deadline")
+    )
     section = README.partition("## config.yaml")[2].partition("\n## ")[0]
     told = dict(re.findall(r"^\| `([\w.]+)` \| `?([^|`]+?)`? \|", section, re.M))
     assert {key: None if value == "none" else yaml.safe_load(value) for key, value in told.items()} == defaults
     example = README.partition("one cohort\n\n")[2].partition("\n\nThe rows")[0]
     check(yaml.safe_load(example), "cohort", "README.md", example)
+
+
+@pytest.mark.parametrize(
+    ("given", "unfolded_to"),
+    [
+        ({"cohorts": []}, {"cohorts": []}),
+        ({"upgrade_limit": 3, "upgrade": {"limit": 5, "urgency": "high"}}, {"limit": 3, "urgency": "high"}),
+        ({"upgrade.target": "good", "upgrade": None}, {"target": "good"}),
+        # Snakemake takes quotes from the end of a value.
+        ({"upgrade_filter": 'labels CONTAINS \'it is "so"'}, {"filter": "labels CONTAINS 'it is \"so\"'"}),
+        ({"upgrade_filter": "a = 'b' AND c = \"it's"}, {"filter": "a = 'b' AND c = \"it's\""}),
+        ({"upgrade_filter": "a = 'b' AND c = 1"}, {"filter": "a = 'b' AND c = 1"}),
+    ],
+)
+def test_keys_of_an_upgrade_can_be_given_at_the_top(given, unfolded_to):
+    assert unfolded(given) == (given if "cohorts" in given else {"upgrade": unfolded_to})
+
+
+def test_an_upgrade_that_is_no_mapping_is_told():
+    with pytest.raises(ConfigError, match=r"upgrade: .*not of type 'object'"):
+        check(unfolded({"upgrade": "all", "upgrade_limit": 3}), "config", "config.yaml")

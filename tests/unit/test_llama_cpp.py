@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.generation.providers import CallError, Request, Response, llama_cpp
+from dreamflow.generation.providers import CallError, Request, Response, llama_cpp, token_counter
 from dreamflow.model_files import model_file
 from dreamflow.plan.models import identity
 
@@ -132,3 +132,11 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
     broken.write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(CallError, match=r"broken\.gguf"):
         ask("Hello.", row(name=str(broken)))
+
+
+def test_tokens_are_counted_by_the_models_own_vocabulary():
+    count = token_counter(row())
+    words = "Anna pays the bill. 安娜付账。"
+    asked = ask(f"{words}{words}", row(), tokens=1).usage["prompt_tokens"]
+    assert asked - ask(words, row(), tokens=1).usage["prompt_tokens"] == count(words) > 10
+    assert token_counter({"provider": "openai"}) is None

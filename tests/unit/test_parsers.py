@@ -475,7 +475,9 @@ def test_registry():
     assert check_parser("json") is PARSERS["json"]
     assert parser_version("in_last_line") == "in_last_line/1"
     assert all(parser.description.endswith(".") for parser in PARSERS.values())
-    with pytest.raises(ConfigError, match="unknown parser 'jsn'; known: choice, code, complex, essay_block, "):
+    with pytest.raises(
+        ConfigError, match="unknown parser 'jsn'; known: choice, chunks, cluster, code, complex, essay_block, "
+    ):
         check_parser("jsn")
     with pytest.raises(ValueError, match="two parsers"):
         register("json", version=2)(parse)

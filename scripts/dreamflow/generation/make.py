@@ -20,7 +20,7 @@ from .respond import Ask, Outcome, asker, respond
 from .store import response_path
 
 SCHEMA_VERSION = 1
-PARSED_SUFFIX = {"variant": ".py", "verdict": ".json"}  # by stage; everything else is text
+PARSED_SUFFIX = {"variant": ".py", "verdict": ".json", "chunk": ".json"}  # by stage; everything else is text
 REDRAW = "redraw"  # a file of this name in a generation's folder asks for new samples, once
 
 
@@ -207,6 +207,22 @@ def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list
 def _attempt(attempt: Mapping[str, Any], context: Context) -> dict[str, Any]:
     path = response_path(context.store, attempt["response_key"]).relative_to(context.data_root)
     return {**attempt, "response": path.as_posix()}
+
+
+def spent(metadata: Mapping[str, Any], data_root: Path) -> Mapping[str, Any]:
+    """Metadata with the usage, cost and seconds of all answers that were drawn, the unusable ones included."""
+    paths = [data_root / attempt["response"] for attempt in metadata["attempts"]]
+    if len(paths) < 2:
+        return metadata
+    answers = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    usages = [answer["response"]["usage"] for answer in answers]
+    costs = [answer["asked"]["cost_usd"] for answer in answers]
+    return {
+        **metadata,
+        "usage": {key: sum(usage.get(key, 0) for usage in usages) for key in usages[0]},
+        "cost_usd": None if None in costs else sum(costs),
+        "latency_s": sum(answer["asked"]["latency_s"] for answer in answers),
+    }
 
 
 def call_problem(row: Mapping[str, Any], error: CallError | ConfigError) -> str:

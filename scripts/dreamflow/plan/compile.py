@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import check
+from ..config import check, unfolded
 from ..errors import ConfigError
 from ..files import canonical
 from . import catalog as inputs
@@ -17,9 +17,10 @@ from .selection import Known
 
 if TYPE_CHECKING:
     from ..dreams.procedure import Procedure
+    from .conversations import Chunking
     from .procedures import Night
 
-STAGES = (*inputs.STAGES, "match", "variant", "verdict")
+STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk")
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Plan:
     kept: dict[str, Row] = field(default_factory=dict)
     procedures: "dict[str, Procedure]" = field(default_factory=dict)
     nights: "dict[str, Night]" = field(default_factory=dict)
+    chunkings: "dict[str, Chunking]" = field(default_factory=dict)
 
     def of_stage(self, stage: str) -> list[str]:
         """The ids of a stage's generations."""
@@ -48,7 +50,7 @@ class Plan:
 
 def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names."""
-    settings = check(config, "config", "config/config.yaml", _text("config/config.yaml"))
+    settings = check(unfolded(config), "config", "config/config.yaml", _text("config/config.yaml"))
     models = load_models(settings["models"])
     for model in models.values():
         model["local_models"] = settings["local_models"]
@@ -67,6 +69,7 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
         known.combos |= cohort.combos
         plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
     _add_nights(plan, catalog, data_root)
+    _add_chunkings(plan, catalog)
     plan.priority = _priorities(plan.generations)
     return plan
 
@@ -87,12 +90,36 @@ def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
         _merge(plan, name, night.generations)
 
 
+def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
+    names = plan.config["conversations"]
+    if not names:
+        return
+    # Imported late: libraries for sentences and languages, which a project of cohorts alone does not need.
+    from ..chunks.readers import list_conversations
+    from .conversations import compile_chunking
+
+    if len(set(names)) < len(names):
+        raise ConfigError(f"config/config.yaml: conversations: a name is there twice: {', '.join(names)}")
+    known = list_conversations(Path(plan.config["raw_root"]) / "conversations")
+    chunked_by: dict[str, Chunking] = {}
+    for name in names:
+        chunking = plan.chunkings[name] = compile_chunking(name, known, catalog, plan.models)
+        for talk in chunking.conversations:
+            other = chunked_by.setdefault(talk, chunking)
+            if other is not chunking:
+                raise ConfigError(
+                    f"conversation {talk} is in {other.path} and in {chunking.path}: it has one archive, so one of "
+                    "them must leave it out"
+                )
+        _merge(plan, name, chunking.generations)
+
+
 def _text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
 
 
 def _merge(plan: Plan, name: str, generations: Mapping[str, Row]) -> None:
-    """Add the generations of a cohort or night, which may plan what another plans, but not otherwise."""
+    """Add the generations of a cohort, night or chunking, which may plan what another plans, but not otherwise."""
     for gen_id, row in generations.items():
         earlier = plan.generations.setdefault(gen_id, row)
         if earlier is not row and earlier != row:

@@ -68,3 +68,10 @@ class Pending(DreamflowError):
 def provider(name: str) -> Callable[[Request], Response]:
     """The `complete` function of the provider `name` (a module of this folder), imported on first use."""
     return import_module(f"{__name__}.{name}").complete
+
+
+def token_counter(model: Mapping[str, Any]) -> Callable[[str], int] | None:
+    """How many tokens a text has for this model (a row of models.yaml); None where only the provider knows."""
+    if model["provider"] != "llama_cpp":
+        return None
+    return import_module(f"{__name__}.llama_cpp").token_counter(model)

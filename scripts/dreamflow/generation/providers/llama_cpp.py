@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,17 @@ def _tokenize(loaded: _Loaded, request: Request) -> Tokens:
     formatted = loaded.format_chat(messages=list(request.messages))
     text = formatted.prompt.encode("utf-8")
     return tuple(loaded.llm.tokenize(text, add_bos=not formatted.added_special, special=True))
+
+
+def token_counter(model: Mapping[str, Any]) -> Callable[[str], int]:
+    """How many tokens the model's own vocabulary makes of a text; its weights are not loaded."""
+    return _counter(model_file(model["name"]))
+
+
+@cache
+def _counter(path: Path) -> Callable[[str], int]:
+    vocabulary = llama_cpp.Llama(model_path=str(path), vocab_only=True, verbose=False)
+    return lambda text: len(vocabulary.tokenize(text.encode("utf-8"), add_bos=False, special=False))
 
 
 def _seed(base: int, sample: int) -> int:

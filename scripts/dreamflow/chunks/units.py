@@ -1,0 +1,273 @@
+"""Units: sentences with exact offsets, and pieces of code, which partition a conversation.
+
+Sentences are found by sentencex (Wikimedia, MIT, compiled; about 300 languages, Chinese and Japanese among them):
+of the libraries that know both it alone is released regularly, gives offsets and is fast (pysbd rests since 2021,
+its fork sentencesplit is new; blingfire and syntok rest; wtpsplit needs a downloaded network). What it does not
+know is done here: code fences, lists, headings, tables, line breaks that end a thought, and sentences without end.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import sentencex
+
+from .conversation import Conversation, Turn, Unit
+from .tokens import estimate_tokens
+
+Count = Callable[[str], int]
+Span = tuple[int, int]
+
+LONGEST = 200  # tokens: a longer sentence or piece of code is divided
+_TELLING = 40  # characters: a shorter paragraph is taken to be in the language of its turn
+_READ = 2000  # characters that the sentence library reads at once: its time grows faster than its text
+_WRAPPED = range(50, 121)  # characters of a line that was filled up, so that its line break means nothing
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_OPENING = re.compile(r"[ \t]*(?P<marks>`{3,}+(?=[^`\n]*$)|~{3,}+)[^\n]*", re.M)
+_OPENING_LINE = re.compile(rf"^{_OPENING.pattern}", re.M)
+# What begins an item, a heading, a quotation or a row of a table; a block of its own.
+_MARKER = re.compile(
+    r"""[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|(?P<heading>\#{1,6})|>+)[ \t]+
+    |[0-9]{1,3}、|[（(]?[一二三四五六七八九十]{1,3}[、）)]|(?P<row>\|))""",
+    re.X,
+)
+_WIDE = "[\u3000-\u30ff\u3400-\u9fff\uac00-\ud7af\uff00-\uffef]"
+_WIDE_END = re.compile(rf"{_WIDE}\s*\Z")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
+_LINE_BREAK = re.compile(r"\n")
+_PLACES = (_LINE_BREAK, re.compile(r"[。！？；，、]|[.!?;:,]\s"), re.compile(r"\s"))
+
+
+def split_units(conversation: Conversation, count: Count = estimate_tokens) -> tuple[Unit, ...]:
+    """The units of a conversation, in order; they partition its text and none crosses a turn.
+
+    White space goes with the unit before it (indentation with its line), a turn's header with its first unit. A
+    code block is one unit of kind "code", or several, divided at blank lines, when it is longer than `LONGEST`
+    tokens; a longer sentence is divided where that hurts least. `count` gives the tokens of a text: the model's
+    tokenizer, where it is at hand.
+    """
+    text, units = conversation.text, []
+    for turn in conversation.turns:
+        for start, end, kind in _turn_parts(text, turn, count):
+            units.append(Unit(len(units) + 1, start, end, turn.number, kind, count(text[start:end])))
+    return tuple(units)
+
+
+def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str]]:
+    parts: list[tuple[int, int, str]] = []
+    default = language(text[turn.content_start : turn.end])
+    for start, end, kind in _blocks(text, turn.content_start, turn.end):
+        spans = _code(text, start, end, count) if kind == "code" else _prose(text, start, end, count, default)
+        for span_start, span_end in spans:
+            words = text[span_start:span_end]
+            blank = not words.strip()
+            # A smiley or a row of dashes says nothing alone.
+            bare = kind == "sentence" and len(words) <= _WRAPPED.stop and not any(map(str.isalnum, words))
+            if parts and (blank or (bare and parts[-1][2] == "sentence")):
+                parts[-1] = (parts[-1][0], span_end, parts[-1][2])
+            elif not blank:
+                parts.append((span_start if parts else turn.start, span_end, kind))
+    return parts or [(turn.start, turn.end, "sentence")]
+
+
+# --- blocks: code, and what lines make of the rest
+
+
+def fence_end(text: str, opening: re.Match, end: int) -> int | None:
+    """Where a code block ends that begins with `opening`: behind its closing line, or None if there is none."""
+    marks = opening["marks"]
+    closing = re.compile(rf"^[ \t]*{re.escape(marks[0])}{{{min(len(marks), 10**6)},}}[ \t]*\r?(?:\n|\Z)", re.M)
+    found = closing.search(text, opening.end(), end)
+    return found.end() if found else None
+
+
+def fence_opening(text: str, start: int, end: int) -> re.Match | None:
+    """The first line of the next code block (``` or ~~~); `start` itself may be within a line."""
+    return _OPENING.match(text, start, end) or _OPENING_LINE.search(text, start, end)
+
+
+def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    while opening := fence_opening(text, start, end):
+        yield from _lines(text, start, opening.start())
+        start = fence_end(text, opening, end) or end  # a fence that is never closed holds all that follows
+        yield opening.start(), start, "code"
+    yield from _lines(text, start, end)
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
+    """Paragraphs, items, headings and rows: lines are joined only where the break merely filled up the line."""
+    wrapped = True
+    begun = start
+    for line in _LINE.finditer(text, start, end):
+        words = line[0].strip()
+        if not words:
+            wrapped = False
+            continue
+        marker = _MARKER.match(line[0])
+        if begun < line.start() and (marker or not wrapped):
+            yield begun, line.start(), "sentence"
+            begun = line.start()
+        alone = marker and (marker["heading"] or marker["row"])
+        wrapped = len(words) in _WRAPPED and not alone and not _WIDE_END.search(words)
+    if begun < end:
+        yield begun, end, "sentence"
+
+
+# --- sentences
+
+
+def _prose(text: str, start: int, end: int, count: Count, default: str) -> Iterator[Span]:
+    marker = _MARKER.match(text, start, end)
+    begun, start = start, marker.end() if marker else start
+    words = text[start:end]
+    code = language(words, default) if len(words) >= _TELLING or _WIDE_END.search(words) else default
+    for stop in _sentence_ends(text, start, end, code):
+        yield from _cut(text, begun, stop, count)
+        begun = stop
+    if begun < end:
+        yield begun, end
+
+
+def _sentence_ends(text: str, start: int, end: int, code: str) -> Iterator[int]:
+    while start < end:
+        stop = min(start + _READ, end)
+        piece = _SURROGATE.sub("\ufffd", text[start:stop])  # the library reads UTF-8
+        found = (start + sentence["end_index"] for sentence in sentencex.get_sentence_boundaries(code, piece))
+        ends = [*sorted({place for place in found if start < place < stop}), stop]
+        if stop < end and len(ends) > 1:
+            ends.pop()  # the last sentence may go on: it is read again, from its beginning
+        elif stop < end:
+            ends = [_place(text, start + _READ // 2, stop)]
+        for place in ends:
+            if place <= start:  # within white space that was passed
+                continue
+            while place < end and text[place].isspace():
+                place += 1
+            yield place
+            start = place
+
+
+def _cut(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
+    """Pieces of at most about `LONGEST` tokens, cut behind a line, a clause or a word, else between characters."""
+    # No vocabulary has more tokens than a text has bytes, which are four a character at most.
+    tokens = count(text[start:end]) if (end - start) * 4 > LONGEST else 0
+    if tokens <= LONGEST:
+        yield start, end
+        return
+    most = -(-(end - start) // -(-tokens // LONGEST))  # characters of a piece
+    while end - start > most:
+        size = -(-(end - start) // -(-(end - start) // most))
+        place = _place(text, start + size * 3 // 4, start + size)
+        if count(text[start:place]) > LONGEST * 1.25 and place - start < end - start:
+            yield from _cut(text, start, place, count)  # denser than the average
+        else:
+            yield start, place
+        start = place
+    yield start, end
+
+
+def _place(text: str, low: int, high: int) -> int:
+    places = ([found.end() for found in pattern.finditer(text, low, high)] for pattern in _PLACES)
+    place = next((ends[-1] for ends in places if ends), high)
+    while place > low + 1 and _within_character(text, place):
+        place -= 1
+    return place
+
+
+def _within_character(text: str, place: int) -> bool:
+    """Whether a cut would part a letter from its accent, an emoji from its parts, or CR from LF."""
+    before, after = text[place - 1], text[place]
+    return (
+        unicodedata.category(after)[0] == "M"
+        or "\u200d" in (before, after)
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+        or before + after == "\r\n"
+    )
+
+
+# --- code
+
+
+def _code(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
+    yield from _divided(text, start, end, count, (_BLANK_LINES, _LINE_BREAK))
+
+
+def _divided(text: str, start: int, end: int, count: Count, separators: tuple[re.Pattern, ...]) -> Iterator[Span]:
+    """Pieces that fit `LONGEST`, as large as possible, cut behind the first separator that makes them fit."""
+    if not separators or (end - start) * 4 <= LONGEST:
+        yield from _cut(text, start, end, count)
+        return
+    ends = [found.end() for found in separators[0].finditer(text, start, end)]
+    if not ends or ends[0] == end:
+        yield from _divided(text, start, end, count, separators[1:])
+        return
+    begun, held, place = start, 0, start
+    for stop in ends if ends[-1] == end else [*ends, end]:
+        tokens = count(text[place:stop])
+        if held and held + tokens > LONGEST:
+            yield begun, place
+            begun, held = place, 0
+        if tokens > LONGEST:
+            yield from _divided(text, place, stop, count, separators[1:])
+            begun = stop
+        else:
+            held += tokens
+        place = stop
+    if begun < end:
+        yield begun, end
+
+
+# --- language
+
+# ISO 639-1 codes among which statistics decide; Chinese, Japanese and Korean are told by their script.
+_LANGUAGES = """ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it lt lv mr ms nl no pl pt ro ru sk sl sr sv
+sw ta te th tl tr uk ur vi"""
+_NOT_PROSE = re.compile(r"`[^`\n]*`|\bhttps?://\S+|<[^<>\n]*>")
+_SAMPLE = 4000  # characters that are enough to tell a language
+_SURE = 0.45  # probability
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+_HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def language(text: str, default: str = "und") -> str:
+    """The ISO 639-1 code of the language that most of `text` is in; `default` where too little tells.
+
+    Code in fences or backticks and addresses are left out. Chinese, Japanese and Korean are told by their
+    script, a character of which counts as four letters; the others by py3langid (BSD; Lui and Baldwin, 2012,
+    langid.py), which must be sure by `_SURE`.
+    """
+    sample = _prose_sample(text)
+    kana, han, hangul = (len(script.findall(sample)) for script in (_KANA, _HAN, _HANGUL))
+    dense = kana + han + hangul
+    letters = len(_LETTER.findall(sample)) - dense
+    if dense * 4 > letters:
+        if hangul > kana + han:
+            return "ko"
+        return "ja" if kana * 10 > han else "zh"
+    if not letters:
+        return default
+    code, probability = _identifier().classify(sample)
+    return code if probability >= _SURE else default
+
+
+def _prose_sample(text: str) -> str:
+    parts, start = [], 0
+    while sum(map(len, parts)) < _SAMPLE and (opening := fence_opening(text, start, len(text))):
+        parts.append(text[start : min(opening.start(), start + _SAMPLE)])
+        start = fence_end(text, opening, len(text)) or len(text)
+    parts.append(text[start : start + _SAMPLE])
+    return _SURROGATE.sub(" ", _NOT_PROSE.sub(" ", "\n".join(parts)[:_SAMPLE]))
+
+
+@cache
+def _identifier() -> "LanguageIdentifier":  # noqa: F821
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # half a second, which Chinese need not wait
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(_LANGUAGES.split())
+    return identifier

@@ -1,0 +1,300 @@
+"""Which tier a task gets and why; which chunks are upgraded within limits; new chunks in the place of old ones."""
+
+import json
+
+import pytest
+from chat import chunk, conversation, model
+from dreamflow.chunks.archive import build_archive
+from dreamflow.chunks.resources import select_resources
+from dreamflow.chunks.stitch import PartitionError, check_partition
+from dreamflow.chunks.units import split_units
+from dreamflow.chunks.upgrade import estimate_region, merge_upgrade, plan_upgrades
+from dreamflow.errors import ConfigError
+from hypothesis import given
+from hypothesis import strategies as st
+
+TIERS = {
+    "basic": {"model_id": "local", "max_tokens": None},
+    "good": {"model_id": "haiku", "max_tokens": 50_000},
+    "premium": {"model_id": "sonnet", "max_tokens": 100_000},
+}
+RULES = {"method": "rules", "quality_level": "basic"}
+
+
+def select(budget=200_000, quality=None, seconds=None, conversations=5, urgency="normal", tiers=TIERS):
+    return select_resources(budget, quality, seconds, conversations, urgency, tiers)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tier", "max_tokens", "reason"),
+    [
+        ({"budget": 0}, "basic", None, "budget is 0"),
+        ({"budget": 0, "urgency": "high", "seconds": 5}, "basic", None, "budget is 0"),
+        ({}, "good", 50_000, "5 conversations are a small batch"),
+        ({"budget": 20_000}, "good", 20_000, "small batch"),
+        ({"conversations": 10}, "basic", None, "10 conversations are a large batch"),
+        ({"conversations": 500, "seconds": 59}, "good", 50_000, "59 s, less than 60"),
+        ({"urgency": "high", "seconds": 59}, "good", 50_000, "the fast model"),
+        ({"conversations": 500, "urgency": "high"}, "premium", 100_000, "urgent"),
+        ({"budget": 100_000, "urgency": "high"}, "good", 50_000, "small batch"),
+        ({"quality": "premium"}, "premium", 100_000, "premium was required"),
+        ({"quality": "premium", "budget": None}, "premium", 100_000, "premium was required"),
+        ({"quality": "premium", "budget": 100_001}, "premium", 100_000, "premium was required"),
+        ({"quality": "good", "conversations": 500}, "good", 50_000, "good was required"),
+        ({"quality": "basic", "urgency": "high"}, "basic", None, "basic was required"),
+    ],
+)
+def test_the_rules_of_the_design(arguments, tier, max_tokens, reason):
+    chosen = select(**arguments)
+    assert (chosen["tier"], chosen["max_tokens"]) == (tier, max_tokens)
+    assert chosen["model_id"] == TIERS[tier]["model_id"]
+    assert chosen["as_required"]
+    assert any(reason in sentence for sentence in chosen["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tier", "reason"),
+    [
+        ({"quality": "premium", "budget": 100_000}, "good", "above 100,000 tokens; there are 100,000"),
+        ({"quality": "premium", "seconds": 30}, "good", "too slow for 30 s"),
+        ({"quality": "premium", "budget": 0}, "basic", "budget is 0"),
+        ({"quality": "good", "budget": 0}, "basic", "budget is 0"),
+        ({"quality": "premium", "tiers": {"basic": TIERS["basic"]}}, "basic", "No model is configured for premium"),
+    ],
+)
+def test_what_was_required_and_cannot_be_had_is_said(arguments, tier, reason):
+    chosen = select(**arguments)
+    assert chosen["tier"] == tier
+    assert not chosen["as_required"]
+    text = " ".join(chosen["reasons"])
+    assert reason in text
+    assert f"is marked {tier}, not {arguments['quality']}" in text
+
+
+@pytest.mark.parametrize("arguments", [{"quality": "deep"}, {"urgency": "soon"}, {"tiers": {"good": TIERS["good"]}}])
+def test_wrong_arguments_of_the_selection(arguments):
+    with pytest.raises(ConfigError):
+        select(**arguments)
+
+
+@given(
+    st.integers(0, 300_000) | st.none(),
+    st.sampled_from([None, "basic", "good", "premium"]),
+    st.floats(0, 1e5) | st.none(),
+    st.integers(1, 1000),
+    st.sampled_from(["normal", "high"]),
+)
+def test_premium_never_without_the_budget_and_never_a_silent_change(budget, quality, seconds, conversations, urgency):
+    chosen = select(budget, quality, seconds, conversations, urgency)
+    assert chosen["reasons"]
+    if chosen["tier"] == "premium":
+        assert budget is None or budget > 100_000
+        assert seconds is None or seconds >= 60
+    if budget == 0:
+        assert chosen["tier"] == "basic"
+    assert chosen["as_required"] == (quality in (None, chosen["tier"]))
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+ESTIMATES = {
+    "model_id": "haiku",
+    "price": {"prompt": 1.0, "completion": 5.0},
+    "template_tokens": 500,
+    "window_tokens": 6000,
+    "seconds_per_call": 4.0,
+}
+
+
+def archive(name, *parts, sentence="This is a sentence about nothing in particular. "):
+    """An archive of chunks given as (sentences, labels, confidence, made_by)."""
+    turns = [("user", (sentence * count).strip()) for count, *_ in parts]
+    talk = conversation(*turns, name=name)
+    units = split_units(talk)
+    chunks = []
+    for turn, (_, labels, confidence, made_by) in zip(talk.turns, parts, strict=True):
+        numbers = [unit.number for unit in units if unit.turn == turn.number]
+        chunks.append(chunk(numbers[0], numbers[-1], *labels, confidence=confidence, made_by=made_by))
+    return {**build_archive(talk, units, chunks), "version": 1}
+
+
+def plan(archives, text="needs_upgrade=true", target="good", priorities=None, **limits):
+    return plan_upgrades(archives, text, target, limits, ESTIMATES, priorities)
+
+
+def names(regions):
+    return [(region["conversation_id"], len(region["chunks"])) for region in regions]
+
+
+def test_neighbouring_chunks_are_one_region():
+    made = archive(
+        "a",
+        (5, ["x"], 0.5, RULES),
+        (5, ["x"], 0.5, RULES),
+        (5, ["x"], 0.5, model("good")),
+        (5, ["x"], 0.5, RULES),
+    )
+    found = plan([made])
+    assert names(found["regions"]) == [("a", 2), ("a", 1)]
+    first = found["regions"][0]
+    assert (first["first"], first["last"]) == (1, made["b_chunks"][1]["unit_range"][1])
+    assert first["chunks"] == ["b_a_0", "b_a_1"]
+    assert found["totals"]["chunks"] == 3
+    json.dumps(found)
+
+
+def test_only_chunks_below_the_target_are_upgraded():
+    made = [archive("a", (5, ["x"], 0.1, model("good"))), archive("b", (5, ["x"], 0.1, model("premium")))]
+    found = plan(made, "labels CONTAINS x", "good")
+    assert found["regions"] == []
+    assert (found["totals"]["matched_chunks"], found["totals"]["already_at_target"]) == (2, 2)
+    assert names(plan(made, "labels CONTAINS x", "premium")["regions"]) == [("a", 1)]
+
+
+def test_low_confidence_comes_first():
+    made = [archive(name, (5, [], sure, RULES)) for name, sure in (("a", 0.9), ("b", 0.1), ("c", None))]
+    assert [region["conversation_id"] for region in plan(made)["regions"]] == ["b", "c", "a"]
+
+
+def test_labels_that_are_often_used_come_first():
+    made = [
+        archive("a", (5, ["rare"], 0.5, RULES)),
+        archive("b", (5, ["common"], 0.5, RULES)),
+        archive("c", (5, ["Common"], 0.5, model("premium"))),
+    ]
+    assert [region["conversation_id"] for region in plan(made)["regions"]] == ["b", "a"]
+
+
+def test_the_users_priority_comes_first():
+    made = [archive(name, (5, [name + "-label"], 0.5, RULES)) for name in "abc"]
+    order = [r["conversation_id"] for r in plan(made, priorities={"C": 3, "b-label": 2})["regions"]]
+    assert order == ["c", "b", "a"]
+
+
+def test_the_cheaper_of_equally_valuable_regions_comes_first():
+    made = [archive("a", (90, [], 0.5, RULES)), archive("b", (5, [], 0.5, RULES))]
+    assert [region["conversation_id"] for region in plan(made)["regions"]] == ["b", "a"]
+
+
+def test_a_conversation_that_exceeds_the_budget_is_skipped_and_named_and_the_rest_goes_on():
+    made = [
+        archive("a", (5, [], 0.1, RULES)),
+        archive("huge", (900, [], 0.0, RULES)),
+        archive("z", (5, [], 0.9, RULES)),
+    ]
+    small = plan(made[:1])["regions"][0]["estimate"]["tokens"]
+    found = plan(made, priorities={"huge": 1000}, max_tokens=2 * small + 100)
+    assert names(found["regions"]) == [("a", 1), ("z", 1)]
+    (skipped,) = found["skipped"]
+    assert skipped["conversation_id"] == "huge"
+    assert "would exceed max_tokens: needs" in skipped["reason"]
+    assert found["totals"]["tokens"] <= 2 * small + 100
+
+
+def test_the_limit_of_chunks():
+    made = archive("a", *[(5, [], 0.5, RULES)] * 7)
+    found = plan([made], limit=3)
+    assert found["totals"]["chunks"] == 3
+    assert found["totals"]["skipped_chunks"] == 4
+    assert all("the limit of chunks" in region["reason"] for region in found["skipped"])
+
+
+def test_the_time():
+    made = [archive(name, (5, [], 0.5, RULES)) for name in "abc"]
+    assert len(plan(made, max_duration_s=9)["regions"]) == 2
+    deadline = {"deadline": "2026-02-13T04:00:05Z", "now": "2026-02-13T04:00:00+00:00"}
+    assert len(plan(made, **deadline)["regions"]) == 1
+    assert plan(made, deadline="2026-02-13T03:00:00Z", now=deadline["now"])["regions"] == []
+    with pytest.raises(ConfigError, match="now"):
+        plan(made, deadline="2026-02-13T03:00:00Z")
+    with pytest.raises(ConfigError, match="no time"):
+        plan(made, deadline="soon", now="2026-02-13T03:00:00Z")
+
+
+def test_chinese_is_estimated_by_its_tokens():
+    made = archive("a", (30, [], 0.5, RULES), sentence="今天我们讨论一下数据库的索引应该怎样设计。")
+    region = plan([made])["regions"][0]
+    assert region["text_tokens"] > 300
+    assert region["estimate"]["prompt_tokens"] > region["text_tokens"] + 500
+
+
+def test_the_answer_is_estimated_by_chunks_not_by_text():
+    estimate = estimate_region(4000, 200, ESTIMATES)
+    assert estimate["calls"] == 1
+    assert estimate["prompt_tokens"] == 4000 + 200 * 5 + 500
+    assert estimate["answer_tokens"] == 41 * 90  # at most a chunk for each 100 tokens
+    assert estimate["cost_usd"] == pytest.approx((5500 * 1.0 + 3690 * 5.0) / 1e6)
+    assert estimate["seconds"] == 4
+    assert estimate_region(12_000, 600, ESTIMATES)["calls"] == 3
+
+
+def test_a_plan_is_the_same_whatever_the_order_of_the_archives():
+    made = [archive(name, (5, ["x"], 0.5, RULES)) for name in "abc"]
+    assert plan(made) == plan(made[::-1])
+
+
+def test_wrong_plans():
+    for target in ("basic", "deep"):
+        with pytest.raises(ConfigError, match="target"):
+            plan([], target=target)
+    with pytest.raises(ConfigError, match="column 1"):
+        plan([], "quality=basic")
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.floats(0, 1)), min_size=1, max_size=6), st.integers(0, 20_000))
+def test_no_plan_exceeds_its_budget_and_nothing_is_lost_from_sight(parts, budget):
+    made = [archive(f"c{i}", (count, [], sure, RULES)) for i, (count, sure) in enumerate(parts)]
+    found = plan(made, max_tokens=budget)
+    assert found["totals"]["tokens"] <= budget
+    assert len(found["regions"]) + len(found["skipped"]) == len(parts)
+
+
+# --- putting new chunks in the place of old ones ---------------------------------------------------------------------
+
+OLD = [chunk(1, 3, made_by=RULES), chunk(4, 6, made_by=RULES), chunk(7, 9, made_by=model("good"))]
+
+
+def test_an_upgrade_replaces_its_region():
+    new = [chunk(4, 4, "new", made_by=model("premium")), chunk(5, 9, "new", made_by=model("premium"))]
+    assert merge_upgrade(OLD, (4, 9), new) == [OLD[0], *new]
+    assert merge_upgrade(OLD, (1, 3), [chunk(1, 3)])[1:] == OLD[1:]
+
+
+def test_what_is_no_better_replaces_nothing():
+    # Rules stood in for a part of the answer, over units that were good before.
+    mixed = [chunk(4, 7, made_by=model("premium")), chunk(8, 9, made_by=RULES)]
+    assert merge_upgrade(OLD, (4, 9), mixed) == OLD
+    assert merge_upgrade(OLD, (1, 6), [chunk(1, 6, made_by=RULES)]) == OLD
+    # Over units that were basic before, they do no harm.
+    partly = [chunk(1, 4), chunk(5, 6, made_by=RULES)]
+    assert merge_upgrade(OLD, (1, 6), partly) == [*partly, OLD[2]]
+
+
+@pytest.mark.parametrize("region", [(2, 6), (4, 8), (1, 10)])
+def test_a_region_begins_and_ends_where_chunks_do(region):
+    with pytest.raises(PartitionError):
+        merge_upgrade(OLD, region, [chunk(*region)])
+
+
+@pytest.mark.parametrize("new", [[], [chunk(4, 5)], [chunk(4, 5), chunk(5, 6)], [chunk(3, 6)]])
+def test_new_chunks_partition_their_region(new):
+    with pytest.raises(PartitionError):
+        merge_upgrade(OLD, (4, 6), new)
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.data())
+def test_merging_keeps_the_partition(sizes, data):
+    talk = conversation(*[("user", f"Line {i}.") for i in range(sum(sizes))])
+    units = split_units(talk)
+    levels = st.sampled_from([RULES, model("good"), model("premium")])
+    old, first = [], 1
+    for size in sizes:
+        old.append(chunk(first, first + size - 1, made_by=data.draw(levels)))
+        first += size
+    begin = data.draw(st.integers(0, len(old) - 1))
+    end = data.draw(st.integers(begin, len(old) - 1))
+    region = (old[begin].first, old[end].last)
+    cuts = sorted(data.draw(st.sets(st.integers(*region), max_size=4)) | {region[0]})
+    ends = [*(cut - 1 for cut in cuts[1:]), region[1]]
+    new = [chunk(a, b, made_by=data.draw(levels)) for a, b in zip(cuts, ends, strict=True)]
+    check_partition(merge_upgrade(old, region, new), units, talk)
