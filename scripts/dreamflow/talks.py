@@ -40,6 +40,7 @@ class Talks:
         }
         self.rows: dict[str, Mapping[str, Any]] = {}
         self.windows: dict[tuple[str, int, int], dict[str, Any]] = {}
+        self.read: tuple[int, Mapping[str, Any]] = (0, {})  # the upgrade's plan, with the time of its file
         self.settings: Mapping[str, Any] = plan.config["upgrade"]
         if not self.chunking:
             return
@@ -53,7 +54,7 @@ class Talks:
         except ConfigError as error:
             raise ConfigError(f"upgrade: {error}") from None
         if self.plan_file.exists():
-            self.register(_read_json(self.plan_file))
+            self.upgrade_plan()
 
     # --- chunking ---
 
@@ -250,23 +251,31 @@ class Talks:
         """Plan an upgrade, write the plan, and know its generations; returns it as text."""
         planned = self.plan_upgrade(now)
         write_atomic(self.plan_file, pretty(planned))
-        self.register(planned)
+        self.upgrade_plan()
         return plan_text(planned)
+
+    def upgrade_plan(self) -> Mapping[str, Any]:
+        """The plan that is written, its generations known: another process may have planned since this one looked."""
+        written = self.plan_file.stat().st_mtime_ns
+        if self.read[0] != written:
+            self.read = (written, _read_json(self.plan_file))
+            self.register(self.read[1])
+        return self.read[1]
 
     def upgraded(self) -> list[str]:
         """What says that the planned upgrades of all conversations are done."""
-        planned = _read_json(self.plan_file)
-        talks = dict.fromkeys(talk for talk, _, _ in _regions(planned))
+        talks = dict.fromkeys(talk for talk, _, _ in _regions(self.upgrade_plan()))
         return [f"{self.folder}/{talk}/upgrade.json" for talk in talks]
 
     def upgrade_inputs(self, talk: str) -> list[str]:
         """The generations of a conversation's upgrade."""
+        self.upgrade_plan()
         return self._metadata(gen_id for (name, *_), found in self.windows.items() if name == talk for gen_id in found)
 
     def upgrade_param(self, talk: str) -> str:
         """A digest of a conversation's part of the plan."""
         regions = [[level, region["archive_version"], region["first"], region["last"]]
-                   for name, level, region in _regions(_read_json(self.plan_file)) if name == talk]  # fmt: skip
+                   for name, level, region in _regions(self.upgrade_plan()) if name == talk]  # fmt: skip
         return canonical([VERSION, regions])
 
     def upgrade(self, talk: str, path: str) -> None:
@@ -275,7 +284,7 @@ class Talks:
         from .chunks.making import upgraded_archive
 
         chunking, folder = self.chunking[talk], self.folder / talk
-        planned = [(level, region) for name, level, region in _regions(_read_json(self.plan_file)) if name == talk]
+        planned = [(level, region) for name, level, region in _regions(self.upgrade_plan()) if name == talk]
         before, level = planned[0][1]["archive_version"], planned[0][0]
         places = [(region["first"], region["last"]) for _, region in planned]
         regions = [(place, self._answers(self.windows[talk, *place])) for place in places]
