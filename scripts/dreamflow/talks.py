@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of how archives are made; raised, they are made again
 RESERVED = ("upgrade", "result.json", "clusters.json")  # beside the conversations' folders
+SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
@@ -312,8 +313,10 @@ def plan_text(planned: Mapping[str, Any]) -> str:
         lines += [
             f"  skipped: {region['conversation_id']}, units {region['first']}-{region['last']} "
             f"({len(region['chunks'])} chunks): {region['reason']}"
-            for region in part["skipped"]
+            for region in part["skipped"][:SHOWN_SKIPPED]
         ]
+        if (more := len(part["skipped"]) - SHOWN_SKIPPED) > 0:
+            lines.append(f"  skipped: {more:,} more; chunks/upgrade/plan.json names them")
     if missing := planned["without_archive"]:
         lines.append(f"without an archive yet, so not in this plan: {', '.join(missing)}")
     return "\n".join(lines)
