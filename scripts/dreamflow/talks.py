@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 VERSION = 1  # of how archives are made; raised, they are made again
 RESERVED = ("upgrade", "result.json", "clusters.json")  # beside the conversations' folders
+SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
@@ -40,6 +41,7 @@ class Talks:
         }
         self.rows: dict[str, Mapping[str, Any]] = {}
         self.windows: dict[tuple[str, int, int], dict[str, Any]] = {}
+        self.read: tuple[int, Mapping[str, Any]] = (0, {})  # the upgrade's plan, with the time of its file
         self.settings: Mapping[str, Any] = plan.config["upgrade"]
         if not self.chunking:
             return
@@ -53,7 +55,7 @@ class Talks:
         except ConfigError as error:
             raise ConfigError(f"upgrade: {error}") from None
         if self.plan_file.exists():
-            self.register(_read_json(self.plan_file))
+            self.upgrade_plan()
 
     # --- chunking ---
 
@@ -250,23 +252,31 @@ class Talks:
         """Plan an upgrade, write the plan, and know its generations; returns it as text."""
         planned = self.plan_upgrade(now)
         write_atomic(self.plan_file, pretty(planned))
-        self.register(planned)
+        self.upgrade_plan()
         return plan_text(planned)
+
+    def upgrade_plan(self) -> Mapping[str, Any]:
+        """The plan that is written, its generations known: another process may have planned since this one looked."""
+        written = self.plan_file.stat().st_mtime_ns
+        if self.read[0] != written:
+            self.read = (written, _read_json(self.plan_file))
+            self.register(self.read[1])
+        return self.read[1]
 
     def upgraded(self) -> list[str]:
         """What says that the planned upgrades of all conversations are done."""
-        planned = _read_json(self.plan_file)
-        talks = dict.fromkeys(talk for talk, _, _ in _regions(planned))
+        talks = dict.fromkeys(talk for talk, _, _ in _regions(self.upgrade_plan()))
         return [f"{self.folder}/{talk}/upgrade.json" for talk in talks]
 
     def upgrade_inputs(self, talk: str) -> list[str]:
         """The generations of a conversation's upgrade."""
+        self.upgrade_plan()
         return self._metadata(gen_id for (name, *_), found in self.windows.items() if name == talk for gen_id in found)
 
     def upgrade_param(self, talk: str) -> str:
         """A digest of a conversation's part of the plan."""
         regions = [[level, region["archive_version"], region["first"], region["last"]]
-                   for name, level, region in _regions(_read_json(self.plan_file)) if name == talk]  # fmt: skip
+                   for name, level, region in _regions(self.upgrade_plan()) if name == talk]  # fmt: skip
         return canonical([VERSION, regions])
 
     def upgrade(self, talk: str, path: str) -> None:
@@ -275,7 +285,7 @@ class Talks:
         from .chunks.making import upgraded_archive
 
         chunking, folder = self.chunking[talk], self.folder / talk
-        planned = [(level, region) for name, level, region in _regions(_read_json(self.plan_file)) if name == talk]
+        planned = [(level, region) for name, level, region in _regions(self.upgrade_plan()) if name == talk]
         before, level = planned[0][1]["archive_version"], planned[0][0]
         places = [(region["first"], region["last"]) for _, region in planned]
         regions = [(place, self._answers(self.windows[talk, *place])) for place in places]
@@ -303,8 +313,10 @@ def plan_text(planned: Mapping[str, Any]) -> str:
         lines += [
             f"  skipped: {region['conversation_id']}, units {region['first']}-{region['last']} "
             f"({len(region['chunks'])} chunks): {region['reason']}"
-            for region in part["skipped"]
+            for region in part["skipped"][:SHOWN_SKIPPED]
         ]
+        if (more := len(part["skipped"]) - SHOWN_SKIPPED) > 0:
+            lines.append(f"  skipped: {more:,} more; chunks/upgrade/plan.json names them")
     if missing := planned["without_archive"]:
         lines.append(f"without an archive yet, so not in this plan: {', '.join(missing)}")
     return "\n".join(lines)

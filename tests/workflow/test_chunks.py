@@ -331,3 +331,12 @@ def test_clusters_name_chunks_that_are_there(project: Project):
     known = {chunk["id"] for name in TURNS for chunk in archive(project, name)["b_chunks"]}
     for cluster in project.read("data/chunks/clusters.json")["clusters"]:
         assert set(cluster["related_chunks"]) <= known
+
+
+def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Project, chunker: Server):
+    alone = ("--profile", "none", "--workflow-profile", "none", "--cores", "2")
+    calls = chunker.calls
+    done = project.run("upgrade", *alone, "--config", "upgrade_filter=conversation_id = 'phone'", "upgrade_target=good")
+    assert done.returncode == 0, done.stdout
+    assert chunker.calls - calls == len(project.generations("chunk")) > 1
+    assert set(levels(project, "phone", 2)) == {"good"}
