@@ -3,6 +3,8 @@
 Every archive is a file of its own that is never written over; which one holds is in the conversation's manifest.json.
 """
 
+from dreamflow.files import canonical
+
 
 use rule draft as chunk with:
     output:
@@ -96,13 +98,37 @@ rule upgrade:
         flow.shown.append(flow.talks.result())
 
 
-rule clusters:
+checkpoint cluster_plan:
     """Which chunks of all conversations are about the same thing."""
     input:
         flow.talks.manifests(),
+    output:
+        f"{DATA}/chunks/clusters/plan.json",
+    log:
+        f"{DATA}/logs/cluster_plan.log",
+    params:
+        settings=canonical(flow.plan.config["clusters"]),
+    run:
+        flow.attempt(log[0], flow.plan_clusters)
+
+
+use rule draft as cluster with:
+    output:
+        prompt=f"{DATA}/gens/cluster/{{gen_id}}/prompt.txt",
+        raw=f"{DATA}/gens/cluster/{{gen_id}}/raw.txt",
+        parsed=f"{DATA}/gens/cluster/{{gen_id}}/parsed.json",
+        metadata=f"{DATA}/gens/cluster/{{gen_id}}/metadata.json",
+    log:
+        f"{DATA}/logs/cluster/{{gen_id}}.log",
+
+
+rule clusters:
+    """Groups of chunks, with what a model says of them where one is configured: theme, summary, contradictions."""
+    input:
+        lambda wildcards: [*checkpoints.cluster_plan.get().output, *flow.talks.cluster_files()],
     output:
         f"{DATA}/chunks/clusters.json",
     log:
         f"{DATA}/logs/clusters.log",
     run:
-        flow.talks.clusters(output[0])
+        flow.shown.append(flow.talks.clusters(output[0]))

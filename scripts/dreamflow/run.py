@@ -59,7 +59,7 @@ class Run:
 
     def row(self, gen_id: str) -> Mapping[str, Any]:
         """The plan row of a generation."""
-        return self.plan.generations.get(gen_id) or self.talks.rows[gen_id]
+        return self.plan.generations.get(gen_id) or self.talks.rows.get(gen_id) or self.talks.cluster_rows[gen_id][1]
 
     def param(self, gen_id: str) -> str:
         """All that decides a generation's result besides its parents, as one string: Snakemake compares it."""
@@ -151,6 +151,11 @@ class Run:
         folders = [gen_folder(self.data, "chunk", gen_id) for gen_id in self.talks.rows]
         if missing := sum(not (folder / "metadata.json").exists() for folder in folders):
             self.ledger.planned["chunk"] += missing
+
+    def plan_clusters(self) -> None:
+        """Group the chunks of all conversations; the ledger hears of the generations that say what they are about."""
+        self.talks.plan_clusters()
+        self.ledger.planned["cluster"] += sum(not Path(path).exists() for path in self.talks.cluster_files())
 
     def cohort_param(self, cohort: str) -> str:
         """A digest of all that a cohort plans."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .plan.conversations import Chunking
 
 VERSION = 1  # of how archives are made; raised, they are made again
-RESERVED = ("upgrade", "result.json", "clusters.json")  # beside the conversations' folders
+RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # beside the conversations' folders
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
@@ -41,6 +41,7 @@ class Talks:
         }
         self.rows: dict[str, Mapping[str, Any]] = {}
         self.windows: dict[tuple[str, int, int], dict[str, Any]] = {}
+        self.cluster_rows: dict[str, tuple[str, Mapping[str, Any]]] = {}  # by gen_id: cluster and row
         self.read: tuple[int, Mapping[str, Any]] = (0, {})  # the upgrade's plan, with the time of its file
         self.settings: Mapping[str, Any] = plan.config["upgrade"]
         if not self.chunking:
@@ -56,6 +57,8 @@ class Talks:
             raise ConfigError(f"upgrade: {error}") from None
         if self.plan_file.exists():
             self.upgrade_plan()
+        if self.cluster_plan.exists():
+            self.register_clusters(_read_json(self.cluster_plan))
 
     # --- chunking ---
 
@@ -114,12 +117,6 @@ class Talks:
         pages = f"The chunks to look at: {self.folder}/<conversation>/chunks.html"
         return f"{result_table(result)}\n\n{pages}"
 
-    def clusters(self, path: str) -> None:
-        """Write which chunks of all conversations are about the same thing."""
-        from .chunks.clusters import build_clusters
-
-        write_atomic(path, pretty({"clusters": build_clusters(list(self._archives(self.chunking)))}))
-
     def targets(self) -> list[str]:
         """Every file that chunking makes."""
         files = [f"{self.folder}/{talk}/{name}" for talk in self.chunking for name in ("manifest.json", "chunks.html")]
@@ -136,7 +133,7 @@ class Talks:
 
     def earlier(self) -> set[str]:
         """The ids of all generations that archives name, and those of the upgrade that is planned."""
-        ids = set(self.rows)
+        ids = {*self.rows, *self.cluster_rows}
         for path in self.folder.glob("*/archive_v*.json"):
             archive = _read_json(path)
             ids |= {*archive["metadata"]["generations"], *(chunk["gen_id"] or "" for chunk in archive["b_chunks"])}
@@ -161,6 +158,51 @@ class Talks:
             parsed = _read_json(folder / "parsed.json") if metadata["status"] == "ok" else {}
             answers.append(Answer(window, metadata, parsed))
         return answers
+
+    # --- clusters ---
+
+    @property
+    def cluster_plan(self) -> Path:
+        """Where the clusters lie before a model has said what they are about."""
+        return self.folder / "clusters" / "plan.json"
+
+    def plan_clusters(self) -> None:
+        """Write which chunks of all conversations are about the same thing, and what a model would be shown."""
+        from .chunks.clusters import build_clusters, cluster_units
+
+        archives = list(self._archives(self.chunking))
+        found = build_clusters(archives, self.plan.config["clusters"]["similarity"])
+        planned = {"clusters": found, "material": {one["id"]: cluster_units(one, archives) for one in found}}
+        write_atomic(self.cluster_plan, pretty(planned))
+        self.register_clusters(planned)
+
+    def register_clusters(self, planned: Mapping[str, Any]) -> None:
+        """Know the generations that say what clusters are about."""
+        from .plan.conversations import cluster_rows
+
+        first = next(iter(self.plan.chunkings.values()))
+        self.cluster_rows = cluster_rows(planned, self.plan.config["clusters"], first.catalog, first.models)
+        for gen_id in self.cluster_rows:
+            self.plan.origin.setdefault(gen_id, "clusters")
+
+    def cluster_files(self) -> list[str]:
+        """The metadata of these generations."""
+        return [f"{self.data}/gens/cluster/{gen_id}/metadata.json" for gen_id in self.cluster_rows]
+
+    def clusters(self, path: str) -> str:
+        """Write the clusters with what models said of them, every chunk that they name checked; returns a line."""
+        from .chunks.clusters import check_clusters, named
+
+        found = {cluster["id"]: cluster for cluster in _read_json(self.cluster_plan)["clusters"]}
+        for gen_id, (cluster, _) in self.cluster_rows.items():
+            folder = self.data / "gens" / "cluster" / gen_id
+            if _read_json(folder / "metadata.json")["status"] == "ok":
+                found[cluster] = named(found[cluster], _read_json(folder / "parsed.json"), gen_id)
+        clusters = list(found.values())
+        check_clusters(clusters, list(self._archives(self.chunking)))
+        write_atomic(path, pretty({"clusters": clusters}))
+        against = sum(len(cluster["contradictions"]) for cluster in clusters)
+        return f"{len(clusters):,} clusters, {against:,} contradictions: {path}"
 
     # --- upgrades ---
 

@@ -18,11 +18,20 @@ LAST = re.compile(r"Divide the units (\d+) to (\d+)")
 def answer(body: dict[str, Any]) -> str:
     """The window that was shown, as two chunks."""
     question = body["messages"][0]["content"]
+    if "contradict each other" in question:
+        return clustered(question)
     first, last = map(int, LAST.search(question).groups())
     middle = (first + last) // 2
     spans = [(first, middle), (middle + 1, last)] if last - first > 8 else [(first, last)]
     about = {"labels": ["billing"], "language": "en", "entities": ["Anna"], "summary": "It is asked and answered."}
     return json.dumps({"chunks": [{"from": a, "to": b, **about} for a, b in spans]})
+
+
+def clustered(question: str) -> str:
+    """What a model says of a cluster: its first two passages contradict each other."""
+    one, other, *_ = re.findall(r"^(b_[\w-]+)", question, re.M)
+    against = {"a": one, "b": other, "what": "two dates for one invoice", "resolved": ""}
+    return json.dumps({"theme": "invoices", "summary": "When they are due.", "contradictions": [against]})
 
 
 def talk(topic: str, turns: int = 16) -> str:
@@ -63,7 +72,8 @@ def chunked(chunker: Server, tmp_path_factory: pytest.TempPathFactory) -> Projec
     project.write("config/conversations/trial.yaml", {"tiers": TIERS})
     for topic, turns in TURNS.items():
         project.write(f"data/1_raw/conversations/{topic}.jsonl", talk(topic, turns))
-    shutil.copytree(RAW / "templates/chunk", project.root / "data/1_raw/templates/chunk")
+    for kind in ("chunk", "cluster"):
+        shutil.copytree(RAW / "templates" / kind, project.root / "data/1_raw/templates" / kind)
     done = project.run("chunks")
     assert done.returncode == 0, done.stdout
     assert "made by: none (rules)" in done.stdout and chunker.calls == 0
@@ -325,12 +335,27 @@ def test_hostile_conversations_lose_nothing_and_stay_in_their_folder(project: Pr
     assert not list(project.root.parent.glob("outside*")) and not list(project.root.glob("outside*"))
 
 
-def test_clusters_name_chunks_that_are_there(project: Project):
+def test_clusters_name_chunks_that_are_there_and_a_model_says_what_they_are_about(project: Project, chunker: Server):
+    project.edit("config/config.yaml", clusters={"similarity": 0.05})
+    calls = chunker.calls
     done = project.run("clusters")
     assert done.returncode == 0, done.stdout
+    assert chunker.calls == calls
     known = {chunk["id"] for name in TURNS for chunk in archive(project, name)["b_chunks"]}
-    for cluster in project.read("data/chunks/clusters.json")["clusters"]:
-        assert set(cluster["related_chunks"]) <= known
+    plain = project.read("data/chunks/clusters.json")["clusters"]
+    assert plain and all(set(cluster["related_chunks"]) <= known for cluster in plain)
+    assert not any(cluster["contradictions"] for cluster in plain)
+
+    project.edit("config/config.yaml", clusters={"similarity": 0.05, "model": "judge"})
+    done = project.run("clusters")
+    assert done.returncode == 0, done.stdout
+    assert chunker.calls == calls + len(plain)
+    named = project.read("data/chunks/clusters.json")["clusters"]
+    assert [cluster["related_chunks"] for cluster in named] == [cluster["related_chunks"] for cluster in plain]
+    assert {cluster["theme"] for cluster in named} == {"invoices"}
+    assert all({item[side] for side in "ab"} <= known for one in named for item in one["contradictions"])
+    assert "contradictions" in done.stdout and "Nothing to be done" in project.run("clusters").stdout
+    assert "0 generations" in project.run("orphans").stdout
 
 
 def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Project, chunker: Server):

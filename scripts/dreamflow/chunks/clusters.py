@@ -9,7 +9,7 @@ threshold 0.2, 80% of the edges join two halves of one thread, and 16% of the ha
 37%. Words alone miss what is said in other words: clusters are few and mostly right, not complete.
 
 What contradicts what, no such measure can tell: contradictions are empty until a generation names them (template
-chunk/cluster-v1, parser `cluster`), see `named`.
+cluster/cluster-v1, parser `cluster`), see `named`.
 """
 
 import math
@@ -138,7 +138,7 @@ def named(cluster: Mapping[str, Any], parsed: Mapping[str, Any], gen_id: str) ->
 
 
 def cluster_units(cluster: Mapping[str, Any], archives: Sequence[Mapping[str, Any]]) -> str:
-    """The chunks of a cluster for the template chunk/cluster-v1: whole texts, each under its id and time."""
+    """The chunks of a cluster for the template cluster/cluster-v1: whole texts, each under its id and time."""
     chunks = {chunk["id"]: chunk for archive in archives for chunk in archive["b_chunks"]}
     parts = []
     for name in cluster["related_chunks"]:

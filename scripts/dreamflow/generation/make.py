@@ -20,7 +20,12 @@ from .respond import Ask, Outcome, asker, respond
 from .store import response_path
 
 SCHEMA_VERSION = 1
-PARSED_SUFFIX = {"variant": ".py", "verdict": ".json", "chunk": ".json"}  # by stage; everything else is text
+PARSED_SUFFIX = {
+    "variant": ".py",
+    "verdict": ".json",
+    "chunk": ".json",
+    "cluster": ".json",
+}  # by stage; everything else is text
 REDRAW = "redraw"  # a file of this name in a generation's folder asks for new samples, once
 
 

@@ -31,12 +31,13 @@ VARIABLES = {  # what a template can name, by folder: a stage, or a kind of vari
     "synthesise": ("procedure", "partner"),
     "sample": ("procedure",),
     "match": ("procedure", "candidates"),
+    "cluster": ("chunks",),
     "verdict": ("procedure", "kind", "description", "code", "diff", "check", "test"),
 }
 _FALLBACK_PARSER = {
     **{"draft": "identity", "essay": "identity", "evaluation": "in_last_line"},
     **{"relax": "code", "synthesise": "code", "sample": "code", "match": "choice", "verdict": "verdict"},
-    **{"chunk": "chunks"},
+    **{"chunk": "chunks", "cluster": "cluster"},
 }
 DEFAULT_SCALE = (0.0, 9.0)
 _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .conversations import Chunking
     from .procedures import Night
 
-STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk")
+STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk", "cluster")
 
 
 @dataclass

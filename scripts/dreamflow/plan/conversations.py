@@ -117,6 +117,31 @@ def chunk_rows(
     return rows
 
 
+def cluster_rows(
+    plan: Mapping[str, Any], settings: Row, catalog: Catalog, models: Mapping[str, Row]
+) -> dict[str, tuple[str, Row]]:
+    """By gen_id, the cluster and the generation that says what it is about; none without a model. `plan` is what
+    `Talks.plan_clusters` wrote."""
+    if "model" not in settings:
+        return {}
+    try:
+        fields = asking("cluster", settings, SAMPLING, catalog, models)
+    except ConfigError as error:
+        raise ConfigError(f"config/config.yaml: clusters: {error}") from None
+    rows = {}
+    for cluster in plan["clusters"]:
+        gen_id = generation_id("k_", cluster["id"], fields["template_id"], fields["model"]["model_id"])
+        row = {
+            **fields,
+            **{"family": "conversation", "stage": "cluster", "gen_id": gen_id, "repair": REPAIR},
+            "parser_options": {"ids": cluster["related_chunks"]},
+            "variables": {"chunks": {"sha256": catalog.keep(plan["material"][cluster["id"]])}},
+            "wildcards": {"cluster_id": cluster["id"]},
+        }
+        rows[gen_id] = (cluster["id"], row)
+    return rows
+
+
 def asked(chunking: Chunking, level: str) -> Row:
     """Who is asked at a level, and how: the fields of a row that do not depend on its window; {} for rules."""
     settings = chunking.spec["tiers"][level]
