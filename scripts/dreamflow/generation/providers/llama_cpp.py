@@ -25,6 +25,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import llama_cpp
+from llama_cpp._utils import suppress_stdout_stderr
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
@@ -119,8 +120,21 @@ def token_counter(model: Mapping[str, Any]) -> Callable[[str], int]:
 
 @cache
 def _counter(path: Path) -> Callable[[str], int]:
-    vocabulary = llama_cpp.Llama(model_path=str(path), vocab_only=True, verbose=False)
-    return lambda text: len(vocabulary.tokenize(text.encode("utf-8"), add_bos=False, special=False))
+    # Not llama_cpp.Llama, which makes a context too, and that warns of a model without layers.
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    with suppress_stdout_stderr(disable=False):
+        model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        raise CallError(f"{path}: not a model that llama.cpp can read", retryable=False)
+    vocabulary = llama_cpp.llama_model_get_vocab(model)
+
+    def count(text: str) -> int:
+        data = text.encode("utf-8")
+        # Without room for the tokens, it answers with the negative of their number.
+        return -llama_cpp.llama_tokenize(vocabulary, data, len(data), None, 0, False, False)
+
+    return count
 
 
 def _seed(base: int, sample: int) -> int:
