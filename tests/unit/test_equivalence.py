@@ -210,6 +210,13 @@ def test_a_procedure_without_inputs_is_untested():
 
 
 @needs_sandbox
+def test_inputs_are_generated_where_a_default_is_a_list():
+    source = "def f(n: int, more=[], named={}) -> int:\n    return n + len(more) + len(named)\n"
+    found = run(procedure(source, generate=True), {"v": source.replace("n + len(more)", "len(more) + n")}, count=4)
+    assert (len(found["inputs"]), found["variants"]["v"]["outcome"]) == (4, "equivalent")
+
+
+@needs_sandbox
 def test_what_the_original_raises_is_behaviour():
     source = "def f(x):\n    return 10 // x\n"
     original = procedure(source, args(0))

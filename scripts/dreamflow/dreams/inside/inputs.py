@@ -71,11 +71,13 @@ def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]
         if parameter.kind is parameter.VAR_KEYWORD:
             continue
         kind = kinds.parameter(parameter, hints.get(parameter.name, parameter.empty))
-        given[parameter] = kind
+        # Without default and annotation, which a dictionary cannot hash where they are lists.
+        bare = parameter.replace(default=parameter.empty, annotation=parameter.empty)
+        given[bare] = kind
         if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL:
-            omitted.append(parameter)
+            omitted.append(bare)
         else:
-            base[parameter] = kind.edges[min(1, len(kind.edges) - 1)]
+            base[bare] = kind.edges[min(1, len(kind.edges) - 1)]
     edges = [_text(job["entry"], base)]
     for row in zip_longest(*(kind.edges for kind in given.values())):
         for parameter, text in zip(given, row, strict=True):
