@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 from dreamflow.dreams.procedure import Procedure
+from dreamflow.python_source import parse_python
 
 
 @cache
@@ -57,7 +58,7 @@ def _source(module: str) -> str:
 
 def _call(text: str) -> dict[str, Any]:
     """A call as cards have it."""
-    call = ast.parse(f"f({text})", mode="eval").body
+    call = parse_python(f"f({text})", mode="eval").body
     return {
         "args": [{"python": ast.unparse(value)} for value in call.args],
         "kwargs": {keyword.arg: {"python": ast.unparse(keyword.value)} for keyword in call.keywords},

@@ -21,6 +21,7 @@ from typing import Any
 import networkx
 
 from ..errors import DreamflowError
+from ..python_source import parse_python
 from .access import Statement, statements_of
 from .dependences import conflicts
 from .scope import scope_of
@@ -85,7 +86,7 @@ def analyse(source: str, entry: str, effects: Mapping[str, Sequence[str]] = _NON
     raise only if "raise" is among the words. () stands for a pure function, which gives the same for equal arguments.
     """
     try:
-        module = ast.parse(source)
+        module = parse_python(source)
     except (SyntaxError, ValueError) as error:
         raise DreamflowError(f"procedure {entry}: not Python: {error}") from None
     functions = [

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pyflakes import checker, messages
 
+from ..python_source import parse_python
 from .analysis import Analysis, analyse
 from .claims import broken_claim
 from .novelty import distance, fingerprint
@@ -61,7 +62,7 @@ def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) ->
     base = _Base(
         procedure,
         analyse(procedure.source, procedure.entry, procedure.effects),
-        frozenset(_undefined(ast.parse(procedure.source))),
+        frozenset(_undefined(parse_python(procedure.source))),
     )
     seen = {BASE: procedure.source}
     return {name: _check(base, name, candidate, seen) for name, candidate in candidates.items()}
@@ -72,7 +73,7 @@ def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -
     procedure = base.procedure
     diff = unified_diff(procedure.source, candidate.code, procedure.procedure_id.removeprefix(f"{procedure.project}."))
     try:
-        tree = ast.parse(candidate.code)
+        tree = parse_python(candidate.code)
         compile(tree, f"<{name}>", "exec", dont_inherit=True)
         prints = {fingerprint(source): other for other, source in reversed(seen.items())}
         same = prints.get(fingerprint(candidate.code))
@@ -137,7 +138,7 @@ def _undefined(tree: ast.Module) -> dict[str, int]:
 
 
 def _signature(procedure: Procedure, tree: ast.Module, candidate: Candidate) -> _Signature:
-    base = _entry(ast.parse(procedure.source), procedure.entry)
+    base = _entry(parse_python(procedure.source), procedure.entry)
     entry = _entry(tree, procedure.entry)
     if not isinstance(entry, ast.FunctionDef):
         found = {ast.AsyncFunctionDef: "an async function", ast.ClassDef: "a class", type(None): "missing"}

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
+from ..python_source import parse_python
 from .analysis import Analysis, movable
 from .scope import own_nodes
 from .syntax import Code, bound_names, inner_blocks, name_of, read_code, steps_by_line
@@ -27,7 +28,7 @@ def broken_claim(analysis: Analysis, source: str, kind: str, adds: Sequence[str]
     """
     try:
         base = read_code(analysis.source, analysis.entry)
-        variant = ast.parse(source)
+        variant = parse_python(source)
         entry = next(n for n in reversed(variant.body) if isinstance(n, ast.FunctionDef) and n.name == analysis.entry)
         groups = _as_in_base(base, variant, entry, kind, adds)
         if _outside(variant, entry) != _outside(base.tree, base.entry) or _head(entry) != _head(base.entry):

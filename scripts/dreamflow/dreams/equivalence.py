@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from ..errors import ConfigError, DreamflowError
+from ..python_source import parse_python
 from .procedure import Procedure
 from .runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
 from .sandbox import TOOLS, Isolation, Limits, isolation, run_isolated
@@ -186,7 +187,7 @@ def _job(procedure: Procedure) -> dict[str, Any]:
     """What every run of the procedure is told, in plain JSON; values are texts of Python expressions."""
     effects = procedure.effects
     reads = [name for name in effects if all(word.startswith("read:") for word in effects[name])]
-    tree = ast.parse(procedure.source)
+    tree = parse_python(procedure.source)
     imported = [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
     imported += [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module]
     return {
@@ -225,7 +226,7 @@ def _expression(value: Any, procedure: Procedure) -> str:
     """A value of the card as Python text: plain, {python: expression} or {attributes: {name: value}}."""
     if isinstance(value, Mapping) and set(value) == {"python"}:
         try:
-            return ast.unparse(ast.parse(str(value["python"]).strip(), mode="eval"))
+            return ast.unparse(parse_python(str(value["python"]).strip(), mode="eval"))
         except SyntaxError as error:
             raise ConfigError(f"{procedure.card}: {value['python']!r} is no Python expression: {error.msg}") from None
     if isinstance(value, Mapping) and set(value) == {"attributes"}:

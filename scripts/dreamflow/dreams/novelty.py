@@ -22,6 +22,7 @@ from typing import Any
 from rapidfuzz.distance import Indel
 
 from ..files import sha256
+from ..python_source import parse_python
 from .scope import bound_by, own_nodes
 
 _ARITHMETIC: dict[type, Callable] = {
@@ -49,7 +50,7 @@ def fingerprint(source: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _tokens(source: str) -> tuple[str, ...]:
-    tree = _Normaliser().visit(ast.parse(source))
+    tree = _Normaliser().visit(parse_python(source))
     return tuple(_preorder(tree))
 
 

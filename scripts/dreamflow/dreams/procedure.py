@@ -9,6 +9,7 @@ from typing import Any
 from ..config import load_yaml
 from ..errors import ConfigError
 from ..files import checked_name, read_text
+from ..python_source import parse_python
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def load_procedure(card_path: Path) -> Procedure:
     code = card_path.with_suffix(".py")
     source, entry = read_text(code), card.get("entry", card_path.stem)
     try:
-        module = ast.parse(source)
+        module = parse_python(source)
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{code}{line}: not Python: {error}") from None

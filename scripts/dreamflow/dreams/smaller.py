@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
+from ..python_source import parse_python
+
 
 def smaller(call: str) -> list[str]:
     """Calls that are one step smaller than `call`: a number nearer to 0, a shorter text, fewer items, a keyword
     less. All are shorter, or as short with a smaller number; the shortest come first."""
-    tree = ast.parse(call, mode="eval").body
+    tree = parse_python(call, mode="eval").body
     found = {text for text in map(ast.unparse, _steps(tree, top=True)) if len(text) <= len(call) and text != call}
     return sorted(found, key=lambda text: (len(text), text))
 

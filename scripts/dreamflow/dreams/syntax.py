@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from ..errors import DreamflowError
+from ..python_source import parse_python
 from .analysis import Analysis, Step
 from .scope import bound_by, dotted, own_nodes
 
@@ -112,7 +113,7 @@ class Code:
 @lru_cache(maxsize=256)
 def read_code(source: str, entry: str) -> Code:
     """The tree and positions of a module that defines `entry` at its top level."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     function = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry][-1]
     return Code(source, tree, function, (0, *(match.end() for match in _LINE.finditer(source))))
 

@@ -16,7 +16,7 @@ import pathlib
 import types
 import typing
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
@@ -66,47 +66,49 @@ def send_inputs(job: Mapping[str, Any], _: str, send: Callable) -> None:
 
 def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]:
     hints = _hints(entry)
-    given, base, omitted = {}, {}, []
-    for parameter in inspect.signature(entry).parameters.values():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        kind = kinds.parameter(parameter, hints.get(parameter.name, parameter.empty))
-        # Without default and annotation, which a dictionary cannot hash where they are lists.
-        bare = parameter.replace(default=parameter.empty, annotation=parameter.empty)
-        given[bare] = kind
-        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL:
-            omitted.append(bare)
-        else:
-            base[bare] = kind.edges[min(1, len(kind.edges) - 1)]
-    edges = [_text(job["entry"], base)]
+    parameters = [
+        parameter
+        for parameter in inspect.signature(entry).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    # By name: a parameter is no key of a dictionary where its default is a list.
+    given = {
+        parameter.name: kinds.parameter(parameter, hints.get(parameter.name, parameter.empty))
+        for parameter in parameters
+    }
+    omitted = {
+        parameter.name
+        for parameter in parameters
+        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
+    }
+    base = {name: kind.edges[min(1, len(kind.edges) - 1)] for name, kind in given.items() if name not in omitted}
+    edges = [_text(job["entry"], parameters, base)]
     for row in zip_longest(*(kind.edges for kind in given.values())):
-        for parameter, text in zip(given, row, strict=True):
+        for name, text in zip(given, row, strict=True):
             if text is not None:
-                edges.append(_text(job["entry"], {**base, parameter: text}))
+                edges.append(_text(job["entry"], parameters, {**base, name: text}))
     most = job["count"] * _SURPLUS
-    drawn = _drawn(job, given, omitted, most) if given else []
+    texts = [_text(job["entry"], parameters, drawn) for drawn in _drawn(job["seed"], given, omitted, most)]
     edges = list(dict.fromkeys(edges))
     first = edges[: max(1, job["count"] // 2)]
-    return list(dict.fromkeys([*first, *_mixed(drawn, edges[len(first) :])]))[:most]
+    return list(dict.fromkeys([*first, *_mixed(texts, edges[len(first) :])]))[:most]
 
 
 def _mixed(*lists: list[str]) -> Iterator[str]:
     return (text for row in zip_longest(*lists) for text in row if text is not None)
 
 
-def _drawn(
-    job: Mapping[str, Any], given: Mapping[inspect.Parameter, Kind], omitted: list[inspect.Parameter], most: int
-) -> list[str]:
-    """Calls that hypothesis draws, the same for the same seed."""
+def _drawn(number: int, given: Mapping[str, Kind], omitted: Collection[str], most: int) -> list[dict[str, str]]:
+    """Arguments that hypothesis draws, the same for the same seed `number`."""
     from hypothesis import HealthCheck, Phase, seed, settings
     from hypothesis import given as drawing
     from hypothesis import strategies as st
 
-    required = {parameter: kind.more for parameter, kind in given.items() if parameter not in omitted}
-    optional = {parameter: given[parameter].more for parameter in omitted}
-    found: list[str] = []
+    required = {name: kind.more for name, kind in given.items() if name not in omitted}
+    optional = {name: kind.more for name, kind in given.items() if name in omitted}
+    found: list[dict[str, str]] = []
 
-    @seed(job["seed"])
+    @seed(number)
     @settings(
         max_examples=most,
         database=None,
@@ -115,22 +117,24 @@ def _drawn(
         suppress_health_check=list(HealthCheck),
     )
     @drawing(st.fixed_dictionaries(required, optional=optional))
-    def collect(drawn: dict[inspect.Parameter, str]) -> None:
-        found.append(_text(job["entry"], {parameter: drawn[parameter] for parameter in given if parameter in drawn}))
+    def collect(drawn: dict[str, str]) -> None:
+        found.append(drawn)
 
-    collect()
+    if given:
+        collect()
     return found
 
 
-def _text(entry: str, texts: Mapping[inspect.Parameter, str]) -> str:
+def _text(entry: str, parameters: Sequence[inspect.Parameter], texts: Mapping[str, str]) -> str:
     """The call: what has no default by position, the rest by name."""
     parts = []
-    for parameter, text in sorted(texts.items(), key=lambda item: item[0].kind):
+    for parameter in sorted(parameters, key=lambda parameter: parameter.kind):
         by_name = parameter.kind is parameter.KEYWORD_ONLY or (
             parameter.default is not parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         )
-        parts.append(f"{parameter.name}={text}" if by_name else text)
-    return f"{entry}({', '.join(part for part in parts if part)})"
+        if text := texts.get(parameter.name):
+            parts.append(f"{parameter.name}={text}" if by_name else text)
+    return f"{entry}({', '.join(parts)})"
 
 
 def _hints(entry: Callable) -> dict[str, Any]:

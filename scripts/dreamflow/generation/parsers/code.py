@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ...errors import ConfigError
+from ...python_source import parse_python
 from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, quoted, register
 from .embedded import json_values
 
@@ -190,7 +191,7 @@ def _statement(lines: list[str], starts: list[int]) -> int | None:
         if end < len(lines) and _CONTINUES.match(lines[end]):
             continue
         try:
-            body = ast.parse("\n".join(lines[starts[0] : end])).body
+            body = parse_python("\n".join(lines[starts[0] : end])).body
         except SyntaxError as error:
             unfinished = "never closed" in error.msg or "triple-quoted" in error.msg
             if not unfinished and starts[0] + (error.lineno or 0) <= starts[size - 1]:
@@ -278,7 +279,7 @@ def _read(code: str, entry: str) -> tuple[str, ast.Module]:
     if not code.strip():
         raise _NotIt("there is no code")
     try:
-        ast.parse(textwrap.dedent(code))
+        parse_python(textwrap.dedent(code))
     except SyntaxError as error:
         raise _NotIt(f"the code does not compile: line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
@@ -288,7 +289,7 @@ def _read(code: str, entry: str) -> tuple[str, ast.Module]:
 
 def _parses(code: str) -> ast.Module | None:
     try:
-        return ast.parse(code)
+        return parse_python(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

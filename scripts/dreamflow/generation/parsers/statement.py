@@ -1,10 +1,10 @@
 """The parser of answers that rewrite one statement: fewer tokens than a whole module, and nothing else can change."""
 
-import ast
 import re
 import textwrap
 
 from ...errors import ConfigError
+from ...python_source import parse_python
 from .base import Options, Parsed, ParseError, drop_thinking, register
 from .code import code
 
@@ -29,7 +29,7 @@ def statement(raw: str, options: Options) -> Parsed:
             continue
         module = "".join(lines[: first - 1]) + textwrap.indent(replacement, margin) + "\n" + "".join(lines[last:])
         try:
-            ast.parse(module)
+            parse_python(module)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             problem = f"with it the module does not compile: {getattr(error, 'msg', error)}"
             continue
