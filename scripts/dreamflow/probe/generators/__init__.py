@@ -1,0 +1,77 @@
+"""Generators: any number of further tasks of a kind, the same ones for the same seed, on every machine.
+
+Each kind has templates, a group each (see `tasks`). A template has a stream of random numbers of its own, named by seed
+and group, and templates take turns. So more tasks only add to fewer; with some groups only, theirs are those that they
+have among all; and task ids, which are made from prompts, name the same task in every draw.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from ...errors import ConfigError
+from ...files import sha256
+from . import arithmetic, classification, code, extraction, facts, formats
+from .base import Template
+
+TEMPLATES: Mapping[str, Sequence[Template]] = {
+    "extraction": extraction.TEMPLATES,
+    "arithmetic": arithmetic.TEMPLATES,
+    "format": formats.TEMPLATES,
+    "classification": classification.TEMPLATES,
+    "code": code.TEMPLATES,
+    "facts": facts.TEMPLATES,
+}
+_TRIES = 300  # draws of one template that are all known already, after which it counts as exhausted
+
+
+def groups(kind: str) -> list[str]:
+    """The groups of a kind's generators, in their order."""
+    return [template.group for template in _templates(kind)]
+
+
+def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = None) -> list[dict[str, Any]]:
+    """`n` tasks of a kind, no prompt twice, from its groups in turn as long as they have new ones; `only` from these.
+
+    Tasks of two seeds may coincide: sets that must not share tasks are to be split by group. A `ConfigError` tells
+    how many tasks there are where the groups cannot give `n`.
+    """
+    templates = [template for template in _templates(kind) if only is None or template.group in only]
+    unknown = set(only or ()) - {template.group for template in templates}
+    if unknown:
+        raise ConfigError(f"kind {kind}: no generator has the group {min(unknown)!r}; `groups` lists them")
+    turns = [_tasks(kind, template, seed) for template in templates]
+    tasks: list[dict[str, Any]] = []
+    while turns and len(tasks) < n:
+        drawn = [(turn, next(turn, None)) for turn in turns]
+        tasks += [task for _, task in drawn if task is not None]
+        turns = [turn for turn, task in drawn if task is not None]
+    if len(tasks) < n:
+        raise ConfigError(f"kind {kind}: {n} tasks were asked for, but {len(templates)} group(s) give {len(tasks)}")
+    return tasks[:n]
+
+
+def _templates(kind: str) -> Sequence[Template]:
+    if kind not in TEMPLATES:
+        raise ConfigError(f"no tasks of kind {kind!r} can be generated; known: {', '.join(TEMPLATES)}")
+    return TEMPLATES[kind]
+
+
+def _tasks(kind: str, template: Template, seed: int) -> Iterator[dict[str, Any]]:
+    """Tasks of one template until it gives none that is new."""
+    random = Random(f"{seed}:{template.group}")  # noqa: S311  (a reproducible draw, not a secret)
+    seen: set[str] = set()
+    while True:
+        made = next((one for _ in range(_TRIES) if (one := template.make(random)).prompt not in seen), None)
+        if made is None:
+            return
+        seen.add(made.prompt)
+        yield {
+            "task_id": f"{kind}-{sha256(made.prompt)[:12]}",
+            "kind": kind,
+            "context": template.context,
+            "group": template.group,
+            "prompt": made.prompt,
+            "grader": dict(made.grader),
+            "answer": made.answer,
+        }

@@ -1,0 +1,137 @@
+"""Tasks as files: one JSON object a line, checked against config/schemas/task.schema.json and against their graders.
+
+A task's `group` is "<kind>.<skill>.<template>": tasks of one template are alike and never go to both sides of a split.
+Templates of the base tasks, which people wrote one by one, begin with "base-"; those of generators do not, so that
+the two never share a group.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from ..config import check
+from ..errors import ConfigError
+from ..files import read_text
+from .graders import code_problem, grade
+
+Task = dict[str, Any]
+
+KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts")
+
+
+def load_tasks(path: Path | str) -> list[Task]:
+    """The tasks of a .jsonl file, or of all those in a folder in order of name, checked together."""
+    path = Path(path)
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise ConfigError(f"{path}: no .jsonl files of tasks here")
+    placed: list[tuple[str, Task]] = []
+    for file in files:
+        for number, line in enumerate(read_text(file).split("\n"), 1):
+            if line.strip():
+                placed.append((f"{file}:{number}", _read(line, f"{file}:{number}")))
+    return _checked(placed)
+
+
+def check_tasks(tasks: Iterable[Task], where: str = "tasks") -> list[Task]:
+    """`tasks` with the schema's defaults, or one `ConfigError` for all that is wrong with them.
+
+    Wrong are: what the schema refuses, an id or a prompt that is there twice, a kind that is not its group's, and a
+    reference answer that the task's own grader refuses (code is read only, not run).
+    """
+    return _checked([(f"{where}[{number}]", task) for number, task in enumerate(tasks)])
+
+
+def task_lines(tasks: Iterable[Task]) -> str:
+    """The text of a .jsonl file of tasks."""
+    return "".join(json.dumps(task, ensure_ascii=False) + "\n" for task in tasks)
+
+
+def count_tasks(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """What there is, a row for each kind: {kind, tasks, groups, skills, contexts}; the last three are numbers too."""
+    rows = []
+    for kind in KINDS:
+        of_kind = [task for task in tasks if task["kind"] == kind]
+        if of_kind:
+            groups = {task["group"] for task in of_kind}
+            skills, contexts = {skill_of(task) for task in of_kind}, {task["context"] for task in of_kind}
+            numbers = {"groups": len(groups), "skills": len(skills), "contexts": len(contexts)}
+            rows.append({"kind": kind, "tasks": len(of_kind), **numbers})
+    return rows
+
+
+def skill_of(task: Task) -> str:
+    """What a task asks for within its kind, such as "date-iso"."""
+    return task["group"].split(".")[1]
+
+
+def with_worked(tasks: Iterable[Task], pool: Sequence[Task], count: int, seed: int = 0) -> list[Task]:
+    """`tasks`, each with at most `count` worked examples drawn from `pool`: of its kind, of other groups.
+
+    Examples of the same skill come first, as many as there are. Whoever gives a pool of tasks to learn from decides
+    what a teacher sees: held-out tasks do not belong in it. The draw depends on seed and task alone.
+    """
+    by_kind: dict[str, list[Task]] = {}
+    for one in pool:
+        by_kind.setdefault(one["kind"], []).append(one)
+    return [{**task, "worked": _worked(task, by_kind.get(task["kind"], ()), count, seed)} for task in tasks]
+
+
+def _worked(task: Task, pool: Sequence[Task], count: int, seed: int) -> list[dict[str, str]]:
+    others = [one for one in pool if one["group"] != task["group"] and one["prompt"] != task["prompt"]]
+    Random(f"{seed}:{task['task_id']}").shuffle(others)  # noqa: S311  (a reproducible draw, not a secret)
+    others.sort(key=lambda one: skill_of(one) != skill_of(task))
+    return [{"prompt": one["prompt"], "answer": one["answer"]} for one in others[:count]]
+
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+
+def _read(line: str, where: str) -> Task:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not a line of JSON: {error}") from None
+
+
+def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
+    tasks, problems = [], []
+    first_by_id: dict[str, str] = {}
+    first_by_prompt: dict[str, str] = {}
+    for where, task in placed:
+        try:
+            task = check(task, "task", where)
+        except ConfigError as error:
+            problems.append(str(error))
+            continue
+        tasks.append(task)
+        problems += [f"{where}: {problem}" for problem in _problems(task)]
+        for key, first in (("task_id", first_by_id), ("prompt", first_by_prompt)):
+            earlier = first.setdefault(task[key].strip(), where)
+            if earlier != where:
+                problems.append(f"{where}: {key}: the same as in {earlier}; every task needs its own")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return tasks
+
+
+def _problems(task: Task) -> list[str]:
+    """What the schema cannot see in one task."""
+    grader, problems = task["grader"], []
+    if task["group"].split(".")[0] != task["kind"]:
+        problems.append(f"group: {task['group']!r} must begin with the kind, {task['kind']!r}")
+    if grader["name"] == "one_of" and task["answer"] not in grader["labels"]:
+        problems.append(f"answer: {task['answer']!r} is none of the labels {grader['labels']}")
+    if grader["name"] == "code":
+        problem = code_problem(task["answer"], grader["entry"])
+        return [*problems, f"answer: {problem}"] if problem else problems
+    try:
+        told = grade(task, task["answer"])
+    except (ValueError, re.error) as error:  # an answer that is no JSON, a pattern that is none
+        return [*problems, f"grader: {error}"]
+    if not told["passed"]:
+        problems.append(f"answer: its own grader refuses it: {told['why']}")
+    return problems
