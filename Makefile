@@ -1,11 +1,15 @@
-# make run: install, and run the demo.  make test: install, and run all tests.  make lock: renew envs/*.txt.
+# make run: install, and run the demo.  make distill: install what trains a model, and run that demo.
+# make test: install, and run all tests.  make lock: renew envs/*.txt.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check lock clean
+.PHONY: run distill test check lock clean
 
 run: .venv/base.installed
 	$(BIN)/snakemake
+
+distill: .venv/distill.installed
+	$(BIN)/snakemake distill
 
 test: .venv/dev.installed
 	$(MAKE) check
@@ -27,8 +31,13 @@ check:
 	$(BIN)/python -m compileall -q .venv/lib scripts || true
 	touch $@
 
-.venv/dev.installed: .venv/base.installed envs/dev.txt
-	$(BIN)/python -m pip install --quiet --requirement envs/dev.txt
+.venv/distill.installed: .venv/base.installed envs/distill.txt
+	$(BIN)/python -m pip install --quiet --requirement envs/distill.txt
+	$(BIN)/python -m compileall -q .venv/lib || true
+	touch $@
+
+.venv/dev.installed: .venv/distill.installed envs/cluster.txt envs/dev.txt
+	$(BIN)/python -m pip install --quiet --requirement envs/cluster.txt --requirement envs/dev.txt
 	$(BIN)/python -m compileall -q .venv/lib || true
 	touch $@
 
