@@ -12,6 +12,8 @@ include: "rules/common.smk"
 include: "rules/cohorts.smk"
 include: "rules/dreams.smk"
 include: "rules/chunks.smk"
+include: "rules/probe.smk"
+include: "rules/distill.smk"
 include: "rules/reports.smk"
 include: "rules/upkeep.smk"
 

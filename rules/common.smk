@@ -31,6 +31,7 @@ try:
         else:
             manifest.unlink()
     if workflow.output_settings.dryrun:
+        flow.previews = set()
         print(flow.forecast_text(), *flow.missing_keys(), sep="\n", file=sys.stderr)
 except DreamflowError as error:
     sys.exit(f"Dreamflow cannot start:\n{error}")
@@ -44,6 +45,9 @@ wildcard_constraints:
     night=flow.nights.pattern(flow.nights.by_folder),
     procedure=flow.nights.pattern(flow.plan.procedures),
     conversation=flow.nights.pattern(flow.talks.chunking),
+    probe=flow.nights.pattern(flow.plan.probes),
+    run=flow.nights.pattern(flow.lessons.runs),
+    cycle=r"[1-9][0-9]*",
 
 
 onstart:

@@ -20,6 +20,7 @@ from .generation.ledger import Ledger
 from .generation.make import Context, call_problem, evidence_path, gen_folder, make_generation, parsed_name
 from .generation.providers import human
 from .generation.respond import STOPPING
+from .lessons import Lessons
 from .nights import Nights
 from .plan.combos import Combo
 from .plan.compile import STAGES, Plan, compile_plan
@@ -41,9 +42,11 @@ class Run:
         self.ledger = Ledger(self.data / "store" / "ledger.jsonl")
         self.nights = Nights(self.plan, self.data)
         self.talks = Talks(self.plan, self.data)
+        self.lessons = Lessons(self.plan, self.data)
         self.upgrade_asked = bool(self.talks.chunking and unfolded(config).get("upgrade"))
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
+        self.previews: set[str] | None = None  # in a dry run: targets whose forecast has been told
         self.context = Context(
             data_root=self.data,
             texts=self.plan.texts,
@@ -59,7 +62,10 @@ class Run:
 
     def row(self, gen_id: str) -> Mapping[str, Any]:
         """The plan row of a generation."""
-        return self.plan.generations.get(gen_id) or self.talks.rows.get(gen_id) or self.talks.cluster_rows[gen_id][1]
+        for rows in (self.plan.generations, self.talks.rows, self.lessons.rows):
+            if gen_id in rows:
+                return rows[gen_id]
+        return self.talks.cluster_rows[gen_id][1]
 
     def param(self, gen_id: str) -> str:
         """All that decides a generation's result besides its parents, as one string: Snakemake compares it."""
@@ -152,6 +158,11 @@ class Run:
         if missing := sum(not (folder / "metadata.json").exists() for folder in folders):
             self.ledger.planned["chunk"] += missing
 
+    def plan_lessons(self, run: str) -> None:
+        """Select what a distillation learns; the ledger hears of the teacher's answers."""
+        self.lessons.select(run)
+        self.ledger.planned["answer"] += sum(not Path(path).exists() for path in self.lessons.teacher_files(run))
+
     def plan_clusters(self) -> None:
         """Group the chunks of all conversations; the ledger hears of the generations that say what they are about."""
         self.talks.plan_clusters()
@@ -200,9 +211,20 @@ class Run:
         self.talks.register(planned)
         return f"{text}\n{plan_text(planned)}"
 
+    def asked(self, rule: str) -> list[str]:
+        """The targets of `probe` or `distill`; a dry run tells, once, what the answers that they begin with cost."""
+        specs = self.plan.probes if rule == "probe" else self.plan.distillations
+        if self.previews is not None and rule not in self.previews:
+            self.previews.add(rule)
+            rows = {gen_id: row for spec in specs.values() for gen_id, row in spec.generations.items()}
+            print(f"{rule}:", as_table(forecast(rows, self.context, {})), sep="\n", file=sys.stderr)
+        return self.lessons.probe_targets() if rule == "probe" else self.lessons.targets()
+
     def missing_keys(self) -> list[str]:
         """A line for each environment variable that a planned model's key should come from and that is not set."""
         rows = [*self.plan.generations.values(), *self.talks.rows.values()]
+        if self.ledger.planned["answer"]:
+            rows += self.lessons.rows.values()
         used = Counter(row["model"]["model_id"] for row in rows if row["model"])
         return [
             f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
@@ -224,7 +246,9 @@ class Run:
     def orphans(self, *, remove: bool) -> None:
         """List the generations that no plan names, or remove them."""
         planned = {**self.plan.kept, **self.plan.generations}.keys()
-        folders = upkeep.orphans(self.data, planned | self.nights.earlier() | self.talks.earlier())
+        folders = upkeep.orphans(
+            self.data, planned | self.nights.earlier() | self.talks.earlier() | self.lessons.earlier()
+        )
         for folder in folders:
             print(folder)
         if remove:
@@ -251,10 +275,10 @@ class Run:
 
         signal.signal(signal.SIGINT, interrupt)
         counts = Counter(rules)
-        if any(counts[stage] for stage in STAGES):
+        self.ledger.start({stage: counts[stage] for stage in STAGES if counts[stage]})
+        if self.ledger.planned:
             for line in self.missing_keys():
                 print(line, file=sys.stderr)
-        self.ledger.start({stage: counts[stage] for stage in STAGES if counts[stage]})
 
     def finish(self, *, ok: bool) -> None:
         """Say what this run did, what it could not do, and where to look."""

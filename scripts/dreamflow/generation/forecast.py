@@ -96,6 +96,7 @@ def _add_call(
     fixed = RESERVED + estimate_tokens(context.texts[row["template_sha256"]])
     fixed += sum(estimate_tokens(context.texts[digest]) for digest in _texts(row["variables"]))
     fixed += sum(estimate_tokens(known[parent]["text"]) for parent in row["parents"] if parent in known)
+    fixed += sum(estimate_tokens(turn["content"]) for turn in row.get("turns", ()))
     open_ended = sum(longest.get(parent, 0) for parent in row["parents"])
     prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
     line.calls += new

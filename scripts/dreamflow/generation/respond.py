@@ -6,7 +6,8 @@
 | terminal (other 4xx, no key)     | the job fails; nothing is written; the next run asks again                |
 | refusal, too short, unparsable   | the next sample                                                           |
 | unparsable, the row has `repair` | once: the answer is sent back with the error, and the row's request       |
-| truncated                        | the next sample with twice the limit, up to the model's                   |
+| truncated                        | the next sample with twice the limit, up to the model's; where the row    |
+|                                  | has `keep_truncated`, what there is counts                                |
 | any of these, to the end         | the row's next fallback model, if it has one                              |
 
 Samples are walked in order and every answer stays in the store, so what a generation becomes is a pure function of
@@ -102,7 +103,7 @@ def _walk(
     """The samples of one model; without `ask`, those that are stored."""
     model = models[row["model"]["model_id"]]
     sampling = dict(row["sampling"])
-    first = messages = [{"role": "user", "content": prompt}]
+    first = messages = [*row.get("turns", ()), {"role": "user", "content": prompt}]
     repaired = "repair" not in row
     outcome = Outcome("failed")
     allowed = row["attempts"]
@@ -149,7 +150,7 @@ def judge(row: Mapping[str, Any], response: Mapping[str, Any]) -> tuple[str, str
     text = response["text"]
     if response["finish_reason"] == "refusal":
         return "refusal", f"the model declined: {text[:200]!r}", nothing
-    if response["finish_reason"] == "length":
+    if response["finish_reason"] == "length" and not row.get("keep_truncated"):
         tokens = response["usage"].get("completion_tokens", 0)
         return "truncated", f"cut off after {tokens} tokens", nothing
     lines = sum(1 for line in text.splitlines() if line.strip())

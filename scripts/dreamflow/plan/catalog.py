@@ -32,12 +32,13 @@ VARIABLES = {  # what a template can name, by folder: a stage, or a kind of vari
     "sample": ("procedure",),
     "match": ("procedure", "candidates"),
     "cluster": ("chunks",),
+    "answer": ("prompt",),
     "verdict": ("procedure", "kind", "description", "code", "diff", "check", "test"),
 }
 _FALLBACK_PARSER = {
     **{"draft": "identity", "essay": "identity", "evaluation": "in_last_line"},
     **{"relax": "code", "synthesise": "code", "sample": "code", "match": "choice", "verdict": "verdict"},
-    **{"chunk": "chunks", "cluster": "cluster"},
+    **{"chunk": "chunks", "cluster": "cluster", "answer": "identity"},
 }
 DEFAULT_SCALE = (0.0, 9.0)
 _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")

@@ -17,10 +17,11 @@ from .selection import Known
 
 if TYPE_CHECKING:
     from ..dreams.procedure import Procedure
+    from .answers import Distillation, Probe
     from .conversations import Chunking
     from .procedures import Night
 
-STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk", "cluster")
+STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk", "cluster", "answer")
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Plan:
     """`generations` by id; `texts` are the input texts that they refer to, by SHA-256.
 
     `kept` are drafts and essays that selections refer to and that no cohort plans: files that have to be there.
-    `procedures` are all that lie there, where nights are configured.
+    `procedures` are all that lie there, where nights are configured. Answers of probes and distillations are no part of
+    `generations`: they are made where somebody asks for them.
     """
 
     config: dict[str, Any]
@@ -42,6 +44,8 @@ class Plan:
     procedures: "dict[str, Procedure]" = field(default_factory=dict)
     nights: "dict[str, Night]" = field(default_factory=dict)
     chunkings: "dict[str, Chunking]" = field(default_factory=dict)
+    probes: "dict[str, Probe]" = field(default_factory=dict)
+    distillations: "dict[str, Distillation]" = field(default_factory=dict)
 
     def of_stage(self, stage: str) -> list[str]:
         """The ids of a stage's generations."""
@@ -70,6 +74,7 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
         plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
     _add_nights(plan, catalog, data_root)
     _add_chunkings(plan, catalog)
+    _add_answers(plan, catalog)
     plan.priority = _priorities(plan.generations)
     return plan
 
@@ -112,6 +117,25 @@ def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
                     "them must leave it out"
                 )
         _merge(plan, name, chunking.generations)
+
+
+def _add_answers(plan: Plan, catalog: Catalog) -> None:
+    if not plan.config["probes"] and not plan.config["distillations"]:
+        return
+    # Imported late: tasks, which a project of cohorts alone does not need.
+    from .answers import compile_distillation, compile_probe
+
+    for key, compiled, compile_one in (
+        ("probes", plan.probes, compile_probe),
+        ("distillations", plan.distillations, compile_distillation),
+    ):
+        names = plan.config[key]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"config/config.yaml: {key}: a name is there twice: {', '.join(names)}")
+        for name in names:
+            compiled[name] = compile_one(name, catalog, plan.models)
+            for gen_id in compiled[name].generations:
+                plan.origin.setdefault(gen_id, name)
 
 
 def _text(path: str) -> str:

@@ -1,0 +1,292 @@
+"""Probes and distillations, as the rules see them: which answers they consist of, and what is made of those.
+
+What trains and draws is imported where it is used. Which tasks a teacher is asked follows from a cycle's experiences
+(`data/distill/<name>/cycle-<n>/replay.jsonl`); its answers are known from that file alone, so that a run that was
+interrupted, and a job in a process of its own, find them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import ConfigError
+from .files import canonical, pretty, sha256, write_atomic
+from .generation.make import Context, gen_folder, make_generation
+from .model_files import fingerprint, model_file
+from .plan.compile import Plan
+
+if TYPE_CHECKING:
+    from .plan.answers import Distillation
+
+PROBE_FILES = ("report.md", "accuracy.csv", "answers.csv", "accuracy.png")
+VERSION = 1  # of how answers are graded and selected; raised, what follows from them is made again
+
+Row = Mapping[str, Any]
+
+
+class Lessons:
+    """The probes and distillations of a plan. `rows` are all their answers by id, the teachers' included as far as
+    they are known; `runs` has the distillations by name and cycle, as their folders are called."""
+
+    def __init__(self, plan: Plan, data: Path) -> None:
+        self.plan, self.data = plan, data
+        self.runs: dict[str, Distillation] = {one.run: one for one in plan.distillations.values()}
+        self.rows: dict[str, Row] = {}
+        self.teachers: dict[str, dict[str, Row]] = {}  # by run
+        self.known: dict[str, int] = {}  # by run: the time of the file that they were read from
+        for one in (*plan.probes.values(), *plan.distillations.values()):
+            self.rows |= one.generations
+        for run in self.runs:
+            if self._file(run, "replay.jsonl").exists():
+                self.teacher_rows(run)
+
+    def _file(self, run: str, name: str) -> Path:
+        return self.data / "distill" / run / name
+
+    def _metadata(self, gen_ids: Iterable[str]) -> list[str]:
+        return [f"{self.data}/gens/answer/{gen_id}/metadata.json" for gen_id in gen_ids]
+
+    # --- probes ---
+
+    def probe_files(self, probe: str) -> list[str]:
+        """The metadata of a probe's answers."""
+        return self._metadata(self.plan.probes[probe].generations)
+
+    def probe_param(self, probe: str) -> str:
+        """What decides a probe's tables besides the answers: the tasks."""
+        return canonical([VERSION, sha256(canonical(self.plan.probes[probe].tasks))])
+
+    def probe_report(self, probe: str) -> str:
+        """Write a probe's tables and picture; returns the table for the screen."""
+        from .probe.report import write_report
+
+        one = self.plan.probes[probe]
+        return write_report(probe, self._outcomes(one.tasks, one.generations), self.data / "probes" / probe)
+
+    def probe_targets(self) -> list[str]:
+        """Every file that probes make."""
+        return [f"{self.data}/probes/{probe}/{name}" for probe in self.plan.probes for name in PROBE_FILES]
+
+    def _outcomes(self, tasks: Mapping[str, Row], gen_ids: Iterable[str]) -> list[dict[str, Any]]:
+        from .probe.outcomes import outcomes
+        from .probe.running import sandbox
+
+        folders = [gen_folder(self.data, "answer", gen_id) for gen_id in gen_ids]
+        return outcomes(folders, tasks, sandbox())
+
+    # --- experiences and what is learned from them ---
+
+    def practice_files(self, cycle: str) -> list[str]:
+        """The metadata of the answers that students gave before a cycle's training."""
+        return [path for one in self._of_cycle(cycle) for path in self._metadata(one.generations)]
+
+    def _of_cycle(self, cycle: str) -> "list[Distillation]":
+        found = [one for one in self.runs.values() if str(one.spec["cycle"]) == str(cycle)]
+        if not found:
+            raise ConfigError(f"no distillation of config/config.yaml has cycle {cycle}")
+        return found
+
+    def experiences_param(self, cycle: str) -> str:
+        """What decides a cycle's experiences besides the answers. What else lies under data/ when they are collected is
+        taken as it is then: a later cycle sees what came after."""
+        digests = [sha256(canonical(one.tasks)) for one in self._of_cycle(cycle)]
+        return canonical([VERSION, digests, self.plan.config["salience"]])
+
+    def experiences_file(self, run: str) -> str:
+        """The experiences that a run learns from."""
+        return f"{self.data}/experiences/cycle-{self.runs[run].spec['cycle']}.jsonl"
+
+    def experiences(self, cycle: str, path: str) -> None:
+        """Collect a cycle's experiences."""
+        from .distill.experiences import experiences
+
+        tasks, answers = {}, set()
+        for one in (*self._of_cycle(cycle), *self.plan.probes.values()):
+            tasks |= one.tasks
+            answers |= one.generations.keys()
+        made = [gen_id for gen_id in sorted(answers) if gen_folder(self.data, "answer", gen_id).exists()]
+        graded = {row["gen_id"]: {**row, "task": tasks[row["task_id"]]} for row in self._outcomes(tasks, made)}
+        found = experiences(self.data, int(cycle), graded, self.plan.config["salience"])
+        write_atomic(path, _lines(found))
+
+    def replay_param(self, run: str) -> str:
+        """What decides a replay set besides the experiences."""
+        one = self.runs[run]
+        return canonical([VERSION, one.spec["replay"], sha256(canonical(one.tasks))])
+
+    def select(self, run: str) -> None:
+        """Write what is learned and what is only measured on; the teacher's answers are known then."""
+        from .distill.replay import check_no_leak, replay_set
+
+        one = self.runs[run]
+        mine = [row for row in read_lines(self.experiences_file(run)) if row["gen_id"] in one.generations]
+        replay = replay_set(mine, list(one.tasks.values()), one.spec["replay"], one.spec["replay"]["seed"])
+        check_no_leak(replay.rows, replay.held_out, replay.general)
+        write_atomic(self._file(run, "held_out.jsonl"), _lines(replay.held_out))
+        write_atomic(self._file(run, "general.jsonl"), _lines(replay.general))
+        write_atomic(self._file(run, "replay.json"), pretty(replay.counts))
+        write_atomic(self._file(run, "data_card.md"), replay.card)
+        write_atomic(self._file(run, "replay.jsonl"), _lines(replay.rows))
+        self.teacher_rows(run)
+
+    def teacher_rows(self, run: str) -> dict[str, Row]:
+        """The teacher's answers that a run's replay set asks for, by id: another process may have selected since."""
+        from .plan.answers import teacher_rows
+
+        path = self._file(run, "replay.jsonl")
+        written = path.stat().st_mtime_ns
+        if self.known.get(run) != written:
+            asked = [row["task"] for row in read_lines(path) if row["role"] == "target"]
+            # Tasks of a group share their worked examples: side by side, they share the evaluated prefix too.
+            asked.sort(key=lambda task: (task["group"], task["task_id"]))
+            self.teachers[run] = teacher_rows(self.runs[run], asked)
+            self.rows |= self.teachers[run]
+            self.known[run] = written
+            for gen_id in self.teachers[run]:
+                self.plan.origin.setdefault(gen_id, run)
+        return self.teachers[run]
+
+    def teacher_files(self, run: str) -> list[str]:
+        """The metadata of the teacher's answers."""
+        return self._metadata(self.teacher_rows(run))
+
+    def teaching_param(self, run: str) -> str:
+        """What decides the training data besides the answers."""
+        return canonical([VERSION, self.runs[run].spec["teacher"]])
+
+    def teach(self, run: str) -> None:
+        """Write the accepted answers as training data."""
+        from .distill.teaching import chat_rows
+
+        one = self.runs[run]
+        replay = read_lines(self._file(run, "replay.jsonl"))
+        tasks = {row["task_id"]: row["task"] for row in replay}
+        answers = [self._with_text(row) for row in self._outcomes(tasks, self.teacher_rows(run))]
+        chosen = {row["task_id"] for row in replay if row["role"] == "general"}
+        own = [gen_id for gen_id, row in one.generations.items() if row["wildcards"]["task_id"] in chosen]
+        own_answers = [self._with_text(row) for row in self._outcomes(tasks, own)]
+        train, validation, counts = chat_rows(replay, answers, own_answers, one.spec["teacher"]["keep"])
+        write_atomic(self._file(run, "train.jsonl"), _lines(train))
+        write_atomic(self._file(run, "validation.jsonl"), _lines(validation))
+        write_atomic(self._file(run, "teaching.json"), pretty(counts))
+
+    def _with_text(self, outcome: Row) -> dict[str, Any]:
+        path = gen_folder(self.data, "answer", outcome["gen_id"]) / "parsed.txt"
+        return {**outcome, "text": path.read_text(encoding="utf-8")}
+
+    # --- jobs of the scripts ---
+
+    def _weights(self, run: str) -> dict[str, Any]:
+        """Where a student's weights are; a file is known by its content, so that another one is noticed."""
+        weights = self.runs[run].weights
+        known = None if Path(weights).is_dir() else fingerprint(model_file(weights))
+        return {"student": weights, "fingerprint": known, "cache": str(self.data / "distill" / "students")}
+
+    def training_job(self, run: str) -> str:
+        """The job of scripts/distill_student.py."""
+        checkpoint = str(self._file(run, "checkpoint"))
+        return canonical({**self._weights(run), "training": self.runs[run].spec["training"], "checkpoint": checkpoint})
+
+    def validation_job(self, run: str) -> str:
+        """The job of scripts/validate_student.py."""
+        settings = self.runs[run].spec["validation"]
+        gate = {key: settings[key] for key in ("margin", "most_lost", "smallest")}
+        return canonical({
+            **self._weights(run),
+            "max_new_tokens": settings["max_tokens"],
+            "batch": settings["batch"],
+            "gate": gate,
+            "seed": self.runs[run].spec["training"]["seed"],
+        })  # fmt: skip
+
+    def export_job(self, run: str) -> str:
+        """The job of scripts/export_student.py."""
+        one = self.runs[run]
+        student = self.plan.models[one.spec["student"]["model"]]
+        return canonical({
+            **self._weights(run),
+            "gguf": student["name"] if student["provider"] == "llama_cpp" else None,
+            "merged": one.spec["export"]["merged"],
+            "license": one.spec["student"]["license"],
+            "model_id": one.model_id,
+        })  # fmt: skip
+
+    # --- a student at work ---
+
+    def register(self, run: str, context: Context) -> None:
+        """Answer the held-out tasks with the exported student in llama.cpp; make it a model of its own if the gate and
+        that let it through, and take it back if not."""
+        from .distill.export import registration
+
+        one, adapter = self.runs[run], self._file(run, "export") / "adapter.gguf"
+        gate = _read_json(self._file(run, "gate.json"))
+        base = self.plan.models[one.spec["student"]["model"]]
+        reasons = list(gate["reasons"])
+        exported: dict[str, Any] = {"model_id": one.model_id, "accuracy": None}
+        if base["provider"] == "llama_cpp" and adapter.exists():
+            model = {**base, "model_id": one.model_id, "lora": str(adapter)}
+            exported["accuracy"] = self._measure(run, model, context)
+            if not exported["accuracy"]["agrees"]:
+                reasons.append("in llama.cpp it solves another share of the held-out tasks than where it was trained")
+        else:
+            reasons.append(f"{base['model_id']} is no llama_cpp model, so the adapter cannot be put to work here")
+        path = self.data / "models" / f"{one.model_id}.yaml"
+        exported |= {"deployed": not reasons, "reasons": reasons, "registered": str(path) if not reasons else None}
+        if reasons:
+            path.unlink(missing_ok=True)
+        else:
+            own = {key: value for key, value in base.items() if key not in ("model_id", "local_models")}
+            write_atomic(path, registration(one.model_id, {**own, "lora": str(adapter)}))
+        write_atomic(self._file(run, "exported.json"), pretty(exported))
+
+    def _measure(self, run: str, model: Row, context: Context) -> dict[str, Any]:
+        """How many held-out tasks the exported student solves, beside what it solved where it was trained."""
+        from .distill.validate import agreement
+        from .plan.answers import answer_rows
+
+        one = self.runs[run]
+        models = {**self.plan.models, model["model_id"]: model}
+        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
+        asked = {**one.spec["practice"], "model": model["model_id"], "samples": 1, "by_kind": {}}
+        asked["sampling"] = {"max_tokens": one.spec["validation"]["max_tokens"]}
+        rows = answer_rows(tasks.values(), asked, one.catalog, models, f"{one.path}: practice")
+        for row in rows.values():
+            make_generation(row, replace(context, models=models), [])
+        there = [
+            row
+            for row in read_lines(self._file(run, "answers.jsonl"))
+            if (row["set"], row["student"]) == ("held_out", "after")
+        ]
+        return agreement(there, self._outcomes(tasks, rows))
+
+    def report(self, run: str) -> str:
+        """Write what a run brought; returns its short form for the screen."""
+        from .distill.report import write_report
+
+        return write_report(self._file(run, "report.md").parent, self._facts(run))
+
+    def targets(self) -> list[str]:
+        """Every file that distillations make in the end."""
+        return [str(self._file(run, name)) for run in self.runs for name in ("report.md", "accuracy.png")]
+
+    def earlier(self) -> set[str]:
+        """The ids of all answers that are planned, or that an experience or a training example came from."""
+        ids = set(self.rows)
+        for path in (*self.data.glob("experiences/cycle-*.jsonl"), *self.data.glob("distill/*/cycle-*/train.jsonl")):
+            ids |= {row["gen_id"] for row in read_lines(path)}
+        return ids
+
+
+def read_lines(path: Path | str) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line]
+
+
+def _lines(rows: Iterable[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,174 @@
+"""Tasks with exact graders -> generations: one answer for each task, model and sample; and the specs that ask for them.
+
+A probe measures models (`config/probes/`). A distillation (`config/distillations/`) lets a model practise the tasks
+that it may learn from, before a teacher shows it how; what it is measured on afterwards, nobody is asked here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..config import load_yaml
+from ..distill.replay import TRAIN, VALIDATION, split_groups
+from ..errors import ConfigError
+from ..files import canonical, checked_name, sha256
+from ..probe.generators import generate
+from ..probe.tasks import check_tasks, load_tasks, with_worked
+from .asking import asking
+from .catalog import Catalog
+from .ids import generation_id
+from .models import find_model
+
+Row = dict[str, Any]
+Task = Mapping[str, Any]
+
+SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 48}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Models that are measured, the tasks by id, and the answers to make, each with the model that is asked."""
+
+    name: str
+    path: Path
+    tasks: Mapping[str, Task]
+    generations: Mapping[str, Row]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """A small model that learns. `splits` has the split of each group of tasks; `generations` are the answers that the
+    model gives before it has learned anything, to the tasks that it may learn from."""
+
+    name: str
+    path: Path
+    spec: Row
+    catalog: Catalog
+    models: Mapping[str, Row]
+    tasks: Mapping[str, Task]
+    splits: Mapping[str, str]
+    weights: str
+    generations: dict[str, Row] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        """Name and cycle, as the folder is called."""
+        return f"{self.name}/cycle-{self.spec['cycle']}"
+
+    @property
+    def model_id(self) -> str:
+        """What the student is called once it is registered."""
+        default = f"{self.spec['student']['model']}-{self.name}-c{self.spec['cycle']}"
+        return self.spec["export"].get("model_id", default)
+
+
+def compile_probe(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Probe:
+    """Compile `config/probes/<name>.yaml`."""
+    path = Path(f"config/probes/{checked_name(name, 'probes')}.yaml")
+    spec = load_yaml(path, "probe")
+    tasks = _tasks(spec["tasks"], catalog, path)
+    rows: dict[str, Row] = {}
+    for model in spec["models"]:
+        rows |= answer_rows(tasks.values(), {**spec["asked"], "model": model}, catalog, models, f"{path}: asked")
+    return Probe(name, path, tasks, rows)
+
+
+def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Distillation:
+    """Compile `config/distillations/<name>.yaml`."""
+    path = Path(f"config/distillations/{checked_name(name, 'distillations')}.yaml")
+    spec = load_yaml(path, "distillation")
+    tasks = _tasks(spec["tasks"], catalog, path)
+    try:
+        splits = split_groups(tasks.values(), spec["replay"], spec["replay"]["seed"])
+        student = find_model(models, spec["student"]["model"])
+        find_model(models, spec["teacher"]["model"])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    weights = spec["student"].get("weights") or (student["name"] if student["provider"] == "llama_cpp" else None)
+    if not weights:
+        raise ConfigError(
+            f"{path}: student.weights is missing: {student['model_id']} is served by {student['provider']}, so its "
+            "weights have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
+        )
+    found = Distillation(name, path, spec, catalog, models, tasks, splits, weights)
+    asked = {**spec["practice"], "model": student["model_id"]}
+    found.generations.update(answer_rows(learnable(found), asked, catalog, models, f"{path}: practice"))
+    teacher_rows(found, [])  # a mistake in who is asked is told now
+    return found
+
+
+def learnable(distillation: Distillation) -> list[Task]:
+    """The tasks of groups that training or validation may use."""
+    return [task for task in distillation.tasks.values() if distillation.splits[task["group"]] in (TRAIN, VALIDATION)]
+
+
+def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Row]:
+    """The answers that the teacher gives to these tasks, by gen_id; its worked examples are of groups to train on."""
+    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] == TRAIN]
+    teacher = distillation.spec["teacher"]
+    shown = with_worked(tasks, pool, teacher["worked"]) if teacher["worked"] else list(tasks)
+    where = f"{distillation.path}: teacher"
+    return answer_rows(shown, teacher, distillation.catalog, distillation.models, where)
+
+
+def _tasks(settings: Row, catalog: Catalog, path: Path) -> dict[str, Task]:
+    tasks = load_tasks(catalog.root / "probe") if settings["base"] else []
+    if "kinds" in settings:
+        kinds = {task["kind"] for task in tasks}
+        if unknown := set(settings["kinds"]) - kinds:
+            raise ConfigError(f"{path}: tasks.kinds: no base task is of kind {min(unknown)!r} ({', '.join(kinds)})")
+        tasks = [task for task in tasks if task["kind"] in settings["kinds"]]
+    try:
+        for kind, number in settings["generate"].items():
+            tasks += generate(kind, number, settings["seed"])
+        tasks = check_tasks(tasks)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: tasks: {error}") from None
+    if not tasks:
+        raise ConfigError(f"{path}: tasks: none: base is false and nothing is generated")
+    return {task["task_id"]: task for task in tasks}
+
+
+def answer_rows(
+    tasks: Iterable[Task], asked: Row, catalog: Catalog, models: Mapping[str, Row], where: str
+) -> dict[str, Row]:
+    """The answers of a model to tasks, by gen_id. `asked` is what a spec says of it, and the model.
+
+    A truncated answer is an answer: it is graded as it stands.
+    """
+    fields: dict[str, Row] = {}  # by kind
+    rows = {}
+    for task in tasks:
+        kind = task["kind"]
+        if kind not in fields:
+            own = {**asked["sampling"], **asked["by_kind"].get(kind, {})}
+            settings = {"fallback": [], "attempts": 1, **asked, "sampling": own}
+            try:
+                fields[kind] = asking("answer", settings, SAMPLING, catalog, models)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}") from None
+        turns = [
+            {"role": role, "content": one[key]}
+            for one in task.get("worked", ())
+            for role, key in (("user", "prompt"), ("assistant", "answer"))
+        ]
+        row = fields[kind]
+        # How it is asked is a part of the id: one model may answer a task warm for one spec and cold for another.
+        how = sha256(canonical([row["sampling"], turns]))
+        for sample in range(1, asked["samples"] + 1):
+            ids = (task["task_id"], row["template_id"], row["model"]["model_id"], how, sample)
+            gen_id = generation_id("a_", *ids)
+            rows[gen_id] = {
+                **row,
+                "family": "model",
+                "stage": "answer",
+                "gen_id": gen_id,
+                "replicate": sample,
+                "min_lines": 0,
+                "keep_truncated": True,
+                "turns": turns,
+                "variables": {"prompt": {"sha256": catalog.keep(task["prompt"])}},
+                "wildcards": {"task_id": task["task_id"], "kind": kind},
+            }
+    return rows
