@@ -8,6 +8,7 @@ interrupted, and a job in a process of its own, find them.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,15 +119,14 @@ class Lessons:
 
     def select(self, run: str) -> None:
         """Write what is learned and what is only measured on; the teacher's answers are known then."""
-        from .distill.replay import check_no_leak, replay_set
+        from .distill.replay import replay_set
 
         one = self.runs[run]
         mine = [row for row in read_lines(self.experiences_file(run)) if row["gen_id"] in one.generations]
         replay = replay_set(mine, list(one.tasks.values()), one.spec["replay"], one.spec["replay"]["seed"])
-        check_no_leak(replay.rows, replay.held_out, replay.general)
         write_atomic(self._file(run, "held_out.jsonl"), _lines(replay.held_out))
         write_atomic(self._file(run, "general.jsonl"), _lines(replay.general))
-        write_atomic(self._file(run, "replay.json"), pretty(replay.counts))
+        write_atomic(self._file(run, "replay.json"), pretty(replay.summary))
         write_atomic(self._file(run, "data_card.md"), replay.card)
         write_atomic(self._file(run, "replay.jsonl"), _lines(replay.rows))
         self.teacher_rows(run)
@@ -158,23 +158,30 @@ class Lessons:
 
     def teach(self, run: str) -> None:
         """Write the accepted answers as training data."""
-        from .distill.teaching import chat_rows
+        from .distill.teaching import accepted, chat_rows
+        from .probe.graders import grade
+        from .probe.running import sandbox
 
-        one = self.runs[run]
-        replay = read_lines(self._file(run, "replay.jsonl"))
+        one, replay = self.runs[run], read_lines(self._file(run, "replay.jsonl"))
         tasks = {row["task_id"]: row["task"] for row in replay}
-        answers = [self._with_text(row) for row in self._outcomes(tasks, self.teacher_rows(run))]
-        chosen = {row["task_id"] for row in replay if row["role"] == "general"}
-        own = [gen_id for gen_id, row in one.generations.items() if row["wildcards"]["task_id"] in chosen]
-        own_answers = [self._with_text(row) for row in self._outcomes(tasks, own)]
-        train, validation, counts = chat_rows(replay, answers, own_answers, one.spec["teacher"]["keep"])
+        answers: dict[str, list[dict[str, Any]]] = {}
+        for gen_id, row in self.teacher_rows(run).items():
+            answers.setdefault(row["wildcards"]["task_id"], []).append(self._answer(gen_id))
+        check = partial(grade, run=sandbox())
+        keep = one.spec["teacher"]["keep"]
+        taught = {task_id: accepted(tasks[task_id], given, check, keep) for task_id, given in answers.items()}
+        own = {row["wildcards"]["task_id"]: self._answer(gen_id) for gen_id, row in one.generations.items()}
+        whole = {task_id: answer for task_id, answer in own.items() if answer["text"] and not answer["truncated"]}
+        train, validation, counts = chat_rows(replay, taught, whole)
         write_atomic(self._file(run, "train.jsonl"), _lines(train))
         write_atomic(self._file(run, "validation.jsonl"), _lines(validation))
         write_atomic(self._file(run, "teaching.json"), pretty(counts))
 
-    def _with_text(self, outcome: Row) -> dict[str, Any]:
-        path = gen_folder(self.data, "answer", outcome["gen_id"]) / "parsed.txt"
-        return {**outcome, "text": path.read_text(encoding="utf-8")}
+    def _answer(self, gen_id: str) -> dict[str, Any]:
+        folder = gen_folder(self.data, "answer", gen_id)
+        metadata = _read_json(folder / "metadata.json")
+        text = (folder / "parsed.txt").read_text(encoding="utf-8") if metadata["status"] == "ok" else None
+        return {"gen_id": gen_id, "text": text, "truncated": metadata["truncated"]}
 
     # --- jobs of the scripts ---
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import load_yaml
-from ..distill.replay import TRAIN, VALIDATION, split_groups
+from ..distill.replay import split_groups
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
 from ..probe.generators import generate
@@ -80,7 +80,9 @@ def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row])
     spec = load_yaml(path, "distillation")
     tasks = _tasks(spec["tasks"], catalog, path)
     try:
-        splits = split_groups(tasks.values(), spec["replay"], spec["replay"]["seed"])
+        replay = spec["replay"]
+        groups = {task["group"] for task in tasks.values()}
+        splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
         student = find_model(models, spec["student"]["model"])
         find_model(models, spec["teacher"]["model"])
     except ConfigError as error:
@@ -100,12 +102,12 @@ def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row])
 
 def learnable(distillation: Distillation) -> list[Task]:
     """The tasks of groups that training or validation may use."""
-    return [task for task in distillation.tasks.values() if distillation.splits[task["group"]] in (TRAIN, VALIDATION)]
+    return [task for task in distillation.tasks.values() if distillation.splits[task["group"]] != "held_out"]
 
 
 def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Row]:
     """The answers that the teacher gives to these tasks, by gen_id; its worked examples are of groups to train on."""
-    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] == TRAIN]
+    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] == "train"]
     teacher = distillation.spec["teacher"]
     shown = with_worked(tasks, pool, teacher["worked"]) if teacher["worked"] else list(tasks)
     where = f"{distillation.path}: teacher"
