@@ -6,6 +6,7 @@ that it may learn from, before a teacher shows it how; what it is measured on af
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -95,14 +96,30 @@ def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row])
         )
     found = Distillation(name, path, spec, catalog, models, tasks, splits, weights)
     asked = {**spec["practice"], "model": student["model_id"]}
-    found.generations.update(answer_rows(learnable(found), asked, catalog, models, f"{path}: practice"))
+    found.generations.update(answer_rows(practised(found), asked, catalog, models, f"{path}: practice"))
     teacher_rows(found, [])  # a mistake in who is asked is told now
     return found
 
 
-def learnable(distillation: Distillation) -> list[Task]:
-    """The tasks of groups that training or validation may use."""
-    return [task for task in distillation.tasks.values() if distillation.splits[task["group"]] != "held_out"]
+def practised(distillation: Distillation) -> list[Task]:
+    """The tasks that training and validation choose from: all of the kinds to learn, of the others as many as a replay
+    set takes, kinds in turn."""
+    replay, splits = distillation.spec["replay"], distillation.splits
+    found = [
+        task
+        for task in distillation.tasks.values()
+        if task["kind"] in replay["kinds"] and splits[task["group"]] != "held_out"
+    ]
+    for split, share in (("train", 1 - replay["validation"]), ("validation", replay["validation"])):
+        turns: dict[str, int] = {}
+        general = []
+        for task in distillation.tasks.values():
+            if task["kind"] not in replay["kinds"] and splits[task["group"]] == split:
+                turn = turns[task["kind"]] = turns.get(task["kind"], 0) + 1
+                general.append((turn, task))
+        general.sort(key=lambda one: one[0])
+        found += [task for _, task in general[: ceil(replay["size"] * share * replay["general_share"])]]
+    return found
 
 
 def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Row]:
