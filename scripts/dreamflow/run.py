@@ -73,7 +73,7 @@ class Run:
 
     def priority(self, gen_id: str) -> int:
         """Higher is earlier."""
-        return self.plan.priority.get(gen_id, 0)
+        return self.plan.priority.get(gen_id) or self.lessons.priority.get(gen_id, 0)
 
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""
