@@ -245,11 +245,10 @@ def check_no_leak(
         first_of.setdefault(task["group"], number)
     problems = []
     for number, (side, task) in enumerate(where):
-        others = [other for other in (first_of[task["group"]], *alike[number]) if _apart(where[other][0], side)]
-        for other in dict.fromkeys(others):
-            if other < number:
-                one = where[other]
-                problems.append(f"{task['task_id']} ({side}) {_reason(task, one[1])} {one[1]['task_id']} ({one[0]})")
+        earlier = [other for other in (first_of[task["group"]], *alike[number]) if other < number]
+        leak = next((where[other] for other in earlier if _apart(where[other][0], side)), None)
+        if leak:
+            problems.append(f"{task['task_id']} ({side}) {_reason(task, leak[1])} {leak[1]['task_id']} ({leak[0]})")
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise DreamflowError(f"the splits leak: {'; '.join(problems[:10])}{more}")
