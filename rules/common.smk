@@ -24,11 +24,11 @@ logger.addFilter(
 )
 
 try:
-    flow = Run(config)
+    flow = Run(config, in_job=not workflow.is_main_process)
     for manifest in flow.talks.torn():
         if workflow.output_settings.dryrun:
             print(f"{manifest} lists archives that are not there: a run makes it again", file=sys.stderr)
-        else:
+        elif workflow.is_main_process:
             manifest.unlink()
     if workflow.output_settings.dryrun:
         flow.previews = set()
