@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -211,6 +211,13 @@ class Run:
 
         self.attempt(log, work)
 
+    def tell_failed(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
+        """Tell that a job of a cluster failed: how it says so itself, as far as it could, and where its logs are."""
+        written = [path for path in logs if Path(path).exists()]
+        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] else ""
+        where = f"see {' and '.join(written)}" if written else "it left no log"
+        self.ledger.tell(f"rule {rule} failed: {own or reason or 'no reason is known'}\n  {where}")
+
     def attempt(self, log: str, work: Callable[[], None]) -> None:
         """Do the work of a job; what a person has to know if it fails is told in the log file and on the screen."""
         try:
@@ -356,6 +363,7 @@ class Run:
     def finish(self, *, ok: bool) -> None:
         """Say what this run did, what it could not do, and where to look."""
         self.ledger.stop()
+        self.ledger.count_all()
         for line in self.summary(ok=ok):
             print(line, file=sys.stderr)
 
