@@ -90,7 +90,10 @@ def test_hostile_answers_are_contained_and_wrong(tmp_path, body, why):
 
 @needs_sandbox
 def test_a_fork_bomb_ends_with_its_answer():
-    bomb = "import os\ndef twice(n):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            pass"
+    bomb = (
+        "import os\ndef twice(n):\n    while True:\n"
+        "        try:\n            os.fork()\n        except OSError:\n            pass"
+    )
     limits = Limits(seconds=1, memory_mb=256, processes=8, output_kb=64, disk_mb=4)
     told = grade(TASK, bomb, sandbox(limits))
     assert (told["score"], told["passed"]) == (0.0, False)

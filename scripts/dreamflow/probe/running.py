@@ -1,4 +1,4 @@
-"""The door to the sandbox for answers that are code: what their functions return, told by a process that can do no harm.
+"""The door to the sandbox for answers that are code: what their functions return, told by what can do no harm.
 
 How it is closed in, and against what it is not guarded, stands in dreams/sandbox.py.
 """
