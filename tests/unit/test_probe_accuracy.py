@@ -23,17 +23,23 @@ def test_wilson_holds_the_share_and_stays_between_0_and_1(n, share):
     assert wilson(n - passed, n) == pytest.approx((1 - high, 1 - low))
 
 
-def row(kind, passed, tokens=None, seconds=None):
-    return {"kind": kind, "passed": passed, "tokens": tokens, "seconds": seconds}
+def row(kind, passed, tokens=None, seconds=None, cost_usd=None):
+    return {"kind": kind, "passed": passed, "tokens": tokens, "seconds": seconds, "cost_usd": cost_usd}
 
 
 def test_by_kind_and_all():
-    rows = [row("facts", True, 10, 0.5), row("code", None, 30), row("facts", False, 20), row("facts", True, None, 1.5)]
+    rows = [
+        row("facts", True, 10, 0.5, 0.02),
+        row("code", None, 30),
+        row("facts", False, 20),
+        row("facts", True, None, 1.5),
+    ]
     code, facts, everything = accuracy_by_kind(rows)
     assert (facts["kind"], facts["n"], facts["passed"], facts["ungraded"]) == ("facts", 3, 2, 0)
     assert (facts["accuracy"], facts["tokens"], facts["seconds"]) == (pytest.approx(2 / 3), 15, 1.0)
+    assert facts["cost_usd"] == 0.02
     assert (facts["low"], facts["high"]) == wilson(2, 3)
-    nothing = {"accuracy": None, "low": None, "high": None, "seconds": None}
+    nothing = {"accuracy": None, "low": None, "high": None, "seconds": None, "cost_usd": None}
     assert code == {"kind": "code", "n": 0, "passed": 0, "ungraded": 1, "tokens": 30, **nothing}
     assert (everything["kind"], everything["n"], everything["ungraded"], everything["tokens"]) == ("all", 3, 1, 20)
 

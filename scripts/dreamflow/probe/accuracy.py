@@ -25,10 +25,10 @@ def wilson(passed: int, n: int) -> tuple[float, float]:
 
 def accuracy_by_kind(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A row for each kind, in order of name, and one for "all": {kind, n, passed, ungraded, accuracy, low, high,
-    tokens, seconds}.
+    tokens, seconds, cost_usd}.
 
-    `rows` are answers: {kind, passed, tokens, seconds}; `passed` None is ungraded, and in no accuracy. tokens and
-    seconds are means per answer, over those that know them. What cannot be told is None.
+    `rows` are answers: {kind, passed, tokens, seconds, cost_usd}; `passed` None is ungraded, and in no accuracy.
+    tokens, seconds and cost are means per answer, over those that know them. What cannot be told is None.
     """
     rows = list(rows)
     kinds = sorted({row["kind"] for row in rows})
@@ -50,6 +50,7 @@ def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "high": high,
         "tokens": _mean(rows, "tokens"),
         "seconds": _mean(rows, "seconds"),
+        "cost_usd": _mean(rows, "cost_usd"),
     }
 
 
