@@ -19,7 +19,7 @@ rule experiences:
     params:
         job=lambda wildcards: flow.lessons.experiences_param(wildcards.cycle),
     run:
-        flow.attempt(log[0], lambda: flow.lessons.experiences(wildcards.cycle, output[0]))
+        flow.attempt(log[0], lambda: flow.ledger.tell(flow.lessons.experiences(wildcards.cycle, output[0])))
 
 
 checkpoint replay_set:

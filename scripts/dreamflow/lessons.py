@@ -105,9 +105,9 @@ class Lessons:
         """The experiences that a run learns from."""
         return f"{self.data}/experiences/cycle-{self.runs[run].spec['cycle']}.jsonl"
 
-    def experiences(self, cycle: str, path: str) -> None:
-        """Collect a cycle's experiences."""
-        from .distill.experiences import experiences
+    def experiences(self, cycle: str, path: str) -> str:
+        """Collect a cycle's experiences; returns a line on how many there are, and what was left out."""
+        from .distill.experiences import experience_lines, experiences
 
         tasks, answers = {}, set()
         for one in (*self._of_cycle(cycle), *self.plan.probes.values()):
@@ -115,8 +115,10 @@ class Lessons:
             answers |= one.generations.keys()
         made = [gen_id for gen_id in sorted(answers) if gen_folder(self.data, "answer", gen_id).exists()]
         graded = {row["gen_id"]: {**row, "task": tasks[row["task_id"]]} for row in self._outcomes(tasks, made)}
-        found = experiences(self.data, int(cycle), graded, self.plan.config["salience"])
-        write_atomic(path, _lines(found))
+        found = experiences(self.data, int(cycle), graded, {"weights": self.plan.config["salience"]})
+        write_atomic(path, experience_lines(found.rows))
+        left_out = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+        return f"{len(found.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")
 
     def replay_param(self, run: str) -> str:
         """What decides a replay set besides the experiences."""
