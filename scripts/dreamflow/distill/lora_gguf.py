@@ -88,9 +88,7 @@ def _alpha(adapter: Path) -> float:
     return alpha * math.sqrt(rank) if settings.get("use_rslora") else float(alpha)
 
 
-def _tensors(
-    adapter: Path, config: Mapping[str, Any], architecture: str, reordered: bool
-) -> dict[str, np.ndarray]:
+def _tensors(adapter: Path, config: Mapping[str, Any], architecture: str, reordered: bool) -> dict[str, np.ndarray]:
     kind = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(kind, config["num_hidden_layers"])
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
