@@ -95,7 +95,7 @@ def test_nobody_learned_from_what_is_measured(taught: Project) -> None:
     learned = {row["group"] for row in lines(taught, f"{RUN}/replay.jsonl")}
     measured = {task["group"] for name in ("held_out", "general") for task in lines(taught, f"{RUN}/{name}.jsonl")}
     assert not learned & measured
-    shown = {turn["content"] for row in taught.generations("answer").values() for turn in row["turns"]}
+    shown = {turn["content"] for row in taught.generations("answer").values() for turn in row.get("turns", ())}
     held_out = {task["prompt"] for task in lines(taught, f"{RUN}/held_out.jsonl")}
     assert shown and not shown & held_out
 
@@ -150,7 +150,7 @@ def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: P
     assert (tmp_path / "data/probes/all/accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
-# --- what cannot work is told before anything is spent, or leaves nothing that looks whole ------------------------------
+# --- what cannot work is told before anything is spent, or leaves nothing that looks whole ---------------------
 
 
 @pytest.mark.parametrize(
