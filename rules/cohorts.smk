@@ -7,6 +7,7 @@ What decides a result is the plan row (`params`) and the parents' files (`input`
 rule draft:
     input:
         lambda wildcards: flow.inputs(wildcards.gen_id),
+        pack=lambda wildcards: ancient(flow.pack_file(wildcards.gen_id)),  # waited for; its age changes no answer
     output:
         prompt=f"{DATA}/gens/draft/{{gen_id}}/prompt.txt",
         raw=f"{DATA}/gens/draft/{{gen_id}}/raw.txt",
@@ -15,6 +16,7 @@ rule draft:
     log:
         f"{DATA}/logs/draft/{{gen_id}}.log",
     priority: lambda wildcards: flow.priority(wildcards.gen_id)
+    retries: 0  # whatever a profile says: calls have their own, see call_attempts
     resources:
         local_llm=lambda wildcards: flow.is_local(wildcards.gen_id),
     params:

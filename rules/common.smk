@@ -13,22 +13,27 @@ from dreamflow.run import Run
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
 
-# Several lines a job, for thousands of jobs: the ledger's one line of progress says more, and what could not be made
-# is told by the run itself, in one line each.
-logger.addFilter(
-    lambda record: not (
-        getattr(record, "event", None) in CHATTER
-        or str(record.msg).startswith(CHATTER_BEGINS)
-        or "DreamflowError in file" in str(record.msg)
+
+def is_heard(record):
+    """Several lines a job, for thousands of jobs: the ledger's one line of progress says more, and what could not be
+    made is told by the run itself, in one line each; a job of a cluster that failed cannot tell, so it is told here."""
+    event = getattr(record, "event", None)
+    if event == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
+        if record.rule_name not in workflow._localrules:
+            flow.tell_failed(record.rule_name, record.rule_msg, record.log)
+    return not (
+        event in CHATTER or str(record.msg).startswith(CHATTER_BEGINS) or "DreamflowError in file" in str(record.msg)
     )
-)
+
+
+logger.addFilter(is_heard)
 
 try:
-    flow = Run(config)
+    flow = Run(config, in_job=not workflow.is_main_process)
     for manifest in flow.talks.torn():
         if workflow.output_settings.dryrun:
             print(f"{manifest} lists archives that are not there: a run makes it again", file=sys.stderr)
-        else:
+        elif workflow.is_main_process:
             manifest.unlink()
     if workflow.output_settings.dryrun:
         flow.previews = set()
@@ -53,8 +58,8 @@ wildcard_constraints:
 onstart:
     # Snakemake's limit of jobs started per second sets a timer in every round of scheduling, and every timer starts a
     # round: after some hundred jobs the main thread does nothing else, and local models run at half their speed.
-    if workflow.local_exec:
-        workflow.scheduler.job_rate_limiter = None
+    # A cluster is spared by `jobs`, the limit of those that are in its queue.
+    workflow.scheduler.job_rate_limiter = None
     flow.start(job.rule.name for job in workflow.dag.needrun_jobs())
 
 

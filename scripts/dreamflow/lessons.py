@@ -35,13 +35,19 @@ class Lessons:
         self.plan, self.data = plan, data
         self.runs: dict[str, Distillation] = {one.run: one for one in plan.distillations.values()}
         self.rows: dict[str, Row] = {}
+        self.priority: dict[str, int] = {}  # in the order of the rows: neighbours share a prompt's beginning
         self.teachers: dict[str, dict[str, Row]] = {}  # by run
         self.known: dict[str, int] = {}  # by run: the time of the file that they were read from
         for one in (*plan.probes.values(), *plan.distillations.values()):
-            self.rows |= one.generations
+            self._add(one.generations)
         for run in self.runs:
             if self._file(run, "replay.jsonl").exists():
                 self.teacher_rows(run)
+
+    def _add(self, rows: Mapping[str, Row]) -> None:
+        for gen_id, row in rows.items():
+            self.rows[gen_id] = row
+            self.priority.setdefault(gen_id, -len(self.priority))
 
     def _file(self, run: str, name: str) -> Path:
         return self.data / "distill" / run / name
@@ -142,7 +148,7 @@ class Lessons:
             # Tasks of a group share their worked examples: side by side, they share the evaluated prefix too.
             asked.sort(key=lambda task: (task["group"], task["task_id"]))
             self.teachers[run] = teacher_rows(self.runs[run], asked)
-            self.rows |= self.teachers[run]
+            self._add(self.teachers[run])
             self.known[run] = written
             for gen_id in self.teachers[run]:
                 self.plan.origin.setdefault(gen_id, run)

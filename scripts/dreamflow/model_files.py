@@ -25,10 +25,15 @@ def model_file(name: str) -> Path:
     return path
 
 
-@cache
 def fingerprint(path: Path) -> str:
     """A digest of the size and both ends of a file: cheap at any size, the same wherever the file lies."""
-    size = path.stat().st_size
+    status = path.stat()
+    return _fingerprint(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _fingerprint(path: Path, size: int, _changed: int) -> str:
+    # By its time too: an adapter may be made anew while a process runs that has seen the one before.
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
         digest.update(stream.read(_SAMPLED))

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -17,11 +17,20 @@ from .errors import DreamflowError
 from .files import canonical, sha256, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.ledger import Ledger
-from .generation.make import Context, call_problem, evidence_path, gen_folder, make_generation, parsed_name
+from .generation.make import (
+    Context,
+    answer_generation,
+    call_problem,
+    evidence_path,
+    gen_folder,
+    make_generation,
+    parsed_name,
+)
 from .generation.providers import human
 from .generation.respond import STOPPING
 from .lessons import Lessons
 from .nights import Nights
+from .packs import Packs, answer_pack, extended, memory_mb, pack_path, problems_of, read_packs, settled, write_packs
 from .plan.combos import Combo
 from .plan.compile import STAGES, Plan, compile_plan
 from .plan.models import missing_key
@@ -34,7 +43,8 @@ SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 class Run:
     """The plan of a configuration and the state of one process that makes it (ledger, progress)."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: Mapping[str, Any], *, in_job: bool = False) -> None:
+        """`in_job` says that this is no run but a job of one, in a process of its own."""
         self.plan: Plan = compile_plan(config)
         self.cohorts = self.plan.cohorts
         self.top_n: int = self.plan.config["results_top_n"]
@@ -47,6 +57,8 @@ class Run:
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.previews: set[str] | None = None  # in a dry run: targets whose forecast has been told
+        packs = read_packs(self.data)
+        self.packs = packs if in_job else self._with_more(settled(packs, self._rows(), self.data))
         self.context = Context(
             data_root=self.data,
             texts=self.plan.texts,
@@ -57,6 +69,16 @@ class Run:
             on_answer=self.ledger.answered,
             on_done=self.ledger.made,
         )
+
+    def _rows(self) -> dict[str, Mapping[str, Any]]:
+        """The rows that may be packed by id, those first that are made first. Which chunks an upgrade or a group of
+        chunks asks about is known only while it runs, and answered by the main process."""
+        ordered = sorted(self.plan.generations, key=self.priority, reverse=True)
+        return {gen_id: self.plan.generations[gen_id] for gen_id in ordered} | self.lessons.rows
+
+    def _with_more(self, packs: Packs) -> Packs:
+        """`packs`, and more for the rows that are in none."""
+        return extended(packs, self._rows(), self.data, self.plan.models, self.plan.origin, self.plan.config["pack"])
 
     # --- look-ups for the rules ---
 
@@ -73,12 +95,12 @@ class Run:
 
     def priority(self, gen_id: str) -> int:
         """Higher is earlier."""
-        return self.plan.priority.get(gen_id, 0)
+        return self.plan.priority.get(gen_id) or self.lessons.priority.get(gen_id, 0)
 
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""
         model = self.row(gen_id)["model"]
-        return int(model is not None and model["provider"] == "llama_cpp")
+        return int(gen_id not in self.packs.of and model is not None and model["provider"] == "llama_cpp")
 
     def folder(self, gen_id: str) -> Path:
         """The folder of a generation that is planned, or kept by a selection."""
@@ -103,6 +125,34 @@ class Run:
             answer = human.answer_path(self.data / "inbox", gen_id)
             files += [str(answer)] if answer.exists() else []
         return files
+
+    def pack_file(self, gen_id: str) -> list[str]:
+        """The file that tells that the pack of a generation has been answered, if it is in one."""
+        return [str(pack_path(self.data, self.packs.of[gen_id]))] if gen_id in self.packs.of else []
+
+    def pack_rows(self, pack_id: str) -> dict[str, Mapping[str, Any]]:
+        """The rows that a pack was formed of, as far as they are still planned."""
+        if pack_id not in self.packs.members:
+            raise DreamflowError(f"no such pack: {pack_id}. Ask for what it is needed for: a run forms the packs")
+        planned = self.plan.generations.keys() | self.lessons.rows.keys()
+        return {gen_id: self.row(gen_id) for gen_id in self.packs.members[pack_id] if gen_id in planned}
+
+    def pack_inputs(self, pack_id: str) -> list[str]:
+        """The files that the generations of a pack read."""
+        return list(dict.fromkeys(path for gen_id in self.pack_rows(pack_id) for path in self.inputs(gen_id)))
+
+    def pack_param(self, pack_id: str) -> str:
+        """What decides a pack besides its files."""
+        return sha256(canonical(self.pack_rows(pack_id)))
+
+    def pack_threads(self, pack_id: str) -> int:
+        """The processors that the models of a pack use: as configured, else 2."""
+        models = [self.plan.models[row["model"]["model_id"]] for row in self.pack_rows(pack_id).values()]
+        return max((model.get("threads", 2) for model in models), default=1)
+
+    def pack_memory_mb(self, pack_id: str) -> int:
+        """The memory that a pack takes."""
+        return memory_mb(self.pack_rows(pack_id).values(), self.plan.models)
 
     def files(self, stage: str | None = None) -> list[str]:
         """The files that tell that the generations (of a stage) are there and whole.
@@ -132,6 +182,10 @@ class Run:
         """Make one generation; a call that fails is told on one line, in the log file and on the screen."""
         row = self.row(gen_id)
         try:
+            if gen_id in self.packs.of:
+                problem = problems_of(self.data, self.packs.of[gen_id]).get(gen_id)
+                if problem:
+                    raise DreamflowError(problem)
             make_generation(row, self.context, [self.folder(p) for p in row["parents"]])
         except DreamflowError as error:
             problem = call_problem(row, error)
@@ -140,6 +194,29 @@ class Run:
             if len(self.problems) <= SHOWN_PROBLEMS:
                 self.ledger.tell(problem)
             raise DreamflowError(problem) from None
+
+    def answer_pack(self, pack_id: str, log: str) -> None:
+        """Answer the generations of a pack; what cannot be answered is told in the log file, and by their own jobs."""
+        rows = self.pack_rows(pack_id)
+
+        def answer(gen_id: str) -> None:
+            answer_generation(rows[gen_id], self.context, [self.folder(p) for p in rows[gen_id]["parents"]])
+
+        gen_ids = [gen_id for gen_id in self.packs.assigned[pack_id] if gen_id in rows]
+
+        def work() -> None:
+            problems = answer_pack(pack_id, gen_ids, answer, self.data)
+            if problems:
+                write_atomic(log, "".join(f"{gen_id}: {line}\n" for gen_id, line in problems.items()))
+
+        self.attempt(log, work)
+
+    def tell_failed(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
+        """Tell that a job of a cluster failed: how it says so itself, as far as it could, and where its logs are."""
+        written = [path for path in logs if Path(path).exists()]
+        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] else ""
+        where = f"see {' and '.join(written)}" if written else "it left no log"
+        self.ledger.tell(f"rule {rule} failed: {own or reason or 'no reason is known'}\n  {where}")
 
     def attempt(self, log: str, work: Callable[[], None]) -> None:
         """Do the work of a job; what a person has to know if it fails is told in the log file and on the screen."""
@@ -161,6 +238,8 @@ class Run:
     def plan_lessons(self, run: str) -> None:
         """Select what a distillation learns; the ledger hears of the teacher's answers."""
         self.lessons.select(run)
+        self.packs = self._with_more(self.packs)
+        write_packs(self.packs, self.data)
         self.ledger.planned["answer"] += sum(not Path(path).exists() for path in self.lessons.teacher_files(run))
 
     def plan_clusters(self) -> None:
@@ -274,6 +353,7 @@ class Run:
                 usual(number, frame)
 
         signal.signal(signal.SIGINT, interrupt)
+        write_packs(self.packs, self.data)
         counts = Counter(rules)
         self.ledger.start({stage: counts[stage] for stage in STAGES if counts[stage]})
         if self.ledger.planned:
@@ -283,6 +363,7 @@ class Run:
     def finish(self, *, ok: bool) -> None:
         """Say what this run did, what it could not do, and where to look."""
         self.ledger.stop()
+        self.ledger.count_all()
         for line in self.summary(ok=ok):
             print(line, file=sys.stderr)
 

@@ -213,22 +213,38 @@ def test_what_cannot_be_generated_is_told():
 # --- worked examples ------------------------------------------------------------------------------------
 
 
-def test_worked_examples_are_of_the_kind_of_other_groups_and_of_the_skill_first():
-    tasks = generate("format", 60, 1)
-    taught = with_worked(tasks, [*tasks, *BASE], 2, seed=7)
+def test_worked_examples_are_of_the_group_then_of_the_skill_then_of_the_kind():
+    tasks = generate("format", 200, 1)
+    group = tasks[0]["group"]
+    same = [task for task in tasks if task["group"] == group]
+    pool = [*same[:3], *(task for task in [*tasks, *BASE] if task["group"] != group)]
     by_prompt = {task["prompt"]: task for task in [*tasks, *BASE]}
-    for task, plain in zip(taught, tasks, strict=True):
+    taught = with_worked(tasks[:60], pool, 5, seed=7)
+    for task, plain in zip(taught, tasks, strict=False):
         assert {**task, "worked": None} == {**plain, "worked": None}
         shown = [by_prompt[one["prompt"]] for one in task["worked"]]
-        assert len(shown) == 2
-        assert all(one["kind"] == "format" and one["group"] != task["group"] for one in shown)
+        assert len(shown) == 5
+        assert task["prompt"] not in [one["prompt"] for one in shown]
         assert all(one["answer"] == example["answer"] for one, example in zip(shown, task["worked"], strict=True))
-        assert skill_of(shown[0]) == skill_of(task)
+        likeness = [(one["group"] == task["group"]) + (skill_of(one) == skill_of(task)) for one in shown]
+        assert all(one["kind"] == "format" for one in shown)
+        assert likeness == sorted(likeness, reverse=True)
+    first, later = (with_worked([task], pool, 5, seed=7)[0] for task in (same[0], same[3]))
+    assert [by_prompt[one["prompt"]]["group"] for one in later["worked"]][:3] == [group] * 3
+    assert [by_prompt[one["prompt"]]["group"] for one in first["worked"]][:2] == [group] * 2
     assert check_tasks(taught) == taught
-    assert with_worked(tasks, [*tasks, *BASE], 2, seed=7) == taught
-    assert with_worked(tasks, [*tasks, *BASE], 2, seed=8) != taught
-    assert with_worked(tasks[5:6], [*tasks, *BASE], 2, seed=7) == taught[5:6]
+    assert with_worked(tasks[:60], pool, 5, seed=7) == taught
+    assert with_worked(tasks[:60], pool, 5, seed=8) != taught
     assert with_worked(tasks[:1], [task for task in BASE if task["kind"] == "facts"], 2)[0]["worked"] == []
+
+
+def test_tasks_of_a_group_see_the_same_examples_in_the_same_order():
+    tasks = generate("extraction", 300, 1)
+    pool = tasks[:150]
+    examples: dict[str, set[str]] = {}
+    for task in with_worked(tasks[150:], pool, 3):
+        examples.setdefault(task["group"], set()).add(str(task["worked"]))
+    assert {len(found) for found in examples.values()} == {1}
 
 
 # --- files that are wrong -------------------------------------------------------------------------------

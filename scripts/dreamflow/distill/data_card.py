@@ -112,13 +112,13 @@ def data_card(summary: Mapping[str, Any]) -> str:
         "Never trained on, for measuring:",
         _table(("set", "kind", "tasks"), [tuple(row.values()) for row in summary["measured"]]),
         "## How it was chosen",
-        f"A task's salience is that of its most salient experience, and its weight in training. Tasks were taken from the "
-        f"most salient on, kinds in turn, {settings['general_share']:.0%} of them general replay. Left out:",
+        "A task's salience is that of its most salient experience, and its weight in training. Tasks were taken from "
+        f"the most salient on, kinds in turn, {settings['general_share']:.0%} of them general replay. Left out:",
         _table(("tasks", "why"), [(one["tasks"], one["step"]) for one in summary["left_out"]]),
         "## Where it comes from",
-        f"{summary['experiences']['all']} experiences, {summary['experiences']['of_tasks']} of them with one of these tasks. "
-        f"Behind the chosen tasks stand answers by {_listed(chosen['models'])} (cycle: {_listed(chosen['cycles'])}), "
-        f"verified by {_listed(chosen['verified_by'])}; {chosen['passed']} of them were right.",
+        f"{summary['experiences']['all']} experiences, {summary['experiences']['of_tasks']} of them with one of these "
+        f"tasks. Behind the chosen tasks stand answers by {_listed(chosen['models'])}, of cycle "
+        f"{_listed(chosen['cycles'])}, verified by {_listed(chosen['verified_by'])}; {chosen['passed']} were right.",
         _table(
             ("signal", "known of", "mean"),
             [
@@ -147,8 +147,8 @@ def data_card(summary: Mapping[str, Any]) -> str:
 def _limits(summary: Mapping[str, Any]) -> str:
     settings, measured = summary["settings"], summary["measured"]
     lines = [
-        "Tasks of one kind come from few authors and generators: a student that is better on held-out templates is better "
-        "on templates like these.",
+        "Tasks of one kind come from few authors and generators: a student that is better on held-out templates is "
+        "better on templates like these.",
         f"Prompts that are alike by {settings['near_duplicate']:g} (Jaccard index of character 5-grams) count as one; "
         "the same question in other words is not noticed.",
     ]

@@ -1,8 +1,8 @@
 """How alike texts are: the Jaccard index of their sets of character 5-grams, |A & B| / |A | B|, from 0 to 1.
 
-Case and runs of whitespace do not count. Of a text with more than 1,000 different 5-grams, the 1,000 with the smallest
+Case and runs of whitespace do not count. Of a text with more than 500 different 5-grams, the 500 with the smallest
 digests stand for all (a bottom-k sketch; Broder 1997, "On the resemblance and containment of documents"), so that the
-index is exact for a page of text and an estimate for longer ones.
+index is exact for short texts and an estimate for long ones.
 """
 
 import heapq
@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 _GRAM = 5  # characters
-_MOST = 1000  # 5-grams that stand for a text
+_MOST = 500  # 5-grams that stand for a text
 _ROWS = 256  # texts that are compared with all others at a time
 
 

@@ -96,8 +96,9 @@ def split_groups(groups: Iterable[str], validation: float, held_out: float, seed
         counts = [max(1, round(share * len(members))) for share in (held_out, validation)]
         if sum(counts) >= len(members):
             raise ConfigError(
-                f"kind {kind}: its {len(members)} group(s) of tasks cannot be split into train, validation ({validation:g}) "
-                f"and held-out ({held_out:g}); 3 at least are needed: add groups, lower these shares, or leave its tasks out"
+                f"kind {kind}: its {len(members)} group(s) of tasks cannot be split into train, validation "
+                f"({validation:g}) and held-out ({held_out:g}); at least 3 are needed: add groups, lower these shares, "
+                "or leave its tasks out"
             )
         for side, count in zip(("held_out", "validation"), counts, strict=True):
             rest = [group for group in members if group not in sides]
@@ -217,8 +218,8 @@ def _check_filled(rows: Sequence[Row], kinds: Sequence[str], left_out: Mapping[s
         if empty:
             steps = "; ".join(f"{count} {step}" for step, count in left_out.items() if count)
             raise DreamflowError(
-                f"the replay set has no {split} tasks of the kind {', '.join(empty)}. Of all tasks there were left out: "
-                f"{steps or 'none'}. Let a model answer more tasks of these kinds, or lower min_salience or raise size"
+                f"the replay set has no {split} tasks of the kind {', '.join(empty)}. Of all tasks were left out: "
+                f"{steps or 'none'}. Let a model answer more tasks of these kinds, lower min_salience or raise size"
             )
 
 
@@ -244,11 +245,10 @@ def check_no_leak(
         first_of.setdefault(task["group"], number)
     problems = []
     for number, (side, task) in enumerate(where):
-        others = [other for other in (first_of[task["group"]], *alike[number]) if _apart(where[other][0], side)]
-        for other in dict.fromkeys(others):
-            if other < number:
-                one = where[other]
-                problems.append(f"{task['task_id']} ({side}) {_reason(task, one[1])} {one[1]['task_id']} ({one[0]})")
+        earlier = [other for other in (first_of[task["group"]], *alike[number]) if other < number]
+        leak = next((where[other] for other in earlier if _apart(where[other][0], side)), None)
+        if leak:
+            problems.append(f"{task['task_id']} ({side}) {_reason(task, leak[1])} {leak[1]['task_id']} ({leak[0]})")
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise DreamflowError(f"the splits leak: {'; '.join(problems[:10])}{more}")

@@ -1,12 +1,12 @@
 """Salience: how much an experience is worth learning from, by the five signals of SNARC, each between 0 and 1.
 
-| signal   | what it is here                                                                        | null where           |
-|----------|----------------------------------------------------------------------------------------|----------------------|
-| surprise | 1 - geometric mean probability of the answer's tokens; else abs(outcome - expectation) | never                |
-| novelty  | 1 - likeness to the most alike prompt that the model met before                        | there is no prompt   |
-| arousal  | mean of the task's stakes and the rank of what the answer cost                         | neither is known     |
-| reward   | the outcome                                                                            | never                |
-| conflict | twice the standard deviation of outcomes of the same question, or by several judges    | there is one only    |
+| signal   | what it is here                                                                        | null where       |
+|----------|----------------------------------------------------------------------------------------|------------------|
+| surprise | 1 - geometric mean probability of the answer's tokens; else abs(outcome - expectation) | never            |
+| novelty  | 1 - likeness to the most alike prompt that the model met before                        | no prompt        |
+| arousal  | mean of the task's stakes and the rank of what the answer cost                         | neither is known |
+| reward   | the outcome                                                                            | never            |
+| conflict | twice the standard deviation of outcomes of the same question, or by several judges    | there is one     |
 
 Salience is the mean of the signals that are there, weighted. The names of the signals are those of SAGE; its variants
 compute them from words, lengths and question marks. Here they are computed from what was verified, and what is not
@@ -25,13 +25,13 @@ SIGNALS = ("surprise", "novelty", "arousal", "reward", "conflict")
 WEIGHTS = {"surprise": 0.25, "novelty": 0.20, "arousal": 0.20, "reward": 0.20, "conflict": 0.15}
 
 
-def expectation(outcomes: Sequence[float]) -> float:
-    """What is expected after these outcomes (0-1) of the same model, kind and context: (1 + sum) / (2 + number).
+def expectation(successes: float, trials: int) -> float:
+    """What outcome (0-1) is expected after so many of the same model, kind and context: (1 + successes) / (2 + trials).
 
-    The mean of the posterior after a uniform prior, Beta(1, 1): Laplace's rule of succession; 0.5 before the first.
-    Outcomes between 0 and 1 count as that part of a success.
+    `successes` is the sum of the outcomes, so that one between 0 and 1 counts as that part of a success. The mean of
+    the posterior after a uniform prior, Beta(1, 1), which is Laplace's rule of succession; 0.5 before the first.
     """
-    return (1 + sum(outcomes)) / (2 + len(outcomes))
+    return (1 + successes) / (2 + trials)
 
 
 def surprise(outcome: float, expected: float, mean_logprob: float | None = None) -> float:

@@ -123,6 +123,6 @@ def _check_taught(examples: Mapping[str, Sequence[Row]], table: Sequence[Row]) -
                 if row["role"] == "target"
             )
             raise DreamflowError(
-                f"no answer of the teacher was accepted for the split {split} ({told or 'no tasks to learn'}). Ask for more "
-                "samples or worked examples, choose a better teacher, or replay more tasks"
+                f"no answer of the teacher was accepted for the split {split} ({told or 'no tasks to learn'}). Ask for "
+                "more samples or worked examples, choose a better teacher, or replay more tasks"
             )

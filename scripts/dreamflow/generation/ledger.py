@@ -32,11 +32,13 @@ class Ledger:
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
+        self.begins = 0  # the place in the file where this run's lines begin
 
     def start(self, planned: Mapping[str, int]) -> None:
         """Begin a run that will make so many generations of each stage."""
         self.planned = Counter(planned)
         self.started = self.last_line = time.monotonic()
+        self.begins = self.path.stat().st_size if self.path.exists() else 0
         if sys.stderr.isatty() and self.planned:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
@@ -65,11 +67,25 @@ class Ledger:
                 os.write(handle, line.encode())  # one write: lines of several processes do not mix
             finally:
                 os.close(handle)
-            self.calls += 1
-            self.prompt_tokens += entry["prompt_tokens"]
-            self.cached_tokens += entry["cached_tokens"]
-            self.completion_tokens += entry["completion_tokens"]
-            self.cost_usd += entry["cost_usd"] or 0.0
+            self._count(entry)
+
+    def _count(self, entry: Mapping[str, Any]) -> None:
+        self.calls += 1
+        self.prompt_tokens += entry["prompt_tokens"]
+        self.cached_tokens += entry["cached_tokens"]
+        self.completion_tokens += entry["completion_tokens"]
+        self.cost_usd += entry["cost_usd"] or 0.0
+
+    def count_all(self) -> None:
+        """Count anew all answers since the run began: jobs in processes of their own noted theirs in the file too."""
+        if not self.path.exists():
+            return
+        with self.guard, self.path.open("rb") as stream:
+            stream.seek(self.begins)
+            self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
+            self.cost_usd = 0.0
+            for line in stream:
+                self._count(json.loads(line))
 
     def made(self, metadata: Mapping[str, Any]) -> None:
         """Note a generation that was written, and show how far the run is."""

@@ -86,6 +86,14 @@ def make_generation(row: Mapping[str, Any], context: Context, parent_folders: li
     context.on_done(metadata)
 
 
+def answer_generation(row: Mapping[str, Any], context: Context, parent_folders: list[Path]) -> None:
+    """Put the answers that a generation needs into the store, and write nothing else: see `dreamflow.packs`.
+
+    Raises `CallError` where a call could not be made or answered.
+    """
+    build(row, context, [read_parent(parent) for parent in parent_folders], _ask(row, context))
+
+
 def read_parent(folder: Path) -> dict[str, Any]:
     """A generation as its children see it: metadata and text. The original's metadata has no status."""
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))

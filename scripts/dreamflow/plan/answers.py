@@ -123,8 +123,8 @@ def practised(distillation: Distillation) -> list[Task]:
 
 
 def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Row]:
-    """The answers that the teacher gives to these tasks, by gen_id; its worked examples are of groups to train on."""
-    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] == "train"]
+    """The answers that the teacher gives to these tasks, by gen_id; its worked examples are of groups to learn from."""
+    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] != "held_out"]
     teacher = distillation.spec["teacher"]
     shown = with_worked(tasks, pool, teacher["worked"]) if teacher["worked"] else list(tasks)
     where = f"{distillation.path}: teacher"

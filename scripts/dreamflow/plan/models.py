@@ -19,8 +19,25 @@ _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 _FREE = {"human", "llama_cpp", "replay"}  # providers that bill nobody
 
 
-def load_models(path: Path | str) -> dict[str, dict[str, Any]]:
-    """The model rows of a models.yaml by id, each with its `model_id`."""
+def load_models(path: Path | str, registered: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The model rows of a models.yaml by id, each with its `model_id`.
+
+    `registered` is a folder of further files of that form, which students write when they go to work; it need not be
+    there. An id that two files define is an error.
+    """
+    models: dict[str, dict[str, Any]] = {}
+    defined: dict[str, Path | str] = {}
+    for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
+        for model_id, row in _read_models(file).items():
+            if model_id in models:
+                raise ConfigError(
+                    f"{file}: models.{model_id}: {defined[model_id]} defines this id too; rename or delete one"
+                )
+            models[model_id], defined[model_id] = row, file
+    return models
+
+
+def _read_models(path: Path | str) -> dict[str, dict[str, Any]]:
     rows = load_yaml(path, "models")["models"]
     for model_id, row in rows.items():
         row["model_id"] = model_id
@@ -28,26 +45,35 @@ def load_models(path: Path | str) -> dict[str, dict[str, Any]]:
             row.setdefault("price", {"prompt": 0, "completion": 0})
         if not row["name"] and row["provider"] != "human":
             raise ConfigError(f"{path}: models.{model_id}: 'name' is missing: the provider's name of the model")
+        if "lora" in row and row["provider"] != "llama_cpp":
+            raise ConfigError(f"{path}: models.{model_id}: 'lora' is for llama_cpp models; {row['provider']} has none")
     return rows
 
 
 def identity(model: Mapping[str, Any]) -> dict[str, str]:
-    """The part of a model row that decides its answers. A local file without a revision is known by its content."""
+    """The part of a model row that decides its answers. A local file without a revision is known by its content, and
+    so is an adapter, whose file may be gone though it was registered: it is looked for where the model is used."""
     revision = model["revision"]
     if not revision and model["provider"] == "llama_cpp":
         revision = fingerprint(model_file(model["name"]))
-    return {
+    known = {
         "model_id": model["model_id"],
         "provider": model["provider"],
         "name": model["name"],
         "revision": revision,
     }
+    if "lora" in model:
+        try:
+            known["lora"] = fingerprint(model_file(model["lora"]))
+        except ConfigError as error:
+            raise ConfigError(f"model {model['model_id']}: its adapter is gone: {error}") from None
+    return known
 
 
 def find_model(models: Mapping[str, Mapping[str, Any]], model_id: str) -> Mapping[str, Any]:
     """The row of a model that a spec names."""
     if model_id not in models:
-        raise ConfigError(f"unknown model {model_id!r}; models.yaml has {', '.join(sorted(models))}")
+        raise ConfigError(f"unknown model {model_id!r}; the models are {', '.join(sorted(models))}")
     return models[model_id]
 
 

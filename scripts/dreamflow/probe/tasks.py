@@ -69,22 +69,31 @@ def skill_of(task: Task) -> str:
 
 
 def with_worked(tasks: Iterable[Task], pool: Sequence[Task], count: int, seed: int = 0) -> list[Task]:
-    """`tasks`, each with at most `count` worked examples drawn from `pool`: of its kind, of other groups.
+    """`tasks`, each with at most `count` worked examples drawn from `pool`: of its group as far as there are, else of
+    its skill, else of its kind; never the task itself.
 
-    Examples of the same skill come first, as many as there are. Whoever gives a pool of tasks to learn from decides
-    what a teacher sees: held-out tasks do not belong in it. The draw depends on seed and task alone.
+    Whoever gives a pool of tasks to learn from decides what a teacher sees: held-out tasks do not belong in it.
+    Tasks of a group see the same examples in the same order (but for those that are examples themselves), so that a
+    model evaluates them once. The draw depends on seed, group and pool.
     """
     by_kind: dict[str, list[Task]] = {}
     for one in pool:
         by_kind.setdefault(one["kind"], []).append(one)
-    return [{**task, "worked": _worked(task, by_kind.get(task["kind"], ()), count, seed)} for task in tasks]
+    orders: dict[str, list[Task]] = {}
+    taught = []
+    for task in tasks:
+        if task["group"] not in orders:
+            orders[task["group"]] = _by_likeness(task, by_kind.get(task["kind"], ()), seed)
+        others = [one for one in orders[task["group"]] if one["prompt"] != task["prompt"]]
+        worked = [{"prompt": one["prompt"], "answer": one["answer"]} for one in others[:count]]
+        taught.append({**task, "worked": worked})
+    return taught
 
 
-def _worked(task: Task, pool: Sequence[Task], count: int, seed: int) -> list[dict[str, str]]:
-    others = [one for one in pool if one["group"] != task["group"] and one["prompt"] != task["prompt"]]
-    Random(f"{seed}:{task['task_id']}").shuffle(others)  # noqa: S311  (a reproducible draw, not a secret)
-    others.sort(key=lambda one: skill_of(one) != skill_of(task))
-    return [{"prompt": one["prompt"], "answer": one["answer"]} for one in others[:count]]
+def _by_likeness(task: Task, pool: Sequence[Task], seed: int) -> list[Task]:
+    order = list(pool)
+    Random(f"{seed}:{task['group']}").shuffle(order)  # noqa: S311  (a reproducible draw, not a secret)
+    return sorted(order, key=lambda one: (one["group"] != task["group"]) + (skill_of(one) != skill_of(task)))
 
 
 # --- checks ---------------------------------------------------------------------------------------------------------

