@@ -19,7 +19,7 @@ from .graders import code_problem, grade
 
 Task = dict[str, Any]
 
-KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts")
+KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts", "knowledge")
 
 
 def load_tasks(path: Path | str) -> list[Task]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ...files import sha256
-from . import arithmetic, classification, code, extraction, facts, formats
+from . import arithmetic, classification, code, extraction, facts, formats, knowledge
 from .base import Template
 
 TEMPLATES: Mapping[str, Sequence[Template]] = {
@@ -21,6 +21,7 @@ TEMPLATES: Mapping[str, Sequence[Template]] = {
     "classification": classification.TEMPLATES,
     "code": code.TEMPLATES,
     "facts": facts.TEMPLATES,
+    "knowledge": knowledge.TEMPLATES,
 }
 _TRIES = 300  # draws of one template that are all known already, after which it counts as exhausted
 
