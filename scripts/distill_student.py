@@ -1,4 +1,4 @@
-"""Train a student (rule distill): LoRA on the chat messages that teachers' accepted answers became."""
+"""Train a student (rule distill_student): LoRA on the chat messages that teachers' accepted answers became."""
 
 import json
 import os
