@@ -10,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 sys.path.insert(0, str(Path(__file__).parent))
 
+from dreamflow.distill.student import processors
 from dreamflow.distill.train import train
 from dreamflow.errors import DreamflowError
 
@@ -20,6 +21,7 @@ def tell(line: str) -> None:
 
 
 job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
+job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
 try:
     files = snakemake.input  # noqa: F821
     summary = train(job, files.train, files.validation, Path(snakemake.output.adapter).parent, tell)  # noqa: F821

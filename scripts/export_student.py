@@ -10,6 +10,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.distill.export import export_student
+from dreamflow.distill.student import processors
 from dreamflow.errors import DreamflowError
 from dreamflow.files import read_text
 
@@ -26,7 +27,7 @@ try:
         [json.loads(line) for line in read_text(snakemake.input.held_out).splitlines() if line],  # noqa: F821
         {"Gate": read("gate"), "Results": read("validation"), "Data": read("teaching"), "Training": read("training")},
         Path(snakemake.output[0]),  # noqa: F821
-        threads=snakemake.threads,  # noqa: F821
+        threads=processors(snakemake.threads),  # noqa: F821
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
 except DreamflowError as error:

@@ -127,10 +127,11 @@ class Lessons:
 
     def select(self, run: str) -> None:
         """Write what is learned and what is only measured on; the teacher's answers are known then."""
+        from .distill.experiences import load_experiences
         from .distill.replay import replay_set
 
         one = self.runs[run]
-        mine = [row for row in read_lines(self.experiences_file(run)) if row["gen_id"] in one.generations]
+        mine = [row for row in load_experiences(self.data, one.spec["cycle"]) if row["gen_id"] in one.generations]
         replay = replay_set(mine, list(one.tasks.values()), one.spec["replay"], one.spec["replay"]["seed"])
         write_atomic(self._file(run, "held_out.jsonl"), _lines(replay.held_out))
         write_atomic(self._file(run, "general.jsonl"), _lines(replay.general))

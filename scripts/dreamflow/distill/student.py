@@ -34,6 +34,11 @@ _SPLITTING = (
 )
 
 
+def processors(most: int) -> int:
+    """How many threads to compute with: as many as there are processors for this process, and at most `most`."""
+    return min(most, len(os.sched_getaffinity(0)))
+
+
 def load_student(source: str, cache: Path) -> tuple[Any, Any]:
     """The causal language model and its tokenizer: on CUDA in bfloat16 where there is CUDA, else on the CPU in float32.
 
