@@ -60,11 +60,34 @@ rule teacher_answers:
         flow.attempt(log[0], lambda: flow.lessons.teach(wildcards.run))
 
 
+rule teacher_logprobs:
+    """What the teacher finds likely at each token of its answers; made where the training asks for it."""
+    input:
+        f"{RUN}/train.jsonl",
+    output:
+        directory(f"{RUN}/logprobs"),
+    log:
+        f"{DATA}/logs/teacher_logprobs/{{run}}.log",
+    conda:
+        "../envs/distill.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        local_llm=1,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        job=lambda wildcards: flow.lessons.logprobs_job(wildcards.run),
+    script:
+        "../scripts/teacher_logprobs.py"
+
+
 rule distill_student:
     """LoRA training; a run that was killed goes on from its checkpoint."""
     input:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
+        logprobs=lambda wildcards: flow.lessons.logprobs(wildcards.run),
     output:
         adapter=directory(f"{RUN}/adapter"),
         log=f"{RUN}/training.csv",

@@ -163,7 +163,7 @@ class Lessons:
 
     def teaching_param(self, run: str) -> str:
         """What decides the training data besides the answers."""
-        return canonical([VERSION, self.runs[run].spec["teacher"]])
+        return canonical([VERSION, self.runs[run].spec["teacher"], bool(self.logprobs(run))])
 
     def teach(self, run: str) -> None:
         """Write the accepted answers as training data."""
@@ -182,6 +182,10 @@ class Lessons:
         own = {row["wildcards"]["task_id"]: self._answer(gen_id) for gen_id, row in one.generations.items()}
         whole = {task_id: answer for task_id, answer in own.items() if answer["text"] and not answer["truncated"]}
         train, validation, counts = chat_rows(replay, taught, whole)
+        if self.logprobs(run):
+            for row in train:
+                if row["role"] == "target":
+                    row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"
         write_atomic(self._file(run, "train.jsonl"), _lines(train))
         write_atomic(self._file(run, "validation.jsonl"), _lines(validation))
         write_atomic(self._file(run, "teaching.json"), pretty(counts))
@@ -204,6 +208,20 @@ class Lessons:
         """The job of scripts/distill_student.py."""
         checkpoint = str(self._file(run, "checkpoint"))
         return canonical({**self._weights(run), "training": self.runs[run].spec["training"], "checkpoint": checkpoint})
+
+    def logprobs(self, run: str) -> list[str]:
+        """The folder of the teacher's log-probabilities, where the training asks for them."""
+        return [str(self._file(run, "logprobs"))] if self.runs[run].spec["training"]["kl_weight"] else []
+
+    def logprobs_job(self, run: str) -> str:
+        """The job of scripts/teacher_logprobs.py."""
+        one = self.runs[run]
+        return canonical({
+            "teacher": one.teacher_weights,
+            "top_logprobs": one.spec["teacher"]["top_logprobs"],
+            "cache": str(self.data / "distill" / "students"),
+            "answers": str(self.data / "gens" / "answer"),
+        })  # fmt: skip
 
     def validation_job(self, run: str) -> str:
         """The job of scripts/validate_student.py."""
