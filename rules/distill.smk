@@ -176,6 +176,8 @@ rule register_student:
     resources:
         local_llm=1,
         cpu=1,
+        mem_mb=4000,
+        runtime=60,
     params:
         job=lambda wildcards: flow.lessons.export_job(wildcards.run),
     run:

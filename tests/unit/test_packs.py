@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
 from dreamflow.packs import (
