@@ -68,9 +68,9 @@ _PLURALS = (
     "potato: potatoes, dog: dogs, wife: wives, half: halves, berry: berries, story: stories, dish: dishes"
 )
 _PAST = (
-    "go: went, eat: ate, see: saw, run: ran, take: took, come: came, give: gave, write: wrote, sing: sang, drink: drank, "
-    "buy: bought, think: thought, begin: began, know: knew, speak: spoke, drive: drove, fly: flew, sleep: slept, "
-    "swim: swam, teach: taught, walk: walked, play: played, find: found, break: broke"
+    "go: went, eat: ate, see: saw, run: ran, take: took, come: came, give: gave, write: wrote, sing: sang, "
+    "drink: drank, buy: bought, think: thought, begin: began, know: knew, speak: spoke, drive: drove, fly: flew, "
+    "sleep: slept, swim: swam, teach: taught, walk: walked, play: played, find: found, break: broke"
 )
 _PROVERBS = (
     "An apple a day keeps the doctor: away, Actions speak louder than: words, Better late than: never, "

@@ -1,0 +1,154 @@
+"""What a probe found: how many tasks each model solves, by kind, with what an answer costs."""
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files import write_atomic
+from .accuracy import accuracy_by_kind
+from .pictures import draw_shares
+
+Row = Mapping[str, Any]
+
+ACCURACY = ("model_id", "kind", "n", "passed", "ungraded", "accuracy", "low", "high", "tokens", "seconds", "cost_usd")
+ANSWERS = (
+    *("model_id", "task_id", "kind", "context", "group", "gen_id", "sample", "score", "passed", "why"),
+    *("prompt_tokens", "completion_tokens", "latency_s", "cost_usd"),
+)
+_EXAMPLES = 2  # wrong answers of a kind that the report shows
+_LONGEST = 200  # characters of why one is wrong
+
+
+def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
+    """Write answers.csv, accuracy.csv, accuracy.png and report.md of a probe; returns the table for the screen.
+
+    `outcomes` are those of `probe.outcomes`. Tokens are those of prompt and answer together.
+    """
+    rows = accuracy_by_model(outcomes)
+    write_atomic(folder / "answers.csv", _csv(outcomes, ANSWERS))
+    write_atomic(folder / "accuracy.csv", _csv(rows, ACCURACY))
+    series: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        share = None if row["accuracy"] is None else (row["accuracy"], row["low"], row["high"])
+        series.setdefault(row["model_id"], {})[row["kind"]] = share
+    draw_shares(series, f"Tasks solved: {probe}", folder / "accuracy.png")
+    write_atomic(folder / "report.md", _report(probe, rows, outcomes))
+    return f"probe {probe}\n\n{text_table(_HEADER, [_cells(row) for row in rows])}"
+
+
+def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows of `accuracy_by_kind` for each model, in order of name."""
+    models: dict[str, list[dict[str, Any]]] = {}
+    for row in outcomes:
+        counts = (row["prompt_tokens"], row["completion_tokens"])
+        tokens = None if None in counts else sum(counts)
+        known = {"kind": row["kind"], "passed": row["passed"], "cost_usd": row["cost_usd"]}
+        models.setdefault(row["model_id"], []).append({**known, "tokens": tokens, "seconds": row["latency_s"]})
+    return [{"model_id": model, **row} for model in sorted(models) for row in accuracy_by_kind(models[model])]
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Floats at four decimals, costs as they are; what is not known is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        values = ((column, row[column]) for column in columns)
+        writer.writerow([round(v, 4) if isinstance(v, float) and c != "cost_usd" else v for c, v in values])
+    return text.getvalue()
+
+
+_HEADER = ("model", "kind", "tasks", "solved", "95% interval", "not graded", "tokens", "seconds", "USD")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    known = row["accuracy"] is not None
+    return (
+        row["model_id"],
+        row["kind"],
+        str(row["n"]),
+        f"{row['accuracy']:.0%}" if known else "-",
+        f"{row['low']:.0%} to {row['high']:.0%}" if known else "-",
+        str(row["ungraded"]),
+        *(number(row[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("cost_usd", 6))),
+    )
+
+
+def _report(probe: str, rows: Sequence[Row], outcomes: Sequence[Row]) -> str:
+    parts = [
+        f"# Probe {probe}",
+        "How many tasks each model solves, by exact graders. The interval is Wilson's, for more tasks like these; "
+        "tasks of one template, and samples of one task, go together, so for other tasks it is wider. Tokens (prompt and "
+        "answer), seconds and cost are means per answer.",
+        markdown_table(_HEADER, [_cells(row) for row in rows]),
+        "![accuracy](accuracy.png)",
+    ]
+    if reasons := _reasons(outcomes):
+        parts += ["## Not graded", "\n".join(reasons)]
+    if wrong := _wrong(outcomes):
+        parts += [
+            "## Some wrong answers",
+            "\n".join(wrong),
+            "All answers stand in answers.csv, with why each is wrong.",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reasons(outcomes: Sequence[Row]) -> list[str]:
+    counts: dict[str, int] = {}
+    for row in outcomes:
+        if row["passed"] is None:
+            counts[row["why"]] = counts.get(row["why"], 0) + 1
+    return [f"- {count} × {why.removeprefix('ungraded: ')}" for why, count in sorted(counts.items())]
+
+
+def _wrong(outcomes: Sequence[Row]) -> list[str]:
+    shown: dict[tuple[str, str], int] = {}
+    lines = []
+    for row in sorted(outcomes, key=lambda row: (row["model_id"], row["kind"])):
+        place = (row["model_id"], row["kind"])
+        if row["passed"] is False and shown.get(place, 0) < _EXAMPLES:
+            shown[place] = shown.get(place, 0) + 1
+            why = row["why"] if len(row["why"]) <= _LONGEST else f"{row['why'][:_LONGEST]}…"
+            lines.append(f"- {row['model_id']}, {row['task_id']}: {code_span(why)}")
+    return lines
+
+
+# --- how tables look --------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number for people; "-" where it is not known."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def code_span(text: str) -> str:
+    """Text of a model on one line of Markdown, in which nothing of it is markup."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    space = " " if longest else ""
+    return f"{'`' * (longest + 1)}{space}{' '.join(text.split())}{space}{'`' * (longest + 1)}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for the screen: columns side by side, numbers to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
