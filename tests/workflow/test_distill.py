@@ -161,7 +161,7 @@ def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: P
         ({"student": {"model": "small"}}, "student.weights is missing"),
         ({"student": {"model": "small", "weights": "nowhere"}}, "nowhere"),
         ({"training": {"rank": 0}}, "lesson.yaml:"),
-        ({"tasks": {"base": False, "generate": {"extraction": 3}}}, "cannot be split"),
+        ({"tasks": {"base": False, "generate": {"extraction": 2}}}, "cannot be split"),
     ],
 )
 def test_a_spec_that_cannot_work(school: Server, weights: Path, tmp_path: Path, changes: Any, told: str) -> None:
