@@ -17,6 +17,7 @@ from .files import canonical, pretty, sha256, write_atomic
 from .generation.make import Context, gen_folder, make_generation
 from .model_files import fingerprint, model_file
 from .plan.compile import Plan
+from .plan.models import registration
 
 if TYPE_CHECKING:
     from .plan.answers import Distillation
@@ -252,8 +253,6 @@ class Lessons:
     def register(self, run: str, context: Context) -> None:
         """Answer the held-out tasks with the exported student in llama.cpp; make it a model of its own if the gate and
         that let it through, and take it back if not."""
-        from .distill.export import registration
-
         one, adapter = self.runs[run], self._file(run, "export") / "adapter.gguf"
         gate = _read_json(self._file(run, "gate.json"))
         base = self.plan.models[one.spec["student"]["model"]]

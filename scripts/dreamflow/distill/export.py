@@ -1,4 +1,4 @@
-"""A trained adapter as others can use it: safetensors with a model card, GGUF LoRA, merged weights; and its registration.
+"""A trained adapter as others can use it: safetensors with a model card, GGUF LoRA, merged weights.
 
 An export folder holds
 
@@ -22,7 +22,6 @@ from typing import Any
 import yaml
 from peft import PeftModel
 
-from ..config import check
 from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_text
 from ..model_files import model_file
@@ -211,14 +210,3 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return "; ".join(map(_value, value)) or "none"
     return "" if value is None else str(value)
-
-
-# --- registration ---------------------------------------------------------------------------------------------------
-
-
-def registration(model_id: str, row: Mapping[str, Any]) -> str:
-    """The text of the file in data/models/ that makes a student a model of its own: a models.yaml with one row."""
-    models = {"models": {model_id: dict(row)}}
-    check(models, "models", f"registration of {model_id}")
-    comment = "# A student that was trained here. Delete this file to take it back.\n"
-    return comment + yaml.safe_dump(models, sort_keys=False, allow_unicode=True)
