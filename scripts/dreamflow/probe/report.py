@@ -84,8 +84,8 @@ def _report(probe: str, rows: Sequence[Row], outcomes: Sequence[Row]) -> str:
     parts = [
         f"# Probe {probe}",
         "How many tasks each model solves, by exact graders. The interval is Wilson's, for more tasks like these; "
-        "tasks of one template, and samples of one task, go together, so for other tasks it is wider. Tokens (prompt "
-        "and answer), seconds and cost are means per answer.",
+        "tasks of one template, and samples of one task, go together, so for other tasks it is wider. Tokens (of "
+        "prompt and answer), seconds and cost are means per answer.",
         markdown_table(_HEADER, [_cells(row) for row in rows]),
         "![accuracy](accuracy.png)",
     ]
