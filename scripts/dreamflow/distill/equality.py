@@ -1,8 +1,8 @@
 """Whether an adapter does the same in torch, merged into the weights, and as GGUF LoRA in llama.cpp.
 
 Compared are next-token distributions: the logits at the last `POSITIONS` tokens of each text, from the same token ids.
-A model file is quantised as a rule, and llama.cpp quantises what it multiplies by it, so that it differs from torch with
-no adapter at all. Therefore:
+A model file is quantised as a rule, and llama.cpp quantises what it multiplies by it, so that it differs from torch
+with no adapter at all. Therefore:
 
 - The yardstick is that difference without an adapter, by the same measures on the same texts.
 - The adapter is tried on a copy of the model file with 16-bit weights too. There the yardstick is small (a mean KL

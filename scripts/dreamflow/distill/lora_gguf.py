@@ -46,7 +46,7 @@ def architecture_of(base: Path) -> str:
 
 
 def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, name: str, base: Path | None) -> None:
-    """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; the same bytes for the same input.
+    """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; same input, same bytes.
 
     `config` is the configuration of the student that it was trained on (`model.config.to_dict()`), `base` the GGUF
     model that it is meant for, if there is one. Raises `ConfigError` for an architecture that is not known here, a
