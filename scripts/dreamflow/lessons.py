@@ -277,28 +277,75 @@ class Lessons:
     def _measure(self, run: str, model: Row, context: Context) -> dict[str, Any]:
         """How many held-out tasks the exported student solves, beside what it solved where it was trained."""
         from .distill.validate import agreement
-        from .plan.answers import answer_rows
 
-        one = self.runs[run]
         models = {**self.plan.models, model["model_id"]: model}
-        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
-        asked = {**one.spec["practice"], "model": model["model_id"], "samples": 1, "by_kind": {}}
-        asked["sampling"] = {"max_tokens": one.spec["validation"]["max_tokens"]}
-        rows = answer_rows(tasks.values(), asked, one.catalog, models, f"{one.path}: practice")
-        for row in rows.values():
+        for row in self._exported_rows(run, models).values():
             make_generation(row, replace(context, models=models), [])
         there = [
             row
             for row in read_lines(self._file(run, "answers.jsonl"))
             if (row["set"], row["student"]) == ("held_out", "after")
         ]
-        return agreement(there, self._outcomes(tasks, rows))
+        return agreement(there, self._exported(run, models))
+
+    def _exported_rows(self, run: str, models: Mapping[str, Row]) -> dict[str, Row]:
+        """The exported student's answers to the held-out tasks."""
+        from .plan.answers import answer_rows
+
+        one = self.runs[run]
+        tasks = read_lines(self._file(run, "held_out.jsonl"))
+        sampling = {"max_tokens": one.spec["validation"]["max_tokens"]}
+        asked = {**one.spec["practice"], "model": one.model_id, "samples": 1, "sampling": sampling, "by_kind": {}}
+        return answer_rows(tasks, asked, one.catalog, models, f"{one.path}: practice")
+
+    def _exported(self, run: str, models: Mapping[str, Row]) -> list[dict[str, Any]]:
+        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
+        return self._outcomes(tasks, self._exported_rows(run, models))
 
     def report(self, run: str) -> str:
         """Write what a run brought; returns its short form for the screen."""
-        from .distill.report import write_report
+        from .distill.report import asked_words, write_report
 
-        return write_report(self._file(run, "report.md").parent, self._facts(run))
+        one = self.runs[run]
+        names = {who: one.spec[who]["model"] for who in ("student", "teacher")}
+        replay = {row["task_id"]: row for row in read_lines(self._file(run, "replay.jsonl")) if row["role"] == "target"}
+        tasks = {task_id: row["task"] for task_id, row in replay.items()}
+        before = {g: row for g, row in one.generations.items() if row["wildcards"]["task_id"] in tasks}
+        costs = {
+            "teacher": self._outcomes(tasks, self.teacher_rows(run)),
+            "before": self._outcomes(tasks, before),
+        }
+        if _read_json(self._file(run, "exported.json"))["accuracy"] is not None:
+            base = self.plan.models[names["student"]]
+            student = {**base, "model_id": one.model_id, "lora": str(self._file(run, "export") / "adapter.gguf")}
+            costs["after"] = self._exported(run, {**self.plan.models, one.model_id: student})
+        for outcomes in costs.values():
+            for row in outcomes:
+                folder = gen_folder(self.data, "answer", row["gen_id"])
+                turns = _read_json(folder / "metadata.json").get("turns", ())
+                row["words"] = asked_words((folder / "prompt.txt").read_text(encoding="utf-8"), turns)
+        facts = {
+            "run": run,
+            **names,
+            "model_id": one.model_id,
+            "atp": {who: self.plan.models[name]["atp"] for who, name in names.items()},
+            "costs": costs,
+            "notes": self._notes(one),
+        }
+        return write_report(self._file(run, "report.md").parent, facts)
+
+    def _notes(self, one: "Distillation") -> list[str]:
+        """What the numbers of a report do not show."""
+        notes = []
+        if one.spec["teacher"]["model"] == one.spec["student"]["model"]:
+            notes.append(
+                f"Teacher and student are the same model: it was shown {one.spec['teacher']['worked']} worked examples "
+                f"before each question and drew {one.spec['teacher']['samples']} answers, of which the graders chose. "
+                "What it learned is to do without the examples, not anything that it could not do with them."
+            )
+        if one.spec["replay"]["general_share"]:
+            notes.append("Answers to general tasks are the student's own, right or wrong: they keep it as it was.")
+        return notes
 
     def targets(self) -> list[str]:
         """Every file that distillations make in the end."""

@@ -1,4 +1,4 @@
-"""A trained adapter as others can use it: safetensors with a model card, GGUF LoRA, merged weights.
+"""A trained adapter for other programs: safetensors with a model card, GGUF LoRA, merged weights.
 
 An export folder holds
 
@@ -29,7 +29,7 @@ from .equality import LONGEST, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf
 from .student import load_student
 
-TEXTS = 16  # tasks on whose prompts and answers the three are compared
+TEXTS = 8  # tasks on whose prompts and answers the three are compared
 
 
 def export_student(

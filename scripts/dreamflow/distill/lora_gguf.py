@@ -61,12 +61,13 @@ def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, nam
     architecture, reordered = ARCHITECTURES[model_type]
     if base is not None and (found := architecture_of(base)) != architecture:
         raise ConfigError(f"{base}: its architecture is {found!r}, but the student's is {architecture!r}")
+    alpha = _alpha(adapter)
     tensors = _tensors(adapter, config, architecture, reordered)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_name(name)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(adapter))
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     for tensor in sorted(tensors):
         writer.add_tensor(tensor, tensors[tensor])
     writer.write_header_to_file()
