@@ -213,8 +213,8 @@ class Run:
 
     def tell_failed(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
         """Tell that a job of a cluster failed: how it says so itself, as far as it could, and where its logs are."""
-        written = [path for path in logs if Path(path).exists()]
-        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] else ""
+        written = [path for path in logs if Path(path).exists() and Path(path).stat().st_size]
+        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] != [] else ""
         where = f"see {' and '.join(written)}" if written else "it left no log"
         self.ledger.tell(f"rule {rule} failed: {own or reason or 'no reason is known'}\n  {where}")
 

@@ -179,7 +179,7 @@ def test_a_distillation_on_the_gpu_partition(slurm: Slurm, server: Server, tmp_p
     shutil.copytree(REPOSITORY / "data/1_raw/templates/answer", project.root / "data/1_raw/templates/answer")
     project.write("config/distillations/tiny.yaml", TINY)
     project.edit("config/config.yaml", cohorts=[], distillations=["tiny"])
-    status, printed, jobs = run(project, slurm, "--config", "pack=64", "--", "distill")
+    status, printed, jobs = run(project, slurm, "--retries", "0", "--config", "pack=64", "--", "distill")
     assert status == 0, printed
     where = {rule_of(job): (job["Partition"], job["JOB_GRES"]) for job in jobs}
     on_gpu = ("gpu", "gpu:fake:1")
