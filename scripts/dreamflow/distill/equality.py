@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError
-from ..generation.providers.llama_cpp import llama_cpp
+from ..generation.providers.llama_cpp import attach_lora, llama_cpp
 
 POSITIONS = 32
 LONGEST = 512  # tokens of a text that are read
@@ -127,12 +127,13 @@ def llama_logits(base: Path, lora: Path | None, sequences: Sequences, threads: i
             n_ubatch=longest,
             n_threads=threads,
             n_threads_batch=threads,
-            lora_path=str(lora) if lora else None,
             logits_all=True,
             verbose=False,
         )
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(f"llama.cpp cannot load {base}{f' with adapter {lora}' if lora else ''}: {error}") from None
+        if lora:
+            attach_lora(llm, lora)
+    except ValueError as error:
+        raise ConfigError(f"{base}: llama.cpp cannot use it: {error}") from None
     rows = []
     for tokens in sequences:
         llm._ctx.kv_cache_clear()
