@@ -84,7 +84,24 @@ class Lessons:
         folders = [gen_folder(self.data, "answer", gen_id) for gen_id in gen_ids]
         return outcomes(folders, tasks, sandbox())
 
+    def probed(self) -> dict[str, Row]:
+        """The answers of all probes."""
+        return {gen_id: row for one in self.plan.probes.values() for gen_id, row in one.generations.items()}
+
     # --- experiences and what is learned from them ---
+
+    def asked(self) -> dict[str, Row]:
+        """The answers of all distillations; as many of a teacher's as there can be, until it is known which."""
+        from .plan.answers import practised, teacher_rows
+
+        rows: dict[str, Row] = {}
+        for run, one in self.runs.items():
+            rows |= one.generations
+            replay = one.spec["replay"]
+            most = round(replay["size"] * (1 - replay["general_share"]))
+            targets = [task for task in practised(one) if task["kind"] in replay["kinds"]]
+            rows |= self.teachers.get(run) or teacher_rows(one, targets[:most])
+        return rows
 
     def practice_files(self, cycle: str) -> list[str]:
         """The metadata of the answers that students gave before a cycle's training."""

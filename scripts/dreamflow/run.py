@@ -291,11 +291,10 @@ class Run:
         return f"{text}\n{plan_text(planned)}"
 
     def asked(self, rule: str) -> list[str]:
-        """The targets of `probe` or `distill`; a dry run tells, once, what the answers that they begin with cost."""
-        specs = self.plan.probes if rule == "probe" else self.plan.distillations
+        """The targets of `probe` or `distill`; a dry run tells, once, what their answers cost."""
         if self.previews is not None and rule not in self.previews:
             self.previews.add(rule)
-            rows = {gen_id: row for spec in specs.values() for gen_id, row in spec.generations.items()}
+            rows = self.lessons.probed() if rule == "probe" else self.lessons.asked()
             print(f"{rule}:", as_table(forecast(rows, self.context, {})), sep="\n", file=sys.stderr)
         return self.lessons.probe_targets() if rule == "probe" else self.lessons.targets()
 
