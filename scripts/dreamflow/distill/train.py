@@ -71,13 +71,15 @@ def train(job: Mapping[str, Any], train_file: Path, validation_file: Path, folde
     data = read_data(settings, tokenizer, Path(train_file), Path(validation_file))
     for line in data.too_long:
         tell(f"left out: {line}")
-    model = with_adapter(model, settings)
-    key = _key(job, [train_file, validation_file], data, model.device.type)
-    tell(_first_words(job, data, model))
     try:
+        model = with_adapter(model, settings)
+        key = _key(job, [train_file, validation_file], data, model.device.type)
+        tell(_first_words(job, data, model))
         progress = _train(model, tokenizer, data, settings, checkpoint, key, tell)
     except (MemoryError, RuntimeError) as error:
-        raise _out_of_memory(error, settings, model.device.type) from error
+        if not _memory_short(error):
+            raise
+        raise DreamflowError(_out_of_memory(settings, model.device.type)) from None
     with room_for("the adapter", folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_adapter(model, job["student"], folder / "adapter")
@@ -311,13 +313,14 @@ def _first_words(job: Mapping[str, Any], data: Data, model: Any) -> str:
     )
 
 
-def _out_of_memory(error: BaseException, settings: Mapping[str, Any], device: str) -> BaseException:
-    """The error to raise for one that torch or Python raised: in plain words where memory was short, else itself."""
+def _memory_short(error: BaseException) -> bool:
     words = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
-    if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(word in str(error) for word in words):
-        return error
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
+
+
+def _out_of_memory(settings: Mapping[str, Any], device: str) -> str:
     hint = "" if settings["gradient_checkpointing"] else "set training.gradient_checkpointing: true, "
-    return DreamflowError(
+    return (
         f"training: out of memory on {device}; {hint}lower training.max_length (now {settings['max_length']}), "
         f"training.batch_examples ({settings['batch_examples']}) or training.rank ({settings['rank']}), or take a "
         "smaller student"
