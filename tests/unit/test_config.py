@@ -221,7 +221,7 @@ def test_registered_models_are_read_too(tmp_path):
     [
         (ONE, r"new\.yaml: models\.m: .*models\.yaml defines this id too"),
         ("", r"new\.yaml: .*'models' is a required property"),
-        ("models:\n  b: {provider: llama_c", r"new\.yaml:2:.*not valid YAML"),
+        ("models:\n  b: {provider: llama_c", r"new\.yaml:\d+:\d+: not valid YAML"),
         ("models: {b: {provider: openai, name: x, lora: y}}", r"new\.yaml: models\.b: 'lora' is for llama_cpp"),
     ],
 )
