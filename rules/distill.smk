@@ -152,7 +152,6 @@ rule export_student:
         "../envs/distill.yaml"
     threads: 8
     resources:
-        gpu=1,
         local_llm=1,
         mem_mb=8000,
         runtime=60,

@@ -1,9 +1,11 @@
 """Measure a student before and after its training, and decide whether it may go to work (rule validate_student)."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.errors import DreamflowError

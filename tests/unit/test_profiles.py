@@ -11,6 +11,7 @@ OF_A_CLUSTER = {
     "pack",
     "pack_gpu",
     "sandbox_test",
+    "teacher_logprobs",
     "distill_student",
     "validate_student",
     "export_student",
