@@ -136,6 +136,16 @@ def test_a_changed_teacher_is_asked_and_the_practice_is_not(taught: Project, sch
     assert 0 < school.calls - before == targets < asked
 
 
+def test_the_teachers_token_probabilities_are_learned_from_too(school: Server, weights: Path, tmp_path: Path) -> None:
+    teacher = {"model": "big", "worked": 2, "samples": 2, "weights": str(weights), "top_logprobs": 5}
+    project = school_project(tmp_path, school, weights, teacher=teacher, training={"epochs": 1, "kl_weight": 0.5})
+    done = project.run(f"{RUN}/adapter")
+    assert done.returncode == 0, done.stdout
+    named = {row["top_logprobs"] for row in lines(project, f"{RUN}/train.jsonl") if row["role"] == "target"}
+    assert {f"logprobs/{path.name}" for path in (project.root / RUN / "logprobs").glob("*.json")} == named
+    assert project.read(f"{RUN}/training.json")["training"]["kl_weight"] == 0.5
+
+
 def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: Path) -> None:
     project = school_project(tmp_path, school, weights)
     told = project.run("-n", "probe")
