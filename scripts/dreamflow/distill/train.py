@@ -248,7 +248,8 @@ def _row(row: dict[str, float | None], progress: _Progress, validation: float | 
 def _precision(model: Any, settings: Mapping[str, Any]) -> Any:
     """bfloat16 on a GPU, float32 on a CPU; with `bf16` (optional) bfloat16 there too.
 
-    On a processor that has instructions for it (avx512_bf16, amx) that is nearly twice as fast, elsewhere slower.
+    On a processor with instructions for it (avx512_bf16) that took 0.56 of the processor time for 135M parameters; but
+    after four steps the validation loss was 1.82 instead of 1.58, so it is for those who have compared both.
     """
     device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda" or settings.get("bf16", False))
