@@ -247,6 +247,7 @@ def _row(row: dict[str, float | None], progress: _Progress, validation: float | 
 
 def _precision(model: Any) -> Any:
     """bfloat16 on a GPU, float32 on a CPU."""
+    device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
 
