@@ -42,15 +42,16 @@ SlurmdLogFile={root}/log/slurmd.log
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/spool
 MailProg=/bin/true
-# no control groups and no systemd; the node may claim more than the machine has
-ProctrackType=proctrack/linuxproc
+# No control groups and no systemd: a job is its process group (by parents, what outlives its parent would outlive
+# scancel too). The node may claim more than the machine has.
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=5
+KillWait=1
 # a job that can never run is refused instead of waiting for ever
 EnforcePartLimits=ALL
 # finished jobs stay visible to squeue and scontrol

@@ -12,6 +12,7 @@ OF_A_CLUSTER = {
     "pack_gpu",
     "sandbox_test",
     "teacher_logprobs",
+    "teacher_logprobs",
     "distill_student",
     "validate_student",
     "export_student",
