@@ -19,7 +19,7 @@ rule experiences:
     params:
         job=lambda wildcards: flow.lessons.experiences_param(wildcards.cycle),
     run:
-        flow.attempt(log[0], lambda: flow.lessons.experiences(wildcards.cycle, output[0]))
+        flow.attempt(log[0], lambda: flow.ledger.tell(flow.lessons.experiences(wildcards.cycle, output[0])))
 
 
 checkpoint replay_set:
@@ -60,11 +60,34 @@ rule teacher_answers:
         flow.attempt(log[0], lambda: flow.lessons.teach(wildcards.run))
 
 
+rule teacher_logprobs:
+    """What the teacher finds likely at each token of its answers; made where the training asks for it."""
+    input:
+        f"{RUN}/train.jsonl",
+    output:
+        directory(f"{RUN}/logprobs"),
+    log:
+        f"{DATA}/logs/teacher_logprobs/{{run}}.log",
+    conda:
+        "../envs/distill.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        local_llm=1,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        job=lambda wildcards: flow.lessons.logprobs_job(wildcards.run),
+    script:
+        "../scripts/teacher_logprobs.py"
+
+
 rule distill_student:
     """LoRA training; a run that was killed goes on from its checkpoint."""
     input:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
+        logprobs=lambda wildcards: flow.lessons.logprobs(wildcards.run),
     output:
         adapter=directory(f"{RUN}/adapter"),
         log=f"{RUN}/training.csv",
@@ -129,7 +152,6 @@ rule export_student:
         "../envs/distill.yaml"
     threads: 8
     resources:
-        gpu=1,
         local_llm=1,
         mem_mb=8000,
         runtime=60,
@@ -153,6 +175,8 @@ rule register_student:
     resources:
         local_llm=1,
         cpu=1,
+        mem_mb=4000,
+        runtime=60,
     params:
         job=lambda wildcards: flow.lessons.export_job(wildcards.run),
     run:

@@ -68,6 +68,8 @@ rule sandbox_test:
         "../envs/sandbox.yaml"
     resources:
         cpu=1,
+        mem_mb=4000,
+        runtime=60,
     params:
         job=lambda wildcards: flow.nights.test_param(wildcards.night, wildcards.procedure),
     script:

@@ -55,7 +55,8 @@ def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
     spec, data_root = read_spec(path), Path(config["data_root"])
     if options.ids:
         known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
-        return compile_cohort(path, spec, load_catalog(root), load_models(config["models"]), known)
+        models = load_models(config["models"], data_root / "models")
+        return compile_cohort(path, spec, load_catalog(root), models, known)
     return compile_rows(path, spec, load_catalog(root) if "combos" in spec else Catalog(root, {}, {}), data_root)
 
 

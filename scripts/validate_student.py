@@ -1,9 +1,11 @@
 """Measure a student before and after its training, and decide whether it may go to work (rule validate_student)."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.errors import DreamflowError
@@ -14,11 +16,12 @@ def main() -> None:
     """Answer, grade, compare; the three files are written when all is known."""
     import torch
     from dreamflow.distill.measure import load_trained, measured
+    from dreamflow.distill.student import processors
     from dreamflow.distill.validate import SETS, gate, validated
     from dreamflow.probe.running import sandbox
 
     job, given, made = json.loads(snakemake.params.job), snakemake.input, snakemake.output  # noqa: F821
-    torch.set_num_threads(snakemake.threads)  # noqa: F821
+    torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     sets = {name: _lines(given[name]) for name in SETS}
     model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(given.adapter))
     limits = {"max_new_tokens": job["max_new_tokens"], "batch": job["batch"]}

@@ -17,6 +17,7 @@ from .files import canonical, pretty, sha256, write_atomic
 from .generation.make import Context, gen_folder, make_generation
 from .model_files import fingerprint, model_file
 from .plan.compile import Plan
+from .plan.models import registration
 
 if TYPE_CHECKING:
     from .plan.answers import Distillation
@@ -83,7 +84,24 @@ class Lessons:
         folders = [gen_folder(self.data, "answer", gen_id) for gen_id in gen_ids]
         return outcomes(folders, tasks, sandbox())
 
+    def probed(self) -> dict[str, Row]:
+        """The answers of all probes."""
+        return {gen_id: row for one in self.plan.probes.values() for gen_id, row in one.generations.items()}
+
     # --- experiences and what is learned from them ---
+
+    def asked(self) -> dict[str, Row]:
+        """The answers of all distillations; as many of a teacher's as there can be, until it is known which."""
+        from .plan.answers import practised, teacher_rows
+
+        rows: dict[str, Row] = {}
+        for run, one in self.runs.items():
+            rows |= one.generations
+            replay = one.spec["replay"]
+            most = round(replay["size"] * (1 - replay["general_share"]))
+            targets = [task for task in practised(one) if task["kind"] in replay["kinds"]]
+            rows |= self.teachers.get(run) or teacher_rows(one, targets[:most])
+        return rows
 
     def practice_files(self, cycle: str) -> list[str]:
         """The metadata of the answers that students gave before a cycle's training."""
@@ -105,9 +123,9 @@ class Lessons:
         """The experiences that a run learns from."""
         return f"{self.data}/experiences/cycle-{self.runs[run].spec['cycle']}.jsonl"
 
-    def experiences(self, cycle: str, path: str) -> None:
-        """Collect a cycle's experiences."""
-        from .distill.experiences import experiences
+    def experiences(self, cycle: str, path: str) -> str:
+        """Collect a cycle's experiences; returns a line on how many there are, and what was left out."""
+        from .distill.experiences import experience_lines, experiences
 
         tasks, answers = {}, set()
         for one in (*self._of_cycle(cycle), *self.plan.probes.values()):
@@ -115,8 +133,10 @@ class Lessons:
             answers |= one.generations.keys()
         made = [gen_id for gen_id in sorted(answers) if gen_folder(self.data, "answer", gen_id).exists()]
         graded = {row["gen_id"]: {**row, "task": tasks[row["task_id"]]} for row in self._outcomes(tasks, made)}
-        found = experiences(self.data, int(cycle), graded, self.plan.config["salience"])
-        write_atomic(path, _lines(found))
+        found = experiences(self.data, int(cycle), graded, {"weights": self.plan.config["salience"]})
+        write_atomic(path, experience_lines(found.rows))
+        left_out = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+        return f"{len(found.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")
 
     def replay_param(self, run: str) -> str:
         """What decides a replay set besides the experiences."""
@@ -125,10 +145,11 @@ class Lessons:
 
     def select(self, run: str) -> None:
         """Write what is learned and what is only measured on; the teacher's answers are known then."""
+        from .distill.experiences import load_experiences
         from .distill.replay import replay_set
 
         one = self.runs[run]
-        mine = [row for row in read_lines(self.experiences_file(run)) if row["gen_id"] in one.generations]
+        mine = [row for row in load_experiences(self.data, one.spec["cycle"]) if row["gen_id"] in one.generations]
         replay = replay_set(mine, list(one.tasks.values()), one.spec["replay"], one.spec["replay"]["seed"])
         write_atomic(self._file(run, "held_out.jsonl"), _lines(replay.held_out))
         write_atomic(self._file(run, "general.jsonl"), _lines(replay.general))
@@ -160,7 +181,7 @@ class Lessons:
 
     def teaching_param(self, run: str) -> str:
         """What decides the training data besides the answers."""
-        return canonical([VERSION, self.runs[run].spec["teacher"]])
+        return canonical([VERSION, self.runs[run].spec["teacher"], bool(self.logprobs(run))])
 
     def teach(self, run: str) -> None:
         """Write the accepted answers as training data."""
@@ -179,6 +200,10 @@ class Lessons:
         own = {row["wildcards"]["task_id"]: self._answer(gen_id) for gen_id, row in one.generations.items()}
         whole = {task_id: answer for task_id, answer in own.items() if answer["text"] and not answer["truncated"]}
         train, validation, counts = chat_rows(replay, taught, whole)
+        if self.logprobs(run):
+            for row in train:
+                if row["role"] == "target":
+                    row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"
         write_atomic(self._file(run, "train.jsonl"), _lines(train))
         write_atomic(self._file(run, "validation.jsonl"), _lines(validation))
         write_atomic(self._file(run, "teaching.json"), pretty(counts))
@@ -201,6 +226,20 @@ class Lessons:
         """The job of scripts/distill_student.py."""
         checkpoint = str(self._file(run, "checkpoint"))
         return canonical({**self._weights(run), "training": self.runs[run].spec["training"], "checkpoint": checkpoint})
+
+    def logprobs(self, run: str) -> list[str]:
+        """The folder of the teacher's log-probabilities, where the training asks for them."""
+        return [str(self._file(run, "logprobs"))] if self.runs[run].spec["training"]["kl_weight"] else []
+
+    def logprobs_job(self, run: str) -> str:
+        """The job of scripts/teacher_logprobs.py."""
+        one = self.runs[run]
+        return canonical({
+            "teacher": one.teacher_weights,
+            "top_logprobs": one.spec["teacher"]["top_logprobs"],
+            "cache": str(self.data / "distill" / "students"),
+            "answers": str(self.data / "gens" / "answer"),
+        })  # fmt: skip
 
     def validation_job(self, run: str) -> str:
         """The job of scripts/validate_student.py."""
@@ -231,8 +270,6 @@ class Lessons:
     def register(self, run: str, context: Context) -> None:
         """Answer the held-out tasks with the exported student in llama.cpp; make it a model of its own if the gate and
         that let it through, and take it back if not."""
-        from .distill.export import registration
-
         one, adapter = self.runs[run], self._file(run, "export") / "adapter.gguf"
         gate = _read_json(self._file(run, "gate.json"))
         base = self.plan.models[one.spec["student"]["model"]]
@@ -257,28 +294,75 @@ class Lessons:
     def _measure(self, run: str, model: Row, context: Context) -> dict[str, Any]:
         """How many held-out tasks the exported student solves, beside what it solved where it was trained."""
         from .distill.validate import agreement
-        from .plan.answers import answer_rows
 
-        one = self.runs[run]
         models = {**self.plan.models, model["model_id"]: model}
-        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
-        asked = {**one.spec["practice"], "model": model["model_id"], "samples": 1, "by_kind": {}}
-        asked["sampling"] = {"max_tokens": one.spec["validation"]["max_tokens"]}
-        rows = answer_rows(tasks.values(), asked, one.catalog, models, f"{one.path}: practice")
-        for row in rows.values():
+        for row in self._exported_rows(run, models).values():
             make_generation(row, replace(context, models=models), [])
         there = [
             row
             for row in read_lines(self._file(run, "answers.jsonl"))
             if (row["set"], row["student"]) == ("held_out", "after")
         ]
-        return agreement(there, self._outcomes(tasks, rows))
+        return agreement(there, self._exported(run, models))
+
+    def _exported_rows(self, run: str, models: Mapping[str, Row]) -> dict[str, Row]:
+        """The exported student's answers to the held-out tasks."""
+        from .plan.answers import answer_rows
+
+        one = self.runs[run]
+        tasks = read_lines(self._file(run, "held_out.jsonl"))
+        sampling = {"max_tokens": one.spec["validation"]["max_tokens"]}
+        asked = {**one.spec["practice"], "model": one.model_id, "samples": 1, "sampling": sampling, "by_kind": {}}
+        return answer_rows(tasks, asked, one.catalog, models, f"{one.path}: practice")
+
+    def _exported(self, run: str, models: Mapping[str, Row]) -> list[dict[str, Any]]:
+        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
+        return self._outcomes(tasks, self._exported_rows(run, models))
 
     def report(self, run: str) -> str:
         """Write what a run brought; returns its short form for the screen."""
-        from .distill.report import write_report
+        from .distill.report import asked_words, write_report
 
-        return write_report(self._file(run, "report.md").parent, self._facts(run))
+        one = self.runs[run]
+        names = {who: one.spec[who]["model"] for who in ("student", "teacher")}
+        replay = {row["task_id"]: row for row in read_lines(self._file(run, "replay.jsonl")) if row["role"] == "target"}
+        tasks = {task_id: row["task"] for task_id, row in replay.items()}
+        before = {g: row for g, row in one.generations.items() if row["wildcards"]["task_id"] in tasks}
+        costs = {
+            "teacher": self._outcomes(tasks, self.teacher_rows(run)),
+            "before": self._outcomes(tasks, before),
+        }
+        if _read_json(self._file(run, "exported.json"))["accuracy"] is not None:
+            base = self.plan.models[names["student"]]
+            student = {**base, "model_id": one.model_id, "lora": str(self._file(run, "export") / "adapter.gguf")}
+            costs["after"] = self._exported(run, {**self.plan.models, one.model_id: student})
+        for outcomes in costs.values():
+            for row in outcomes:
+                folder = gen_folder(self.data, "answer", row["gen_id"])
+                turns = _read_json(folder / "metadata.json").get("turns", ())
+                row["words"] = asked_words((folder / "prompt.txt").read_text(encoding="utf-8"), turns)
+        facts = {
+            "run": run,
+            **names,
+            "model_id": one.model_id,
+            "atp": {who: self.plan.models[name]["atp"] for who, name in names.items()},
+            "costs": costs,
+            "notes": self._notes(one),
+        }
+        return write_report(self._file(run, "report.md").parent, facts)
+
+    def _notes(self, one: "Distillation") -> list[str]:
+        """What the numbers of a report do not show."""
+        notes = []
+        if one.spec["teacher"]["model"] == one.spec["student"]["model"]:
+            notes.append(
+                f"Teacher and student are the same model: it was shown {one.spec['teacher']['worked']} worked examples "
+                f"before each question and drew {one.spec['teacher']['samples']} answers, of which the graders chose. "
+                "What it learned is to do without the examples, not anything that it could not do with them."
+            )
+        if one.spec["replay"]["general_share"]:
+            notes.append("Answers to general tasks are the student's own, right or wrong: they keep it as it was.")
+        return notes
 
     def targets(self) -> list[str]:
         """Every file that distillations make in the end."""

@@ -213,8 +213,8 @@ class Run:
 
     def tell_failed(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
         """Tell that a job of a cluster failed: how it says so itself, as far as it could, and where its logs are."""
-        written = [path for path in logs if Path(path).exists()]
-        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] else ""
+        written = [path for path in logs if Path(path).exists() and Path(path).stat().st_size]
+        own = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] != [] else ""
         where = f"see {' and '.join(written)}" if written else "it left no log"
         self.ledger.tell(f"rule {rule} failed: {own or reason or 'no reason is known'}\n  {where}")
 
@@ -291,11 +291,10 @@ class Run:
         return f"{text}\n{plan_text(planned)}"
 
     def asked(self, rule: str) -> list[str]:
-        """The targets of `probe` or `distill`; a dry run tells, once, what the answers that they begin with cost."""
-        specs = self.plan.probes if rule == "probe" else self.plan.distillations
+        """The targets of `probe` or `distill`; a dry run tells, once, what their answers cost."""
         if self.previews is not None and rule not in self.previews:
             self.previews.add(rule)
-            rows = {gen_id: row for spec in specs.values() for gen_id, row in spec.generations.items()}
+            rows = self.lessons.probed() if rule == "probe" else self.lessons.asked()
             print(f"{rule}:", as_table(forecast(rows, self.context, {})), sep="\n", file=sys.stderr)
         return self.lessons.probe_targets() if rule == "probe" else self.lessons.targets()
 

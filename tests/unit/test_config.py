@@ -11,6 +11,7 @@ import yaml
 from dreamflow.config import SCHEMAS, check, load_yaml, unfolded
 from dreamflow.errors import ConfigError
 from dreamflow.plan.compile import compile_plan
+from dreamflow.plan.models import load_models
 from dreamflow.plan.spec import load_spec
 from project import REPOSITORY
 
@@ -201,3 +202,32 @@ def test_keys_of_an_upgrade_can_be_given_at_the_top(given, unfolded_to):
 def test_an_upgrade_that_is_no_mapping_is_told():
     with pytest.raises(ConfigError, match=r"upgrade: .*not of type 'object'"):
         check(unfolded({"upgrade": "all", "upgrade_limit": 3}), "config", "config.yaml")
+
+
+def test_registered_models_are_read_too(tmp_path):
+    main, folder = tmp_path / "models.yaml", tmp_path / "registered"
+    main.write_text(ONE)
+    assert load_models(main, folder).keys() == {"m"}  # the folder need not be there
+    folder.mkdir()
+    (folder / "b.yaml").write_text("models: {b: {provider: llama_cpp, name: b.gguf, lora: none.gguf}}\n")
+    (folder / "a.yaml").write_text("models: {a: {provider: llama_cpp, name: a.gguf}}\n")
+    models = load_models(main, folder)
+    assert list(models) == ["m", "a", "b"]
+    assert (models["b"]["model_id"], models["b"]["lora"], "lora" in models["a"]) == ("b", "none.gguf", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ONE, r"new\.yaml: models\.m: .*models\.yaml defines this id too"),
+        ("", r"new\.yaml: .*'models' is a required property"),
+        ("models:\n  b: {provider: llama_c", r"new\.yaml:\d+:\d+: not valid YAML"),
+        ("models: {b: {provider: openai, name: x, lora: y}}", r"new\.yaml: models\.b: 'lora' is for llama_cpp"),
+    ],
+)
+def test_a_registered_model_that_is_wrong_is_told_with_its_file(tmp_path, text, said):
+    (tmp_path / "models.yaml").write_text(ONE)
+    (tmp_path / "registered").mkdir()
+    (tmp_path / "registered/new.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load_models(tmp_path / "models.yaml", tmp_path / "registered")

@@ -129,6 +129,14 @@ def test_content_filter_is_a_refusal(ask_chat, server):
     assert (response.finish_reason, response.text) == ("refusal", "")
 
 
+def test_log_probabilities_of_the_answer_are_summed(ask_chat, server):
+    tokens = [{"token": "a", "logprob": -0.25}, {"token": "b", "logprob": -1.5}]
+    choice = {"message": {"content": "ab"}, "finish_reason": "stop", "logprobs": {"content": tokens}}
+    server.script = [say.reply(200, {"choices": [choice]}), say.reply(200, {"choices": [choice | {"logprobs": None}]})]
+    assert ask_chat().usage == {"logprob": -1.75}
+    assert ask_chat().usage == {}
+
+
 def test_parts_of_content_are_joined(ask_chat, server):
     parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}]
     server.script = [say.changed(content=parts)]

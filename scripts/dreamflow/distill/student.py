@@ -34,6 +34,11 @@ _SPLITTING = (
 )
 
 
+def processors(most: int) -> int:
+    """How many threads to compute with: as many as there are processors for this process, and at most `most`."""
+    return min(most, len(os.sched_getaffinity(0)))
+
+
 def load_student(source: str, cache: Path) -> tuple[Any, Any]:
     """The causal language model and its tokenizer: on CUDA in bfloat16 where there is CUDA, else on the CPU in float32.
 
@@ -50,7 +55,7 @@ def load_student(source: str, cache: Path) -> tuple[Any, Any]:
             model = AutoModelForCausalLM.from_pretrained(
                 folder, local_files_only=True, dtype=torch.bfloat16 if cuda else torch.float32
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except Exception as error:  # a torn or foreign file breaks its readers in many ways
         raise ConfigError(f"student {source}: not a model that transformers can read ({_first_line(error)})") from None
     _check_tokenizer(source, tokenizer)
     if tokenizer.pad_token_id is None:
@@ -124,7 +129,7 @@ def _convert(source: str, path: Path, folder: Path) -> None:
             model = AutoModelForCausalLM.from_pretrained(
                 path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.float32
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, NotImplementedError) as error:
+    except Exception as error:
         raise ConfigError(
             f"student {source}: transformers cannot read this GGUF ({_first_line(error)}); "
             "name the model's Hugging Face folder instead"

@@ -30,16 +30,19 @@ class Accepted:
     repeated: int = 0
 
 
-def teacher_prompt(task: Task) -> str:
-    """The prompt of a task with its worked examples (`probe.tasks.with_worked`) before it; without any, its prompt.
+def teacher_messages(task: Task) -> list[dict[str, str]]:
+    """What a teacher is asked: a chat in which the task's worked examples (`probe.tasks.with_worked`) were answered
+    already, and the task comes last. Without any, the prompt of the task alone.
 
-    One text, since a generation has one: a plan row can be made of it for any provider.
+    Examples as turns of a chat, not as one text, since small models were trained on chats: of 12 extraction tasks
+    SmolLM2-135M answered 7 with three examples as turns, and none or one with the same three in any of four texts.
     """
-    worked = task.get("worked") or ()
-    if not worked:
-        return task["prompt"]
-    examples = [f"Task:\n{one['prompt']}\n\nAnswer:\n{one['answer']}" for one in worked]
-    return "\n\n".join([*examples, f"Task:\n{task['prompt']}\n\nAnswer:"])
+    turns = [
+        {"role": role, "content": one[part]}
+        for one in task.get("worked") or ()
+        for role, part in (("user", "prompt"), ("assistant", "answer"))
+    ]
+    return [*turns, {"role": "user", "content": task["prompt"]}]
 
 
 def accepted(

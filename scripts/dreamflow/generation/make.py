@@ -199,6 +199,7 @@ def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list
         "model_revision": model.get("revision"),
         "sampling": record["request"]["sampling"] if outcome.record else row["sampling"],
         "sample": outcome.attempts[-1]["sample"] if outcome.attempts else None,
+        **({"turns": row["turns"]} if row.get("turns") else {}),  # before the prompt
         "prompt_sha256": sha256(made.prompt) if made.prompt else None,
         "response_key": outcome.key or None,
         "finish_reason": response.get("finish_reason") or (row["mode"] if row["mode"] in ("copy", "local") else None),

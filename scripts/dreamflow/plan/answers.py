@@ -14,6 +14,7 @@ from ..config import load_yaml
 from ..distill.replay import split_groups
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
+from ..model_files import model_file
 from ..probe.generators import generate
 from ..probe.tasks import check_tasks, load_tasks, with_worked
 from .asking import asking
@@ -50,6 +51,7 @@ class Distillation:
     tasks: Mapping[str, Task]
     splits: Mapping[str, str]
     weights: str
+    teacher_weights: str | None
     generations: dict[str, Row] = field(default_factory=dict)
 
     @property
@@ -85,20 +87,40 @@ def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row])
         groups = {task["group"] for task in tasks.values()}
         splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
         student = find_model(models, spec["student"]["model"])
-        find_model(models, spec["teacher"]["model"])
+        teacher = find_model(models, spec["teacher"]["model"])
+        _check_kinds(replay["kinds"], tasks.values())
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    weights = spec["student"].get("weights") or (student["name"] if student["provider"] == "llama_cpp" else None)
-    if not weights:
-        raise ConfigError(
-            f"{path}: student.weights is missing: {student['model_id']} is served by {student['provider']}, so its "
-            "weights have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
-        )
-    found = Distillation(name, path, spec, catalog, models, tasks, splits, weights)
+    weights = _weights(path, "student", spec, student)
+    teacher_weights = _weights(path, "teacher", spec, teacher) if spec["training"]["kl_weight"] else None
+    found = Distillation(name, path, spec, catalog, models, tasks, splits, weights, teacher_weights)
     asked = {**spec["practice"], "model": student["model_id"]}
     found.generations.update(answer_rows(practised(found), asked, catalog, models, f"{path}: practice"))
     teacher_rows(found, [])  # a mistake in who is asked is told now
     return found
+
+
+def _weights(path: Path, who: str, spec: Row, model: Mapping[str, Any]) -> str:
+    """The weights of the student or the teacher, which have to be there now."""
+    weights = spec[who].get("weights") or (model["name"] if model["provider"] == "llama_cpp" else None)
+    if not weights:
+        raise ConfigError(
+            f"{path}: {who}.weights is missing: {model['model_id']} is served by {model['provider']}, so its weights "
+            "have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
+        )
+    if not Path(weights).is_dir():
+        try:
+            model_file(weights)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {who}.weights: {error}") from None
+    return weights
+
+
+def _check_kinds(kinds: Iterable[str], tasks: Iterable[Task]) -> None:
+    there = {task["kind"] for task in tasks}
+    if unknown := set(kinds) - there:
+        known = ", ".join(sorted(there))
+        raise ConfigError(f"replay.kinds: there are no tasks of the kind {min(unknown)!r} (there are: {known})")
 
 
 def practised(distillation: Distillation) -> list[Task]:

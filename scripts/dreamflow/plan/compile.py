@@ -55,7 +55,7 @@ class Plan:
 def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names."""
     settings = check(unfolded(config), "config", "config/config.yaml", _text("config/config.yaml"))
-    models = load_models(settings["models"])
+    models = load_models(settings["models"], Path(settings["data_root"]) / "models")
     for model in models.values():
         model["local_models"] = settings["local_models"]
     catalog = load_catalog(settings["raw_root"])

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..config import load_yaml
+import yaml
+
+from ..config import check, load_yaml
 from ..errors import ConfigError
 from ..model_files import fingerprint, model_file
 
@@ -93,3 +95,11 @@ def missing_key(model: Mapping[str, Any]) -> str | None:
     default = None if own_server else _KEY_ENV.get(model["provider"])
     name = model.get("api_key_env") or default
     return name if name and not os.environ.get(name) else None
+
+
+def registration(model_id: str, row: Mapping[str, Any]) -> str:
+    """The text of a file of the registry's folder that makes a student a model of its own."""
+    models = {"models": {model_id: dict(row)}}
+    check(models, "models", f"registration of {model_id}")
+    comment = "# A student that was trained here. Delete this file to take it back.\n"
+    return comment + yaml.safe_dump(models, sort_keys=False, allow_unicode=True)

@@ -40,13 +40,14 @@ class Response:
     """One answer. `finish_reason` is "stop", "length" (cut off at the limit) or "refusal".
 
     `usage` counts tokens: prompt_tokens (all of them), completion_tokens, cached_tokens (the part of the
-    prompt that was not computed or billed in full again). `model_name` is what the provider says answered.
+    prompt that was not computed or billed in full again); where an endpoint tells it, `logprob` is the sum of the
+    log-probabilities (nats) of the answer's tokens. `model_name` is what the provider says answered.
     `cost_usd` is set only where the provider itself bills and says so.
     """
 
     text: str
     finish_reason: str = "stop"
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
     model_name: str = ""
     cost_usd: float | None = None
 

@@ -290,15 +290,15 @@ def _open(path: Path, lora: Path | None, model: Mapping[str, Any], limits: Mappi
             n_threads=threads,
             n_threads_batch=threads,
             n_gpu_layers=model["gpu_layers"],
-            lora_path=str(lora) if lora else None,
             verbose=False,
         )
     except ValueError as error:
         raise CallError(f"model {model['model_id']}: {path}: {error}", retryable=False) from None
-    except RuntimeError:
-        raise CallError(
-            f"model {model['model_id']}: {lora}: not a LoRA adapter of {path} that llama.cpp can load", retryable=False
-        ) from None
+    if lora:
+        try:
+            attach_lora(llm, lora)
+        except ValueError as error:
+            raise CallError(f"model {model['model_id']}: {error}", retryable=False) from None
     template = llm.metadata.get("tokenizer.chat_template")
     if not template:
         raise CallError(
@@ -319,6 +319,20 @@ def _open(path: Path, lora: Path | None, model: Mapping[str, Any], limits: Mappi
         limits["prefix_states"],
         states=_read_states(folder, limits["prefix_states"]),
     )
+
+
+def attach_lora(llm: llama_cpp.Llama, lora: Path) -> None:
+    """Make a model answer with a LoRA adapter; `ValueError` if the file is no adapter, or one of another model.
+
+    Not `lora_path` of llama_cpp.Llama, which takes the null pointer that it gets for such a file for an adapter, so
+    that the process crashes. The model frees its adapters with itself.
+    """
+    adapter = llama_cpp.llama_adapter_lora_init(llm._model.model, str(lora).encode())
+    if not adapter:
+        raise ValueError(f"{lora}: not a LoRA adapter of {llm.model_path} that llama.cpp can load")
+    adapters, scales = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
+    if llama_cpp.llama_set_adapters_lora(llm._ctx.ctx, adapters, 1, scales):
+        raise ValueError(f"{lora}: llama.cpp could not apply it to {llm.model_path}")
 
 
 def _context_bytes(llm: llama_cpp.Llama) -> int:

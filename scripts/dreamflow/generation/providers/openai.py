@@ -34,7 +34,7 @@ def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
     return Response(
         text=refusal or _text(message.get("content")),
         finish_reason="refusal" if refusal else FINISH_REASONS.get(reason, "stop"),
-        usage=_usage(answer.get("usage")),
+        usage={**_usage(answer.get("usage")), **_logprob(choice)},
         model_name=answer.get("model") or "",
     )
 
@@ -70,6 +70,12 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part.get("type") == "text")
     return content or ""
+
+
+def _logprob(choice: dict[str, Any]) -> dict[str, float]:
+    """The sum of the log-probabilities of the answer's tokens (nats), where they were asked for by `extra_body`."""
+    tokens = (choice.get("logprobs") or {}).get("content")
+    return {"logprob": sum(token["logprob"] for token in tokens)} if tokens else {}
 
 
 def _usage(usage: dict[str, Any] | None) -> dict[str, int]:

@@ -1,0 +1,33 @@
+"""Train a student (rule distill_student): LoRA on the chat messages that teachers' accepted answers became."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+# Threads that wait for each other spin for so long before they sleep. The default is practically for ever: two
+# processes that share the processors then slow each other down tenfold. Read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from dreamflow.distill.student import processors
+from dreamflow.distill.train import train
+from dreamflow.errors import DreamflowError
+
+
+def tell(line: str) -> None:
+    """Progress, on the screen and in the rule's log."""
+    print(line, file=sys.stderr, flush=True)
+
+
+job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
+job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
+try:
+    files = snakemake.input  # noqa: F821
+    summary = train(job, files.train, files.validation, Path(snakemake.output.adapter).parent, tell)  # noqa: F821
+except DreamflowError as error:
+    sys.exit(str(error))
+except KeyboardInterrupt:
+    sys.exit("interrupted")
+memory = ", ".join(f"{name} {size:.2f} GB" for name, size in summary["peak_memory_gb"].items() if size)
+tell(f"trained {summary['steps']} steps at {summary['tokens_per_s']:.0f} tokens/s; peak memory: {memory}")

@@ -1,0 +1,48 @@
+"""What a teacher finds likely at each token of the answers that it taught: for a student that learns from that too."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import log_softmax
+
+from ..errors import ConfigError
+from ..files import write_atomic
+from .encode import encode_chat
+from .student import load_student, tokenizer_sha256
+
+
+@torch.inference_mode()
+def write_top_logprobs(
+    source: str,
+    cache: Path,
+    rows: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, str]]]],
+    most: int,
+    folder: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Write `folder`/<gen_id>.json for each example: {tokenizer_sha256, temperature, positions: [{ids, logprobs}]}.
+
+    `source` are the teacher's weights (see `load_student`); a row is an example of train.jsonl and the turns that the
+    teacher saw before it. A position is a token of the answer, its end included, with the `most` likeliest token ids
+    and their log-probabilities (nats).
+    """
+    model, tokenizer = load_student(source, cache)
+    if most > model.config.vocab_size:
+        raise ConfigError(f"top_logprobs is {most}, but {source} knows {model.config.vocab_size} tokens")
+    digest = tokenizer_sha256(tokenizer)
+    for number, (row, turns) in enumerate(rows, 1):
+        ids, start = encode_chat(tokenizer, [*turns, *row["messages"]])
+        given = torch.tensor([ids[:-1]], device=model.device)
+        logits = model(input_ids=given, logits_to_keep=len(ids) - start, use_cache=False).logits[0].float()
+        likeliest = log_softmax(logits, -1).topk(most)
+        positions = [
+            {"ids": one.tolist(), "logprobs": [round(value, 5) for value in values.tolist()]}
+            for one, values in zip(likeliest.indices, likeliest.values, strict=True)
+        ]
+        said = {"tokenizer_sha256": digest, "temperature": 1.0, "positions": positions}
+        write_atomic(folder / f"{row['gen_id']}.json", json.dumps(said) + "\n")
+        if number % 20 == 0 or number == len(rows):
+            tell(f"log-probabilities of {number} of {len(rows)} answers")

@@ -1,0 +1,43 @@
+"""Write what a teacher finds likely at each token of its accepted answers (rule teacher_logprobs)."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.py
+sys.path.insert(0, str(Path(__file__).parent))
+
+import torch
+from dreamflow.distill.student import processors
+from dreamflow.distill.teacher import write_top_logprobs
+from dreamflow.errors import DreamflowError
+from dreamflow.files import read_text
+
+
+def tell(line: str) -> None:
+    """Progress, on the screen and in the rule's log."""
+    print(line, file=sys.stderr, flush=True)
+
+
+job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
+torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
+try:
+    examples = [json.loads(line) for line in read_text(snakemake.input[0]).splitlines()]  # noqa: F821
+    rows = []
+    for example in examples:
+        if "top_logprobs" in example:
+            answer = json.loads(read_text(Path(job["answers"]) / example["gen_id"] / "metadata.json"))
+            rows.append((example, answer.get("turns", [])))
+    write_top_logprobs(
+        job["teacher"],
+        Path(job["cache"]),
+        rows,
+        job["top_logprobs"],
+        Path(snakemake.output[0]),  # noqa: F821
+        tell,
+    )
+except DreamflowError as error:
+    sys.exit(str(error))
+except KeyboardInterrupt:
+    sys.exit("interrupted")

@@ -1,0 +1,60 @@
+"""The profiles name rules that are there, and each rule is either local or meant for a cluster."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+OF_A_CLUSTER = {
+    "pack",
+    "pack_gpu",
+    "sandbox_test",
+    "teacher_logprobs",
+    "distill_student",
+    "validate_student",
+    "export_student",
+    "register_student",
+}
+
+
+def rules() -> dict[str, str]:
+    """The text of every rule, by name."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    parts = re.split(r"^(?:rule|checkpoint|use rule \w+ as) (\w+)(?::| with:)$", text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def local() -> set[str]:
+    block = (ROOT / "Snakefile").read_text().split("localrules:\n")[1].split("\n\n")[0]
+    return set(re.findall(r"\w+", block))
+
+
+def test_what_does_not_go_to_a_cluster_is_local() -> None:
+    working = {name for name, body in rules().items() if re.search(r"^    (run|script|log):", body, flags=re.M)}
+    assert local() == working - OF_A_CLUSTER
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_CLUSTER))
+def test_a_job_of_a_cluster_says_what_it_takes(name: str) -> None:
+    body = rules()[name]
+    assert {"mem_mb", "runtime"} <= set(re.findall(r"(\w+)=", body))
+
+
+@pytest.mark.parametrize("profile", ["slurm", "gpu"])
+def test_a_profile_names_rules_that_are_there(profile: str) -> None:
+    settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+    assert settings["set-resources"].keys() <= OF_A_CLUSTER
+
+
+def test_the_default_profile_does_not_undo_what_another_sets() -> None:
+    """It is loaded after the one that is given, and wins."""
+    default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    for profile in ("slurm", "gpu"):
+        settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
+        assert {key for key in settings.keys() & default.keys() if settings[key] != default[key]} == set()
+
+
+def test_there_is_one_gpu_unless_said_otherwise() -> None:
+    assert "gpu=1" in yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())["resources"]
