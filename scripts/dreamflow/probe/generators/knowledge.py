@@ -19,13 +19,9 @@ def _facts(text: str) -> Facts:
     return {question.strip(): answer.strip() for question, answer in pairs}
 
 
-def _next(words: tuple[str, ...], step: int) -> Facts:
-    """Each word of a circle with the one that is `step` further."""
-    return {word: words[(place + step) % len(words)] for place, word in enumerate(words)}
-
-
-def _row(first: int, step: int) -> str:
-    return ", ".join(str(first + step * place) for place in range(4))
+def _next(words: tuple[str, ...]) -> Facts:
+    """Each word of a circle with the one after it."""
+    return {word: words[(place + 1) % len(words)] for place, word in enumerate(words)}
 
 
 _OPPOSITES = (
@@ -52,15 +48,49 @@ _CONTINENTS = (
     "Nepal: Asia, France: Europe, Poland: Europe, Italy: Europe, Norway: Europe, Greece: Europe, "
     "Brazil: South America, Peru: South America, Chile: South America, Canada: North America, Mexico: North America"
 )
+_CITIES = (
+    "Munich: Germany, Barcelona: Spain, Milan: Italy, Lyon: France, Kyoto: Japan, Mumbai: India, Shanghai: China, "
+    "Toronto: Canada, Sydney: Australia, Rio de Janeiro: Brazil, Istanbul: Turkey, Alexandria: Egypt, Krakow: Poland, "
+    "Hamburg: Germany, Venice: Italy, Seville: Spain, Osaka: Japan, Vancouver: Canada, Melbourne: Australia, "
+    "Marseille: France, Cape Town: South Africa, Casablanca: Morocco, Geneva: Switzerland, Salzburg: Austria"
+)
+_LANDMARKS = (
+    "the Eiffel Tower: France, the Taj Mahal: India, the Great Wall: China, the Colosseum: Italy, the Statue of "
+    "Liberty: United States, Machu Picchu: Peru, Mount Fuji: Japan, the Acropolis: Greece, Petra: Jordan, Angkor Wat: "
+    "Cambodia, the Kremlin: Russia, the Louvre: France, the Brandenburg Gate: Germany, the Alhambra: Spain, Mount "
+    "Kilimanjaro: Tanzania, the Great Sphinx: Egypt, the Forbidden City: China, the Leaning Tower of Pisa: Italy"
+)
+_CURRENCIES = (
+    "Japan: yen, India: rupee, Mexico: peso, Switzerland: franc, Poland: zloty, Thailand: baht, Germany: euro, Italy: "
+    "euro, Spain: euro, the United States: dollar, Canada: dollar, Australia: dollar, the United Kingdom: pound, "
+    "Israel: shekel, South Africa: rand, Vietnam: dong, Turkey: lira"
+)
+_AUTHORS = (
+    "Romeo and Juliet: Shakespeare, Macbeth: Shakespeare, Oliver Twist: Dickens, Great Expectations: Dickens, "
+    "Pride and Prejudice: Austen, The Odyssey: Homer, Don Quixote: Cervantes, War and Peace: Tolstoy, "
+    "Moby-Dick: Melville, Animal Farm: Orwell, Faust: Goethe, The Divine Comedy: Dante, Frankenstein: Shelley, "
+    "Dracula: Stoker, The Hobbit: Tolkien, The Republic: Plato, Robinson Crusoe: Defoe, Treasure Island: Stevenson, "
+    "The Time Machine: Wells, The Raven: Poe, Walden: Thoreau, The Great Gatsby: Fitzgerald"
+)
+_PAINTERS = (
+    "the Mona Lisa: Leonardo, The Starry Night: Gogh, Guernica: Picasso, The Scream: Munch, The Night Watch: "
+    "Rembrandt, Girl with a Pearl Earring: Vermeer, The Birth of Venus: Botticelli, the ceiling of the Sistine "
+    "Chapel: Michelangelo, Liberty Leading the People: Delacroix, American Gothic: Wood, The School of Athens: "
+    "Raphael"
+)
+_KNOWN_FOR = (
+    "found the laws of motion: Newton, invented the telephone: Bell, discovered penicillin: Fleming, described "
+    "evolution by natural selection: Darwin, discovered radium: Curie, invented dynamite: Nobel, built the first "
+    "printing press in Europe: Gutenberg, invented the battery: Volta, sailed to America in 1492: Columbus, found the "
+    "theory of relativity: Einstein, composed the Ninth Symphony with the Ode to Joy: Beethoven, composed The Magic "
+    "Flute: Mozart, was the first president of the United States: Washington, led India to independence without "
+    "violence: Gandhi, drew up the periodic table of the elements: Mendeleev"
+)
 _COLOURS = (
     "grass: green, a ripe banana: yellow, snow: white, coal: black, blood: red, the sky on a clear day: blue, "
     "a lemon: yellow, a strawberry: red, milk: white, chocolate: brown, a carrot: orange, a ripe tomato: red, "
     "a frog: green, spinach: green, a polar bear: white, a flamingo: pink, a crow: black, a cucumber: green, "
     "a pumpkin: orange, a sunflower: yellow, a fire engine: red"
-)
-_YOUNG = (
-    "dog: puppy, cat: kitten, cow: calf, sheep: lamb, horse: foal, hen: chick, duck: duckling, pig: piglet, goat: kid, "
-    "lion: cub, frog: tadpole, goose: gosling, deer: fawn, kangaroo: joey, swan: cygnet, seal: pup, owl: owlet"
 )
 _PLURALS = (
     "mouse: mice, child: children, man: men, woman: women, foot: feet, tooth: teeth, goose: geese, leaf: leaves, "
@@ -68,9 +98,9 @@ _PLURALS = (
     "potato: potatoes, dog: dogs, wife: wives, half: halves, berry: berries, story: stories, dish: dishes"
 )
 _PAST = (
-    "go: went, eat: ate, see: saw, run: ran, take: took, come: came, give: gave, write: wrote, sing: sang, "
-    "drink: drank, buy: bought, think: thought, begin: began, know: knew, speak: spoke, drive: drove, fly: flew, "
-    "sleep: slept, swim: swam, teach: taught, walk: walked, play: played, find: found, break: broke"
+    "go: went, eat: ate, see: saw, run: ran, take: took, come: came, give: gave, write: wrote, sing: sang, drink: "
+    "drank, buy: bought, think: thought, begin: began, know: knew, speak: spoke, drive: drove, fly: flew, sleep: "
+    "slept, swim: swam, teach: taught, walk: walked, play: played, find: found, break: broke"
 )
 _PROVERBS = (
     "An apple a day keeps the doctor: away, Actions speak louder than: words, Better late than: never, "
@@ -93,11 +123,6 @@ _SPANISH = (
     "dog: perro, cat: gato, house: casa, water: agua, sun: sol, moon: luna, book: libro, milk: leche, red: rojo, "
     "black: negro, white: blanco, friend: amigo, city: ciudad, night: noche, hand: mano, bread: pan, fire: fuego, "
     "sea: mar, table: mesa, door: puerta, school: escuela, hello: hola"
-)
-_FRENCH = (
-    "dog: chien, cat: chat, house: maison, water: eau, sun: soleil, moon: lune, book: livre, milk: lait, red: rouge, "
-    "black: noir, white: blanc, friend: ami, night: nuit, bread: pain, hello: bonjour, thank you: merci, yes: oui, "
-    "fire: feu, apple: pomme, door: porte, king: roi, queen: reine, green: vert"
 )
 _JOBS = (
     "bakes bread: baker, flies planes: pilot, grows crops: farmer, repairs pipes: plumber, acts in films: actor, "
@@ -133,15 +158,13 @@ _ROWS: tuple[tuple[str, str, str, str, Facts, bool], ...] = (
     ("capital", "world", "geography", "Which city is the capital of {}?", _facts(_CAPITALS[1]), True),
     ("country", "language", "languages", "Which language is spoken in {}?", _facts(_LANGUAGES), True),
     ("country", "continent", "geography", "On which continent is {}?", _facts(_CONTINENTS), True),
-    ("calendar", "day-after", "calendar", "Which day comes after {}?", _next(LISTS["day"], 1), True),
-    ("calendar", "month-after", "calendar", "Which month comes after {}?", _next(LISTS["month"], 1), True),
-    ("calendar", "month-before", "calendar", "Which month comes before {}?", _next(LISTS["month"], -1), True),
-    ("count", "after", "numbers", "Which number comes after {}?", {str(n): str(n + 1) for n in range(11, 99)}, False),
-    ("count", "before", "numbers", "Which number comes before {}?", {str(n): str(n - 1) for n in range(11, 99)}, False),
-    (
-        "count", "row", "numbers", "Which number comes next: {}?",
-        {_row(a, step): str(a + 4 * step) for a in range(1, 13) for step in (1, 2, 3, 5, 10)}, False,
-    ),
+    ("country", "city", "travel", "In which country is the city of {}?", _facts(_CITIES), True),
+    ("country", "landmark", "travel", "In which country is {}?", _facts(_LANDMARKS), True),
+    ("country", "currency", "money", "What is the currency of {}?", _facts(_CURRENCIES), True),
+    ("person", "author", "books", "Who wrote {}?", _facts(_AUTHORS), True),
+    ("person", "painter", "arts", "Who painted {}?", _facts(_PAINTERS), True),
+    ("person", "known-for", "history", "Who {}?", _facts(_KNOWN_FOR), True),
+    ("calendar", "day-after", "calendar", "Which day comes after {}?", _next(LISTS["day"]), True),
     (
         "sums", "plus", "schools", "What is {}?",
         {f"{a} + {b}": str(a + b) for a in range(2, 10) for b in range(2, 10)}, False,
@@ -151,14 +174,12 @@ _ROWS: tuple[tuple[str, str, str, str, Facts, bool], ...] = (
         {f"{a} times {b}": str(a * b) for a in range(2, 11) for b in range(2, 11)}, False,
     ),
     ("colour", "things", "nature", "What colour is {}?", _facts(_COLOURS), True),
-    ("animals", "young", "nature", "What is a young {} called?", _facts(_YOUNG), False),
     ("grammar", "plural", "words", 'What is the plural of "{}"?', _facts(_PLURALS), False),
     ("grammar", "past", "words", 'What is the past tense of "{}"?', _facts(_PAST), False),
     ("phrase", "proverb", "sayings", "Complete the proverb: {} ...", _facts(_PROVERBS), False),
     ("phrase", "common", "sayings", 'Which word comes next: "{} ..."?', _facts(_PHRASES), False),
     ("science", "element", "science", "Which chemical element has the symbol {}?", _facts(_ELEMENTS), True),
     ("translate", "spanish", "languages", 'What is "{}" in Spanish?', _facts(_SPANISH), False),
-    ("translate", "french", "languages", 'Translate the word "{}" into French.', _facts(_FRENCH), False),
     ("name", "job", "work", "What do we call a person who {}?", _facts(_JOBS), False),
     ("name", "thing", "homes", "Which thing {}?", _facts(_THINGS), False),
     ("sort", "living", "nature", "Is this an animal or a plant: {}?", _facts(_LIVING), True),
