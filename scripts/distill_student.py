@@ -12,22 +12,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.distill.student import processors
 from dreamflow.distill.train import train
-from dreamflow.errors import DreamflowError
+from dreamflow.entry import attempt, tell
 
 
-def tell(line: str) -> None:
-    """Progress, on the screen and in the rule's log."""
-    print(line, file=sys.stderr, flush=True)
+def main() -> None:
+    """Train, and say how fast."""
+    job, given = json.loads(snakemake.params.job), snakemake.input  # noqa: F821  (Snakemake provides it)
+    job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
+    folder = Path(snakemake.output.adapter).parent  # noqa: F821
+    summary = train(job, given.train, given.validation, folder, tell)
+    memory = ", ".join(f"{name} {size:.2f} GB" for name, size in summary["peak_memory_gb"].items() if size)
+    tell(f"trained {summary['steps']} steps at {summary['tokens_per_s']:.0f} tokens/s; peak memory: {memory}")
 
 
-job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
-job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
-try:
-    files = snakemake.input  # noqa: F821
-    summary = train(job, files.train, files.validation, Path(snakemake.output.adapter).parent, tell)  # noqa: F821
-except DreamflowError as error:
-    sys.exit(str(error))
-except KeyboardInterrupt:
-    sys.exit("interrupted")
-memory = ", ".join(f"{name} {size:.2f} GB" for name, size in summary["peak_memory_gb"].items() if size)
-tell(f"trained {summary['steps']} steps at {summary['tokens_per_s']:.0f} tokens/s; peak memory: {memory}")
+attempt(snakemake.log[0], main)  # noqa: F821

@@ -7,12 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.dreams.night import write_tests
-from dreamflow.errors import DreamflowError
+from dreamflow.entry import attempt, tell
 
 job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
-try:
-    print(write_tests(job, snakemake.input[0], snakemake.output[0]), file=sys.stderr)  # noqa: F821
-except DreamflowError as error:
-    sys.exit(str(error))
-except KeyboardInterrupt:
-    sys.exit("interrupted")
+attempt(snakemake.log[0], lambda: tell(write_tests(job, snakemake.input[0], snakemake.output[0])))  # noqa: F821

@@ -11,33 +11,22 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from dreamflow.distill.student import processors
 from dreamflow.distill.teacher import write_top_logprobs
-from dreamflow.errors import DreamflowError
+from dreamflow.entry import attempt, tell
 from dreamflow.files import read_text
 
 
-def tell(line: str) -> None:
-    """Progress, on the screen and in the rule's log."""
-    print(line, file=sys.stderr, flush=True)
-
-
-job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
-torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
-try:
-    examples = [json.loads(line) for line in read_text(snakemake.input[0]).splitlines()]  # noqa: F821
+def main() -> None:
+    """Each example of the training data that asks for them, with the turns that the teacher saw before."""
+    job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
+    torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []
-    for example in examples:
+    for line in read_text(snakemake.input[0]).splitlines():  # noqa: F821
+        example = json.loads(line)
         if "top_logprobs" in example:
             answer = json.loads(read_text(Path(job["answers"]) / example["gen_id"] / "metadata.json"))
             rows.append((example, answer.get("turns", [])))
-    write_top_logprobs(
-        job["teacher"],
-        Path(job["cache"]),
-        rows,
-        job["top_logprobs"],
-        Path(snakemake.output[0]),  # noqa: F821
-        tell,
-    )
-except DreamflowError as error:
-    sys.exit(str(error))
-except KeyboardInterrupt:
-    sys.exit("interrupted")
+    folder = Path(snakemake.output[0])  # noqa: F821
+    write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, tell)
+
+
+attempt(snakemake.log[0], main)  # noqa: F821

@@ -12,7 +12,6 @@ OF_A_CLUSTER = {
     "pack_gpu",
     "sandbox_test",
     "teacher_logprobs",
-    "teacher_logprobs",
     "distill_student",
     "validate_student",
     "export_student",
