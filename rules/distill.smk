@@ -180,7 +180,7 @@ rule register_student:
     params:
         job=lambda wildcards: flow.lessons.export_job(wildcards.run),
     run:
-        flow.attempt(log[0], lambda: flow.lessons.register(wildcards.run, flow.context))
+        flow.attempt(log[0], lambda: flow.register_student(wildcards.run))
 
 
 rule distill_report:

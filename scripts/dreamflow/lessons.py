@@ -305,18 +305,21 @@ class Lessons:
         ]
         return agreement(there, self._exported(run, models))
 
+    def held_out(self, run: str) -> list[dict[str, Any]]:
+        """The tasks of the kinds that are learned that a student is only measured on."""
+        return read_lines(self._file(run, "held_out.jsonl"))
+
     def _exported_rows(self, run: str, models: Mapping[str, Row]) -> dict[str, Row]:
         """The exported student's answers to the held-out tasks."""
         from .plan.answers import answer_rows
 
         one = self.runs[run]
-        tasks = read_lines(self._file(run, "held_out.jsonl"))
         sampling = {"max_tokens": one.spec["validation"]["max_tokens"]}
         asked = {**one.spec["practice"], "model": one.model_id, "samples": 1, "sampling": sampling, "by_kind": {}}
-        return answer_rows(tasks, asked, one.catalog, models, f"{one.path}: practice")
+        return answer_rows(self.held_out(run), asked, one.catalog, models, f"{one.path}: practice")
 
     def _exported(self, run: str, models: Mapping[str, Row]) -> list[dict[str, Any]]:
-        tasks = {task["task_id"]: task for task in read_lines(self._file(run, "held_out.jsonl"))}
+        tasks = {task["task_id"]: task for task in self.held_out(run)}
         return self._outcomes(tasks, self._exported_rows(run, models))
 
     def report(self, run: str) -> str:

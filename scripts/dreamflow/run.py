@@ -242,6 +242,11 @@ class Run:
         write_packs(self.packs, self.data)
         self.ledger.planned["answer"] += sum(not Path(path).exists() for path in self.lessons.teacher_files(run))
 
+    def register_student(self, run: str) -> None:
+        """Measure an exported student where it will work, and register it; the ledger hears of its answers."""
+        self.ledger.planned["answer"] += len(self.lessons.held_out(run))
+        self.lessons.register(run, self.context)
+
     def plan_clusters(self) -> None:
         """Group the chunks of all conversations; the ledger hears of the generations that say what they are about."""
         self.talks.plan_clusters()

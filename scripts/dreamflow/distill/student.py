@@ -15,6 +15,9 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the libraries below are loaded
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft)\.")
+
 import torch
 import transformers
 from tokenizers import pre_tokenizers
