@@ -15,9 +15,6 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the libraries below are loaded
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.
-warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft)\.")
-
 import torch
 import transformers
 from tokenizers import pre_tokenizers
@@ -27,6 +24,9 @@ from ..errors import ConfigError
 from ..files import canonical, sha256
 from ..model_files import fingerprint, model_file
 from .encode import end_of_turn
+
+# Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.
+warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft)\.")
 
 _FORM = "1"  # of what is kept: a change to how a GGUF is read must not meet what was read before
 
