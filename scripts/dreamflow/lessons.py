@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import ConfigError
 from .files import canonical, pretty, sha256, write_atomic
 from .generation.make import Context, gen_folder, make_generation
-from .model_files import fingerprint, model_file
+from .model_files import weights_fingerprint
 from .plan.compile import Plan
 from .plan.models import registration
 
@@ -217,10 +217,13 @@ class Lessons:
     # --- jobs of the scripts ---
 
     def _weights(self, run: str) -> dict[str, Any]:
-        """Where a student's weights are; a file is known by its content, so that another one is noticed."""
+        """Where a student's weights are, and what their content is known by, so that others are noticed."""
         weights = self.runs[run].weights
-        known = None if Path(weights).is_dir() else fingerprint(model_file(weights))
-        return {"student": weights, "fingerprint": known, "cache": str(self.data / "distill" / "students")}
+        return {
+            "student": weights,
+            "fingerprint": weights_fingerprint(weights),
+            "cache": str(self.data / "distill" / "students"),
+        }
 
     def training_job(self, run: str) -> str:
         """The job of scripts/distill_student.py."""
@@ -236,6 +239,7 @@ class Lessons:
         one = self.runs[run]
         return canonical({
             "teacher": one.teacher_weights,
+            "fingerprint": weights_fingerprint(one.teacher_weights),
             "top_logprobs": one.spec["teacher"]["top_logprobs"],
             "cache": str(self.data / "distill" / "students"),
             "answers": str(self.data / "gens" / "answer"),

