@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dreamflow.probe.generators import generate
 from project import REPOSITORY, Project
 from server import Server
 
@@ -24,7 +25,7 @@ TINY = {
     "student": {"model": "small", "license": "apache-2.0"},
     "tasks": {"base": False, "generate": {"extraction": 48, "arithmetic": 24}},
     "replay": {"kinds": ["extraction"], "size": 12, "held_out": 0.4, "held_out_size": 10, "general_size": 10},
-    "teacher": {"model": "small", "samples": 3, "sampling": {"max_tokens": 32}},
+    "teacher": {"model": "judge"},
     "training": {"epochs": 1, "rank": 2, "evaluations_per_epoch": 1},
     "validation": {"max_tokens": 8},
 }
@@ -171,15 +172,17 @@ def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, 
     assert set(asked(project).values()) == {1}
 
 
-def test_a_distillation_on_the_gpu_partition(slurm: Slurm, server: Server, tmp_path: Path) -> None:
+def test_a_distillation_on_the_gpu_partition(slurm: Slurm, tmp_path: Path) -> None:
     """Few tasks and one short epoch: what counts is where the jobs ran, and that the chain went through."""
-    project = project_of(tmp_path / "project", server, {"small": local(max_output_tokens=32)}, 1)
-    shutil.copytree(REPOSITORY / "data/1_raw/probe", project.root / "data/1_raw/probe")
-    shutil.copytree(REPOSITORY / "data/1_raw/templates/answer", project.root / "data/1_raw/templates/answer")
-    project.write("config/distillations/tiny.yaml", TINY)
-    project.edit("config/config.yaml", cohorts=[], distillations=["tiny"])
-    status, printed, jobs = run(project, slurm, "--retries", "0", "--config", "pack=64", "--", "distill")
-    assert status == 0, printed
+    right = {task["prompt"]: task["answer"] for task in generate("extraction", 48, 1)}
+    with Server(lambda body: right[body["messages"][-1]["content"]]) as teacher:
+        project = project_of(tmp_path / "project", teacher, {"small": local(max_output_tokens=32)}, 1)
+        project.write("data/1_raw/templates/answer/plain-v1.txt", "{{ prompt }}")
+        project.write("config/distillations/tiny.yaml", TINY)
+        project.edit("config/config.yaml", cohorts=[], distillations=["tiny"])
+        status, printed, jobs = run(project, slurm, "--retries", "0", "--config", "pack=64", "--", "distill")
+        assert status == 0, printed
+        calls = teacher.calls
     where = {rule_of(job): (job["Partition"], job["JOB_GRES"]) for job in jobs}
     assert where == {
         **dict.fromkeys(("distill_student", "validate_student"), ("gpu", "gpu:fake:1")),
@@ -187,4 +190,10 @@ def test_a_distillation_on_the_gpu_partition(slurm: Slurm, server: Server, tmp_p
     }
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert (project.root / "data/distill/tiny/cycle-1/report.md").exists()
+    targets = [row for row in lines(project, "data/distill/tiny/cycle-1/replay.jsonl") if row["role"] == "target"]
+    assert calls == len(targets)
     assert set(asked(project).values()) == {1}
+
+
+def lines(project: Project, path: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in project.read(path).splitlines()]
