@@ -118,7 +118,11 @@ def run_script(folder, student, adapter, **changed):
     params = SimpleNamespace(job=json.dumps(job))
     runpy.run_path(
         str(SCRIPT),
-        {"snakemake": SimpleNamespace(params=params, input=given, output=made, threads=torch.get_num_threads())},
+        {
+            "snakemake": SimpleNamespace(
+                params=params, input=given, output=made, threads=torch.get_num_threads(), log=[f"{folder}/made/log"]
+            )
+        },
     )
 
 

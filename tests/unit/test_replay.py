@@ -126,7 +126,7 @@ def test_kinds_are_balanced_and_a_share_is_general_replay():
     general = Counter(row["kind"] for row in REPLAY.rows if row["role"] == "general")
     assert not set(general) & set(SETTINGS["kinds"])
     assert set(Counter(task["kind"] for task in REPLAY.held_out).values()) == {15}
-    assert set(Counter(task["kind"] for task in REPLAY.general).values()) == {5}
+    assert set(Counter(task["kind"] for task in REPLAY.general).values()) == {4}
 
 
 def test_the_most_salient_are_chosen_with_their_experience():

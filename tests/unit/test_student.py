@@ -136,7 +136,7 @@ def test_what_is_no_student_is_said_in_one_line(tmp_path, what, words):
     source = damaged(tmp_path / "student", what)
     with pytest.raises(ConfigError, match=words) as raised:
         load_student(source, tmp_path / "cache")
-    assert str(raised.value).startswith(f"student {source}: ")
+    assert str(raised.value).startswith((f"student {source}: ", f"weights {source}: "))
     assert "\n" not in str(raised.value)
     assert not list((tmp_path / "cache").glob("*")) and not list((tmp_path / "cache").glob(".*"))
 

@@ -215,9 +215,9 @@ def test_a_student_learns_and_goes_to_work(school: Server, tmp_path: Path) -> No
         school,
         tmp_path,
         student={"model": "small", "license": "apache-2.0"},
-        replay={"kinds": ["extraction"], "size": 36, "held_out_size": 24, "general_size": 10, "general_share": 0.1},
+        replay={"kinds": ["extraction"], "size": 36, "held_out_size": 20, "general_size": 10, "general_share": 0.1},
         training={"epochs": 2},
-        validation={"max_tokens": 24, "most_lost": 0.3, "smallest": 20},
+        validation={"max_tokens": 24, "most_lost": 0.3, "smallest": 15},
     )
     small = {"provider": "llama_cpp", "name": GGUF, "context_length": 1024}
     project.write("config/models.yaml", {"models": {"small": small, "big": served(school)}})

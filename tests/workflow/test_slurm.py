@@ -151,8 +151,8 @@ def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> N
 
 def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, tmp_path: Path) -> None:
     models = {"slow": local(sampling={"temperature": 0.8, "max_tokens": 120}, max_output_tokens=120)}
-    project = project_of(tmp_path / "project", server, models, 8)
-    process = start(project, slurm, "--config", "pack=8", "--", "drafts")
+    project = project_of(tmp_path / "project", server, models, 24)
+    process = start(project, slurm, "--config", "pack=24", "--", "drafts")
     while len(asked(project)) < 2:
         assert process.poll() is None, process.stdout.read()
     process.send_signal(signal.SIGINT)
@@ -162,12 +162,12 @@ def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, 
     cancelled = [record["JobState"] for record in slurm.finished()[-2:]]
     assert "CANCELLED" in cancelled
     answered = asked(project)
-    assert 2 <= len(answered) < 16
+    assert 2 <= len(answered) < 48
 
-    status, printed, jobs = run(project, slurm, "--config", "pack=8", "--", "drafts")
+    status, printed, jobs = run(project, slurm, "--config", "pack=24", "--", "drafts")
     assert status == 0, printed
     assert len(jobs) <= 2
-    assert len(project.generations("draft")) == 16
+    assert len(project.generations("draft")) == 48
     assert asked(project).keys() >= answered.keys()
     assert set(asked(project).values()) == {1}
 
@@ -175,7 +175,7 @@ def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, 
 def test_a_distillation_on_the_gpu_partition(slurm: Slurm, tmp_path: Path) -> None:
     """Few tasks and one short epoch: what counts is where the jobs ran, and that the chain went through."""
     right = {task["prompt"]: task["answer"] for task in generate("extraction", 48, 1)}
-    with Server(lambda body: right[body["messages"][-1]["content"]]) as teacher:
+    with Server(lambda body: right[body["messages"][-1]["content"].strip()]) as teacher:
         project = project_of(tmp_path / "project", teacher, {"small": local(max_output_tokens=32)}, 1)
         project.write("data/1_raw/templates/answer/plain-v1.txt", "{{ prompt }}")
         project.write("config/distillations/tiny.yaml", TINY)

@@ -83,8 +83,8 @@ def salience(signals: Mapping[str, float | None], weights: Mapping[str, float]) 
     """The mean of the signals that are known, each by its weight; None where none of them has a weight above 0."""
     known = [(value, weights[name]) for name, value in signals.items() if value is not None]
     total = sum(weight for _, weight in known)
-    # Rounding must not lift the mean above its largest term.
-    return min(1.0, sum(value * weight for value, weight in known) / total) if total else None
+    # Shares first, or tiny weights vanish; and rounding must not lift the mean above its largest term.
+    return min(1.0, sum(value * (weight / total) for value, weight in known)) if total else None
 
 
 def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
