@@ -170,7 +170,7 @@ def test_every_key_is_explained_in_the_readme(name):
 
 def test_the_readme_tells_the_defaults_of_config_yaml_and_a_cohort_that_is_valid():
     defaults = check({}, "config", "config.yaml")
-    for group in ("local_models", "upgrade", "clusters"):
+    for group in ("local_models", "upgrade", "clusters", "salience"):
         defaults |= {f"{group}.{key}": value for key, value in defaults.pop(group).items()}
     defaults |= dict.fromkeys(
         f"upgrade.{key}" for key in ("target", "limit", "max_tokens", "max_duration_s", "deadline")

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save
 
+from ..errors import ConfigError
 from .checkpoint import write_whole
 
 
@@ -51,3 +52,13 @@ def write_adapter(model: Any, source: str, folder: Path) -> None:
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def put_on(model: Any, folder: Path, source: str) -> Any:
+    """The student `model` (from `source`) with the adapter in `folder` on it, ready to answer. A `ConfigError` names an
+    adapter that cannot be read, or is not this student's."""
+    try:
+        return PeftModel.from_pretrained(model, str(folder)).eval()
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"adapter {folder}: not a LoRA adapter of the student {source} ({reason[:200]})") from None

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from peft import PeftModel
 
 from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_text
 from ..model_files import model_file
+from .adapter import put_on
 from .equality import LONGEST, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf
 from .student import load_student
@@ -63,7 +63,7 @@ def export_student(
             tell(f"no GGUF: students of type {student.config.model_type} have no known form there")
         else:
             write_lora_gguf(made, student.config.to_dict(), lora, name=job["model_id"], base=base)
-        model = _with_adapter(student, made)
+        model = put_on(student, adapter, job["student"])
         tell("comparing the adapter in torch, merged, and in llama.cpp")
         sequences = [_tokens(tokenizer, task) for task in _spread(tasks)]
         equality = {
@@ -102,14 +102,6 @@ def _copy_adapter(adapter: Path, folder: Path, student: str) -> None:
     settings["base_model_name_or_path"] = student
     settings["target_modules"] = sorted(settings["target_modules"])  # a set, which peft writes in any order
     (folder / "adapter_config.json").write_text(pretty(settings), encoding="utf-8")
-
-
-def _with_adapter(student: Any, adapter: Path) -> Any:
-    try:
-        return PeftModel.from_pretrained(student, str(adapter)).eval()
-    except (RuntimeError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"{adapter}: not an adapter of this student: {first}") from None
 
 
 def _spread(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
 
-from ..errors import ConfigError, DreamflowError
+from ..errors import DreamflowError
 from ..probe.graders import Run, grade
+from .adapter import put_on
 from .answers import answer_prompts
 from .student import load_student
 
@@ -20,11 +20,7 @@ def load_trained(source: str, cache: Path, adapter: Path) -> tuple[Any, Any]:
     """The student (see `load_student`) with its adapter on, and its tokenizer. A `ConfigError` names an adapter that
     cannot be read, or is not this student's."""
     model, tokenizer = load_student(source, cache)
-    try:
-        return peft.PeftModel.from_pretrained(model, str(adapter)).eval(), tokenizer
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"adapter {adapter}: not a LoRA adapter of the student {source} ({reason[:200]})") from None
+    return put_on(model, adapter, source), tokenizer
 
 
 def measured(
