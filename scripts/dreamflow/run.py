@@ -343,6 +343,7 @@ class Run:
         """Make every failed generation of the plan be drawn anew; lists their folders in a file."""
         folders = [self.folder(gen_id) for gen_id in self.plan.generations]
         folders += [gen_folder(self.data, "chunk", gen_id) for gen_id in self.talks.rows]
+        folders += [gen_folder(self.data, "answer", gen_id) for gen_id in self.lessons.rows]
         failed = upkeep.forget_failed(folders)
         write_atomic(path, "".join(f"{folder}\n" for folder in failed))
         print(f"{len(failed):,} failed generations will be drawn anew", file=sys.stderr)
