@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import load_yaml
-from ..distill.replay import split_groups
+from ..distill.split import split_groups
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
 from ..model_files import weights_fingerprint
