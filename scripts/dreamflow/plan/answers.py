@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import load_yaml
 from ..distill.split import split_groups
+from ..distill.teaching import teacher_messages
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
 from ..model_files import weights_fingerprint
@@ -188,11 +189,7 @@ def answer_rows(
                 fields[kind] = asking("answer", settings, SAMPLING, catalog, models)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {error}") from None
-        turns = [
-            {"role": role, "content": one[key]}
-            for one in task.get("worked", ())
-            for role, key in (("user", "prompt"), ("assistant", "answer"))
-        ]
+        *turns, _ = teacher_messages(task)
         row = fields[kind]
         # How it is asked is a part of the id: one model may answer a task warm for one spec and cold for another.
         how = sha256(canonical([row["sampling"], turns]))

@@ -45,24 +45,6 @@ def check_tasks(tasks: Iterable[Task], where: str = "tasks") -> list[Task]:
     return _checked([(f"{where}[{number}]", task) for number, task in enumerate(tasks)])
 
 
-def task_lines(tasks: Iterable[Task]) -> str:
-    """The text of a .jsonl file of tasks."""
-    return "".join(json.dumps(task, ensure_ascii=False) + "\n" for task in tasks)
-
-
-def count_tasks(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """What there is, a row for each kind: {kind, tasks, groups, skills, contexts}; the last three are numbers too."""
-    rows = []
-    for kind in KINDS:
-        of_kind = [task for task in tasks if task["kind"] == kind]
-        if of_kind:
-            groups = {task["group"] for task in of_kind}
-            skills, contexts = {skill_of(task) for task in of_kind}, {task["context"] for task in of_kind}
-            numbers = {"groups": len(groups), "skills": len(skills), "contexts": len(contexts)}
-            rows.append({"kind": kind, "tasks": len(of_kind), **numbers})
-    return rows
-
-
 def skill_of(task: Task) -> str:
     """What a task asks for within its kind, such as "date-iso"."""
     return task["group"].split(".")[1]
