@@ -57,8 +57,11 @@ class Run:
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.previews: set[str] | None = None  # in a dry run: targets whose forecast has been told
-        packs = read_packs(self.data)
-        self.packs = packs if in_job else self._with_more(settled(packs, self._rows(), self.data))
+        self.packs = read_packs(self.data)
+        if self.packs.members and not in_job:
+            self.packs = settled(self.packs, self._rows(), self.data)
+        if not in_job:
+            self.packs = self._with_more(self.packs)
         self.context = Context(
             data_root=self.data,
             texts=self.plan.texts,
@@ -77,8 +80,11 @@ class Run:
         return {gen_id: self.plan.generations[gen_id] for gen_id in ordered} | self.lessons.rows
 
     def _with_more(self, packs: Packs) -> Packs:
-        """`packs`, and more for the rows that are in none."""
-        return extended(packs, self._rows(), self.data, self.plan.models, self.plan.origin, self.plan.config["pack"])
+        """`packs`, and more for the rows that are in none, where the configuration asks for packs."""
+        size = self.plan.config["pack"]
+        if not size:
+            return packs
+        return extended(packs, self._rows(), self.data, self.plan.models, self.plan.origin, size)
 
     # --- look-ups for the rules ---
 
