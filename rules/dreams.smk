@@ -3,7 +3,7 @@
 `night` is a night's name and cycle, as its folder is called: demo/cycle-1.
 """
 
-from dreamflow.nights import NIGHT_FILES
+from dreamflow.dreams.family import NIGHT_FILES
 
 
 rule analyse:

@@ -1,6 +1,6 @@
 """Tasks with exact graders: the answers of models, and how many are right."""
 
-from dreamflow.lessons import PROBE_FILES
+from dreamflow.distill.family import PROBE_FILES
 
 
 use rule draft as answer with:

@@ -17,7 +17,7 @@ rule combo_mappings:
     params:
         combos=canonical(sorted(flow.combos())),
     run:
-        from dreamflow.plan.combos import extend_mappings
+        from dreamflow.cohorts.combos import extend_mappings
 
         extend_mappings(Path(output[0]), flow.combos().values(), flow.now)
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dreamflow.cohorts.combos import load_mappings
+from dreamflow.cohorts.compile import Cohort, compile_cohort, compile_rows, read_spec, spec_path
+from dreamflow.cohorts.selection import Known
 from dreamflow.config import check, load_yaml
 from dreamflow.errors import ConfigError
-from dreamflow.plan.catalog import STAGES, Catalog, load_catalog
-from dreamflow.plan.cohort import Cohort, compile_cohort, compile_rows, read_spec, spec_path
-from dreamflow.plan.combos import load_mappings
-from dreamflow.plan.models import load_models
-from dreamflow.plan.selection import Known
+from dreamflow.generation.catalog import STAGES, Catalog, load_catalog
+from dreamflow.generation.models import load_models
 
 CONFIG = Path("config/config.yaml")
 

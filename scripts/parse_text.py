@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dreamflow.errors import ConfigError
 from dreamflow.files import read_text
+from dreamflow.generation.catalog import parse_scale
 from dreamflow.generation.parsers import PARSERS, ParseError, parse
-from dreamflow.plan.catalog import parse_scale
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from dreamflow.distill.student import processors
 from dreamflow.distill.validate import SETS, gate, validated
 from dreamflow.entry import attempt, tell
 from dreamflow.files import pretty, read_text, write_atomic
-from dreamflow.probe.running import sandbox
+from dreamflow.tasks.running import sandbox
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 from dreamflow.dreams.procedure import Procedure
-from dreamflow.python_source import parse_python
+from dreamflow.pyanalysis.source import parse_python
 
 
 @cache

@@ -12,7 +12,11 @@ from types import FrameType
 from typing import Any
 
 from . import upkeep
+from .chunks.family import Talks, plan_text
+from .cohorts.combos import Combo
 from .config import unfolded
+from .distill.family import Lessons
+from .dreams.family import Nights
 from .errors import DreamflowError
 from .files import canonical, sha256, write_atomic
 from .generation.forecast import as_table, forecast
@@ -26,16 +30,22 @@ from .generation.make import (
     make_generation,
     parsed_name,
 )
+from .generation.models import missing_key
+from .generation.packs import (
+    Packs,
+    answer_pack,
+    extended,
+    memory_mb,
+    pack_path,
+    problems_of,
+    read_packs,
+    settled,
+    write_packs,
+)
 from .generation.providers import human
 from .generation.respond import STOPPING
-from .lessons import Lessons
-from .nights import Nights
-from .packs import Packs, answer_pack, extended, memory_mb, pack_path, problems_of, read_packs, settled, write_packs
-from .plan.combos import Combo
-from .plan.compile import STAGES, Plan, compile_plan
-from .plan.models import missing_key
+from .plan import STAGES, Plan, compile_plan
 from .reports import CROSS_FILES, REPORT_FILES
-from .talks import Talks, plan_text
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 

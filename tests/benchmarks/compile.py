@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from dreamflow.plan.compile import compile_plan
+from dreamflow.plan import compile_plan
 from project import Project
 
 ROWS = 100_000

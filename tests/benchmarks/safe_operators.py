@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from corpus import corpus, procedure
-from dreamflow.dreams.analysis import analyse
 from dreamflow.dreams.check import unified_diff
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.operators import OPERATORS
-from dreamflow.dreams.sandbox import Isolation, Limits, isolation
 from dreamflow.errors import DreamflowError
+from dreamflow.pyanalysis.analysis import analyse
+from dreamflow.sandbox.isolation import Isolation, Limits, isolation
 
 KINDS = ("reorder", "parallelise", "conditional")
 MOST = 3  # variants of a kind and function

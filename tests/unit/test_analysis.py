@@ -14,7 +14,8 @@ from textwrap import dedent, indent
 
 import networkx
 import pytest
-from dreamflow.dreams.analysis import (
+from dreamflow.errors import DreamflowError
+from dreamflow.pyanalysis.analysis import (
     analyse,
     as_json,
     independent_groups,
@@ -22,7 +23,6 @@ from dreamflow.dreams.analysis import (
     permutations,
     reorderable_pairs,
 )
-from dreamflow.errors import DreamflowError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

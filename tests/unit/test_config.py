@@ -8,11 +8,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from dreamflow.cohorts.spec_language import load_spec
 from dreamflow.config import SCHEMAS, check, load_yaml, unfolded
 from dreamflow.errors import ConfigError
-from dreamflow.plan.compile import compile_plan
-from dreamflow.plan.models import load_models
-from dreamflow.plan.spec import load_spec
+from dreamflow.generation.models import load_models
+from dreamflow.plan import compile_plan
 from project import REPOSITORY
 
 README = (REPOSITORY / "config/README.md").read_text(encoding="utf-8")

@@ -5,8 +5,8 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from dreamflow.dreams.analysis import analyse
 from dreamflow.dreams.drawing import dependency_svg
+from dreamflow.pyanalysis.analysis import analyse
 
 SVG = "{http://www.w3.org/2000/svg}"
 PROCEDURE = '''

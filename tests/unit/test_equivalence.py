@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
-from dreamflow.dreams.sandbox import Isolation, Limits, isolation
 from dreamflow.dreams.smaller import smaller
 from dreamflow.errors import ConfigError
+from dreamflow.sandbox.isolation import Isolation, Limits, isolation
 
 LIMITS = Limits(seconds=20, memory_mb=256, processes=16, output_kb=256, disk_mb=8)
 SHORT = replace(LIMITS, seconds=1)  # where a limit of time is what is tested

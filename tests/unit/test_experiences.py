@@ -8,7 +8,7 @@ from dreamflow.distill.experiences import experience_file, experience_lines, exp
 from dreamflow.distill.salience import SIGNALS
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import write_atomic
-from dreamflow.probe.generators import generate
+from dreamflow.tasks.generators import generate
 
 SETTINGS = {"weights": {}}
 TASKS = generate("extraction", 3) + generate("arithmetic", 1)

@@ -16,7 +16,7 @@ from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
-from dreamflow.plan.models import load_models, registration
+from dreamflow.generation.models import load_models, registration
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.probe.graders import LONGEST_ANSWER, NAMES, grade
+from dreamflow.tasks.graders import LONGEST_ANSWER, NAMES, grade
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.plan.ids import (
+from dreamflow.generation.ids import (
     combo_id,
     draft_id,
     essay_id,

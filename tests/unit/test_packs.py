@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
-from dreamflow.packs import (
+from dreamflow.generation.packs import (
     Packs,
     answer_pack,
     extended,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dreamflow.cohorts.combos import extend_mappings, load_mappings, make_combo, make_combos
 from dreamflow.errors import ConfigError
-from dreamflow.plan.catalog import Catalog, description, load_catalog, parse_scale, template
-from dreamflow.plan.combos import extend_mappings, load_mappings, make_combo, make_combos
-from dreamflow.plan.compile import compile_plan
-from dreamflow.plan.ids import draft_id, essay_id
+from dreamflow.generation.catalog import Catalog, description, load_catalog, parse_scale, template
+from dreamflow.generation.ids import draft_id, essay_id
+from dreamflow.plan import compile_plan
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from project import REPOSITORY, Project

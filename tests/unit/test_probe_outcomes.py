@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dreamflow.errors import DreamflowError
-from dreamflow.probe.outcomes import outcomes
+from dreamflow.tasks.outcomes import outcomes
 
 TASKS = {
     task_id: {"task_id": task_id, "kind": kind, "context": "notes", "group": f"{kind}.a.b", **rest}

@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from dreamflow.probe.pictures import draw_shares
 from dreamflow.probe.report import accuracy_by_model, code_span, write_report
+from dreamflow.reports.pictures import draw_shares
 
 
 def outcome(number, kind, passed, model="small", tokens=(40, 5), **rest):

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from dreamflow.dreams.sandbox import Finished, Limits, isolation
 from dreamflow.errors import DreamflowError
 from dreamflow.probe import running
-from dreamflow.probe.generators import generate
-from dreamflow.probe.graders import grade
-from dreamflow.probe.running import LIMITS, sandbox
-from dreamflow.probe.tasks import load_tasks
+from dreamflow.sandbox.isolation import Finished, Limits, isolation
+from dreamflow.tasks.generators import generate
+from dreamflow.tasks.graders import grade
+from dreamflow.tasks.running import LIMITS, sandbox
+from dreamflow.tasks.tasks import load_tasks
 
 ROOT = Path(__file__).parents[2]
 NO_SANDBOX = isolation() if isinstance(isolation(), str) else None

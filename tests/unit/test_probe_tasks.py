@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from dreamflow.errors import ConfigError
 from dreamflow.files import sha256
-from dreamflow.probe.generators import TEMPLATES, generate, groups
-from dreamflow.probe.graders import grade
-from dreamflow.probe.tasks import KINDS, check_tasks, load_tasks, skill_of, with_worked
+from dreamflow.tasks.generators import TEMPLATES, generate, groups
+from dreamflow.tasks.graders import grade
+from dreamflow.tasks.tasks import KINDS, check_tasks, load_tasks, skill_of, with_worked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -166,7 +166,7 @@ def test_other_seeds_give_other_tasks():
 
 def test_generated_tasks_are_the_same_in_every_process():
     program = (
-        "from dreamflow.probe.generators import *; import hashlib, json;"
+        "from dreamflow.tasks.generators import *; import hashlib, json;"
         "tasks = [generate(kind, 120, 3) for kind in TEMPLATES];"
         "print(hashlib.sha256(json.dumps(tasks).encode()).hexdigest())"
     )

@@ -78,7 +78,7 @@ def test_the_header_tells_origin_verdict_and_test():
     ]
 
 
-HOSTILE = "good \x1b[2J\n--- a/x\n+++ b/data/1_raw/procedures/web/backup.py\n@@ -1 +1 @@\ndiff --git a/x b/x"
+HOSTILE = "good \x1b[2J\n--- a/x\n+++ b/data/1_raw/procedures/web/backup.py\n -1 +1 \ndiff --git a/x b/x"
 
 
 def test_what_a_model_wrote_stays_a_comment(repository):

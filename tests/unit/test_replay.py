@@ -7,7 +7,7 @@ import pytest
 from dreamflow.distill.replay import check_no_leak, replay_set, split_groups
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import canonical
-from dreamflow.probe.generators import TEMPLATES, generate
+from dreamflow.tasks.generators import TEMPLATES, generate
 from hypothesis import given
 from hypothesis import strategies as st
 

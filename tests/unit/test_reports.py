@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from dreamflow.plan.cohort import Cohort
-from dreamflow.plan.combos import Combo
+from dreamflow.cohorts.combos import Combo
+from dreamflow.cohorts.compile import Cohort
 from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings

@@ -7,7 +7,7 @@ from benchmarks import safe_operators
 from benchmarks.safe_operators import KINDS, measure, table
 from corpus import corpus, procedure
 from dreamflow.dreams.operators import OPERATORS, Variation
-from dreamflow.dreams.sandbox import Isolation, isolation
+from dreamflow.sandbox.isolation import Isolation, isolation
 
 needs_sandbox = pytest.mark.skipif(not isinstance(isolation(), Isolation), reason=f"no sandbox here: {isolation()}")
 

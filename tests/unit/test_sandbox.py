@@ -12,7 +12,7 @@ import pytest
 from dreamflow.dreams import sandbox
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
-from dreamflow.dreams.sandbox import TOOLS, Isolation, Limits, isolation, run_isolated
+from dreamflow.sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
 
 LIMITS = Limits(seconds=2, memory_mb=256, processes=16, output_kb=256, disk_mb=8)
 ORIGINAL = "def f(x):\n    return x + 1\n"
@@ -266,7 +266,7 @@ def test_a_job_ends_when_it_says_too_much(tool, monkeypatch):
 def test_a_sandbox_dies_with_its_host(tool):
     host = f"""
 import json, sys, threading, psutil
-from dreamflow.dreams.sandbox import Limits, isolation, run_isolated
+from dreamflow.sandbox.isolation import Limits, isolation, run_isolated
 job = json.loads({json.dumps(SLEEPS)!r})
 way = isolation(({tool!r},))
 threading.Thread(target=run_isolated, args=(job, Limits(seconds=600), way, 600)).start()

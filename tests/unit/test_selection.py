@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.plan.compile import Plan, compile_plan
+from dreamflow.plan import Plan, compile_plan
 from dreamflow.reports.membership import manifest, membership
 from dreamflow.run import Run
 from project import Project

@@ -5,8 +5,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from dreamflow.cohorts.spec_language import compile_spec, load_spec
 from dreamflow.errors import ConfigError
-from dreamflow.plan.spec import compile_spec, load_spec
 from hypothesis import given
 from hypothesis import strategies as st
 

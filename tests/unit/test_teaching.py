@@ -3,9 +3,9 @@
 import pytest
 from dreamflow.distill.teaching import Accepted, accepted, chat_rows, teacher_messages
 from dreamflow.errors import DreamflowError
-from dreamflow.probe.generators import generate
-from dreamflow.probe.graders import grade
-from dreamflow.probe.tasks import with_worked
+from dreamflow.tasks.generators import generate
+from dreamflow.tasks.graders import grade
+from dreamflow.tasks.tasks import with_worked
 
 TASK, OTHER, THIRD = generate("extraction", 3)
 CODE = generate("code", 1)[0]

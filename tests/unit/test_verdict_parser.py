@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from dreamflow.dreams.verdict_parser import tier_of
 from dreamflow.generation.parsers import ParseError, parse
-from dreamflow.generation.parsers.verdict import tier_of
 from hypothesis import given
 from hypothesis import strategies as st
 

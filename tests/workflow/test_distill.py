@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dreamflow.probe.generators import generate
+from dreamflow.tasks.generators import generate
 from project import Project
 from server import Server
 from tiny_student import write_tiny_student

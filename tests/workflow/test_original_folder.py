@@ -316,8 +316,8 @@ def own_server() -> Iterator[Server]:
 def test_a_selection_from_a_cohort_that_is_not_made_yet(own_server: Server, tmp_path: Path) -> None:
     """Ids are known before anything is made, so one run makes the essays and what a selection adds to them."""
     project = make_project(tmp_path / "fresh", own_server)
-    from dreamflow.plan.combos import make_combo
-    from dreamflow.plan.ids import draft_id, essay_id
+    from dreamflow.cohorts.combos import make_combo
+    from dreamflow.generation.ids import draft_id, essay_id
 
     combo = make_combo(["a", "b"], "paragraph").combo_id
     essay = essay_id(draft_id(combo, "rolling-v3", "writer", 1), "synthesis", 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dreamflow.probe.generators import generate
+from dreamflow.tasks.generators import generate
 from project import REPOSITORY, Project
 from server import Server
 

@@ -23,7 +23,7 @@ import yaml
 
 from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_text
-from ..model_files import model_file
+from ..generation.model_files import model_file
 from .adapter import put_on
 from .equality import LONGEST, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf

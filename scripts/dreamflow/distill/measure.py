@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import DreamflowError
-from ..probe.graders import Run, grade
+from ..tasks.graders import Run, grade
 from .adapter import put_on
 from .answers import answer_prompts
 from .student import load_student

@@ -9,8 +9,8 @@ from typing import Any
 from ..errors import DreamflowError
 from ..files import write_atomic
 from ..probe.accuracy import ALL, wilson
-from ..probe.pictures import draw_shares
 from ..probe.report import markdown_table, number
+from ..reports.pictures import draw_shares
 from .validate import SETS, points
 
 Row = Mapping[str, Any]

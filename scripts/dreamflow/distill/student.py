@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..errors import ConfigError
 from ..files import canonical, sha256
-from ..model_files import fingerprint, model_file, weights_folder
+from ..generation.model_files import fingerprint, model_file, weights_folder
 from .encode import end_of_turn
 
 # Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.

@@ -23,7 +23,7 @@ from peft import set_peft_model_state_dict
 
 from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
-from ..model_files import weights_fingerprint
+from ..generation.model_files import weights_fingerprint
 from .adapter import adapter_weights, with_adapter, write_adapter
 from .checkpoint import load_checkpoint, room_for, save_checkpoint
 from .encode import Example

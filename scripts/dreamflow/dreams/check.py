@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from pyflakes import checker, messages
 
-from ..python_source import parse_python
-from .analysis import Analysis, analyse
+from ..pyanalysis.analysis import Analysis, analyse
+from ..pyanalysis.source import parse_python
 from .claims import broken_claim
 from .novelty import distance, fingerprint
 from .procedure import Procedure

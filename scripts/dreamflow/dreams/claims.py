@@ -9,10 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from ..python_source import parse_python
-from .analysis import Analysis, movable
-from .scope import own_nodes
-from .syntax import Code, bound_names, inner_blocks, name_of, read_code, steps_by_line
+from ..pyanalysis.analysis import Analysis, movable
+from ..pyanalysis.scope import own_nodes
+from ..pyanalysis.source import parse_python
+from ..pyanalysis.syntax import Code, bound_names, inner_blocks, name_of, read_code, steps_by_line
 
 _EXECUTORS = {"ThreadPoolExecutor", "ProcessPoolExecutor"}
 

@@ -6,8 +6,8 @@ from html import escape
 
 import networkx
 
-from .analysis import Analysis, Step, independent_groups, reorderable_pairs
-from .dependences import DATA, EFFECT, EXCEPTION, PLACE
+from ..pyanalysis.analysis import Analysis, Step, independent_groups, reorderable_pairs
+from ..pyanalysis.dependences import DATA, EFFECT, EXCEPTION, PLACE
 
 _COLOURS = {DATA: "#2563a8", EFFECT: "#c66a00", EXCEPTION: "#b0305c"}
 _DASHES = {DATA: "", EFFECT: ' stroke-dasharray="7 3"', EXCEPTION: ' stroke-dasharray="2 3"'}

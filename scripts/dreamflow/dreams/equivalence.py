@@ -14,10 +14,10 @@ from statistics import median
 from typing import Any
 
 from ..errors import ConfigError, DreamflowError
-from ..python_source import parse_python
+from ..pyanalysis.source import parse_python
+from ..sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
+from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
 from .procedure import Procedure
-from .runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
-from .sandbox import TOOLS, Isolation, Limits, isolation, run_isolated
 from .smaller import smaller
 
 _MOST_STUCK = 3  # calls that meet a limit, after which a program is not called any more

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import pretty, write_atomic
-from .analysis import analyse, as_json
+from ..pyanalysis.analysis import analyse, as_json
+from ..sandbox.isolation import Limits
 from .check import Candidate, check_variants
 from .drawing import dependency_svg
 from .equivalence import test_procedure
@@ -17,7 +18,6 @@ from .operators.synthesise import partners
 from .procedure import Procedure, load_procedure
 from .promote import patch, promoted_id
 from .records import Record, records, write_csv, write_sqlite
-from .sandbox import Limits
 from .tightening import CYCLES, next_limits, write_next
 
 Row = Mapping[str, Any]

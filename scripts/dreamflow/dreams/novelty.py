@@ -22,8 +22,8 @@ from typing import Any
 from rapidfuzz.distance import Indel
 
 from ..files import sha256
-from ..python_source import parse_python
-from .scope import bound_by, own_nodes
+from ..pyanalysis.scope import bound_by, own_nodes
+from ..pyanalysis.source import parse_python
 
 _ARITHMETIC: dict[type, Callable] = {
     ast.Add: lambda a, b: a + b,

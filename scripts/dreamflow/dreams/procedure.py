@@ -9,7 +9,7 @@ from typing import Any
 from ..config import load_yaml
 from ..errors import ConfigError
 from ..files import checked_name, read_text
-from ..python_source import parse_python
+from ..pyanalysis.source import parse_python
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
-from ..python_source import parse_python
+from ..pyanalysis.source import parse_python
 
 
 def smaller(call: str) -> list[str]:

@@ -12,7 +12,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..generation.parsers.verdict import TIERS, tier_of
+from .verdict_parser import TIERS, tier_of
 
 FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a test
 UNTESTED = ("untested", "flaky original")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..files import write_atomic
+from ..reports.pictures import draw_shares
 from .accuracy import accuracy_by_kind
-from .pictures import draw_shares
 
 Row = Mapping[str, Any]
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..files import read_text, sha256, write_atomic
-from ..plan.catalog import STAGES
+from ..generation.catalog import STAGES
 from .lineage import Facts, facts
 
 if TYPE_CHECKING:
-    from ..plan.cohort import Cohort
+    from ..cohorts.compile import Cohort
 
 MEMBERSHIP_COLUMNS = (*("stage", "gen_id", "parent_gen_id", "combo_id", "template_id", "llm_model_id", "replicate"),)
 

@@ -19,7 +19,7 @@ from .scores import collect_scores, generation_model
 from .tables import ranking
 
 if TYPE_CHECKING:
-    from ..plan.cohort import Cohort
+    from ..cohorts.compile import Cohort
 
 WIDTH = 100
 _OURS = re.compile(r"\d+-[a-z]_[0-9a-z-]+\.md")

@@ -27,7 +27,7 @@ from .scores import collect_scores
 from .statistics import clustered_mean, t_quantile
 
 if TYPE_CHECKING:
-    from ..plan.cohort import Cohort
+    from ..cohorts.compile import Cohort
 
 ANALYSIS_TYPES = {
     "by_generation_template": ["generation_template"],

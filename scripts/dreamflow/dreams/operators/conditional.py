@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from ..analysis import Analysis
-from ..procedure import Procedure
-from ..syntax import (
+from ...pyanalysis.analysis import Analysis
+from ...pyanalysis.syntax import (
     Code,
     Edit,
     bound_names,
@@ -23,6 +22,7 @@ from ..syntax import (
     steps_by_line,
     surely_bound,
 )
+from ..procedure import Procedure
 from . import Variation
 
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)

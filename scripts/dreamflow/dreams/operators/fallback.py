@@ -9,9 +9,8 @@ import ast
 from functools import partial
 from itertools import chain, zip_longest
 
-from ..analysis import Analysis, Step
-from ..procedure import Procedure
-from ..syntax import (
+from ...pyanalysis.analysis import Analysis, Step
+from ...pyanalysis.syntax import (
     Code,
     bring,
     checked,
@@ -23,6 +22,7 @@ from ..syntax import (
     steps_by_line,
     surely_bound,
 )
+from ..procedure import Procedure
 from . import Variation
 
 ATTEMPTS = 3

@@ -13,9 +13,8 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from ..analysis import Analysis, Step, independent_groups
-from ..procedure import Procedure
-from ..syntax import (
+from ...pyanalysis.analysis import Analysis, Step, independent_groups
+from ...pyanalysis.syntax import (
     Code,
     bound_names,
     bring,
@@ -27,6 +26,7 @@ from ..syntax import (
     read_code,
     steps_by_line,
 )
+from ..procedure import Procedure
 from . import Variation
 
 # Code that speaks of these may depend on the thread or process that it runs in.

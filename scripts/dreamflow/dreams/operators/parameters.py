@@ -13,9 +13,9 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from ..analysis import Analysis
+from ...pyanalysis.analysis import Analysis
+from ...pyanalysis.syntax import Code, checked, edited, name_of, read_code
 from ..procedure import Procedure
-from ..syntax import Code, checked, edited, name_of, read_code
 from . import Variation
 
 # The original's multipliers and its ladder of retries, the most different from the base in small numbers first.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import NamedTuple
 
-from ..analysis import Analysis, Step
+from ...pyanalysis.analysis import Analysis, Step
+from ...pyanalysis.syntax import Code, name_of, read_code, steps_by_line
 from ..procedure import Procedure
-from ..syntax import Code, name_of, read_code, steps_by_line
 
 _LONGEST = 70  # characters of a line that a request quotes
 

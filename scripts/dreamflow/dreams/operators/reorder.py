@@ -8,9 +8,9 @@ from functools import partial
 from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase, digits
 
-from ..analysis import Analysis, Step, permutations
+from ...pyanalysis.analysis import Analysis, Step, permutations
+from ...pyanalysis.syntax import Code, checked, edited, own_lines, read_code
 from ..procedure import Procedure
-from ..syntax import Code, checked, edited, own_lines, read_code
 from . import Variation
 
 LIMIT = 150  # orders of one block that are looked at

@@ -10,9 +10,9 @@ Tags and contexts count by the share of them that is common (Jaccard), not each,
 import ast
 from collections.abc import Mapping, Set
 
+from ...pyanalysis.syntax import read_code
 from ..novelty import distance
 from ..procedure import Procedure
-from ..syntax import read_code
 
 WEIGHTS = {"category": 0.3, "tags": 0.2, "contexts": 0.15, "cross_domain": 0.2, "signature": 0.05, "code": 0.1}
 

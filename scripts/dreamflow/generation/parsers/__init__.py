@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...errors import ConfigError
-from . import chunks, code, score, statement, structured, text, verdict  # noqa: F401  (their parsers)
+from . import code, score, structured, text  # noqa: F401  (their parsers)
 from .base import PARSERS, Parsed, ParseError, Parser
 
 __all__ = ["PARSERS", "ParseError", "Parsed", "Parser", "check_parser", "parse", "parser_version"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ...errors import ConfigError
-from ...python_source import parse_python
+from ...pyanalysis.source import parse_python
 from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, quoted, register
 from .embedded import json_values
 

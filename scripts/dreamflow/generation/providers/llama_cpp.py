@@ -30,7 +30,7 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from ...files import sha256
-from ...model_files import fingerprint, model_file
+from ..model_files import fingerprint, model_file
 from . import CallError, Request, Response
 
 BLOCK = 32  # tokens evaluated at once, and the grain of what is reused

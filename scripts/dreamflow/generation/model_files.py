@@ -5,7 +5,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 _SAMPLED = 1 << 20  # bytes of a model file that its fingerprint reads at either end
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from ..config import load_yaml
-from ..distill.split import split_groups
-from ..distill.teaching import teacher_messages
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
-from ..model_files import weights_fingerprint
-from ..probe.generators import generate
-from ..probe.tasks import check_tasks, load_tasks, with_worked
-from .asking import asking
-from .catalog import Catalog
-from .ids import generation_id
-from .models import find_model
+from ..generation.asking import asking
+from ..generation.catalog import Catalog
+from ..generation.ids import generation_id
+from ..generation.model_files import weights_fingerprint
+from ..generation.models import find_model
+from ..tasks.generators import generate
+from ..tasks.tasks import check_tasks, load_tasks, with_worked
+from .split import split_groups
+from .teaching import teacher_messages
 
 Row = dict[str, Any]
 Task = Mapping[str, Any]

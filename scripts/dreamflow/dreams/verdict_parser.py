@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from ...files import pretty
-from .base import Options, Parsed, ParseError, drop_thinking, quoted, register
-from .embedded import json_values
+from ..files import pretty
+from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, quoted, register
+from ..generation.parsers.embedded import json_values
 
 TIERS = {1: "viable", 2: "speculative", 3: "archive"}
 _VIABLE, _SPECULATIVE = 0.6, 0.3  # where the original begins tier 1 and tier 2

@@ -9,7 +9,7 @@ import yaml
 
 from ..config import check, load_yaml
 from ..errors import ConfigError
-from ..model_files import fingerprint, model_file
+from .model_files import fingerprint, model_file
 
 _KEY_ENV = {
     "openai": "OPENAI_API_KEY",

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
-from .files import canonical, pretty, sha256, write_atomic
-from .generation.make import Context, gen_folder, make_generation
-from .model_files import weights_fingerprint
-from .plan.compile import Plan
-from .plan.models import registration
+from ..errors import ConfigError
+from ..files import canonical, pretty, sha256, write_atomic
+from ..generation.make import Context, gen_folder, make_generation
+from ..generation.model_files import weights_fingerprint
+from ..generation.models import registration
+from ..plan import Plan
 
 if TYPE_CHECKING:
-    from .plan.answers import Distillation
+    from .compile import Distillation
 
 PROBE_FILES = ("report.md", "accuracy.csv", "answers.csv", "accuracy.png")
 VERSION = 1  # of how answers are graded and selected; raised, what follows from them is made again
@@ -68,7 +68,7 @@ class Lessons:
 
     def probe_report(self, probe: str) -> str:
         """Write a probe's tables and picture; returns the table for the screen."""
-        from .probe.report import write_report
+        from ..probe.report import write_report
 
         one = self.plan.probes[probe]
         return write_report(probe, self._outcomes(one.tasks, one.generations), self.data / "probes" / probe)
@@ -78,8 +78,8 @@ class Lessons:
         return [f"{self.data}/probes/{probe}/{name}" for probe in self.plan.probes for name in PROBE_FILES]
 
     def _outcomes(self, tasks: Mapping[str, Row], gen_ids: Iterable[str]) -> list[dict[str, Any]]:
-        from .probe.outcomes import outcomes
-        from .probe.running import sandbox
+        from ..tasks.outcomes import outcomes
+        from ..tasks.running import sandbox
 
         folders = [gen_folder(self.data, "answer", gen_id) for gen_id in gen_ids]
         return outcomes(folders, tasks, sandbox())
@@ -92,7 +92,7 @@ class Lessons:
 
     def asked(self) -> dict[str, Row]:
         """The answers of all distillations; as many of a teacher's as there can be, until it is known which."""
-        from .plan.answers import practised, teacher_rows
+        from .compile import practised, teacher_rows
 
         rows: dict[str, Row] = {}
         for run, one in self.runs.items():
@@ -125,7 +125,7 @@ class Lessons:
 
     def experiences(self, cycle: str, path: str) -> str:
         """Collect a cycle's experiences; returns a line on how many there are, and what was left out."""
-        from .distill.experiences import experience_lines, experiences
+        from .experiences import experience_lines, experiences
 
         tasks, answers = {}, set()
         for one in (*self._of_cycle(cycle), *self.plan.probes.values()):
@@ -145,8 +145,8 @@ class Lessons:
 
     def select(self, run: str) -> None:
         """Write what is learned and what is only measured on; the teacher's answers are known then."""
-        from .distill.experiences import load_experiences
-        from .distill.replay import replay_set
+        from .experiences import load_experiences
+        from .replay import replay_set
 
         one = self.runs[run]
         mine = [row for row in load_experiences(self.data, one.spec["cycle"]) if row["gen_id"] in one.generations]
@@ -160,7 +160,7 @@ class Lessons:
 
     def teacher_rows(self, run: str) -> dict[str, Row]:
         """The teacher's answers that a run's replay set asks for, by id: another process may have selected since."""
-        from .plan.answers import teacher_rows
+        from .compile import teacher_rows
 
         path = self._file(run, "replay.jsonl")
         written = path.stat().st_mtime_ns
@@ -185,9 +185,9 @@ class Lessons:
 
     def teach(self, run: str) -> None:
         """Write the accepted answers as training data."""
-        from .distill.teaching import accepted, chat_rows
-        from .probe.graders import grade
-        from .probe.running import sandbox
+        from ..tasks.graders import grade
+        from ..tasks.running import sandbox
+        from .teaching import accepted, chat_rows
 
         one, replay = self.runs[run], read_lines(self._file(run, "replay.jsonl"))
         tasks = {row["task_id"]: row["task"] for row in replay}
@@ -297,7 +297,7 @@ class Lessons:
 
     def _measure(self, run: str, model: Row, context: Context) -> dict[str, Any]:
         """How many held-out tasks the exported student solves, beside what it solved where it was trained."""
-        from .distill.validate import agreement
+        from .validate import agreement
 
         models = {**self.plan.models, model["model_id"]: model}
         for row in self._exported_rows(run, models).values():
@@ -315,7 +315,7 @@ class Lessons:
 
     def _exported_rows(self, run: str, models: Mapping[str, Row]) -> dict[str, Row]:
         """The exported student's answers to the held-out tasks."""
-        from .plan.answers import answer_rows
+        from .compile import answer_rows
 
         one = self.runs[run]
         sampling = {"max_tokens": one.spec["validation"]["max_tokens"]}
@@ -328,7 +328,7 @@ class Lessons:
 
     def report(self, run: str) -> str:
         """Write what a run brought; returns its short form for the screen."""
-        from .distill.report import asked_words, write_report
+        from .report import asked_words, write_report
 
         one = self.runs[run]
         names = {who: one.spec[who]["model"] for who in ("student", "teacher")}

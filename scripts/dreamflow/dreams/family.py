@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import DreamflowError
-from .files import canonical, sha256
-from .generation.make import gen_folder, spent
-from .plan.compile import Plan
+from ..errors import DreamflowError
+from ..files import canonical, sha256
+from ..generation.make import gen_folder, spent
+from ..plan import Plan
 
 if TYPE_CHECKING:
-    from .plan.procedures import Night
+    from .compile import Night
 
 NIGHT_FILES = ("journal.md", "dreams.csv", "dreams.sqlite", "health.json", "yield.csv", "next.yaml")
 VERSION = 1  # of the checks and tests; raised, they are made again
@@ -50,8 +50,8 @@ class Nights:
 
     def local_variant(self, row: Mapping[str, Any]) -> str:
         """The code of a variant that an operator makes without a model."""
-        from .dreams.analysis import analyse
-        from .dreams.operators import OPERATORS
+        from ..pyanalysis.analysis import analyse
+        from .operators import OPERATORS
 
         where = row["wildcards"]
         key = (where["procedure_id"], where["kind"])
@@ -69,7 +69,7 @@ class Nights:
 
     def check(self, night: str, procedure: str, path: str) -> None:
         """Check the variants of a procedure."""
-        from .dreams.night import write_checks
+        from .night import write_checks
 
         rows = {gen_id: self.plan.generations[gen_id] for gen_id in self.variants(night, procedure)}
         write_checks(self.plan.procedures[procedure], rows, self.data / "gens" / "variant", path)
@@ -102,7 +102,7 @@ class Nights:
 
     def journal(self, night: str) -> str:
         """Write the files of a night; returns its table."""
-        from .dreams.night import write_night
+        from .night import write_night
 
         planned = self.by_folder[night]
         spec = planned.spec
@@ -117,7 +117,7 @@ class Nights:
 
     def table(self, night: str) -> list[dict[str, Any]]:
         """A record of each variant of a night."""
-        from .dreams.night import table_of
+        from .night import table_of
 
         planned = self.by_folder[night]
         entries = [entry for procedure in planned.variants for entry in self.entries(night, procedure)]
@@ -143,7 +143,7 @@ class Nights:
 
     def promote(self) -> None:
         """Write a patch for each variant in tier 1 of the configured nights."""
-        from .dreams.night import write_patches
+        from .night import write_patches
 
         if not self.by_folder:
             raise DreamflowError(

@@ -8,13 +8,13 @@ from typing import Any
 from ..config import check
 from ..errors import ConfigError
 from ..files import checked_name, read_text
+from ..generation.catalog import Catalog, Template, description, template
+from ..generation.ids import draft_id, essay_id, evaluation_id
+from ..generation.models import find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
-from .catalog import Catalog, Template, description, template
 from .combos import Combo, make_combos
-from .ids import draft_id, essay_id, evaluation_id
-from .models import find_model, identity, merge_sampling
 from .selection import COLUMN, Known, kept_generations, selected_essays
-from .spec import compile_spec, load_spec
+from .spec_language import compile_spec, load_spec
 
 Row = dict[str, Any]
 

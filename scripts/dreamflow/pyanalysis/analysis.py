@@ -21,10 +21,10 @@ from typing import Any
 import networkx
 
 from ..errors import DreamflowError
-from ..python_source import parse_python
 from .access import Statement, statements_of
 from .dependences import conflicts
 from .scope import scope_of
+from .source import parse_python
 
 _NONE: Mapping[str, Sequence[str]] = MappingProxyType({})
 _LINE = re.compile(r"\r\n|\r|\n")  # what ends a line for Python; `splitlines` knows more

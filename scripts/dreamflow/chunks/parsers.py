@@ -14,9 +14,9 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from ...errors import ConfigError
-from ...files import pretty
-from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, register
+from ..errors import ConfigError
+from ..files import pretty
+from ..generation.parsers.base import Options, Parsed, ParseError, drop_fence, drop_thinking, register
 
 _LISTS = ("chunks", "data", "results", "result", "items", "segments", "topics", "output")
 _FIRST = ("from", "first", "start", "begin", "from_unit", "first_unit", "start_unit", "begin_unit")

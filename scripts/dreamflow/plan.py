@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import check, unfolded
-from ..errors import ConfigError
-from ..files import canonical
-from . import catalog as inputs
-from .catalog import Catalog, load_catalog
-from .cohort import Cohort, Row, compile_cohort, read_spec, spec_path
-from .combos import load_mappings
-from .models import load_models
-from .selection import Known
+from .cohorts.combos import load_mappings
+from .cohorts.compile import Cohort, Row, compile_cohort, read_spec, spec_path
+from .cohorts.selection import Known
+from .config import check, unfolded
+from .errors import ConfigError
+from .files import canonical
+from .generation import catalog as inputs
+from .generation.catalog import Catalog, load_catalog
+from .generation.models import load_models
 
 if TYPE_CHECKING:
-    from ..dreams.procedure import Procedure
-    from .answers import Distillation, Probe
-    from .conversations import Chunking
-    from .procedures import Night
+    from .chunks.compile import Chunking
+    from .distill.compile import Distillation, Probe
+    from .dreams.compile import Night
+    from .dreams.procedure import Procedure
 
 STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk", "cluster", "answer")
 
@@ -84,8 +84,8 @@ def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
     if not names:
         return
     # Imported late: libraries for syntax trees, which a project of cohorts alone does not need.
-    from ..dreams.procedure import load_procedures
-    from .procedures import compile_night
+    from .dreams.compile import compile_night
+    from .dreams.procedure import load_procedures
 
     if len(set(names)) < len(names):
         raise ConfigError(f"config/config.yaml: procedures: a name is there twice: {', '.join(names)}")
@@ -100,8 +100,8 @@ def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
     if not names:
         return
     # Imported late: libraries for sentences and languages, which a project of cohorts alone does not need.
-    from ..chunks.readers import list_conversations
-    from .conversations import compile_chunking
+    from .chunks.compile import compile_chunking
+    from .chunks.readers import list_conversations
 
     if len(set(names)) < len(names):
         raise ConfigError(f"config/config.yaml: conversations: a name is there twice: {', '.join(names)}")
@@ -123,7 +123,7 @@ def _add_answers(plan: Plan, catalog: Catalog) -> None:
     if not plan.config["probes"] and not plan.config["distillations"]:
         return
     # Imported late: tasks, which a project of cohorts alone does not need.
-    from .answers import compile_distillation, compile_probe
+    from .distill.compile import compile_distillation, compile_probe
 
     for key, compiled, compile_one in (
         ("probes", plan.probes, compile_probe),

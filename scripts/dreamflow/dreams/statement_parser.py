@@ -3,10 +3,10 @@
 import re
 import textwrap
 
-from ...errors import ConfigError
-from ...python_source import parse_python
-from .base import Options, Parsed, ParseError, drop_thinking, register
-from .code import code
+from ..errors import ConfigError
+from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, register
+from ..generation.parsers.code import code
+from ..pyanalysis.source import parse_python
 
 _FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import read_text, write_atomic
-from .catalog import Catalog
-from .ids import combo_id
+from ..generation.catalog import Catalog
+from ..generation.ids import combo_id
 
 COLUMNS = ("combo_id", "version", "concept_id", "description_level", "k_max", "created_at")
 

@@ -16,9 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from .errors import DreamflowError
-from .files import canonical, pretty, sha256, write_atomic
-from .generation.make import gen_folder
+from ..errors import DreamflowError
+from ..files import canonical, pretty, sha256, write_atomic
+from .make import gen_folder
 from .model_files import model_file
 
 Row = Mapping[str, Any]

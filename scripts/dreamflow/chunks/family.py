@@ -14,15 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigError
-from .files import canonical, pretty, sha256, write_atomic
-from .generation.make import spent
-from .plan.compile import Plan
-from .plan.models import find_model
+from ..errors import ConfigError
+from ..files import canonical, pretty, sha256, write_atomic
+from ..generation.make import spent
+from ..generation.models import find_model
+from ..plan import Plan
 
 if TYPE_CHECKING:
-    from .chunks.making import Answer
-    from .plan.conversations import Chunking
+    from .compile import Chunking
+    from .making import Answer
 
 VERSION = 1  # of how archives are made; raised, they are made again
 RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # beside the conversations' folders
@@ -46,7 +46,7 @@ class Talks:
         self.settings: Mapping[str, Any] = plan.config["upgrade"]
         if not self.chunking:
             return
-        from .chunks.filters import parse_filter
+        from .filters import parse_filter
 
         if reserved := [name for name in RESERVED if name in self.chunking]:
             raise ConfigError(f"a conversation cannot be called {reserved[0]!r}: rename its file")
@@ -74,8 +74,8 @@ class Talks:
 
     def archive(self, talk: str) -> None:
         """Write the archive of a conversation, unless the latest one says the same."""
-        from .chunks.archive import has_archive, read_latest, write_archive
-        from .chunks.making import basic_archive
+        from .archive import has_archive, read_latest, write_archive
+        from .making import basic_archive
 
         chunking, folder = self.chunking[talk], self.folder / talk
         answers = self._answers(chunking.windows[talk])
@@ -86,8 +86,8 @@ class Talks:
 
     def page(self, talk: str) -> None:
         """Write the page that shows a conversation's chunks."""
-        from .chunks.archive import read_latest
-        from .chunks.render import chunks_page
+        from .archive import read_latest
+        from .render import chunks_page
 
         chunking, folder = self.chunking[talk], self.folder / talk
         page = chunks_page(chunking.conversations[talk], chunking.units[talk], read_latest(folder))
@@ -95,8 +95,8 @@ class Talks:
 
     def result(self) -> str:
         """Write what changed since the last result; returns its table."""
-        from .chunks.archive import has_archive, read_latest, read_version
-        from .chunks.result import result_table, task_result
+        from .archive import has_archive, read_latest, read_version
+        from .result import result_table, task_result
 
         path = self.folder / "result.json"
         rows = _read_json(path)["conversations"] if path.exists() else []
@@ -141,7 +141,7 @@ class Talks:
 
     def _archives(self, talks: Iterable[str]) -> Iterator[dict[str, Any]]:
         """The latest archives of those conversations that have one."""
-        from .chunks.archive import has_archive, read_latest
+        from .archive import has_archive, read_latest
 
         return (read_latest(self.folder / talk) for talk in talks if has_archive(self.folder / talk))
 
@@ -149,7 +149,7 @@ class Talks:
         return [f"{self.data}/gens/chunk/{gen_id}/metadata.json" for gen_id in gen_ids]
 
     def _answers(self, windows: Mapping[str, Any]) -> "list[Answer]":
-        from .chunks.making import Answer
+        from .making import Answer
 
         answers = []
         for gen_id, window in windows.items():
@@ -168,7 +168,7 @@ class Talks:
 
     def plan_clusters(self) -> None:
         """Write which chunks of all conversations are about the same thing, and what a model would be shown."""
-        from .chunks.clusters import build_clusters, cluster_units
+        from .clusters import build_clusters, cluster_units
 
         archives = list(self._archives(self.chunking))
         found = build_clusters(archives, self.plan.config["clusters"]["similarity"])
@@ -178,7 +178,7 @@ class Talks:
 
     def register_clusters(self, planned: Mapping[str, Any]) -> None:
         """Know the generations that say what clusters are about."""
-        from .plan.conversations import cluster_rows
+        from .compile import cluster_rows
 
         first = next(iter(self.plan.chunkings.values()))
         self.cluster_rows = cluster_rows(planned, self.plan.config["clusters"], first.catalog, first.models)
@@ -191,7 +191,7 @@ class Talks:
 
     def clusters(self, path: str) -> str:
         """Write the clusters with what models said of them, every chunk that they name checked; returns a line."""
-        from .chunks.clusters import check_clusters, named
+        from .clusters import check_clusters, named
 
         found = {cluster["id"]: cluster for cluster in _read_json(self.cluster_plan)["clusters"]}
         for gen_id, (cluster, _) in self.cluster_rows.items():
@@ -216,9 +216,9 @@ class Talks:
 
         The specs are planned in their order, each with what the ones before it left of the limits.
         """
-        from .chunks.filters import parse_filter
-        from .chunks.resources import select_resources
-        from .chunks.upgrade import plan_upgrades
+        from .filters import parse_filter
+        from .resources import select_resources
+        from .upgrade import plan_upgrades
 
         limits = {key: self.settings.get(key) for key in ("limit", "max_tokens", "max_duration_s")}
         limits["max_duration_s"] = self._seconds(now)
@@ -256,13 +256,13 @@ class Talks:
 
     def _seconds(self, now: str) -> float | None:
         """How long the calls of an upgrade may take together, by its longest duration and its deadline."""
-        from .chunks.upgrade import available_seconds
+        from .upgrade import available_seconds
 
         return available_seconds({**self.settings, "now": now})
 
     def _estimates(self, chunking: "Chunking", level: str) -> dict[str, Any]:
-        from .chunks.tokens import estimate_tokens
-        from .plan.conversations import asked
+        from .compile import asked
+        from .tokens import estimate_tokens
 
         tier = chunking.spec["tiers"][level]
         model = find_model(self.plan.models, tier["model"])
@@ -277,7 +277,7 @@ class Talks:
     def register(self, planned: Mapping[str, Any]) -> None:
         """Know the generations of an upgrade's plan; what is no longer configured, or another text by now, is
         passed over: the next plan will say what to do with it."""
-        from .plan.conversations import chunk_rows
+        from .compile import chunk_rows
 
         self.rows, self.windows = {}, {}
         for talk, level, region in _regions(planned):
@@ -323,8 +323,8 @@ class Talks:
 
     def upgrade(self, talk: str, path: str) -> None:
         """Write the upgraded archive of a conversation, its page, and what was done."""
-        from .chunks.archive import read_version, write_archive
-        from .chunks.making import upgraded_archive
+        from .archive import read_version, write_archive
+        from .making import upgraded_archive
 
         chunking, folder = self.chunking[talk], self.folder / talk
         planned = [(level, region) for name, level, region in _regions(self.upgrade_plan()) if name == talk]

@@ -11,17 +11,17 @@ from typing import Any
 import yaml
 
 from ..config import load_yaml
-from ..dreams.analysis import Analysis, analyse
-from ..dreams.operators import OPERATORS
-from ..dreams.operators.relax import sites as relaxations
-from ..dreams.operators.synthesise import partners
-from ..dreams.procedure import Procedure
 from ..errors import ConfigError
 from ..files import checked_name, read_text
+from ..generation.asking import asking
+from ..generation.catalog import Catalog
+from ..generation.ids import generation_id
 from ..generation.parsers import parser_version
-from .asking import asking
-from .catalog import Catalog
-from .ids import generation_id
+from ..pyanalysis.analysis import Analysis, analyse
+from .operators import OPERATORS
+from .operators.relax import sites as relaxations
+from .operators.synthesise import partners
+from .procedure import Procedure
 
 Row = dict[str, Any]
 

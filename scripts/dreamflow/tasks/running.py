@@ -6,9 +6,9 @@ How it is closed in, and against what it is not guarded, stands in dreams/sandbo
 import json
 from collections.abc import Sequence
 
-from ..dreams.runs import STUCK, no_answer, read
-from ..dreams.sandbox import TOOLS, Limits, isolation, run_isolated
 from ..errors import DreamflowError
+from ..sandbox.isolation import TOOLS, Limits, isolation, run_isolated
+from ..sandbox.runs import STUCK, no_answer, read
 from .graders import Run
 
 LIMITS = Limits(seconds=3, memory_mb=256, processes=8, output_kb=64, disk_mb=4)  # of one call of a small function

@@ -10,18 +10,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..chunks import prompt
-from ..chunks.conversation import Conversation, Unit, Window
-from ..chunks.units import split_units
-from ..chunks.windows import split_windows
 from ..config import load_yaml
 from ..errors import ConfigError
 from ..files import checked_name
+from ..generation.asking import asking
+from ..generation.catalog import Catalog
+from ..generation.ids import generation_id
+from ..generation.models import find_model
 from ..generation.providers import token_counter
-from .asking import asking
-from .catalog import Catalog
-from .ids import generation_id
-from .models import find_model
+from . import prompt
+from .conversation import Conversation, Unit, Window
+from .units import split_units
+from .windows import split_windows
 
 Row = dict[str, Any]
 

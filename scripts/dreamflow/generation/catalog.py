@@ -16,8 +16,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import checked_name, read_text, sha256
-from ..generation.parsers import check_parser
-from ..generation.render import check_template
+from .parsers import check_parser
+from .render import check_template
 
 STAGES = ("draft", "essay", "evaluation")
 LEVELS = ("article", "paragraph", "sentence")  # a missing description falls back to the next shorter one

@@ -4,7 +4,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .sandbox import Limits
+from .isolation import Limits
 
 OUTCOMES = (  # the worst first: a variant that has several is said to have the first of them
     *("untested", "flaky original", "syntax", "forbidden", "resource", "timeout", "runtime", "type", "differs"),

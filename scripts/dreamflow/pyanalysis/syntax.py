@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from ..errors import DreamflowError
-from ..python_source import parse_python
 from .analysis import Analysis, Step
 from .scope import bound_by, dotted, own_nodes
+from .source import parse_python
 
 Edit = tuple[int, int, str]  # characters from, to (exclusive), and what takes their place
 

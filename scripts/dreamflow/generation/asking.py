@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from ..generation.parsers import parser_version
 from .catalog import Catalog, Template, template
 from .models import find_model, identity, merge_sampling
+from .parsers import parser_version
 
 Row = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""Cohorts: concepts x templates x models x replicates -> draft -> essay -> evaluation."""

@@ -1,0 +1,1 @@
+"""What Python code reads, writes and does, and how its steps depend on each other."""
