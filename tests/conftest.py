@@ -1,0 +1,3 @@
+"""What every test needs."""
+
+pytest_plugins = ["no_skips"]
