@@ -22,7 +22,7 @@ from pathlib import Path
 PACKAGES = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 CLIENTS = ("srun", "sbatch", "squeue", "scancel", "scontrol", "sinfo", "sacct", "sacctmgr", "sshare")
 SEARCH = os.environ["PATH"] + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
-LONGEST_START_S = 60
+PATIENCE_S = 600  # a busy machine is slow; what takes longer never happens
 
 CONFIG = """\
 ClusterName=test
@@ -114,8 +114,8 @@ class Slurm:
     # --- starting and stopping ---
 
     def start(self) -> None:
-        """Install what is missing, start the daemons and wait for the node. Raises `CannotStart`."""
-        _install(self.root)
+        """Start the daemons and wait for the node. Raises `CannotStart`, also where programs are not installed."""
+        _require_programs()
         if not (self._pid("slurmctld") or self._pid("slurmd")):
             self._configure()
         run, etc = self.root / "run", self.root / "etc"
@@ -150,7 +150,7 @@ class Slurm:
 
     def wait(self, problem: str, done: Callable[[], bool]) -> None:
         """Wait until something is done. Raises `CannotStart` with the problem if it never is."""
-        deadline = time.monotonic() + LONGEST_START_S
+        deadline = time.monotonic() + PATIENCE_S
         while not done():
             if time.monotonic() > deadline:
                 log = (self.root / "log/slurmctld.log").read_text()
@@ -230,18 +230,10 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def _install(root: Path) -> None:
-    """Install Debian's packages where they are missing and this user may."""
+def _require_programs() -> None:
     missing = sorted({package for program, package in PACKAGES.items() if not shutil.which(program, path=SEARCH)})
-    if not missing:
-        return
-    if os.getuid() or not shutil.which("apt-get"):
-        raise CannotStart(f"not installed, and not to be installed by this user: {', '.join(missing)}")
-    for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", *missing]):
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise CannotStart(f"apt-get {' '.join(command)}: {done.stderr[-500:]}")
+    if missing:
+        raise CannotStart(f"not installed: {', '.join(missing)} (Debian packages)")
 
 
 if __name__ == "__main__":
