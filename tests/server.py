@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PATIENCE_S = 60  # after which a held answer goes on, so that a failing test ends
+PATIENCE_S = 600  # after which nobody waits any more, so that a failing test ends
 
 Step = Callable[["Handler", dict[str, Any]], None]
 

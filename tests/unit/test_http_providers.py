@@ -523,7 +523,7 @@ def test_late_answer_is_an_answer(ask, server):
     server.script = [say.held(go, arrived)]
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(ask)
-        assert arrived.wait(60)
+        assert arrived.wait(say.PATIENCE_S)
         assert not answer.done()
         go.set()
         assert answer.result().text
@@ -539,7 +539,7 @@ def test_connection_is_used_again(ask, server):
 
 
 def test_many_threads_ask_at_once(ask, server):
-    together = threading.Barrier(32, timeout=60)  # no answer before all 32 have asked
+    together = threading.Barrier(32, timeout=say.PATIENCE_S)  # no answer before all 32 have asked
 
     def answer(body):
         together.wait()

@@ -240,7 +240,7 @@ def test_parallelise_whole_groups_and_pairs():
 
 
 def test_parallelised_calls_run_at_the_same_time():
-    barrier = threading.Barrier(3, timeout=30)
+    barrier = threading.Barrier(3, timeout=600)
 
     def meet(value, **_):
         barrier.wait()

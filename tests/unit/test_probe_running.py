@@ -1,11 +1,12 @@
 """Answers that are code, graded in the real sandbox: right ones, wrong ones, and hostile ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dreamflow.errors import DreamflowError
-from dreamflow.probe import running
-from dreamflow.sandbox.isolation import Finished, Limits, isolation
+from dreamflow.sandbox.isolation import Finished, isolation
+from dreamflow.tasks import running
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.graders import grade
 from dreamflow.tasks.running import LIMITS, sandbox
@@ -81,7 +82,7 @@ def test_calls_do_not_see_each_other():
 )
 def test_hostile_answers_are_contained_and_wrong(tmp_path, body, why):
     path = tmp_path / "touched"
-    limits = Limits(seconds=1, memory_mb=LIMITS.memory_mb, processes=8, output_kb=64, disk_mb=4)
+    limits = replace(LIMITS, seconds=1 if "within 1 s" in why else 60)
     told = grade(TASK, f"def twice(n):\n    {body.replace('{path!r}', repr(str(path)))}", sandbox(limits))
     assert (told["score"], told["passed"]) == (0.0, False)
     assert why in told["why"]
@@ -94,10 +95,11 @@ def test_a_fork_bomb_ends_with_its_answer():
         "import os\ndef twice(n):\n    while True:\n"
         "        try:\n            os.fork()\n        except OSError:\n            pass"
     )
-    limits = Limits(seconds=1, memory_mb=256, processes=8, output_kb=64, disk_mb=4)
-    told = grade(TASK, bomb, sandbox(limits))
+    told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
     assert (told["score"], told["passed"]) == (0.0, False)
-    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(limits))["passed"]  # the next one has the machine
+    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))[
+        "passed"
+    ]  # the next one has the machine
 
 
 def test_without_a_sandbox_code_is_ungraded_and_never_run():

@@ -13,7 +13,7 @@ from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError, Response
 from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, asker, cost, respond
 from dreamflow.generation.store import load_response, request_key, save_response
-from server import Server, held, ok, reply, status
+from server import PATIENCE_S, Server, held, ok, reply, status
 
 MODEL = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "context_length": 1000, "price": None}
 IDENTITY = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "revision": ""}
@@ -239,7 +239,7 @@ def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path
     key = request_key(question())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, question(), key) for _ in range(8)]
-        assert arrived.wait(30)
+        assert arrived.wait(PATIENCE_S)
         other = pool.submit(ask, question(sample=1), request_key(question(sample=1)))  # need not wait for the first
         go.set()
         texts = {answer.result()["response"]["text"] for answer in answers}

@@ -66,7 +66,7 @@ def test_a_wrong_variant_is_counted(monkeypatch):
 
     for kind in KINDS:
         monkeypatch.setitem(OPERATORS, kind, (wrong if kind == "reorder" else lambda *_: [], 1))
-    monkeypatch.setattr(safe_operators, "LIMITS", replace(safe_operators.LIMITS, seconds=1))
+    monkeypatch.setattr(safe_operators, "LIMITS", replace(safe_operators.LIMITS, seconds=3))
     tested, found = measure("heapq._siftup", None, 5)
     assert {one.site: one.ending for one in tested} == {
         "comes out otherwise": "differ",

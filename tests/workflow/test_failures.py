@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import SPEC, answer, models
 from project import Project
-from server import Server, cut, refused, reply, status
+from server import PATIENCE_S, Server, cut, refused, reply, status
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
 
 def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
-    own_server.answer = _hold_from(6, own_server, go, arrived)
+    own_server.answer = _hold_from(6, own_server, go, arrived, together=2)
     process = fresh.start("--cores", "2")
-    assert arrived.wait(60)
+    assert arrived.wait(PATIENCE_S)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     go.set()
@@ -164,13 +164,14 @@ def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Pro
         json.loads(path.read_text())  # whole; what was being written when it was killed has another name
 
 
-def _hold_from(call: int, server: Server, go: threading.Event, arrived: threading.Event) -> Any:
-    """Answers that are withheld, from the given call on, until `go`."""
+def _hold_from(call: int, server: Server, go: threading.Event, arrived: threading.Event, together: int = 1) -> Any:
+    """Answers that are withheld, from the given call on, until `go`; `arrived` is set when so many are withheld."""
 
     def give(body: dict[str, Any]) -> str:
         if server.calls >= call:
-            arrived.set()
-            go.wait(60)
+            if server.calls >= call + together - 1:
+                arrived.set()
+            go.wait(PATIENCE_S)
         return answer(body)
 
     return give
@@ -180,10 +181,10 @@ def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Projec
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(2, own_server, go, arrived)
     process = fresh.start("--cores", "1")
-    assert arrived.wait(60)
+    assert arrived.wait(PATIENCE_S)
     os.killpg(process.pid, signal.SIGINT)
     go.set()
-    screen, _ = process.communicate(timeout=60)
+    screen, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert "the same command goes on from here" in screen
     calls = own_server.calls
@@ -203,9 +204,9 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(fresh: Project, own_server: Serv
 
     own_server.script += [busy]
     process = fresh.start("--cores", "1")
-    assert refused_once.wait(60)
+    assert refused_once.wait(PATIENCE_S)
     os.killpg(process.pid, signal.SIGINT)
-    screen, _ = process.communicate(timeout=60)
+    screen, _ = process.communicate(timeout=PATIENCE_S)
     assert "the run was stopped before it was asked" in screen
     assert own_server.calls == 1
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import SPEC, answer, models
 from project import Project
-from server import Server, held
+from server import PATIENCE_S, Server, held
 
 RAW = "old/data/1_raw"
 CONCEPTS = {  # concept -> the levels that it has; "d" has none, so its name must do
@@ -239,7 +239,7 @@ def test_a_killed_refresh_is_done_by_the_next_run(old: Project, server: Server) 
     process = subprocess.Popen(
         old.command("--cores", "1"), env=old.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    assert arrived.wait(60)
+    assert arrived.wait(PATIENCE_S)
     process.kill()
     process.wait()
     go.set()
