@@ -162,3 +162,12 @@ def test_without_local_models_only_the_base_is_installed(project: Path) -> None:
     assert "envs/base.txt" in done.stdout
     assert "local_models.txt" not in done.stdout and "demo_model.txt" not in done.stdout
     assert done.stdout.splitlines()[-1] == ".venv/bin/snakemake chunks"
+
+
+def test_readme_names_all_demos_that_use_the_local_model() -> None:
+    """Apart from a distillation, whose student must be local, and what only a command line asks for."""
+    config = REPOSITORY / "config"
+    using = {path.relative_to(config).as_posix() for path in config.glob("*/*.yaml") if "smollm2" in path.read_text()}
+    named = {f"{kind}/demo.yaml" for kind in ("cohorts", "procedures", "probes")}
+    assert using - {"distillations/demo.yaml", "conversations/demo-model.yaml"} == named
+    assert "config/{cohorts,procedures,probes}/demo.yaml" in (REPOSITORY / "README.md").read_text()
