@@ -1,3 +1,9 @@
 """What every test needs."""
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["no_skips"]
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
