@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dreamflow.dreams import sandbox
+from dreamflow.sandbox import isolation as sandbox
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
 from dreamflow.sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
