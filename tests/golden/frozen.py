@@ -5,6 +5,8 @@ it was written, so that it is two things at once: what every later version has t
 what no two runs share), and a project of an old version, whose paid answers a later version has to find again.
 """
 
+import csv
+import io
 import os
 import re
 import shutil
@@ -33,7 +35,11 @@ SKIPPED_FOLDERS = {"data/1_raw", "data/logs"}
 
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
-    (re.compile(r'("(latency_s|seconds|seconds_ratio|[a-z_]*_at)": )[\d.]+'), r"\1<seconds>"),
+    (
+        re.compile(r'("(latency_s|seconds|seconds_ratio|overhead_s|duration_s)": ?)(null|[\d.]+(e-\d+)?)'),
+        r"\1<seconds>",
+    ),
+    (re.compile(r"; takes [\d.]+ times as long"), ""),
     (re.compile(r"\b(bwrap|bubblewrap|unshare) [\d.]+\b"), "<sandbox>"),
 ]
 
@@ -42,9 +48,23 @@ def normalised(path: str, text: str) -> str:
     """A file without what no two runs share: times, seconds, the sandbox's name, and the order of the ledger's lines."""
     for pattern, stands_for in _VOLATILE:
         text = pattern.sub(stands_for, text)
+    if path.endswith(".csv"):
+        text = _without_seconds(text)
     if path == "data/store/ledger.jsonl":
         text = "".join(sorted(text.splitlines(keepends=True)))
     return text
+
+
+def _without_seconds(table: str) -> str:
+    """A CSV table whose columns of seconds say nothing."""
+    rows = list(csv.reader(io.StringIO(table)))
+    places = {rows[0].index(name) for name in ("seconds", "latency_s", "seconds_ratio") if name in rows[0]}
+    if not places:
+        return table
+    rows[1:] = [["<seconds>" if n in places else cell for n, cell in enumerate(row)] for row in rows[1:]]
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
 
 
 def run(root: Path, repository: Path = REPOSITORY) -> None:
@@ -92,7 +112,9 @@ def save(files: Mapping[str, str], folder: Path = FROZEN) -> None:
     for path, text in sorted(files.items()):
         assert not _HEADER.search(text), f"{path} holds a line that looks like a header"
         whole = text.endswith("\n") or not text
-        parts[_part(path)].append(f"=== {path}{'' if whole else ' (no newline at the end)'}\n{text}{'' if whole else chr(10)}")
+        parts[_part(path)].append(
+            f"=== {path}{'' if whole else ' (no newline at the end)'}\n{text}{'' if whole else chr(10)}"
+        )
     for part, texts in parts.items():
         (folder / f"{part}.txt").write_bytes("".join(texts).encode("utf-8"))
     assert load(folder) == dict(files)
