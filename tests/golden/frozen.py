@@ -1,7 +1,7 @@
 """The golden project: how it is run, what of its files is frozen, and the form in which that is kept.
 
-`project/` is a whole project with recorded answers. `data/*.txt` is everything that one run of it wrote under `data/`, as
-it was written, so that it is two things at once: what every later version has to write again (`normalised` takes out
+`project/` is a whole project with recorded answers. `data/*.txt` is everything that one run of it wrote under `data/`,
+unchanged, so that it is two things at once: what every later version has to write again (`normalised` takes out
 what no two runs share), and a project of an old version, whose paid answers a later version has to find again.
 """
 
@@ -45,7 +45,7 @@ _VOLATILE = [
 
 
 def normalised(path: str, text: str) -> str:
-    """A file without what no two runs share: times, seconds, the sandbox's name, and the order of the ledger's lines."""
+    """A file without what no two runs share: times, seconds, the sandbox's name, the order of the ledger's lines."""
     for pattern, stands_for in _VOLATILE:
         text = pattern.sub(stands_for, text)
     if path.endswith(".csv"):
