@@ -37,8 +37,8 @@ class World:
 class Family:
     """A family of a run. Subclasses set the class variables and override what they need.
 
-    `name` is that of its package; `config_key` the key of config.yaml that lists its specs; `goals` are the target rules
-    that need it, besides the default target if `in_default_target`.
+    `name` is that of its package; `config_key` the key of config.yaml that lists its specs; `goals` are the target
+    rules that need it, besides the default target if `in_default_target`.
     """
 
     name: ClassVar[str]
@@ -71,7 +71,7 @@ class Family:
         return set()
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
-        """For a dry run: generations that a wanted product may need and that are not known yet, and a text about them."""
+        """For a dry run: generations that a wanted product may need and that are not known yet, and a text on them."""
         return {}, ""
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:

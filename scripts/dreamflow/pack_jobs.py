@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import DreamflowError
-from .files import canonical, sha256, write_atomic
+from .files import canonical, write_atomic
 from .generation.model import Generation, as_json
 from .generation.packs import (
     answer_pack,
@@ -71,9 +71,9 @@ class PackJobs:
         found = {gen_id: self.plan.find(gen_id) for gen_id in self.packs.members[pack_id]}
         return {gen_id: row for gen_id, row in found.items() if row is not None}
 
-    def param(self, pack_id: str) -> str:
-        """A digest of what decides a pack besides its files."""
-        return sha256(canonical(as_json(self.rows(pack_id))))
+    def job(self, pack_id: str) -> str:
+        """What decides a pack besides its files, as JSON."""
+        return canonical(as_json(self.rows(pack_id)))
 
     def threads(self, pack_id: str) -> int:
         """The processors that the models of a pack use: as configured, else 2."""

@@ -14,6 +14,7 @@ from .generation.catalog import load_catalog
 from .generation.layout import Layout
 from .generation.model import Generation
 from .generation.models import Model, load_models
+from .generation.stage import Stage
 
 
 class Plan:
@@ -66,6 +67,11 @@ class Plan:
         """All models that a generation may name."""
         return {**self.world.candidates, **self.world.models}
 
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages of all families."""
+        return [stage for family in self.families.values() for stage in family.stages]
+
     @cached_property
     def family_of_stage(self) -> dict[str, Family]:
         """The family that each stage belongs to."""
@@ -97,7 +103,9 @@ class Plan:
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule (or "all") makes. Raises a `DreamflowError` if a family that it needs could not
         be compiled."""
-        needed = [one for one in self.families.values() if goal in one.goals or (goal == "all" and one.in_default_target)]
+        needed = [
+            one for one in self.families.values() if goal in one.goals or (goal == "all" and one.in_default_target)
+        ]
         if problems := [family.problem for family in needed if family.problem]:
             raise DreamflowError("\n".join(problems))
         return [path for family in needed for path in family.targets(goal)]

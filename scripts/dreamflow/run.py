@@ -1,5 +1,6 @@
 """A run of the workflow: the compiled plan with what it takes to carry it out. The rules call it and the families."""
 
+import re
 import signal
 import sys
 import traceback
@@ -10,18 +11,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import upkeep
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.digest import Freshness
-from .generation.forecast import as_table, forecast
 from .generation.ledger import Ledger
 from .generation.make import Context, answer_generation, evidence_path, make_generation, not_made
 from .generation.model import Generation, Result
-from .pack_jobs import PackJobs
 from .generation.providers import human, provider
 from .generation.respond import STOPPING
+from .pack_jobs import PackJobs
 from .plan import compile_plan
+from .upkeep import forecast_text, missing_keys
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 REPORTED = "the reason was shown when it happened"  # in errors that are raised after their message was shown
@@ -45,6 +45,7 @@ class Run:
         self.problems: list[str] = []  # jobs that failed
         self.shown: list[str] = []  # tables that the end of the run shows
         self.seen: dict[str, None] = {}  # the generations of the jobs that Snakemake considers
+        self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
         self.packs = PackJobs(self.plan, in_job=in_job)
         self.context = Context(
@@ -100,6 +101,10 @@ class Run:
             files.append(str(answer))
         return files
 
+    def pack_inputs(self, pack_id: str) -> list[str]:
+        """The files that the generations of a pack read."""
+        return list(dict.fromkeys(path for gen_id in self.packs.rows(pack_id) for path in self.inputs(gen_id)))
+
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""
         row = self.row(gen_id)
@@ -109,6 +114,20 @@ class Run:
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule makes."""
         return self.plan.targets(goal)
+
+    def retry_targets(self) -> list[str]:
+        """The default target, and everything that is known and failed or was skipped."""
+        known = [row for row in self.plan.generations.values() if self.plan.folder(row.gen_id).exists()]
+        return [*self.targets("all"), *(self.layout.metadata(row.stage, row.gen_id) for row in known)]
+
+    def gen_id_pattern(self) -> str:
+        """A pattern of the ids that rules make. What a selection keeps is an input, and no rule's output."""
+        kept = "|".join(map(re.escape, self.plan.world.kept))
+        return (f"(?!(?:{kept})/)" if kept else "") + "[a-z]_[0-9a-z-]+"
+
+    def wildcard_patterns(self) -> dict[str, str]:
+        """A pattern for each wildcard of the families' rules, which matches the names that there are."""
+        return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
     def job_file(self, rule: str, key: str, job: str, makes: Sequence[str]) -> list[str]:
         """The file with what decides a job besides its other inputs (`job`, JSON). It is written when that changed.
@@ -189,29 +208,16 @@ class Run:
         for stage, count in expected.items():
             self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
 
-    # --- before, after and beside a run ---
+    # --- before and after a run ---
+
+    def stale(self) -> list[str]:
+        """The generations that have to be made, of those of the jobs that Snakemake considers."""
+        return [gen_id for gen_id in self.seen if self.freshness.is_stale(gen_id)]
 
     def forecast_text(self) -> str:
-        """What the jobs that Snakemake considers would call and cost, as a table."""
-        rows = {gen_id: row for gen_id, row in self.plan.generations.items() if gen_id in self.seen}
-        previews = [family.preview() for family in self.families.values()]
-        later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
-
-        def is_due(gen_id: str) -> bool:
-            return gen_id in later or self.freshness.is_stale(gen_id)
-
-        table = as_table(forecast([*rows.values(), *later.values()], self.context, is_due))
-        return "\n".join([table, *(text for _, text in previews if text)])
-
-    def missing_keys(self) -> list[str]:
-        """A line for each environment variable that the key of a model should come from and that is not set."""
-        rows = [row for gen_id in self.seen if (row := self.row(gen_id)).model and self.freshness.is_stale(gen_id)]
-        used = Counter(row.model.model_id for row in rows)
-        return [
-            f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
-            for model_id in used
-            if (name := provider(self.plan.models[model_id].provider).missing_key(self.plan.models[model_id]))
-        ]
+        """What this run would call and cost, as a table, and a line for each key that is missing."""
+        table = forecast_text(self.plan, self.context, self.seen, self.freshness.is_stale)
+        return "\n".join([table, *missing_keys(self.plan, self.stale())])
 
     def estimate(self, path: str) -> None:
         """Write the forecast of the default target to a file, and show it."""
@@ -219,24 +225,6 @@ class Run:
         text = self.forecast_text()
         write_atomic(path, text + "\n")
         print(text, file=sys.stderr)
-
-    def orphans(self, *, remove: bool) -> None:
-        """List the generations that no plan names, or remove them."""
-        self.plan.check()
-        folders = upkeep.orphans(self.layout.root, self.plan.referenced())
-        for folder in folders:
-            print(folder)
-        if remove:
-            upkeep.prune(folders)
-        done = "removed; their answers stay in the store" if remove else "'snakemake prune' removes them"
-        print(f"{len(folders):,} generations that no configured spec plans" + (f": {done}" if folders else ""))
-
-    def forget_failed(self, path: str) -> None:
-        """Mark every failed generation of the plan so that new samples are drawn; list their folders in a file."""
-        failed = upkeep.forget_failed(map(self.plan.folder, self.plan.generations))
-        write_atomic(path, "".join(f"{folder}\n" for folder in failed))
-        self.freshness.forget()
-        print(f"{len(failed):,} failed generations will be drawn again", file=sys.stderr)
 
     def start(self, rules: Iterable[str]) -> None:
         """Begin showing progress, and listen for Ctrl-C; `rules` names the rule of every job that will run."""
@@ -251,7 +239,7 @@ class Run:
         self.packs.write()
         counts = Counter(rules)
         self.ledger.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        for line in self.missing_keys():
+        for line in missing_keys(self.plan, self.stale()):
             print(line, file=sys.stderr)
 
     def finish(self, *, ok: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .stage import Stage
 
+
 @dataclass(frozen=True)
 class Layout:
     """The paths under `root`. `stages` know the suffix of a parsed file; a stage that is not among them has .txt."""

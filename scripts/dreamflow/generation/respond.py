@@ -250,9 +250,7 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         price=model.price,
         cost_usd=cost(response, model.price),
     )
-    stored = replace(
-        response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET
-    )
+    stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
     return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call)
 
 

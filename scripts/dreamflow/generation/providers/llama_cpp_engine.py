@@ -30,8 +30,8 @@ from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
 from ...files import sha256
-from ..model_files import fingerprint, model_file
 from ..model import Response, Usage, as_json
+from ..model_files import fingerprint, model_file
 from ..models import Model
 from . import CallError, Request
 
