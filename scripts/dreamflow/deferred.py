@@ -1,7 +1,7 @@
 """Generations that are known only from a file: which ones follows from results.
 
-The file is written by a job (an upgrade's plan, a replay set, an exported student). A run that was interrupted and a job
-in a process of its own find the generations by reading it.
+A job writes the file (an upgrade's plan, a replay set, an exported student). A run that was interrupted, and a job in a
+process of its own, find the generations by reading it.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ class Deferred:
         self.path, self.origin, self._read = path, origin, read
         self._changed = 0
         self._generations: Mapping[str, Generation] = {}
+        self._places: Mapping[str, int] = {}
 
     @property
     def generations(self) -> Mapping[str, Generation]:
@@ -30,5 +31,10 @@ class Deferred:
             return {}
         if changed != self._changed:
             self._generations = self._read(self.path)
+            self._places = {gen_id: place for place, gen_id in enumerate(self._generations)}
             self._changed = changed
         return self._generations
+
+    def place(self, gen_id: str) -> int:
+        """The position of a generation in the file's order, from 0."""
+        return self._places[gen_id]

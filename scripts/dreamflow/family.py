@@ -26,7 +26,7 @@ class World:
 
     settings: Mapping[str, Any]
     layout: Layout
-    models: Mapping[str, Model]
+    models: dict[str, Model]
     catalog: Catalog
     generations: dict[str, Generation] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """The plan of a configuration: the generations of every family, compiled without side effects when a run starts."""
 
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property
 from os.path import normpath
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .config import check, unfolded
+from .deferred import Deferred
 from .errors import DreamflowError
 from .families import FAMILIES
 from .family import Family, World
@@ -35,15 +37,26 @@ class Plan:
 
     def find(self, gen_id: str) -> Generation | None:
         """A planned generation, whether it was known at the start or follows from a file; None if there is none."""
-        return self.world.generations.get(gen_id) or self.deferred().get(gen_id)
+        if gen_id in self.world.generations:
+            return self.world.generations[gen_id]
+        deferred = self._deferred_with(gen_id)
+        return deferred.generations[gen_id] if deferred else None
+
+    def _deferred_with(self, gen_id: str) -> Deferred | None:
+        for family in self.families.values():
+            for deferred in family.deferred():
+                if gen_id in deferred.generations:
+                    self.world.origin.setdefault(gen_id, deferred.origin)
+                    return deferred
+        return None
 
     def deferred(self) -> dict[str, Generation]:
         """The generations that follow from files, as these are now."""
         known: dict[str, Generation] = {}
         for family in self.families.values():
             for deferred in family.deferred():
-                for gen_id, row in deferred.generations.items():
-                    known[gen_id] = row
+                known |= deferred.generations
+                for gen_id in deferred.generations:
                     self.world.origin.setdefault(gen_id, deferred.origin)
         return known
 
@@ -63,9 +76,9 @@ class Plan:
         return {*self.generations, *self.world.kept, *needed}
 
     @property
-    def models(self) -> dict[str, Model]:
-        """All models that a generation may name."""
-        return {**self.world.candidates, **self.world.models}
+    def models(self) -> Mapping[str, Model]:
+        """All models that a generation may name, also those that become known during a run."""
+        return ChainMap(self.world.models, self.world.candidates)
 
     @property
     def stages(self) -> list[Stage]:
@@ -93,8 +106,8 @@ class Plan:
         model and a prompt's beginning are answered faster. Deferred generations come in the order of their file."""
         if gen_id in self._order:
             return self._order[gen_id]
-        later = list(self.deferred())
-        return -later.index(gen_id) if gen_id in later else 0
+        deferred = self._deferred_with(gen_id)
+        return -deferred.place(gen_id) if deferred else 0
 
     def wildcards(self) -> dict[str, list[str]]:
         """The values that each wildcard of the families' rules can have."""

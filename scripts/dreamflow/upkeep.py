@@ -42,8 +42,7 @@ def prune(plan: Plan) -> None:
 
 
 def forget_failed(plan: Plan, path: str) -> None:
-    """Mark the plan's failed generations so that new samples are drawn: their metadata goes, a mark comes. Their folders
-    are listed in the file `path`.
+    """Replace the metadata of failed generations by a mark that asks for new samples; list their folders in `path`.
 
     What was skipped because of them is made again too, since it descends from them.
     """
