@@ -9,6 +9,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/generations.smk"
 include: "rules/cohorts.smk"
 include: "rules/packs.smk"
 include: "rules/dreams.smk"
@@ -19,48 +20,7 @@ include: "rules/reports.smk"
 include: "rules/upkeep.smk"
 
 
-# On a cluster: what calls a remote model, and what takes a moment, runs in the process that submits. Jobs of their own
-# are `pack`, `pack_gpu`, `sandbox_test`, and what trains, measures, exports and registers a student.
-localrules:
-    analyse,
-    answer,
-    archive,
-    check,
-    chunk,
-    chunk_result,
-    chunks_page,
-    cluster,
-    cluster_plan,
-    clusters,
-    combo_mappings,
-    cross_experiment,
-    distill_report,
-    draft,
-    essay,
-    estimate,
-    evaluation,
-    experiences,
-    forget_failed,
-    journal,
-    match,
-    membership,
-    orphans,
-    probe_report,
-    promote,
-    prune,
-    replay_set,
-    reports,
-    results,
-    retry_failed,
-    teacher_answers,
-    upgrade,
-    upgrade_conversation,
-    upgrade_plan,
-    variant,
-    verdict,
-
-
 rule all:
     default_target: True
     input:
-        lambda wildcards: flow.targets(),
+        lambda wildcards: flow.look_up(flow.targets, "all"),

@@ -1,4 +1,4 @@
-"""The plan, compiled once when the workflow is parsed; the other rule files look things up in it."""
+"""The run, made once when the workflow is parsed; the other rule files look things up in it."""
 
 import sys
 
@@ -8,51 +8,51 @@ from snakemake_interface_logger_plugins.common import LogEvent
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from dreamflow.errors import DreamflowError
-from dreamflow.run import Run
+from dreamflow.files import canonical
+from dreamflow.run import REPORTED, Run
 
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
+DAG_READY_BEGINS = ("Job stats", "Nothing to be done")
+DRY = workflow.output_settings.dryrun
 
 
-def is_heard(record):
-    """Several lines a job, for thousands of jobs: the ledger's one line of progress says more, and what could not be
-    made is told by the run itself, in one line each; a job of a cluster that failed cannot tell, so it is told here."""
-    event = getattr(record, "event", None)
-    if event == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
+def is_shown(record):
+    """Whether Snakemake's message is shown: not if the progress line says more, or if the reason was shown already.
+
+    In a dry run, the forecast is printed when the jobs are known. A failed job of a cluster cannot print, so this does.
+    """
+    message = str(record.msg)
+    if DRY and message.startswith(DAG_READY_BEGINS) and not flow.forecast_shown:
+        flow.forecast_shown = True
+        print(flow.forecast_text(), file=sys.stderr)
+    if getattr(record, "event", None) == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
         if record.rule_name not in workflow._localrules:
-            flow.tell_failed(record.rule_name, record.rule_msg, record.log)
-    return not (
-        event in CHATTER or str(record.msg).startswith(CHATTER_BEGINS) or "DreamflowError in file" in str(record.msg)
-    )
+            flow.report_failure(record.rule_name, record.rule_msg, record.log)
+    chatter = getattr(record, "event", None) in CHATTER or message.startswith(CHATTER_BEGINS)
+    return not chatter and REPORTED not in message
 
 
-logger.addFilter(is_heard)
+def force(path):
+    """Run the job that writes `path`, whatever Snakemake's notes say."""
+    workflow.dag.forcefiles.add(path)
+
 
 try:
-    flow = Run(config, in_job=not workflow.is_main_process)
-    for manifest in flow.talks.torn():
-        if workflow.output_settings.dryrun:
-            print(f"{manifest} lists archives that are not there: a run makes it again", file=sys.stderr)
-        elif workflow.is_main_process:
-            manifest.unlink()
-    if workflow.output_settings.dryrun:
-        flow.previews = set()
-        print(flow.forecast_text(), *flow.missing_keys(), sep="\n", file=sys.stderr)
+    flow = Run(config, force, in_job=not workflow.is_main_process, dry=DRY)
 except DreamflowError as error:
     sys.exit(f"Dreamflow cannot start:\n{error}")
 
-DATA = flow.plan.config["data_root"]
+logger.addFilter(is_shown)
+for problem in flow.plan.problems if workflow.is_main_process else []:
+    print(f"{problem}\n  Targets that do not need it are not affected.", file=sys.stderr)
+
+DATA = str(flow.layout.root)
 
 
 wildcard_constraints:
-    gen_id=flow.gen_ids(),
-    cohort=r"[A-Za-z0-9][A-Za-z0-9._-]*",
-    night=flow.nights.pattern(flow.nights.by_folder),
-    procedure=flow.nights.pattern(flow.plan.procedures),
-    conversation=flow.nights.pattern(flow.talks.chunking),
-    probe=flow.nights.pattern(flow.plan.probes),
-    run=flow.nights.pattern(flow.lessons.runs),
-    cycle=r"[1-9][0-9]*",
+    gen_id=flow.gen_id_pattern(),
+    **flow.wildcard_patterns(),
 
 
 onstart:

@@ -1,13 +1,16 @@
 """Packs: generations of a local model that one job of a cluster answers, with the model loaded once.
 
-Without `pack` in the configuration there are none, and local models answer in the main process.
+Without `pack` in the configuration there are no packs, and local models answer in the main process.
 """
 
 
 rule pack:
     """Answer the generations of a pack, into the response store; their own jobs then find the answers there."""
     input:
-        lambda wildcards: flow.pack_inputs(wildcards.pack_id),
+        lambda wildcards: flow.look_up(flow.pack_inputs, wildcards.pack_id),
+        job=lambda wildcards: flow.job_file(
+            "pack", wildcards.pack_id, flow.packs.job(wildcards.pack_id), [f"{DATA}/packs/{wildcards.pack_id}.json"]
+        ),
     output:
         f"{DATA}/packs/{{pack_id}}.json",
     log:
@@ -15,12 +18,10 @@ rule pack:
     wildcard_constraints:
         pack_id="p_[0-9a-f]+",
     priority: 1
-    threads: lambda wildcards: flow.pack_threads(wildcards.pack_id)
+    threads: lambda wildcards: flow.packs.threads(wildcards.pack_id)
     resources:
-        mem_mb=lambda wildcards, attempt: flow.pack_memory_mb(wildcards.pack_id) * attempt,
+        mem_mb=lambda wildcards, attempt: flow.packs.memory_mb(wildcards.pack_id) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
-    params:
-        rows=lambda wildcards: flow.pack_param(wildcards.pack_id),
     run:
         flow.answer_pack(wildcards.pack_id, log[0])
 
@@ -29,6 +30,6 @@ use rule pack as pack_gpu with:
     wildcard_constraints:
         pack_id="g_[0-9a-f]+",
     resources:
-        mem_mb=lambda wildcards, attempt: flow.pack_memory_mb(wildcards.pack_id) * attempt,
+        mem_mb=lambda wildcards, attempt: flow.packs.memory_mb(wildcards.pack_id) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=1,

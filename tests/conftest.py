@@ -1,5 +1,6 @@
 """What every test needs."""
 
+import dreamflow.families  # noqa: F401  (it registers the parsers of all families)
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["no_skips"]

@@ -1,4 +1,9 @@
-"""The families that there are. Importing this module registers their parsers."""
+"""All families, in the order in which they are planned. Importing this module registers their parsers."""
 
-from .chunks import parsers  # noqa: F401
-from .dreams import statement_parser, verdict_parser  # noqa: F401
+from .chunks.family import Chunks
+from .cohorts.family import Cohorts
+from .distill.family import Distill
+from .dreams.family import Dreams
+from .probe.family import Probe
+
+FAMILIES = (Cohorts, Dreams, Chunks, Probe, Distill)

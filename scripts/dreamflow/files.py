@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, DreamflowError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -66,6 +66,14 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def read_json(path: Path | str) -> Any:
+    """The value in a JSON file that the workflow wrote, or a `DreamflowError` that names it."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
 
 
 def checked_name(name: str, what: str) -> str:

@@ -1,172 +1,147 @@
-"""The whole plan of a configuration: the generations of every family in one table, and the order to make them in."""
+"""The plan of a configuration: the generations of every family, compiled without side effects when a run starts."""
 
+from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
+from os.path import normpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .cohorts.combos import load_mappings
-from .cohorts.compile import Cohort, Row, compile_cohort, read_spec, spec_path
-from .cohorts.selection import Known
 from .config import check, unfolded
-from .errors import ConfigError
-from .files import canonical
-from .generation import catalog as inputs
-from .generation.catalog import Catalog, load_catalog
-from .generation.models import load_models
-
-if TYPE_CHECKING:
-    from .chunks.compile import Chunking
-    from .distill.compile import Distillation, Probe
-    from .dreams.compile import Night
-    from .dreams.procedure import Procedure
-
-STAGES = (*inputs.STAGES, "match", "variant", "verdict", "chunk", "cluster", "answer")
+from .deferred import Deferred
+from .errors import DreamflowError
+from .families import FAMILIES
+from .family import Family, World
+from .generation.catalog import load_catalog
+from .generation.layout import Layout
+from .generation.model import Generation
+from .generation.models import Model, load_models
+from .generation.stage import Stage
 
 
-@dataclass
 class Plan:
-    """`generations` by id; `texts` are the input texts that they refer to, by SHA-256.
+    """All families of a configuration. One that cannot be compiled has a `problem` and stops only what needs it."""
 
-    `kept` are drafts and essays that selections refer to and that no cohort plans: files that have to be there.
-    `procedures` are all that lie there, where nights are configured. Answers of probes and distillations are no part of
-    `generations`: they are made where somebody asks for them.
-    """
+    def __init__(self, world: World, families: Mapping[str, Family]) -> None:
+        self.world, self.families = world, families
 
-    config: dict[str, Any]
-    models: dict[str, Row]
-    cohorts: dict[str, Cohort]
-    generations: dict[str, Row]
-    texts: dict[str, str]
-    origin: dict[str, str] = field(default_factory=dict)
-    priority: dict[str, int] = field(default_factory=dict)
-    kept: dict[str, Row] = field(default_factory=dict)
-    procedures: "dict[str, Procedure]" = field(default_factory=dict)
-    nights: "dict[str, Night]" = field(default_factory=dict)
-    chunkings: "dict[str, Chunking]" = field(default_factory=dict)
-    probes: "dict[str, Probe]" = field(default_factory=dict)
-    distillations: "dict[str, Distillation]" = field(default_factory=dict)
+    @property
+    def problems(self) -> list[str]:
+        """A line for each family that could not be compiled."""
+        return [family.problem for family in self.families.values() if family.problem]
 
-    def of_stage(self, stage: str) -> list[str]:
-        """The ids of a stage's generations."""
-        return [gen_id for gen_id, row in self.generations.items() if row["stage"] == stage]
+    def check(self) -> None:
+        """Raise a `DreamflowError` if a family could not be compiled."""
+        if self.problems:
+            raise DreamflowError("\n".join(self.problems))
+
+    def find(self, gen_id: str) -> Generation | None:
+        """A planned generation, whether it was known at the start or follows from a file; None if there is none."""
+        if gen_id in self.world.generations:
+            return self.world.generations[gen_id]
+        deferred = self._deferred_with(gen_id)
+        return deferred.generations[gen_id] if deferred else None
+
+    def _deferred_with(self, gen_id: str) -> Deferred | None:
+        for family in self.families.values():
+            for deferred in family.deferred():
+                if gen_id in deferred.generations:
+                    self.world.origin.setdefault(gen_id, deferred.origin)
+                    return deferred
+        return None
+
+    def deferred(self) -> dict[str, Generation]:
+        """The generations that follow from files, as these are now."""
+        known: dict[str, Generation] = {}
+        for family in self.families.values():
+            for deferred in family.deferred():
+                known |= deferred.generations
+                for gen_id in deferred.generations:
+                    self.world.origin.setdefault(gen_id, deferred.origin)
+        return known
+
+    @property
+    def generations(self) -> dict[str, Generation]:
+        """All generations that are known now, by id."""
+        return {**self.world.generations, **self.deferred()}
+
+    def folder(self, gen_id: str) -> Path:
+        """The folder of a generation that is planned, or only read."""
+        row = self.find(gen_id)
+        return self.world.layout.generation(row.stage if row else self.world.kept[gen_id], gen_id)
+
+    def referenced(self) -> set[str]:
+        """The ids of all generations that are planned, only read, or needed by a product of some family."""
+        needed = (gen_id for family in self.families.values() for gen_id in family.referenced())
+        return {*self.generations, *self.world.kept, *needed}
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """All models that a generation may name, also those that become known during a run."""
+        return ChainMap(self.world.models, self.world.candidates)
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages of all families."""
+        return [stage for family in self.families.values() for stage in family.stages]
+
+    @cached_property
+    def family_of_stage(self) -> dict[str, Family]:
+        """The family that each stage belongs to."""
+        return {stage.name: family for family in self.families.values() for stage in family.stages}
+
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        stages = list(self.family_of_stage)
+
+        def key(gen_id: str) -> tuple[int, str, str]:
+            row = self.world.generations[gen_id]
+            return stages.index(row.stage), row.model.model_id if row.model else "", row.template_id
+
+        ordered = sorted(self.world.generations, key=key)
+        return {gen_id: len(ordered) - place for place, gen_id in enumerate(ordered)}
+
+    def priority(self, gen_id: str) -> int:
+        """Higher is earlier: stage by stage, and within a stage by model and template, since neighbours that share a
+        model and a prompt's beginning are answered faster. Deferred generations come in the order of their file."""
+        if gen_id in self._order:
+            return self._order[gen_id]
+        deferred = self._deferred_with(gen_id)
+        return -deferred.place(gen_id) if deferred else 0
+
+    def wildcards(self) -> dict[str, list[str]]:
+        """The values that each wildcard of the families' rules can have."""
+        return {name: list(values) for one in self.families.values() for name, values in one.wildcards().items()}
+
+    def targets(self, goal: str) -> list[str]:
+        """The files that a target rule (or "all") makes. Raises a `DreamflowError` if a family that it needs could not
+        be compiled."""
+        needed = [
+            one for one in self.families.values() if goal in one.goals or (goal == "all" and one.in_default_target)
+        ]
+        if problems := [family.problem for family in needed if family.problem]:
+            raise DreamflowError("\n".join(problems))
+        return [path for family in needed for path in family.targets(goal)]
 
 
 def compile_plan(config: Mapping[str, Any]) -> Plan:
-    """Check a configuration (config/config.yaml as a mapping) and compile all that it names."""
+    """Check a configuration (config/config.yaml as a mapping) and compile all that it names. Raises `ConfigError` for
+    what concerns all families; what concerns one is its `problem`."""
     settings = check(unfolded(config), "config", "config/config.yaml", _text("config/config.yaml"))
-    models = load_models(settings["models"], Path(settings["data_root"]) / "models")
-    for model in models.values():
-        model["local_models"] = settings["local_models"]
-    catalog = load_catalog(settings["raw_root"])
-    data_root = Path(settings["data_root"])
-    plan = Plan(settings, models, {}, {}, catalog.texts)
-    known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"), plan.generations)
-    specs = [(path, read_spec(path)) for path in map(spec_path, settings["cohorts"])]
-    # What selects from the generations of others comes after them.
-    for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
-        cohort = compile_cohort(path, spec, catalog, models, known)
-        if cohort.cohort_id in plan.cohorts:
-            raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
-        plan.cohorts[cohort.cohort_id] = cohort
-        _merge(plan, cohort.cohort_id, cohort.generations)
-        known.combos |= cohort.combos
-        plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
-    _add_nights(plan, catalog, data_root)
-    _add_chunkings(plan, catalog)
-    _add_answers(plan, catalog)
-    plan.priority = _priorities(plan.generations)
+    settings["data_root"] = normpath(settings["data_root"])
+    layout = Layout(Path(settings["data_root"]), {stage.name: stage for one in FAMILIES for stage in one.stages})
+    models = load_models(settings["models"], layout.registered_models, settings["local_models"])
+    catalog = load_catalog(settings["raw_root"], [p for one in FAMILIES for stage in one.stages for p in stage.prompts])
+    world = World(settings, layout, models, catalog)
+    plan = Plan(world, {family.name: family(world) for family in FAMILIES})
+    for family in plan.families.values():
+        if world.settings[family.config_key]:
+            try:
+                family.compile()
+            except (DreamflowError, ImportError) as error:
+                family.problem = f"{family.config_key}: {error}"
     return plan
-
-
-def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
-    names = plan.config["procedures"]
-    if not names:
-        return
-    # Imported late: libraries for syntax trees, which a project of cohorts alone does not need.
-    from .dreams.compile import compile_night
-    from .dreams.procedure import load_procedures
-
-    if len(set(names)) < len(names):
-        raise ConfigError(f"config/config.yaml: procedures: a name is there twice: {', '.join(names)}")
-    plan.procedures = load_procedures(Path(plan.config["raw_root"]) / "procedures")
-    for name in names:
-        night = plan.nights[name] = compile_night(name, plan.procedures, catalog, plan.models, data_root)
-        _merge(plan, name, night.generations)
-
-
-def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
-    names = plan.config["conversations"]
-    if not names:
-        return
-    # Imported late: libraries for sentences and languages, which a project of cohorts alone does not need.
-    from .chunks.compile import compile_chunking
-    from .chunks.readers import list_conversations
-
-    if len(set(names)) < len(names):
-        raise ConfigError(f"config/config.yaml: conversations: a name is there twice: {', '.join(names)}")
-    known = list_conversations(Path(plan.config["raw_root"]) / "conversations")
-    chunked_by: dict[str, Chunking] = {}
-    for name in names:
-        chunking = plan.chunkings[name] = compile_chunking(name, known, catalog, plan.models)
-        for talk in chunking.conversations:
-            other = chunked_by.setdefault(talk, chunking)
-            if other is not chunking:
-                raise ConfigError(
-                    f"conversation {talk} is in {other.path} and in {chunking.path}: it has one archive, so one of "
-                    "them must leave it out"
-                )
-        _merge(plan, name, chunking.generations)
-
-
-def _add_answers(plan: Plan, catalog: Catalog) -> None:
-    if not plan.config["probes"] and not plan.config["distillations"]:
-        return
-    # Imported late: tasks, which a project of cohorts alone does not need.
-    from .distill.compile import compile_distillation, compile_probe
-
-    for key, compiled, compile_one in (
-        ("probes", plan.probes, compile_probe),
-        ("distillations", plan.distillations, compile_distillation),
-    ):
-        names = plan.config[key]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"config/config.yaml: {key}: a name is there twice: {', '.join(names)}")
-        for name in names:
-            compiled[name] = compile_one(name, catalog, plan.models)
-            for gen_id in compiled[name].generations:
-                plan.origin.setdefault(gen_id, name)
 
 
 def _text(path: str) -> str:
     return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
-
-
-def _merge(plan: Plan, name: str, generations: Mapping[str, Row]) -> None:
-    """Add the generations of a cohort, night or chunking, which may plan what another plans, but not otherwise."""
-    for gen_id, row in generations.items():
-        earlier = plan.generations.setdefault(gen_id, row)
-        if earlier is not row and earlier != row:
-            different = [key for key in row if row[key] != earlier[key]]
-            raise ConfigError(
-                f"{row['stage']} {gen_id} is planned twice with different {', '.join(different)}: "
-                f"by {plan.origin[gen_id]} ({canonical({k: earlier[k] for k in different})}) "
-                f"and by {name} ({canonical({k: row[k] for k in different})}). "
-                "Settings are no part of an id: give one of them a model id of its own in models.yaml."
-            )
-        plan.origin.setdefault(gen_id, name)
-
-
-def _priorities(generations: Mapping[str, Row]) -> dict[str, int]:
-    """Stage by stage, and within a stage by model and template: neighbours share a model and a prompt's beginning."""
-
-    def key(gen_id: str) -> tuple:
-        row = generations[gen_id]
-        return (
-            STAGES.index(row["stage"]),
-            row["model"]["model_id"] if row["model"] else "",
-            row["template_id"],
-        )
-
-    ordered = sorted(generations, key=key)
-    return {gen_id: len(ordered) - place for place, gen_id in enumerate(ordered)}

@@ -1,45 +1,83 @@
-"""Looking after what is there: generations that no plan names any more, and failed ones to be drawn anew."""
+"""Looking after a project: generations that no plan names any more, failed ones to draw again, and what a run costs."""
 
 import json
 import shutil
-from collections.abc import Container, Iterable
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .files import write_atomic
-from .generation.make import REDRAW
+from .generation.forecast import as_table, forecast
+from .generation.make import REDRAW, Context
+from .generation.providers import provider
+from .plan import Plan
 
 
-def orphans(data_root: Path, planned: Container[str]) -> list[Path]:
-    """The folders of generations that no configured plan names, in order of stage and id."""
-    folders = sorted(path for path in data_root.glob("gens/*/*") if path.is_dir())
-    return [folder for folder in folders if folder.name not in planned]
+def orphans(plan: Plan) -> list[Path]:
+    """The folders of generations that no plan names and no product needs, in the order of stage and id. Raises a
+    `DreamflowError` if a family could not be compiled: its generations would seem to be orphans."""
+    plan.check()
+    folders = sorted(path for path in plan.world.layout.root.glob("gens/*/*") if path.is_dir())
+    referenced = plan.referenced()
+    return [folder for folder in folders if folder.name not in referenced]
 
 
-def prune(folders: Iterable[Path]) -> None:
-    """Remove generations. Their answers stay in the response store."""
+def list_orphans(plan: Plan) -> None:
+    """Print the generations that no plan names."""
+    folders = orphans(plan)
+    print(*folders, sep="\n")
+    hint = ": 'snakemake prune' removes them" if folders else ""
+    print(f"{len(folders):,} generations that no configured spec plans{hint}")
+
+
+def prune(plan: Plan) -> None:
+    """Remove the generations that no plan names. Their answers stay in the response store."""
+    folders = orphans(plan)
     for folder in folders:
+        print(folder)
         shutil.rmtree(folder)
+    hint = ": removed; their answers stay in the store" if folders else ""
+    print(f"{len(folders):,} generations that no configured spec plans{hint}")
 
 
-def unusable(folders: Iterable[Path], status: str) -> list[Path]:
-    """Those of the generations that have this status."""
-    return [folder for folder in folders if _status(folder) == status]
+def forget_failed(plan: Plan, path: str) -> None:
+    """Replace the metadata of failed generations by a mark that asks for new samples; list their folders in `path`.
+
+    What was skipped because of them is made again too, since it descends from them.
+    """
+    failed = [folder for folder in map(plan.folder, plan.generations) if _status(folder) == "failed"]
+    for folder in failed:
+        write_atomic(folder / REDRAW, "")
+        (folder / "metadata.json").unlink()
+    write_atomic(path, "".join(f"{folder}\n" for folder in failed))
+    print(f"{len(failed):,} failed generations will be drawn again", file=sys.stderr)
 
 
 def _status(folder: Path) -> str | None:
     try:
         return json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["status"]
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
-def forget_failed(folders: Iterable[Path]) -> list[Path]:
-    """Ask for new samples of the generations that failed, by taking their metadata away and leaving a mark.
+def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale: Callable[[str], bool]) -> str:
+    """What making these generations would call and cost, as a table; with what wanted products may need besides."""
+    wanted = set(gen_ids)
+    rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in wanted}
+    previews = [family.preview() for family in plan.families.values()]
+    later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
+    lines = forecast([*rows.values(), *later.values()], context, lambda gen_id: gen_id in later or is_stale(gen_id))
+    return "\n".join([as_table(lines), *(text for _, text in previews if text)])
 
-    What was skipped because of them is made again by itself, since it depends on their files.
-    """
-    failed = unusable(folders, "failed")
-    for folder in failed:
-        write_atomic(folder / REDRAW, "")
-        (folder / "metadata.json").unlink()
-    return failed
+
+def missing_keys(plan: Plan, gen_ids: Iterable[str]) -> list[str]:
+    """A line for each environment variable that the key of a model of these generations should come from, and that is
+    not set."""
+    rows = [row for gen_id in gen_ids if (row := plan.find(gen_id)) and row.model]
+    used = Counter(row.model.model_id for row in rows)
+    return [
+        f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
+        for model_id in used
+        if (name := provider(plan.models[model_id].provider).missing_key(plan.models[model_id]))
+    ]

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,10 @@ from ..errors import ConfigError
 from ..files import checked_name, read_text, sha256
 from .parsers import check_parser
 from .render import check_template
+from .stage import PromptKind
 
-STAGES = ("draft", "essay", "evaluation")
 LEVELS = ("article", "paragraph", "sentence")  # a missing description falls back to the next shorter one
 GENERATORS = ("llm", "copy")
-VARIABLES = {  # what a template can name, by folder: a stage, or a kind of variant
-    "draft": ("concepts",),
-    "essay": ("draft_block", "links_block"),
-    "evaluation": ("response",),
-    "relax": ("procedure", "constraint", "place", "request", "statement"),
-    "chunk": ("units", "text", "first", "last", "candidates", "fewest", "most"),
-    "synthesise": ("procedure", "partner"),
-    "sample": ("procedure",),
-    "match": ("procedure", "candidates"),
-    "cluster": ("chunks",),
-    "answer": ("prompt",),
-    "verdict": ("procedure", "kind", "description", "code", "diff", "check", "test"),
-}
-_FALLBACK_PARSER = {
-    **{"draft": "identity", "essay": "identity", "evaluation": "in_last_line"},
-    **{"relax": "code", "synthesise": "code", "sample": "code", "match": "choice", "verdict": "verdict"},
-    **{"chunk": "chunks", "cluster": "cluster", "answer": "identity"},
-}
 DEFAULT_SCALE = (0.0, 9.0)
 _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
@@ -59,9 +41,11 @@ class Template:
 
 @dataclass
 class Catalog:
-    """Inputs by name. `texts` holds every input text that a plan refers to, by its SHA-256."""
+    """Inputs by name. `prompts` are the kinds of prompt that there are, `rows` the rows of their template catalogs;
+    `texts` holds every input text that a plan refers to, by its SHA-256."""
 
     root: Path
+    prompts: Mapping[str, PromptKind]
     concepts: dict[str, str]
     rows: dict[str, dict[str, dict[str, str]]]
     texts: dict[str, str] = field(default_factory=dict)
@@ -75,8 +59,8 @@ class Catalog:
         return digest
 
 
-def load_catalog(root: Path | str) -> Catalog:
-    """Read the catalogs under `root`; templates and descriptions are read when a plan asks for them."""
+def load_catalog(root: Path | str, prompts: Iterable[PromptKind]) -> Catalog:
+    """Read the catalogs under `root`; templates and descriptions are read when a plan needs them."""
     root = Path(root)
     if not root.is_dir():
         raise ConfigError(f"raw_root: {root}: no such folder")
@@ -84,8 +68,9 @@ def load_catalog(root: Path | str) -> Catalog:
         row["concept_id"]: row.get("name") or row["concept_id"]
         for row in read_csv(root / "concepts_metadata.csv", ("concept_id",)).values()
     }
-    rows = {stage: read_csv(root / f"{stage}_templates.csv", ("template_id",), missing_ok=True) for stage in VARIABLES}
-    return Catalog(root, concepts, rows)
+    kinds = {prompt.name: prompt for prompt in prompts}
+    rows = {kind: read_csv(root / f"{kind}_templates.csv", ("template_id",), missing_ok=True) for kind in kinds}
+    return Catalog(root, kinds, concepts, rows)
 
 
 def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False) -> dict[str, dict[str, str]]:
@@ -108,29 +93,30 @@ def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False)
     return rows
 
 
-def template(catalog: Catalog, stage: str, template_id: str) -> Template:
-    """The template of a stage, its text remembered in `catalog.texts`; errors name the catalog and the file."""
-    key = (stage, template_id)
+def template(catalog: Catalog, kind: str, template_id: str) -> Template:
+    """A template by its kind of prompt, its text remembered in `catalog.texts`; errors name the catalog and the file."""
+    key = (kind, template_id)
     if key not in catalog.templates:
-        catalog.templates[key] = _load_template(catalog, stage, template_id)
+        catalog.templates[key] = _load_template(catalog, catalog.prompts[kind], template_id)
     return catalog.templates[key]
 
 
-def _load_template(catalog: Catalog, stage: str, template_id: str) -> Template:
-    row = catalog.rows[stage].get(template_id, {})
-    listing = catalog.root / f"{stage}_templates.csv"
-    path = catalog.root / "templates" / stage / f"{checked_name(template_id, 'template')}.txt"
+def _load_template(catalog: Catalog, kind: PromptKind, template_id: str) -> Template:
+    row = catalog.rows[kind.name].get(template_id, {})
+    listing = catalog.root / f"{kind.name}_templates.csv"
+    path = catalog.root / "templates" / kind.name / f"{checked_name(template_id, 'template')}.txt"
     generator = row.get("generator") or "llm"
     if generator not in GENERATORS:
         raise ConfigError(f"{listing}: {template_id}: generator {generator!r}; expected {', '.join(GENERATORS)}")
     if not row and not path.exists():
-        known = sorted({*catalog.rows[stage], *(file.stem for file in path.parent.glob("*.txt"))})
+        known = sorted({*catalog.rows[kind.name], *(file.stem for file in path.parent.glob("*.txt"))})
         raise ConfigError(
-            f"unknown {stage} template {template_id!r}: no row in {listing}, no file {path} (known: {', '.join(known)})"
+            f"unknown {kind.name} template {template_id!r}: no row in {listing}, no file {path} "
+            f"(known: {', '.join(known)})"
         )
     text = "" if generator == "copy" else read_text(path)
-    check_template(text, str(path), VARIABLES[stage])
-    parser = row.get("parser") or _FALLBACK_PARSER[stage]
+    check_template(text, str(path), kind.variables)
+    parser = row.get("parser") or kind.parser
     try:
         check_parser(parser)
         scale = parse_scale(row.get("scale", ""))

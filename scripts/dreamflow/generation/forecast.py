@@ -1,13 +1,13 @@
 """What a plan would still call and cost, told before anything is spent, from the plan and the response store alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from .make import Context, build, evidence_path, gen_folder, read_parent
-from .providers import Response
-from .providers.human import answer_path
-from .respond import NeedsCall, cost
+from .digest import late_input
+from .make import Context, build, read_parent
+from .model import Generation, Json, Parent, Question, Record, Usage
+from .models import Model
+from .respond import NeedsCall, price_of
 
 TYPICAL_SHARE = 0.5  # of its limit: how long an answer is taken to be where nothing better is known
 RESERVED = 64  # tokens that a chat template may add to a prompt
@@ -37,82 +37,93 @@ def estimate_tokens(text: str) -> int:
     return round(ascii_count / 4 + (len(text) - ascii_count) / 1.5)
 
 
-def _no_ask(question: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _no_call(question: Question, key: str) -> Record:
     raise NeedsCall(key)
 
 
-def forecast(
-    generations: Mapping[str, Mapping[str, Any]], context: Context, kept: Mapping[str, Mapping[str, Any]]
-) -> list[Line]:
-    """One line for each stage and model. Generations must come after their parents; those `kept` are read from files.
+def forecast(rows: Iterable[Generation], context: Context, is_stale: Callable[[str], bool]) -> list[Line]:
+    """One line for each stage and model. `rows` come after their parents; those that are not stale, and parents that
+    are not among them, are read from their files.
 
     What the store answers is walked just as a run would walk it; where an answer is missing, the answers below it
     are taken to be missing too, and parents' texts to be as long as their limits allow.
     """
-    outside = {parent for row in generations.values() for parent in row["parents"] if parent in kept}
-    known: dict[str, dict[str, Any]] = {  # gen_id -> as a parent: {gen_id, status, text}
-        gen_id: read_parent(gen_folder(context.data_root, kept[gen_id]["stage"], gen_id)) for gen_id in outside
-    }
-    longest: dict[str, int] = {}  # gen_id -> tokens that its text may have
-    asked: set[str] = set()
-    lines: dict[tuple[str, str], Line] = {}
-    for gen_id, row in generations.items():
-        model_id = row["model"]["model_id"] if row["model"] else row["mode"]
-        line = lines.setdefault((row["stage"], model_id), Line(row["stage"], model_id))
+    walk = _Walk(context, is_stale)
+    for row in rows:
+        walk.add(row)
+    return list(walk.lines.values())
+
+
+class _Walk:
+    """A walk over rows. `known` are the parents that are made or that the store can make, `longest` has the tokens that
+    the text of others may have."""
+
+    def __init__(self, context: Context, is_stale: Callable[[str], bool]) -> None:
+        self.context, self.is_stale = context, is_stale
+        self.lines: dict[tuple[str, str], Line] = {}
+        self.stages: dict[str, str] = {}
+        self.known: dict[str, Parent] = {}
+        self.longest: dict[str, int] = {}
+        self.keys: set[str] = set()
+
+    def add(self, row: Generation) -> None:
+        model_id = row.model.model_id if row.model else row.mode
+        line = self.lines.setdefault((row.stage, model_id), Line(row.stage, model_id))
         line.generations += 1
-        parents = [known[parent] for parent in row["parents"] if parent in known]
-        waits = row["mode"] == "human" and not answer_path(context.data_root / "inbox", gen_id).exists()
-        if waits or (row["mode"] in ("copy", "human") and len(parents) < len(row["parents"])):  # no call, no text yet
-            longest[gen_id] = max((longest.get(parent, 0) for parent in row["parents"]), default=0)
-            continue
+        self.stages[row.gen_id] = row.stage
+        if not self.is_stale(row.gen_id):
+            line.answered += 1
+            return
+        parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
+        complete = len(parents) == len(row.parents)
+        waits = row.mode == "human" and not late_input(row, self.context.layout)
+        if waits or (row.mode in ("copy", "human") and not complete):  # no call, no text yet
+            self.longest[row.gen_id] = max((self.longest.get(parent, 0) for parent in row.parents), default=0)
+            return
         new = True
-        measured = "evidence" not in row or evidence_path(row, context).exists()
-        if len(parents) == len(row["parents"]) and measured:
+        if complete and not (row.evidence and not late_input(row, self.context.layout)):
             try:
-                made = build(row, context, parents, _no_ask)
-                known[gen_id] = {"gen_id": gen_id, "status": made.outcome.status, "text": made.outcome.parsed.text}
+                outcome = build(row, self.context, parents, _no_call).outcome
+                self.known[row.gen_id] = Parent(row.gen_id, outcome.status, outcome.parsed.text)
                 line.answered += 1
-                continue
+                return
             except NeedsCall as needed:
-                key = str(needed)
-                new = key not in asked  # else one call answers this generation and another
-                asked.add(key)
-        _add_call(line, row, context, known, longest, new=new)
-        longest[gen_id] = row["sampling"]["max_tokens"]
-    return list(lines.values())
+                new = str(needed) not in self.keys  # else one call answers this generation and another
+                self.keys.add(str(needed))
+        self._add_call(line, row, new=new)
+        self.longest[row.gen_id] = row.sampling["max_tokens"]
+
+    def parent(self, gen_id: str) -> Parent | None:
+        """A parent that is made, or that the store can make; None for one that needs a call."""
+        if gen_id not in self.known and gen_id not in self.longest:
+            layout = self.context.layout
+            stage = self.stages.get(gen_id) or next(s for s in layout.stages if layout.generation(s, gen_id).exists())
+            self.known[gen_id] = read_parent(layout.generation(stage, gen_id), layout)
+        return self.known.get(gen_id)
+
+    def _add_call(self, line: Line, row: Generation, *, new: bool) -> None:
+        model, texts = self.context.models[row.model.model_id], self.context.texts
+        limit = row.sampling["max_tokens"]
+        fixed = RESERVED + estimate_tokens(texts[row.template_sha256])
+        fixed += sum(estimate_tokens(texts[digest]) for digest in _texts(row.variables))
+        fixed += sum(estimate_tokens(self.known[parent].text) for parent in row.parents if parent in self.known)
+        fixed += sum(estimate_tokens(turn.content) for turn in row.turns)
+        open_ended = sum(self.longest.get(parent, 0) for parent in row.parents)
+        prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
+        line.calls += new
+        line.calls_upper += row.max_attempts
+        line.prompt_tokens += new * prompt
+        line.completion_tokens += new * answer
+        largest = max(limit, model.longest_answer)
+        for attempt in range(row.max_attempts):
+            most = min(limit * 2**attempt, largest)  # a truncated answer is asked for again with twice the limit
+            line.tokens_upper += 2 * fixed + open_ended + most
+            line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
+        line.cost_usd += new * _price(prompt, answer, model)
+        line.priced = line.priced and model.price is not None
 
 
-def _add_call(
-    line: Line,
-    row: Mapping[str, Any],
-    context: Context,
-    known: Mapping[str, Mapping[str, Any]],
-    longest: Mapping[str, int],
-    *,
-    new: bool,
-) -> None:
-    model = context.models[row["model"]["model_id"]]
-    limit = row["sampling"]["max_tokens"]
-    fixed = RESERVED + estimate_tokens(context.texts[row["template_sha256"]])
-    fixed += sum(estimate_tokens(context.texts[digest]) for digest in _texts(row["variables"]))
-    fixed += sum(estimate_tokens(known[parent]["text"]) for parent in row["parents"] if parent in known)
-    fixed += sum(estimate_tokens(turn["content"]) for turn in row.get("turns", ()))
-    open_ended = sum(longest.get(parent, 0) for parent in row["parents"])
-    prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
-    line.calls += new
-    line.calls_upper += row["attempts"]
-    line.prompt_tokens += new * prompt
-    line.completion_tokens += new * answer
-    largest = max(limit, model.get("max_output_tokens", model["context_length"] // 2))
-    for attempt in range(row["attempts"]):
-        most = min(limit * 2**attempt, largest)  # a truncated answer is asked for again with twice the limit
-        line.tokens_upper += 2 * fixed + open_ended + most
-        line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
-    line.cost_usd += new * _price(prompt, answer, model)
-    line.priced = line.priced and "price" in model
-
-
-def _texts(variables: Any) -> Iterator[str]:
+def _texts(variables: Json) -> Iterator[str]:
     """The digests of all input texts that a row's variables name."""
     if isinstance(variables, Mapping):
         if variables.keys() == {"sha256"}:
@@ -123,9 +134,8 @@ def _texts(variables: Any) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def _price(prompt: int, completion: int, model: Mapping[str, Any]) -> float:
-    usage = {"prompt_tokens": prompt, "completion_tokens": completion}
-    return cost(Response("", usage=usage), model.get("price")) or 0.0
+def _price(prompt: int, completion: int, model: Model) -> float:
+    return price_of(Usage(prompt, 0, completion), model.price) if model.price else 0.0
 
 
 def as_table(lines: list[Line]) -> str:

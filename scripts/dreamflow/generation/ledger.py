@@ -6,14 +6,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-SECONDS_BETWEEN_LINES = 15  # of progress, where the screen is a file
+from .model import Record, Result
+
+PROGRESS_INTERVAL_S = 15  # of progress, where the screen is a file
 
 
 class Ledger:
@@ -45,19 +47,21 @@ class Ledger:
             self.bar.add_task(self.line(), total=self.planned.total())
             self.bar.start()
 
-    def answered(self, record: Mapping[str, Any]) -> None:
+    def answered(self, record: Record) -> None:
         """Note a new answer: append it to the ledger file, add it to the totals."""
-        usage, asked = record["response"]["usage"], record["asked"]
+        usage, call = record.response.usage, record.call
         entry = {
-            "at": asked["at"],
-            "gen_id": asked["gen_id"],
-            "stage": asked["stage"],
-            "cohort_id": asked["cohort_id"],
-            "model_id": record["request"]["model"]["model_id"],
-            "sample": record["request"]["sample"],
-            **{name: usage.get(name, 0) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")},
-            "cost_usd": asked["cost_usd"],
-            "latency_s": asked["latency_s"],
+            "at": call.at,
+            "gen_id": call.gen_id,
+            "stage": call.stage,
+            "cohort_id": call.cohort_id,
+            "model_id": record.request.model.model_id,
+            "sample": record.request.sample,
+            "prompt_tokens": usage.prompt,
+            "cached_tokens": usage.cached,
+            "completion_tokens": usage.completion,
+            "cost_usd": call.cost_usd,
+            "latency_s": call.latency_s,
         }
         line = json.dumps(entry, sort_keys=True) + "\n"
         with self.guard:
@@ -87,18 +91,18 @@ class Ledger:
             for line in stream:
                 self._count(json.loads(line))
 
-    def made(self, metadata: Mapping[str, Any]) -> None:
+    def made(self, result: Result) -> None:
         """Note a generation that was written, and show how far the run is."""
         with self.guard:
-            self.done[metadata["stage"]] += 1
-            self.status[metadata["status"]] += 1
+            self.done[result.stage] += 1
+            self.status[result.status] += 1
             if self.bar is not None:
                 self.bar.update(self.bar.task_ids[0], advance=1, description=self.line())
-            elif self.planned and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
+            elif self.planned and time.monotonic() - self.last_line > PROGRESS_INTERVAL_S:
                 self.last_line = time.monotonic()
                 print(self.line(), file=sys.stderr, flush=True)
 
-    def tell(self, message: str) -> None:
+    def show(self, message: str) -> None:
         """Show a message beside the progress."""
         if self.bar is not None:
             self.bar.console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
@@ -118,6 +122,19 @@ class Ledger:
         if left is not None:
             parts.append(f"about {duration(left)} left")
         return " · ".join(parts)
+
+    def summary(self, tables: Iterable[str]) -> list[str]:
+        """The closing lines of a run, after the tables that it made."""
+        lines = ["", *(table + "\n" for table in tables)]
+        if self.planned:
+            made = f"{self.done.total():,} of {self.planned.total():,} generations made"
+            lines.append(f"{made} · {self.spent()}")
+        if troubled := [f"{self.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if self.status[s]]:
+            lines.append(
+                f"{', '.join(troubled)}: see status and reason in their metadata.json; "
+                "'snakemake retry_failed' draws failed ones again"
+            )
+        return lines
 
     def spent(self) -> str:
         """Calls, tokens and cost of this run."""

@@ -4,242 +4,243 @@ A generation is a folder `gens/<stage>/<gen_id>/` with `prompt.txt`, `raw.txt`, 
 `metadata.json`. It is a pure function of its plan row, of its parents and of the response store.
 """
 
-import json
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..errors import ConfigError
-from ..files import pretty, sha256, write_atomic
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from ..errors import DreamflowError
+from ..files import pretty, read_json, sha256, write_atomic
+from .digest import inputs_digest, late_input
+from .layout import Layout
+from .model import Generation, Json, Message, Parent, Record, Result, as_json, from_json
+from .models import Model
 from .parsers import ParseError, parse
-from .providers import CallError, Pending, Request
+from .providers import Pending, Request
 from .providers import human as human_provider
 from .render import render, resolve
 from .respond import Ask, Outcome, asker, respond
-from .store import response_path
+from .store import read_record
 
-SCHEMA_VERSION = 1
-PARSED_SUFFIX = {
-    "variant": ".py",
-    "verdict": ".json",
-    "chunk": ".json",
-    "cluster": ".json",
-}  # by stage; everything else is text
 REDRAW = "redraw"  # a file of this name in a generation's folder asks for new samples, once
+WITHOUT_MODEL = ("copy", "local")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What generations are made with. `texts` are input texts by SHA-256, `origin` says which cohort plans an id
-    first, `local(row)` is the text of a row that asks nobody (mode `local`), `on_answer(record)` hears of every new
-    answer, `on_done(metadata)` of every generation written."""
+    """What generations are made with. `texts` are input texts by SHA-256, `origin` says which spec plans an id first,
+    `local(generation)` is the text of a generation of mode `local`, `on_answer(record)` is called with every new
+    answer, `on_done(result)` with every generation written."""
 
-    data_root: Path
+    layout: Layout
     texts: Mapping[str, str]
-    models: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Model]
     origin: Mapping[str, str]
     call_attempts: int = 5
-    local: Callable[[Mapping[str, Any]], str] | None = None
-    on_answer: Callable[[Mapping[str, Any]], None] = lambda record: None
-    on_done: Callable[[Mapping[str, Any]], None] = lambda metadata: None
-
-    @property
-    def store(self) -> Path:
-        """The folder of the response store."""
-        return self.data_root / "store"
+    local: Callable[[Generation], str] | None = None
+    on_answer: Callable[[Record], None] = lambda record: None
+    on_done: Callable[[Result], None] = lambda result: None
 
 
 @dataclass(frozen=True)
 class Made:
-    """A generation in memory, before or after it is written."""
+    """A generation in memory, before it is written."""
 
     prompt: str
     outcome: Outcome
 
 
-def gen_folder(data_root: Path, stage: str, gen_id: str) -> Path:
-    """The folder of a generation."""
-    return data_root / "gens" / stage / gen_id
-
-
-def parsed_name(stage: str) -> str:
-    """The file that holds what was read from a generation's raw text."""
-    return "parsed" + PARSED_SUFFIX.get(stage, ".txt")
-
-
-def make_generation(row: Mapping[str, Any], context: Context, parent_folders: list[Path]) -> None:
-    """Make the generation of a plan row and write its four files.
+def make_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
+    """Make a generation and write its four files.
 
     Raises `CallError` where a call could not be made or answered: then nothing is written.
     """
-    folder = gen_folder(context.data_root, row["stage"], row["gen_id"])
-    parents = [read_parent(parent) for parent in parent_folders]
+    folder = context.layout.generation(generation.stage, generation.gen_id)
+    parents = [read_parent(parent, context.layout) for parent in parent_folders]
     redraw = folder / REDRAW
-    made = build(row, context, parents, _ask(row, context), redraw=redraw.exists())
-    metadata = describe(row, made, context, parents)
-    write_atomic(folder / "prompt.txt", made.prompt)
-    write_atomic(folder / "raw.txt", made.outcome.raw)
-    write_atomic(folder / parsed_name(row["stage"]), made.outcome.parsed.text)
-    write_atomic(folder / "metadata.json", pretty(metadata))
+    made = build(generation, context, parents, _asker(generation, context), redraw=redraw.exists())
+    result = describe(generation, made, context, parents)
+    prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
+    write_atomic(folder / prompt, made.prompt)
+    write_atomic(folder / raw, made.outcome.raw)
+    write_atomic(folder / parsed, made.outcome.parsed.text)
+    write_atomic(folder / metadata, pretty(as_json(result)))
     redraw.unlink(missing_ok=True)
-    context.on_done(metadata)
+    context.on_done(result)
 
 
-def answer_generation(row: Mapping[str, Any], context: Context, parent_folders: list[Path]) -> None:
-    """Put the answers that a generation needs into the store, and write nothing else: see `dreamflow.packs`.
+def answer_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
+    """Put the answers that a generation needs into the store, and write nothing else: see `packs`.
 
     Raises `CallError` where a call could not be made or answered.
     """
-    build(row, context, [read_parent(parent) for parent in parent_folders], _ask(row, context))
+    parents = [read_parent(parent, context.layout) for parent in parent_folders]
+    build(generation, context, parents, _asker(generation, context))
 
 
-def read_parent(folder: Path) -> dict[str, Any]:
-    """A generation as its children see it: metadata and text. The original's metadata has no status."""
-    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-    text = (folder / parsed_name(folder.parent.name)).read_text(encoding="utf-8")
-    return {"status": "ok", "origin_cohort_id": "", **metadata, "text": text}
+def read_result(folder: Path) -> Result:
+    """The metadata of a generation. Raises a `DreamflowError` that names the file if it cannot be read."""
+    path = folder / "metadata.json"
+    value = read_json(path)
+    try:
+        return from_json(value, Result)
+    except msgspec.ValidationError as error:
+        raise DreamflowError(f"{path}: not the metadata of a generation: {error}") from None
 
 
-def _ask(row: Mapping[str, Any], context: Context) -> Ask:
-    asked_by = {
-        "gen_id": row["gen_id"],
-        "stage": row["stage"],
-        "cohort_id": context.origin.get(row["gen_id"], ""),
-    }
-    return asker(context.models, context.store, asked_by, context.call_attempts, context.on_answer)
+def read_parent(folder: Path, layout: Layout) -> Parent:
+    """A generation as its children see it."""
+    result = read_result(folder)
+    content = (folder / layout.parsed_name(folder.parent.name)).read_bytes()
+    text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    digest = hashlib.sha256(content).hexdigest()
+    return Parent(result.gen_id, result.status, text, digest, result.origin_cohort_id)
+
+
+def _asker(generation: Generation, context: Context) -> Ask:
+    origin = context.origin.get(generation.gen_id, "")
+    return asker(generation, context.models, context.layout.store, origin, context.call_attempts, context.on_answer)
 
 
 def build(
-    row: Mapping[str, Any],
-    context: Context,
-    parents: list[Mapping[str, Any]],
-    ask: Ask,
-    *,
-    redraw: bool = False,
+    generation: Generation, context: Context, parents: Sequence[Parent], ask: Ask, *, redraw: bool = False
 ) -> Made:
-    """What a plan row becomes, given its parents ({gen_id, status, text}); writes nothing in the gens folder."""
-    blocked = next((parent for parent in parents if parent["status"] != "ok"), None)
+    """What a plan row becomes, given its parents; writes nothing in the gens folder."""
+    blocked = next((parent for parent in parents if parent.status != "ok"), None)
     if blocked is not None:
-        reason = f"parent {blocked['gen_id']} is {blocked['status']}"
-        return Made("", Outcome("skipped", reason))
-    if row["mode"] == "copy":
-        return Made("", _parse_text(row, parents[0]["text"]))
-    if row["mode"] == "local":
-        return Made(row["request"] + "\n", _parse_text(row, context.local(row)))
-    by_id = {parent["gen_id"]: parent["text"] for parent in parents}
-    values = resolve(row["variables"], context.texts, by_id.__getitem__)
-    if "evidence" in row:
-        evidence = read_evidence(row, context)
+        return Made("", Outcome("skipped", f"parent {blocked.gen_id} is {blocked.status}"))
+    if generation.mode == "copy":
+        return Made("", _parse_text(generation, parents[0].text))
+    if generation.mode == "local":
+        return Made(generation.request + "\n", _parse_text(generation, context.local(generation)))
+    by_id = {parent.gen_id: parent.text for parent in parents}
+    values = resolve(generation.variables, context.texts, by_id.__getitem__)
+    if generation.evidence:
+        evidence = _evidence(generation, context)
         if evidence["skip"]:
             return Made("", Outcome("skipped", evidence["skip"]))
         values |= evidence["values"]
-    where = f"{row['stage']}/{row['template_id']}"
-    prompt = render(context.texts[row["template_sha256"]], values, where)
-    if row["mode"] == "human":
-        return Made(prompt, _from_inbox(row, prompt, context.models[row["model"]["model_id"]], context))
-    return Made(prompt, respond(row, prompt, context.store, ask, models=context.models, redraw=redraw))
+    where = f"{generation.stage}/{generation.template_id}"
+    prompt = render(context.texts[generation.template_sha256], values, where)
+    if generation.mode == "human":
+        return Made(prompt, _from_inbox(generation, prompt, context))
+    store = context.layout.store
+    return Made(prompt, respond(generation, prompt, store, ask, models=context.models, redraw=redraw))
 
 
-def evidence_path(row: Mapping[str, Any], context: Context) -> Path:
-    """The JSON file with what was measured about a row's parent, beside the parent itself."""
-    return context.data_root / row["evidence"]["file"]
+def evidence_path(generation: Generation, layout: Layout) -> Path:
+    """The JSON file with what was measured about a generation's parent."""
+    return layout.root / generation.evidence.file
 
 
-def read_evidence(row: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+def _evidence(generation: Generation, context: Context) -> Mapping[str, Json]:
     """{"skip": a reason not to make the generation, or null, "values": further variables of its template}."""
-    return json.loads(evidence_path(row, context).read_text(encoding="utf-8"))[row["evidence"]["entry"]]
+    return read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
 
 
-def _parse_text(row: Mapping[str, Any], text: str) -> Outcome:
+def _parse_text(generation: Generation, text: str) -> Outcome:
     try:
-        return Outcome("ok", "", text, parse(row["parser"].split("/")[0], text, row["parser_options"]))
+        return Outcome("ok", "", text, parse(generation.parser.split("/")[0], text, generation.parser_options))
     except ParseError as error:
         return Outcome("failed", f"unparsable: {error}", text)
 
 
-def _from_inbox(row: Mapping[str, Any], prompt: str, model: Mapping[str, Any], context: Context) -> Outcome:
-    """A person's answer is a file that the person may correct, so it is read anew and not kept in the store."""
-    inbox = {**model, "inbox": str(context.data_root / "inbox")}
-    request = Request(inbox, [{"role": "user", "content": prompt}], {}, gen_id=row["gen_id"])
+def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcome:
+    """A person's answer is a file that the person may correct, so it is read every time and not kept in the store."""
+    model = context.models[generation.model.model_id]
+    inbox = context.layout.inbox
+    request = Request(model, [Message("user", prompt)], {}, gen_id=generation.gen_id, inbox=inbox)
     try:
         text = human_provider.complete(request).text
     except Pending as pending:
         return Outcome("pending", str(pending))
-    outcome = _parse_text(row, text)
+    outcome = _parse_text(generation, text)
     if outcome.status == "ok":
         return outcome
-    answer = human_provider.answer_path(context.data_root / "inbox", row["gen_id"])
+    answer = human_provider.answer_path(inbox, generation.gen_id)
     return Outcome("pending", f"{outcome.reason}; correct {answer}", text)
 
 
-def describe(row: Mapping[str, Any], made: Made, context: Context, parents: list[Mapping[str, Any]]) -> dict[str, Any]:
+def describe(generation: Generation, made: Made, context: Context, parents: Sequence[Parent]) -> Result:
     """The metadata of a generation. Times and first askers come from the store, so it can be rebuilt byte by byte."""
-    outcome = made.outcome
-    record = outcome.record or {"response": {}, "asked": {}}
-    response, asked = record["response"], record["asked"]
-    model = record["request"]["model"] if outcome.record else row["model"] or {}  # a fallback's, where that answered
-    origin = asked.get("cohort_id") or next((p["origin_cohort_id"] for p in parents), "")
+    outcome, record = made.outcome, made.outcome.record
+    result = Result(
+        inputs_sha256=inputs_digest(
+            generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout)
+        ),
+        gen_id=generation.gen_id,
+        stage=generation.stage,
+        family=generation.family,
+        mode=generation.mode,
+        status=outcome.status,
+        reason=outcome.reason,
+        template_id=generation.template_id,
+        template_sha256=generation.template_sha256,
+        parents=list(generation.parents),
+        wildcards=dict(generation.wildcards),
+        replicate=generation.replicate,
+        sampling=dict(generation.sampling),
+        turns=list(generation.turns) or UNSET,
+        prompt_sha256=sha256(made.prompt) if made.prompt else None,
+        finish_reason=generation.mode if generation.mode in WITHOUT_MODEL else None,
+        attempts=outcome.attempts,
+        parser=generation.parser,
+        parser_options=dict(generation.parser_options),
+        parsed={**outcome.parsed.values, "warnings": list(outcome.parsed.warnings)},
+        origin_cohort_id=next((parent.origin_cohort_id for parent in parents), ""),
+    )
+    model = record.request.model if record else generation.model  # a fallback's, where that answered
+    if model:
+        result = replace(
+            result,
+            model_id=model.model_id,
+            provider=model.provider,
+            model_name=model.name,
+            model_revision=model.revision,
+        )
+    return replace(result, **_answered(record, outcome, result)) if record else result
+
+
+def _answered(record: Record, outcome: Outcome, result: Result) -> dict[str, Json]:
+    """The fields of the metadata that come from the answer in the store."""
+    response, call = record.response, record.call
     return {
-        "schema_version": SCHEMA_VERSION,
-        "gen_id": row["gen_id"],
-        "stage": row["stage"],
-        "family": row["family"],
-        "mode": row["mode"],
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "template_id": row["template_id"],
-        "template_sha256": row["template_sha256"],
-        "parents": row["parents"],
-        "wildcards": row["wildcards"],
-        "replicate": row["replicate"],
-        "model_id": model.get("model_id"),
-        "provider": model.get("provider"),
-        "model_name": response.get("model_name") or model.get("name"),
-        "model_revision": model.get("revision"),
-        "sampling": record["request"]["sampling"] if outcome.record else row["sampling"],
-        "sample": outcome.attempts[-1]["sample"] if outcome.attempts else None,
-        **({"turns": row["turns"]} if row.get("turns") else {}),  # before the prompt
-        "prompt_sha256": sha256(made.prompt) if made.prompt else None,
-        "response_key": outcome.key or None,
-        "finish_reason": response.get("finish_reason") or (row["mode"] if row["mode"] in ("copy", "local") else None),
-        "truncated": response.get("finish_reason") == "length",
-        "usage": response.get("usage", {}),
-        "price": asked.get("price"),
-        "cost_usd": asked.get("cost_usd"),
-        "latency_s": asked.get("latency_s"),
-        "attempts": [_attempt(attempt, context) for attempt in outcome.attempts],
-        "call_waits": asked.get("attempts", []),
-        "parser": row["parser"],
-        "parser_options": row["parser_options"],
-        "parsed": {**outcome.parsed.values, "warnings": list(outcome.parsed.warnings)},
-        "origin_cohort_id": origin,
-        "created_at": asked.get("at"),
+        "model_name": response.model_name or result.model_name,
+        "sampling": record.request.sampling,
+        "sample": outcome.attempts[-1].sample,
+        "response_key": outcome.key,
+        "finish_reason": response.finish_reason or result.finish_reason,
+        "truncated": response.finish_reason == "length",
+        "usage": response.usage,
+        "price": call.price,
+        "cost_usd": call.cost_usd,
+        "latency_s": call.latency_s,
+        "call_waits": call.waits,
+        "origin_cohort_id": call.cohort_id or result.origin_cohort_id,
+        "created_at": call.at,
     }
 
 
-def _attempt(attempt: Mapping[str, Any], context: Context) -> dict[str, Any]:
-    path = response_path(context.store, attempt["response_key"]).relative_to(context.data_root)
-    return {**attempt, "response": path.as_posix()}
-
-
-def spent(metadata: Mapping[str, Any], data_root: Path) -> Mapping[str, Any]:
+def with_total_cost(result: Result, root: Path) -> Result:
     """Metadata with the usage, cost and seconds of all answers that were drawn, the unusable ones included."""
-    paths = [data_root / attempt["response"] for attempt in metadata["attempts"]]
-    if len(paths) < 2:
-        return metadata
-    answers = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    usages = [answer["response"]["usage"] for answer in answers]
-    costs = [answer["asked"]["cost_usd"] for answer in answers]
-    return {
-        **metadata,
-        "usage": {key: sum(usage.get(key, 0) for usage in usages) for key in usages[0]},
-        "cost_usd": None if None in costs else sum(costs),
-        "latency_s": sum(answer["asked"]["latency_s"] for answer in answers),
-    }
+    if len(result.attempts) < 2:
+        return result
+    records = [read_record(root / attempt.response) for attempt in result.attempts]
+    if None in records:
+        raise FileNotFoundError(f"{root}/store: an answer that {result.stage} {result.gen_id} names is gone")
+    usage = records[0].response.usage
+    for record in records[1:]:
+        usage += record.response.usage
+    costs = [record.call.cost_usd for record in records]
+    cost = None if None in costs else sum(costs)
+    return replace(result, usage=usage, cost_usd=cost, latency_s=sum(record.call.latency_s for record in records))
 
 
-def call_problem(row: Mapping[str, Any], error: CallError | ConfigError) -> str:
+def not_made(generation: Generation, error: Exception) -> str:
     """The line that a person reads when a generation could not be made."""
-    model = row["model"]["model_id"] if row["model"] else "no model"
-    return f"{row['stage']} {row['gen_id']} ({model}) was not made: {error}"
+    model = generation.model.model_id if generation.model else "no model"
+    return f"{generation.stage} {generation.gen_id} ({model}) was not made: {error}"

@@ -1,105 +1,131 @@
 """The models of models.yaml, and what identifies one: all that a different answer could come from."""
 
-import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec import UNSET
 
 from ..config import check, load_yaml
 from ..errors import ConfigError
+from .model import ModelIdentity, Sampling
 from .model_files import fingerprint, model_file
+from .providers import provider
 
-_KEY_ENV = {
-    "openai": "OPENAI_API_KEY",
-    "openrouter": "OPENROUTER_API_KEY",
-    "anthropic": "ANTHROPIC_API_KEY",
-}
 MAX_TOKENS = 20480
 _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
-_FREE = {"human", "llama_cpp", "replay"}  # providers that bill nobody
 
 
-def load_models(path: Path | str, registered: Path | None = None) -> dict[str, dict[str, Any]]:
-    """The model rows of a models.yaml by id, each with its `model_id`.
+@dataclass(frozen=True)
+class Model:
+    """A row of models.yaml. config/README.md explains the keys; what a row does not give is None.
 
-    `registered` is a folder of further files of that form, which students write when they go to work; it need not be
+    `local_models` are the limits of all models in this process together.
+    """
+
+    model_id: str
+    provider: str
+    name: str = ""
+    lora: str | None = None
+    atp: float = 2.0
+    revision: str = ""
+    base_url: str | None = None
+    api_key_env: str | None = None
+    context_length: int = 131072
+    max_output_tokens: int | None = None
+    max_tokens_field: str | None = None
+    timeout_s: float | None = None
+    threads: int | None = None
+    gpu_layers: int = 0
+    sampling: Sampling = field(default_factory=dict)
+    price: Mapping[str, float] | None = None
+    extra_body: Mapping[str, Any] | None = None
+    local_models: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def longest_answer(self) -> int:
+        """The tokens that an answer may have when the limit is raised after a truncated one."""
+        return self.max_output_tokens or self.context_length // 2
+
+
+def load_models(path: Path | str, registered: Path | None, local_models: Mapping[str, Any]) -> dict[str, Model]:
+    """The models of a models.yaml by id.
+
+    `registered` is a folder of further files of that form, one for each student that was trained here; it need not be
     there. An id that two files define is an error.
     """
-    models: dict[str, dict[str, Any]] = {}
+    models: dict[str, Model] = {}
     defined: dict[str, Path | str] = {}
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
-        for model_id, row in _read_models(file).items():
+        for model_id, row in load_yaml(file, "models")["models"].items():
             if model_id in models:
                 raise ConfigError(
                     f"{file}: models.{model_id}: {defined[model_id]} defines this id too; rename or delete one"
                 )
-            models[model_id], defined[model_id] = row, file
+            models[model_id] = _checked(Model(model_id=model_id, local_models=local_models, **_given(row)), file)
+            defined[model_id] = file
     return models
 
 
-def _read_models(path: Path | str) -> dict[str, dict[str, Any]]:
-    rows = load_yaml(path, "models")["models"]
-    for model_id, row in rows.items():
-        row["model_id"] = model_id
-        if row["provider"] in _FREE:
-            row.setdefault("price", {"prompt": 0, "completion": 0})
-        if not row["name"] and row["provider"] != "human":
-            raise ConfigError(f"{path}: models.{model_id}: 'name' is missing: the provider's name of the model")
-        if "lora" in row and row["provider"] != "llama_cpp":
-            raise ConfigError(f"{path}: models.{model_id}: 'lora' is for llama_cpp models; {row['provider']} has none")
-    return rows
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with the price that its provider implies."""
+    free = {"prompt": 0, "completion": 0} if provider(row["provider"]).is_free else None
+    return {"price": free, **row}
 
 
-def identity(model: Mapping[str, Any]) -> dict[str, str]:
-    """The part of a model row that decides its answers. A local file without a revision is known by its content, and
-    so is an adapter, whose file may be gone though it was registered: it is looked for where the model is used."""
-    revision = model["revision"]
-    if not revision and model["provider"] == "llama_cpp":
-        revision = fingerprint(model_file(model["name"]))
-    known = {
-        "model_id": model["model_id"],
-        "provider": model["provider"],
-        "name": model["name"],
-        "revision": revision,
-    }
-    if "lora" in model:
-        try:
-            known["lora"] = fingerprint(model_file(model["lora"]))
-        except ConfigError as error:
-            raise ConfigError(f"model {model['model_id']}: its adapter is gone: {error}") from None
-    return known
+def _checked(model: Model, path: Path | str) -> Model:
+    if not model.name and model.provider != "human":
+        raise ConfigError(f"{path}: models.{model.model_id}: 'name' is missing: the provider's name of the model")
+    if model.lora and not provider(model.provider).takes_adapters:
+        raise ConfigError(f"{path}: models.{model.model_id}: 'lora' is for llama_cpp models, not for {model.provider}")
+    return model
 
 
-def find_model(models: Mapping[str, Mapping[str, Any]], model_id: str) -> Mapping[str, Any]:
-    """The row of a model that a spec names."""
+def identity(model: Model) -> ModelIdentity:
+    """The part of a model that decides its answers. A local file without a revision is known by its content, and so is
+    an adapter."""
+    chosen = provider(model.provider)
+    try:
+        lora = fingerprint(model_file(model.lora)) if model.lora else UNSET
+    except ConfigError as error:
+        raise ConfigError(f"model {model.model_id}: its adapter is gone: {error}") from None
+    return ModelIdentity(
+        model_id=model.model_id,
+        provider=model.provider,
+        name=model.name,
+        revision=model.revision or chosen.revision(model),
+        lora=lora,
+        extra_body=dict(model.extra_body) if model.extra_body else UNSET,
+        service=chosen.service(model) or UNSET,
+    )
+
+
+def find_model(models: Mapping[str, Model], model_id: str) -> Model:
+    """The model that a spec names."""
     if model_id not in models:
         raise ConfigError(f"unknown model {model_id!r}; the models are {', '.join(sorted(models))}")
     return models[model_id]
 
 
-def merge_sampling(model: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model is asked with: our defaults, the model's, and `own`, which wins."""
-    sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model["sampling"], **own}
+def merge_sampling(model: Model, own: Sampling) -> dict[str, Any]:
+    """The sampling parameters of a question: our defaults, the model's, and `own`, which wins."""
+    sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model.sampling, **own}
     # 1 and 1.0 are one temperature: written as the other, nothing must be asked again.
     sampling |= {key: float(sampling[key]) for key in _REALS & sampling.keys()}
-    if "max_output_tokens" in model:
-        sampling["max_tokens"] = min(sampling["max_tokens"], model["max_output_tokens"])
+    if model.max_output_tokens:
+        sampling["max_tokens"] = min(sampling["max_tokens"], model.max_output_tokens)
     return sampling
 
 
-def missing_key(model: Mapping[str, Any]) -> str | None:
-    """The environment variable that a model's key should come from, if it needs one that is not set."""
-    own_server = model["provider"] == "openai" and "base_url" in model  # where a key is optional
-    default = None if own_server else _KEY_ENV.get(model["provider"])
-    name = model.get("api_key_env") or default
-    return name if name and not os.environ.get(name) else None
-
-
-def registration(model_id: str, row: Mapping[str, Any]) -> str:
-    """The text of a file of the registry's folder that makes a student a model of its own."""
-    models = {"models": {model_id: dict(row)}}
-    check(models, "models", f"registration of {model_id}")
+def registration(model: Model, lora: str) -> str:
+    """The text of a file of the registry's folder: `model` with an adapter, as a model of its own."""
+    own = {**vars(model), "lora": lora}
+    row = {
+        key: value for key, value in own.items() if key not in ("model_id", "local_models") and value not in (None, "")
+    }
+    models = {"models": {model.model_id: row}}
+    check(models, "models", f"registration of {model.model_id}")
     comment = "# A student that was trained here. Delete this file to take it back.\n"
     return comment + yaml.safe_dump(models, sort_keys=False, allow_unicode=True)

@@ -1,6 +1,7 @@
-"""Providers answer `complete(request) -> Response`, one module each; this is the door they share.
+"""Providers answer `complete(request) -> Response`, one module and class each; this is the door they share.
 
-A provider knows one way of asking a model and nothing of plans, stores, retries or files.
+A provider knows one way of calling a model and nothing of plans, stores, retries or files. To add one, write a class
+`PROVIDER` in a module here and name the module in `PROVIDERS`.
 Whatever can go wrong has one class, and each class has one policy (`generation/respond.py`):
 
 - `CallError(retryable=True)`: no answer, worth another try (408, 429, 5xx, a broken connection);
@@ -9,47 +10,44 @@ Whatever can go wrong has one class, and each class has one policy (`generation/
 - a `Response` whose `finish_reason` is "refusal" or "length": an answer, but not one to use.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Any
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from ...errors import DreamflowError
+from ...errors import ConfigError, DreamflowError
+from ..model import Json, Message, Response, Sampling
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["CallError", "Pending", "Provider", "Request", "Response", "provider"]
+
+PROVIDERS = ("llama_cpp", "openai", "openrouter", "anthropic", "human", "replay")  # modules of this folder
 
 
 @dataclass(frozen=True)
 class Request:
     """One question to one model.
 
-    `model` is its row of models.yaml (provider, name, base_url, api_key_env, context_length, timeout_s, ...);
-    `messages` are chat messages {role, content}; `sampling` holds temperature, top_p, max_tokens, seed, ...;
+    `messages` are the turns of a chat, the question last; `sampling` holds temperature, top_p, max_tokens, seed, ...;
     `sample` tells independent draws of the same question apart;
     `response_format` is None, {"type": "json_schema", "schema": {...}} or {"type": "grammar", "grammar": GBNF}.
+    `inbox` is the folder of questions to people.
     """
 
-    model: Mapping[str, Any]
-    messages: Sequence[Mapping[str, str]]
-    sampling: Mapping[str, Any]
+    model: "Model"
+    messages: Sequence[Message]
+    sampling: Sampling
     sample: int = 0
-    response_format: Mapping[str, Any] | None = None
+    response_format: Mapping[str, Json] | None = None
     gen_id: str = ""
-
-
-@dataclass(frozen=True)
-class Response:
-    """One answer. `finish_reason` is "stop", "length" (cut off at the limit) or "refusal".
-
-    `usage` counts tokens: prompt_tokens (all of them), completion_tokens, cached_tokens (the part of the
-    prompt that was not computed or billed in full again); where an endpoint tells it, `logprob` is the sum of the
-    log-probabilities (nats) of the answer's tokens. `model_name` is what the provider says answered.
-    `cost_usd` is set only where the provider itself bills and says so.
-    """
-
-    text: str
-    finish_reason: str = "stop"
-    usage: Mapping[str, float] = field(default_factory=dict)
-    model_name: str = ""
-    cost_usd: float | None = None
+    inbox: Path | None = None
 
 
 class CallError(DreamflowError):
@@ -66,13 +64,62 @@ class Pending(DreamflowError):
     """The answer will come from outside, later; the generation waits and nothing has failed."""
 
 
-def provider(name: str) -> Callable[[Request], Response]:
-    """The `complete` function of the provider `name` (a module of this folder), imported on first use."""
-    return import_module(f"{__name__}.{name}").complete
+class Provider:
+    """What a provider can do; the defaults are those of a remote one that bills.
 
+    `key_env` is the environment variable of its key, `base_url` its own endpoint. `is_local`: it computes on this
+    machine. `is_free`: it bills nobody. `takes_adapters`: a model may have a LoRA adapter.
+    """
 
-def token_counter(model: Mapping[str, Any]) -> Callable[[str], int] | None:
-    """How many tokens a text has for this model (a row of models.yaml); None where only the provider knows."""
-    if model["provider"] != "llama_cpp":
+    key_env: str | None = None
+    base_url: str | None = None
+    is_local = False
+    is_free = False
+    takes_adapters = False
+
+    def complete(self, request: Request) -> Response:
+        """Answer a request. Raises `CallError` or `Pending`."""
+        raise NotImplementedError
+
+    def missing_key(self, model: "Model") -> str | None:
+        """The environment variable of the model's key, if it needs one and that is not set."""
+        name = model.api_key_env or self.default_key_env(model)
+        return name if name and not os.environ.get(name) else None
+
+    def default_key_env(self, model: "Model") -> str | None:
+        """The variable of the key where the model names none; None where a key is optional."""
+        return self.key_env
+
+    def revision(self, model: "Model") -> str:
+        """What the model's content is known by, where this machine has it; else ""."""
+        return ""
+
+    def service(self, model: "Model") -> str:
+        """The host that answers, where it is a public service other than the provider's own; else "".
+
+        Another service is another model, whatever its name. An own server (a local name, a private address) is not: its
+        address says how a request is sent, and may change.
+        """
+        host = (urlsplit(model.base_url).hostname or "") if model.base_url else ""
+        own = urlsplit(self.base_url or "").hostname
+        return "" if host == own or _is_private(host) else host
+
+    def token_counter(self, model: "Model") -> Callable[[str], int] | None:
+        """How many tokens a text has for this model; None where only the provider knows."""
         return None
-    return import_module(f"{__name__}.llama_cpp").token_counter(model)
+
+
+@cache
+def provider(name: str) -> Provider:
+    """The provider called `name`. Raises a `ConfigError` that lists those there are."""
+    if name not in PROVIDERS:
+        raise ConfigError(f"unknown provider {name!r}; known: {', '.join(PROVIDERS)}")
+    return import_module(f"{__name__}.{name}").PROVIDER()
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is a server of one's own: an address or a name that the public network does not know."""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".lan", ".internal", ".localhost"))

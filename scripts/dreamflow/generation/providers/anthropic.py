@@ -6,32 +6,42 @@ It has no seed: the samples of a question differ only as the temperature lets th
 import json
 from typing import Any
 
-from . import Request, Response, http
+from ..model import Usage, as_json
+from . import Provider, Request, Response, http
 
 BASE_URL = "https://api.anthropic.com"
 FINISH_REASONS = {"max_tokens": "length", "model_context_window_exceeded": "length", "refusal": "refusal"}
 TOOL = "answer"
 
 
-def complete(request: Request) -> Response:
-    """Ask Anthropic, with the key in ANTHROPIC_API_KEY or the variable that the model names."""
-    to = http.endpoint(request, BASE_URL, "ANTHROPIC_API_KEY")
-    http.refuse_grammar(request, to)
-    if not request.sampling.get("max_tokens"):
-        raise http.failure(to, "this provider needs sampling.max_tokens", retryable=False)
-    headers = {"x-api-key": to.key, "anthropic-version": "2023-06-01"}
-    # base_url may be written with /v1, as for every other provider, or without, as Anthropic does.
-    path = "/messages" if to.base_url.endswith("/v1") else "/v1/messages"
-    return http.ask(to, path, headers, _payload(request), _read)
+class Anthropic(Provider):
+    """Anthropic."""
+
+    key_env = "ANTHROPIC_API_KEY"
+    base_url = BASE_URL
+
+    def complete(self, request: Request) -> Response:
+        """Call Anthropic, with the key in ANTHROPIC_API_KEY or the variable that the model names."""
+        to = http.endpoint(request, BASE_URL, self.key_env)
+        http.refuse_grammar(request, to)
+        if not request.sampling.get("max_tokens"):
+            raise http.failure(to, "this provider needs sampling.max_tokens", retryable=False)
+        headers = {"x-api-key": to.key, "anthropic-version": "2023-06-01"}
+        # base_url may be written with /v1, as for every other provider, or without, as Anthropic does.
+        path = "/messages" if to.base_url.endswith("/v1") else "/v1/messages"
+        return http.ask(to, path, headers, _payload(request), _read)
+
+
+PROVIDER = Anthropic
 
 
 def _payload(request: Request) -> dict[str, Any]:
     sampling = {name: value for name, value in request.sampling.items() if name not in ("seed", "stop")}
     stop = request.sampling.get("stop")
-    system = [message["content"] for message in request.messages if message["role"] == "system"]
+    system = [message.content for message in request.messages if message.role == "system"]
     return http.payload(
         request,
-        messages=[dict(message) for message in request.messages if message["role"] != "system"],
+        messages=as_json([message for message in request.messages if message.role != "system"]),
         system="\n\n".join(system) or None,
         stop_sequences=[stop] if isinstance(stop, str) else stop,
         **sampling,
@@ -51,15 +61,11 @@ def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
     usage = {name: value or 0 for name, value in (answer.get("usage") or {}).items()}
     cached = usage.get("cache_read_input_tokens", 0)
     prompt = usage.get("input_tokens", 0) + cached + usage.get("cache_creation_input_tokens", 0)
-    counts = {
-        "prompt_tokens": prompt,
-        "completion_tokens": usage.get("output_tokens", 0),
-        "cached_tokens": cached,
-    }
+    counts = Usage(prompt, cached, usage.get("output_tokens", 0))
     return Response(
         text=_text(answer["content"]),
         finish_reason=FINISH_REASONS.get(answer.get("stop_reason"), "stop"),
-        usage=counts if usage else {},
+        usage=counts if usage else Usage(),
         model_name=answer.get("model") or "",
     )
 

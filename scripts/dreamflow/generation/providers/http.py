@@ -48,11 +48,11 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     Where there is no default `key_env` a key is optional: sent if the model names a variable that is set.
     """
     model = request.model
-    name = model.get("api_key_env") or key_env
+    name = model.api_key_env or key_env
     key = os.environ.get(name, "").strip() if name else ""
-    url = (model.get("base_url") or base_url).rstrip("/")
-    model_id = model.get("model_id") or model["name"]
-    to = Endpoint(model["provider"], model_id, url, model.get("timeout_s") or TIMEOUT_S, key)
+    url = (model.base_url or base_url).rstrip("/")
+    model_id = model.model_id
+    to = Endpoint(model.provider, model_id, url, model.timeout_s or TIMEOUT_S, key)
     if key_env and not key:
         raise failure(to, f"no key: set the environment variable {name}", retryable=False)
     if not (key.isascii() and key.isprintable()):  # the HTTP library would quote it in its complaint
@@ -63,7 +63,7 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
 def payload(request: Request, **fields: Any) -> dict[str, Any]:
     """A request body: the model, those of the provider's `fields` that are not None, and `extra_body`."""
     given = {name: value for name, value in fields.items() if value is not None}
-    return {"model": request.model["name"], **given, **(request.model.get("extra_body") or {})}
+    return {"model": request.model.name, **given, **(request.model.extra_body or {})}
 
 
 def ask(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ...files import write_atomic
-from . import Pending, Request, Response
+from . import Pending, Provider, Request, Response
 
 
 def answer_path(inbox: Path, gen_id: str) -> Path:
@@ -12,11 +12,24 @@ def answer_path(inbox: Path, gen_id: str) -> Path:
 
 
 def complete(request: Request) -> Response:
-    """The answer, if it is there; else the question is written to the inbox (`model["inbox"]`) and is `Pending`."""
-    inbox = Path(request.model["inbox"])
+    """The answer, if it is there; else the question is written to the inbox and is `Pending`."""
+    inbox = request.inbox
     answer = answer_path(inbox, request.gen_id)
     if answer.exists():
         return Response(answer.read_text(encoding="utf-8", errors="replace"), model_name="human")
     question = inbox / f"{request.gen_id}.question.txt"
-    write_atomic(question, "\n\n".join(message["content"] for message in request.messages))
+    write_atomic(question, "\n\n".join(message.content for message in request.messages))
     raise Pending(f"waits for a person: read {question}, write {answer.name} beside it, run again")
+
+
+class Human(Provider):
+    """A person."""
+
+    is_free = True
+
+    def complete(self, request: Request) -> Response:
+        """See `complete`."""
+        return complete(request)
+
+
+PROVIDER = Human

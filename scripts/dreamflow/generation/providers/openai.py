@@ -5,22 +5,37 @@ Field names follow OpenAI's API reference, "Create chat completion"; `grammar` i
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import Request, Response, http
+from msgspec import UNSET
+
+from ..model import Usage, as_json
+from . import Provider, Request, Response, http
+
+if TYPE_CHECKING:
+    from ..models import Model
 
 BASE_URL = "https://api.openai.com/v1"
 FINISH_REASONS = {"length": "length", "content_filter": "refusal"}
 
 
-def complete(request: Request) -> Response:
-    """Ask OpenAI, or the endpoint at the model's `base_url` (which ends in /v1).
+class OpenAI(Provider):
+    """OpenAI, or the endpoint at the model's `base_url` (which ends in /v1)."""
 
-    OPENAI_API_KEY is sent to api.openai.com only; another endpoint gets the key that its model's
-    `api_key_env` names, or none.
-    """
-    own = http.host(request.model.get("base_url") or BASE_URL) == "api.openai.com"
-    return chat(request, http.endpoint(request, BASE_URL, "OPENAI_API_KEY" if own else None))
+    key_env = "OPENAI_API_KEY"
+    base_url = BASE_URL
+
+    def default_key_env(self, model: "Model") -> str | None:
+        """OPENAI_API_KEY is sent to api.openai.com only; another endpoint gets the key that its model's `api_key_env`
+        names, or none."""
+        return self.key_env if http.host(model.base_url or BASE_URL) == "api.openai.com" else None
+
+    def complete(self, request: Request) -> Response:
+        """Call the endpoint."""
+        return chat(request, http.endpoint(request, BASE_URL, self.default_key_env(request.model)))
+
+
+PROVIDER = OpenAI
 
 
 def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
@@ -34,7 +49,7 @@ def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
     return Response(
         text=refusal or _text(message.get("content")),
         finish_reason="refusal" if refusal else FINISH_REASONS.get(reason, "stop"),
-        usage={**_usage(answer.get("usage")), **_logprob(choice)},
+        usage=_usage(answer.get("usage"), choice),
         model_name=answer.get("model") or "",
     )
 
@@ -47,10 +62,10 @@ def chat(
 ) -> Response:
     """Ask any compatible endpoint; `fields` are what it has beyond OpenAI's."""
     sampling = dict(request.sampling)
-    limit = {request.model.get("max_tokens_field") or "max_tokens": sampling.pop("max_tokens", None)}
+    limit = {request.model.max_tokens_field or "max_tokens": sampling.pop("max_tokens", None)}
     if sampling.get("seed") is not None:
         sampling["seed"] += request.sample  # else every sample were the same answer
-    messages = [dict(message) for message in request.messages]
+    messages = as_json(list(request.messages))
     body = http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
     headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
     return http.ask(to, "/chat/completions", headers, body, read)
@@ -72,18 +87,16 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
     return content or ""
 
 
-def _logprob(choice: dict[str, Any]) -> dict[str, float]:
-    """The sum of the log-probabilities of the answer's tokens (nats), where they were asked for by `extra_body`."""
+def _usage(usage: dict[str, Any] | None, choice: dict[str, Any]) -> Usage:
+    """The token counts, and the sum of the tokens' log-probabilities where `extra_body` asked for them."""
     tokens = (choice.get("logprobs") or {}).get("content")
-    return {"logprob": sum(token["logprob"] for token in tokens)} if tokens else {}
-
-
-def _usage(usage: dict[str, Any] | None) -> dict[str, int]:
+    logprob = sum(token["logprob"] for token in tokens) if tokens else UNSET
     if not usage:
-        return {}
+        return Usage(logprob=logprob)
     details = usage.get("prompt_tokens_details") or {}
-    return {
-        "prompt_tokens": usage.get("prompt_tokens") or 0,
-        "completion_tokens": usage.get("completion_tokens") or 0,
-        "cached_tokens": details.get("cached_tokens") or 0,
-    }
+    return Usage(
+        usage.get("prompt_tokens") or 0,
+        details.get("cached_tokens") or 0,
+        usage.get("completion_tokens") or 0,
+        logprob,
+    )

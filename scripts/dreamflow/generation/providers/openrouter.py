@@ -4,19 +4,29 @@ See OpenRouter's "API Reference: Overview" and "Usage Accounting"; which provide
 order, are fields of `extra_body` ("Provider Routing").
 """
 
-from dataclasses import replace
 from typing import Any
 
-from . import Request, Response, http, openai
+from msgspec.structs import replace
+
+from . import Provider, Request, Response, http, openai
 
 BASE_URL = "https://openrouter.ai/api/v1"
 
 
-def complete(request: Request) -> Response:
-    """Ask OpenRouter, with the key in OPENROUTER_API_KEY or the variable that the model names."""
-    to = http.endpoint(request, BASE_URL, "OPENROUTER_API_KEY")
-    http.refuse_grammar(request, to)  # OpenRouter would drop the field and bill an answer that is not bound by it
-    return openai.chat(request, to, read, usage={"include": True})
+class OpenRouter(Provider):
+    """OpenRouter."""
+
+    key_env = "OPENROUTER_API_KEY"
+    base_url = BASE_URL
+
+    def complete(self, request: Request) -> Response:
+        """Call OpenRouter, with the key in OPENROUTER_API_KEY or the variable that the model names."""
+        to = http.endpoint(request, BASE_URL, self.key_env)
+        http.refuse_grammar(request, to)  # OpenRouter would drop the field and bill an answer that is not bound by it
+        return openai.chat(request, to, read, usage={"include": True})
+
+
+PROVIDER = OpenRouter
 
 
 def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:

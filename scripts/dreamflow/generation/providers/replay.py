@@ -12,7 +12,8 @@ from typing import Any
 
 from ...errors import ConfigError
 from ...files import sha256
-from . import CallError, Request, Response
+from ..model import Usage, from_json
+from . import CallError, Provider, Request, Response
 
 
 @cache
@@ -31,20 +32,24 @@ def _lines(path: str) -> list[dict[str, Any]]:
     return lines
 
 
-def complete(request: Request) -> Response:
-    """The recorded answer to a request's last message."""
-    prompt = request.messages[-1]["content"]
-    path = request.model["name"]
-    fitting = [line for line in _lines(path) if _fits(line, prompt)]
-    if not fitting:
-        raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False)
-    line = fitting[min(request.sample, len(fitting) - 1)]
-    usage = line.get("usage") or {
-        "prompt_tokens": len(prompt.split()),
-        "completion_tokens": len(line["text"].split()),
-        "cached_tokens": 0,
-    }
-    return Response(line["text"], line.get("finish_reason", "stop"), usage, "replay")
+class Replay(Provider):
+    """Recorded answers."""
+
+    is_free = True
+
+    def complete(self, request: Request) -> Response:
+        """The recorded answer to a request's last message."""
+        prompt, path = request.messages[-1].content, request.model.name
+        fitting = [line for line in _lines(path) if _fits(line, prompt)]
+        if not fitting:
+            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False)
+        line = fitting[min(request.sample, len(fitting) - 1)]
+        counted = Usage(len(prompt.split()), 0, len(line["text"].split()))
+        usage = from_json(line["usage"], Usage) if line.get("usage") else counted
+        return Response(line["text"], line.get("finish_reason", "stop"), usage, "replay")
+
+
+PROVIDER = Replay
 
 
 def _fits(line: dict[str, Any], prompt: str) -> bool:

@@ -1,0 +1,69 @@
+"""Where everything lies under the data folder. Families have the paths of their own products."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .stage import Stage
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths under `root`. `stages` know the suffix of a parsed file; a stage that is not among them has .txt."""
+
+    root: Path
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    def generation(self, stage: str, gen_id: str) -> Path:
+        """The folder of a generation."""
+        return self.root / "gens" / stage / gen_id
+
+    def metadata(self, stage: str, gen_id: str) -> str:
+        """A generation's metadata.json, as Snakemake names it."""
+        return f"{self.root}/gens/{stage}/{gen_id}/metadata.json"
+
+    def parsed_name(self, stage: str) -> str:
+        """The name of the file that holds what was read from a raw text of this stage."""
+        return self.stages[stage].parsed_name if stage in self.stages else "parsed.txt"
+
+    def file_names(self, stage: str) -> tuple[str, str, str, str]:
+        """The four files of a generation; metadata.json, which is written last, is the last."""
+        return ("prompt.txt", "raw.txt", self.parsed_name(stage), "metadata.json")
+
+    def is_whole(self, stage: str, gen_id: str) -> bool:
+        """Whether all four files of a generation are there."""
+        folder = f"{self.root}/gens/{stage}/{gen_id}"
+        try:
+            present = {entry.name for entry in os.scandir(folder)}
+        except FileNotFoundError:
+            return False
+        return present.issuperset(self.file_names(stage))
+
+    @property
+    def store(self) -> Path:
+        """The response store."""
+        return self.root / "store"
+
+    @property
+    def ledger(self) -> Path:
+        """A line for every answer that was paid for."""
+        return self.store / "ledger.jsonl"
+
+    @property
+    def inbox(self) -> Path:
+        """Questions to people, and their answers."""
+        return self.root / "inbox"
+
+    @property
+    def packs(self) -> Path:
+        """Which generations one job of a cluster answers."""
+        return self.root / "packs"
+
+    @property
+    def registered_models(self) -> Path:
+        """Students that were trained here and passed their gate."""
+        return self.root / "models"
+
+    def log(self, stage: str, gen_id: str) -> str:
+        """The log of a generation's job."""
+        return f"{self.root}/logs/{stage}/{gen_id}.log"

@@ -1,0 +1,344 @@
+"""A GGUF model in this process, through llama-cpp-python; prompts that begin alike pay for the beginning once.
+
+Prefix reuse. A prompt is evaluated in blocks of 32 tokens that start at multiples of 32, and what is reused ends at
+such a border. So every block is computed from the same tokens in the same batch whether or not the blocks before it
+were reused, and an answer does not depend on what was asked before, to the last bit. Which beginnings are worth
+keeping is found out: where a prompt shares 32 tokens or more with one of the last prompts, the state at the end of
+the shared part is saved (about 23 kB a token for a model of 135M parameters). The least recently used goes first.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+from array import array
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+# Threads that wait for each other spin for so long before they sleep. The default is practically for ever: two
+# processes that share the processors then slow each other down tenfold. Read when the library is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+import llama_cpp
+from llama_cpp._utils import suppress_stdout_stderr
+from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+from llama_cpp.llama_grammar import json_schema_to_gbnf
+
+from ...files import sha256
+from ..model import Response, Usage, as_json
+from ..model_files import fingerprint, model_file
+from ..models import Model
+from . import CallError, Request
+
+BLOCK = 32  # tokens evaluated at once, and the grain of what is reused
+REMEMBERED_PROMPTS = 64  # whose beginnings a new prompt is compared with
+SMALLEST_ANSWER = 32  # tokens of room below which a prompt counts as too long
+
+Tokens = tuple[int, ...]
+
+
+@dataclass
+class _Loaded:
+    """A model in memory. `states` are saved prefixes, the last used last; `prompt` is what the context now holds."""
+
+    llm: llama_cpp.Llama
+    size: int
+    format_chat: Callable[..., Any]
+    folder: Path | None
+    most_states: int
+    prompt: Tokens = ()
+    states: OrderedDict[Tokens, Any] = field(default_factory=OrderedDict)
+    recent: deque[Tokens] = field(default_factory=lambda: deque(maxlen=REMEMBERED_PROMPTS))
+
+
+_models: OrderedDict[tuple, _Loaded] = OrderedDict()
+
+# One thread does all the work, whoever asks: OpenMP keeps a team of threads for every thread that it was called from,
+# and two teams on the same processors run at half the speed of one. It also makes locks unnecessary.
+_worker = ThreadPoolExecutor(1, thread_name_prefix="llama_cpp")
+
+
+def complete(request: Request) -> Response:
+    """Answer in process. Raises a terminal `CallError` if the prompt leaves no room in the model's context."""
+    return _worker.submit(_complete, request).result()
+
+
+def _complete(request: Request) -> Response:
+    loaded = _load(request.model)
+    llm = loaded.llm
+    tokens = _tokenize(loaded, request)
+    room = llm.n_ctx() - len(tokens)
+    limit = request.sampling["max_tokens"]
+    if room < min(limit, SMALLEST_ANSWER):
+        raise CallError(
+            f"model {request.model.model_id}: the prompt has {len(tokens)} tokens, which leaves {max(room, 0)} of "
+            f"context_length {llm.n_ctx()} for the answer; shorten the prompt or raise context_length",
+            retryable=False,
+        )
+    cached = _reuse(loaded, tokens)
+    sampling = request.sampling
+    try:
+        answer = llm.create_completion(
+            list(tokens),
+            max_tokens=min(limit, room),
+            temperature=sampling.get("temperature", 0.7),
+            top_p=sampling.get("top_p", 0.95),
+            top_k=sampling.get("top_k", 40),
+            min_p=sampling.get("min_p", 0.05),
+            repeat_penalty=sampling.get("repeat_penalty", 1.0),
+            stop=sampling.get("stop", []),
+            seed=_seed(sampling.get("seed", 0), request.sample),
+            grammar=_grammar(request.response_format),
+        )
+    except (RuntimeError, ValueError) as error:
+        loaded.prompt = ()
+        raise CallError(f"model {request.model.model_id}: {error}", retryable=False) from None
+    loaded.prompt = tokens
+    choice = answer["choices"][0]
+    usage = Usage(len(tokens), cached, answer["usage"]["completion_tokens"])
+    finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
+    return Response(choice["text"], finish_reason, usage, Path(llm.model_path).name)
+
+
+def _tokenize(loaded: _Loaded, request: Request) -> Tokens:
+    formatted = loaded.format_chat(messages=as_json(list(request.messages)))
+    text = formatted.prompt.encode("utf-8")
+    return tuple(loaded.llm.tokenize(text, add_bos=not formatted.added_special, special=True))
+
+
+def token_counter(model: Model) -> Callable[[str], int]:
+    """How many tokens the model's own vocabulary makes of a text; its weights are not loaded."""
+    return _counter(model_file(model.name))
+
+
+@cache
+def _counter(path: Path) -> Callable[[str], int]:
+    # Not llama_cpp.Llama, which makes a context too, and that warns of a model without layers.
+    parameters = llama_cpp.llama_model_default_params()
+    parameters.vocab_only = True
+    with suppress_stdout_stderr(disable=False):
+        model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
+    if not model:
+        raise CallError(f"{path}: not a model that llama.cpp can read", retryable=False)
+    vocabulary = llama_cpp.llama_model_get_vocab(model)
+
+    def count(text: str) -> int:
+        data = text.encode("utf-8")
+        # Without room for the tokens, it answers with the negative of their number.
+        return -llama_cpp.llama_tokenize(vocabulary, data, len(data), None, 0, False, False)
+
+    return count
+
+
+def _seed(base: int, sample: int) -> int:
+    """A seed of its own for every sample, the same on every machine."""
+    return int(sha256(f"{base}:{sample}")[:8], 16)
+
+
+def _grammar(response_format: Mapping[str, Any] | None) -> llama_cpp.LlamaGrammar | None:
+    if response_format is None:
+        return None
+    if response_format["type"] == "grammar":
+        return llama_cpp.LlamaGrammar.from_string(response_format["grammar"], verbose=False)
+    schema = response_format["schema"]
+    rules = json_schema_to_gbnf(json.dumps(schema), prop_order=list(schema.get("properties", {})))
+    return llama_cpp.LlamaGrammar.from_string(rules, verbose=False)
+
+
+# --- prefix reuse ---------------------------------------------------------------------------------------------------
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """How many tokens two sequences share at the beginning, in whole blocks."""
+    length = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), None)
+    if length is None:
+        length = min(len(left), len(right))
+    return length // BLOCK * BLOCK
+
+
+def _reuse(loaded: _Loaded, tokens: Tokens) -> int:
+    """Bring the context to the longest known beginning of `tokens`; returns its length.
+
+    At least one token is left to evaluate, since the answer's first token is drawn from its logits.
+    """
+    if not loaded.most_states:
+        _rewind(loaded, 0)
+        return 0
+    head = tokens[: (len(tokens) - 1) // BLOCK * BLOCK]
+    known = max((prefix for prefix in loaded.states if head[: len(prefix)] == prefix), key=len, default=())
+    live = _common(loaded.prompt, head)
+    if live >= len(known):
+        reused = live
+        _rewind(loaded, live)
+    else:
+        reused = len(known)
+        _restore(loaded, known)
+    if known:
+        loaded.states.move_to_end(known)
+    shared = max((_common(prompt, head) for prompt in loaded.recent), default=0)
+    if shared and head[:shared] not in loaded.states and shared >= reused:
+        loaded.llm.eval(list(tokens[reused:shared]))
+        _save(loaded, head[:shared])
+    loaded.recent.append(tokens)
+    return reused
+
+
+def _rewind(loaded: _Loaded, length: int) -> None:
+    """Forget all of the context from `length` on."""
+    if length:
+        loaded.llm._ctx.kv_cache_seq_rm(-1, length, -1)
+        loaded.llm.n_tokens = length
+    else:
+        loaded.llm._ctx.kv_cache_clear()
+        loaded.llm.reset()
+
+
+def _restore(loaded: _Loaded, prefix: Tokens) -> None:
+    _rewind(loaded, 0)
+    state = loaded.states[prefix]
+    buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
+    if not llama_cpp.llama_state_seq_set_data(loaded.llm._ctx.ctx, buffer, len(state), 0):
+        raise CallError("llama.cpp could not restore a saved prefix", retryable=True)
+    loaded.llm.input_ids[: len(prefix)] = prefix
+    loaded.llm.n_tokens = len(prefix)
+
+
+def _save(loaded: _Loaded, prefix: Tokens) -> None:
+    context = loaded.llm._ctx.ctx
+    state = bytearray(llama_cpp.llama_state_seq_get_size(context, 0))
+    buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
+    llama_cpp.llama_state_seq_get_data(context, buffer, len(state), 0)
+    loaded.states[prefix] = state
+    if loaded.folder is not None:
+        _write_state(loaded.folder, prefix, state)
+    while len(loaded.states) > loaded.most_states:
+        oldest, _ = loaded.states.popitem(last=False)
+        if loaded.folder is not None:
+            _state_path(loaded.folder, oldest).unlink(missing_ok=True)
+
+
+def _state_path(folder: Path, prefix: Tokens) -> Path:
+    return folder / f"{len(prefix)}-{hashlib.sha256(array('i', prefix)).hexdigest()[:32]}.state"
+
+
+def _write_state(folder: Path, prefix: Tokens, state: bytearray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _state_path(folder, prefix)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_bytes(array("i", prefix).tobytes() + state)
+    temporary.replace(path)
+
+
+def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearray]:
+    """Prefixes that an earlier run left, the last written last; a file that is not what its name says is skipped."""
+    states: OrderedDict[Tokens, bytearray] = OrderedDict()
+    files = sorted(folder.glob("*.state"), key=lambda path: path.stat().st_mtime) if folder else []
+    for path in files[-most:] if most else []:
+        data = path.read_bytes()
+        length = int(path.name.split("-")[0]) * array("i").itemsize
+        prefix = tuple(array("i", data[:length])) if len(data) > length else ()
+        if prefix and _state_path(folder, prefix) == path:
+            states[prefix] = bytearray(data[length:])
+    return states
+
+
+# --- models in memory -----------------------------------------------------------------------------------------------
+
+
+def _load(model: Model) -> _Loaded:
+    """The model, loaded if need be; those unused for longest are unloaded while all together take too much memory."""
+    path = model_file(model.name)
+    lora = model_file(model.lora) if model.lora else None
+    adapter = (str(lora), fingerprint(lora)) if lora else None
+    key = (str(path), adapter, model.context_length, model.threads, model.gpu_layers)
+    if key not in _models:
+        limits = model.local_models
+        _unload(_file_bytes(path, lora), limits["memory_gb"] * 1e9)
+        opened = _open(path, lora, model, limits)
+        _unload(opened.size, limits["memory_gb"] * 1e9)  # its context counts too, and is known only now
+        _models[key] = opened
+    _models.move_to_end(key)
+    return _models[key]
+
+
+def _unload(needed: int, limit: float) -> None:
+    """Make room for so many bytes among the loaded models."""
+    while _models and needed + sum(loaded.size for loaded in _models.values()) > limit:
+        _, oldest = _models.popitem(last=False)
+        oldest.llm.close()
+
+
+def _file_bytes(path: Path, lora: Path | None) -> int:
+    return path.stat().st_size + (lora.stat().st_size if lora else 0)
+
+
+def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Any]) -> _Loaded:
+    threads = model.threads or len(os.sched_getaffinity(0))
+    try:
+        llm = llama_cpp.Llama(
+            str(path),
+            n_ctx=model.context_length,
+            n_batch=BLOCK,
+            n_ubatch=BLOCK,
+            n_threads=threads,
+            n_threads_batch=threads,
+            n_gpu_layers=model.gpu_layers,
+            verbose=False,
+        )
+    except ValueError as error:
+        raise CallError(f"model {model.model_id}: {path}: {error}", retryable=False) from None
+    if lora:
+        try:
+            attach_lora(llm, lora)
+        except ValueError as error:
+            raise CallError(f"model {model.model_id}: {error}", retryable=False) from None
+    template = llm.metadata.get("tokenizer.chat_template")
+    if not template:
+        raise CallError(
+            f"model {model.model_id}: {path} has no chat template; an instruct model is needed", retryable=False
+        )
+    folder = None
+    if limits["prefix_folder"]:
+        # What is evaluated with an adapter is of no use without it.
+        files = [fingerprint(file) for file in (path, lora) if file]
+        parts = (*files, llama_cpp.__version__, str(model.context_length), str(threads))
+        folder = Path(limits["prefix_folder"]) / "-".join(parts)
+    token_text = partial(_token_text, llm)
+    return _Loaded(
+        llm,
+        _file_bytes(path, lora) + _context_bytes(llm),
+        Jinja2ChatFormatter(template, token_text(llm.token_eos()), token_text(llm.token_bos())),
+        folder,
+        limits["prefix_states"],
+        states=_read_states(folder, limits["prefix_states"]),
+    )
+
+
+def attach_lora(llm: llama_cpp.Llama, lora: Path) -> None:
+    """Make a model answer with a LoRA adapter; `ValueError` if the file is no adapter, or one of another model.
+
+    Not `lora_path` of llama_cpp.Llama, which takes the null pointer that it gets for such a file for an adapter, so
+    that the process crashes. The model frees its adapters with itself.
+    """
+    adapter = llama_cpp.llama_adapter_lora_init(llm._model.model, str(lora).encode())
+    if not adapter:
+        raise ValueError(f"{lora}: not a LoRA adapter of {llm.model_path} that llama.cpp can load")
+    adapters, scales = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
+    if llama_cpp.llama_set_adapters_lora(llm._ctx.ctx, adapters, 1, scales):
+        raise ValueError(f"{lora}: llama.cpp could not apply it to {llm.model_path}")
+
+
+def _context_bytes(llm: llama_cpp.Llama) -> int:
+    """What a full context takes: keys and values of 2 bytes for every token, layer and key-value head."""
+    model = llm._model.model
+    head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
+    return 4 * llm.n_ctx() * llama_cpp.llama_model_n_layer(model) * head * llama_cpp.llama_model_n_head_kv(model)
+
+
+def _token_text(llm: llama_cpp.Llama, token: int) -> str:
+    return llm._model.token_get_text(token) if token >= 0 else ""

@@ -1,0 +1,39 @@
+"""How a question of a kind is put: the fields of a plan row that a spec's model settings decide."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import ConfigError
+from .catalog import Catalog, template
+from .model import Candidate
+from .models import Model, find_model, identity, merge_sampling
+from .parsers import parser_version
+
+
+def question_fields(
+    kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
+) -> dict[str, Any]:
+    """The fields of a `Generation` of this kind of prompt. `settings` are model, fallback, template, attempts and
+    sampling as a spec has them; the kind has the defaults."""
+    chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
+    names = [settings["model"], *settings["fallback"]]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"a model is named twice: {', '.join(names)}")
+    used = [find_model(models, name) for name in names]
+    human = [model.model_id for model in used if model.provider == "human"]
+    if human and len(names) > 1:
+        raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one")
+    own = {**catalog.prompts[kind].sampling, **settings["sampling"]}
+    candidates = [Candidate(identity(model), merge_sampling(model, own)) for model in used]
+    return {
+        "mode": "human" if human else "llm",
+        "template_id": chosen.template_id,
+        "template_sha256": chosen.sha256,
+        "parser": parser_version(chosen.parser),
+        "max_attempts": settings["attempts"],
+        "min_lines": 1,
+        "model": candidates[0].model,
+        "sampling": {} if human else candidates[0].sampling,
+        "fallbacks": candidates[1:],
+        "response_format": chosen.response_format,
+    }

@@ -1,0 +1,35 @@
+"""Stages: the kinds of generation that there are, and what the prompts of each are made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .model import Json
+
+
+@dataclass(frozen=True)
+class PromptKind:
+    """A folder of templates, `raw_root/templates/<name>/`: the variables that they can name, the parser of the answers
+    where no catalog row names another, and the sampling parameters that a spec's win over."""
+
+    name: str
+    variables: tuple[str, ...]
+    parser: str
+    sampling: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kind of generation: the folder below data/gens/, the first letter of its ids, the suffix of its parsed file.
+
+    `prompts` are the kinds of prompt that its generations can have.
+    """
+
+    name: str
+    prefix: str
+    prompts: tuple[PromptKind, ...]
+    suffix: str = ".txt"
+
+    @property
+    def parsed_name(self) -> str:
+        """The file that holds what was read from a generation's raw text."""
+        return f"parsed{self.suffix}"

@@ -1,0 +1,93 @@
+"""The packs of a run: which jobs of a cluster answer the generations of local models, and what each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import DreamflowError
+from .files import canonical, write_atomic
+from .generation.model import Generation, as_json
+from .generation.packs import (
+    answer_pack,
+    extend_packs,
+    keep_answered,
+    memory_mb,
+    pack_path,
+    pack_problems,
+    read_packs,
+    write_packs,
+)
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+
+class PackJobs:
+    """The packs of a plan, as the rules see them."""
+
+    def __init__(self, plan: Plan, *, in_job: bool) -> None:
+        self.plan, self.layout = plan, plan.world.layout
+        self.packs = read_packs(self.layout)
+        if not in_job:
+            if self.packs.members:
+                self.packs = keep_answered(self.packs, self._rows(), self.layout)
+            self.form()
+
+    def _rows(self) -> dict[str, Generation]:
+        """The rows that may be packed, those first that are made first."""
+        rows = self.plan.generations
+        return {gen_id: rows[gen_id] for gen_id in sorted(rows, key=self.plan.priority, reverse=True)}
+
+    def form(self) -> None:
+        """Form packs of what has to be made and is in none, where the configuration asks for packs."""
+        if size := self.plan.world.settings["pack"]:
+            world = self.plan.world
+            self.packs = extend_packs(self.packs, self._rows(), self.layout, self.plan.models, world.origin, size)
+
+    def write(self) -> None:
+        """Let jobs in other processes know the packs."""
+        write_packs(self.packs, self.layout)
+
+    @property
+    def of(self) -> Mapping[str, str]:
+        """The pack that each generation belongs to."""
+        return self.packs.of
+
+    def file(self, gen_id: str) -> list[str]:
+        """The file that says that the pack of a generation has been answered, if it is in one."""
+        return [str(pack_path(self.layout, self.of[gen_id]))] if gen_id in self.of else []
+
+    def check(self, gen_id: str) -> None:
+        """Raise a `DreamflowError` if the pack of a generation could not answer it."""
+        if gen_id in self.of and (problem := pack_problems(self.layout, self.of[gen_id]).get(gen_id)):
+            raise DreamflowError(problem)
+
+    def rows(self, pack_id: str) -> dict[str, Generation]:
+        """The rows that a pack was formed of, as far as they are still planned."""
+        if pack_id not in self.packs.members:
+            raise DreamflowError(f"no such pack: {pack_id}. Ask for what it is needed for: a run forms the packs")
+        found = {gen_id: self.plan.find(gen_id) for gen_id in self.packs.members[pack_id]}
+        return {gen_id: row for gen_id, row in found.items() if row is not None}
+
+    def job(self, pack_id: str) -> str:
+        """What decides a pack besides its files, as JSON."""
+        return canonical(as_json(self.rows(pack_id)))
+
+    def threads(self, pack_id: str) -> int:
+        """The processors that the models of a pack use: as configured, else 2."""
+        models = [self.plan.models[row.model.model_id] for row in self.rows(pack_id).values()]
+        return max((model.threads or 2 for model in models), default=1)
+
+    def memory_mb(self, pack_id: str) -> int:
+        """The memory that a pack takes."""
+        return memory_mb(self.rows(pack_id).values())
+
+    def answer(self, pack_id: str, answer: Callable[[Generation], None], log: str) -> None:
+        """Answer the generations of a pack; what cannot be answered is in the log."""
+        rows = self.rows(pack_id)
+        gen_ids = [gen_id for gen_id in self.packs.assigned[pack_id] if gen_id in rows]
+        problems = answer_pack(pack_id, gen_ids, lambda gen_id: answer(rows[gen_id]), self.layout)
+        if problems:
+            write_atomic(Path(log), "".join(f"{gen_id}: {line}\n" for gen_id, line in problems.items()))
