@@ -36,18 +36,21 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
     fits: it is copied to the key that names the service, and the old record notes that service, so that no other one
     is credited with it. With `read_only` nothing is written.
     """
-    record = read_record(response_path(store, key))
     service = question.model.service
-    if record is not None or service is UNSET:
+    record = read_record(response_path(store, key))
+    if record is not None and record.service is UNSET:
         return record
+    if service is UNSET:
+        return None
     old_key = request_key(replace(question, model=replace(question.model, service=UNSET)))
     record = read_record(response_path(store, old_key))
     if record is None or record.service not in (UNSET, service):
         return None
+    own = replace(record, service=UNSET)
     if not read_only:
         save_response(store, old_key, replace(record, service=service))
-        save_response(store, key, replace(record, service=UNSET))
-    return record
+        save_response(store, key, own)
+    return own
 
 
 def read_record(path: Path) -> Record | None:
