@@ -1,4 +1,4 @@
-"""The response store: what is a part of a key, which old answers are found again, and what is said of a damaged file."""
+"""The response store: what is a part of a key, which old answers are found again, and errors for damaged files."""
 
 import json
 from dataclasses import replace
