@@ -1,7 +1,7 @@
-"""Generations that are known only from a file: which ones follows from results.
+"""Generations that are known only from a file, because which ones there are depends on results.
 
-A job writes the file (an upgrade's plan, a replay set, an exported student). A run that was interrupted, and a job in a
-process of its own, find the generations by reading it.
+The file is written by a job (an upgrade's plan, a replay set, an exported student). The next run after an interrupted
+one, and a job in a process of its own, read the generations from it.
 """
 
 from collections.abc import Callable, Mapping

@@ -68,12 +68,14 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
-def read_json(path: Path | str) -> Any:
-    """The value in a JSON file that the workflow wrote, or a `DreamflowError` that names it."""
+def read_json(path: Path | str, remedy: str = "Delete the file and run again: it is then written again") -> Any:
+    """The value in a JSON file that the workflow wrote, or a `DreamflowError` that names it and the `remedy`."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(Path(path).read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
     except ValueError as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
+        raise DreamflowError(f"{path}: the file is damaged ({error}). {remedy}") from None
 
 
 def checked_name(name: str, what: str) -> str:

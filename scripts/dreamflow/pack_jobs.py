@@ -1,4 +1,4 @@
-"""The packs of a run: which jobs of a cluster answer the generations of local models, and what each takes."""
+"""The packs of a run: the jobs of a cluster that answer generations of local models, and the resources of each."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class PackJobs:
             self.form()
 
     def _rows(self) -> dict[str, Generation]:
-        """The rows that may be packed, those first that are made first."""
+        """The rows of the plan, in the order in which they are made."""
         rows = self.plan.generations
         return {gen_id: rows[gen_id] for gen_id in sorted(rows, key=self.plan.priority, reverse=True)}
 
     def form(self) -> None:
-        """Form packs of what has to be made and is in none, where the configuration asks for packs."""
+        """Form packs of the generations that are not made and in no pack, if the configuration sets `pack`."""
         if size := self.plan.world.settings["pack"]:
             world = self.plan.world
             self.packs = extend_packs(self.packs, self._rows(), self.layout, self.plan.models, world.origin, size)
 
     def write(self) -> None:
-        """Let jobs in other processes know the packs."""
+        """Write the packs for jobs in other processes."""
         write_packs(self.packs, self.layout)
 
     @property
@@ -65,11 +65,13 @@ class PackJobs:
             raise DreamflowError(problem)
 
     def rows(self, pack_id: str) -> dict[str, Generation]:
-        """The rows that a pack was formed of, as far as they are still planned."""
+        """The rows of a pack that are still planned."""
         if pack_id not in self.packs.members:
-            raise DreamflowError(f"no such pack: {pack_id}. Ask for what it is needed for: a run forms the packs")
-        found = {gen_id: self.plan.find(gen_id) for gen_id in self.packs.members[pack_id]}
-        return {gen_id: row for gen_id, row in found.items() if row is not None}
+            raise DreamflowError(
+                f"no such pack: {pack_id}. Packs are formed by the run that needs them: name its target instead"
+            )
+        rows = {gen_id: self.plan.find(gen_id) for gen_id in self.packs.members[pack_id]}
+        return {gen_id: row for gen_id, row in rows.items() if row is not None}
 
     def job(self, pack_id: str) -> str:
         """What decides a pack besides its files, as JSON."""

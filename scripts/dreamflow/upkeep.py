@@ -67,7 +67,11 @@ def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in wanted}
     previews = [family.preview() for family in plan.families.values()]
     later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
-    lines = forecast([*rows.values(), *later.values()], context, lambda gen_id: gen_id in later or is_stale(gen_id))
+
+    def is_due(gen_id: str) -> bool:
+        return gen_id in later or is_stale(gen_id)
+
+    lines = forecast([*rows.values(), *later.values()], context, is_due, plan.folder)
     return "\n".join([as_table(lines), *(text for _, text in previews if text)])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dreamflow.generation import ids
+from dreamflow.generation.model import Question, from_json
 from dreamflow.generation.store import request_key
 from golden.frozen import HERE, load
 
@@ -17,7 +18,7 @@ VECTORS = json.loads((HERE / "questions.json").read_text(encoding="utf-8"))
 
 def key_of(question: Mapping[str, Any]) -> str:
     """The key of a question that is given as plain data: the one place that knows how the store takes questions."""
-    return request_key(question)
+    return request_key(from_json(question, Question))
 
 
 @pytest.mark.parametrize("vector", VECTORS, ids=[vector["what"] for vector in VECTORS])

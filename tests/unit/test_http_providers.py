@@ -8,7 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import server as say
+from dreamflow.generation.model import Message, Usage, as_json
+from dreamflow.generation.models import Model
 from dreamflow.generation.providers import CallError, Request, provider
+from msgspec import UNSET
 from server import Server
 
 KEY = "sk-test/a+b=0123456789"
@@ -47,10 +50,10 @@ def asker(name, server):
         row = {"model_id": "m1", "provider": name, "name": "vendor/m-1", "base_url": server.url}
         if name == "openai":
             row["api_key_env"] = "OPENAI_API_KEY"
-        return provider(name)(
+        return provider(name).complete(
             Request(
-                model=row | (model or {}),
-                messages=messages or [{"role": "user", "content": "Why do we dream?"}],
+                model=Model(**row | (model or {})),
+                messages=messages or [Message("user", "Why do we dream?")],
                 sampling={"max_tokens": 50} | sampling,
                 sample=sample,
                 response_format=response_format,
@@ -84,24 +87,24 @@ def test_answer(ask, server):
 
 
 def test_usage_of_chat(ask_chat):
-    assert ask_chat().usage == {"prompt_tokens": 4, "completion_tokens": 7, "cached_tokens": 2}
+    assert ask_chat().usage == Usage(prompt_tokens=4, completion_tokens=7, cached_tokens=2)
 
 
 def test_usage_of_anthropic_counts_the_whole_prompt(server):
     usage = asker("anthropic", server)().usage
-    assert usage == {"prompt_tokens": 4 + 8 + 12, "completion_tokens": 7, "cached_tokens": 8}
+    assert usage == Usage(prompt_tokens=4 + 8 + 12, completion_tokens=7, cached_tokens=8)
 
 
 @pytest.mark.parametrize("usage", [None, {}])
 def test_no_usage_is_not_zero_usage(ask, server, usage):
     server.script = [say.changed(usage=usage)]
-    assert ask().usage == {}
+    assert ask().usage == Usage()
 
 
 def test_only_openrouter_says_what_an_answer_cost(server):
     assert asker("openrouter", server)().cost_usd == 4e-6
     assert server.requests[0].body["usage"] == {"include": True}
-    assert asker("openai", server)().cost_usd is None
+    assert asker("openai", server)().cost_usd is UNSET
     assert "usage" not in server.requests[1].body
 
 
@@ -133,8 +136,8 @@ def test_log_probabilities_of_the_answer_are_summed(ask_chat, server):
     tokens = [{"token": "a", "logprob": -0.25}, {"token": "b", "logprob": -1.5}]
     choice = {"message": {"content": "ab"}, "finish_reason": "stop", "logprobs": {"content": tokens}}
     server.script = [say.reply(200, {"choices": [choice]}), say.reply(200, {"choices": [choice | {"logprobs": None}]})]
-    assert ask_chat().usage == {"logprob": -1.75}
-    assert ask_chat().usage == {}
+    assert ask_chat().usage == Usage(logprob=-1.75)
+    assert ask_chat().usage == Usage()
 
 
 def test_parts_of_content_are_joined(ask_chat, server):
@@ -156,7 +159,7 @@ def test_anthropic_joins_its_text_blocks(server):
 @pytest.mark.parametrize("text", ["Träume — 夢 🌙", "", "  blank\n\n"])
 def test_text_comes_back_as_it_is(ask, server, text):
     server.answer = lambda _body: text
-    assert ask([{"role": "user", "content": text}]).text == text
+    assert ask([Message("user", text)]).text == text
     assert server.requests[0].body["messages"] == [{"role": "user", "content": text}]
 
 
@@ -188,10 +191,10 @@ def test_extra_body(ask, server):
 
 def test_anthropic_form(server):
     messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": "Why?"},
-        {"role": "assistant", "content": "Because"},
-        {"role": "system", "content": "Be kind."},
+        Message("system", "Be brief."),
+        Message("user", "Why?"),
+        Message("assistant", "Because"),
+        Message("system", "Be kind."),
     ]
     asker("anthropic", server)(messages, temperature=0.2, top_p=0.5, seed=1, stop="END")
     recorded = server.requests[0]
@@ -202,7 +205,7 @@ def test_anthropic_form(server):
     assert recorded.body == {
         "model": "vendor/m-1",
         "system": "Be brief.\n\nBe kind.",
-        "messages": messages[1:3],
+        "messages": as_json(messages[1:3]),
         "max_tokens": 50,
         "temperature": 0.2,
         "top_p": 0.5,
@@ -548,6 +551,6 @@ def test_many_threads_ask_at_once(ask, server):
     server.answer = answer
     with ThreadPoolExecutor(32) as pool:
         for _ in range(2):
-            texts = pool.map(lambda n: ask([{"role": "user", "content": str(n)}]).text, range(32))
+            texts = pool.map(lambda n: ask([Message("user", str(n))]).text, range(32))
             assert list(texts) == [str(n) for n in range(32)]
     assert len({recorded.port for recorded in server.requests}) == 32

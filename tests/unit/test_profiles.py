@@ -1,4 +1,4 @@
-"""The profiles name rules that are there, and each rule is either local or meant for a cluster."""
+"""The profiles name rules that exist, and each rule is either local or for a cluster."""
 
 import re
 from pathlib import Path
@@ -26,14 +26,17 @@ def rules() -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def local() -> set[str]:
-    block = (ROOT / "Snakefile").read_text().split("localrules:\n")[1].split("\n\n")[0]
-    return set(re.findall(r"\w+", block))
-
-
-def test_what_does_not_go_to_a_cluster_is_local() -> None:
+def test_a_rule_that_does_not_go_to_a_cluster_is_local() -> None:
     working = {name for name, body in rules().items() if re.search(r"^    (run|script|log):", body, flags=re.M)}
-    assert local() == working - OF_A_CLUSTER
+    local = {name for name, body in rules().items() if re.search(r"^    localrule: True$", body, flags=re.M)}
+    assert local == working - OF_A_CLUSTER
+
+
+def test_the_rules_of_all_stages_are_local() -> None:
+    (block,) = re.findall(
+        r"^for stage in .*?(?=^\S|\Z)", (ROOT / "rules/generations.smk").read_text(), flags=re.M | re.S
+    )
+    assert block.count("    rule:") == block.count("localrule: True") == 1
 
 
 @pytest.mark.parametrize("name", sorted(OF_A_CLUSTER))

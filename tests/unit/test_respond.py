@@ -1,30 +1,44 @@
-"""Getting an answer: the walk of the samples, what is asked again and what never, and what metadata says of it."""
+"""Getting a usable answer: the walk over samples, which calls are repeated, and what metadata.json says about it."""
 
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from dreamflow.files import pretty
+from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build, describe
+from dreamflow.generation.model import (
+    Call,
+    Candidate,
+    Generation,
+    Message,
+    ModelIdentity,
+    Parent,
+    Question,
+    Record,
+    Response,
+    Usage,
+    as_json,
+)
+from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
-from dreamflow.generation.providers import CallError, Response
+from dreamflow.generation.providers import CallError
 from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, asker, cost, respond
-from dreamflow.generation.store import load_response, request_key, save_response
+from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
+from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
 
-MODEL = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "context_length": 1000, "price": None}
-IDENTITY = {"model_id": "m", "provider": "replay", "name": "x.jsonl", "revision": ""}
-BY = {"gen_id": "v_1", "stage": "evaluation", "cohort_id": "trial"}
+MODEL = Model(model_id="m", provider="replay", name="x.jsonl", context_length=1000)
+IDENTITY = ModelIdentity(model_id="m", provider="replay", name="x.jsonl", revision="")
 GOOD = ("Well.\nSCORE: 7", "stop")
 LONG, DECLINED, EMPTY, UNREADABLE = ("SCORE: 7", "length"), ("No.", "refusal"), (" \n", "stop"), ("Good!", "stop")
 
 
 def row(**changes):
     """A plan row of an evaluation."""
-    return {
+    fields = {
         "gen_id": "v_1",
         "stage": "evaluation",
         "family": "cohort",
@@ -33,20 +47,24 @@ def row(**changes):
         "template_sha256": "T",
         "parser": parser_version("in_last_line"),
         "parser_options": {"scale": [0, 9]},
-        "replicate": 1,
-        "attempts": 3,
+        "max_attempts": 3,
         "min_lines": 1,
         "model": IDENTITY,
         "sampling": {"temperature": 0.5, "max_tokens": 100},
-        "response_format": None,
         "parents": ["e_1"],
         "variables": {"response": {"parent": "e_1"}},
         "wildcards": {"combo_id": "c"},
-        **changes,
     }
+    return Generation(**{**fields, **changes})
 
 
-class Asked:
+def call(**changes):
+    """How an answer was obtained."""
+    fields = {"gen_id": "v_1", "stage": "evaluation", "cohort_id": "trial", "at": "2026-01-01", "latency_s": 1.0}
+    return Call(**{**fields, **changes})
+
+
+class Script:
     """An `ask` that gives answers in order and keeps them in the store, as the true one does."""
 
     def __init__(self, store, *answers):
@@ -55,10 +73,9 @@ class Asked:
     def __call__(self, question, key):
         text, finish = self.answers.pop(0)
         self.questions.append(question)
-        response = {"text": text, "finish_reason": finish, "usage": {"completion_tokens": 9}, "model_name": "M"}
-        asked = {**BY, "at": "2026-01-01", "latency_s": 1.0, "attempts": [], "price": None, "cost_usd": None}
-        save_response(self.store, key, {"request": question, "response": response, "asked": asked})
-        return load_response(self.store, key)
+        response = Response(text, finish, Usage(completion_tokens=9), "M")
+        save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=call()))
+        return load_response(self.store, question, key)
 
 
 def nobody(question, key):
@@ -82,10 +99,10 @@ def nobody(question, key):
     ],
 )
 def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, reason):
-    ask = Asked(tmp_path, *answers)
+    ask = Script(tmp_path, *answers)
     outcome = respond(row(), "Rate it.", tmp_path, ask, models={"m": MODEL})
-    assert [attempt["error"] for attempt in outcome.attempts] == errors
-    assert [question["sample"] for question in ask.questions] == list(range(len(errors)))
+    assert [attempt.error for attempt in outcome.attempts] == errors
+    assert [question.sample for question in ask.questions] == list(range(len(errors)))
     assert (outcome.status, outcome.raw) == ("failed" if errors[-1] else "ok", answers[-1][0])
     assert outcome.reason.startswith(reason) and bool(outcome.reason) == bool(reason)
     assert outcome.parsed.values.get("score") == (None if errors[-1] else 7)
@@ -96,47 +113,47 @@ def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, rea
 @pytest.mark.parametrize(
     ("model", "limits"),
     [
-        ({"context_length": 1000}, [100, 200, 400, 500, 500]),
-        ({"context_length": 1000, "max_output_tokens": 300}, [100, 200, 300, 300, 300]),
-        ({"context_length": 1000, "max_output_tokens": 50}, [100, 100, 100, 100, 100]),
+        ({}, [100, 200, 400, 500, 500]),
+        ({"max_output_tokens": 300}, [100, 200, 300, 300, 300]),
+        ({"max_output_tokens": 50}, [100, 100, 100, 100, 100]),
     ],
 )
 def test_a_truncated_answer_gets_twice_the_limit_up_to_the_models(tmp_path, model, limits):
-    ask = Asked(tmp_path, *[LONG] * 5)
-    respond(row(attempts=5), "Rate it.", tmp_path, ask, models={"m": model})
-    assert [question["sampling"]["max_tokens"] for question in ask.questions] == limits
-    assert {question["sampling"]["temperature"] for question in ask.questions} == {0.5}
+    ask = Script(tmp_path, *[LONG] * 5)
+    respond(row(max_attempts=5), "Rate it.", tmp_path, ask, models={"m": replace(MODEL, **model)})
+    assert [question.sampling["max_tokens"] for question in ask.questions] == limits
+    assert {question.sampling["temperature"] for question in ask.questions} == {0.5}
 
 
 def test_only_truncation_changes_the_limit(tmp_path):
-    ask = Asked(tmp_path, DECLINED, LONG, UNREADABLE, GOOD)
-    respond(row(attempts=4), "Rate it.", tmp_path, ask, models={"m": MODEL})
-    assert [question["sampling"]["max_tokens"] for question in ask.questions] == [100, 100, 200, 200]
+    ask = Script(tmp_path, DECLINED, LONG, UNREADABLE, GOOD)
+    respond(row(max_attempts=4), "Rate it.", tmp_path, ask, models={"m": MODEL})
+    assert [question.sampling["max_tokens"] for question in ask.questions] == [100, 100, 200, 200]
 
 
 def test_drawing_anew_allows_as_many_samples_again(tmp_path):
     def walk(*answers, redraw=False, **changes):
-        ask = Asked(tmp_path, *answers)
+        ask = Script(tmp_path, *answers)
         outcome = respond(row(**changes), "Rate it.", tmp_path, ask, models={"m": MODEL}, redraw=redraw)
-        return [question["sample"] for question in ask.questions], len(outcome.attempts), outcome.status
+        return [question.sample for question in ask.questions], len(outcome.attempts), outcome.status
 
     assert walk(*[DECLINED] * 3) == ([0, 1, 2], 3, "failed")
     assert walk(*[DECLINED] * 4, redraw=True) == ([3, 4, 5], 6, "failed")
     assert walk(GOOD) == ([], 6, "failed")
-    assert walk(GOOD, attempts=1) == ([], 6, "failed")
-    assert walk(DECLINED, DECLINED, GOOD, attempts=8) == ([6, 7], 8, "failed")
+    assert walk(GOOD, max_attempts=1) == ([], 6, "failed")
+    assert walk(DECLINED, DECLINED, GOOD, max_attempts=8) == ([6, 7], 8, "failed")
     assert walk(GOOD, redraw=True) == ([8], 9, "ok")
     assert walk(redraw=True) == ([], 9, "ok")
 
 
 def test_replicates_share_no_sample_and_other_questions_no_answer(tmp_path):
-    ask = Asked(tmp_path, *[DECLINED] * 20, *[DECLINED] * 20, *[GOOD] * 4)
+    ask = Script(tmp_path, *[DECLINED] * 20, *[DECLINED] * 20, *[GOOD] * 4)
     for replicate in (1, 2):
-        respond(row(replicate=replicate, attempts=20), "Rate it.", tmp_path, ask, models={"m": MODEL})
+        respond(row(replicate=replicate, max_attempts=20), "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert len({request_key(question) for question in ask.questions}) == 40
-    assert ask.questions[20]["sample"] == SAMPLES_PER_REPLICATE
+    assert ask.questions[20].sample == SAMPLES_PER_REPLICATE
     schema = {"type": "json_schema", "schema": {}}
-    for change in ({"model": {**IDENTITY, "revision": "2"}}, {"sampling": {"max_tokens": 100}}):
+    for change in ({"model": changed(IDENTITY, revision="2")}, {"sampling": {"max_tokens": 100}}):
         respond(row(**change), "Rate it.", tmp_path, ask, models={"m": MODEL})
     respond(row(), "Rate this.", tmp_path, ask, models={"m": MODEL})
     respond(row(response_format=schema), "Rate it.", tmp_path, ask, models={"m": MODEL})
@@ -145,19 +162,19 @@ def test_replicates_share_no_sample_and_other_questions_no_answer(tmp_path):
 
 # Fallbacks.
 
-SPARE = {**IDENTITY, "model_id": "spare"}
+SPARE = changed(IDENTITY, model_id="spare")
 BOTH = {"m": MODEL, "spare": MODEL}
 
 
 def by_model(store, **answers):
     """An `ask` with the answers of each model in order; an exception among them is raised."""
-    asked = {name: Asked(store, *given) for name, given in answers.items()}
+    scripts = {name: Script(store, *given) for name, given in answers.items()}
 
     def ask(question, key):
-        name = question["model"]["model_id"]
-        if isinstance(asked[name].answers[0], CallError):
-            raise asked[name].answers.pop(0)
-        return asked[name](question, key)
+        script = scripts[question.model.model_id]
+        if isinstance(script.answers[0], CallError):
+            raise script.answers.pop(0)
+        return script(question, key)
 
     return ask
 
@@ -177,13 +194,13 @@ def down():
     ],
 )
 def test_a_fallback_answers_where_the_first_model_does_not(context, first, spare, status):
-    planned = row(fallbacks=[{"model": SPARE, "sampling": {"temperature": 0.1, "max_tokens": 9}}])
+    planned = row(fallbacks=[Candidate(SPARE, {"temperature": 0.1, "max_tokens": 9})])
     context = replace(context, models=BOTH)
-    made = build(planned, context, [ESSAY], by_model(context.store, m=first, spare=spare))
-    metadata = describe(planned, made, context, [ESSAY])
-    assert metadata["status"] == status
-    assert metadata["model_id"] == ("spare" if spare else "m")
-    assert metadata["sampling"]["temperature"] == (0.1 if spare else 0.5)
+    made = build(planned, context, [ESSAY], by_model(context.layout.store, m=first, spare=spare))
+    metadata = describe(planned, made, [ESSAY], "digest")
+    assert metadata.status == status
+    assert metadata.model_id == ("spare" if spare else "m")
+    assert metadata.sampling["temperature"] == (0.1 if spare else 0.5)
     # Rebuilt, it is the same, and nobody is asked: not even the model that was down.
     if not any(isinstance(answer, CallError) for answer in first) or status == "ok":
         assert build(planned, context, [ESSAY], nobody) == made
@@ -191,7 +208,7 @@ def test_a_fallback_answers_where_the_first_model_does_not(context, first, spare
 
 @pytest.mark.parametrize("spare", [[down()], [DECLINED] * 3])
 def test_while_a_model_was_not_asked_the_next_run_tries_again(tmp_path, spare):
-    planned = row(fallbacks=[{"model": SPARE, "sampling": {"max_tokens": 9}}])
+    planned = row(fallbacks=[Candidate(SPARE, {"max_tokens": 9})])
     with pytest.raises(CallError, match="no connection"):
         respond(planned, "Rate it.", tmp_path, by_model(tmp_path, m=[down()], spare=spare), models=BOTH)
     again = by_model(tmp_path, m=[GOOD], spare=[])
@@ -202,14 +219,14 @@ def test_while_a_model_was_not_asked_the_next_run_tries_again(tmp_path, spare):
 
 
 def test_what_cannot_be_read_is_sent_back_once_with_what_is_wrong(tmp_path):
-    ask = Asked(tmp_path, UNREADABLE, UNREADABLE, DECLINED, GOOD)
-    planned = row(attempts=4, repair="Answer again, with a score.")
+    ask = Script(tmp_path, UNREADABLE, UNREADABLE, DECLINED, GOOD)
+    planned = row(max_attempts=4, repair="Answer again, with a score.")
     outcome = respond(planned, "Rate it.", tmp_path, ask, models={"m": MODEL})
     assert outcome.status == "ok"
-    assert [len(question["messages"]) for question in ask.questions] == [1, 3, 1, 1]
-    original, answer, complaint = ask.questions[1]["messages"]
-    assert (original["content"], answer) == ("Rate it.", {"role": "assistant", "content": UNREADABLE[0]})
-    assert complaint["role"] == "user" and complaint["content"].endswith("Answer again, with a score.")
+    assert [len(question.messages) for question in ask.questions] == [1, 3, 1, 1]
+    original, answer, complaint = ask.questions[1].messages
+    assert (original.content, answer) == ("Rate it.", Message("assistant", UNREADABLE[0]))
+    assert complaint.role == "user" and complaint.content.endswith("Answer again, with a score.")
     assert respond(planned, "Rate it.", tmp_path, nobody, models={"m": MODEL}) == outcome
 
 
@@ -224,44 +241,47 @@ def server():
 
 @pytest.fixture
 def http(server):
-    return {**MODEL, "provider": "openai", "base_url": server.url, "price": {"prompt": 1.0, "completion": 2.0}}
+    return replace(MODEL, provider="openai", base_url=server.url, price={"prompt": 1.0, "completion": 2.0})
 
 
 def question(text="Why?", sample=0):
-    messages = [{"role": "user", "content": text}]
-    return {"model": IDENTITY, "messages": messages, "sampling": {}, "sample": sample, "response_format": None}
+    return Question(IDENTITY, [Message("user", text)], {}, None, sample)
 
 
-def test_a_question_is_asked_once_whoever_asks_and_however_many_at_once(tmp_path, server, http):
+def caller(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
+    return asker(row(), models, store, cohort_id, call_attempts, on_answer)
+
+
+def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
     go, arrived, heard = threading.Event(), threading.Event(), []
     server.script += [held(go, arrived)]
-    ask = asker({"m": http}, tmp_path, BY, 1, heard.append)
+    ask = caller({"m": http}, tmp_path, "trial", 1, heard.append)
     key = request_key(question())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, question(), key) for _ in range(8)]
         assert arrived.wait(PATIENCE_S)
         other = pool.submit(ask, question(sample=1), request_key(question(sample=1)))  # need not wait for the first
         go.set()
-        texts = {answer.result()["response"]["text"] for answer in answers}
+        texts = {answer.result().response.text for answer in answers}
     assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
-    assert other.result()["request"]["sample"] == 1
-    later = asker(
-        {"m": {**http, "base_url": "http://127.0.0.1:9/v1"}}, tmp_path, {**BY, "cohort_id": "later"}, 1, heard.append
-    )
-    assert later(question(), key)["asked"]["cohort_id"] == "trial"
+    assert other.result().request.sample == 1
+    later = caller({"m": replace(http, base_url="http://127.0.0.1:9/v1")}, tmp_path, "later", 1, heard.append)
+    assert later(question(), key).call.cohort_id == "trial"
     assert len(heard) == 2
 
 
 def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
     key, heard = request_key(question()), []
-    asker({"m": http}, tmp_path, BY, 1, lambda record: heard.append((record, load_response(tmp_path, key))))(
-        question(), key
-    )
-    ((told, stored),) = heard
-    assert told == {name: stored[name] for name in told}
-    assert stored["asked"] | BY == stored["asked"]
-    usage = stored["response"]["usage"]
-    assert stored["asked"]["cost_usd"] == pytest.approx((usage["prompt_tokens"] + 2 * usage["completion_tokens"]) / 1e6)
+
+    def on_answer(record):
+        heard.append((record, load_response(tmp_path, question(), key)))
+
+    caller({"m": http}, tmp_path, "trial", 1, on_answer)(question(), key)
+    ((record, stored),) = heard
+    assert record == stored
+    assert (stored.call.gen_id, stored.call.stage, stored.call.cohort_id) == ("v_1", "evaluation", "trial")
+    usage = stored.response.usage
+    assert stored.call.cost_usd == pytest.approx((usage.prompt + 2 * usage.completion) / 1e6)
 
 
 @pytest.mark.parametrize(
@@ -275,30 +295,30 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
 )
 def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server, http, script, attempts, calls):
     server.script += script
-    ask, key = asker({"m": http}, tmp_path, BY, attempts, lambda record: None), request_key(question())
+    ask, key = caller({"m": http}, tmp_path, "trial", attempts), request_key(question())
     with pytest.raises(CallError):
         ask(question(), key)
     assert server.calls == calls
     assert list(tmp_path.rglob("*.json")) == []
     server.script.clear()
-    assert ask(question(), key)["asked"]["attempts"] == []
+    assert ask(question(), key).call.waits == []
 
 
 @pytest.mark.parametrize("text", ["half \ud83d a pair", "\udcff", "whole \U0001f600, \u2028, \0"])
 def test_any_text_can_be_stored(tmp_path, text):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps({"text": text}))
-    model = {**MODEL, "name": str(path)}
-    record = asker({"m": model}, tmp_path / "store", BY, 1, lambda record: None)(question(), "k")
-    assert load_response(tmp_path / "store", "k")["response"] == record["response"]
-    assert record["response"]["text"] == text.encode("utf-8", "replace").decode()
+    model = replace(MODEL, name=str(path))
+    record = caller({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
+    assert load_response(tmp_path / "store", question(), "k").response == record.response
+    assert record.response.text == text.encode("utf-8", "replace").decode()
 
 
 def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http):
     message = {"role": "assistant", "content": "Yes."}
     server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
-    record = asker({"m": http}, tmp_path, BY, 1, lambda record: None)(question(), "k")
-    assert load_response(tmp_path, "k")["response"] == record["response"]
+    record = caller({"m": http}, tmp_path, "trial", 1)(question(), "k")
+    assert load_response(tmp_path, question(), "k").response == record.response
 
 
 PRICE = {"prompt": 2.0, "cached_prompt": 0.5, "completion": 10.0}
@@ -318,7 +338,7 @@ PRICE = {"prompt": 2.0, "cached_prompt": 0.5, "completion": 10.0}
     ],
 )
 def test_cost(usage, billed, price, expected):
-    assert cost(Response("", usage=usage, cost_usd=billed), price) == pytest.approx(expected)
+    assert cost(Response("", usage=Usage(**usage), cost_usd=billed), price) == pytest.approx(expected)
 
 
 # From a row to a generation.
@@ -327,56 +347,57 @@ def test_cost(usage, billed, price, expected):
 @pytest.fixture
 def context(tmp_path):
     texts = {"T": "{# why #}Rate {{ response }}."}
-    return Context(tmp_path, texts, {"m": MODEL, "colleague": {"provider": "human"}}, {"v_1": "trial"})
+    models = {"m": MODEL, "colleague": Model(model_id="colleague", provider="human")}
+    return Context(Layout(tmp_path), texts, models, {"v_1": "trial"})
 
 
-ESSAY = {"gen_id": "e_1", "status": "ok", "text": "An essay with {{ 7 * 7 }}", "origin_cohort_id": "first"}
+ESSAY = Parent("e_1", "ok", "An essay with {{ 7 * 7 }}", "5ha", "first")
 
 
 @pytest.mark.parametrize("answers", [[GOOD], [LONG, GOOD], [DECLINED] * 3])
 def test_metadata_is_a_pure_function_of_row_and_store(context, answers):
-    made = build(row(), context, [ESSAY], Asked(context.store, *answers))
+    made = build(row(), context, [ESSAY], Script(context.layout.store, *answers))
     assert made.prompt == "Rate An essay with {{ 7 * 7 }}.\n"  # what a model wrote is text, not a template
-    written = pretty(describe(row(), made, context, [ESSAY]))
+    written = pretty(as_json(describe(row(), made, [ESSAY], "digest")))
     elsewhere = replace(context, origin={"v_1": "later"}, call_attempts=1)
     rebuilt = build(row(), elsewhere, [ESSAY], nobody)
     assert rebuilt == made
-    assert pretty(describe(row(), rebuilt, elsewhere, [ESSAY])) == written
-    metadata = json.loads(written)
-    assert (metadata["origin_cohort_id"], metadata["created_at"]) == ("trial", "2026-01-01")
-    assert metadata["status"] == ("ok" if answers[-1] == GOOD else "failed")
-    assert (metadata["sample"], len(metadata["attempts"])) == (len(answers) - 1, len(answers))
-    assert metadata["sampling"]["max_tokens"] == (200 if answers[0] == LONG else 100)
-    stored = [load_response(context.store, attempt["response_key"]) for attempt in metadata["attempts"]]
-    assert [record["response"]["text"] for record in stored] == [text for text, _ in answers]
-    assert all((context.data_root / attempt["response"]).is_file() for attempt in metadata["attempts"])
-    assert str(context.data_root) not in written
+    assert pretty(as_json(describe(row(), rebuilt, [ESSAY], "digest"))) == written
+    metadata = describe(row(), made, [ESSAY], "digest")
+    assert (metadata.origin_cohort_id, metadata.created_at) == ("trial", "2026-01-01")
+    assert metadata.status == ("ok" if answers[-1] == GOOD else "failed")
+    assert (metadata.sample, len(metadata.attempts)) == (len(answers) - 1, len(answers))
+    assert metadata.sampling["max_tokens"] == (200 if answers[0] == LONG else 100)
+    stored = [read_record(response_path(context.layout.store, a.response_key)) for a in metadata.attempts]
+    assert [record.response.text for record in stored] == [text for text, _ in answers]
+    assert all((context.layout.root / attempt.response).is_file() for attempt in metadata.attempts)
+    assert str(context.layout.root) not in written
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "pending"])
 def test_what_its_parent_lacks_is_skipped_without_a_call(context, state):
-    made = build(row(), context, [{**ESSAY, "status": state}], nobody)
-    metadata = describe(row(), made, context, [ESSAY])
-    assert (metadata["status"], metadata["reason"]) == ("skipped", f"parent e_1 is {state}")
-    assert (metadata["response_key"], metadata["cost_usd"], metadata["attempts"], made.prompt) == (None, None, [], "")
+    made = build(row(), context, [changed(ESSAY, status=state)], nobody)
+    metadata = describe(row(), made, [ESSAY], "digest")
+    assert (metadata.status, metadata.reason) == ("skipped", f"parent e_1 is {state}")
+    assert (metadata.response_key, metadata.cost_usd, metadata.attempts, made.prompt) == (None, None, [], "")
 
 
 def test_a_copy_is_its_parents_text(context):
     copy = row(mode="copy", model=None, sampling={}, parser="identity/1", parser_options={}, stage="essay")
     made = build(copy, context, [ESSAY], nobody)
-    metadata = describe(copy, made, context, [ESSAY])
-    assert (made.outcome.raw, made.outcome.parsed.text) == (ESSAY["text"], ESSAY["text"])
-    assert (metadata["status"], metadata["finish_reason"], metadata["model_id"]) == ("ok", "copy", None)
-    assert (metadata["origin_cohort_id"], metadata["prompt_sha256"]) == ("first", None)
+    metadata = describe(copy, made, [ESSAY], "digest")
+    assert (made.outcome.raw, made.outcome.parsed.text) == (ESSAY.text, ESSAY.text)
+    assert (metadata.status, metadata.finish_reason, metadata.model_id) == ("ok", "copy", None)
+    assert (metadata.origin_cohort_id, metadata.prompt_sha256) == ("first", None)
 
 
 def test_a_person_is_waited_for_and_may_correct_the_answer(context):
-    asked = row(mode="human", sampling={}, model={**IDENTITY, "model_id": "colleague", "provider": "human"})
+    planned = row(mode="human", sampling={}, model=changed(IDENTITY, model_id="colleague", provider="human"))
 
     def outcome():
-        return build(asked, context, [ESSAY], nobody).outcome
+        return build(planned, context, [ESSAY], nobody).outcome
 
-    inbox: Path = context.data_root / "inbox"
+    inbox = context.layout.inbox
     waiting = outcome()
     assert waiting.status == "pending" and "v_1.answer.txt" in waiting.reason
     assert "An essay with" in (inbox / "v_1.question.txt").read_text()
@@ -384,4 +405,4 @@ def test_a_person_is_waited_for_and_may_correct_the_answer(context):
     assert outcome().status == "pending" and "correct" in outcome().reason
     (inbox / "v_1.answer.txt").write_text("Very good.\nSCORE: 8")
     assert (outcome().status, outcome().parsed.values["score"]) == ("ok", 8)
-    assert not context.store.exists()
+    assert not context.layout.store.exists()

@@ -1,4 +1,4 @@
-"""What lies under `raw_root`: templates, concepts and the catalogs that describe them.
+"""The inputs under `raw_root`: templates, concepts and the catalogs that describe them.
 
 The layout is that of DayDreaming's `data/1_raw` (CSV catalogs, descriptions at three levels, Jinja2 templates),
 so such a folder can be used as it is: our own columns are optional, further columns are ignored, and a template
@@ -28,8 +28,8 @@ _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class Template:
-    """One prompt template. `scale` is the range of an evaluation's scores, `response_format` what an answer has to
-    keep to: {"type": "json_schema", "schema": ...} or {"type": "grammar", "grammar": GBNF}."""
+    """A prompt template. `scale` is the range of an evaluation's scores, `response_format` the form of the answers:
+    None, {"type": "json_schema", "schema": ...} or {"type": "grammar", "grammar": GBNF}."""
 
     template_id: str
     parser: str
@@ -41,8 +41,8 @@ class Template:
 
 @dataclass
 class Catalog:
-    """Inputs by name. `prompts` are the kinds of prompt that there are, `rows` the rows of their template catalogs;
-    `texts` holds every input text that a plan refers to, by its SHA-256."""
+    """Inputs by name. `prompts` are the kinds of prompt, `rows` the rows of their template catalogs; `texts` has every
+    input text that a plan refers to, by its SHA-256."""
 
     root: Path
     prompts: Mapping[str, PromptKind]
@@ -94,7 +94,7 @@ def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False)
 
 
 def template(catalog: Catalog, kind: str, template_id: str) -> Template:
-    """A template by its kind of prompt, its text remembered in `catalog.texts`; errors name the catalog and the file."""
+    """A template by its kind of prompt; its text is kept in `catalog.texts`. Errors name the catalog and the file."""
     key = (kind, template_id)
     if key not in catalog.templates:
         catalog.templates[key] = _load_template(catalog, catalog.prompts[kind], template_id)
@@ -140,7 +140,7 @@ def _load_response_format(root: Path, name: str, listing: Path) -> Mapping[str, 
 
 
 def parse_scale(text: str) -> tuple[float, float]:
-    """`"1-5"` or `"10"` (from 0) as (low, high); empty is the original's 0-9."""
+    """`"1-5"` or `"10"` (from 0) as (low, high); empty is 0-9, as in the original."""
     if not text:
         return DEFAULT_SCALE
     match = _SCALE.fullmatch(text)
@@ -151,7 +151,7 @@ def parse_scale(text: str) -> tuple[float, float]:
 
 
 def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
-    """(level found, text) of a concept: the level asked for, else the next shorter one, else its name."""
+    """(level, text) of a concept: at this level, else at the next shorter one that it has, else its name."""
     key = (concept_id, level)
     if key not in catalog.descriptions:
         catalog.descriptions[key] = _load_description(catalog, concept_id, level)

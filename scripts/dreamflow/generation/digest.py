@@ -1,7 +1,7 @@
-"""What a generation is known by: a digest of all that decides it, and whether the files that lie there still have it.
+"""The digest of all that decides a generation, and whether the files of a generation still have that digest.
 
-Snakemake's own notes (`.snakemake/metadata`) can be lost, copied or half there; metadata.json carries the digest, so an
-edit is noticed whatever became of the notes.
+metadata.json carries the digest, so that an edit is noticed even where Snakemake's own notes (`.snakemake/metadata`)
+are lost, copied or incomplete.
 """
 
 import hashlib
@@ -33,19 +33,20 @@ def row_digest(generation: Generation) -> str:
     """SHA-256 of a plan row."""
     try:
         return hashlib.sha256(_ENCODER.encode(generation)).hexdigest()
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON files can hold and UTF-8 cannot
+    except UnicodeEncodeError:  # half a surrogate pair: JSON files can hold it, UTF-8 cannot
         return sha256(canonical(as_json(generation)))
 
 
 def inputs_digest(generation: Generation, parents: Sequence[tuple[str, str]], late: str = "") -> str:
-    """SHA-256 of all that decides a generation. `parents` are (status, SHA-256 of the parsed file) of each, `late` is
-    what is known only when it is made: the evidence, or a person's answer."""
+    """SHA-256 of all that decides a generation. `parents` has (status, SHA-256 of the parsed file) of each parent;
+    `late` is the result of `late_input`."""
     lines = [row_digest(generation), *(f"{status} {text}" for status, text in parents), sha256(late) if late else ""]
     return sha256("\n".join(lines))
 
 
 def late_input(generation: Generation, layout: Layout) -> str:
-    """The evidence of a generation, or the answer that a person gave; empty where there is none (yet)."""
+    """The input that is known only when the generation is made: its evidence, or a person's answer. Empty where it has
+    no such input, or not yet."""
     if generation.evidence:
         return evidence_text(layout.root, generation.evidence)
     if generation.mode == "human":
@@ -55,7 +56,7 @@ def late_input(generation: Generation, layout: Layout) -> str:
 
 
 def evidence_text(root: Path, evidence: Evidence) -> str:
-    """The entry of an evidence file as JSON text; empty where the file is not there yet."""
+    """The entry of an evidence file as JSON text; empty while the file does not exist."""
     entries = _entries(root / evidence.file)
     return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
 
@@ -73,21 +74,30 @@ def _decoded(path: Path, _changed: int) -> Mapping[str, Json]:
 
 
 class Freshness:
-    """Which generations of a plan have to be made: those whose files are missing or have another digest, and all that
-    descend from them. Answers are remembered until `forget`."""
+    """Which generations of a plan are stale: their files are missing or have another digest, or a parent is stale.
 
-    def __init__(self, find: Callable[[str], Generation | None], layout: Layout, stages: Mapping[str, str]) -> None:
-        """`find(gen_id)` is a planned generation, None for one that is only read; `stages` has the stage of those."""
-        self.find, self.layout, self.stages = find, layout, stages
-        self.stale: dict[str, bool] = {}
-        self.results: dict[str, tuple[str, str]] = {}
+    What was read is cached until `forget`. The methods may be called from any thread.
+    """
+
+    def __init__(self, find: Callable[[str], Generation | None], layout: Layout, kept: Mapping[str, str]) -> None:
+        """`find(gen_id)` returns a planned generation, or None for one that is only read; `kept` has the stage of
+        those."""
+        self.find, self.layout, self.kept = find, layout, kept
+        self.forget()
+
+    def forget(self) -> None:
+        """Empty the caches: files have changed. A thread that is still reading fills the old caches, not these."""
+        self._stale: dict[str, bool] = {}
+        self._results: dict[str, tuple[str, str]] = {}
 
     def is_stale(self, gen_id: str) -> bool:
-        """Whether a planned generation has to be made."""
-        if gen_id not in self.stale:
+        """Whether a generation has to be made; one that is only read never has."""
+        cache = self._stale
+        stale = cache.get(gen_id)
+        if stale is None:
             generation = self.find(gen_id)
-            self.stale[gen_id] = generation is not None and self._is_stale(generation)
-        return self.stale[gen_id]
+            stale = cache[gen_id] = generation is not None and self._is_stale(generation)
+        return stale
 
     def _is_stale(self, generation: Generation) -> bool:
         if any(map(self.is_stale, generation.parents)):
@@ -109,21 +119,18 @@ class Freshness:
             return None
 
     def _result(self, gen_id: str) -> tuple[str, str] | None:
-        """What the children of a generation see of it; None if it cannot be read."""
-        if gen_id not in self.results:
-            stage = self._stage(gen_id)
+        """(status, SHA-256 of the parsed file) of a parent; None if it cannot be read."""
+        cache = self._results
+        result = cache.get(gen_id)
+        if result is None:
+            generation = self.find(gen_id)
+            stage = generation.stage if generation else self.kept[gen_id]
             head = self._head(stage, gen_id)
+            try:
+                parsed = (self.layout.generation(stage, gen_id) / self.layout.parsed_name(stage)).read_bytes()
+            except OSError:
+                return None
             if head is None:
                 return None
-            text = (self.layout.generation(stage, gen_id) / self.layout.parsed_name(stage)).read_bytes()
-            self.results[gen_id] = (head.status, hashlib.sha256(text).hexdigest())
-        return self.results[gen_id]
-
-    def _stage(self, gen_id: str) -> str:
-        generation = self.find(gen_id)
-        return generation.stage if generation else self.stages[gen_id]
-
-    def forget(self) -> None:
-        """Look at the files again when next asked: some have been written."""
-        self.stale.clear()
-        self.results.clear()
+            result = cache[gen_id] = (head.status, hashlib.sha256(parsed).hexdigest())
+        return result

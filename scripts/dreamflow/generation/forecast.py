@@ -1,7 +1,8 @@
-"""What a plan would still call and cost, told before anything is spent, from the plan and the response store alone."""
+"""The calls and the cost that a plan still needs, from the plan and the response store, before anything is spent."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from .digest import late_input
 from .make import Context, build, read_parent
@@ -9,7 +10,7 @@ from .model import Generation, Json, Parent, Question, Record, Usage
 from .models import Model
 from .respond import NeedsCall, price_of
 
-TYPICAL_SHARE = 0.5  # of its limit: how long an answer is taken to be where nothing better is known
+TYPICAL_SHARE = 0.5  # the expected length of an answer, as a share of its limit
 RESERVED = 64  # tokens that a chat template may add to a prompt
 
 
@@ -41,27 +42,28 @@ def _no_call(question: Question, key: str) -> Record:
     raise NeedsCall(key)
 
 
-def forecast(rows: Iterable[Generation], context: Context, is_stale: Callable[[str], bool]) -> list[Line]:
-    """One line for each stage and model. `rows` come after their parents; those that are not stale, and parents that
-    are not among them, are read from their files.
+def forecast(
+    rows: Iterable[Generation], context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]
+) -> list[Line]:
+    """One line for each stage and model. `rows` come after their parents; `folder(gen_id)` is where a generation lies.
 
-    What the store answers is walked just as a run would walk it; where an answer is missing, the answers below it
-    are taken to be missing too, and parents' texts to be as long as their limits allow.
+    Rows that are not stale, and parents that are no rows, are read from their files. For a stale row the answers in the
+    store are walked as a run walks them; where one is missing, the row's children are assumed to lack theirs too, and
+    its text to be as long as its limit allows.
     """
-    walk = _Walk(context, is_stale)
+    walk = _Walk(context, is_stale, folder)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
 
 
 class _Walk:
-    """A walk over rows. `known` are the parents that are made or that the store can make, `longest` has the tokens that
-    the text of others may have."""
+    """A walk over rows. `known` has the parents that are made or that the store can make, `longest` the tokens that the
+    text of every other one may have; `keys` are those of the answers that are missing."""
 
-    def __init__(self, context: Context, is_stale: Callable[[str], bool]) -> None:
-        self.context, self.is_stale = context, is_stale
+    def __init__(self, context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]) -> None:
+        self.context, self.is_stale, self.folder = context, is_stale, folder
         self.lines: dict[tuple[str, str], Line] = {}
-        self.stages: dict[str, str] = {}
         self.known: dict[str, Parent] = {}
         self.longest: dict[str, int] = {}
         self.keys: set[str] = set()
@@ -70,20 +72,19 @@ class _Walk:
         model_id = row.model.model_id if row.model else row.mode
         line = self.lines.setdefault((row.stage, model_id), Line(row.stage, model_id))
         line.generations += 1
-        self.stages[row.gen_id] = row.stage
         if not self.is_stale(row.gen_id):
             line.answered += 1
             return
         parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
         complete = len(parents) == len(row.parents)
         waits = row.mode == "human" and not late_input(row, self.context.layout)
-        if waits or (row.mode in ("copy", "human") and not complete):  # no call, no text yet
+        if waits or (row.mode != "llm" and not complete):  # no call, no text yet
             self.longest[row.gen_id] = max((self.longest.get(parent, 0) for parent in row.parents), default=0)
             return
         new = True
         if complete and not (row.evidence and not late_input(row, self.context.layout)):
             try:
-                outcome = build(row, self.context, parents, _no_call).outcome
+                outcome = build(row, self.context, parents, _no_call, read_only=True).outcome
                 self.known[row.gen_id] = Parent(row.gen_id, outcome.status, outcome.parsed.text)
                 line.answered += 1
                 return
@@ -94,11 +95,13 @@ class _Walk:
         self.longest[row.gen_id] = row.sampling["max_tokens"]
 
     def parent(self, gen_id: str) -> Parent | None:
-        """A parent that is made, or that the store can make; None for one that needs a call."""
+        """A parent that is made, or that the store can make; None for one that has no text yet."""
         if gen_id not in self.known and gen_id not in self.longest:
-            layout = self.context.layout
-            stage = self.stages.get(gen_id) or next(s for s in layout.stages if layout.generation(s, gen_id).exists())
-            self.known[gen_id] = read_parent(layout.generation(stage, gen_id), layout)
+            folder = self.folder(gen_id)
+            if (folder / "metadata.json").exists():
+                self.known[gen_id] = read_parent(folder, self.context.layout)
+            else:
+                self.longest[gen_id] = 0
         return self.known.get(gen_id)
 
     def _add_call(self, line: Line, row: Generation, *, new: bool) -> None:
@@ -116,7 +119,7 @@ class _Walk:
         line.completion_tokens += new * answer
         largest = max(limit, model.longest_answer)
         for attempt in range(row.max_attempts):
-            most = min(limit * 2**attempt, largest)  # a truncated answer is asked for again with twice the limit
+            most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
             line.tokens_upper += 2 * fixed + open_ended + most
             line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
         line.cost_usd += new * _price(prompt, answer, model)

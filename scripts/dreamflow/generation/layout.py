@@ -1,4 +1,4 @@
-"""Where everything lies under the data folder. Families have the paths of their own products."""
+"""Every path under the data folder, except those of the families' own products."""
 
 import os
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Layout:
         return ("prompt.txt", "raw.txt", self.parsed_name(stage), "metadata.json")
 
     def is_whole(self, stage: str, gen_id: str) -> bool:
-        """Whether all four files of a generation are there."""
+        """Whether all four files of a generation exist."""
         folder = f"{self.root}/gens/{stage}/{gen_id}"
         try:
             present = {entry.name for entry in os.scandir(folder)}
@@ -46,7 +46,7 @@ class Layout:
 
     @property
     def ledger(self) -> Path:
-        """A line for every answer that was paid for."""
+        """The ledger: a line for every new answer."""
         return self.store / "ledger.jsonl"
 
     @property
@@ -56,12 +56,12 @@ class Layout:
 
     @property
     def packs(self) -> Path:
-        """Which generations one job of a cluster answers."""
+        """The packs: which generations one job of a cluster answers."""
         return self.root / "packs"
 
     @property
     def registered_models(self) -> Path:
-        """Students that were trained here and passed their gate."""
+        """The registered models: students that were trained here and passed their gate."""
         return self.root / "models"
 
     def log(self, stage: str, gen_id: str) -> str:

@@ -1,4 +1,4 @@
-"""The ledger: one line for every answer that was paid for, and what this run has done and spent so far."""
+"""The ledger: one line for every new answer, and the progress and the cost of this run."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from .model import Record, Result
 
-PROGRESS_INTERVAL_S = 15  # of progress, where the screen is a file
+PROGRESS_INTERVAL_S = 15  # between two lines of progress, where standard error is no terminal
 
 
 class Ledger:
     """Appends to `ledger.jsonl` and shows progress. One per process; its methods may be called from any thread.
 
-    On a terminal the progress is one line that changes; elsewhere a line is printed now and then.
+    On a terminal the progress is one line that is updated; elsewhere a new line is printed now and then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,10 +34,10 @@ class Ledger:
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
-        self.begins = 0  # the place in the file where this run's lines begin
+        self.begins = 0  # the byte of the file at which this run's lines begin
 
     def start(self, planned: Mapping[str, int]) -> None:
-        """Begin a run that will make so many generations of each stage."""
+        """Begin a run; `planned` has the number of generations of each stage that it will make."""
         self.planned = Counter(planned)
         self.started = self.last_line = time.monotonic()
         self.begins = self.path.stat().st_size if self.path.exists() else 0
@@ -48,7 +48,7 @@ class Ledger:
             self.bar.start()
 
     def answered(self, record: Record) -> None:
-        """Note a new answer: append it to the ledger file, add it to the totals."""
+        """Append a new answer to the file, and add it to the totals."""
         usage, call = record.response.usage, record.call
         entry = {
             "at": call.at,
@@ -81,7 +81,7 @@ class Ledger:
         self.cost_usd += entry["cost_usd"] or 0.0
 
     def count_all(self) -> None:
-        """Count anew all answers since the run began: jobs in processes of their own noted theirs in the file too."""
+        """Count the answers since the run began from the file: jobs in processes of their own wrote lines too."""
         if not self.path.exists():
             return
         with self.guard, self.path.open("rb") as stream:
@@ -92,7 +92,7 @@ class Ledger:
                 self._count(json.loads(line))
 
     def made(self, result: Result) -> None:
-        """Note a generation that was written, and show how far the run is."""
+        """Count a generation that was written, and show the progress."""
         with self.guard:
             self.done[result.stage] += 1
             self.status[result.status] += 1
@@ -116,7 +116,7 @@ class Ledger:
             self.bar = None
 
     def line(self) -> str:
-        """How far the run is: generations, calls, tokens, cost, time left."""
+        """The progress: generations, calls, tokens, cost, time left."""
         parts = [f"{self.done.total()}/{self.planned.total()} generations", self.spent()]
         left = self.seconds_left()
         if left is not None:
@@ -145,7 +145,7 @@ class Ledger:
         return f"{self.calls} calls · {tokens}{cost}"
 
     def seconds_left(self) -> float | None:
-        """From the pace so far; None until something is done."""
+        """An estimate from the pace so far; None before the first generation is done."""
         done = self.done.total()
         if not done:
             return None
@@ -153,7 +153,7 @@ class Ledger:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3:05 min, 2:10 h."""
+    """Seconds as text: 45 s, 3:05 min, 2:10 h."""
     seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"

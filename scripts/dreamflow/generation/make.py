@@ -26,7 +26,8 @@ from .render import render, resolve
 from .respond import Ask, Outcome, asker, respond
 from .store import read_record
 
-REDRAW = "redraw"  # a file of this name in a generation's folder asks for new samples, once
+REDRAW = "redraw"  # a file of this name in a generation's folder requests further samples, once
+REMAKE = "Delete the file and run again: it is made from the store, without a call"
 WITHOUT_MODEL = ("copy", "local")
 
 
@@ -61,9 +62,11 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
     """
     folder = context.layout.generation(generation.stage, generation.gen_id)
     parents = [read_parent(parent, context.layout) for parent in parent_folders]
+    # Taken first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
+    digest = inputs_digest(generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout))
     redraw = folder / REDRAW
     made = build(generation, context, parents, _asker(generation, context), redraw=redraw.exists())
-    result = describe(generation, made, context, parents)
+    result = describe(generation, made, parents, digest)
     prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
     write_atomic(folder / prompt, made.prompt)
     write_atomic(folder / raw, made.outcome.raw)
@@ -74,7 +77,7 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
 
 
 def answer_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
-    """Put the answers that a generation needs into the store, and write nothing else: see `packs`.
+    """Put the answers that a generation needs into the store, and write nothing else (see `packs`).
 
     Raises `CallError` where a call could not be made or answered.
     """
@@ -85,11 +88,11 @@ def answer_generation(generation: Generation, context: Context, parent_folders: 
 def read_result(folder: Path) -> Result:
     """The metadata of a generation. Raises a `DreamflowError` that names the file if it cannot be read."""
     path = folder / "metadata.json"
-    value = read_json(path)
+    value = read_json(path, REMAKE)
     try:
         return from_json(value, Result)
     except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: not the metadata of a generation: {error}") from None
+        raise DreamflowError(f"{path}: not the metadata of a generation ({error}). {REMAKE}") from None
 
 
 def read_parent(folder: Path, layout: Layout) -> Parent:
@@ -107,9 +110,16 @@ def _asker(generation: Generation, context: Context) -> Ask:
 
 
 def build(
-    generation: Generation, context: Context, parents: Sequence[Parent], ask: Ask, *, redraw: bool = False
+    generation: Generation,
+    context: Context,
+    parents: Sequence[Parent],
+    ask: Ask,
+    *,
+    redraw: bool = False,
+    read_only: bool = False,
 ) -> Made:
-    """What a plan row becomes, given its parents; writes nothing in the gens folder."""
+    """The prompt and the outcome of a plan row, given its parents. Writes nothing in the gens folder; with `read_only`
+    nothing at all, besides what `ask` writes."""
     blocked = next((parent for parent in parents if parent.status != "ok"), None)
     if blocked is not None:
         return Made("", Outcome("skipped", f"parent {blocked.gen_id} is {blocked.status}"))
@@ -128,8 +138,8 @@ def build(
     prompt = render(context.texts[generation.template_sha256], values, where)
     if generation.mode == "human":
         return Made(prompt, _from_inbox(generation, prompt, context))
-    store = context.layout.store
-    return Made(prompt, respond(generation, prompt, store, ask, models=context.models, redraw=redraw))
+    store, models = context.layout.store, context.models
+    return Made(prompt, respond(generation, prompt, store, ask, models=models, redraw=redraw, read_only=read_only))
 
 
 def evidence_path(generation: Generation, layout: Layout) -> Path:
@@ -150,7 +160,7 @@ def _parse_text(generation: Generation, text: str) -> Outcome:
 
 
 def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcome:
-    """A person's answer is a file that the person may correct, so it is read every time and not kept in the store."""
+    """A person may correct the answer file, so it is read every time, and not kept in the store."""
     model = context.models[generation.model.model_id]
     inbox = context.layout.inbox
     request = Request(model, [Message("user", prompt)], {}, gen_id=generation.gen_id, inbox=inbox)
@@ -165,13 +175,11 @@ def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcom
     return Outcome("pending", f"{outcome.reason}; correct {answer}", text)
 
 
-def describe(generation: Generation, made: Made, context: Context, parents: Sequence[Parent]) -> Result:
-    """The metadata of a generation. Times and first askers come from the store, so it can be rebuilt byte by byte."""
+def describe(generation: Generation, made: Made, parents: Sequence[Parent], inputs_sha256: str) -> Result:
+    """The metadata of a generation. Times and origins come from the store, so it can be rebuilt byte by byte."""
     outcome, record = made.outcome, made.outcome.record
     result = Result(
-        inputs_sha256=inputs_digest(
-            generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout)
-        ),
+        inputs_sha256=inputs_sha256,
         gen_id=generation.gen_id,
         stage=generation.stage,
         family=generation.family,
@@ -229,9 +237,7 @@ def with_total_cost(result: Result, root: Path) -> Result:
     """Metadata with the usage, cost and seconds of all answers that were drawn, the unusable ones included."""
     if len(result.attempts) < 2:
         return result
-    records = [read_record(root / attempt.response) for attempt in result.attempts]
-    if None in records:
-        raise FileNotFoundError(f"{root}/store: an answer that {result.stage} {result.gen_id} names is gone")
+    records = [_stored(root / attempt.response, result) for attempt in result.attempts]
     usage = records[0].response.usage
     for record in records[1:]:
         usage += record.response.usage
@@ -240,7 +246,17 @@ def with_total_cost(result: Result, root: Path) -> Result:
     return replace(result, usage=usage, cost_usd=cost, latency_s=sum(record.call.latency_s for record in records))
 
 
+def _stored(path: Path, result: Result) -> Record:
+    record = read_record(path)
+    if record is None:
+        raise DreamflowError(
+            f"{path}: no such file, but the metadata of {result.stage} {result.gen_id} names this answer. "
+            "Restore it, or delete the generation's metadata.json and run again: the model is then called again"
+        )
+    return record
+
+
 def not_made(generation: Generation, error: Exception) -> str:
-    """The line that a person reads when a generation could not be made."""
+    """The message where a generation could not be made."""
     model = generation.model.model_id if generation.model else "no model"
     return f"{generation.stage} {generation.gen_id} ({model}) was not made: {error}"

@@ -1,22 +1,23 @@
-"""The types of the core: what is planned, what is asked, what is answered, and what is written.
+"""The types of the core: plan rows, questions, responses, records of the store, and results (metadata.json).
 
-They are msgspec Structs: https://jcristharif.com/msgspec/structs.html. Files become objects where they are read and
-objects become files where they are written. Where a file has another name for a field, `rename` says so.
+They are msgspec Structs: https://jcristharif.com/msgspec/structs.html. Files become objects where they are read, and
+objects become files where they are written. Where a file has another name for a field, `field(name=...)` says so.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, convert, field, to_builtins
+from msgspec.structs import replace
 
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
 Sampling = Mapping[str, Any]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
 class ModelIdentity(Struct, frozen=True, kw_only=True):
-    """All of a model that decides its answers. It is a part of every question, and so of the key of every answer.
+    """Everything about a model that decides its answers. It is a part of every question, and so of every answer's key.
 
-    Fields that a model does not have are absent from JSON, so that the keys of models without them never change.
+    Optional fields that a model does not have are absent from JSON, so the keys of models without them never change.
     `service` is the host that answers, where `base_url` names a public service other than the provider's own.
     """
 
@@ -37,7 +38,7 @@ class Message(Struct, frozen=True):
 
 
 class Candidate(Struct, frozen=True):
-    """A model that may answer, and the sampling parameters that it is asked with."""
+    """A model that may answer, and its sampling parameters."""
 
     model: ModelIdentity
     sampling: Sampling
@@ -51,7 +52,7 @@ class Evidence(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
-    """What a procedure's variant changes, whether its operator claims that behaviour stays, and the calls it adds."""
+    """What a procedure's variant changes, whether its operator claims to keep the behaviour, and the calls it adds."""
 
     description: str
     safe: bool
@@ -63,9 +64,9 @@ class Generation(Struct, kw_only=True, omit_defaults=True):
 
     `variables` are the template's, with references in them (see `render.resolve`); `wildcards` say what the row is of,
     for tables. `replicate` numbers independent draws of one question, from 1. `max_attempts` samples are drawn before
-    the generation has failed. `fallbacks` are asked, in this order, where `model` gives no usable answer. `repair` is
-    the request that goes with an unreadable answer when it is sent back, once. `keep_truncated`: an answer that was cut
-    off is an answer. `request` is the prompt.txt of mode `local`; `operator` is what decides its text.
+    the generation has failed. `fallbacks` answer, in this order, where `model` gives no usable answer. `repair` is the
+    request that is sent back with an unreadable answer, once. `keep_truncated`: a truncated answer is usable. `request`
+    is the prompt.txt of mode `local`; `operator` decides its text.
     """
 
     family: str
@@ -96,7 +97,7 @@ class Generation(Struct, kw_only=True, omit_defaults=True):
 
     @property
     def candidates(self) -> list[Candidate]:
-        """The models that may answer, in the order in which they are asked; none for the modes copy and local."""
+        """The models that may answer, in their order; empty for the modes copy and local."""
         return [Candidate(self.model, self.sampling), *self.fallbacks] if self.model else []
 
 
@@ -143,8 +144,8 @@ class Usage(Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the provider reported any count."""
-        return self != Usage()
+        """Whether the provider reported any count of tokens."""
+        return replace(self, logprob=UNSET) != Usage()
 
 
 class Response(Struct, frozen=True):
@@ -158,7 +159,7 @@ class Response(Struct, frozen=True):
     finish_reason: str = "stop"
     usage: Usage = Usage()
     model_name: str = ""
-    cost_usd: float | None | UnsetType = UNSET
+    cost_usd: float | UnsetType | None = UNSET
 
 
 class Wait(Struct, frozen=True):
@@ -170,25 +171,27 @@ class Wait(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """How an answer was got: by whom, when, and at what price. No part of its key. (`asked` in the store's files.)"""
+    """How an answer was obtained: for which generation, when, at what price. No part of its key. (`asked` in files)"""
 
     gen_id: str
     stage: str
     cohort_id: str
     at: str
     latency_s: float
-    waits: list[Wait] = field(name="attempts")
-    price: Mapping[str, float] | None
-    cost_usd: float | None
+    waits: list[Wait] = field(name="attempts", default_factory=list)
+    price: Mapping[str, float] | None = None
+    cost_usd: float | None = None
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """An answer as the response store keeps it."""
+    """An answer as the response store keeps it. `service` is set in a record of an earlier version whose answer now
+    also lies under the key of that service (see `store.load_response`)."""
 
     schema_version: int
     request: Question
     response: Response
     call: Call = field(name="asked")
+    service: str | UnsetType = UNSET
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -202,10 +205,10 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, kw_only=True):
-    """metadata.json: what became of a generation. A pure function of its plan row, its parents and the store.
+    """metadata.json: the result of a generation. A pure function of its plan row, its parents and the store.
 
-    `inputs_sha256` is a digest of all that decided it: a generation whose digest is another now has to be made again.
-    Other programs' files lack most fields.
+    `inputs_sha256` is the digest of everything that decided it: where that digest would be another one now, the
+    generation has to be made again. Files of other programs lack most fields.
     """
 
     gen_id: str

@@ -33,7 +33,7 @@ def fingerprint(path: Path) -> str:
 
 @cache
 def _fingerprint(path: Path, size: int, _changed: int) -> str:
-    # By its time too: an adapter may be made anew while a process runs that has seen the one before.
+    # The time is a part of the cache key: an adapter may be written again while this process runs.
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
         digest.update(stream.read(_SAMPLED))

@@ -1,4 +1,4 @@
-"""The models of models.yaml, and what identifies one: all that a different answer could come from."""
+"""The models of models.yaml, and the identity of a model: everything about it that decides its answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ def _checked(model: Model, path: Path | str) -> Model:
 
 
 def identity(model: Model) -> ModelIdentity:
-    """The part of a model that decides its answers. A local file without a revision is known by its content, and so is
+    """The part of a model that decides its answers. A local file without a revision is identified by its content; so is
     an adapter."""
     chosen = provider(model.provider)
     try:
@@ -112,7 +112,7 @@ def find_model(models: Mapping[str, Model], model_id: str) -> Model:
 def merge_sampling(model: Model, own: Sampling) -> dict[str, Any]:
     """The sampling parameters of a question: our defaults, the model's, and `own`, which wins."""
     sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model.sampling, **own}
-    # 1 and 1.0 are one temperature: written as the other, nothing must be asked again.
+    # 1 and 1.0 are the same temperature, so they must have the same key.
     sampling |= {key: float(sampling[key]) for key in _REALS & sampling.keys()}
     if model.max_output_tokens:
         sampling["max_tokens"] = min(sampling["max_tokens"], model.max_output_tokens)

@@ -1,11 +1,11 @@
 """Packs: generations of one local model that one job of a cluster answers, with the model loaded once.
 
-A pack answers into the response store and notes in `data/packs/<pack_id>.json` what it could not answer. The job of a
-generation has that file as an input, finds its answer in the store and writes its files at once, wherever it runs.
+A pack writes its answers into the response store, and what it could not answer into `data/packs/<pack_id>.json`. The
+job of a generation has that file as an input; it finds the answer in the store, so it needs no model.
 
-Which pack a generation belongs to stands in `data/packs/plan.json`, because jobs in other processes have to know, and
-because Snakemake compares the inputs of a job with those of the last time: what was made with a pack keeps naming it,
-what was made without one never gets one. What has yet to be made is divided anew by every run.
+`data/packs/plan.json` says which pack a generation belongs to, because jobs in other processes need it, and because
+Snakemake compares the inputs of a job with those of the last run: a generation that was made with a pack keeps it, one
+that was made without a pack never gets one. Generations that are not made yet are divided again by every run.
 """
 
 import json
@@ -23,8 +23,8 @@ from .model_files import model_file
 from .models import Model
 from .providers import provider
 
-FREE_MB = 1500  # what a job takes besides the model: Snakemake twice, this library, a context
-UNKNOWN_MB = 4000  # of a model whose file cannot be found from here
+FREE_MB = 1500  # the memory of a job without its model: Snakemake twice, this library, a context
+UNKNOWN_MB = 4000  # assumed for a model whose file is not on this machine
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def pack_path(layout: Layout, pack_id: str) -> Path:
 
 
 def read_packs(layout: Layout) -> Packs:
-    """The packs of the last run that formed some. Raises `DreamflowError` where the file is damaged."""
+    """The packs of the last run that formed any. Raises `DreamflowError` if the file is damaged."""
     path = _plan_path(layout)
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
@@ -62,18 +62,19 @@ def read_packs(layout: Layout) -> Packs:
         return Packs()
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DreamflowError(
-            f"{path} cannot be read; delete it: its generations are then made from the store, without a call"
+            f"{path}: the file is damaged. Delete it and run again: its generations are then made from the store, "
+            "without a call"
         ) from None
 
 
 def write_packs(packs: Packs, layout: Layout) -> None:
-    """Let the jobs of this run, and later runs, know the packs. Without packs nothing is written."""
+    """Write the packs for the jobs of this run, and for later runs. Without packs nothing is written."""
     if packs.members or _plan_path(layout).exists():
         write_atomic(_plan_path(layout), pretty({"members": packs.members, "of": packs.of}))
 
 
 def pack_problems(layout: Layout, pack_id: str) -> dict[str, str]:
-    """What a pack could not answer: a line by gen_id. Empty where it could answer all, or has not run yet."""
+    """The message of each generation that a pack could not answer, by gen_id; empty if it has not run yet."""
     try:
         return json.loads(pack_path(layout, pack_id).read_text(encoding="utf-8"))["problems"]
     except (FileNotFoundError, ValueError, KeyError):
@@ -81,9 +82,9 @@ def pack_problems(layout: Layout, pack_id: str) -> dict[str, str]:
 
 
 def keep_answered(packs: Packs, rows: Mapping[str, Generation], layout: Layout) -> Packs:
-    """The packs of generations that are made, and of those that their pack has answered.
+    """The packs, without the generations that are neither made nor answered.
 
-    `rows` are the plan's by gen_id. Whatever else has to be made is divided again, or made without a pack.
+    `rows` are the plan's by gen_id. The generations that are left out are divided again, or made without a pack.
     """
     problems = {
         pack_id: pack_problems(layout, pack_id) for pack_id in packs.members if pack_path(layout, pack_id).exists()
@@ -106,10 +107,10 @@ def extend_packs(
     origin: Mapping[str, str],
     size: int,
 ) -> Packs:
-    """`packs` and more for what has to be made and is in none, with at most `size` generations each (0: no more).
+    """`packs`, and new ones of at most `size` generations for those that are not made and in no pack (size 0: none).
 
-    `rows` are the plan's by gen_id, in the order in which they should be answered. The rows of a pack have stage,
-    model and origin (which spec plans them) in common, and none is another's parent.
+    `rows` are the plan's by gen_id, in the order in which they should be answered. The rows of a pack have the
+    same stage, model and origin (the spec that plans them), and none is the parent of another.
     """
     waiting: dict[tuple[str, str, str, int], list[str]] = defaultdict(list)
     depth: dict[str, int] = {}
@@ -129,7 +130,7 @@ def extend_packs(
 
 
 def is_packable(row: Generation) -> bool:
-    """Whether only models of this machine may answer a row: a job of a cluster calls no other."""
+    """Whether all models that may answer a row are local: a job of a cluster calls no others."""
     return row.mode == "llm" and all(provider(one.model.provider).is_local for one in row.candidates)
 
 
@@ -139,7 +140,7 @@ def _is_made(layout: Layout, gen_id: str, row: Generation | None) -> bool:
 
 
 def _depth(gen_id: str, rows: Mapping[str, Generation], known: dict[str, int]) -> int:
-    """How many generations of its own stage come before a generation: packs must not wait for each other in a ring."""
+    """The number of ancestors of the same stage in a row: packs must not wait for each other in a circle."""
     if gen_id not in known:
         same = [parent for parent in rows[gen_id].parents if parent in rows]
         same = [parent for parent in same if rows[parent].stage == rows[gen_id].stage]
@@ -148,7 +149,7 @@ def _depth(gen_id: str, rows: Mapping[str, Generation], known: dict[str, int]) -
 
 
 def memory_mb(rows: Iterable[Generation]) -> int:
-    """The memory that a job needs that loads the models of `rows`, one after the other: the largest and some more."""
+    """The memory of a job that loads the models of `rows` one after the other: that of the largest, and FREE_MB."""
     sizes = []
     for name in {row.model.name for row in rows}:
         try:
@@ -159,10 +160,10 @@ def memory_mb(rows: Iterable[Generation]) -> int:
 
 
 def answer_pack(pack_id: str, gen_ids: Sequence[str], answer: Callable[[str], None], layout: Layout) -> dict[str, str]:
-    """Answer the generations of a pack by `answer(gen_id)`, which puts what it draws into the store; note the rest.
+    """Answer the generations of a pack: `answer(gen_id)` puts the answers of one into the store.
 
-    Raises `DreamflowError` with all that went wrong where not one could be answered: then the pack has failed.
-    Returns the problems, a line by gen_id, which the generations' own jobs report.
+    Returns the message of each generation that could not be answered, by gen_id; the generations' own jobs report them.
+    Raises a `DreamflowError` with all messages if none could be answered.
     """
     problems: dict[str, str] = {}
     for gen_id in gen_ids:

@@ -1,4 +1,4 @@
-"""How a question of a kind is put: the fields of a plan row that a spec's model settings decide."""
+"""The fields of a plan row that a spec's model settings decide."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def question_fields(
     kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
 ) -> dict[str, Any]:
     """The fields of a `Generation` of this kind of prompt. `settings` are model, fallback, template, attempts and
-    sampling as a spec has them; the kind has the defaults."""
+    sampling, as in a spec; the kind of prompt has the default sampling."""
     chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
     names = [settings["model"], *settings["fallback"]]
     if len(set(names)) < len(names):

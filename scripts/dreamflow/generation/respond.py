@@ -1,18 +1,18 @@
-"""Getting a usable answer: from the store, else by asking; one policy for each way in which that can go wrong.
+"""Getting a usable answer, from the store or else from a provider. Each kind of failure has one policy:
 
-| what went wrong                  | what is done                                                             |
-|----------------------------------|--------------------------------------------------------------------------|
+| failure                          | what is done                                                              |
+|----------------------------------|---------------------------------------------------------------------------|
 | retryable (429, 5xx, connection) | the same call again after a wait (Retry-After, else exponential back-off) |
-| terminal (other 4xx, no key)     | the job fails; nothing is written; the next run asks again                |
+| terminal (other 4xx, no key)     | the job fails; nothing is written; the next run calls again               |
 | refusal, too short, unparsable   | the next sample                                                           |
-| unparsable, the row has `repair` | once: the answer is sent back with the error, and the row's request       |
+| unparsable, the row has `repair` | once: the answer is sent back with the error and the row's request        |
 | truncated                        | the next sample with twice the limit, up to the model's; where the row    |
-|                                  | has `keep_truncated`, what there is counts                                |
-| any of these, to the end         | the next fallback model, if there is one                                  |
+|                                  | has `keep_truncated`, the truncated answer is used                        |
+| any of these, up to the limit    | the next fallback model, if the row has another                           |
 
-Samples are walked in order and every answer stays in the store, so what a generation becomes is a pure function of
+Samples are walked in order and every answer stays in the store, so the result of a generation is a pure function of
 its plan row and the store: a rerun repeats the walk without a call. A generation whose samples are all unusable has
-failed; drawing it anew (`redraw`) allows as many samples again, after those that are there.
+failed; `redraw` allows as many further samples, after those in the store.
 """
 
 import random
@@ -34,18 +34,18 @@ from .providers import CallError, Request, provider
 from .store import SCHEMA_VERSION, load_response, request_key, response_path, save_response
 
 SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
-STOPPING = threading.Event()  # set on Ctrl-C: calls in flight end, no other begins, nobody waits for a busy server
-LONGEST_WAIT_S = 60.0  # of our own back-off
-LONGEST_RETRY_AFTER_S = 600.0  # a server that wants more than this is tried again by the next run
+STOPPING = threading.Event()  # set on Ctrl-C: calls in flight end, none begins, waits for busy servers end
+LONGEST_WAIT_S = 60.0  # before a repeated call, where the server names no time
+LONGEST_RETRY_AFTER_S = 600.0  # where a server names a longer time, the call fails and the next run makes it
 
 
 class NeedsCall(Exception):
-    """Raised with the question's key instead of calling, where no call may be made and the store has no answer."""
+    """Raised, with the question's key, where the store has no answer and no call may be made."""
 
 
 @dataclass
 class Outcome:
-    """What became of a generation. `record` is the store's record of its last answer, `key` that record's key."""
+    """The result of a walk. `record` is the store's record of the last answer, `key` that record's key."""
 
     status: str  # ok | failed | skipped | pending
     reason: str = ""
@@ -67,22 +67,24 @@ def respond(
     *,
     models: Mapping[str, Model],
     redraw: bool = False,
+    read_only: bool = False,
 ) -> Outcome:
     """Walk the samples of a generation until one can be used; then those of its fallback models, in their order.
 
-    `ask(question, key)` gets an answer's record. A usable answer that is there already is taken whoever gave it:
-    else a model that was down once would be asked again whenever the generation is rebuilt.
+    `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
+    the store. A usable answer in the store is taken from whichever candidate gave it: otherwise a model that was down
+    once would be called again whenever the generation is rebuilt.
     """
     candidates = generation.candidates
     if len(candidates) > 1 and not redraw:
         for candidate in candidates:
-            outcome = _walk(generation, candidate, prompt, store, None, models)
+            outcome = _walk(generation, candidate, prompt, store, None, models, read_only=read_only)
             if outcome.status == "ok":
                 return outcome
     problem = None
     for candidate in candidates:
         try:
-            outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw)
+            outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw, read_only=read_only)
         except CallError as error:
             if len(candidates) == 1 or STOPPING.is_set():
                 raise
@@ -90,7 +92,7 @@ def respond(
             continue
         if outcome.status == "ok":
             return outcome
-    if problem is not None:  # a model could not be reached: the next run tries again
+    if problem is not None:  # a model could not be called: the next run tries again
         raise problem
     return outcome
 
@@ -104,8 +106,9 @@ def _walk(
     models: Mapping[str, Model],
     *,
     redraw: bool = False,
+    read_only: bool = False,
 ) -> Outcome:
-    """The samples of one model; without `ask`, those that are stored."""
+    """Walk the samples of one model; without `ask`, only those in the store."""
     model, sampling = models[candidate.model.model_id], dict(candidate.sampling)
     first = messages = [*generation.turns, Message("user", prompt)]
     may_repair = bool(generation.repair)
@@ -115,7 +118,7 @@ def _walk(
         sample = (generation.replicate - 1) * SAMPLES_PER_REPLICATE + number
         question = Question(candidate.model, messages, sampling, generation.response_format, sample)
         key = request_key(question)
-        record = load_response(store, question, key)
+        record = load_response(store, question, key, read_only=read_only)
         if record is None:
             if redraw:
                 allowed, redraw = number + generation.max_attempts, False
@@ -178,7 +181,7 @@ _in_flight_guard = threading.Lock()
 
 @contextmanager
 def _one_at_a_time(key: str) -> Iterator[None]:
-    """Two generations may ask the same question at once: the second waits and finds the answer in the store."""
+    """Let one thread at a time work on a question; a second one waits, and then finds the answer in the store."""
     with _in_flight_guard:
         lock = _in_flight.setdefault(key, threading.Lock())
     with lock:
@@ -195,10 +198,10 @@ def asker(
     call_attempts: int,
     on_answer: Callable[[Record], None],
 ) -> Ask:
-    """An `ask` that calls the provider of the question's model and stores the answer before anything reads it.
+    """An `ask` that calls the provider of the question's model, and stores the answer before anything reads it.
 
-    The answer's record names `generation` and `cohort_id`, the spec that plans it; `on_answer(record)` is called with
-    every new answer.
+    The record names `generation` and `cohort_id`, the spec that plans it; `on_answer(record)` is called with every new
+    answer.
     """
 
     def ask(question: Question, key: str) -> Record:
@@ -226,7 +229,7 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
     waits: list[Wait] = []
     while True:
         if STOPPING.is_set():
-            raise CallError("the run was stopped before it was asked", retryable=False)
+            raise CallError("the run was stopped before this call", retryable=False)
         started = time.monotonic()
         try:
             response = provider(model.provider).complete(request)
@@ -260,7 +263,7 @@ def _storable(text: str) -> str:
 
 
 def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
-    """US dollars for an answer: what the provider says that it billed, else `price_of` its tokens."""
+    """US dollars for an answer: the amount that the provider reports, else `price_of` its tokens."""
     if isinstance(response.cost_usd, float):
         return response.cost_usd
     return None if price is None else price_of(response.usage, price)

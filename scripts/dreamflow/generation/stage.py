@@ -1,4 +1,4 @@
-"""Stages: the kinds of generation that there are, and what the prompts of each are made from."""
+"""Stages, the kinds of generation, and the kinds of their prompts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from .model import Json
 
 @dataclass(frozen=True)
 class PromptKind:
-    """A folder of templates, `raw_root/templates/<name>/`: the variables that they can name, the parser of the answers
-    where no catalog row names another, and the sampling parameters that a spec's win over."""
+    """A folder of templates, `raw_root/templates/<name>/`: the variables that they can use, the default parser of the
+    answers, and the default sampling parameters."""
 
     name: str
     variables: tuple[str, ...]

@@ -1,8 +1,8 @@
-"""The response store: every answer that was ever given, under a digest of all that determined it.
+"""The response store: every answer, under a digest of everything that determined it.
 
-Snakemake deletes the outputs of a job that it reruns or that failed; what was paid for must not go with them.
-An answer is written here, durably and in one move, before anything looks at it. How a request was sent,
-what it cost and who asked first is recorded with the answer and is no part of its key.
+Snakemake deletes the outputs of a job that it reruns or that failed; answers that were paid for must outlive them.
+So an answer is written here, durably and atomically, before anything else reads it. How the request was sent, what it
+cost and which generation needed it first are recorded with the answer and are no part of its key.
 """
 
 from pathlib import Path
@@ -29,21 +29,28 @@ def response_path(store: Path, key: str) -> Path:
     return store / "responses" / key[:2] / f"{key}.json"
 
 
-def load_response(store: Path, question: Question, key: str) -> Record | None:
+def load_response(store: Path, question: Question, key: str, *, read_only: bool = False) -> Record | None:
     """The answer to a question, whose key is `key`; None if it was never answered.
 
-    Answers of earlier versions have keys that do not name the service. The first service that asks for such an answer
-    takes it over: the file moves to the key that names that service, so that no other one is credited with it.
+    Earlier versions left the service out of the key. Such an answer belongs to the first service whose question it
+    fits: it is copied to the key that names the service, and the old record notes that service, so that no other one
+    is credited with it. With `read_only` nothing is written.
     """
+    service = question.model.service
     record = read_record(response_path(store, key))
-    if record is None and question.model.service is not UNSET:
-        nameless = replace(question, model=replace(question.model, service=UNSET))
-        old, new = response_path(store, request_key(nameless)), response_path(store, key)
-        record = read_record(old)
-        if record is not None:
-            new.parent.mkdir(parents=True, exist_ok=True)
-            old.replace(new)
-    return record
+    if record is not None and record.service is UNSET:
+        return record
+    if service is UNSET:
+        return None
+    old_key = request_key(replace(question, model=replace(question.model, service=UNSET)))
+    record = read_record(response_path(store, old_key))
+    if record is None or record.service not in (UNSET, service):
+        return None
+    own = replace(record, service=UNSET)
+    if not read_only:
+        save_response(store, old_key, replace(record, service=service))
+        save_response(store, key, own)
+    return own
 
 
 def read_record(path: Path) -> Record | None:
@@ -53,7 +60,10 @@ def read_record(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete it: the question is then asked again") from None
+        raise DreamflowError(
+            f"{path}: this record of the response store is damaged ({error}). Restore the file, or delete it and run "
+            "again: the model is then called again"
+        ) from None
 
 
 def save_response(store: Path, key: str, record: Record) -> None:

@@ -2,7 +2,7 @@
 
 A parser is a pure function. To add one, write it in a module here under `@register("name", version=1)` and
 import that module below. Name and version are part of what decides a rerun, so raising the version of a
-parser reads the stored answers anew. Options come from the template: `scale` [low, high], `schema`;
+parser reads the stored answers again. Options come from the template: `scale` [low, high], `schema`;
 or from the plan row: `entry`, `options`, `viable`, `speculative`.
 """
 

@@ -58,7 +58,7 @@ PARSERS: dict[str, Parser] = {}
 
 
 def register(name: str, *, version: int) -> Callable:
-    """Decorator: enter a function under `name`. Raise `version` with its behaviour; that parses anew."""
+    """Decorator: enter a function under `name`. Raise `version` when results change; answers are then parsed again."""
 
     def enter(function: Callable[[str, Options], Parsed]) -> Callable[[str, Options], Parsed]:
         if name in PARSERS:

