@@ -20,22 +20,22 @@ def cycle(first=0, second=0, third=0, judged=None):
 
 def limit(history, now=15, usual=15):
     found = next_limits([{"relax": one} for one in history], {"relax": now}, {"relax": usual}, {"relax": 15})["relax"]
-    assert found["taken"] == 15
-    return found["limit"], found["why"]
+    assert found.taken == 15
+    return found.limit, found.why
 
 
 def test_more_of_what_reaches_tier_1_and_less_of_what_fails():
     history = [{"relax": cycle(first=8, third=2), "reorder": cycle(third=10), "sample": cycle(second=10)}]
     kinds = ("relax", "reorder", "sample")
     found = next_limits(history, *(dict.fromkeys(kinds, number) for number in (15, 15, 30)))
-    assert {kind: one["limit"] for kind, one in found.items()} == {"relax": 21, "reorder": 4, "sample": 15}
+    assert {kind: one.limit for kind, one in found.items()} == {"relax": 21, "reorder": 4, "sample": 15}
     assert found["relax"] == {
         "limit": 21,
         "taken": 30,
         "why": "More, 21 instead of 15: of 10 variants, 8 reached tier 1, 0 tier 2 and 2 tier 3.",
     }
-    assert found["reorder"]["why"].startswith("Fewer, 4 instead of 15: of 10 variants, 0 reached tier 1")
-    assert found["sample"]["why"].startswith("Stays at 15: of 10 variants")
+    assert found["reorder"].why.startswith("Fewer, 4 instead of 15: of 10 variants, 0 reached tier 1")
+    assert found["sample"].why.startswith("Stays at 15: of 10 variants")
 
 
 STAYS = {
@@ -55,8 +55,8 @@ def test_limits_stay_where_too_little_is_known(history, why):
 
 def test_a_kind_without_ideas_stays():
     found = next_limits([{"relax": cycle(9)}, {"other": cycle(9)}], {"relax": 7}, {"relax": 5}, {"relax": 9})
-    assert found["relax"]["limit"] == 7
-    assert "no variant of this kind" in found["relax"]["why"]
+    assert found["relax"].limit == 7
+    assert "no variant of this kind" in found["relax"].why
 
 
 def test_only_three_cycles_count():

@@ -5,12 +5,13 @@ models and programs is escaped, so that it can neither break the page nor preten
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..reports.markdown import code, count, number
 from ..reports.render import render
-from .health import HEALTHY, Yield
-from .records import Record, counterexample
+from .best_of_n import Comparison
+from .health import HEALTHY, Health, Inputs, Pattern, Yield
+from .records import Record
+from .tightening import Limit
 
 BEST = 5  # variants that are shown whole
 NEAR = 5  # near misses
@@ -22,27 +23,27 @@ _CALL_SHOWN = 200  # characters of a call and of what it gave
 
 def journal(
     table: Sequence[Record],
-    health: Mapping[str, Any],
+    health: Health,
     yields: Mapping[str, Yield],
-    patterns: Sequence[Mapping[str, Any]],
-    comparison: Mapping[str, Any],
-    next_limits: Mapping[str, Mapping[str, Any]],
+    patterns: Sequence[Pattern],
+    comparison: Comparison,
+    next_limits: Mapping[str, Limit],
     title: str,
 ) -> str:
     """The page: `table` from `records.records`, the rest from the functions of `health` and `tightening`."""
-    costs = [record["cost_usd"] for record in table if record["cost_usd"] is not None]
-    near = [record for record in table if record["tier"] == 2]
-    near.sort(key=lambda r: (-(r["novelty"] or 0), -r["viability"], r["gen_id"]))
+    costs = [record.cost_usd for record in table if record.cost_usd is not None]
+    near = [record for record in table if record.tier == 2]
+    near.sort(key=lambda r: (-(r.novelty or 0), -r.viability, r.gen_id))
     return render(
         "journal.md",
         title=title,
         table=table,
-        procedures=len({record["procedure_id"] for record in table}),
+        procedures=len({record.procedure_id for record in table}),
         sound=sum(map(is_sound, table)),
-        judged=any(record["viability"] is not None for record in table),
-        cost=_cost(sum(costs) if costs else None, sum(record["tokens"] for record in table)),
+        judged=any(record.viability is not None for record in table),
+        cost=_cost(sum(costs) if costs else None, sum(record.tokens for record in table)),
         glance=_glance(yields),
-        bugs=[f"{one['analysis_bugs']} by {kind}" for kind, one in yields.items() if one["analysis_bugs"]],
+        bugs=[f"{one.analysis_bugs} by {kind}" for kind, one in yields.items() if one.analysis_bugs],
         best=best_first(table),
         shown=BEST,
         near=near,
@@ -58,9 +59,8 @@ def journal(
         next_limits=next_limits,
         longest=_SHOWN,
         tested=tested,
-        counterexample=lambda test: test["counterexample"] if counterexample(test) else None,
         cut=lambda text: text if len(text) <= _CALL_SHOWN else f"{text[:_CALL_SHOWN]} …",
-        diff_lines=lambda record: record["check"]["diff"].rstrip("\n").split("\n"),
+        diff_lines=lambda record: record.check.diff.rstrip("\n").split("\n"),
         diff_shown=DIFF_LINES,
     )
 
@@ -73,94 +73,94 @@ def _cost(usd: float | None, tokens: int) -> str:
 
 def is_sound(record: Record) -> bool:
     """Whether a variant passed its check and is no duplicate."""
-    return bool(record["check"]) and record["check"]["passed"] and not record["duplicate_of"]
+    return bool(record.check) and record.check.passed and not record.duplicate_of
 
 
 def best_first(table: Sequence[Record]) -> list[Record]:
     """The variants in tier 1: by viability, then novelty, then id."""
-    viable = [record for record in table if record["tier"] == 1]
-    return sorted(viable, key=lambda r: (-r["viability"], -(r["novelty"] or 0), r["gen_id"]))
+    viable = [record for record in table if record.tier == 1]
+    return sorted(viable, key=lambda r: (-r.viability, -(r.novelty or 0), r.gen_id))
 
 
 def tested(record: Record) -> str:
     """What the test of a variant found, in a few words."""
-    outcome = record["outcome"]
+    outcome = record.outcome
     if outcome == "equivalent":
-        return f"behaves as the original does on {count(record['inputs_run'], 'call')}"
+        return f"behaves as the original does on {count(record.inputs_run, 'call')}"
     if outcome == "differs":
-        differing = record["inputs_run"] - record["agreeing"]
-        return f"behaves differently on {differing} of {count(record['inputs_run'], 'call')}"
+        differing = record.inputs_run - record.agreeing
+        return f"behaves differently on {differing} of {count(record.inputs_run, 'call')}"
     return "not tested" if outcome in (None, "untested") else f"test: {outcome}"
 
 
 # The rows of the page's tables.
 
 
-def _glance(yields: Mapping[str, Yield]) -> list[tuple[Any, ...]]:
+def _glance(yields: Mapping[str, Yield]) -> list[tuple[object, ...]]:
     return [
         (
             kind,
-            *(one[name] for name in ("variants", "unique", "passed_check", "equivalent", "differs", "failed")),
-            *(one[f"tier_{tier}"] for tier in (1, 2, 3)),
-            f"{one['tier_1_share']:.0%} ({one['tier_1_low']:.0%} to {one['tier_1_high']:.0%})",
-            _cost(one["cost_usd"], one["tokens"]),
+            *(getattr(one, name) for name in ("variants", "unique", "passed_check", "equivalent", "differs", "failed")),
+            *(one.tier_1, one.tier_2, one.tier_3),
+            f"{one.tier_1_share:.0%} ({one.tier_1_low:.0%} to {one.tier_1_high:.0%})",
+            _cost(one.cost_usd, one.tokens),
         )
         for kind, one in yields.items()
     ]
 
 
-def _failures(patterns: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+def _failures(patterns: Sequence[Pattern]) -> list[tuple[object, ...]]:
     return [
         (
-            one["count"],
-            one["category"],
-            code(one["pattern"]).replace("|", "\\|"),
-            ", ".join(one["kinds"]),
-            ", ".join(code(example["gen_id"]) for example in one["examples"]),
+            one.count,
+            one.category,
+            code(one.pattern).replace("|", "\\|"),
+            ", ".join(one.kinds),
+            ", ".join(code(example.gen_id) for example in one.examples),
         )
         for one in patterns
     ]
 
 
-def _duplicates(table: Sequence[Record]) -> list[dict[str, Any]]:
+def _duplicates(table: Sequence[Record]) -> list[dict[str, object]]:
     """The variants that were there already: {same (as what), records, kinds}."""
     groups: dict[str, list[Record]] = {}
     for record in table:
-        if record["duplicate_of"]:
-            base = record["duplicate_of"] == "base"
-            same = f"{code(record['procedure_id'])} itself" if base else code(record["duplicate_of"])
+        if record.duplicate_of:
+            base = record.duplicate_of == "base"
+            same = f"{code(record.procedure_id)} itself" if base else code(record.duplicate_of)
             groups.setdefault(same, []).append(record)
     return [
-        {"same": same, "records": those, "kinds": sorted({record["kind"] for record in those})}
+        {"same": same, "records": those, "kinds": sorted({record.kind for record in those})}
         for same, those in groups.items()
     ]
 
 
-def _parts(health: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _parts(health: Health) -> list[tuple[str, ...]]:
     return [
-        (name, number(part["score"], 2, "–"), f"{part['weight']:.0%}", part["formula"], _inputs(part["inputs"]))
-        for name, part in health["parts"].items()
+        (name, number(part.score, 2, "–"), f"{part.weight:.0%}", part.formula, _inputs(part.inputs))
+        for name, part in health.parts.items()
     ]
 
 
-def _inputs(inputs: Mapping[str, Any]) -> str:
+def _inputs(inputs: Inputs) -> str:
     return ", ".join(
         f"{name.replace('_', ' ')} {'–' if value is None else f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in inputs.items()
     )
 
 
-def _sides(comparison: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    sides = [(name, comparison[name]) for name in ("dreams", "samples")]
-    if not all(side["of"] for _, side in sides):
+def _sides(comparison: Comparison) -> list[tuple[object, ...]]:
+    sides = [(name, getattr(comparison, name)) for name in ("dreams", "samples")]
+    if not all(side.of for _, side in sides):
         return []
     return [
         (
             name,
-            f"{side['variants']} of {side['of']}",
-            f"{side['cost']:.4f} USD" if comparison["unit"] == "cost_usd" else count(side["cost"], "token"),
-            *(number(side[key], 2, "–") for key in ("best_viability", "mean_novelty")),
-            side["tier_1"],
+            f"{side.variants} of {side.of}",
+            f"{side.cost:.4f} USD" if comparison.unit == "cost_usd" else count(side.cost, "token"),
+            *(number(getattr(side, key), 2, "–") for key in ("best_viability", "mean_novelty")),
+            side.tier_1,
         )
         for name, side in sides
     ]
@@ -172,7 +172,7 @@ def _sides(comparison: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 def summary_table(table: Sequence[Record], top_n: int = 5) -> str:
     """The short table that ends a run (at most 100 columns, no colours): the best variants, else how far it came."""
     best = best_first(table)
-    judged = any(record["viability"] is not None for record in table)
+    judged = any(record.viability is not None for record in table)
     viable = f"{len(best)} in tier 1" if judged else "none judged"
     counts = f"{count(len(table), 'variant')}, {sum(map(is_sound, table))} sound and new, {viable}"
     if not best:
@@ -180,12 +180,12 @@ def summary_table(table: Sequence[Record], top_n: int = 5) -> str:
     header = ("viability", "novelty", "test", "kind", "variant", "procedure")
     rows = [
         (
-            number(record["viability"], 2, "–"),
-            number(record["novelty"], 2, "–"),
-            record["outcome"] or "not tested",
-            record["kind"],
-            record["gen_id"],
-            record["procedure_id"],
+            number(record.viability, 2, "–"),
+            number(record.novelty, 2, "–"),
+            record.outcome or "not tested",
+            record.kind,
+            record.gen_id,
+            record.procedure_id,
         )
         for record in best[:top_n]
     ]
