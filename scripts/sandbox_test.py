@@ -9,5 +9,5 @@ from dreamflow.dreams.night import write_tests
 from dreamflow.entry import attempt, tell
 from dreamflow.files import read_json
 
-made = snakemake  # noqa: F821  (Snakemake provides it)
-attempt(made.log[0], lambda: tell(write_tests(read_json(made.input.job), made.input.checks, made.output[0])))
+job, files = snakemake.input.job[0], (snakemake.input.checks, snakemake.output[0])  # noqa: F821  (Snakemake provides it)
+attempt(snakemake.log[0], lambda: tell(write_tests(read_json(job), *files)))  # noqa: F821

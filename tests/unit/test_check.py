@@ -59,7 +59,6 @@ def test_a_good_variant():
     assert entry.nearest == "base"
     assert 0 < entry.novelty == entry.distance_to_base < 0.1
     assert "-        base += item\n+        base = base + item * 2\n" in entry.diff
-    json.dumps(entry)
 
 
 PROBLEMS = {
@@ -88,7 +87,6 @@ def test_problems_are_said_in_a_line(code, problem):
     assert not entry.passed
     assert any(problem in line for line in entry.problems)
     assert all(line and "\n" not in line for line in entry.problems)
-    json.dumps(entry)
 
 
 def test_code_that_does_not_compile_has_no_distance():

@@ -6,11 +6,14 @@ import re
 from dataclasses import replace
 
 import pytest
+from dreamflow.dreams.equivalence import Counterexample, Trials
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
 from dreamflow.dreams.smaller import smaller
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model import as_json, from_json
 from dreamflow.sandbox.isolation import Isolation, Limits, isolation
+from msgspec import structs
 
 LIMITS = Limits(seconds=20, memory_mb=256, processes=16, output_kb=256, disk_mb=8)
 SHORT = replace(LIMITS, seconds=1)  # where a limit of time is what is tested
@@ -34,12 +37,11 @@ def run(original, variants, count=5, safe=None, seed=1, limits=LIMITS):
 
 def verdict(original, variant):
     """What is said of one variant, besides times."""
-    found = run(original, {"v": variant}).variants["v"]
-    return {key: value for key, value in found.items() if key != "seconds_ratio"}
+    return structs.replace(run(original, {"v": variant}).variants["v"], seconds_ratio=None)
 
 
 def without_times(answer):
-    text = re.sub(r'"(seconds|seconds_ratio)": [^,}]+', r'"\1": 0', json.dumps(answer, sort_keys=True))
+    text = re.sub(r'"(seconds|seconds_ratio)": [^,}]+', r'"\1": 0', json.dumps(as_json(answer), sort_keys=True))
     return json.loads(text)
 
 
@@ -85,10 +87,10 @@ def test_outcomes(outcome, totals):
 def test_the_answer_is_plain_and_complete(totals):
     assert totals.isolation == str(isolation())
     assert totals.inputs == ["f([1, 2, 3])", "f([])", "f([5], start=2)"]
-    original = dict(totals.original)
+    original = as_json(totals.original)
     assert original.pop("seconds") > 0
     assert original == {"status": "steady", "reason": "the same twice on 3 inputs", "not_used": {}, "tried": []}
-    same = dict(totals.variants["equivalent"])
+    same = as_json(totals.variants["equivalent"])
     assert same.pop("seconds_ratio") is None  # calls of microseconds
     assert same == {
         **{"outcome": "equivalent", "reason": "behaves the same on 3 inputs", "inputs_run": 3, "agreeing": 3},
@@ -96,9 +98,9 @@ def test_the_answer_is_plain_and_complete(totals):
     }
     differs = totals.variants["differs"]
     assert (differs.inputs_run, differs.agreeing) == (3, 1)
-    assert differs.counterexample == {"call": "f([])", "aspect": "result", "original": "0", "variant": "1"}
+    assert differs.counterexample == Counterexample("f([])", "result", "0", "1")
     assert differs.reason.startswith("was to behave the same, but: ")
-    assert totals == json.loads(json.dumps(totals))
+    assert totals == from_json(json.loads(json.dumps(as_json(totals))), Trials)
 
 
 @needs_sandbox
@@ -588,9 +590,7 @@ def test_counterexamples_are_small():
     source = "def f(items, limit=10):\n    return sorted(items)[:limit]\n"
     call = args([5, 3, 9, 3], limit=7)
     found = verdict(procedure(source, call), source.replace("sorted(items)", "sorted(set(items))"))
-    assert found.counterexample == {
-        **{"call": "f([0, 0])", "aspect": "result", "original": "[0, 0]", "variant": "[0]"},
-    }
+    assert found.counterexample == Counterexample("f([0, 0])", "result", "[0, 0]", "[0]")
 
 
 @needs_sandbox
