@@ -1,6 +1,5 @@
 """Test a procedure's variants in the sandbox (rule sandbox_test)."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -8,6 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.dreams.night import write_tests
 from dreamflow.entry import attempt, tell
+from dreamflow.files import read_json
 
-job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
-attempt(snakemake.log[0], lambda: tell(write_tests(job, snakemake.input[0], snakemake.output[0])))  # noqa: F821
+job, files = snakemake.input.job[0], (snakemake.input.checks, snakemake.output[0])  # noqa: F821  (Snakemake provides it)
+attempt(snakemake.log[0], lambda: tell(write_tests(read_json(job), *files)))  # noqa: F821

@@ -6,9 +6,13 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from .errors import ConfigError, DreamflowError
+
+T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -76,6 +80,15 @@ def read_json(path: Path | str, remedy: str = "Delete the file and run again: it
         raise ConfigError(f"{path}: no such file") from None
     except ValueError as error:
         raise DreamflowError(f"{path}: the file is damaged ({error}). {remedy}") from None
+
+
+def read_as(path: Path | str, kind: type[T]) -> T:
+    """The object of type `kind` in a JSON file that the workflow wrote, or a `DreamflowError` that names the file."""
+    value = read_json(path)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
 
 
 def checked_name(name: str, what: str) -> str:

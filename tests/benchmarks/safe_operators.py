@@ -18,13 +18,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from corpus import corpus, procedure
 from dreamflow.dreams.check import unified_diff
+from dreamflow.dreams.equivalence import Trial
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.operators import OPERATORS
 from dreamflow.errors import DreamflowError
@@ -40,18 +40,18 @@ _DIFFER = ("differs", "type", "runtime", "syntax", "forbidden")
 
 @dataclass(frozen=True)
 class Tested:
-    """One variant of a function: where it was made, its diff, and the verdict of the sandbox."""
+    """One variant of a function: where it was made, its diff, and its test in the sandbox."""
 
     function: str
     kind: str
     site: str
     diff: str
-    verdict: dict[str, Any]
+    trial: Trial
 
     @property
     def ending(self) -> str:
         """The column of the table that it is counted in."""
-        outcome = self.verdict["outcome"]
+        outcome = self.trial.outcome
         return "differ" if outcome in _DIFFER else outcome if outcome == "equivalent" else "other"
 
 
@@ -64,7 +64,7 @@ def measure(name: str, most: int | None, inputs: int) -> tuple[list[Tested], dic
     claims = dict.fromkeys(sources, True)
     answer = compare(original, sources, inputs=inputs, seed=SEED, limits=LIMITS, safe=claims)
     tested = [
-        Tested(name, *key.split(" ", 1), unified_diff(original.source, source, original.entry), answer["variants"][key])
+        Tested(name, *key.split(" ", 1), unified_diff(original.source, source, original.entry), answer.variants[key])
         for key, source in sources.items()
     ]
     return tested, {kind: len(variations) for kind, variations in listed.items()}
@@ -86,7 +86,7 @@ def table(tested: Iterable[Tested], found: dict[str, int]) -> Iterator[str]:
         mine = [one for one in tested if kind in (one.kind, "all")]
         endings = [one.ending for one in mine]
         counts = [found[kind] if kind in found else sum(found.values()), len(mine)]
-        counts = [len({one.function for one in mine}), *counts, sum(one.verdict["inputs_run"] for one in mine)]
+        counts = [len({one.function for one in mine}), *counts, sum(one.trial.inputs_run for one in mine)]
         counts += [endings.count(ending) for ending in ("equivalent", "differ", "other")]
         yield f"| {' | '.join(map(str, [kind, *counts]))} |"
 
@@ -121,8 +121,8 @@ def main() -> int:
     print(*table(tested, found), sep="\n")
     bad = [one for one in tested if one.ending != "equivalent"]
     for one in bad:
-        print(f"\n## {one.function}: {one.kind} {one.site}: {one.verdict['outcome']}\n\n{one.verdict['reason']}\n")
-        print(f"{one.verdict['counterexample']}\n\n```diff\n{one.diff}```")
+        print(f"\n## {one.function}: {one.kind} {one.site}: {one.trial.outcome}\n\n{one.trial.reason}\n")
+        print(f"{one.trial.counterexample}\n\n```diff\n{one.diff}```")
     for name, reason in failed.items():
         print(f"\n## {name} could not be measured\n\n{reason}")
     return 1 if bad or failed else 0

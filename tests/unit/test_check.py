@@ -53,13 +53,12 @@ def changed(*pairs, kind="sample", adds=(), site="whole"):
 
 def test_a_good_variant():
     entry = changed(("base += item", "base = base + item * 2"))
-    assert entry["compiles"] and entry["passed"]
-    assert entry["problems"] == [] and entry["undefined"] == []
-    assert (entry["signature"], entry["claims"], entry["duplicate_of"]) == ("kept", "none", None)
-    assert entry["nearest"] == "base"
-    assert 0 < entry["novelty"] == entry["distance_to_base"] < 0.1
-    assert "-        base += item\n+        base = base + item * 2\n" in entry["diff"]
-    json.dumps(entry)
+    assert entry.compiles and entry.passed
+    assert entry.problems == [] and entry.undefined == []
+    assert (entry.signature, entry.claims, entry.duplicate_of) == ("kept", "none", None)
+    assert entry.nearest == "base"
+    assert 0 < entry.novelty == entry.distance_to_base < 0.1
+    assert "-        base += item\n+        base = base + item * 2\n" in entry.diff
 
 
 PROBLEMS = {
@@ -83,25 +82,24 @@ PROBLEMS = {
 def test_problems_are_said_in_a_line(code, problem):
     entry = check(code)
     if problem is None:
-        assert entry["passed"]
+        assert entry.passed
         return
-    assert not entry["passed"]
-    assert any(problem in line for line in entry["problems"])
-    assert all(line and "\n" not in line for line in entry["problems"])
-    json.dumps(entry)
+    assert not entry.passed
+    assert any(problem in line for line in entry.problems)
+    assert all(line and "\n" not in line for line in entry.problems)
 
 
 def test_code_that_does_not_compile_has_no_distance():
     entry = check("def total(:\n")
-    assert not entry["compiles"]
-    assert (entry["novelty"], entry["distance_to_base"], entry["nearest"]) == (0, 0, "base")
-    assert entry["diff"].startswith("--- a/total.py\n+++ b/total.py\n")
+    assert not entry.compiles
+    assert (entry.novelty, entry.distance_to_base, entry.nearest) == (0, 0, "base")
+    assert entry.diff.startswith("--- a/total.py\n+++ b/total.py\n")
 
 
 def test_names_that_the_base_lacks_too_are_no_problem_of_the_variant():
     source = SOURCE.replace("import json\n", "")
     entry = check(source.replace("base += item", "base += 2 * item"), base=procedure(source))
-    assert entry["passed"] and entry["undefined"] == []
+    assert entry.passed and entry.undefined == []
 
 
 SIGNATURES = {
@@ -116,8 +114,8 @@ SIGNATURES = {
 @pytest.mark.parametrize(("old", "new", "signature"), SIGNATURES.values(), ids=SIGNATURES)
 def test_signatures_that_calls_can_bear(old, new, signature):
     entry = changed((old, new))
-    assert entry["passed"], entry["problems"]
-    assert entry["signature"] == signature
+    assert entry.passed, entry.problems
+    assert entry.signature == signature
 
 
 BROKEN_SIGNATURES = {
@@ -136,33 +134,33 @@ BROKEN_SIGNATURES = {
 @pytest.mark.parametrize(("old", "new", "problem"), BROKEN_SIGNATURES.values(), ids=BROKEN_SIGNATURES)
 def test_signatures_that_calls_stumble_over(old, new, problem):
     entry = changed((old, new), ("* rate", "* 1"))
-    assert any(problem in line for line in entry["problems"])
-    assert entry["signature"].startswith("changed: ")
+    assert any(problem in line for line in entry.problems)
+    assert entry.signature.startswith("changed: ")
 
 
 def test_only_the_declared_default_may_change():
     site = "11:50 timeout*2"
     entry = changed(("timeout: int = 30", "timeout: int = 60"), kind="parameters", site=site)
-    assert entry["passed"] and entry["signature"] == "declared: timeout=60"
+    assert entry.passed and entry.signature == "declared: timeout=60"
     entry = changed(("rate: float = 0.2", "rate: float = 0.4"), kind="parameters", site=site)
-    assert entry["problems"] == ["signature: the default of rate is 0.4, not 0.2"]
+    assert entry.problems == ["signature: the default of rate is 0.4, not 0.2"]
     entry = changed(("timeout: int = 30", "timeout: int"), kind="parameters", site=site)
-    assert not entry["passed"]
+    assert not entry.passed
     entry = changed(("timeout: int = 30", "timeout: int = 60"), kind="relax", site=site)
-    assert not entry["passed"]
+    assert not entry.passed
 
 
 def test_positional_only_and_starred_parameters():
     base = procedure("def total(a, /, b, *args, c=1, **kwargs): return a\n")
     entry = check("def total(a, /, b, *rest, d=2, c=1, **options): return b\n", base=base)
-    assert entry["passed"] and entry["signature"] == "added: d=2"
+    assert entry.passed and entry.signature == "added: d=2"
     entry = check("def total(a, /, b, x=1, *args, c=1, **kwargs): return b\n", base=base)
-    assert entry["problems"] == ["signature: x is new and stands before *args"]
+    assert entry.problems == ["signature: x is new and stands before *args"]
     entry = check("def total(a, b, /, c=1): return b\n", base=base)
-    assert "signature: *args is gone" in entry["problems"]
-    assert "signature: b is positional-only, not positional" in entry["problems"]
-    assert "signature: c is positional, not keyword-only" in entry["problems"]
-    assert "signature: **kwargs is gone" in entry["problems"]
+    assert "signature: *args is gone" in entry.problems
+    assert "signature: b is positional-only, not positional" in entry.problems
+    assert "signature: c is positional, not keyword-only" in entry.problems
+    assert "signature: **kwargs is gone" in entry.problems
 
 
 def test_duplicates_of_the_base_and_of_earlier_siblings():
@@ -175,11 +173,11 @@ def test_duplicates_of_the_base_and_of_earlier_siblings():
         "third": variant.replace("2 * item", "3 * item"),
     }
     entries = check_variants(procedure(), {name: Candidate(c, "sample", False, (), "") for name, c in codes.items()})
-    assert [entries[name]["duplicate_of"] for name in codes] == ["base", None, None, "first", None]
-    assert entries["same"]["novelty"] == entries["second"]["novelty"] == 0
-    assert entries["second"]["distance_to_base"] > 0
-    assert entries["third"]["nearest"] == "first"
-    assert 0 < entries["third"]["novelty"] < entries["third"]["distance_to_base"]
+    assert [entries[name].duplicate_of for name in codes] == ["base", None, None, "first", None]
+    assert entries["same"].novelty == entries["second"].novelty == 0
+    assert entries["second"].distance_to_base > 0
+    assert entries["third"].nearest == "first"
+    assert 0 < entries["third"].novelty < entries["third"].distance_to_base
     assert list(entries) == list(codes)
 
 
@@ -217,8 +215,8 @@ KEPT = {
 @pytest.mark.parametrize(("pairs", "kind", "adds"), KEPT.values(), ids=KEPT)
 def test_claims_that_hold(pairs, kind, adds):
     entry = changed(*pairs, kind=kind, adds=adds)
-    assert entry["problems"] == [] and entry["claims"] == "verified"
-    assert entry["signature"] == (f"declared: +{adds[0]}" if adds else "kept")
+    assert entry.problems == [] and entry.claims == "verified"
+    assert entry.signature == (f"declared: +{adds[0]}" if adds else "kept")
 
 
 LOW_HIGH = "    low = len(items)\n    high = low + 1\n"
@@ -296,14 +294,14 @@ BROKEN = {
 @pytest.mark.parametrize(("pairs", "kind", "adds", "reason"), BROKEN.values(), ids=BROKEN)
 def test_claims_that_do_not_hold(pairs, kind, adds, reason):
     entry = changed(*pairs, kind=kind, adds=adds)
-    assert reason in entry["claims"]
-    assert not entry["passed"]
-    assert any(reason in problem for problem in entry["problems"])
+    assert reason in entry.claims
+    assert not entry.passed
+    assert any(reason in problem for problem in entry.problems)
 
 
 def test_declared_parameters_have_to_be_there():
     entry = changed(SWAPPED, kind="conditional", adds=("quiet",))
-    assert "signature: quiet is declared but not there" in entry["problems"]
+    assert "signature: quiet is declared but not there" in entry.problems
 
 
 # --- diffs -------------------------------------------------------------------------------------------------

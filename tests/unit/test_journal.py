@@ -6,8 +6,9 @@ import re
 import sqlite3
 
 import pytest
+from dreamflow.dreams.best_of_n import comparison
+from dreamflow.dreams.equivalence import Counterexample
 from dreamflow.dreams.health import (
-    comparison,
     failure_patterns,
     health,
     normalised,
@@ -16,13 +17,17 @@ from dreamflow.dreams.health import (
     write_yields,
     yields,
 )
-from dreamflow.dreams.journal import block, code, journal, plain, summary_table, visible
-from dreamflow.dreams.records import COLUMNS, write_csv, write_sqlite
+from dreamflow.dreams.journal import journal, summary_table
+from dreamflow.dreams.records import COLUMNS
+from dreamflow.dreams.tables import write_csv, write_sqlite
 from dreamflow.dreams.tiers import final_tier
+from dreamflow.dreams.tightening import Limit
+from dreamflow.generation.model import as_json
+from dreamflow.reports.markdown import block, code, plain, visible
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from night import TIERS, asked, check, entry, failed_check, metadata, outcome, table, verdict
+from night import TIERS, answered, check, entry, failed_check, outcome, result, table, verdict
 
 # --- tiers ----------------------------------------------------------------------------------------------
 
@@ -64,25 +69,25 @@ def night():
     differs = outcome("differs", counterexample=example("backup('a|b')", "['b']", "['`a`']"))
     return table(
         entry("p_best", verdict=verdict(0.85, "j_1"), test=differs, check=check(novelty=0.5)),
-        entry("p_good", kind="relax", metadata=asked("p_good"), verdict=verdict(0.7, "j_2"), check=check(novelty=0.8)),
-        entry("p_near", kind="relax", metadata=asked("p_near"), verdict=verdict(0.4, "j_3"), check=check(novelty=0.9)),
+        entry("p_good", kind="relax", result=answered("p_good"), verdict=verdict(0.7, "j_2"), check=check(novelty=0.8)),
+        entry("p_near", kind="relax", result=answered("p_near"), verdict=verdict(0.4, "j_3"), check=check(novelty=0.9)),
         entry("p_same", kind="reorder", safe=True, check=check(duplicate_of="base", novelty=0.0), test=None),
         entry("p_bug", kind="reorder", safe=True, test=outcome("runtime", reason="KeyError: 'a' in line 7")),
-        entry("p_bad", kind="relax", metadata=asked("p_bad"), check=failed_check(), test=None),
+        entry("p_bad", kind="relax", result=answered("p_bad"), check=failed_check(), test=None),
         entry(
-            "p_none", kind="relax", metadata=asked("p_none", status="failed", reason="no code"), check=None, test=None
+            "p_none", kind="relax", result=answered("p_none", status="failed", reason="no code"), check=None, test=None
         ),
-        entry("p_mine", kind="sample", metadata=asked("p_mine"), verdict=verdict(0.2, "j_4")),
+        entry("p_mine", kind="sample", result=answered("p_mine"), verdict=verdict(0.2, "j_4")),
         matches={"web.backup": 2},
     )
 
 
 def example(call, original, variant):
-    return {"call": call, "aspect": "result", "original": original, "variant": variant}
+    return Counterexample(call, "result", original, variant)
 
 
 def test_statuses_tell_the_truth():
-    assert {record["gen_id"]: (record["status"], record["tier"]) for record in night()} == {
+    assert {record.gen_id: (record.status, record.tier) for record in night()} == {
         "p_best": ("tested", 1),
         "p_good": ("tested", 1),
         "p_near": ("tested", 2),
@@ -93,20 +98,20 @@ def test_statuses_tell_the_truth():
         "p_mine": ("archived", 3),
     }
     untried = table(entry(test=None), entry(test=outcome("untested"), verdict=verdict(0.5)))
-    assert [record["status"] for record in untried] == ["pending_test", "evaluated"]
+    assert [record.status for record in untried] == ["pending_test", "evaluated"]
 
 
 def test_a_record_knows_what_a_variant_cost():
     made, judged, local = night()[1], night()[0], night()[4]
-    assert (made["cost_usd"], made["tokens"], made["latency_s"]) == (0.003, 1400, 6.0)
-    assert (judged["cost_usd"], judged["tokens"]) == (0.001, 400)
-    assert (local["cost_usd"], local["tokens"], local["created_at"]) == (None, 0, None)
+    assert (made.cost_usd, made.tokens, made.latency_s) == (0.003, 1400, 6.0)
+    assert (judged.cost_usd, judged.tokens) == (0.001, 400)
+    assert (local.cost_usd, local.tokens, local.created_at) == (None, 0, None)
 
 
 def test_an_unusable_verdict_is_none():
-    (record,) = table(entry(verdict=metadata("j_1", status="failed", reason="unparsable: no viability")))
-    assert (record["viability"], record["tier"], record["status"]) == (None, None, "pending_evaluation")
-    assert [one["category"] for one in failure_patterns([record])] == ["verdict"]
+    (record,) = table(entry(verdict=result("j_1", status="failed", reason="unparsable: no viability")))
+    assert (record.viability, record.tier, record.status) == (None, None, "pending_evaluation")
+    assert [one.category for one in failure_patterns([record])] == ["verdict"]
 
 
 def test_csv(tmp_path):
@@ -135,7 +140,7 @@ def test_sqlite_has_the_schema_of_the_seed(tmp_path):
     assert [dream["id"] for dream in dreams] == ["p_best", "p_good"]
     assert dict(dreams[1]) == {
         **{"id": "p_good", "base_procedure_id": "web.backup", "base_procedure_name": "backup"},
-        **{"dream_type": "constraint_relaxation", "code": records[1]["code"], "model_used": "coder"},
+        **{"dream_type": "constraint_relaxation", "code": records[1].code, "model_used": "coder"},
         **{"reasoning": "relax at 6:31 keep*2", "generated_description": "keep in line 6: 3 -> 6"},
         **{"status": "tested", "tier": 1, "viability_score": 0.7, "claude_reasoning": "It keeps more."},
         **{"test_outcome": "equivalent", "test_error": None, "test_timestamp": None, "novelty_score": 0.8},
@@ -150,7 +155,7 @@ def test_sqlite_has_the_schema_of_the_seed(tmp_path):
     metrics = dict(base.execute("SELECT * FROM dream_metrics").fetchone())
     assert len(metrics) == 18
     assert (metrics["tier1_count"], metrics["tier2_count"], metrics["tier3_count"]) == (2, 1, 3)
-    assert metrics["health_score"] == health(records)["score"]
+    assert metrics["health_score"] == health(records).score
     base.close()
 
 
@@ -167,7 +172,7 @@ def test_sqlite_of_a_night_without_dreams(tmp_path):
 
 def test_health_by_hand():
     found = health(night())
-    parts = {name: part["score"] for name, part in found["parts"].items()}
+    parts = {name: part.score for name, part in found.parts.items()}
     # Novelties .5 .8 .9 0 .25 .25; that of the program that does not compile is unknown.
     assert parts["novelty"] == pytest.approx(0.7 * 2.7 / 6 + 0.3 * 2 / 10)
     assert parts["quality"] == pytest.approx(
@@ -176,33 +181,33 @@ def test_health_by_hand():
     assert parts["leverage"] == 1.0  # 2 of 8 adopted
     assert parts["efficiency"] == 1.0  # 28 s
     weighted = 0.6 * parts["novelty"] + 0.15 * parts["quality"] + 0.15 + 0.1
-    assert found["score"] == pytest.approx(weighted, abs=1e-5)
-    assert found["healthy"] == (found["score"] > 0.6)
-    assert found["left_out"] == []
+    assert found.score == pytest.approx(weighted, abs=1e-5)
+    assert found.healthy == (found.score > 0.6)
+    assert found.left_out == []
 
 
 def test_parts_without_data_are_left_out_and_their_weight_is_shared():
     found = health(table(entry(check=check(novelty=0.9)), entry(check=check(novelty=0.7))))
-    assert found["left_out"] == ["quality", "leverage", "efficiency"]
-    assert [part["weight"] for part in found["parts"].values()] == [1.0, 0.0, 0.0, 0.0]
-    assert found["score"] == pytest.approx(0.7 * 0.8 + 0.3 * 0.2)
+    assert found.left_out == ["quality", "leverage", "efficiency"]
+    assert [part.weight for part in found.parts.values()] == [1.0, 0.0, 0.0, 0.0]
+    assert found.score == pytest.approx(0.7 * 0.8 + 0.3 * 0.2)
     nothing = health([])
-    assert (nothing["score"], nothing["healthy"]) == (None, None)
+    assert (nothing.score, nothing.healthy) == (None, None)
 
 
 def test_health_of_slow_models_and_of_promoted_dreams():
-    slow = [entry(metadata=asked(f"p_{n}", latency_s=600.0), verdict=verdict(0.5)) for n in range(8)]
+    slow = [entry(result=answered(f"p_{n}", latency_s=600.0), verdict=verdict(0.5)) for n in range(8)]
     found = health(table(*slow, promoted=["p_aaaaaaaaaa"]))
-    assert found["parts"]["efficiency"]["score"] == 0.1
-    assert found["parts"]["leverage"]["score"] == 1.0
-    assert health(table(*slow))["parts"]["leverage"]["score"] == 0.0
+    assert found.parts["efficiency"].score == 0.1
+    assert found.parts["leverage"].score == 1.0
+    assert health(table(*slow)).parts["leverage"].score == 0.0
 
 
 def test_a_verdict_that_its_test_belies_costs_quality():
-    good = health(table(entry(verdict=verdict(0.9))))["parts"]["quality"]
-    belied = health(table(entry(verdict=verdict(0.9), test=outcome("runtime"))))["parts"]["quality"]
-    assert (good["inputs"]["tier_1_success"], belied["inputs"]["tier_1_success"]) == (1.0, 0.0)
-    assert good["score"] > belied["score"] + 0.2
+    good = health(table(entry(verdict=verdict(0.9)))).parts["quality"]
+    belied = health(table(entry(verdict=verdict(0.9), test=outcome("runtime")))).parts["quality"]
+    assert (good.inputs["tier_1_success"], belied.inputs["tier_1_success"]) == (1.0, 0.0)
+    assert good.score > belied.score + 0.2
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1e4), st.booleans()), max_size=8))
@@ -212,23 +217,23 @@ def test_health_and_its_parts_are_shares(values):
         for novelty, viability, seconds, judged in values
     ]
     found = health(table(*entries, matches={"web.backup": 2}))
-    scores = [found["score"], *(part["score"] for part in found["parts"].values())]
+    scores = [found.score, *(part.score for part in found.parts.values())]
     assert all(score is None or 0 <= score <= 1 for score in scores)
-    assert sum(part["weight"] for part in found["parts"].values()) == pytest.approx(1 if values else 0, abs=1e-5)
+    assert sum(part.weight for part in found.parts.values()) == pytest.approx(1 if values else 0, abs=1e-5)
 
 
 def test_failure_patterns_are_counted_together():
     reason = "KeyError: {!r} in line {}, (4 of 5 inputs agree)"
     broken = [entry(f"p_{n}", test=outcome("runtime", reason=reason.format("ab"[n % 2], n))) for n in range(5)]
     patterns = failure_patterns([*table(*broken), *night()])
-    assert [(one["category"], one["count"]) for one in patterns] == [
+    assert [(one.category, one.count) for one in patterns] == [
         ("runtime", 5),
         ("analysis bug", 1),
         ("check", 1),
         ("not made", 1),
     ]
-    assert patterns[0]["pattern"] == "KeyError: '…' in line N, (N of N inputs agree)"
-    assert [one["gen_id"] for one in patterns[0]["examples"]] == ["p_0", "p_1", "p_2"]
+    assert patterns[0].pattern == "KeyError: '…' in line N, (N of N inputs agree)"
+    assert [one.gen_id for one in patterns[0].examples] == ["p_0", "p_1", "p_2"]
 
 
 @given(st.text())
@@ -240,19 +245,19 @@ def test_patterns_are_short_and_stable(message):
 def test_yields(tmp_path):
     found = yields(night())
     relax = found["relax"]
-    counts = [relax[name] for name in ("variants", "made", "unique", "passed_check", "equivalent", "judged")]
+    counts = [getattr(relax, name) for name in ("variants", "made", "unique", "passed_check", "equivalent", "judged")]
     assert counts == [4, 3, 2, 2, 2, 2]
-    assert (relax["tier_1"], relax["tier_2"], relax["tier_3"]) == (1, 1, 1)
-    assert relax["cost_usd"] == pytest.approx(4 * 0.002 + 2 * 0.001)
-    assert relax["tier_1_per_usd"] == pytest.approx(100)
-    assert relax["tier_1_per_1000_tokens"] == pytest.approx(1000 / 4800, abs=1e-6)
-    assert found["reorder"]["analysis_bugs"] == 1
-    assert found["reorder"]["tier_1_per_usd"] is None
+    assert (relax.tier_1, relax.tier_2, relax.tier_3) == (1, 1, 1)
+    assert relax.cost_usd == pytest.approx(4 * 0.002 + 2 * 0.001)
+    assert relax.tier_1_per_usd == pytest.approx(100)
+    assert relax.tier_1_per_1000_tokens == pytest.approx(1000 / 4800, abs=1e-6)
+    assert found["reorder"].analysis_bugs == 1
+    assert found["reorder"].tier_1_per_usd is None
     write_yields(found, tmp_path / "yield.csv")
     again = read_yields(tmp_path / "yield.csv")
     assert list(again) == list(found)
     for kind, one in found.items():
-        assert again[kind] == pytest.approx({**dict.fromkeys(again[kind]), **one}, abs=1e-4)
+        assert as_json(again[kind]) == pytest.approx(as_json(one), abs=1e-4)
 
 
 def test_wilson_by_hand():
@@ -261,45 +266,45 @@ def test_wilson_by_hand():
 
 
 def dreams_and_samples(dreams, samples, cost=0.002):
-    one = [entry(f"p_d{n}", "relax", metadata=asked(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)]
+    one = [entry(f"p_d{n}", "relax", result=answered(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)]
     two = [
-        entry(f"p_s{n}", "sample", metadata=asked(f"p_s{n}", cost), verdict=verdict(v)) for n, v in enumerate(samples)
+        entry(f"p_s{n}", "sample", result=answered(f"p_s{n}", cost), verdict=verdict(v)) for n, v in enumerate(samples)
     ]
     return table(*one, *two)
 
 
 def test_comparison_at_equal_cost():
     found = comparison(dreams_and_samples([0.9, 0.7], [0.5, 0.5, 0.95, 0.95]))
-    assert found["unit"] == "cost_usd"
-    assert (found["dreams"]["variants"], found["samples"]["variants"], found["samples"]["of"]) == (2, 2, 4)
-    assert (found["dreams"]["cost"], found["samples"]["cost"]) == (0.006, 0.006)
-    assert "At about equal cost" in found["says"]
-    assert "reams have more variants in tier 1 (2 against 0)" in found["says"]
-    assert "dreams have a higher best viability (0.9 against 0.5)" in found["says"]
-    assert "no difference in mean novelty" in found["says"]
+    assert found.unit == "cost_usd"
+    assert (found.dreams.variants, found.samples.variants, found.samples.of) == (2, 2, 4)
+    assert (found.dreams.cost, found.samples.cost) == (0.006, 0.006)
+    assert "At about equal cost" in found.says
+    assert "reams have more variants in tier 1 (2 against 0)" in found.says
+    assert "dreams have a higher best viability (0.9 against 0.5)" in found.says
+    assert "no difference in mean novelty" in found.says
 
 
 def test_comparison_by_tokens_where_prices_are_zero():
     records = dreams_and_samples([0.5, 0.5, 0.5], [0.9], cost=0.0)
     for record in records:
-        record["cost_usd"] = 0.0
+        record.cost_usd = 0.0
     found = comparison(records)
-    assert found["unit"] == "tokens"
-    assert (found["dreams"]["variants"], found["dreams"]["cost"], found["samples"]["cost"]) == (1, 1400, 1400)
-    assert "samples have a higher best viability" in found["says"]
+    assert found.unit == "tokens"
+    assert (found.dreams.variants, found.dreams.cost, found.samples.cost) == (1, 1400, 1400)
+    assert "samples have a higher best viability" in found.says
 
 
 def test_comparison_says_when_it_cannot_be_made():
-    assert comparison([])["says"].startswith("No comparison: this cycle has no dreams by relax or synthesise and plain")
-    assert "no plain samples" in comparison(dreams_and_samples([0.9], []))["says"]
-    dear = [entry("p_d", "relax", metadata=asked("p_d", 0.5)), entry("p_s", "sample", metadata=asked("p_s", 0.002))]
-    assert "The budgets differ" in comparison(table(*dear))["says"]
-    assert "Verdicts are missing" in comparison(table(*dear))["says"]
+    assert comparison([]).says.startswith("No comparison: this cycle has no dreams by relax or synthesise and plain")
+    assert "no plain samples" in comparison(dreams_and_samples([0.9], [])).says
+    dear = [entry("p_d", "relax", result=answered("p_d", 0.5)), entry("p_s", "sample", result=answered("p_s", 0.002))]
+    assert "The budgets differ" in comparison(table(*dear)).says
+    assert "Verdicts are missing" in comparison(table(*dear)).says
 
 
 # --- the journal ----------------------------------------------------------------------------------------
 
-LIMITS = {"relax": {"limit": 7, "taken": 5, "why": "More, 7 instead of 5: of 6 variants, 4 reached tier 1."}}
+LIMITS = {"relax": Limit(7, 5, "More, 7 instead of 5: of 6 variants, 4 reached tier 1.")}
 
 
 def page(records, title="demo, cycle 1"):
@@ -343,7 +348,7 @@ def test_what_models_write_cannot_break_the_page():
         entry("p_1", description=NASTY, test=evil, check=check(diff=NASTY, signature=NASTY), verdict=verdict(0.9)),
         entry("p_2", test=outcome("runtime", reason=NASTY), verdict=verdict(0.5)),
     )
-    records[0]["reasons"] = NASTY
+    records[0].reasons = NASTY
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(page(records, NASTY))
     inner = [child for token in tokens for child in token.children or ()]
     assert not [
@@ -368,7 +373,7 @@ def test_plain_text_and_code_come_back_as_they_were(text):
     assert "".join(child.content for child in inline.children) == f"x {words} x"
     (_, inline, _) = markdown.parse(f"x {code(words)} x")
     assert [child.content for child in inline.children if child.type == "code_inline"] == [words]
-    (fence,) = markdown.parse("\n".join(block(words, "diff")))
+    (fence,) = markdown.parse(block(words, "diff"))
     assert fence.content == f"{words}\n"
 
 

@@ -3,10 +3,11 @@
 import subprocess
 
 import pytest
+from dreamflow.dreams.equivalence import Counterexample
 from dreamflow.dreams.procedure import load_procedure
 from dreamflow.dreams.promote import patch, promoted_id
 from dreamflow.errors import DreamflowError
-from night import KNOWN, SOURCE, asked, entry, outcome, table, verdict
+from night import KNOWN, SOURCE, answered, entry, outcome, table, verdict
 
 PROCEDURE = KNOWN["web.backup"]
 CHANGED = SOURCE.replace("= 3", "= 6")
@@ -63,9 +64,9 @@ def test_a_variant_is_promoted_once():
 
 
 def test_the_header_tells_origin_verdict_and_test():
-    example = {"call": "backup('x')", "aspect": "result", "original": "1", "variant": "2"}
+    example = Counterexample("backup('x')", "result", "1", "2")
     tested = outcome("differs", counterexample=example)
-    _, text = promoted(kind="relax", metadata=asked("p_abcdef123456"), test=tested)
+    _, text = promoted(kind="relax", result=answered("p_abcdef123456"), test=tested)
     header = text.partition("\ndiff --git ")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     assert header[2:8] == [
@@ -83,7 +84,7 @@ HOSTILE = "good \x1b[2J\n--- a/x\n+++ b/data/1_raw/procedures/web/backup.py\n -1
 
 def test_what_a_model_wrote_stays_a_comment(repository):
     spoken = verdict(0.9)
-    spoken["parsed"]["reasons"] = HOSTILE
+    spoken.parsed["reasons"] = HOSTILE
     _, text = promoted(description=HOSTILE, verdict=spoken)
     assert apply(repository, text).stderr == b""
     assert (repository / "data/1_raw/procedures/web/backup.py").read_text() == SOURCE

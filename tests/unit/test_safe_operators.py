@@ -29,12 +29,12 @@ def measured():
 @needs_sandbox
 def test_safe_variants_of_real_functions_are_equivalent(measured):
     tested = [one for variants, _ in measured.values() for one in variants]
-    assert [(one.function, one.site, one.verdict["reason"]) for one in tested if one.ending != "equivalent"] == []
+    assert [(one.function, one.site, one.trial.reason) for one in tested if one.ending != "equivalent"] == []
     kinds = [one.kind for one in tested]
     assert kinds.count("reorder") >= 15
     assert kinds.count("parallelise") >= 4
     assert kinds.count("conditional") >= 20
-    assert all(one.verdict["inputs_run"] >= 5 and one.diff for one in tested)
+    assert all(one.trial.inputs_run >= 5 and one.diff for one in tested)
 
 
 @needs_sandbox
@@ -48,7 +48,7 @@ def test_table_counts_by_kind(measured):
     assert counts["parallelise"]["functions with variants"] == 4
     assert counts["all"]["tested"] == counts["all"]["equivalent"] == len(tested)
     assert counts["all"]["differ"] == counts["all"]["other"] == 0
-    assert counts["all"]["calls compared"] == sum(one.verdict["inputs_run"] for one in tested)
+    assert counts["all"]["calls compared"] == sum(one.trial.inputs_run for one in tested)
     assert all(counts[kind]["variants found"] >= counts[kind]["tested"] for kind in KINDS)
 
 

@@ -5,8 +5,9 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from msgspec import Struct
 from pyflakes import checker, messages
 
 from ..pyanalysis.analysis import Analysis, analyse
@@ -32,6 +33,28 @@ class Candidate:
     site: str
 
 
+class Check(Struct, kw_only=True):
+    """What is known of a variant that was not run yet. Distances are 0-1; they are 0 for code that does not compile.
+
+    `problems` are lines for people; `signature` is "kept", "declared: +skip_save", "added: x=3" or "changed: ...";
+    `undefined` are names; `claims` is "verified", "none" or why not; `duplicate_of` is "base" or the first variant with
+    the same normalised tree; `novelty` is the smallest distance to the base and to the variants before it, `nearest`
+    whose that is.
+    """
+
+    compiles: bool
+    problems: list[str]
+    passed: bool
+    signature: str
+    undefined: list[str] = []
+    claims: str = "none"
+    duplicate_of: str | None = None
+    novelty: float = 0.0
+    nearest: str = BASE
+    distance_to_base: float = 0.0
+    diff: str
+
+
 class _Base(NamedTuple):
     """What variants are compared with; `undefined` are names that it does not define either."""
 
@@ -50,15 +73,8 @@ class _Signature(NamedTuple):
     problems: list[str]
 
 
-def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) -> dict[str, dict[str, Any]]:
-    """The checks of variants by id, each compared with the base and with those before it.
-
-    An entry has: `compiles`; `problems`, lines for people; `passed`, whether there are none; `signature` ("kept",
-    "declared: +skip_save", "added: x=3", "changed: ..."); `undefined`, names; `claims` ("verified", "none" or why
-    not); `duplicate_of`, "base" or the first variant with the same normalised tree; `novelty`, the smallest distance
-    to the base and to the variants before it, and `nearest`, whose that is; `distance_to_base`; and `diff`.
-    Distances are 0-1; they are 0 for code that does not compile.
-    """
+def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) -> dict[str, Check]:
+    """The checks of variants by id, each compared with the base and with those before it."""
     base = _Base(
         procedure,
         analyse(procedure.source, procedure.entry, procedure.effects),
@@ -68,7 +84,7 @@ def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) ->
     return {name: _check(base, name, candidate, seen) for name, candidate in candidates.items()}
 
 
-def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -> dict[str, Any]:
+def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -> Check:
     """The check of one variant; adds its code to what was `seen`, by id."""
     procedure = base.procedure
     diff = unified_diff(procedure.source, candidate.code, procedure.procedure_id.removeprefix(f"{procedure.project}."))
@@ -80,9 +96,8 @@ def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -
         distances = {other: distance(candidate.code, source) for other, source in seen.items()}
         missing = {word: line for word, line in _undefined(tree).items() if word not in base.undefined}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        entry = {"compiles": False, "problems": [_unreadable(error)], "signature": "changed: it does not compile"}
-        entry |= {"undefined": [], "claims": "none", "duplicate_of": None, "nearest": BASE}
-        return entry | {"passed": False, "novelty": 0.0, "distance_to_base": 0.0, "diff": diff}
+        broken = "changed: it does not compile"
+        return Check(compiles=False, problems=[_unreadable(error)], passed=False, signature=broken, diff=diff)
     seen[name] = candidate.code
     signature = _signature(procedure, tree, candidate)
     problems = signature.problems + [f"undefined name {word!r} in line {line}" for word, line in missing.items()]
@@ -93,19 +108,19 @@ def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -
         claims = broken or "verified"
         problems += [f"claims not to touch dependences, but {broken}"] if broken else []
     nearest = min(distances, key=lambda other: distances[other])
-    return {
-        "compiles": True,
-        "problems": problems,
-        "passed": not problems,
-        "signature": signature.text,
-        "undefined": list(missing),
-        "claims": claims,
-        "duplicate_of": same,
-        "novelty": round(distances[nearest], 4),
-        "nearest": nearest,
-        "distance_to_base": round(distances[BASE], 4),
-        "diff": diff,
-    }
+    return Check(
+        compiles=True,
+        problems=problems,
+        passed=not problems,
+        signature=signature.text,
+        undefined=list(missing),
+        claims=claims,
+        duplicate_of=same,
+        novelty=round(distances[nearest], 4),
+        nearest=nearest,
+        distance_to_base=round(distances[BASE], 4),
+        diff=diff,
+    )
 
 
 def unified_diff(base: str, variant: str, name: str) -> str:

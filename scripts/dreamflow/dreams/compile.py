@@ -4,76 +4,82 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import yaml
+from msgspec.structs import replace
 
 from ..config import load_yaml
 from ..errors import ConfigError
-from ..files import checked_name, read_text
-from ..generation.asking import asking
+from ..files import checked_name
 from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
+from ..generation.model import Evidence, Generation, Json, Variant
+from ..generation.models import Model
 from ..generation.parsers import parser_version
+from ..generation.questions import question_fields
 from ..pyanalysis.analysis import Analysis, analyse
 from .operators import OPERATORS
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
 from .procedure import Procedure
-
-Row = dict[str, Any]
+from .tightening import Limit, read_next
 
 STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of a kind that a procedure gets
 INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls that a variant is tested with
-SAMPLING = {  # the seed's table; a plain sample is asked for as a relaxation is, so that the two compare
-    "relax": {"temperature": 0.8, "top_p": 0.9, "max_tokens": 2000},
-    "synthesise": {"temperature": 0.7, "top_p": 0.95, "max_tokens": 3000},
-    "sample": {"temperature": 0.8, "top_p": 0.9, "max_tokens": 2000},
-    "match": {"temperature": 0.5, "top_p": 0.9, "max_tokens": 1000},
-    "verdict": {"temperature": 0.2, "max_tokens": 1000},
-}
 CANDIDATES = 8  # procedures among which a model chooses a partner
+
+Spec = Mapping[str, Json]
 
 
 @dataclass
 class Night:
     """One cycle over some procedures. `variants` are the ids of a procedure's variants, `verdicts` maps a variant's id
     to its verdict's. `configured` says for each kind how many variants a procedure gets by strategy and spec, `limits`
-    how many it gets in this cycle, after how many, and why."""
+    how many it gets in this cycle."""
 
     name: str
     path: Path
-    spec: Row
+    spec: Spec
     procedures: dict[str, Procedure]
     configured: dict[str, int]
-    limits: dict[str, Row]
-    generations: dict[str, Row] = field(default_factory=dict)
+    limits: dict[str, Limit]
+    generations: dict[str, Generation] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
 
     @property
-    def folder(self) -> str:
-        """Where its files are, below the data folder."""
-        return f"dreams/{self.name}/cycle-{self.spec['cycle']}"
+    def key(self) -> str:
+        """Its name and cycle, as its folder below dreams/ is called."""
+        return f"{self.name}/cycle-{self.spec['cycle']}"
 
 
-@dataclass(frozen=True)
-class _Idea:
-    """A variant that is to be made: the fields of its row that its kind decides."""
+class _Sources(NamedTuple):
+    """What ideas are made from. `question(kind)` has the fields of a row that model and template of the kind decide."""
+
+    spec: Spec
+    known: Mapping[str, Procedure]
+    catalog: Catalog
+    question: Callable[[str], dict[str, Json]]
+
+
+class _Idea(NamedTuple):
+    """A variant that can be made: its row, which lacks only what all variants have, and the rows that it needs."""
 
     site: str
     description: str
-    fields: Row
+    row: Generation
     safe: bool = False
     adds: tuple[str, ...] = ()
+    needs: tuple[Generation, ...] = ()
 
 
 def compile_night(
-    name: str, known: Mapping[str, Procedure], catalog: Catalog, models: Mapping[str, Row], data_root: Path
+    name: str, known: Mapping[str, Procedure], catalog: Catalog, models: Mapping[str, Model], data_root: Path
 ) -> Night:
-    """Compile `config/procedures/<name>.yaml` over the procedures that there are."""
+    """Compile `config/procedures/<name>.yaml` over all procedures. Raises `ConfigError`."""
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
     spec = load_yaml(path, "dream")
     if spec["tiers"]["speculative"] > spec["tiers"]["viable"]:
@@ -82,8 +88,9 @@ def compile_night(
     configured = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
     limits = _limits(name, path, spec["cycle"], configured, data_root)
     night = Night(name, path, spec, _chosen(spec["procedures"], known, path), configured, limits)
+    question = cache(lambda kind: _question(kind, spec, catalog, models))
     try:
-        _Compiler(night, known, catalog, models).run()
+        _plan(night, _Sources(spec, known, catalog, question))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     return night
@@ -98,193 +105,55 @@ def _chosen(patterns: list[str], known: Mapping[str, Procedure], path: Path) -> 
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
-def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Row]:
+def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Limit]:
     if cycle == 1:
-        return {kind: {"limit": limit, "taken": 0, "why": "as configured"} for kind, limit in configured.items()}
+        return {kind: Limit(limit, 0, "as configured") for kind, limit in configured.items()}
     before = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
     if not before.exists():
         raise ConfigError(
             f"{path}: cycle {cycle} goes on from the one before it, but {before} is not there: "
             f"run it with 'cycle: {cycle - 1}' first"
         )
-    planned = yaml.safe_load(read_text(before))["limits"]
-    new = {"taken": 0, "why": "as configured: new in this cycle"}
-    return {kind: planned.get(kind, {"limit": limit, **new}) for kind, limit in configured.items()}
+    planned = read_next(before)
+    why = "as configured: new in this cycle"
+    return {kind: planned.get(kind, Limit(limit, 0, why)) for kind, limit in configured.items()}
 
 
-class _Compiler:
-    """Lists the ideas of each kind for each procedure, and makes rows of those that the limits allow."""
-
-    def __init__(
-        self, night: Night, known: Mapping[str, Procedure], catalog: Catalog, models: Mapping[str, Row]
-    ) -> None:
-        self.night, self.known, self.catalog, self.models = night, known, catalog, models
-        self.shared: dict[str, Row] = {}
-
-    def run(self) -> None:
-        for procedure in self.night.procedures.values():
-            analysis = analyse(procedure.source, procedure.entry, procedure.effects)
-            self.night.variants[procedure.procedure_id] = [
-                self.variant(procedure, kind, idea)
-                for kind, limit in self.night.limits.items()
-                for idea in islice(
-                    self.ideas(kind, procedure, analysis), limit["taken"], limit["taken"] + limit["limit"]
-                )
-            ]
-        if "verdict" in self.night.spec["models"]:
-            for variants in self.night.variants.values():
-                for gen_id in variants:
-                    self.night.verdicts[gen_id] = self.verdict(gen_id)
-
-    def ideas(self, kind: str, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
-        """The ideas of a kind in their order; those that ask a model go on without end, with new samples."""
-        if kind in OPERATORS:
-            return self.local(kind, procedure, analysis)
-        find: Callable[[Procedure, Analysis], list[_Idea]] = getattr(self, kind)
-        return _repeated(find(procedure, analysis))
-
-    def local(self, kind: str, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
-        function, version = OPERATORS[kind]
-        for variation in function(procedure, analysis):
-            effects = {call: list(words) for call, words in procedure.effects.items()}
-            fields = {
-                "mode": "local",
-                "template_id": kind,
-                "template_sha256": None,
-                "request": f"{kind} {procedure.procedure_id} at {variation.site}: {variation.description}",
-                "operator": {"version": version, "effects": effects},
-                "variables": {"code": {"sha256": self.catalog.keep(procedure.source)}},
-                "attempts": 1,
-                **{"model": None, "sampling": {}, "response_format": None, "replicate": 1, "parents": []},
-                **{"parser": parser_version("code"), "min_lines": 1},
-            }
-            yield _Idea(variation.site, variation.description, fields, variation.safe, variation.adds)
-
-    def relax(self, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
-        asked = self.asked("relax")
-        edits = asked["parser"].startswith("statement/")  # the answer is one statement, put into the module
-        return [
-            _Idea(
-                relaxation.site,
-                f"{relaxation.constraint} relaxed at {relaxation.place}",
-                {
-                    **asked,
-                    "variables": {
-                        "procedure": self.told(procedure),
-                        "constraint": relaxation.constraint,
-                        "place": relaxation.place,
-                        "request": relaxation.request,
-                        "statement": {"sha256": self.catalog.keep(_lines(procedure.source, *relaxation.lines))},
-                    },
-                    "parser_options": {"base": procedure.source, "lines": list(relaxation.lines)} if edits else {},
-                },
-            )
-            for relaxation in relaxations(procedure, analysis)
-        ]
-
-    def sample(self, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
-        variables = {"procedure": self.told(procedure)}
-        return [
-            _Idea("whole", "a plain rewrite, without an operator", {**self.asked("sample"), "variables": variables})
-        ]
-
-    def synthesise(self, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
-        related = [name for name, _ in partners(procedure, self.known)]
-        if self.night.spec["match"] == "model":
-            return self.matched(procedure, related[:CANDIDATES])
-        return [
-            _Idea(
-                f"with {name}",
-                f"a hybrid with {name}",
-                {
-                    **self.asked("synthesise"),
-                    "variables": {"procedure": self.told(procedure), "partner": self.told(self.known[name])},
-                },
-            )
-            for name in related
-        ]
-
-    def matched(self, procedure: Procedure, related: list[str]) -> list[_Idea]:
-        if not related:
-            return []
-        asked = self.asked("match")
-        candidates = [
-            {"id": name, "category": p.category, "tags": list(p.tags), "description": p.description}
-            for name, p in ((name, self.known[name]) for name in related)
-        ]
-        match = generation_id("m_", procedure.procedure_id, asked["template_id"], asked["model"]["model_id"], *related)
-        self.night.generations[match] = {
-            **asked,
-            **{"family": "dream", "stage": "match", "gen_id": match, "parents": []},
-            "variables": {"procedure": self.told(procedure), "candidates": candidates},
-            "wildcards": {"procedure_id": procedure.procedure_id},
-            "parser_options": {"options": related},
-        }
-        chosen = {"choice": {"parent": match}, "of": {name: self.told(self.known[name]) for name in related}}
-        variables = {"procedure": self.told(procedure), "partner": chosen}
-        fields = {**self.asked("synthesise"), "parents": [match], "variables": variables}
-        return [_Idea("with a model's choice", "a hybrid with the partner that a model chose", fields)]
-
-    def told(self, procedure: Procedure) -> Row:
-        """What a prompt says of a procedure."""
-        return {
-            "name": procedure.procedure_id,
-            "description": procedure.description,
-            "entry": procedure.entry,
-            "code": {"sha256": self.catalog.keep(procedure.source)},
-        }
-
-    def asked(self, kind: str) -> Row:
-        """The fields of a row that come from the model and the template of its kind."""
-        if kind not in self.shared:
-            settings = self.night.spec["models"].get(kind)
-            if settings is None:
-                raise ConfigError(f"models.{kind}: missing: say which model makes it, or leave {kind!r} out")
-            try:
-                self.shared[kind] = asking(kind, settings, SAMPLING[kind], self.catalog, self.models)
-            except ConfigError as error:
-                raise ConfigError(f"models.{kind}: {error}") from None
-        return self.shared[kind]
-
-    def variant(self, procedure: Procedure, kind: str, idea: _Idea) -> str:
-        fields = idea.fields
-        who = fields["model"]["model_id"] if fields["model"] else fields["mode"]
-        gen_id = generation_id(
-            "p_", procedure.procedure_id, kind, idea.site, fields["template_id"], who, fields["replicate"]
-        )
-        self.night.generations[gen_id] = {
-            **fields,
-            **{"family": "dream", "stage": "variant", "gen_id": gen_id},
-            "parser_options": {**fields.get("parser_options", {}), "entry": procedure.entry},
-            "wildcards": {"procedure_id": procedure.procedure_id, "kind": kind, "site": idea.site},
-            "variant": {"description": idea.description, "safe": idea.safe, "adds": list(idea.adds)},
-        }
-        return gen_id
-
-    def verdict(self, variant: str) -> str:
-        asked, row = self.asked("verdict"), self.night.generations[variant]
-        procedure = self.night.procedures[row["wildcards"]["procedure_id"]]
-        name, cycle, tiers = self.night.name, self.night.spec["cycle"], self.night.spec["tiers"]
-        gen_id = generation_id("j_", variant, asked["template_id"], asked["model"]["model_id"], name, cycle)
-        self.night.generations[gen_id] = {
-            **asked,
-            **{"family": "dream", "stage": "verdict", "gen_id": gen_id, "parents": [variant]},
-            "variables": {
-                "procedure": self.told(procedure),
-                "kind": row["wildcards"]["kind"],
-                "description": row["variant"]["description"],
-                "code": {"parent": variant},
-            },
-            "evidence": {"file": f"{self.night.folder}/tests/{procedure.procedure_id}.json", "entry": variant},
-            "parser_options": {"viable": tiers["viable"], "speculative": tiers["speculative"]},
-            "wildcards": row["wildcards"],
-        }
-        return gen_id
+def _question(kind: str, spec: Spec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
+    settings = spec["models"].get(kind)
+    if settings is None:
+        raise ConfigError(f"models.{kind}: missing: say which model makes it, or leave {kind!r} out")
+    try:
+        return question_fields(kind, settings, catalog, models)
+    except ConfigError as error:
+        raise ConfigError(f"models.{kind}: {error}") from None
 
 
-def _lines(source: str, first: int, last: int) -> str:
-    """Lines of a module, from 1, without their common indentation."""
-    return textwrap.dedent("\n".join(source.splitlines()[first - 1 : last]))
+def _plan(night: Night, sources: _Sources) -> None:
+    """Plan the ideas of each kind for each procedure that the limits allow, and the verdicts on them."""
+    for procedure in night.procedures.values():
+        analysis = analyse(procedure.source, procedure.entry, procedure.effects)
+        variants = night.variants[procedure.procedure_id] = []
+        for kind, limit in night.limits.items():
+            ideas = _ideas(kind, sources, procedure, analysis)
+            for idea in islice(ideas, limit.taken, limit.taken + limit.limit):
+                row = _variant(procedure, kind, idea)
+                night.generations |= {needed.gen_id: needed for needed in idea.needs}
+                night.generations[row.gen_id] = row
+                variants.append(row.gen_id)
+    if "verdict" in night.spec["models"]:
+        for procedure_id, variants in night.variants.items():
+            for gen_id in variants:
+                row = _verdict(night, night.procedures[procedure_id], night.generations[gen_id], sources)
+                night.generations[row.gen_id] = row
+                night.verdicts[gen_id] = row.gen_id
+
+
+def _ideas(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
+    """The ideas of a kind in their order; those that need a model go on without end, with new samples."""
+    if kind in OPERATORS:
+        return _local(kind, sources, procedure, analysis)
+    return _repeated(_WITH_MODEL[kind](sources, procedure, analysis))
 
 
 def _repeated(ideas: list[_Idea]) -> Iterator[_Idea]:
@@ -293,4 +162,145 @@ def _repeated(ideas: list[_Idea]) -> Iterator[_Idea]:
     while ideas:
         replicate += 1
         for idea in ideas:
-            yield _Idea(idea.site, idea.description, {**idea.fields, "replicate": replicate}, idea.safe, idea.adds)
+            yield idea._replace(row=replace(idea.row, replicate=replicate))
+
+
+def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
+    function, version = OPERATORS[kind]
+    for variation in function(procedure, analysis):
+        row = Generation(
+            family="dream",
+            stage="variant",
+            gen_id="",
+            mode="local",
+            template_id=kind,
+            template_sha256=None,
+            parser=parser_version("code"),
+            max_attempts=1,
+            min_lines=1,
+            variables={"code": {"sha256": sources.catalog.keep(procedure.source)}},
+            request=f"{kind} {procedure.procedure_id} at {variation.site}: {variation.description}",
+            operator={"version": version, "effects": {call: list(words) for call, words in procedure.effects.items()}},
+        )
+        yield _Idea(variation.site, variation.description, row, variation.safe, variation.adds)
+
+
+def _with_model(kind: str, sources: _Sources, **fields: Json) -> Generation:
+    """The row of a variant that a model makes."""
+    return Generation(family="dream", stage="variant", gen_id="", **sources.question(kind), **fields)
+
+
+def _relax(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
+    edits = sources.question("relax")["parser"].startswith("statement/")  # the answer is one statement of the module
+    ideas = []
+    for relaxation in relaxations(procedure, analysis):
+        statement = _lines(procedure.source, *relaxation.lines)
+        variables = {
+            "procedure": _described(procedure, sources),
+            "constraint": relaxation.constraint,
+            "place": relaxation.place,
+            "request": relaxation.request,
+            "statement": {"sha256": sources.catalog.keep(statement)},
+        }
+        options = {"base": procedure.source, "lines": list(relaxation.lines)} if edits else {}
+        description = f"{relaxation.constraint} relaxed at {relaxation.place}"
+        row = _with_model("relax", sources, variables=variables, parser_options=options)
+        ideas.append(_Idea(relaxation.site, description, row))
+    return ideas
+
+
+def _sample(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
+    row = _with_model("sample", sources, variables={"procedure": _described(procedure, sources)})
+    return [_Idea("whole", "a plain rewrite, without an operator", row)]
+
+
+def _synthesise(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
+    related = {name: _described(sources.known[name], sources) for name, _ in partners(procedure, sources.known)}
+    mine = _described(procedure, sources)
+    if sources.spec["match"] != "model":
+        return [
+            _Idea(
+                f"with {name}",
+                f"a hybrid with {name}",
+                _with_model("synthesise", sources, variables={"procedure": mine, "partner": partner}),
+            )
+            for name, partner in related.items()
+        ]
+    related = dict(islice(related.items(), CANDIDATES))
+    if not related:
+        return []
+    match = _match(procedure, list(related), sources)
+    variables = {"procedure": mine, "partner": {"choice": {"parent": match.gen_id}, "of": related}}
+    row = _with_model("synthesise", sources, parents=[match.gen_id], variables=variables)
+    return [_Idea("with a model's choice", "a hybrid with the partner that a model chose", row, needs=(match,))]
+
+
+_WITH_MODEL = {"relax": _relax, "synthesise": _synthesise, "sample": _sample}
+
+
+def _match(procedure: Procedure, related: list[str], sources: _Sources) -> Generation:
+    """The choice of a partner by a model."""
+    question = sources.question("match")
+    candidates = [
+        {"id": name, "category": p.category, "tags": list(p.tags), "description": p.description}
+        for name, p in ((name, sources.known[name]) for name in related)
+    ]
+    gen_id = generation_id("m_", procedure.procedure_id, question["template_id"], question["model"].model_id, *related)
+    return Generation(
+        family="dream",
+        stage="match",
+        gen_id=gen_id,
+        **question,
+        variables={"procedure": _described(procedure, sources), "candidates": candidates},
+        wildcards={"procedure_id": procedure.procedure_id},
+        parser_options={"options": related},
+    )
+
+
+def _described(procedure: Procedure, sources: _Sources) -> dict[str, Json]:
+    """What a prompt says of a procedure."""
+    return {
+        "name": procedure.procedure_id,
+        "description": procedure.description,
+        "entry": procedure.entry,
+        "code": {"sha256": sources.catalog.keep(procedure.source)},
+    }
+
+
+def _variant(procedure: Procedure, kind: str, idea: _Idea) -> Generation:
+    row = idea.row
+    maker = row.model.model_id if row.model else row.mode
+    gen_id = generation_id("p_", procedure.procedure_id, kind, idea.site, row.template_id, maker, row.replicate)
+    return replace(
+        row,
+        gen_id=gen_id,
+        parser_options={**row.parser_options, "entry": procedure.entry},
+        wildcards={"procedure_id": procedure.procedure_id, "kind": kind, "site": idea.site},
+        variant=Variant(idea.description, idea.safe, list(idea.adds)),
+    )
+
+
+def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _Sources) -> Generation:
+    question, cycle, tiers = sources.question("verdict"), night.spec["cycle"], night.spec["tiers"]
+    gen_id = generation_id("j_", variant.gen_id, question["template_id"], question["model"].model_id, night.name, cycle)
+    return Generation(
+        family="dream",
+        stage="verdict",
+        gen_id=gen_id,
+        **question,
+        parents=[variant.gen_id],
+        variables={
+            "procedure": _described(procedure, sources),
+            "kind": variant.wildcards["kind"],
+            "description": variant.variant.description,
+            "code": {"parent": variant.gen_id},
+        },
+        evidence=Evidence(f"dreams/{night.key}/tests/{procedure.procedure_id}.json", variant.gen_id),
+        parser_options={"viable": tiers["viable"], "speculative": tiers["speculative"]},
+        wildcards=variant.wildcards,
+    )
+
+
+def _lines(source: str, first: int, last: int) -> str:
+    """Lines of a module, from 1, without their common indentation."""
+    return textwrap.dedent("\n".join(source.splitlines()[first - 1 : last]))

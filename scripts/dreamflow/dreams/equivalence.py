@@ -7,13 +7,15 @@ Everything in the answer but `seconds` and `seconds_ratio` is the same for the s
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from keyword import iskeyword
 from statistics import median
-from typing import Any
+
+from msgspec import Struct
 
 from ..errors import ConfigError, DreamflowError
+from ..generation.model import Json
 from ..pyanalysis.source import parse_python
 from ..sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
 from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
@@ -24,8 +26,48 @@ _MOST_STUCK = 3  # calls that meet a limit, after which a program is not called 
 _ROUNDS, _A_ROUND = 5, 8  # of making a counterexample smaller, and calls tried in each
 _SHOWN = 300  # characters of a text that is shown
 
-Verdict = dict[str, Any]
 TELLING_S = 0.005  # a shorter call says nothing about speed: the fakes answer at once
+
+
+class Counterexample(Struct, frozen=True):
+    """A call on which a variant and its original differ, in which aspect, and what each does."""
+
+    call: str
+    aspect: str
+    original: str
+    variant: str
+
+
+class Trial(Struct, frozen=True):
+    """How a variant behaves beside its original: `outcome` is one of `sandbox.runs.OUTCOMES`."""
+
+    outcome: str
+    reason: str
+    inputs_run: int = 0
+    agreeing: int = 0
+    counterexample: Counterexample | None = None
+    seconds_ratio: float | None = None
+
+
+class OriginalTrial(Struct, frozen=True):
+    """How the original behaves: `status` is steady, flaky or an outcome, `not_used` says of calls why they cannot be
+    compared, `tried` is what it tried outside of the sandbox."""
+
+    status: str
+    reason: str
+    seconds: float | None = None
+    not_used: dict[str, str] = {}
+    tried: list[str] = []
+
+
+class Trials(Struct, frozen=True):
+    """The tests of a procedure's variants, by id. `isolation` is the tool, `inputs` are the calls that were compared,
+    as Python text."""
+
+    isolation: str | None
+    inputs: list[str]
+    original: OriginalTrial
+    variants: dict[str, Trial]
 
 
 @dataclass(frozen=True)
@@ -34,7 +76,7 @@ class _Bench:
 
     way: Isolation
     limits: Limits
-    job: Mapping[str, Any]
+    job: Mapping[str, Json]
     original: str
     steady: dict[str, Run | None] = field(default_factory=dict)
 
@@ -84,53 +126,38 @@ def test_procedure(
     limits: Limits,
     safe: Mapping[str, bool] | None = None,
     tools: Sequence[str] = TOOLS,
-) -> dict[str, Any]:
+) -> Trials:
     """Compare variants (id -> source of the module) with the original, on about `inputs` calls: the card's, and
-    generated ones. `safe` says which claim the same behaviour. The answer is plain JSON:
-
-    isolation: the tool, or None; inputs: the calls that were compared, as Python text; original: {status (steady,
-    flaky or an outcome), reason, seconds, not_used: {call: why}, tried: what it tried outside of the sandbox};
-    variants: id -> {outcome, reason, inputs_run, agreeing, counterexample, seconds_ratio}. A counterexample is {call,
-    aspect, original, variant}. A card that asks for what is not there is a ConfigError.
+    generated ones. `safe` says which claim the same behaviour. A card that asks for what is not there is a ConfigError.
     """
     way = isolation(tuple(tools))
     if isinstance(way, str):
         reason = f"no sandbox can be made here: {way}"
-        return _answer(None, [], {"status": "untested", "reason": reason}, dict.fromkeys(variants, reason))
+        return _untested(None, [], OriginalTrial("untested", reason), variants)
     bench = _Bench(way, limits, _job(procedure), procedure.source)
-    runs, status = _original(bench, procedure, inputs, seed)
-    if not runs or status["status"] == "flaky":
-        outcome = "flaky original" if status["status"] == "flaky" else "untested"
-        return _answer(way, list(runs), status, dict.fromkeys(variants, status["reason"]), outcome)
+    runs, original = _original(bench, procedure, inputs, seed)
+    if not runs or original.status == "flaky":
+        return _untested(way, list(runs), original, variants)
     claims = safe or {}
-    judged = {name: _judged(bench, source, runs, claims.get(name, False)) for name, source in variants.items()}
-    return {**_answer(way, list(runs), status, {}), "variants": judged}
+    trials = {name: _tried(bench, source, runs, claims.get(name, False)) for name, source in variants.items()}
+    return Trials(str(way), list(runs), original, trials)
 
 
 test_procedure.__test__ = False  # pytest: it is no test
 
 
-def _answer(
-    way: Isolation | None, calls: list[str], original: Verdict, reasons: Mapping[str, str], outcome: str = "untested"
-) -> dict[str, Any]:
-    """The answer where no variant was run, for the given reason."""
-    return {
-        "isolation": str(way) if way else None,
-        "inputs": calls,
-        "original": {"seconds": None, "not_used": {}, "tried": [], **original},
-        "variants": {name: _verdict(outcome, reason) for name, reason in reasons.items()},
-    }
-
-
-def _verdict(outcome: str, reason: str, **rest: Any) -> Verdict:
-    defaults = {"inputs_run": 0, "agreeing": 0, "counterexample": None, "seconds_ratio": None}
-    return {"outcome": outcome, "reason": reason, **defaults, **rest}
+def _untested(way: Isolation | None, calls: list[str], original: OriginalTrial, variants: Iterable[str]) -> Trials:
+    """The answer where no variant was run, because of the original."""
+    outcome = "flaky original" if original.status == "flaky" else "untested"
+    return Trials(
+        str(way) if way else None, calls, original, {name: Trial(outcome, original.reason) for name in variants}
+    )
 
 
 # --- the original ---------------------------------------------------------------------------------------
 
 
-def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tuple[dict[str, Run], Verdict]:
+def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tuple[dict[str, Run], OriginalTrial]:
     """The calls that can be compared, with what the original does on them, and how it fared."""
     card = [_call(procedure, given) for given in procedure.inputs]
     wanted = max(0, inputs - len(card)) if procedure.generate else 0
@@ -144,7 +171,7 @@ def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tu
     for run in first.values():
         if run["phase"] in ("syntax", "load"):
             kind = "syntax" if run["phase"] == "syntax" else "runtime"
-            return {}, {"status": kind, "reason": f"the original cannot be loaded: {run['says']}"}
+            return {}, OriginalTrial(kind, f"the original cannot be loaded: {run['says']}")
     not_used = {call: run["says"] for call, run in first.items() if not is_usable(run)}
     usable = [call for call in first if call not in not_used]
     second = dict(zip(usable, bench.run(bench.original, usable), strict=False))
@@ -153,16 +180,16 @@ def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tu
     bench.steady.update({call: steady.get(call) for call in first})
     seconds = [run["seconds"] for run in steady.values() if run["seconds"] is not None]
     tried = list(dict.fromkeys(attempt for run in first.values() for attempt in run["attempts"]))
-    told = {"seconds": median(seconds) if seconds else None, "not_used": not_used, "tried": tried}
+    seen = (median(seconds) if seconds else None, not_used, tried)
     if not first:
-        return {}, {**told, "status": "untested", "reason": "the card has no inputs, and none are generated"}
+        return {}, OriginalTrial("untested", "the card has no inputs, and none are generated", *seen)
     if 2 * len(steady) < len(usable):
         reason = f"the original behaves differently from one run to the next on {len(usable) - len(steady)} of "
-        return steady, {**told, "status": "flaky", "reason": f"{reason}{len(usable)} inputs"}
+        return steady, OriginalTrial("flaky", f"{reason}{len(usable)} inputs", *seen)
     if not steady:
         status = next((run["ended"] for run in first.values() if run["ended"] in STUCK), "runtime")
-        return {}, {**told, "status": status, "reason": f"no input can be used: the original {min(not_used.values())}"}
-    return steady, {**told, "status": "steady", "reason": f"the same twice on {len(steady)} inputs"}
+        return {}, OriginalTrial(status, f"no input can be used: the original {min(not_used.values())}", *seen)
+    return steady, OriginalTrial("steady", f"the same twice on {len(steady)} inputs", *seen)
 
 
 def _chosen(runs: Mapping[str, Run], wanted: int) -> dict[str, Run]:
@@ -183,7 +210,7 @@ def _check_card(procedure: Procedure, runs: Mapping[str, Run]) -> None:
             raise ConfigError(f"{procedure.card}: inputs: {call}: {run['error']}")
 
 
-def _job(procedure: Procedure) -> dict[str, Any]:
+def _job(procedure: Procedure) -> dict[str, Json]:
     """What every run of the procedure is told, in plain JSON; values are texts of Python expressions."""
     effects = procedure.effects
     reads = [name for name in effects if all(word.startswith("read:") for word in effects[name])]
@@ -199,7 +226,7 @@ def _job(procedure: Procedure) -> dict[str, Any]:
     }
 
 
-def _behaviour(behaviour: Mapping[str, Any], procedure: Procedure) -> dict[str, Any]:
+def _behaviour(behaviour: Mapping[str, Json], procedure: Procedure) -> dict[str, Json]:
     if "sequence" in behaviour:
         return {"sequence": [_behaviour(one, procedure) for one in behaviour["sequence"]]}
     if "returns" in behaviour:
@@ -207,13 +234,13 @@ def _behaviour(behaviour: Mapping[str, Any], procedure: Procedure) -> dict[str, 
     return dict(behaviour)
 
 
-def _call(procedure: Procedure, given: Mapping[str, Any]) -> str:
+def _call(procedure: Procedure, given: Mapping[str, Json]) -> str:
     """An input of the card as Python text."""
     args = [_expression(value, procedure) for value in given.get("args", ())]
     return f"{procedure.entry}({', '.join([*args, *_keywords(given.get('kwargs', {}), procedure)])})"
 
 
-def _keywords(values: Mapping[str, Any], procedure: Procedure) -> list[str]:
+def _keywords(values: Mapping[str, Json], procedure: Procedure) -> list[str]:
     return [
         f"{name}={_expression(value, procedure)}"
         if name.isidentifier() and not iskeyword(name)
@@ -222,7 +249,7 @@ def _keywords(values: Mapping[str, Any], procedure: Procedure) -> list[str]:
     ]
 
 
-def _expression(value: Any, procedure: Procedure) -> str:
+def _expression(value: Json, procedure: Procedure) -> str:
     """A value of the card as Python text: plain, {python: expression} or {attributes: {name: value}}."""
     if isinstance(value, Mapping) and set(value) == {"python"}:
         try:
@@ -242,17 +269,17 @@ def _expression(value: Any, procedure: Procedure) -> str:
 # --- one variant ----------------------------------------------------------------------------------------
 
 
-def _judged(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_safe: bool) -> Verdict:
-    """The verdict on a variant."""
+def _tried(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_safe: bool) -> Trial:
+    """The test of a variant."""
     runs = dict(zip(originals, bench.run(source, list(originals)), strict=False))
     found = {call: compare(originals[call], run) for call, run in runs.items()}
     differences = {call: difference for call, difference in found.items() if difference is not None}
     agreeing = len(runs) - len(differences)
     pairs = [(run["seconds"], originals[call]["seconds"]) for call, run in runs.items()]
     ratios = [mine / its for mine, its in pairs if mine is not None and its and its >= TELLING_S]
-    rest = {"inputs_run": len(runs), "agreeing": agreeing, "seconds_ratio": median(ratios) if ratios else None}
+    ratio = median(ratios) if ratios else None
     if not differences:
-        return _verdict("equivalent", f"behaves the same on {agreeing} inputs", **rest)
+        return Trial("equivalent", f"behaves the same on {agreeing} inputs", len(runs), agreeing, None, ratio)
     outcome = min((difference.outcome for difference in differences.values()), key=OUTCOMES.index)
     call = min((c for c, d in differences.items() if d.outcome == outcome), key=lambda c: (len(c), c))
     if outcome in ("differs", "runtime", "type") and runs[call]["phase"] == "call":
@@ -261,9 +288,9 @@ def _judged(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_sa
         difference = differences[call]
     claim = "was to behave the same, but: " if claimed_safe else ""
     reason = f"{claim}{_sentence(call, difference)} ({agreeing} of {len(runs)} inputs agree)"
-    texts = dict(zip(("original", "variant"), _excerpts(difference.original, difference.variant, _SHOWN), strict=True))
-    counterexample = None if outcome == "syntax" else {"call": call, "aspect": difference.aspect, **texts}
-    return _verdict(outcome, reason, counterexample=counterexample, **rest)
+    texts = _excerpts(difference.original, difference.variant, _SHOWN)
+    counterexample = None if outcome == "syntax" else Counterexample(call, difference.aspect, *texts)
+    return Trial(outcome, reason, len(runs), agreeing, counterexample, ratio)
 
 
 def _shrunk(bench: _Bench, source: str, call: str, difference: Difference) -> tuple[str, Difference]:

@@ -1,176 +1,234 @@
-"""Nights over procedures, as the rules see them: which files a night consists of, and what makes them.
+"""Nights over procedures: variants of code are made, checked, tested in a sandbox, judged, and told in a journal.
 
-What reads code is imported where it is used: a project of cohorts alone need not wait for its libraries.
+A night's key is its name and cycle, as its folder below dreams/ is called: demo/cycle-1. What reads code is imported
+where it is used: a project of cohorts alone does not wait for its libraries.
 """
 
 import csv
-import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING
 
 from ..errors import DreamflowError
-from ..files import canonical, sha256
-from ..generation.make import gen_folder, spent
-from ..plan import Plan
+from ..family import Family, World
+from ..files import canonical, read_as, sha256
+from ..generation.make import read_result, with_total_cost
+from ..generation.model import Generation, Result, as_json
+from ..generation.stage import PromptKind, Stage
+from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
 if TYPE_CHECKING:
     from .compile import Night
+    from .operators import Variation
+    from .procedure import Procedure
+    from .records import Record
 
 NIGHT_FILES = ("journal.md", "dreams.csv", "dreams.sqlite", "health.json", "yield.csv", "next.yaml")
 VERSION = 1  # of the checks and tests; raised, they are made again
 
+# A plain sample is requested as a relaxation is, so that the two compare.
+_RELAX = {"temperature": 0.8, "top_p": 0.9, "max_tokens": 2000}
+_MATCH = PromptKind(
+    "match", ("procedure", "candidates"), "choice", {"temperature": 0.5, "top_p": 0.9, "max_tokens": 1000}
+)
+_VARIANT = (
+    PromptKind("relax", ("procedure", "constraint", "place", "request", "statement"), "code", _RELAX),
+    PromptKind("synthesise", ("procedure", "partner"), "code", {"temperature": 0.7, "top_p": 0.95, "max_tokens": 3000}),
+    PromptKind("sample", ("procedure",), "code", _RELAX),
+)
+_VERDICT = PromptKind(
+    "verdict",
+    ("procedure", "kind", "description", "code", "diff", "check", "test"),
+    "verdict",
+    {"temperature": 0.2, "max_tokens": 1000},
+)
 
-class Nights:
-    """The nights of a plan; `by_folder` has them by name and cycle, as their folders are called."""
 
-    def __init__(self, plan: Plan, data: Path) -> None:
-        self.plan, self.data = plan, data
-        self.by_folder: dict[str, Night] = {n.folder.removeprefix("dreams/"): n for n in plan.nights.values()}
-        self.variations: dict[tuple[str, str], dict[str, Any]] = {}
+class Dreams(Family):
+    """The family of nights; `nights` has them by key, `procedures` all that a night can choose from."""
 
-    @staticmethod
-    def pattern(names: Iterable[str]) -> str:
-        """A pattern that matches these names and nothing else."""
-        return "|".join(map(re.escape, names)) or "(?!)"
+    name = "dreams"
+    config_key = "procedures"
+    goals = ("dreams", "promote")
+    stages = (
+        Stage("match", "m", (_MATCH,)),
+        Stage("variant", "p", _VARIANT, ".py"),
+        Stage("verdict", "j", (_VERDICT,), ".json"),
+    )
 
-    def procedure_files(self, procedure: str) -> list[str]:
-        """A procedure's card and its code."""
-        card = Path(self.plan.procedures[procedure].card)
-        return [str(card), str(card.with_suffix(".py"))]
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.folder = self.layout.root / "dreams"
+        self.procedures: dict[str, Procedure] = {}
+        self.nights: dict[str, Night] = {}
+        self._variations: dict[tuple[str, str], dict[str, Variation]] = {}
+        self._lock = Lock()
 
-    def variant_files(self, night: str, procedure: str) -> list[str]:
-        """The metadata of a procedure's variants."""
-        return [f"{self.data}/gens/variant/{gen_id}/metadata.json" for gen_id in self.variants(night, procedure)]
+    # --- doors ---
 
-    def variants(self, night: str, procedure: str) -> list[str]:
-        """The ids of a procedure's variants, in the order in which later ones are compared with earlier ones."""
-        return self.by_folder[night].variants[procedure]
+    def compile(self) -> None:
+        """Plan every configured night. Raises `ConfigError`."""
+        from .compile import compile_night
+        from .procedure import load_procedures
 
-    def local_variant(self, row: Mapping[str, Any]) -> str:
+        world = self.world
+        names = self.spec_names()
+        self.procedures = load_procedures(Path(world.settings["raw_root"]) / "procedures")
+        for name in names:
+            night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root)
+            self.nights[night.key] = night
+            self.add(name, night.generations)
+
+    def targets(self, goal: str) -> list[str]:
+        """Every file of every night."""
+        drawn = sorted({name for night in self.nights.values() for name in night.variants})
+        analyses = [f"{self.folder}/analysis/{name}.{suffix}" for name in drawn for suffix in ("json", "svg")]
+        return analyses + [path for key in self.nights for path in self.journal_files(key)]
+
+    def referenced(self) -> set[str]:
+        """The ids in the tables of all cycles, those of earlier ones too, and what their variants were made from."""
+        ids: set[str] = set()
+        for path in self.layout.root.glob("dreams/*/cycle-*/dreams.csv"):
+            with path.open(encoding="utf-8", newline="") as stream:
+                rows = csv.DictReader(stream)
+                if not {"gen_id", "verdict_id"} <= {*(rows.fieldnames or ())}:
+                    raise DreamflowError(f"{path}: damaged: no columns gen_id and verdict_id. Delete it")
+                ids |= {row[name] for row in rows for name in ("gen_id", "verdict_id") if row[name]}
+        return ids | self._parents(ids)
+
+    def _parents(self, variants: Iterable[str]) -> set[str]:
+        folders = [self.layout.generation("variant", gen_id) for gen_id in variants]
+        made = [folder for folder in folders if (folder / "metadata.json").exists()]
+        return {parent for folder in made for parent in read_result(folder).parents}
+
+    def wildcards(self) -> Mapping[str, Iterable[str]]:
+        """The keys of nights and the ids of procedures."""
+        return {"night": self.nights, "procedure": self.procedures}
+
+    def local_text(self, generation: Generation) -> str:
         """The code of a variant that an operator makes without a model."""
+        where = generation.wildcards
+        with self._lock:  # jobs are threads; those of the same procedure wait for one analysis
+            variations = self._variations_of(where["procedure_id"], where["kind"])
+        return variations[where["site"]].make()
+
+    def _variations_of(self, procedure_id: str, kind: str) -> "dict[str, Variation]":
         from ..pyanalysis.analysis import analyse
         from .operators import OPERATORS
 
-        where = row["wildcards"]
-        key = (where["procedure_id"], where["kind"])
-        if key not in self.variations:
-            procedure = self.plan.procedures[where["procedure_id"]]
+        if (procedure_id, kind) not in self._variations:
+            procedure = self.procedures[procedure_id]
             analysis = analyse(procedure.source, procedure.entry, procedure.effects)
-            function, _ = OPERATORS[where["kind"]]
-            self.variations[key] = {variation.site: variation for variation in function(procedure, analysis)}
-        return self.variations[key][where["site"]].make()
+            function, _ = OPERATORS[kind]
+            self._variations[procedure_id, kind] = {one.site: one for one in function(procedure, analysis)}
+        return self._variations[procedure_id, kind]
 
-    def check_param(self, night: str, procedure: str) -> str:
+    # --- rules ---
+
+    def procedure_files(self, procedure: str) -> list[str]:
+        """A procedure's card and its code."""
+        card = Path(self.procedures[procedure].card)
+        return [str(card), str(card.with_suffix(".py"))]
+
+    def write_analysis(self, procedure: str, analysis_path: str, drawing_path: str) -> None:
+        """Write what the steps of a procedure read, write and do, as JSON and as a drawing."""
+        from .night import write_analysis
+
+        write_analysis(self.procedures[procedure], analysis_path, drawing_path)
+
+    def variant_files(self, key: str, procedure: str) -> list[str]:
+        """The metadata of a procedure's variants."""
+        return self.metadata_files("variant", self.nights[key].variants[procedure])
+
+    def _variants(self, key: str, procedure: str) -> list[Generation]:
+        """A procedure's variants, in the order in which later ones are compared with earlier ones."""
+        return [self.generations[gen_id] for gen_id in self.nights[key].variants[procedure]]
+
+    def check_job(self, key: str, procedure: str) -> str:
         """What decides a check besides the variants."""
-        rows = {gen_id: self.plan.generations[gen_id]["variant"] for gen_id in self.variants(night, procedure)}
-        return canonical([VERSION, sha256(self.plan.procedures[procedure].source), rows])
+        rows = {row.gen_id: as_json(row.variant) for row in self._variants(key, procedure)}
+        return canonical([VERSION, sha256(self.procedures[procedure].source), rows])
 
-    def check(self, night: str, procedure: str, path: str) -> None:
+    def write_checks(self, key: str, procedure: str, path: str) -> None:
         """Check the variants of a procedure."""
         from .night import write_checks
 
-        rows = {gen_id: self.plan.generations[gen_id] for gen_id in self.variants(night, procedure)}
-        write_checks(self.plan.procedures[procedure], rows, self.data / "gens" / "variant", path)
+        write_checks(self.procedures[procedure], self._variants(key, procedure), self.layout, path)
 
-    def test_param(self, night: str, procedure: str) -> str:
-        """The job of a sandbox test (see `dreams.night.write_tests`) and a digest of what it reads besides."""
-        planned = self.plan.procedures[procedure]
+    def test_job(self, key: str, procedure: str) -> str:
+        """The job of a sandbox test (see `night.write_tests`) and a digest of what it reads besides."""
+        planned = self.procedures[procedure]
         card = [planned.source, planned.effects, planned.fakes, planned.files, planned.inputs, planned.generate]
-        variants = self.variants(night, procedure)
         job = {
             "version": VERSION,
             "card": planned.card,
             "card_sha256": sha256(canonical(card)),
-            "gens": str(self.data / "gens" / "variant"),
-            "variants": {gen_id: self.plan.generations[gen_id]["variant"]["safe"] for gen_id in variants},
-            "test": self.by_folder[night].spec["test"],
+            "gens": str(self.layout.root / "gens" / "variant"),
+            "variants": {row.gen_id: row.variant.safe for row in self._variants(key, procedure)},
+            "test": self.nights[key].spec["test"],
         }
         return canonical(job)
 
-    def files(self, night: str) -> list[str]:
-        """What a journal is written from: tests of all procedures, and the verdicts."""
-        planned = self.by_folder[night]
-        tests = [f"{self.data}/dreams/{night}/tests/{procedure}.json" for procedure in planned.variants]
-        return tests + [f"{self.data}/gens/verdict/{gen_id}/metadata.json" for gen_id in planned.verdicts.values()]
+    def journal_sources(self, key: str) -> list[str]:
+        """What a journal is written from: the tests of all procedures, and the verdicts."""
+        night = self.nights[key]
+        tests = [f"{self.folder}/{key}/tests/{procedure}.json" for procedure in night.variants]
+        return tests + self.metadata_files("verdict", night.verdicts.values())
 
-    def param(self, night: str) -> str:
-        """What decides a journal besides its files."""
-        planned = self.by_folder[night]
-        return canonical([VERSION, planned.spec, planned.limits, planned.verdicts])
+    def journal_files(self, key: str) -> list[str]:
+        """The files that a night ends with."""
+        return [f"{self.folder}/{key}/{name}" for name in NIGHT_FILES]
 
-    def journal(self, night: str) -> str:
+    def journal_job(self, key: str) -> str:
+        """What decides a journal besides its sources."""
+        night = self.nights[key]
+        return canonical([VERSION, night.spec, as_json(night.limits), night.verdicts])
+
+    def write_journal(self, key: str) -> str:
         """Write the files of a night; returns its table."""
         from .night import write_night
 
-        planned = self.by_folder[night]
-        spec = planned.spec
-        job = {
-            "name": planned.name,
-            **{key: spec[key] for key in ("cycle", "strategy")},
-            "limits": planned.limits,
-            "configured": planned.configured,
-        }
-        folder = self.data / "dreams" / night
-        return f"{write_night(job, self.table(night), folder)}\n\nThe journal: {folder}/journal.md"
+        folder = self.folder / key
+        return f"{write_night(self.nights[key], self._table(key), folder)}\n\nThe journal: {folder}/journal.md"
 
-    def table(self, night: str) -> list[dict[str, Any]]:
+    def _table(self, key: str) -> "list[Record]":
         """A record of each variant of a night."""
-        from .night import table_of
+        from .check import Check
+        from .night import Tested, table_of
+        from .records import Entry
 
-        planned = self.by_folder[night]
-        entries = [entry for procedure in planned.variants for entry in self.entries(night, procedure)]
-        return table_of(entries, self.plan.procedures, planned.spec["tiers"])
+        night = self.nights[key]
+        entries = []
+        for procedure in night.variants:
+            checks = read_as(self.folder / key / "checks" / f"{procedure}.json", dict[str, Check])
+            tests = read_as(self.folder / key / "tests" / f"{procedure}.json", dict[str, Tested])
+            for row in self._variants(key, procedure):
+                folder, verdict = self.layout.generation("variant", row.gen_id), night.verdicts.get(row.gen_id)
+                entries.append(
+                    Entry(
+                        row=row,
+                        result=with_total_cost(read_result(folder), self.layout.root),
+                        code=(folder / self.layout.parsed_name("variant")).read_text(encoding="utf-8"),
+                        check=checks.get(row.gen_id),
+                        test=tests[row.gen_id].test,
+                        verdict=self._verdict(verdict) if verdict else None,
+                    )
+                )
+        return table_of(entries, self.procedures, night.spec["tiers"])
 
-    def entries(self, night: str, procedure: str) -> Iterator[dict[str, Any]]:
-        """All that is known of each variant of a procedure."""
-        folder, planned = self.data / "dreams" / night, self.by_folder[night]
-        checks, tests = (_read_json(folder / part / f"{procedure}.json") for part in ("checks", "tests"))
-        for gen_id in self.variants(night, procedure):
-            variant = gen_folder(self.data, "variant", gen_id)
-            verdict = planned.verdicts.get(gen_id)
-            yield {
-                "row": self.plan.generations[gen_id],
-                "metadata": spent(_read_json(variant / "metadata.json"), self.data),
-                "code": (variant / "parsed.py").read_text(encoding="utf-8"),
-                "check": checks.get(gen_id),
-                "test": tests[gen_id]["test"],
-                "verdict": spent(_read_json(gen_folder(self.data, "verdict", verdict) / "metadata.json"), self.data)
-                if verdict
-                else None,
-            }
+    def _verdict(self, gen_id: str) -> Result:
+        return with_total_cost(read_result(self.layout.generation("verdict", gen_id)), self.layout.root)
 
-    def promote(self) -> None:
-        """Write a patch for each variant in tier 1 of the configured nights."""
+    def promote(self) -> str:
+        """Write a patch for each variant in tier 1 of the configured nights; returns the commands that apply them."""
         from .night import write_patches
 
-        if not self.by_folder:
-            raise DreamflowError(
-                "config/config.yaml: procedures: no night is configured, so there is nothing to promote"
-            )
-        for night in self.by_folder:
-            folder = self.data / "dreams" / night / "promoted"
-            patches = write_patches(self.table(night), self.plan.procedures, folder)
-            print(f"{night}: {len(patches)} variants in tier 1 that are no procedures yet")
-            for path in patches:
-                print(f"  git apply {path}")
-
-    def targets(self) -> list[str]:
-        """Every file of every night."""
-        drawn = sorted({name for night in self.by_folder.values() for name in night.variants})
-        analyses = [f"{self.data}/dreams/analysis/{name}.{suffix}" for name in drawn for suffix in ("json", "svg")]
-        return analyses + [f"{self.data}/dreams/{night}/{name}" for night in self.by_folder for name in NIGHT_FILES]
-
-    def earlier(self) -> set[str]:
-        """The ids of what earlier cycles dreamt: the tables name them, so they are not forgotten."""
-        ids = set()
-        for path in self.data.glob("dreams/*/cycle-*/dreams.csv"):
-            with path.open(encoding="utf-8", newline="") as stream:
-                for row in csv.DictReader(stream):
-                    ids |= {row["gen_id"], row["verdict_id"]}
-        return ids
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+        if not self.nights:
+            raise DreamflowError("config/config.yaml: procedures: no night is configured: there is nothing to promote")
+        lines = []
+        for key in self.nights:
+            patches = write_patches(self._table(key), self.procedures, self.folder / key / "promoted")
+            lines.append(f"{key}: {len(patches)} variants in tier 1 that are no procedures yet")
+            lines += [f"  git apply {path}" for path in patches]
+        return "\n".join(lines)

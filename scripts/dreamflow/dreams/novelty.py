@@ -17,13 +17,15 @@ depths.
 import ast
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 from rapidfuzz.distance import Indel
 
 from ..files import sha256
 from ..pyanalysis.scope import bound_by, own_nodes
 from ..pyanalysis.source import parse_python
+
+T = TypeVar("T")
 
 _ARITHMETIC: dict[type, Callable] = {
     ast.Add: lambda a, b: a + b,
@@ -116,7 +118,7 @@ class _Normaliser(ast.NodeTransformer):
         node.body = visited[0] if isinstance(node, ast.Lambda) else [item for item in visited if item is not None]
         return node
 
-    def inside(self, scope: dict[str, str | None], visit: Callable[[], Any]) -> Any:
+    def inside(self, scope: dict[str, str | None], visit: Callable[[], T]) -> T:
         """The result of a visit in an inner scope."""
         if not self.scopes:
             self.number = 0  # a change in one function does not rename in the next one

@@ -4,11 +4,11 @@ import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..config import load_yaml
 from ..errors import ConfigError
 from ..files import checked_name, read_text
+from ..generation.model import Json
 from ..pyanalysis.source import parse_python
 
 
@@ -30,9 +30,9 @@ class Procedure:
     entry: str
     source: str
     effects: Mapping[str, tuple[str, ...]]
-    fakes: Mapping[str, Mapping[str, Any]]
+    fakes: Mapping[str, Mapping[str, Json]]
     files: Mapping[str, str]
-    inputs: tuple[Mapping[str, Any], ...]
+    inputs: tuple[Mapping[str, Json], ...]
     generate: bool
     card: str = ""  # the file that it was read from
 

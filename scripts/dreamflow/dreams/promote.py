@@ -6,14 +6,16 @@ of the same name exists.
 
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
-from typing import Any
 
 import yaml
 
 from ..errors import DreamflowError
 from ..files import checked_name
-from .journal import tested, visible
+from ..generation.model import Json
+from ..reports.markdown import visible
+from .journal import tested
 from .procedure import Procedure
+from .records import Record
 
 _SHORT = 8  # characters of the variant's id in the new name: of 36 to the 8th, no two will meet
 
@@ -24,15 +26,15 @@ def promoted_id(procedure: Procedure, gen_id: str) -> str:
     return checked_name(f"{procedure.project}.{procedure.entry}_{letters[:_SHORT]}", "procedure")
 
 
-def patch(procedure: Procedure, code: str, record: Mapping[str, Any], existing: Collection[str]) -> tuple[str, str]:
+def patch(procedure: Procedure, code: str, record: Record, existing: Collection[str]) -> tuple[str, str]:
     """(name of the patch file, its text): adds `code` as a procedure beside `procedure`.
 
     `record` is the variant's (`records.records`); `existing` are the ids of all procedures there are. The entry keeps
     its name, which the card says. Raises `DreamflowError` where the variant is a procedure already.
     """
-    new_id = promoted_id(procedure, record["gen_id"])
+    new_id = promoted_id(procedure, record.gen_id)
     if new_id in existing:
-        raise DreamflowError(f"{record['gen_id']} has been promoted already: it is the procedure {new_id}")
+        raise DreamflowError(f"{record.gen_id} has been promoted already: it is the procedure {new_id}")
     path = PurePosixPath(procedure.card).parent / new_id.removeprefix(f"{procedure.project}.")
     origin = _origin(procedure, record)
     header = [
@@ -46,18 +48,18 @@ def patch(procedure: Procedure, code: str, record: Mapping[str, Any], existing: 
     return f"{new_id}.patch", "\n".join([*map(_commented, header), *added, ""])
 
 
-def _origin(procedure: Procedure, record: Mapping[str, Any]) -> list[str]:
+def _origin(procedure: Procedure, record: Record) -> list[str]:
     """Where a variant comes from and what was found out about it."""
-    made_by = f"the model {record['model_id']}" if record["model_id"] else "an operator, without a model"
+    made_by = f"the model {record.model_id}" if record.model_id else "an operator, without a model"
     lines = [
-        f"Dreamt of {procedure.procedure_id} as {record['gen_id']}: {record['description']}",
-        f"Made by {made_by}: {record['kind']} at {record['site']}",
-        f"Verdict {record['verdict_id']}: {record['why']}",
-        f"Reasons: {record['reasons'] or 'none given'}",
+        f"Dreamt of {procedure.procedure_id} as {record.gen_id}: {record.description}",
+        f"Made by {made_by}: {record.kind} at {record.site}",
+        f"Verdict {record.verdict_id}: {record.why}",
+        f"Reasons: {record.reasons or 'none given'}",
         f"Test: {tested(record)}",
     ]
-    if record["counterexample"]:
-        lines.append(f"Where they differ: {record['counterexample']}")
+    if record.counterexample:
+        lines.append(f"Where they differ: {record.counterexample}")
     return [visible(" ".join(line.split())) for line in lines]
 
 
@@ -66,12 +68,12 @@ def _commented(line: str) -> str:
     return f"# {line}".rstrip()
 
 
-def _card(procedure: Procedure, record: Mapping[str, Any], origin: list[str]) -> str:
+def _card(procedure: Procedure, record: Record, origin: list[str]) -> str:
     card = {
         "category": procedure.category,
         "tags": list(procedure.tags),
         "contexts": list(procedure.contexts),
-        "description": f"{procedure.description.rstrip('.')}. Variant: {record['description']}",
+        "description": f"{procedure.description.rstrip('.')}. Variant: {record.description}",
         "entry": procedure.entry,
         "effects": {call: list(words) for call, words in procedure.effects.items()},
         "fakes": _plain(procedure.fakes),
@@ -84,7 +86,7 @@ def _card(procedure: Procedure, record: Mapping[str, Any], origin: list[str]) ->
     return "\n".join([*map(_commented, origin), matter])
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     """A value in the types that YAML has."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Any
 
 from ..pyanalysis.source import parse_python
 
@@ -54,7 +53,7 @@ def _inner(node: ast.expr, name: str) -> Iterator[ast.expr]:
         yield from (_with(node, **{name: step}) for step in _steps(part))
 
 
-def _with(node: Any, **parts: Any) -> Any:
+def _with(node: ast.expr, **parts: object) -> ast.expr:
     changed = deepcopy(node)
     for name, part in parts.items():
         setattr(changed, name, part)
@@ -72,7 +71,7 @@ def _fewer(count: int) -> Iterator[list[int]]:
         yield from ([at for at in range(count) if at != left_out] for left_out in range(min(count, 10)))
 
 
-def _constants(value: Any) -> list[Any]:
+def _constants(value: object) -> list[object]:
     if isinstance(value, bool) or value is None:
         return []
     if isinstance(value, int):

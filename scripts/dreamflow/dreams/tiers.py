@@ -10,8 +10,10 @@
 """
 
 from collections.abc import Mapping
-from typing import Any
 
+from ..generation.model import Json
+from .check import Check
+from .equivalence import Trial
 from .verdict_parser import TIERS, tier_of
 
 FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a test
@@ -27,9 +29,9 @@ test_passed.__test__ = False  # pytest: it is no test
 
 
 def final_tier(
-    verdict: Mapping[str, Any] | None,
-    check: Mapping[str, Any] | None,
-    test: Mapping[str, Any] | None,
+    verdict: Mapping[str, Json] | None,
+    check: Check | None,
+    test: Trial | None,
     safe: bool,
     tiers: Mapping[str, float],
 ) -> tuple[int | None, str]:
@@ -40,17 +42,17 @@ def final_tier(
     """
     if not check:
         return None, "it was not made"
-    if check["duplicate_of"]:
-        same = "its original" if check["duplicate_of"] == "base" else check["duplicate_of"]
+    if check.duplicate_of:
+        same = "its original" if check.duplicate_of == "base" else check.duplicate_of
         return 3, f"it is the same program as {same}"
-    if not check["passed"]:
-        return 3, f"its check failed: {'; '.join(check['problems'])}"
+    if not check.passed:
+        return 3, f"its check failed: {'; '.join(check.problems)}"
     if not verdict:
         return None, "there is no verdict on it"
     viability = verdict["viability"]
     tier = tier_of(viability, tiers["viable"], tiers["speculative"])
     why = f"viability {viability:g}: {TIERS[tier]}"
-    outcome = test["outcome"] if test else None
+    outcome = test.outcome if test else None
     if tier > 1 or test_passed(outcome, safe):
         return tier, why
     if outcome in FAILED:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from ..files import pretty
+from ..generation.model import Json
 from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, quoted, register
-from ..generation.parsers.embedded import json_values
+from ..generation.parsers.json_text import find_json
 
 TIERS = {1: "viable", 2: "speculative", 3: "archive"}
 _VIABLE, _SPECULATIVE = 0.6, 0.3  # where the original begins tier 1 and tier 2
@@ -109,8 +109,8 @@ def tier_of(viability: float, viable: float = _VIABLE, speculative: float = _SPE
 def verdict(raw: str, options: Options) -> Parsed:
     """The viability (0-1), the tier (by the viability where none is named) and the reasons of one dream."""
     text = drop_thinking(raw).replace("\r\n", "\n")
-    objects = json_values(text, parse_float=Decimal, parse_int=Decimal)
-    judged = [(start, end, one) for start, end, value in objects for one in _judged(value)]
+    objects = find_json(text, parse_float=Decimal, parse_int=Decimal)
+    judged = [(found.start, found.end, one) for found in objects for one in _judged(found.value)]
     prose = _blanked(text, ((start, end) for start, end, _ in judged), " ")
     plain = prose.translate(_PLAIN)
     judged = [one for _, _, one in judged]
@@ -238,7 +238,7 @@ def _reasons(prose: str, plain: str, mentions: list[_Mention]) -> str:
 # JSON.
 
 
-def _judged(value: Any) -> Iterator[dict[str, Any]]:
+def _judged(value: Json) -> Iterator[dict[str, Json]]:
     """The objects in a JSON value that have a score, with lower-case keys."""
     if isinstance(value, dict):
         folded = {str(key).lower().replace(" ", "_"): item for key, item in value.items()}
@@ -252,7 +252,7 @@ def _judged(value: Any) -> Iterator[dict[str, Any]]:
             yield from _judged(item)
 
 
-def _json_score(one: Mapping[str, Any]) -> _Mention:
+def _json_score(one: Mapping[str, Json]) -> _Mention:
     key = next(key for key in _SCORE_KEYS if isinstance(one.get(key), Decimal | str))
     written = str(one[key]).strip()
     found = re.fullmatch(_VALUE, written, re.X | re.I)
@@ -261,7 +261,7 @@ def _json_score(one: Mapping[str, Any]) -> _Mention:
     return _Mention((int(kind > 0), 1, kind, 0), value, f'"{key}": {written}')
 
 
-def _json_tier(one: Mapping[str, Any]) -> _Mention | None:
+def _json_tier(one: Mapping[str, Json]) -> _Mention | None:
     written = one.get("tier")
     if written is None or written == "":
         return None
@@ -278,7 +278,7 @@ def _json_tier(one: Mapping[str, Any]) -> _Mention | None:
     return _Mention((1,), value, f'"tier": {text}')
 
 
-def _json_reasons(judged: list[dict[str, Any]]) -> str:
+def _json_reasons(judged: list[dict[str, Json]]) -> str:
     for one in judged:
         for key in _REASON_KEYS:
             if isinstance(one.get(key), str):

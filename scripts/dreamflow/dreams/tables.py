@@ -1,0 +1,137 @@
+"""The tables of a cycle as files: CSV, and SQLite in the schema of the original."""
+
+import json
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from .health import Health
+from .records import COLUMNS, Record, known_sum
+
+# The original's words for kinds of dreams; it has none for our other kinds.
+DREAM_TYPES = {
+    "relax": "constraint_relaxation",
+    "synthesise": "cross_project_synthesis",
+    "parameters": "parameter_exploration",
+    "conditional": "conditional_variant",
+}
+
+_PROCEDURES = """CREATE TABLE dream_procedures (
+    id TEXT PRIMARY KEY, base_procedure_id TEXT, base_procedure_name TEXT, dream_type TEXT, code TEXT, model_used TEXT,
+    reasoning TEXT, generated_description TEXT, status TEXT, tier INTEGER, viability_score REAL, claude_reasoning TEXT,
+    test_outcome TEXT, test_error TEXT, test_timestamp INTEGER, novelty_score REAL, cross_project_matches INTEGER,
+    effectiveness_metric REAL, generated_at INTEGER, evaluated_at INTEGER, created_by TEXT)"""
+_RUNS = """CREATE TABLE dream_generation_runs (
+    id INTEGER PRIMARY KEY, strategy TEXT, timestamp INTEGER, total_dreams_generated INTEGER,
+    constraint_relaxation_count INTEGER, cross_project_synthesis_count INTEGER, parameter_exploration_count INTEGER,
+    conditional_variant_count INTEGER, duration_seconds REAL, model_usage TEXT)"""
+# The original has 18 fields here; what they are called is recorded nowhere, so these are the parts of health.
+_METRICS = """CREATE TABLE dream_metrics (
+    timestamp INTEGER, strategy TEXT, total_dreams INTEGER, health_score REAL, healthy INTEGER, novelty_score REAL,
+    quality_score REAL, leverage_score REAL, efficiency_score REAL, average_novelty REAL, high_novelty_count INTEGER,
+    average_viability REAL, tier1_count INTEGER, tier2_count INTEGER, tier3_count INTEGER, tier1_success_rate REAL,
+    adoption_rate REAL, call_seconds REAL)"""
+
+
+def write_csv(table: Sequence[Record], path: Path | str) -> None:
+    """Write dreams.csv: the columns of `COLUMNS`."""
+    import pandas as pd
+
+    from ..reports.frames import write_table
+
+    whole = dict.fromkeys(("tier", "verdict_tier", "inputs_run", "agreeing", "matches", "tokens"), "Int64")
+    frame = pd.DataFrame([[getattr(record, name) for name in COLUMNS] for record in table], columns=list(COLUMNS))
+    write_table(frame.astype(whole), path)
+
+
+def write_sqlite(table: Sequence[Record], health: Health, strategy: str, path: Path | str) -> None:
+    """Write dreams.sqlite: dream_procedures, dream_generation_runs (one row) and dream_metrics (one row).
+
+    `health` is what `health.health` says of the same records. Times are whole seconds since 1970, null where none is
+    known; `test_timestamp` always is, since tests leave no time. `effectiveness_metric` is the time of a variant's
+    calls as a share of its original's.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        half = Path(folder) / "half.sqlite"
+        with sqlite3.connect(half) as base:
+            for schema in (_PROCEDURES, _RUNS, _METRICS):
+                base.execute(schema)
+            _insert(base, "dream_procedures", [_dream(record) for record in table])
+            _insert(base, "dream_generation_runs", [(1, *_run(table, strategy))])
+            _insert(base, "dream_metrics", [_metrics(table, health, strategy)])
+        base.close()
+        half.replace(path)
+
+
+def _insert(base: sqlite3.Connection, name: str, rows: Sequence[tuple]) -> None:
+    if rows:
+        places = ", ".join("?" * len(rows[0]))
+        base.executemany(f"INSERT INTO {name} VALUES ({places})", rows)  # noqa: S608  (names of ours)
+
+
+def _dream(record: Record) -> tuple:
+    return (
+        record.gen_id,
+        record.procedure_id,
+        record.procedure_id.removeprefix(f"{record.project}."),
+        dream_type(record.kind),
+        record.code,
+        record.model_id or "local",
+        f"{record.kind} at {record.site}",
+        record.description,
+        record.status,
+        record.tier,
+        record.viability,
+        record.reasons or None,
+        record.outcome,
+        None if record.outcome in (None, "equivalent") else record.test_reason,
+        None,
+        record.novelty,
+        record.matches,
+        record.seconds_ratio,
+        _seconds(record.created_at),
+        _seconds(record.evaluated_at),
+        "dreamflow",
+    )
+
+
+def dream_type(kind: str) -> str:
+    """The original's word for a kind of dreams, or our own."""
+    return DREAM_TYPES.get(kind, kind)
+
+
+def _run(table: Sequence[Record], strategy: str) -> tuple:
+    kinds = Counter(record.kind for record in table)
+    models = Counter(record.model_id or "local" for record in table)
+    counts = [kinds[kind] for kind in DREAM_TYPES]
+    duration = known_sum(record.latency_s for record in table)
+    return (strategy, _latest(table), len(table), *counts, duration, json.dumps(models, sort_keys=True))
+
+
+def _metrics(table: Sequence[Record], health: Health, strategy: str) -> tuple:
+    parts = health.parts
+    inputs = {key: value for part in parts.values() for key, value in part.inputs.items()}
+    return (
+        _latest(table),
+        strategy,
+        len(table),
+        health.score,
+        None if health.healthy is None else int(health.healthy),
+        *(parts[name].score for name in ("novelty", "quality", "leverage", "efficiency")),
+        *(inputs[name] for name in ("average_novelty", "high_novelty", "average_viability", "tier_1", "tier_2")),
+        *(inputs[name] for name in ("tier_3", "tier_1_success", "adoption", "call_seconds")),
+    )
+
+
+def _latest(table: Sequence[Record]) -> int | None:
+    times = [_seconds(getattr(record, name)) for record in table for name in ("created_at", "evaluated_at")]
+    return max((time for time in times if time is not None), default=None)
+
+
+def _seconds(time: str | None) -> int | None:
+    return int(datetime.fromisoformat(time).timestamp()) if time else None
