@@ -112,9 +112,11 @@ class Chunks(Family):
 
     def referenced(self) -> set[str]:
         """The ids of all generations that archives name."""
-        from .products import referenced_ids
-
-        return referenced_ids(self.folder)
+        ids: set[str] = set()
+        for path in self.folder.glob("*/archive_v*.json"):
+            archive = read_json(path)
+            ids |= {*archive["metadata"]["generations"], *(chunk["gen_id"] or "" for chunk in archive["b_chunks"])}
+        return ids
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """Every configured conversation."""
@@ -122,6 +124,8 @@ class Chunks(Family):
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
         """The generations that a wanted upgrade, or wanted clusters, would plan now, and the upgrade's plan as text."""
+        if not self.wanted:
+            return {}, ""
         from .compile import upgrade_rows
         from .upgrade_plan import plan_text
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
-from ..generation.model import Generation, Json
+from ..generation.model import Generation
 from .archive import Archive, has_archive, read_latest, read_version, write_archive
 from .compile import Chunking, windows_of
 from .making import Answer, basic_archive, upgraded_archive
@@ -95,11 +95,3 @@ def _change(home: Path, version: int | None) -> tuple[Archive, Archive | None]:
     before = read_version(home, version)
     return now, before if before["metadata"]["text_sha256"] == now["metadata"]["text_sha256"] else None
 
-
-def referenced_ids(folder: Path) -> set[str]:
-    """The ids of the generations that the archives below a folder name."""
-    ids: set[str] = set()
-    for path in folder.glob("*/archive_v*.json"):
-        archive: Mapping[str, Json] = read_json(path)
-        ids |= {*archive["metadata"]["generations"], *(chunk["gen_id"] or "" for chunk in archive["b_chunks"])}
-    return ids
