@@ -1,33 +1,35 @@
-"""Conversations: windows -> archive -> page, for each configured conversation; and upgrades of what is there.
+"""Conversations: windows -> archive -> page, for each configured conversation; upgrades of archives; clusters.
 
-Every archive is a file of its own that is never written over; which one holds is in the conversation's manifest.json.
+Every archive is a file of its own that is never overwritten; which one is current is in the conversation's manifest.
 """
 
-from dreamflow.files import canonical
+CHUNKS = flow.families["chunks"]
 
 
-use rule draft as chunk with:
-    output:
-        prompt=f"{DATA}/gens/chunk/{{gen_id}}/prompt.txt",
-        raw=f"{DATA}/gens/chunk/{{gen_id}}/raw.txt",
-        parsed=f"{DATA}/gens/chunk/{{gen_id}}/parsed.json",
-        metadata=f"{DATA}/gens/chunk/{{gen_id}}/metadata.json",
-    log:
-        f"{DATA}/logs/chunk/{{gen_id}}.log",
+rule chunks:
+    """Every configured conversation."""
+    input:
+        lambda wildcards: flow.look_up(flow.targets, "chunks"),
 
 
 rule archive:
-    """The chunks of a conversation, by its tier basic; better ones that an upgrade made stay."""
+    """The chunks of a conversation, by its tier basic; better chunks that an upgrade made stay."""
     input:
-        lambda wildcards: flow.talks.archive_inputs(wildcards.conversation),
+        lambda wildcards: flow.look_up(CHUNKS.archive_inputs, wildcards.conversation),
+        job=lambda wildcards: flow.job_file(
+            "archive",
+            wildcards.conversation,
+            flow.look_up(CHUNKS.archive_job, wildcards.conversation),
+            [CHUNKS.manifest(wildcards.conversation)],
+        ),
+        broken=lambda wildcards: flow.always(*CHUNKS.broken_manifest(wildcards.conversation)),
     output:
         update(f"{DATA}/chunks/{{conversation}}/manifest.json"),
     log:
         f"{DATA}/logs/archive/{{conversation}}.log",
-    params:
-        conversation=lambda wildcards: flow.talks.archive_param(wildcards.conversation),
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.talks.archive(wildcards.conversation))
+        flow.job(log[0], lambda: CHUNKS.make_archive(wildcards.conversation))
 
 
 rule chunks_page:
@@ -38,97 +40,99 @@ rule chunks_page:
         f"{DATA}/chunks/{{conversation}}/chunks.html",
     log:
         f"{DATA}/logs/chunks_page/{{conversation}}.log",
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.talks.page(wildcards.conversation))
+        flow.job(log[0], lambda: CHUNKS.write_page(wildcards.conversation))
 
 
 rule chunk_result:
-    """What this run changed in the archives, and what it took."""
+    """What a run changed in the archives, and what it cost."""
     input:
-        flow.talks.manifests(),
+        CHUNKS.manifests(),
     output:
         update(f"{DATA}/chunks/result.json"),
     log:
         f"{DATA}/logs/chunk_result.log",
+    localrule: True
     run:
-        flow.shown.append(flow.talks.result())
-
-
-rule chunks:
-    """Every configured conversation."""
-    input:
-        lambda wildcards: [*flow.files("chunk"), *flow.talks.targets()],
+        flow.job(log[0], CHUNKS.write_result)
 
 
 checkpoint upgrade_plan:
-    """Which chunks a better model makes anew: most value for money first, within the limits."""
+    """Which chunks a better model re-chunks: most value for money first, within the limits."""
     input:
-        flow.talks.manifests(),
+        CHUNKS.manifests(),
+        lambda wildcards: flow.always(f"{DATA}/chunks/upgrade/plan.json"),  # each upgrade begins with its own plan
     output:
         f"{DATA}/chunks/upgrade/plan.json",
     log:
         f"{DATA}/logs/upgrade_plan.log",
-    params:
-        always=flow.now,  # each upgrade begins with a plan of its own
+    localrule: True
     run:
-        flow.attempt(log[0], flow.plan_upgrade)
+        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more())
 
 
 rule upgrade_conversation:
-    """The next archive of a conversation, with the planned chunks made anew."""
+    """The next archive of a conversation, with the planned chunks re-chunked."""
     input:
-        lambda wildcards: checkpoints.upgrade_plan.get() and flow.talks.upgrade_inputs(wildcards.conversation),
+        lambda wildcards: checkpoints.upgrade_plan.get()
+        and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
+        job=lambda wildcards: checkpoints.upgrade_plan.get()
+        and flow.job_file(
+            "upgrade_conversation",
+            wildcards.conversation,
+            flow.look_up(CHUNKS.upgrade_job, wildcards.conversation),
+            [f"{DATA}/chunks/{wildcards.conversation}/upgrade.json"],
+        ),
     output:
         f"{DATA}/chunks/{{conversation}}/upgrade.json",
     log:
         f"{DATA}/logs/upgrade_conversation/{{conversation}}.log",
-    params:
-        part=lambda wildcards: flow.talks.upgrade_param(wildcards.conversation),
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.talks.upgrade(wildcards.conversation, output[0]))
+        flow.job(log[0], lambda: CHUNKS.upgrade(wildcards.conversation, output[0]))
 
 
 rule upgrade:
-    """Make anew, by a better model, what the filter means (config: upgrade)."""
+    """Re-chunk the chunks that match the filter with a better model (config: upgrade)."""
     input:
-        lambda wildcards: checkpoints.upgrade_plan.get() and flow.talks.upgraded(),
+        lambda wildcards: flow.look_up(flow.targets, "upgrade"),
+        lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgraded),
     log:
         f"{DATA}/logs/upgrade.log",
+    localrule: True
     run:
-        flow.shown.append(flow.talks.result())
+        flow.job(log[0], CHUNKS.write_result)
 
 
 checkpoint cluster_plan:
     """Which chunks of all conversations are about the same thing."""
     input:
-        flow.talks.manifests(),
+        CHUNKS.manifests(),
+        job=lambda wildcards: flow.job_file(
+            "cluster_plan", "all", CHUNKS.cluster_plan_job(), [f"{DATA}/chunks/clusters/plan.json"]
+        ),
     output:
         f"{DATA}/chunks/clusters/plan.json",
     log:
         f"{DATA}/logs/cluster_plan.log",
-    params:
-        settings=canonical(flow.plan.config["clusters"]),
+    localrule: True
     run:
-        flow.attempt(log[0], flow.plan_clusters)
-
-
-use rule draft as cluster with:
-    output:
-        prompt=f"{DATA}/gens/cluster/{{gen_id}}/prompt.txt",
-        raw=f"{DATA}/gens/cluster/{{gen_id}}/raw.txt",
-        parsed=f"{DATA}/gens/cluster/{{gen_id}}/parsed.json",
-        metadata=f"{DATA}/gens/cluster/{{gen_id}}/metadata.json",
-    log:
-        f"{DATA}/logs/cluster/{{gen_id}}.log",
+        flow.job(log[0], lambda: CHUNKS.write_cluster_plan() or flow.expect_more())
 
 
 rule clusters:
-    """Groups of chunks, with what a model says of them where one is configured: theme, summary, contradictions."""
+    """Groups of chunks, with what a model says about them where one is configured: theme, summary, contradictions."""
     input:
-        lambda wildcards: [*checkpoints.cluster_plan.get().output, *flow.talks.cluster_files()],
+        lambda wildcards: flow.look_up(flow.targets, "clusters"),
+        lambda wildcards: checkpoints.cluster_plan.get() and flow.look_up(CHUNKS.cluster_inputs),
+        job=lambda wildcards: flow.job_file(
+            "clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]
+        ),
     output:
         f"{DATA}/chunks/clusters.json",
     log:
         f"{DATA}/logs/clusters.log",
+    localrule: True
     run:
-        flow.shown.append(flow.talks.clusters(output[0]))
+        flow.job(log[0], lambda: CHUNKS.write_clusters(output[0]))

@@ -15,6 +15,7 @@ from dreamflow.chunks.stitch import PartitionError
 from dreamflow.chunks.units import split_units
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import sha256
+from dreamflow.generation.model import Result, Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +32,8 @@ SECOND = next(unit.number for unit in UNITS if unit.turn == 3)
 
 
 def generation(gen_id="g1", tokens=(900, 101), cost=0.003, seconds=1.5, at="2026-02-13T09:00:00+00:00"):
-    usage = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1]}
-    return {"gen_id": gen_id, "usage": usage, "cost_usd": cost, "latency_s": seconds, "created_at": at}
+    usage = Usage(prompt_tokens=tokens[0], completion_tokens=tokens[1])
+    return Result(gen_id=gen_id, stage="chunk", usage=usage, cost_usd=cost, latency_s=seconds, created_at=at)
 
 
 def chunks(first=None, second=None):
@@ -356,5 +357,5 @@ def test_what_was_said_of_another_text_since_is_said_anew(tmp_path):
     assert write_archive(folder, first) == 3
     assert write_archive(folder, first) == 3
     assert read_latest(folder)["b_chunks"] == read_version(folder, 1)["b_chunks"]
-    with pytest.raises(ConfigError, match=r"archive_v4\.json is not there"):
+    with pytest.raises(ConfigError, match=r"archive_v4\.json is missing"):
         read_version(folder, 4)

@@ -8,6 +8,7 @@ from dreamflow.chunks.making import Answer, basic_archive, chunks_from, upgraded
 from dreamflow.chunks.stitch import check_partition
 from dreamflow.chunks.units import split_units
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model import Result, Usage
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +24,10 @@ def answer(first, last, *begins, status="ok", gen_id="c_1"):
     ends = [*(begin - 1 for begin in begins), last]
     about = {"labels": ["rent"], "entities": [], "summary": "It is paid.", "language": "en"}
     parsed = {"chunks": [{"first": a, "last": b, **about} for a, b in zip(starts, ends, strict=True)], "validity": 1.0}
-    metadata = {"gen_id": gen_id, "status": status, "model_id": "m", "provider": "p", "cost_usd": 0.5}
-    usage = {"prompt_tokens": 90, "completion_tokens": 10}
-    return Answer(Window(1, first, last), {**metadata, "usage": usage, "latency_s": 1.0}, parsed)
+    usage = Usage(prompt_tokens=90, completion_tokens=10)
+    cost = {"usage": usage, "cost_usd": 0.5, "latency_s": 1.0}
+    result = Result(gen_id=gen_id, stage="chunk", status=status, model_id="m", provider="p", **cost)
+    return Answer(Window(1, first, last), result, parsed)
 
 
 def spans(chunks):
@@ -43,7 +45,7 @@ def test_windows_become_chunks_and_one_that_failed_is_chunked_by_rules():
     check_partition(chunks, UNITS, TALK)
     made = {(one.made_by["method"], one.made_by["quality_level"]) for one in chunks}
     assert made == {("rules", "basic"), ("llm", "good")}
-    archive = build_archive(TALK, UNITS, chunks, [one.metadata for one in answers])
+    archive = build_archive(TALK, UNITS, chunks, [one.result for one in answers])
     assert archive["metadata"]["usage"]["cost_usd"] == 1.0  # what failed was paid for, too
     assert archive["b_chunks"][0]["tokens_used"] == 0 and archive["b_chunks"][-1]["tokens_used"] > 0
 
@@ -83,7 +85,7 @@ def test_whatever_is_answered_the_text_stays_whole(talk, data):
     cut = data.draw(st.integers(1, n))
     statuses = st.sampled_from(["ok", "failed"])
     answers = [answer(1, cut, status=data.draw(statuses)), answer(cut, n, status=data.draw(statuses), gen_id="c_2")]
-    good = build_archive(talk, units, chunks_from(talk, units, answers, "good"), [a.metadata for a in answers])
+    good = build_archive(talk, units, chunks_from(talk, units, answers, "good"), [a.result for a in answers])
     for archive in (good, basic_archive(talk, units, [], good), basic_archive(talk, units, answers[:0], None)):
         assert "".join(one["content"] for one in archive["b_chunks"]) == talk.text
     kept = [place for place, level in levels(good) if level == "good"]

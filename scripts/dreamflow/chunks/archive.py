@@ -4,7 +4,7 @@
 
 An archive is a pure function of the conversation, its chunks and the answers they were made from: no clock, no
 machine. Its chunks hold the whole text, word for word, so nothing else is needed to upgrade it. The manifest says
-which version holds now; it is derived from the archives alone, so one that is torn or lost is made again.
+which version is the current one; it is derived from the archives alone, so a broken or lost one is written again.
 """
 
 import json
@@ -13,12 +13,15 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import combinations, takewhile
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError
 from ..files import canonical, checked_name, pretty, sha256, write_atomic
-from .conversation import Chunk, Conversation, Unit
-from .stitch import LEVELS, PartitionError, check_partition, level_of
+from ..generation.model import Json, Result
+from .conversation import LEVELS, Chunk, Conversation, Unit
+from .stitch import PartitionError, check_partition, level_of
+
+Archive = Mapping[str, Json]  # the content of archive_v<N>.json
+ArchivedChunk = Mapping[str, Json]  # an item of its `b_chunks`
 
 _FILE = re.compile(r"archive_v([1-9][0-9]*)\.json")
 _USED = ("tokens_used", "processing_time_ms", "cost_usd")
@@ -30,24 +33,24 @@ def build_archive(
     conversation: Conversation,
     units: Sequence[Unit],
     chunks: Sequence[Chunk],
-    generations: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
+    results: Sequence[Result] = (),
+) -> Archive:
     """The archive of a conversation, without the numbers of versions, which `write_archive` gives.
 
-    `generations` are the metadata of what models wrote for this version, failed ones included. The tokens, seconds
-    and dollars of each are divided among its chunks by their tokens, to the last token; what made no chunk is in
-    the sums under `metadata.usage` only. Chunks of an earlier archive keep what they cost then.
+    `results` are those of the generations for this version, failed ones included. The tokens, seconds and dollars of
+    each are divided among its chunks by their tokens, to the last token; what made no chunk is in the sums under
+    `metadata.usage` only. Chunks of an earlier archive keep what they cost then.
     """
     check_partition(chunks, units, conversation)
     name = checked_name(conversation.conversation_id, "conversation id")
-    shares = _shares(chunks, units, generations)
+    shares = _shares(chunks, units, results)
     described = []
     tokens = 0
     for position, (chunk, used) in enumerate(zip(chunks, shares, strict=True)):
         inside = units[chunk.first - 1 : chunk.last]
         described.append(_chunk(conversation, inside, chunk, position, tokens, used))
         tokens = described[-1]["token_range"][1]
-    times = [metadata["created_at"] for metadata in generations if metadata.get("created_at")]
+    times = [result.created_at for result in results if result.created_at]
     archive = {
         "id": f"d_{name}",
         "conversation_id": name,
@@ -63,8 +66,8 @@ def build_archive(
             "turns": len(conversation.turns),
             "units": len(units),
             "tokens": tokens,
-            "usage": {key: _sum(_used(metadata)[key] for metadata in generations) for key in _USED},
-            "generations": sorted(metadata["gen_id"] for metadata in generations),
+            "usage": {key: _sum([_used(result)[key] for result in results]) for key in _USED},
+            "generations": sorted(result.gen_id for result in results),
             "previous_version": None,
             "supersedes_version": None,
             "is_latest": True,
@@ -84,8 +87,8 @@ def _chunk(
     chunk: Chunk,
     position: int,
     tokens_before: int,
-    used: Mapping[str, Any],
-) -> dict[str, Any]:
+    used: Mapping[str, float | None],
+) -> ArchivedChunk:
     start, end = inside[0].start, inside[-1].end
     turns = conversation.turns[inside[0].turn - 1 : inside[-1].turn]
     said = Counter()
@@ -121,36 +124,35 @@ def _chunk(
     }
 
 
-def _used(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What a generation used: prompt and answer tokens, milliseconds, US dollars (None where nobody knows)."""
-    usage = metadata.get("usage") or {}
+def _used(result: Result) -> dict[str, float | None]:
+    """What a generation used: prompt and answer tokens, milliseconds, US dollars (None where the price is unknown)."""
     return {
-        "tokens_used": usage.get("prompt_tokens", 0) + usage.get("completion_tokens", 0),
-        "processing_time_ms": round(1000 * (metadata.get("latency_s") or 0)),
-        "cost_usd": metadata.get("cost_usd"),
+        "tokens_used": result.usage.prompt + result.usage.completion,
+        "processing_time_ms": round(1000 * (result.latency_s or 0)),
+        "cost_usd": result.cost_usd,
     }
 
 
 def _shares(
-    chunks: Sequence[Chunk], units: Sequence[Unit], generations: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    shares: list[dict[str, Any]] = []
+    chunks: Sequence[Chunk], units: Sequence[Unit], results: Sequence[Result]
+) -> list[dict[str, float | None]]:
+    shares: list[dict[str, float | None]] = []
     made: dict[str, list[int]] = defaultdict(list)
     for index, chunk in enumerate(chunks):
         kept = {key: chunk.made_by[key] for key in _USED if key in chunk.made_by}
         shares.append(kept or {"tokens_used": 0, "processing_time_ms": 0, "cost_usd": 0.0})
         if not kept and chunk.made_by.get("gen_id"):
             made[chunk.made_by["gen_id"]].append(index)
-    for metadata in generations:
-        indices = made.get(metadata["gen_id"], [])
+    for result in results:
+        indices = made.get(result.gen_id, [])
         sizes = [sum(unit.tokens for unit in units[chunks[i].first - 1 : chunks[i].last]) for i in indices]
-        for key, total in _used(metadata).items():
+        for key, total in _used(result).items():
             for index, part in zip(indices, _divided(total, sizes), strict=True):
                 shares[index][key] = part
     return shares
 
 
-def _divided(total: float | None, sizes: Sequence[int]) -> list[Any]:
+def _divided(total: float | None, sizes: Sequence[int]) -> list[float | None]:
     """`total` in parts proportional to `sizes`; whole numbers in whole parts whose sum is `total`."""
     if total is None:
         return [None] * len(sizes)
@@ -166,14 +168,14 @@ def _divided(total: float | None, sizes: Sequence[int]) -> list[Any]:
     return parts
 
 
-def _sum(values: Any) -> Any:
+def _sum(values: Sequence[float | None]) -> float:
     known = [value for value in values if value is not None]
     total = sum(known)
     return round(total, 9) if isinstance(total, float) else total
 
 
-def _relationships(described: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Pairs of entities that at least two chunks name together: what can be said of them without a model."""
+def _relationships(described: Sequence[ArchivedChunk]) -> list[dict[str, Json]]:
+    """Pairs of entities that at least two chunks name together: all that is known about them without a model."""
     together: dict[tuple[str, str], list[str]] = defaultdict(list)
     for chunk in described:
         for pair in combinations(sorted(set(chunk["entities"])), 2):
@@ -185,7 +187,7 @@ def _relationships(described: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     ]
 
 
-def check_archive(archive: Mapping[str, Any]) -> None:
+def check_archive(archive: Archive) -> None:
     """Raise a `PartitionError` unless the chunks' contents are the conversation's text, each at its offsets."""
     end = 0
     for chunk in archive["b_chunks"]:
@@ -197,8 +199,8 @@ def check_archive(archive: Mapping[str, Any]) -> None:
         raise PartitionError(f"archive {archive['id']}: its chunks are not the conversation's text")
 
 
-def chunks_of(archive: Mapping[str, Any]) -> list[Chunk]:
-    """The chunks of an archive as they were built, with what they cost in `made_by`."""
+def chunks_of(archive: Archive) -> list[Chunk]:
+    """The chunks of an archive as they were built, with their cost in `made_by`."""
     return [
         Chunk(
             first=chunk["unit_range"][0],
@@ -224,26 +226,26 @@ def chunks_of(archive: Mapping[str, Any]) -> list[Chunk]:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def write_archive(folder: Path | str, archive: Mapping[str, Any]) -> int:
+def write_archive(folder: Path | str, archive: Archive) -> int:
     """Write the next version of an archive and the manifest into the conversation's folder; returns the version.
 
-    An archive that says the same as one that is there is no new version, and its version is returned: so chunking
-    anew does not undo an upgrade. Only what was said of another text since is said anew, in a version of its own. No
-    archive is ever written over.
+    An archive with the content of an existing one is no new version, and the existing version is returned: so chunking
+    again does not undo an upgrade. Only after an archive of another text does the same content become a new version.
+    No archive is ever overwritten. Raises a `ConfigError` if an archive is damaged.
     """
     folder = Path(folder)
     name = checked_name(archive["conversation_id"], "conversation id")
     if folder.name != name:
         raise ConfigError(f"{folder}: not the folder of conversation {name}")
     check_archive(archive)
-    there = {version: _load(path) for version, path in sorted(_paths(folder).items(), reverse=True)}
+    existing = {version: _load(path) for version, path in sorted(_paths(folder).items(), reverse=True)}
     substance, text = _substance(archive), archive["metadata"]["text_sha256"]
-    of_text = takewhile(lambda item: item[1]["metadata"]["text_sha256"] == text, there.items())
+    of_text = takewhile(lambda item: item[1]["metadata"]["text_sha256"] == text, existing.items())
     known = next((version for version, other in of_text if _substance(other) == substance), None)
     if known is not None:
         write_manifest(folder)
         return known
-    latest = max(there, default=0)
+    latest = max(existing, default=0)
     version = latest + 1
     metadata = {**archive["metadata"], "previous_version": latest or None, "supersedes_version": latest or None}
     write_atomic(
@@ -253,7 +255,7 @@ def write_archive(folder: Path | str, archive: Mapping[str, Any]) -> int:
     return version
 
 
-def read_latest(folder: Path | str) -> dict[str, Any]:
+def read_latest(folder: Path | str) -> Archive:
     """The latest archive in a conversation's folder; a `ConfigError` if there is none or it cannot be read."""
     paths = _paths(Path(folder))
     if not paths:
@@ -261,11 +263,11 @@ def read_latest(folder: Path | str) -> dict[str, Any]:
     return _load(paths[max(paths)])
 
 
-def read_version(folder: Path, version: int) -> dict[str, Any]:
+def read_version(folder: Path, version: int) -> Archive:
     """One archive of a conversation's folder; a `ConfigError` if it is not there or cannot be read."""
     paths = _paths(folder)
     if version not in paths:
-        raise ConfigError(f"{folder}: archive_v{version}.json is not there; restore it")
+        raise ConfigError(f"{folder}: archive_v{version}.json is missing; restore it")
     return _load(paths[version])
 
 
@@ -300,12 +302,23 @@ def write_manifest(folder: Path) -> None:
         write_atomic(path, pretty(manifest))
 
 
+def is_broken(manifest: Path) -> bool:
+    """Whether a manifest exists that cannot be read or that lists an archive that does not exist."""
+    try:
+        versions = json.loads(manifest.read_text(encoding="utf-8"))["versions"]
+        return not all((manifest.parent / f"archive_v{int(version)}.json").exists() for version in versions)
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
 def _paths(folder: Path) -> dict[int, Path]:
-    found = folder.iterdir() if folder.is_dir() else ()
-    return {int(match[1]): path for path in found if (match := _FILE.fullmatch(path.name))}
+    files = folder.iterdir() if folder.is_dir() else ()
+    return {int(match[1]): path for path in files if (match := _FILE.fullmatch(path.name))}
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Archive:
     try:
         archive = json.loads(path.read_text(encoding="utf-8"))
         check_archive(archive)
@@ -315,6 +328,6 @@ def _load(path: Path) -> dict[str, Any]:
     return archive
 
 
-def _substance(archive: Mapping[str, Any]) -> str:
+def _substance(archive: Archive) -> str:
     metadata = {key: value for key, value in archive["metadata"].items() if key not in _PLACE}
     return canonical({**archive, "version": None, "metadata": metadata})

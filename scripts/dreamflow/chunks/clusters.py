@@ -8,19 +8,26 @@ Measured on 76 threads (English, Chinese, Japanese, mixed; tests/benchmarks/thre
 threshold 0.2, 80% of the edges join two halves of one thread, and 16% of the halves find each other; at 0.1, 47% and
 37%. Words alone miss what is said in other words: clusters are few and mostly right, not complete.
 
-What contradicts what, no such measure can tell: contradictions are empty until a generation names them (template
-cluster/cluster-v1, parser `cluster`), see `named`.
+No such measure finds contradictions: they are empty until a generation names them (template cluster/cluster-v1,
+parser `cluster`), see `named`.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import DreamflowError
 from ..files import sha256
+from ..generation.model import Json
+from .archive import Archive, ArchivedChunk
 from .terms import terms
+
+if TYPE_CHECKING:
+    import networkx
+
+Cluster = dict[str, Json]  # an item of clusters.json
 
 THRESHOLD = 0.2  # cosine from which two chunks are about the same thing
 _LABEL_WEIGHT = 5
@@ -29,8 +36,8 @@ _THEME_TERMS = 3
 
 
 def build_clusters(
-    archives: Sequence[Mapping[str, Any]], threshold: float = THRESHOLD, smallest: int = 2
-) -> list[dict[str, Any]]:
+    archives: Sequence[Archive], threshold: float = THRESHOLD, smallest: int = 2
+) -> list[Cluster]:
     """The clusters of at least `smallest` chunks, larger ones first.
 
     `confidence` is the mean cosine of the edges inside, `related_clusters` are those to which an edge leads.
@@ -53,7 +60,7 @@ def build_clusters(
     return clusters
 
 
-def _vectors(chunks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+def _vectors(chunks: Mapping[str, ArchivedChunk]) -> dict[str, dict[str, float]]:
     """Term vectors of length 1."""
     counts = {}
     for name, chunk in chunks.items():
@@ -90,10 +97,10 @@ def _edges(vectors: Mapping[str, Mapping[str, float]], threshold: float) -> list
 
 def _cluster(
     ids: Sequence[str],
-    chunks: Mapping[str, Mapping[str, Any]],
+    chunks: Mapping[str, ArchivedChunk],
     vectors: Mapping[str, Mapping[str, float]],
-    graph: Any,
-) -> dict[str, Any]:
+    graph: "networkx.Graph",
+) -> Cluster:
     members = [chunks[name] for name in ids]
     labels: dict[str, Counter] = defaultdict(Counter)
     for label in (label for chunk in members for label in chunk["labels"]):
@@ -122,10 +129,16 @@ def _cluster(
     }
 
 
-def named(cluster: Mapping[str, Any], parsed: Mapping[str, Any], gen_id: str) -> dict[str, Any]:
-    """The cluster with what a generation said of it: theme, content and contradictions between its chunks.
+def plan_clusters(archives: Sequence[Archive], threshold: float) -> dict[str, Json]:
+    """The clusters, and the chunks of each as a model is shown them, by its id."""
+    clusters = build_clusters(archives, threshold)
+    return {"clusters": clusters, "material": {cluster["id"]: cluster_units(cluster, archives) for cluster in clusters}}
 
-    Contradictions that a passage itself settles (`resolved` says how) are kept apart.
+
+def named(cluster: Cluster, parsed: Mapping[str, Json], gen_id: str) -> Cluster:
+    """The cluster with what a generation says about it: theme, content and contradictions between its chunks.
+
+    Contradictions that a passage itself resolves (`resolved` says how) are kept apart.
     """
     return {
         **cluster,
@@ -137,7 +150,7 @@ def named(cluster: Mapping[str, Any], parsed: Mapping[str, Any], gen_id: str) ->
     }
 
 
-def cluster_units(cluster: Mapping[str, Any], archives: Sequence[Mapping[str, Any]]) -> str:
+def cluster_units(cluster: Cluster, archives: Sequence[Archive]) -> str:
     """The chunks of a cluster for the template cluster/cluster-v1: whole texts, each under its id and time."""
     chunks = {chunk["id"]: chunk for archive in archives for chunk in archive["b_chunks"]}
     parts = []
@@ -148,7 +161,7 @@ def cluster_units(cluster: Mapping[str, Any], archives: Sequence[Mapping[str, An
     return "\n\n".join(parts)
 
 
-def check_clusters(clusters: Sequence[Mapping[str, Any]], archives: Sequence[Mapping[str, Any]]) -> None:
+def check_clusters(clusters: Sequence[Cluster], archives: Sequence[Archive]) -> None:
     """Raise a `DreamflowError` if a cluster or one of its contradictions names a chunk that does not exist."""
     known = {chunk["id"] for archive in archives for chunk in archive["b_chunks"]}
     for cluster in clusters:

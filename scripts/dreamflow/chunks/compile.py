@@ -1,10 +1,11 @@
-"""A spec of conversations -> its generations: one chunking for each window and quality level.
+"""A spec of conversations -> its generations: one for each window and quality level.
 
-The windows of the tier that always runs (`basic`) are planned when the workflow is parsed; what is chunked anew by a
-better model follows from archives and a budget, so those rows are made from an upgrade's plan (`upgrade_rows`).
+The windows of the tier that always runs (`basic`) are planned when the workflow is parsed. What an upgrade re-chunks
+follows from archives and a budget, so those rows are made from the upgrade's plan (`upgrade_rows`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,145 +14,189 @@ from typing import Any
 from ..config import load_yaml
 from ..errors import ConfigError
 from ..files import checked_name
-from ..generation.asking import asking
 from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
-from ..generation.models import find_model
-from ..generation.providers import token_counter
+from ..generation.model import Generation, Json
+from ..generation.models import Model
+from ..generation.providers import provider
+from ..generation.questions import check_question, question_fields
 from . import prompt
-from .conversation import Conversation, Unit, Window
+from .conversation import LEVELS, Conversation, Unit, Window
 from .units import split_units
 from .windows import split_windows
 
-Row = dict[str, Any]
-
-LEVELS = ("basic", "good", "premium")
-SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 REPAIR = "Give the same answer again as valid JSON in the form that was asked for, and nothing else."
 
 
 @dataclass
 class Chunking:
-    """The conversations of one spec. `units` partition each; `windows` are those of the tier basic, in order, by the
-    ids of their generations: none where that tier has no model and rules do its work."""
+    """The conversations of one spec. `units` partition each; `generations` are those of the windows of the tier basic,
+    by conversation and in the order of its text: none where that tier has no model and rules do its work."""
 
     name: str
     path: Path
-    spec: Row
+    spec: dict[str, Json]
     catalog: Catalog
-    models: Mapping[str, Row]
+    models: Mapping[str, Model]
     conversations: dict[str, Conversation]
     units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
-    windows: dict[str, dict[str, Window]] = field(default_factory=dict)
-    generations: dict[str, Row] = field(default_factory=dict)
+    generations: dict[str, list[Generation]] = field(default_factory=dict)
+
+    @property
+    def tiers(self) -> Mapping[str, Mapping[str, Json]]:
+        """The settings of each quality level that is configured."""
+        return {level: {"template": "boundaries-v1", **settings} for level, settings in self.spec["tiers"].items()}
 
 
 def compile_chunking(
-    name: str, known: Mapping[str, Conversation], catalog: Catalog, models: Mapping[str, Row]
+    name: str, known: Mapping[str, Conversation], catalog: Catalog, models: Mapping[str, Model]
 ) -> Chunking:
-    """Compile `config/conversations/<name>.yaml` over the conversations that there are."""
+    """Compile `config/conversations/<name>.yaml` for the `known` conversations. Raises `ConfigError`."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
     spec = load_yaml(path, "chunking")
-    chunking = Chunking(name, path, spec, catalog, models, _chosen(spec["conversations"], known, path))
-    chunking.units = {talk: split_units(conversation) for talk, conversation in chunking.conversations.items()}
-    for level in spec["tiers"]:
-        asked(chunking, level)  # a mistake in a tier that only an upgrade uses is told now
-    for talk, units in chunking.units.items():
-        rows = chunk_rows(chunking, talk, "basic", (1, len(units)))
-        chunking.windows[talk] = {row["gen_id"]: window for row, window in rows}
-        chunking.generations |= {row["gen_id"]: row for row, _ in rows}
+    chunking = Chunking(name, path, spec, catalog, models, _matching(spec["conversations"], known, path))
+    for level in chunking.tiers:
+        _check_tier(chunking, level)
+    for conversation_id, conversation in chunking.conversations.items():
+        units = chunking.units[conversation_id] = split_units(conversation)
+        chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], (1, len(units)))
     return chunking
 
 
-def _chosen(patterns: Sequence[str], known: Mapping[str, Conversation], path: Path) -> dict[str, Conversation]:
+def _matching(patterns: Sequence[str], known: Mapping[str, Conversation], path: Path) -> dict[str, Conversation]:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
-            there = ", ".join(known) or "none"
-            raise ConfigError(f"{path}: conversations: none is called {pattern!r} (known: {there})")
+            raise ConfigError(
+                f"{path}: conversations: none is called {pattern!r} (known: {', '.join(known) or 'none'})"
+            )
     return {name: one for name, one in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
-def chunk_rows(
-    chunking: Chunking,
-    name: str,
-    level: str,
-    region: tuple[int, int],
-) -> list[tuple[Row, Window]]:
-    """The generations, each with its window, that chunk units `region` (first, last) of a conversation at a level."""
-    settings = chunking.spec["tiers"].get(level, {})
+def _check_tier(chunking: Chunking, level: str) -> None:
+    """Find mistakes in a tier that only an upgrade uses before anything runs, without reading its model's file."""
+    settings = chunking.tiers[level]
+    if "model" in settings:
+        with _named(f"{chunking.path}: tiers.{level}"):
+            check_question("chunk", settings, chunking.catalog, chunking.models)
+    elif level != LEVELS[0]:
+        raise ConfigError(f"{chunking.path}: tiers.{level}: 'model' is missing: only basic works without, by rules")
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Name the place of a mistake in the message of a `ConfigError`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+
+
+def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:
+    """The generations that chunk units `region` (first, last) of a conversation at a level, one for each window; none
+    where the level has no model."""
+    settings = chunking.tiers.get(level, {})
     if "model" not in settings:
         return []
-    conversation, units = chunking.conversations[name], chunking.units[name]
-    fields = asked(chunking, level)
-    count = token_counter(find_model(chunking.models, settings["model"]))
-    inside = units[region[0] - 1 : region[1]]
-    if count is not None:
-        inside = [replace(unit, tokens=count(conversation.text[unit.start : unit.end])) for unit in inside]
-    rows = []
-    for window in split_windows(inside, settings["window_tokens"]):
-        options = {"first": window.first, "last": window.last, "format": settings["format"]}
-        if settings["format"] == "verbatim":
-            options["units"] = prompt.unit_texts(conversation, units, window)
-        shown = prompt.variables(conversation, units, window)
-        response_format = fields["response_format"]
-        if settings["format"] == "begins":
-            schema = prompt.schema(prompt.candidates(conversation, units, window))
-            response_format = {"type": "json_schema", "schema": schema}
-        row = {
-            **fields,
-            "response_format": response_format,
-            "family": "conversation",
-            "stage": "chunk",
-            "gen_id": generation_id(
-                "c_", name, level, fields["template_id"], fields["model"]["model_id"], window.first, window.last
-            ),
-            "parser_options": options,
-            "variables": {
-                **{key: {"sha256": chunking.catalog.keep(shown.pop(key))} for key in ("units", "text")},
-                **shown,
-            },
-            "wildcards": {"conversation_id": name, "quality_level": level, "units": f"{window.first}-{window.last}"},
-            "repair": REPAIR,
-        }
-        rows.append((row, window))
+    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
+    with _named(f"{chunking.path}: tiers.{level}"):
+        fields = question_fields("chunk", settings, chunking.catalog, chunking.models)
+        inside = _counted(conversation, units[region[0] - 1 : region[1]], chunking.models[settings["model"]])
+        windows = split_windows(inside, settings["window_tokens"])
+    return [_chunk_row(chunking, conversation_id, level, window, fields) for window in windows]
+
+
+def _counted(conversation: Conversation, units: Sequence[Unit], model: Model) -> Sequence[Unit]:
+    """The units with their tokens as the model counts them, where it can be asked."""
+    count = provider(model.provider).token_counter(model)
+    if count is None:
+        return units
+    return [replace(unit, tokens=count(conversation.text[unit.start : unit.end])) for unit in units]
+
+
+def _chunk_row(
+    chunking: Chunking, conversation_id: str, level: str, window: Window, fields: Mapping[str, Any]
+) -> Generation:
+    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
+    form = chunking.tiers[level]["format"]
+    options = {"first": window.first, "last": window.last, "format": form}
+    if form == "verbatim":
+        options["units"] = prompt.unit_texts(conversation, units, window)
+    response_format = fields["response_format"]
+    if form == "begins":
+        schema = prompt.schema(prompt.candidates(conversation, units, window))
+        response_format = {"type": "json_schema", "schema": schema}
+    shown = prompt.variables(conversation, units, window)
+    texts = {key: {"sha256": chunking.catalog.keep(shown.pop(key))} for key in ("units", "text")}
+    parts = (conversation_id, level, fields["template_id"], fields["model"].model_id, window.first, window.last)
+    return Generation(
+        **{**fields, "response_format": response_format},
+        family="conversation",
+        stage="chunk",
+        gen_id=generation_id("c_", *parts),
+        parser_options=options,
+        variables={**texts, **shown},
+        wildcards={
+            "conversation_id": conversation_id,
+            "quality_level": level,
+            "units": f"{window.first}-{window.last}",
+        },
+        repair=REPAIR,
+    )
+
+
+def windows_of(rows: Iterable[Generation]) -> list[Window]:
+    """The window that each generation of the stage chunk reads."""
+    options = (row.parser_options for row in rows)
+    return [Window(number, option["first"], option["last"]) for number, option in enumerate(options, 1)]
+
+
+def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Generation]:
+    """The generations of a spec that an upgrade's plan (`upgrade_plan.plan_upgrade`) needs, by id.
+
+    Regions that the configured conversations no longer have are left out: the next plan decides what becomes of them.
+    """
+    rows = {}
+    for conversation_id, level, region in regions_of(plan):
+        if conversation_id in chunking.units and region["last"] <= len(chunking.units[conversation_id]):
+            planned = chunk_rows(chunking, conversation_id, level, (region["first"], region["last"]))
+            rows |= {row.gen_id: row for row in planned}
     return rows
+
+
+def regions_of(plan: Mapping[str, Json]) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
+    """(conversation, quality level, region) for each region of an upgrade's plan, in the order of the text."""
+    for part in plan["specs"].values():
+        for region in sorted(part["regions"], key=lambda region: (region["conversation_id"], region["first"])):
+            yield region["conversation_id"], part["resources"]["tier"], region
+
+
+def check_cluster_model(settings: Mapping[str, Json], catalog: Catalog, models: Mapping[str, Model]) -> None:
+    """Find mistakes in the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
+    if "model" in settings:
+        with _named("config/config.yaml: clusters"):
+            check_question("cluster", settings, catalog, models)
 
 
 def cluster_rows(
-    plan: Mapping[str, Any], settings: Row, catalog: Catalog, models: Mapping[str, Row]
-) -> dict[str, tuple[str, Row]]:
-    """By gen_id, the cluster and the generation that says what it is about; none without a model. `plan` is what
-    `Talks.plan_clusters` wrote."""
-    if "model" not in settings:
+    plan: Mapping[str, Json], settings: Mapping[str, Json], catalog: Catalog, models: Mapping[str, Model]
+) -> dict[str, Generation]:
+    """The generations that say what clusters are about, by id; none without a model. `plan` is the clusters' plan
+    (`clusters.plan_clusters`), `settings` the section `clusters` of config.yaml."""
+    if "model" not in settings or not plan["clusters"]:
         return {}
-    try:
-        fields = asking("cluster", settings, SAMPLING, catalog, models)
-    except ConfigError as error:
-        raise ConfigError(f"config/config.yaml: clusters: {error}") from None
+    with _named("config/config.yaml: clusters"):
+        fields = question_fields("cluster", settings, catalog, models)
     rows = {}
     for cluster in plan["clusters"]:
-        gen_id = generation_id("k_", cluster["id"], fields["template_id"], fields["model"]["model_id"])
-        row = {
+        gen_id = generation_id("k_", cluster["id"], fields["template_id"], fields["model"].model_id)
+        rows[gen_id] = Generation(
             **fields,
-            **{"family": "conversation", "stage": "cluster", "gen_id": gen_id, "repair": REPAIR},
-            "parser_options": {"ids": cluster["related_chunks"]},
-            "variables": {"chunks": {"sha256": catalog.keep(plan["material"][cluster["id"]])}},
-            "wildcards": {"cluster_id": cluster["id"]},
-        }
-        rows[gen_id] = (cluster["id"], row)
+            family="conversation",
+            stage="cluster",
+            gen_id=gen_id,
+            parser_options={"ids": cluster["related_chunks"]},
+            variables={"chunks": {"sha256": catalog.keep(plan["material"][cluster["id"]])}},
+            wildcards={"cluster_id": cluster["id"]},
+            repair=REPAIR,
+        )
     return rows
-
-
-def asked(chunking: Chunking, level: str) -> Row:
-    """Who is asked at a level, and how: the fields of a row that do not depend on its window; {} for rules."""
-    settings = chunking.spec["tiers"][level]
-    if "model" not in settings:
-        if level != "basic":
-            raise ConfigError(
-                f"{chunking.path}: tiers.{level}: 'model' is missing: only basic can do without, by rules"
-            )
-        return {}
-    try:
-        return asking("chunk", {"template": "boundaries-v1", **settings}, SAMPLING, chunking.catalog, chunking.models)
-    except ConfigError as error:
-        raise ConfigError(f"{chunking.path}: tiers.{level}: {error}") from None

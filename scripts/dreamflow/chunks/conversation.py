@@ -5,7 +5,11 @@ All offsets count characters (Unicode code points) of `Conversation.text`, from 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from ..generation.model import Json
+
+
+LEVELS = ("basic", "good", "premium")  # of quality, the lowest first
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Chunk:
     summary: str
     language: str
     confidence: float | None
-    made_by: Mapping[str, Any]
+    made_by: Mapping[str, Json]
 
 
 def content(conversation: Conversation, turn: Turn) -> str:

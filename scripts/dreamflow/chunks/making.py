@@ -1,16 +1,16 @@
 """From answers to archives: what a run of the workflow does with a conversation, as pure functions.
 
-A window whose generation gave no usable answer is chunked by rules, and its chunks say so: they are of the quality
-basic and made by rules, whichever tier was asked.
+A window whose generation gave no usable answer is chunked by rules, and its chunks say so: they have the quality
+basic and the method rules, whichever tier was planned.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..errors import ConfigError
 from ..files import canonical, sha256
-from .archive import build_archive, chunks_of
+from ..generation.model import Json, Result
+from .archive import Archive, build_archive, chunks_of
 from .confidence import with_confidence
 from .conversation import Chunk, Conversation, Unit, Window
 from .rules import chunk_by_rules
@@ -20,15 +20,16 @@ from .upgrade import merge_upgrade
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of the generation of a window: its metadata, and what its parser read (unused unless it is ok)."""
+    """What became of the generation of a window: its result, and what its parser read (unused unless it is ok)."""
 
     window: Window
-    metadata: Mapping[str, Any]
-    parsed: Mapping[str, Any]
+    result: Result
+    parsed: Mapping[str, Json]
 
     @property
-    def usable(self) -> bool:
-        return self.metadata["status"] == "ok"
+    def is_usable(self) -> bool:
+        """Whether the chunks of the window come from this answer."""
+        return self.result.status == "ok"
 
 
 def chunks_from(
@@ -48,23 +49,24 @@ def _between(
     rules = chunk_by_rules(conversation, units, first, last)
     if not answers or not rules:
         return rules
-    windows, found, validity = [], [], {}
+    windows, readings, validity = [], [], {}
     for answer in answers:
         window = Window(answer.window.number, max(answer.window.first, first), min(answer.window.last, last))
         if window.first <= window.last:
             windows.append(window)
-            found.append(_cut(_read(conversation, units, answer, level), window))
-            if answer.usable:
-                validity[answer.metadata["gen_id"]] = answer.parsed["validity"]
-    chunks = stitch(conversation, units, windows, found)
-    return with_confidence(chunks, windows, found, boundaries_of(rules), validity)
+            readings.append(_cut(_read(conversation, units, answer, level), window))
+            if answer.is_usable:
+                validity[answer.result.gen_id] = answer.parsed["validity"]
+    chunks = stitch(conversation, units, windows, readings)
+    return with_confidence(chunks, windows, readings, boundaries_of(rules), validity)
 
 
 def _read(conversation: Conversation, units: Sequence[Unit], answer: Answer, level: str) -> list[Chunk]:
-    if not answer.usable:
+    if not answer.is_usable:
         return chunk_by_rules(conversation, units, answer.window.first, answer.window.last)
-    said = {key: answer.metadata[key] for key in ("model_id", "provider", "gen_id")}
-    return read_answer(answer.parsed, {"method": "llm", "quality_level": level, **said})
+    result = answer.result
+    made_by = {"model_id": result.model_id, "provider": result.provider, "gen_id": result.gen_id}
+    return read_answer(answer.parsed, {"method": "llm", "quality_level": level, **made_by})
 
 
 def _cut(chunks: Sequence[Chunk], window: Window) -> list[Chunk]:
@@ -79,23 +81,23 @@ def basic_archive(
     conversation: Conversation,
     units: Sequence[Unit],
     answers: Sequence[Answer],
-    latest: Mapping[str, Any] | None,
-) -> Mapping[str, Any]:
+    latest: Archive | None,
+) -> Archive:
     """The archive of the tier that always runs, by rules where there are no answers.
 
-    Where `latest` (the archive that holds now) has better chunks of the same text, they stay: chunking anew never
-    undoes an upgrade. `latest` itself is the result if nothing that it says would change.
+    Where `latest` (the current archive) has better chunks of the same text, they stay: chunking again never undoes an
+    upgrade. Returns `latest` itself if its content would not change.
     """
 
     def make(first: int, last: int) -> list[Chunk]:
         return _between(conversation, units, answers, "basic", first, last) if first <= last else []
 
     chunks = _with_better(make(1, len(units)), _better(latest, conversation, units), make, len(units))
-    archive = build_archive(conversation, units, chunks, [answer.metadata for answer in answers])
-    return latest if latest is not None and _says(latest) == _says(archive) else archive
+    archive = build_archive(conversation, units, chunks, [answer.result for answer in answers])
+    return latest if latest is not None and _content(latest) == _content(archive) else archive
 
 
-def _better(latest: Mapping[str, Any] | None, conversation: Conversation, units: Sequence[Unit]) -> list[list[Chunk]]:
+def _better(latest: Archive | None, conversation: Conversation, units: Sequence[Unit]) -> list[list[Chunk]]:
     """Runs of neighbouring chunks of the latest archive that are better than basic, if its text is this one's."""
     if latest is None or latest["metadata"]["text_sha256"] != sha256(conversation.text):
         return []
@@ -110,7 +112,7 @@ def _better(latest: Mapping[str, Any] | None, conversation: Conversation, units:
     return runs
 
 
-def _renumbered(archive: Mapping[str, Any], units: Sequence[Unit]) -> list[Chunk | None]:
+def _renumbered(archive: Archive, units: Sequence[Unit]) -> list[Chunk | None]:
     """The chunks of an archive of the same text by the numbers that units have now; None for one that cuts a unit."""
     starts, ends = ({getattr(unit, side): unit.number for unit in units} for side in ("start", "end"))
     chunks = []
@@ -128,15 +130,15 @@ def _with_better(
         for run in runs:
             chunks = merge_upgrade(chunks, (run[0].first, run[-1].last), run)
         return chunks
-    result, start = [], 1  # the chunks in between are cut anew, so that they have the right sizes
+    result, start = [], 1  # the chunks in between are cut again, so that they have the right sizes
     for run in runs:
         result += [*make(start, run[0].first - 1), *run]
         start = run[-1].last + 1
     return [*result, *make(start, last)]
 
 
-def _says(archive: Mapping[str, Any]) -> str:
-    """An archive without its history: what it cost lately and where it stands among the versions."""
+def _content(archive: Archive) -> str:
+    """An archive as text, without its costs and its place among the versions."""
     metadata = {key: archive["metadata"][key] for key in ("title", "source", "text_sha256", "turns")}
     return canonical([metadata, archive["b_chunks"]])
 
@@ -144,12 +146,12 @@ def _says(archive: Mapping[str, Any]) -> str:
 def upgraded_archive(
     conversation: Conversation,
     units: Sequence[Unit],
-    base: Mapping[str, Any],
+    base: Archive,
     regions: Sequence[tuple[tuple[int, int], Sequence[Answer]]],
     level: str,
-) -> Mapping[str, Any]:
-    """The archive `base` with its regions (first and last unit) chunked anew from answers; `base` itself where no
-    answer was better than what is there."""
+) -> Archive:
+    """The archive `base` with its regions (first and last unit) re-chunked from answers; `base` itself where no answer
+    was better. Raises a `ConfigError` if the conversation has changed since `base` was made."""
     chunks = _renumbered(base, units)
     if base["metadata"]["text_sha256"] != sha256(conversation.text) or None in chunks:
         raise ConfigError(
@@ -161,4 +163,4 @@ def upgraded_archive(
         chunks = merge_upgrade(chunks, region, chunks_from(conversation, units, answers, level))
     if chunks == before:
         return base
-    return build_archive(conversation, units, chunks, [a.metadata for _, answers in regions for a in answers])
+    return build_archive(conversation, units, chunks, [a.result for _, answers in regions for a in answers])

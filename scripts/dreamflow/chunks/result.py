@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .stitch import LEVELS
+from .conversation import LEVELS
 
 WIDTH = 100
 _SCHEMA_VERSION = 1

@@ -20,10 +20,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import ConfigError
-from .conversation import Chunk
+from .conversation import LEVELS, Chunk
 from .filters import parse_filter
 from .prompt import SMALLEST
-from .stitch import LEVELS, PartitionError, level_of
+from .stitch import PartitionError, level_of
 
 _UNKNOWN = 0.5  # the confidence of a chunk for which it could not be measured
 UNIT_TOKENS = 5  # the number before each unit, see prompt.numbered_units

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from .catalog import Catalog, template
+from .catalog import Catalog, Template, template
 from .model import Candidate
 from .models import Model, find_model, identity, merge_sampling
 from .parsers import parser_version
 
 
-def question_fields(
+def check_question(
     kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
-) -> dict[str, Any]:
-    """The fields of a `Generation` of this kind of prompt. `settings` are model, fallback, template, attempts and
-    sampling, as in a spec; the kind of prompt has the default sampling."""
+) -> tuple[Template, list[Model]]:
+    """The template and the models of a question; no model file is read. Raises a `ConfigError` for what is wrong with
+    the settings, which are those of `question_fields`."""
     chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
     names = [settings["model"], *settings["fallback"]]
     if len(set(names)) < len(names):
@@ -23,6 +23,16 @@ def question_fields(
     human = [model.model_id for model in used if model.provider == "human"]
     if human and len(names) > 1:
         raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one")
+    return chosen, used
+
+
+def question_fields(
+    kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
+) -> dict[str, Any]:
+    """The fields of a `Generation` of this kind of prompt. `settings` are model, fallback, template, attempts and
+    sampling as a spec has them; the kind has the defaults."""
+    chosen, used = check_question(kind, settings, catalog, models)
+    human = used[0].provider == "human"
     own = {**catalog.prompts[kind].sampling, **settings["sampling"]}
     candidates = [Candidate(identity(model), merge_sampling(model, own)) for model in used]
     return {

@@ -1,0 +1,97 @@
+"""The files of a conversation: its archive, made from generations, and its page; and the result of a run."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from ..files import canonical, pretty, read_json, sha256, write_atomic
+from ..generation.layout import Layout
+from ..generation.make import read_result, with_total_cost
+from ..generation.model import Generation
+from .archive import Archive, has_archive, read_latest, read_version, write_archive
+from .compile import Chunking, windows_of
+from .making import Answer, basic_archive, upgraded_archive
+from .render import chunks_page
+from .result import result_table, task_result
+
+VERSION = 1  # of how archives are made: a higher one makes them all again
+
+
+def archive_job(chunking: Chunking, conversation_id: str) -> str:
+    """All that decides an archive besides the answers, as JSON: the conversation as it was read, and its windows."""
+    rows = chunking.generations[conversation_id]
+    windows = {row.gen_id: [w.first, w.last] for row, w in zip(rows, windows_of(rows), strict=True)}
+    return canonical([VERSION, sha256(canonical(asdict(chunking.conversations[conversation_id]))), windows])
+
+
+def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout: Layout) -> None:
+    """Write the archive of a conversation, unless the latest one has the same content."""
+    answers = read_answers(chunking.generations[conversation_id], layout)
+    latest = read_latest(folder) if has_archive(folder) else None
+    archive = basic_archive(
+        chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest
+    )
+    write_archive(folder, archive)
+    (folder / "manifest.json").touch()
+
+
+def upgrade_archive(
+    chunking: Chunking,
+    conversation_id: str,
+    folder: Path,
+    layout: Layout,
+    level: str,
+    regions: Mapping[tuple[int, int], list[Generation]],
+    before: int,
+) -> int:
+    """Write the archive that follows version `before`, its `regions` (first and last unit) re-chunked by their
+    generations; returns its version."""
+    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
+    answers = [(place, read_answers(rows, layout)) for place, rows in regions.items()]
+    archive = upgraded_archive(conversation, units, read_version(folder, before), answers, level)
+    version = write_archive(folder, archive)
+    write_page(chunking, conversation_id, folder)
+    return version
+
+
+def read_answers(rows: Iterable[Generation], layout: Layout) -> list[Answer]:
+    """What became of the windows of these generations."""
+    answers = []
+    rows = list(rows)
+    for row, window in zip(rows, windows_of(rows), strict=True):
+        folder = layout.generation(row.stage, row.gen_id)
+        result = with_total_cost(read_result(folder), layout.root)
+        parsed = read_json(folder / layout.parsed_name(row.stage)) if result.status == "ok" else {}
+        answers.append(Answer(window, result, parsed))
+    return answers
+
+
+def write_page(chunking: Chunking, conversation_id: str, folder: Path) -> None:
+    """Write the page that shows a conversation's chunks."""
+    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
+    write_atomic(folder / "chunks.html", chunks_page(conversation, units, read_latest(folder)))
+
+
+def write_result(conversation_ids: Iterable[str], folder: Path) -> str:
+    """Write what changed in the archives since the last result; returns its table."""
+    path = folder / "result.json"
+    rows = read_json(path)["conversations"] if path.exists() else []
+    versions = {row["conversation_id"]: row["version"] for row in rows}
+    changes = []
+    for conversation_id in conversation_ids:
+        home = folder / conversation_id
+        if has_archive(home):  # an upgrade may run without it
+            changes.append(_change(home, versions.get(conversation_id)))
+    result = task_result(changes)
+    write_atomic(path, pretty(result))
+    return f"{result_table(result)}\n\nThe chunks to look at: {folder}/<conversation>/chunks.html"
+
+
+def _change(home: Path, version: int | None) -> tuple[Archive, Archive | None]:
+    """The archive of a conversation now, and its `version` if that is of the same text: else all its chunks are new."""
+    now = read_latest(home)
+    if version is None or not (home / f"archive_v{version}.json").exists():
+        return now, None
+    before = read_version(home, version)
+    return now, before if before["metadata"]["text_sha256"] == now["metadata"]["text_sha256"] else None
+
