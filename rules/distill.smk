@@ -7,10 +7,10 @@ DISTILL = flow.families["distill"]
 RUN = f"{DATA}/distill/{{run}}"
 
 
-def run_job(rule, job, *makes):
-    """The input function for the job file of a rule of a run; `job(run)` is its text, `makes` are the rule's files."""
+def run_job(name, job, makes):
+    """The input function for the job file of the rule `name`: `job(run)` is its text, `makes` a file of the rule."""
     return lambda wildcards: flow.job_file(
-        rule, wildcards.run, flow.look_up(job, wildcards.run), [f"{DATA}/distill/{wildcards.run}/{name}" for name in makes]
+        name, wildcards.run, flow.look_up(job, wildcards.run), [f"{DATA}/distill/{wildcards.run}/{makes}"]
     )
 
 
