@@ -260,15 +260,28 @@ def test_arousal_is_stakes_and_the_rank_of_the_cost(data):
     assert [row["arousal"] for row in data.rows().values()] == ranks
 
 
+def attempt(name):
+    return {"sample": 0, "response_key": name, "response": f"store/{name}.json", "error": None}
+
+
 def test_a_cost_counts_all_answers_that_were_drawn(data):
     attempts = []
     for name in ("one", "two"):
-        usage = {"prompt_tokens": 90, "completion_tokens": 10}
-        record = {"response": {"usage": usage}, "asked": {"cost_usd": 0.25, "latency_s": 2.0}}
+        record = {
+            **{"schema_version": 1, "response": {"text": "A", "usage": {"prompt_tokens": 90, "completion_tokens": 10}}},
+            "request": {
+                "model": {"model_id": "small", "provider": "openai", "name": "m", "revision": ""},
+                **{"messages": [], "sampling": {}, "response_format": None, "sample": 0},
+            },
+            "asked": {
+                **{"gen_id": "a1", "stage": "answer", "cohort_id": "", "at": "2026-01-01T00:00:00+00:00"},
+                **{"latency_s": 2.0, "attempts": [], "price": None, "cost_usd": 0.25},
+            },
+        }
         write_atomic(data.root / "store" / f"{name}.json", json.dumps(record))
-        attempts.append({"response": f"store/{name}.json"})
+        attempts.append(attempt(name))
     data.answer("a1", attempts=attempts, cost_usd=0.25)
-    data.answer("a2", attempts=[*attempts, {"response": "store/lost.json"}], cost_usd=0.25)
+    data.answer("a2", attempts=[*attempts, attempt("lost")], cost_usd=0.25)
     rows = data.rows()
     assert (rows["a1"]["tokens"], rows["a1"]["cost_usd"], rows["a1"]["latency_s"]) == (200, 0.5, 4.0)
     assert (rows["a2"]["tokens"], rows["a2"]["cost_usd"]) == (100, 0.25)
