@@ -3,29 +3,59 @@
 `run` is a distillation's name and cycle, as its folder is called: demo/cycle-1.
 """
 
+DISTILL = flow.families["distill"]
 RUN = f"{DATA}/distill/{{run}}"
+
+
+def run_job(name, job, makes):
+    """The input function for the job file of the rule `name`: `job(run)` is its text, `makes` a file of the rule."""
+    return lambda wildcards: flow.job_file(
+        name, wildcards.run, flow.look_up(job, wildcards.run), [f"{DATA}/distill/{wildcards.run}/{makes}"]
+    )
+
+
+rule practice_grades:
+    """The grades of what the student answered before it learned anything; code runs in the sandbox."""
+    input:
+        lambda wildcards: flow.look_up(DISTILL.answer_files, wildcards.run, "practice"),
+        job=run_job("practice_grades", DISTILL.grades_job, "grades/practice.jsonl"),
+    output:
+        f"{RUN}/grades/practice.jsonl",
+    log:
+        f"{DATA}/logs/practice_grades/{{run}}.log",
+    localrule: True
+    resources:
+        cpu=1,
+    run:
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "practice", output[0]))
 
 
 rule experiences:
     """What models did this cycle and how it turned out, with its salience."""
     input:
-        lambda wildcards: flow.lessons.practice_files(wildcards.cycle),
+        lambda wildcards: flow.look_up(DISTILL.practice_grades, wildcards.cycle),
+        job=lambda wildcards: flow.job_file(
+            "experiences",
+            f"cycle-{wildcards.cycle}",
+            DISTILL.experiences_job(wildcards.cycle),
+            [f"{DATA}/experiences/cycle-{wildcards.cycle}.jsonl"],
+        ),
     output:
         f"{DATA}/experiences/cycle-{{cycle}}.jsonl",
     log:
         f"{DATA}/logs/experiences/cycle-{{cycle}}.log",
-    resources:
-        cpu=1,  # code is run in the sandbox
-    params:
-        job=lambda wildcards: flow.lessons.experiences_param(wildcards.cycle),
+    wildcard_constraints:
+        cycle="[1-9][0-9]*",
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.ledger.tell(flow.lessons.experiences(wildcards.cycle, output[0])))
+        flow.job(log[0], lambda: flow.ledger.show(DISTILL.experiences(wildcards.cycle, output[0])))
 
 
 checkpoint replay_set:
     """Which tasks are worth learning, and which ones nobody may learn from."""
     input:
-        lambda wildcards: flow.lessons.experiences_file(wildcards.run),
+        lambda wildcards: flow.look_up(DISTILL.experiences_file, wildcards.run),
+        job=run_job("replay_set", DISTILL.replay_job, "replay.jsonl"),
     output:
         replay=f"{RUN}/replay.jsonl",
         held_out=f"{RUN}/held_out.jsonl",
@@ -34,36 +64,51 @@ checkpoint replay_set:
         card=f"{RUN}/data_card.md",
     log:
         f"{DATA}/logs/replay_set/{{run}}.log",
-    params:
-        job=lambda wildcards: flow.lessons.replay_param(wildcards.run),
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.plan_lessons(wildcards.run))
+        flow.job(log[0], lambda: DISTILL.select(wildcards.run) or flow.expect_more())
+
+
+rule teacher_grades:
+    """The grades of the teacher's answers to the tasks of the replay set."""
+    input:
+        answers=lambda wildcards: checkpoints.replay_set.get(run=wildcards.run)
+        and flow.look_up(DISTILL.answer_files, wildcards.run, "teacher"),
+        job=run_job("teacher_grades", DISTILL.grades_job, "grades/teacher.jsonl"),
+    output:
+        f"{RUN}/grades/teacher.jsonl",
+    log:
+        f"{DATA}/logs/teacher_grades/{{run}}.log",
+    localrule: True
+    resources:
+        cpu=1,
+    run:
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "teacher", output[0]))
 
 
 rule teacher_answers:
     """The teacher's answers that the tasks' graders accept, as chat messages to train on."""
     input:
         replay=f"{RUN}/replay.jsonl",
-        answers=lambda wildcards: checkpoints.replay_set.get(run=wildcards.run)
-        and flow.lessons.teacher_files(wildcards.run),
+        practice=f"{RUN}/grades/practice.jsonl",
+        teacher=f"{RUN}/grades/teacher.jsonl",
+        job=run_job("teacher_answers", DISTILL.teaching_job, "train.jsonl"),
     output:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
         counts=f"{RUN}/teaching.json",
     log:
         f"{DATA}/logs/teacher_answers/{{run}}.log",
-    resources:
-        cpu=1,
-    params:
-        job=lambda wildcards: flow.lessons.teaching_param(wildcards.run),
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.lessons.teach(wildcards.run))
+        flow.job(log[0], lambda: DISTILL.teach(wildcards.run))
 
 
 rule teacher_logprobs:
-    """What the teacher finds likely at each token of its answers; made where the training asks for it."""
+    """What the teacher finds likely at each token of its answers; made where the training needs it."""
     input:
-        f"{RUN}/train.jsonl",
+        train=f"{RUN}/train.jsonl",
+        job=run_job("teacher_logprobs", DISTILL.logprobs_job, "logprobs"),
     output:
         directory(f"{RUN}/logprobs"),
     log:
@@ -76,8 +121,6 @@ rule teacher_logprobs:
         local_llm=1,
         mem_mb=8000,
         runtime=120,
-    params:
-        job=lambda wildcards: flow.lessons.logprobs_job(wildcards.run),
     script:
         "../scripts/teacher_logprobs.py"
 
@@ -87,7 +130,8 @@ rule distill_student:
     input:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
-        logprobs=lambda wildcards: flow.lessons.logprobs(wildcards.run),
+        logprobs=lambda wildcards: flow.look_up(DISTILL.logprobs, wildcards.run),
+        job=run_job("distill_student", DISTILL.training_job, "adapter"),
     output:
         adapter=directory(f"{RUN}/adapter"),
         log=f"{RUN}/training.csv",
@@ -103,8 +147,6 @@ rule distill_student:
         local_llm=1,  # it has the memory and the processors to itself
         mem_mb=8000,
         runtime=240,
-    params:
-        job=lambda wildcards: flow.lessons.training_job(wildcards.run),
     script:
         "../scripts/distill_student.py"
 
@@ -115,6 +157,7 @@ rule validate_student:
         adapter=f"{RUN}/adapter",
         held_out=f"{RUN}/held_out.jsonl",
         general=f"{RUN}/general.jsonl",
+        job=run_job("validate_student", DISTILL.validation_job, "gate.json"),
     output:
         answers=f"{RUN}/answers.jsonl",
         validation=f"{RUN}/validation.json",
@@ -129,8 +172,6 @@ rule validate_student:
         local_llm=1,
         mem_mb=8000,
         runtime=120,
-    params:
-        job=lambda wildcards: flow.lessons.validation_job(wildcards.run),
     script:
         "../scripts/validate_student.py"
 
@@ -144,6 +185,7 @@ rule export_student:
         held_out=f"{RUN}/held_out.jsonl",
         teaching=f"{RUN}/teaching.json",
         training=f"{RUN}/training.json",
+        job=run_job("export_student", DISTILL.export_job, "export"),
     output:
         directory(f"{RUN}/export"),
     log:
@@ -155,32 +197,56 @@ rule export_student:
         local_llm=1,
         mem_mb=8000,
         runtime=60,
-    params:
-        job=lambda wildcards: flow.lessons.export_job(wildcards.run),
     script:
         "../scripts/export_student.py"
 
 
-rule register_student:
-    """The exported student at work in llama.cpp; where the gate let it through, a model that any spec can name."""
+checkpoint exported_answers:
+    """Which answers the exported student gives: its adapter is a part of the questions, so they are known only now."""
     input:
         f"{RUN}/export",
         f"{RUN}/held_out.jsonl",
-        f"{RUN}/validation.json",
+    output:
+        f"{RUN}/exported_answers.jsonl",
+    log:
+        f"{DATA}/logs/exported_answers/{{run}}.log",
+    localrule: True
+    run:
+        flow.job(log[0], lambda: DISTILL.write_exported(wildcards.run, output[0]) or flow.expect_more())
+
+
+rule exported_grades:
+    """The grades of the exported student's answers to the held-out tasks."""
+    input:
+        answers=lambda wildcards: checkpoints.exported_answers.get(run=wildcards.run)
+        and flow.look_up(DISTILL.answer_files, wildcards.run, "exported"),
+        known=f"{RUN}/exported_answers.jsonl",
+        job=run_job("exported_grades", DISTILL.grades_job, "grades/exported.jsonl"),
+    output:
+        f"{RUN}/grades/exported.jsonl",
+    log:
+        f"{DATA}/logs/exported_grades/{{run}}.log",
+    localrule: True
+    resources:
+        cpu=1,
+    run:
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "exported", output[0]))
+
+
+rule register_student:
+    """Whether the exported student goes to work: where the gate lets it through, a model that any spec can name."""
+    input:
+        f"{RUN}/export",
         f"{RUN}/gate.json",
+        f"{RUN}/answers.jsonl",
+        f"{RUN}/grades/exported.jsonl",
+        job=run_job("register_student", DISTILL.export_job, "exported.json"),
     output:
         f"{RUN}/exported.json",
     log:
         f"{DATA}/logs/register_student/{{run}}.log",
-    resources:
-        local_llm=1,
-        cpu=1,
-        mem_mb=4000,
-        runtime=60,
-    params:
-        job=lambda wildcards: flow.lessons.export_job(wildcards.run),
     run:
-        flow.attempt(log[0], lambda: flow.register_student(wildcards.run))
+        flow.job(log[0], lambda: DISTILL.register(wildcards.run))
 
 
 rule distill_report:
@@ -189,16 +255,18 @@ rule distill_report:
         f"{RUN}/exported.json",
         f"{RUN}/training.csv",
         f"{RUN}/replay.json",
+        expand(f"{RUN}/grades/{{which}}.jsonl", which=("practice", "teacher", "exported"), allow_missing=True),
     output:
         f"{RUN}/report.md",
         f"{RUN}/accuracy.png",
     log:
         f"{DATA}/logs/distill_report/{{run}}.log",
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.shown.append(flow.lessons.report(wildcards.run)))
+        flow.job(log[0], lambda: DISTILL.report(wildcards.run))
 
 
 rule distill:
     """Every configured distillation."""
     input:
-        lambda wildcards: flow.asked("distill"),
+        lambda wildcards: flow.look_up(flow.targets, "distill"),

@@ -1,35 +1,45 @@
-"""Tasks with exact graders: the answers of models, and how many are right."""
+"""Probes: the answers of models to tasks with exact graders, and how many are right."""
 
-from dreamflow.distill.family import PROBE_FILES
+from dreamflow.probe.family import REPORT_FILES as PROBE_FILES
+
+PROBE = flow.families["probe"]
 
 
-use rule draft as answer with:
+rule probe_grades:
+    """The grade of each answer; code runs in the sandbox."""
+    input:
+        lambda wildcards: flow.look_up(PROBE.answer_files, wildcards.probe),
+        job=lambda wildcards: flow.job_file(
+            "probe_grades",
+            wildcards.probe,
+            PROBE.grades_job(wildcards.probe),
+            [f"{DATA}/probes/{wildcards.probe}/grades.jsonl"],
+        ),
     output:
-        prompt=f"{DATA}/gens/answer/{{gen_id}}/prompt.txt",
-        raw=f"{DATA}/gens/answer/{{gen_id}}/raw.txt",
-        parsed=f"{DATA}/gens/answer/{{gen_id}}/parsed.txt",
-        metadata=f"{DATA}/gens/answer/{{gen_id}}/metadata.json",
+        f"{DATA}/probes/{{probe}}/grades.jsonl",
     log:
-        f"{DATA}/logs/answer/{{gen_id}}.log",
+        f"{DATA}/logs/probe_grades/{{probe}}.log",
+    localrule: True
+    resources:
+        cpu=1,
+    run:
+        flow.job(log[0], lambda: PROBE.write_grades(wildcards.probe, output[0]))
 
 
 rule probe_report:
     """How many tasks each model solves, by kind."""
     input:
-        lambda wildcards: flow.lessons.probe_files(wildcards.probe),
+        f"{DATA}/probes/{{probe}}/grades.jsonl",
     output:
         expand(f"{DATA}/probes/{{{{probe}}}}/{{name}}", name=PROBE_FILES),
     log:
         f"{DATA}/logs/probe_report/{{probe}}.log",
-    resources:
-        cpu=1,  # code is run in the sandbox
-    params:
-        job=lambda wildcards: flow.lessons.probe_param(wildcards.probe),
+    localrule: True
     run:
-        flow.attempt(log[0], lambda: flow.shown.append(flow.lessons.probe_report(wildcards.probe)))
+        flow.job(log[0], lambda: PROBE.report(wildcards.probe, input[0]))
 
 
 rule probe:
     """Measure every configured model."""
     input:
-        lambda wildcards: flow.asked("probe"),
+        lambda wildcards: flow.look_up(flow.targets, "probe"),

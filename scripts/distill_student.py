@@ -1,6 +1,5 @@
 """Train a student (rule distill_student): LoRA on the chat messages that teachers' accepted answers became."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,11 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dreamflow.distill.student import processors
 from dreamflow.distill.train import train
 from dreamflow.entry import attempt, tell
+from dreamflow.files import read_json
 
 
 def main() -> None:
     """Train, and say how fast."""
-    job, given = json.loads(snakemake.params.job), snakemake.input  # noqa: F821  (Snakemake provides it)
+    job, given = read_json(snakemake.input.job), snakemake.input  # noqa: F821  (Snakemake provides it)
     job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
     folder = Path(snakemake.output.adapter).parent  # noqa: F821
     summary = train(job, given.train, given.validation, folder, tell)

@@ -1,6 +1,5 @@
 """Export a trained adapter as safetensors, GGUF and merged weights (rule export_student)."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dreamflow.distill.export import export_student
 from dreamflow.distill.student import processors
 from dreamflow.entry import attempt, tell
-from dreamflow.files import read_text
+from dreamflow.files import read_json, read_lines
 
 
 def main() -> None:
@@ -21,10 +20,10 @@ def main() -> None:
     given = snakemake.input  # noqa: F821  (Snakemake provides it)
     facts = {"Gate": "gate", "Results": "validation", "Data": "teaching", "Training": "training"}
     export_student(
-        json.loads(snakemake.params.job),  # noqa: F821
+        read_json(snakemake.input.job),  # noqa: F821
         Path(given.adapter),
-        [json.loads(line) for line in read_text(given.held_out).splitlines()],
-        {heading: json.loads(read_text(given[name])) for heading, name in facts.items()},
+        read_lines(given.held_out),
+        {heading: read_json(given[name]) for heading, name in facts.items()},
         Path(snakemake.output[0]),  # noqa: F821
         threads=processors(snakemake.threads),  # noqa: F821
         tell=tell,

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +90,22 @@ def read_as(path: Path | str, kind: type[T]) -> T:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
+
+
+def read_lines(path: Path | str) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file that the workflow wrote, or a `DreamflowError` that names the damaged line."""
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        try:
+            rows += [json.loads(line)] if line else []
+        except ValueError as error:
+            raise DreamflowError(f"{path}:{number}: damaged: {error}. Delete the file and run again") from None
+    return rows
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The text of a JSON Lines file."""
+    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
 
 
 def checked_name(name: str, what: str) -> str:

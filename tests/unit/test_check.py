@@ -1,6 +1,5 @@
 """What a check says of variants: readable problems, duplicates, signatures, and claims that it proves itself."""
 
-import json
 import shutil
 import subprocess
 from textwrap import dedent

@@ -4,13 +4,16 @@ import json
 from math import log
 
 import pytest
+from dreamflow.distill.evidence import Graded
 from dreamflow.distill.experiences import experience_file, experience_lines, experiences, load_experiences
 from dreamflow.distill.salience import SIGNALS
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import write_atomic
 from dreamflow.tasks.generators import generate
+from dreamflow.tasks.outcomes import Outcome
+from msgspec.structs import replace
 
-SETTINGS = {"weights": {}}
+WEIGHTS = {}
 TASKS = generate("extraction", 3) + generate("arithmetic", 1)
 
 
@@ -50,7 +53,13 @@ class Data:
 
     def answer(self, gen_id, task=TASKS[0], score=1.0, passed=..., **fields):
         passed = score == 1.0 if passed is ... else passed
-        self.graded[gen_id] = {"task": task, "score": score, "passed": passed, "why": "so it is"}
+        outcome = Outcome(
+            **{key: task[key] for key in ("task_id", "kind", "context", "group")},
+            **{"model_id": "small", "gen_id": gen_id, "sample": 1, "score": score, "passed": passed, "why": "so it is"},
+            **dict.fromkeys(("prompt_tokens", "completion_tokens", "latency_s", "cost_usd")),
+            stakes=task.get("stakes"),
+        )
+        self.graded[gen_id] = Graded(outcome, task["prompt"])
         return self.add("answer", gen_id, task["prompt"], **fields)
 
     def evaluation(self, gen_id, parent, score, judge="judge", **fields):
@@ -64,8 +73,8 @@ class Data:
         entry = {"skip": None, "values": {}, "test": test if outcome else None}
         write_atomic(path, json.dumps({gen_id: entry, "procedure": {"inputs": []}}))
 
-    def found(self, cycle=1, settings=SETTINGS):
-        return experiences(self.root, cycle, self.graded, settings)
+    def found(self, cycle=1, weights=WEIGHTS):
+        return experiences(self.root, cycle, self.graded, weights)
 
     def rows(self, **options):
         return {row["gen_id"]: row for row in self.found(**options).rows}
@@ -251,15 +260,28 @@ def test_arousal_is_stakes_and_the_rank_of_the_cost(data):
     assert [row["arousal"] for row in data.rows().values()] == ranks
 
 
+def attempt(name):
+    return {"sample": 0, "response_key": name, "response": f"store/{name}.json", "error": None}
+
+
 def test_a_cost_counts_all_answers_that_were_drawn(data):
     attempts = []
     for name in ("one", "two"):
-        usage = {"prompt_tokens": 90, "completion_tokens": 10}
-        record = {"response": {"usage": usage}, "asked": {"cost_usd": 0.25, "latency_s": 2.0}}
+        record = {
+            **{"schema_version": 1, "response": {"text": "A", "usage": {"prompt_tokens": 90, "completion_tokens": 10}}},
+            "request": {
+                "model": {"model_id": "small", "provider": "openai", "name": "m", "revision": ""},
+                **{"messages": [], "sampling": {}, "response_format": None, "sample": 0},
+            },
+            "asked": {
+                **{"gen_id": "a1", "stage": "answer", "cohort_id": "", "at": "2026-01-01T00:00:00+00:00"},
+                **{"latency_s": 2.0, "attempts": [], "price": None, "cost_usd": 0.25},
+            },
+        }
         write_atomic(data.root / "store" / f"{name}.json", json.dumps(record))
-        attempts.append({"response": f"store/{name}.json"})
+        attempts.append(attempt(name))
     data.answer("a1", attempts=attempts, cost_usd=0.25)
-    data.answer("a2", attempts=[*attempts, {"response": "store/lost.json"}], cost_usd=0.25)
+    data.answer("a2", attempts=[*attempts, attempt("lost")], cost_usd=0.25)
     rows = data.rows()
     assert (rows["a1"]["tokens"], rows["a1"]["cost_usd"], rows["a1"]["latency_s"]) == (200, 0.5, 4.0)
     assert (rows["a2"]["tokens"], rows["a2"]["cost_usd"]) == (100, 0.25)
@@ -275,11 +297,11 @@ def test_conflict_is_between_samples_of_one_question_by_one_model(data):
 
 def test_salience_is_weighted_as_configured(data):
     data.answer("a1")
-    assert data.rows(settings={"weights": dict.fromkeys(SIGNALS, 0) | {"surprise": 1}})["a1"]["salience"] == 0.5
+    assert data.rows(weights=dict.fromkeys(SIGNALS, 0) | {"surprise": 1})["a1"]["salience"] == 0.5
     # surprise .5, novelty 1, reward 1; a single answer has neither a rank nor another to disagree with
     assert data.rows()["a1"]["salience"] == pytest.approx((0.25 * 0.5 + 0.2 + 0.2) / 0.65, abs=1e-6)
     with pytest.raises(ConfigError, match="no signal"):
-        data.found(settings={"weights": {"joy": 1}})
+        data.found(weights={"joy": 1})
 
 
 # --- cycles -----------------------------------------------------------------------------------------------------------
@@ -326,7 +348,8 @@ def test_the_same_files_give_the_same_bytes_in_any_order_of_grades(data):
 
 def test_lines_survive_what_breaks_lines_elsewhere(data):
     data.answer("a1")
-    data.graded["a1"]["why"] = "a\u2028line\x85of\x0bits own"
+    outcome = replace(data.graded["a1"].outcome, why="a\u2028line\x85of\x0bits own")
+    data.graded["a1"] = Graded(outcome, TASKS[0]["prompt"])
     data.write(1)
     assert load_experiences(data.root, 1) == data.found().rows
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.tasks.graders import LONGEST_ANSWER, NAMES, grade
+from dreamflow.tasks.graders import LONGEST_ANSWER, NAMES, Grade, grade
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,55 +143,55 @@ def cases(table):
 
 @pytest.mark.parametrize(("one", "text"), cases(ACCEPTED))
 def test_accepted(one, text):
-    told = grade(one, text, run_here)
-    assert (told["score"], told["passed"]) == (1.0, True), told["why"]
+    graded = grade(one, text, run_here)
+    assert (graded.score, graded.passed) == (1.0, True), graded.why
 
 
 @pytest.mark.parametrize(("one", "text"), cases(REFUSED))
 def test_refused(one, text):
-    told = grade(one, text, run_here)
-    assert told["score"] < 1
-    assert told["passed"] is False
-    assert "expected" in told["why"]
+    graded = grade(one, text, run_here)
+    assert graded.score < 1
+    assert graded.passed is False
+    assert "expected" in graded.why
 
 
 @pytest.mark.parametrize("name", sorted(ACCEPTED))
 @pytest.mark.parametrize("text", ["", " \n", '""', "x" * (LONGEST_ANSWER + 1)])
 def test_nothing_and_too_much_are_refused_by_all(name, text):
-    assert grade(ACCEPTED[name][0], text, run_here)["passed"] is False
+    assert grade(ACCEPTED[name][0], text, run_here).passed is False
 
 
 def test_why_says_what_was_expected():
-    assert grade(task("exact", "A-17"), "It is\nA-17.")["why"] == r"expected 'A-17', in 'It is\nA-17.'"
+    assert grade(task("exact", "A-17"), "It is\nA-17.").why == r"expected 'A-17', in 'It is\nA-17.'"
     labelled = task("one_of", "spam", labels=["spam", "normal"])
-    assert grade(labelled, "normal")["why"] == "expected 'spam', another label, in 'normal'"
-    assert grade(labelled, "It is spam")["why"] == "expected one of spam, normal, alone, in 'It is spam'"
-    assert grade(task("lines", "a\nb"), "a\nc")["why"] == r"expected 'b' in line 2, in 'a\nc'"
-    assert grade(task("exact", "A-17"), "A-17")["why"] == "as expected"
+    assert grade(labelled, "normal").why == "expected 'spam', another label, in 'normal'"
+    assert grade(labelled, "It is spam").why == "expected one of spam, normal, alone, in 'It is spam'"
+    assert grade(task("lines", "a\nb"), "a\nc").why == r"expected 'b' in line 2, in 'a\nc'"
+    assert grade(task("exact", "A-17"), "A-17").why == "as expected"
 
 
 def test_unknown_grader_and_an_answer_that_is_no_number():
     with pytest.raises(ConfigError, match=r"task t-1: no grader is called 'vague'; known: exact, number, .*, code"):
         grade(task("vague", "x"), "x")
-    assert grade(task("number", "many"), "7")["why"] == "the task's own answer 'many' is no number, in '7'"
+    assert grade(task("number", "many"), "7").why == "the task's own answer 'many' is no number, in '7'"
 
 
 # --- code -----------------------------------------------------------------------------------------------
 
 
 def test_code_is_not_run_without_a_sandbox():
-    told = grade(DOUBLE, "def twice(n):\n    raise SystemExit")
-    assert told == {"score": None, "passed": None, "why": "ungraded: no sandbox was given"}
-    assert grade(DOUBLE, DOUBLE["answer"], "bwrap: not found")["why"] == "ungraded: bwrap: not found"
-    assert grade(DOUBLE, "Sure!")["passed"] is False  # that this is no Python can be seen without running it
+    graded = grade(DOUBLE, "def twice(n):\n    raise SystemExit")
+    assert graded == Grade(None, None, "ungraded: no sandbox was given")
+    assert grade(DOUBLE, DOUBLE["answer"], "bwrap: not found").why == "ungraded: bwrap: not found"
+    assert grade(DOUBLE, "Sure!").passed is False  # that this is no Python can be seen without running it
 
 
 def test_code_scores_its_share_of_tests_and_says_what_failed():
-    told = grade(DOUBLE, "def twice(n):\n    return n << 1", run_here)
-    assert (told["score"], told["passed"]) == (0.5, False)
-    assert told["why"].startswith("1 of 2 tests: twice('a') failed (\"TypeError: unsupported operand")
-    told = grade(DOUBLE, "def twice(n):\n    return n", run_here)
-    assert (told["score"], told["why"]) == (0.0, "0 of 2 tests: twice(4) gave '4', expected '8'")
+    graded = grade(DOUBLE, "def twice(n):\n    return n << 1", run_here)
+    assert (graded.score, graded.passed) == (0.5, False)
+    assert graded.why.startswith("1 of 2 tests: twice('a') failed (\"TypeError: unsupported operand")
+    graded = grade(DOUBLE, "def twice(n):\n    return n", run_here)
+    assert (graded.score, graded.why) == (0.0, "0 of 2 tests: twice(4) gave '4', expected '8'")
 
 
 def test_what_calls_should_return_is_not_told_to_the_program():
@@ -201,9 +201,9 @@ def test_what_calls_should_return_is_not_told_to_the_program():
         seen.append((source, calls))
         return [{"returned": "8"}]  # ended early
 
-    told = grade(DOUBLE, DOUBLE["answer"], run)
+    graded = grade(DOUBLE, DOUBLE["answer"], run)
     assert seen == [(DOUBLE["answer"] + "\n", ["twice(4)", "twice('a')"])]
-    assert (told["score"], told["why"]) == (0.5, "1 of 2 tests: twice('a') was not reached, expected \"'aa'\"")
+    assert (graded.score, graded.why) == (0.5, "1 of 2 tests: twice('a') was not reached, expected \"'aa'\"")
 
 
 # --- invariants -----------------------------------------------------------------------------------------
@@ -237,13 +237,13 @@ ANSWERS = st.text() | st.lists(PIECES, max_size=12).map("".join)
 @pytest.mark.parametrize("name", sorted(ACCEPTED))
 @given(answer=ANSWERS)
 def test_any_text_gets_a_grade(name, answer):
-    told = grade(ACCEPTED[name][0], answer)
-    assert told.keys() == {"score", "passed", "why"}
-    assert "\n" not in told["why"]
-    if told["score"] is None:
+    graded = grade(ACCEPTED[name][0], answer)
+    assert isinstance(graded, Grade)
+    assert "\n" not in graded.why
+    if graded.score is None:
         assert ACCEPTED[name][0]["grader"]["name"] == "code"
     else:
-        assert told["passed"] == (told["score"] == 1.0)
+        assert graded.passed == (graded.score == 1.0)
 
 
 WORD = st.text(st.characters(codec="utf-8", exclude_characters=";"), min_size=1).filter(
@@ -254,8 +254,8 @@ WORD = st.text(st.characters(codec="utf-8", exclude_characters=";"), min_size=1)
 @given(text=WORD, around=st.sampled_from(["{} is it", "It is {}", "{0} {0}", "**{}**", "<{}>", "({})"]))
 def test_exact_takes_every_text_as_it_is_and_no_other(text, around):
     one = task("exact", text.replace("\r\n", "\n"))
-    assert grade(one, f" {text}\n")["passed"]
-    assert not grade(one, around.format(text))["passed"]
+    assert grade(one, f" {text}\n").passed
+    assert not grade(one, around.format(text)).passed
 
 
 VALUES = st.recursive(
@@ -268,15 +268,15 @@ VALUES = st.recursive(
 @given(value=VALUES, indent=st.sampled_from([None, 1]))
 def test_json_takes_every_way_to_write_a_value(value, indent):
     one = task("json", json.dumps(value))
-    assert grade(one, json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=True))["passed"]
-    assert not grade(one, json.dumps([value]))["passed"]
+    assert grade(one, json.dumps(value, indent=indent, ensure_ascii=False, sort_keys=True)).passed
+    assert not grade(one, json.dumps([value])).passed
 
 
 @given(number=st.integers(-(10**9), 10**9), places=st.integers(0, 3), off=st.integers(1, 10**6))
 def test_numbers_are_equal_by_value(number, places, off):
     one = task("number", str(number))
-    assert grade(one, f"{number}.{'0' * places}" if places else str(number))["passed"]
-    assert not grade(one, str(number + off))["passed"]
+    assert grade(one, f"{number}.{'0' * places}" if places else str(number)).passed
+    assert not grade(one, str(number + off)).passed
 
 
 def test_every_grader_is_tested_both_ways():

@@ -8,7 +8,7 @@ from dreamflow.errors import DreamflowError
 from dreamflow.sandbox.isolation import Finished, isolation
 from dreamflow.tasks import running
 from dreamflow.tasks.generators import generate
-from dreamflow.tasks.graders import grade
+from dreamflow.tasks.graders import Grade, grade
 from dreamflow.tasks.running import LIMITS, sandbox
 from dreamflow.tasks.tasks import load_tasks
 
@@ -32,26 +32,26 @@ def test_every_reference_answer_passes_in_the_sandbox():
     run = sandbox()
     tasks = [task for task in load_tasks(ROOT / "data" / "1_raw" / "probe") if task["kind"] == "code"]
     for task in [*tasks, *generate("code", 24, 5)]:
-        told = grade(task, task["answer"], run)
-        assert told["passed"], (task["prompt"], told)
+        graded = grade(task, task["answer"], run)
+        assert graded.passed, (task["prompt"], graded)
 
 
 @needs_sandbox
 def test_what_a_wrong_answer_did_is_told():
     run = sandbox()
-    assert grade(TASK, "def twice(n):\n    return n + n", run)["passed"]
-    told = grade(TASK, "def twice(n):\n    return n << 1", run)
-    assert (told["score"], told["passed"]) == (0.5, False)
-    assert "twice('a') failed (\"TypeError: unsupported operand" in told["why"]
-    told = grade(TASK, "import missing_package\ndef twice(n):\n    return n * 2", run)
-    assert told["score"] == 0.0
-    assert "No module named 'missing_package'" in told["why"]
+    assert grade(TASK, "def twice(n):\n    return n + n", run).passed
+    graded = grade(TASK, "def twice(n):\n    return n << 1", run)
+    assert (graded.score, graded.passed) == (0.5, False)
+    assert "twice('a') failed (\"TypeError: unsupported operand" in graded.why
+    graded = grade(TASK, "import missing_package\ndef twice(n):\n    return n * 2", run)
+    assert graded.score == 0.0
+    assert "No module named 'missing_package'" in graded.why
 
 
 @needs_sandbox
 def test_calls_do_not_see_each_other():
-    told = grade(TASK, "seen = []\ndef twice(n):\n    seen.append(n)\n    return n * 2 * len(seen)", sandbox())
-    assert told["passed"]
+    graded = grade(TASK, "seen = []\ndef twice(n):\n    seen.append(n)\n    return n * 2 * len(seen)", sandbox())
+    assert graded.passed
 
 
 @needs_sandbox
@@ -83,9 +83,9 @@ def test_calls_do_not_see_each_other():
 def test_hostile_answers_are_contained_and_wrong(tmp_path, body, why):
     path = tmp_path / "touched"
     limits = replace(LIMITS, seconds=1 if "within 1 s" in why else 60)
-    told = grade(TASK, f"def twice(n):\n    {body.replace('{path!r}', repr(str(path)))}", sandbox(limits))
-    assert (told["score"], told["passed"]) == (0.0, False)
-    assert why in told["why"]
+    graded = grade(TASK, f"def twice(n):\n    {body.replace('{path!r}', repr(str(path)))}", sandbox(limits))
+    assert (graded.score, graded.passed) == (0.0, False)
+    assert why in graded.why
     assert not path.exists()
 
 
@@ -95,19 +95,26 @@ def test_a_fork_bomb_ends_with_its_answer():
         "import os\ndef twice(n):\n    while True:\n"
         "        try:\n            os.fork()\n        except OSError:\n            pass"
     )
+<<<<<<< HEAD
     told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
     assert (told["score"], told["passed"]) == (0.0, False)
     assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))[
         "passed"
     ]  # the next one has the machine
+=======
+    limits = Limits(seconds=1, memory_mb=256, processes=8, output_kb=64, disk_mb=4)
+    graded = grade(TASK, bomb, sandbox(limits))
+    assert (graded.score, graded.passed) == (0.0, False)
+    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(limits)).passed  # the next one has the machine
+>>>>>>> f-distill
 
 
 def test_without_a_sandbox_code_is_ungraded_and_never_run():
     reason = sandbox(tools=("no-such-tool",))
     assert reason == "code cannot be run safely here (no-such-tool: not installed)"
-    told = grade(TASK, "def twice(n):\n    return n * 2", reason)
-    assert told == {"score": None, "passed": None, "why": f"ungraded: {reason}"}
-    assert grade(TASK, "no code", reason)["passed"] is False  # which needs no sandbox to be told
+    graded = grade(TASK, "def twice(n):\n    return n * 2", reason)
+    assert graded == Grade(None, None, f"ungraded: {reason}")
+    assert grade(TASK, "no code", reason).passed is False  # which needs no sandbox to be told
 
 
 @needs_sandbox

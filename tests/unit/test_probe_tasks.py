@@ -69,18 +69,18 @@ def assert_exact(tasks):
     Of tasks that let a model talk, the chatty ones pass, but no repetition of the question.
     """
     for task in tasks:
-        told = grade(task, task["answer"], run_here)
-        assert told["passed"], (task["task_id"], told)
+        graded = grade(task, task["answer"], run_here)
+        assert graded.passed, (task["task_id"], graded)
         for form in CHATTY if not lets_talk(task) else ():
             text = form.format(**task)
-            assert grade(task, text, run_here)["passed"] is False, (task["task_id"], text)
+            assert grade(task, text, run_here).passed is False, (task["task_id"], text)
         if lets_talk(task):
             fenced = f"```\n{task['answer']}\n```" if task["kind"] == "code" else task["answer"]
-            assert grade(task, f"Sure! The answer is:\n\n{fenced}\n\nThat is all!", run_here)["passed"]
-            assert not grade(task, task["prompt"], run_here)["passed"], task["prompt"]
+            assert grade(task, f"Sure! The answer is:\n\n{fenced}\n\nThat is all!", run_here).passed
+            assert not grade(task, task["prompt"], run_here).passed, task["prompt"]
     for task, other in product(tasks, tasks):
         if task["kind"] == other["kind"] and not answers_too(task, other):
-            assert not grade(task, other["answer"], run_here)["passed"], (task["prompt"], other["answer"])
+            assert not grade(task, other["answer"], run_here).passed, (task["prompt"], other["answer"])
 
 
 # --- the tasks that ship --------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_hidden_calls_tell_more_than_k_from_k_or_more(seed):
     ]
     assert len(wrong) >= 3
     # k lies in half of the lists, so that all eight miss it in one of 256 tasks.
-    assert sum(grade(task, text, run_here)["passed"] for task, text in wrong) <= 1
+    assert sum(grade(task, text, run_here).passed for task, text in wrong) <= 1
 
 
 def test_hidden_calls_are_those_of_the_prompt_whatever_the_seed():

@@ -1,8 +1,10 @@
 """What a student is taught: answers that a grader accepts, its own ones elsewhere, each with its weight."""
 
 import pytest
-from dreamflow.distill.teaching import Accepted, accepted, chat_rows, teacher_messages
+from dreamflow.distill.teaching import Accepted, Answer, accepted, chat_rows
 from dreamflow.errors import DreamflowError
+from dreamflow.generation.model import Message
+from dreamflow.tasks.answers import worked_turns
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.graders import grade
 from dreamflow.tasks.tasks import with_worked
@@ -11,8 +13,10 @@ TASK, OTHER, THIRD = generate("extraction", 3)
 CODE = generate("code", 1)[0]
 
 
-def answers(*texts):
-    return [{"gen_id": f"a{number}", "text": text} for number, text in enumerate(texts)]
+def answers(task, *texts):
+    """Graded answers to a task; None is no usable answer."""
+    grades = [None if text is None else grade(task, text).passed for text in texts]
+    return [Answer(f"a{number}", text, passed) for number, (text, passed) in enumerate(zip(texts, grades, strict=True))]
 
 
 def replayed(task, split="train", role="target", salience=0.5):
@@ -21,41 +25,40 @@ def replayed(task, split="train", role="target", salience=0.5):
 
 
 def taught(*tasks):
-    return {task["task_id"]: accepted(task, answers(task["answer"]), grade, 3) for task in tasks}
+    return {task["task_id"]: accepted(answers(task, task["answer"]), 3) for task in tasks}
 
 
 def test_only_answers_that_the_grader_accepts_are_kept():
     right = TASK["answer"]
-    found = accepted(TASK, answers("no idea", f" {right}\n", right, f"It is {right}.", None), grade, keep=4)
-    assert found.kept == [{"gen_id": "a1", "text": right}]
+    found = accepted(answers(TASK, "no idea", f" {right}\n", right, f"It is {right}.", None), keep=4)
+    assert found.kept == [Answer("a1", right, passed=True)]
     assert (found.asked, found.rejected, found.repeated, found.ungraded) == (5, 3, 1, 0)
 
 
 def test_of_several_right_answers_the_shortest_are_kept():
     task = {**TASK, "grader": {"name": "mentions", "others": []}, "answer": "blue"}
-    found = accepted(task, answers("It is blue, I think.", "blue", "It is blue."), grade, keep=2)
-    assert [one["text"] for one in found.kept] == ["blue", "It is blue."]
+    found = accepted(answers(task, "It is blue, I think.", "blue", "It is blue."), keep=2)
+    assert [one.text for one in found.kept] == ["blue", "It is blue."]
     assert found.rejected == found.repeated == 0
 
 
 def test_what_nothing_can_grade_is_not_taught():
-    found = accepted(CODE, answers(CODE["answer"]), grade, keep=1)
+    found = accepted(answers(CODE, CODE["answer"]), keep=1)
     assert (found.kept, found.ungraded, found.rejected) == ([], 1, 0)
 
 
 def test_a_teacher_sees_worked_examples_as_turns_before_the_task():
     worked = with_worked([TASK], [OTHER, THIRD], 2)[0]
-    *turns, last = teacher_messages(worked)
-    assert last == {"role": "user", "content": TASK["prompt"]}
-    assert [turn["role"] for turn in turns] == ["user", "assistant"] * 2
-    assert [turn["content"] for turn in turns] == [
-        one[part] for one in worked["worked"] for part in ("prompt", "answer")
+    first, second = worked["worked"]
+    assert worked_turns(worked) == [
+        *(Message("user", first["prompt"]), Message("assistant", first["answer"])),
+        *(Message("user", second["prompt"]), Message("assistant", second["answer"])),
     ]
-    assert teacher_messages(TASK) == [last]
+    assert worked_turns(TASK) == []
 
 
 def test_examples_are_chat_messages_with_the_plain_prompt_and_share_the_salience():
-    two = Accepted([{"gen_id": "a1", "text": "7"}, {"gen_id": "a2", "text": "07"}], asked=3, rejected=1)
+    two = Accepted([Answer("a1", "7"), Answer("a2", "07")], asked=3, rejected=1)
     replay = [replayed(TASK, salience=0.8), replayed(OTHER, "validation")]
     train, validation, card = chat_rows(replay, {TASK["task_id"]: two, **taught(OTHER)}, {})
     assert [row["weight"] for row in train] == [0.4, 0.4]
@@ -78,7 +81,7 @@ def test_examples_are_chat_messages_with_the_plain_prompt_and_share_the_salience
 def test_general_replay_is_the_students_own_answer_right_or_wrong():
     replay = [replayed(TASK), replayed(OTHER, "validation"), replayed(CODE, role="general", salience=0.3)]
     replay.append(replayed(THIRD, role="general"))  # it gave no whole answer to this one
-    own = {CODE["task_id"]: {"gen_id": "mine", "text": "I cannot program."}}
+    own = {CODE["task_id"]: Answer("mine", "I cannot program.")}
     train, _, card = chat_rows(replay, taught(TASK, OTHER, THIRD), own)
     general = [row for row in train if row["role"] == "general"]
     assert [(row["messages"][1]["content"], row["weight"], row["gen_id"]) for row in general] == [
@@ -93,8 +96,8 @@ def test_general_replay_is_the_students_own_answer_right_or_wrong():
 def test_where_nothing_was_accepted_the_error_says_what_was_rejected(split):
     other = "validation" if split == "train" else "train"
     replay = [replayed(TASK, split), replayed(OTHER, other), replayed(THIRD, split, "general")]
-    refused = {TASK["task_id"]: accepted(TASK, answers("no", "idea"), grade, 1)}
-    own = {THIRD["task_id"]: {"gen_id": "mine", "text": "So what?"}}
+    refused = {TASK["task_id"]: accepted(answers(TASK, "no", "idea"), 1)}
+    own = {THIRD["task_id"]: Answer("mine", "So what?")}
     with pytest.raises(DreamflowError) as error:
         chat_rows(replay, {**taught(OTHER), **refused}, own)
     assert f"for the split {split}" in str(error.value)

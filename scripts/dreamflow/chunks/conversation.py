@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ..generation.model import Json
 
-
 LEVELS = ("basic", "good", "premium")  # of quality, the lowest first
 
 

@@ -1,137 +1,150 @@
-"""Tasks with exact graders -> generations: one answer for each task, model and sample; and the specs that ask for them.
+"""A distillation spec -> the tasks that a small model may learn from, and the answers that it gives to them first."""
 
-A probe measures models (`config/probes/`). A distillation (`config/distillations/`) lets a model practise the tasks
-that it may learn from, before a teacher shows it how; what it is measured on afterwards, nobody is asked here.
-"""
-
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 from ..config import load_yaml
 from ..errors import ConfigError
-from ..files import canonical, checked_name, sha256
-from ..generation.asking import asking
-from ..generation.catalog import Catalog
-from ..generation.ids import generation_id
+from ..family import World
+from ..files import checked_name
+from ..generation.model import Generation
 from ..generation.model_files import weights_fingerprint
-from ..generation.models import find_model
-from ..tasks.generators import generate
-from ..tasks.tasks import check_tasks, load_tasks, with_worked
+from ..generation.models import Model, find_model
+from ..generation.providers import provider
+from ..tasks.answers import Questions, Settings, answer_rows, spec_tasks
+from ..tasks.graders import Task
+from ..tasks.tasks import with_worked
 from .split import split_groups
-from .teaching import teacher_messages
-
-Row = dict[str, Any]
-Task = Mapping[str, Any]
-
-SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 48}
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Models that are measured, the tasks by id, and the answers to make, each with the model that is asked."""
-
-    name: str
-    path: Path
-    tasks: Mapping[str, Task]
-    generations: Mapping[str, Row]
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """A small model that learns. `splits` has the split of each group of tasks; `generations` are the answers that the
-    model gives before it has learned anything, to the tasks that it may learn from."""
+    """A small model that learns. `splits` has the split of each group of tasks; `weights` are where the student's are,
+    `teacher_weights` where the teacher's are if the training needs them."""
 
     name: str
     path: Path
-    spec: Row
-    catalog: Catalog
-    models: Mapping[str, Row]
+    spec: Settings
+    world: World
     tasks: Mapping[str, Task]
     splits: Mapping[str, str]
+    student: Model
+    teacher: Model
     weights: str
     teacher_weights: str | None
-    generations: dict[str, Row] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
-        """Name and cycle, as the folder is called."""
-        return f"{self.name}/cycle-{self.spec['cycle']}"
+        """Name and cycle, as its folder is called."""
+        return f"{self.name}/cycle-{self.cycle}"
+
+    @property
+    def cycle(self) -> int:
+        """The number of the cycle whose experiences it learns from."""
+        return self.spec["cycle"]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of all that it makes."""
+        return self.world.layout.root / "distill" / self.run
 
     @property
     def model_id(self) -> str:
-        """What the student is called once it is registered."""
-        default = f"{self.spec['student']['model']}-{self.name}-c{self.spec['cycle']}"
-        return self.spec["export"].get("model_id", default)
+        """The id of the student once it is registered."""
+        return self.spec["export"].get("model_id", f"{self.student.model_id}-{self.name}-c{self.cycle}")
+
+    @property
+    def exported(self) -> Model | None:
+        """The exported student as a model; None if its provider takes no adapters, so that it cannot be used here."""
+        if not provider(self.student.provider).takes_adapters:
+            return None
+        return replace(self.student, model_id=self.model_id, lora=str(self.folder / "export" / "adapter.gguf"))
+
+    def questions(self, part: str, settings: Settings, model: Model) -> Questions:
+        """How `model` is asked; `part` of the spec has these settings."""
+        models = {**self.world.models, model.model_id: model}
+        return Questions({**settings, "model": model.model_id}, f"{self.path}: {part}", self.world.catalog, models)
 
 
-def compile_probe(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Probe:
-    """Compile `config/probes/<name>.yaml`."""
-    path = Path(f"config/probes/{checked_name(name, 'probes')}.yaml")
-    spec = load_yaml(path, "probe")
-    tasks = _tasks(spec["tasks"], catalog, path)
-    rows: dict[str, Row] = {}
-    for model in spec["models"]:
-        rows |= answer_rows(tasks.values(), {**spec["asked"], "model": model}, catalog, models, f"{path}: asked")
-    return Probe(name, path, tasks, rows)
-
-
-def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Distillation:
-    """Compile `config/distillations/<name>.yaml`."""
+def compile_distillation(name: str, world: World) -> Distillation:
+    """Compile `config/distillations/<name>.yaml`. Raises `ConfigError`."""
     path = Path(f"config/distillations/{checked_name(name, 'distillations')}.yaml")
     spec = load_yaml(path, "distillation")
-    tasks = _tasks(spec["tasks"], catalog, path)
+    tasks = spec_tasks(spec["tasks"], world.catalog, path)
     try:
         replay = spec["replay"]
         groups = {task["group"] for task in tasks.values()}
         splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
-        student = find_model(models, spec["student"]["model"])
-        teacher = find_model(models, spec["teacher"]["model"])
+        student = find_model(world.models, spec["student"]["model"])
+        teacher = find_model(world.models, spec["teacher"]["model"])
         _check_kinds(replay["kinds"], tasks.values())
+        weights = _weights("student", spec["student"], student)
+        teacher_weights = _weights("teacher", spec["teacher"], teacher) if spec["training"]["kl_weight"] else None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    weights = _weights(path, "student", spec, student)
-    teacher_weights = _weights(path, "teacher", spec, teacher) if spec["training"]["kl_weight"] else None
-    found = Distillation(name, path, spec, catalog, models, tasks, splits, weights, teacher_weights)
-    asked = {**spec["practice"], "model": student["model_id"]}
-    found.generations.update(answer_rows(practised(found), asked, catalog, models, f"{path}: practice"))
-    teacher_rows(found, [])  # a mistake in who is asked is told now
-    return found
+    distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
+    teacher_rows(distillation, target_tasks(distillation)[:1])  # so that a mistake in its settings is found now
+    _check_registered(distillation)
+    return distillation
 
 
-def _weights(path: Path, who: str, spec: Row, model: Mapping[str, Any]) -> str:
+def _weights(who: str, settings: Settings, model: Model) -> str:
     """The weights of the student or the teacher, which have to be there now."""
-    weights = spec[who].get("weights") or (model["name"] if model["provider"] == "llama_cpp" else None)
+    weights = settings.get("weights") or (model.name if provider(model.provider).takes_adapters else None)
     if not weights:
         raise ConfigError(
-            f"{path}: {who}.weights is missing: {model['model_id']} is served by {model['provider']}, so its weights "
+            f"{who}.weights is missing: {model.model_id} is served by {model.provider}, so its weights "
             "have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
         )
     try:
         weights_fingerprint(weights)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {who}.weights: {error}") from None
+        raise ConfigError(f"{who}.weights: {error}") from None
     return weights
 
 
 def _check_kinds(kinds: Iterable[str], tasks: Iterable[Task]) -> None:
-    there = {task["kind"] for task in tasks}
-    if unknown := set(kinds) - there:
-        known = ", ".join(sorted(there))
+    existing = {task["kind"] for task in tasks}
+    if unknown := set(kinds) - existing:
+        known = ", ".join(sorted(existing))
         raise ConfigError(f"replay.kinds: there are no tasks of the kind {min(unknown)!r} (there are: {known})")
 
 
-def practised(distillation: Distillation) -> list[Task]:
-    """The tasks that training and validation choose from: all of the kinds to learn, of the others as many as a replay
-    set takes, kinds in turn."""
+def _check_registered(distillation: Distillation) -> None:
+    """A model that has the id of the exported student must be the same student, exported earlier."""
+    registered, exported = distillation.world.models.get(distillation.model_id), distillation.exported
+    if registered is None or exported is None or _content(registered) == _content(exported):
+        return
+    file = distillation.world.layout.registered_models / f"{distillation.model_id}.yaml"
+    raise ConfigError(
+        f"{distillation.path}: the student will be called {distillation.model_id}, but there is another model of this "
+        f"id. Delete {file} if that is a student of other weights, or set export.model_id"
+    )
+
+
+def _content(model: Model) -> tuple[str, str, str, Path]:
+    return model.provider, model.name, model.revision, Path(model.lora or "").resolve()
+
+
+def practice_rows(distillation: Distillation) -> dict[str, Generation]:
+    """The answers that the student gives before it has learned anything, to the tasks that it may learn from."""
+    questions = distillation.questions("practice", distillation.spec["practice"], distillation.student)
+    return answer_rows([*target_tasks(distillation), *_general_tasks(distillation)], questions)
+
+
+def target_tasks(distillation: Distillation) -> list[Task]:
+    """All tasks of the kinds to learn that are not held out."""
+    kinds = distillation.spec["replay"]["kinds"]
+    tasks = [task for task in distillation.tasks.values() if task["kind"] in kinds]
+    return [task for task in tasks if distillation.splits[task["group"]] != "held_out"]
+
+
+def _general_tasks(distillation: Distillation) -> list[Task]:
+    """As many tasks of other kinds as a replay set takes, kinds in turn."""
     replay, splits = distillation.spec["replay"], distillation.splits
-    found = [
-        task
-        for task in distillation.tasks.values()
-        if task["kind"] in replay["kinds"] and splits[task["group"]] != "held_out"
-    ]
+    chosen: list[Task] = []
     for split, share in (("train", 1 - replay["validation"]), ("validation", replay["validation"])):
         turns: dict[str, int] = {}
         general = []
@@ -140,72 +153,41 @@ def practised(distillation: Distillation) -> list[Task]:
                 turn = turns[task["kind"]] = turns.get(task["kind"], 0) + 1
                 general.append((turn, task))
         general.sort(key=lambda one: one[0])
-        found += [task for _, task in general[: ceil(replay["size"] * share * replay["general_share"])]]
-    return found
+        chosen += [task for _, task in general[: ceil(replay["size"] * share * replay["general_share"])]]
+    return chosen
 
 
-def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Row]:
+def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str, Generation]:
     """The answers that the teacher gives to these tasks, by gen_id; its worked examples are of groups to learn from."""
-    pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] != "held_out"]
-    teacher = distillation.spec["teacher"]
-    shown = with_worked(tasks, pool, teacher["worked"]) if teacher["worked"] else list(tasks)
-    where = f"{distillation.path}: teacher"
-    return answer_rows(shown, teacher, distillation.catalog, distillation.models, where)
+    settings, splits = distillation.spec["teacher"], distillation.splits
+    pool = [task for task in distillation.tasks.values() if splits[task["group"]] != "held_out"]
+    shown = with_worked(tasks, pool, settings["worked"]) if settings["worked"] else tasks
+    return answer_rows(shown, distillation.questions("teacher", settings, distillation.teacher))
 
 
-def _tasks(settings: Row, catalog: Catalog, path: Path) -> dict[str, Task]:
-    tasks = load_tasks(catalog.root / "probe") if settings["base"] else []
-    if "kinds" in settings:
-        kinds = {task["kind"] for task in tasks}
-        if unknown := set(settings["kinds"]) - kinds:
-            raise ConfigError(f"{path}: tasks.kinds: no base task is of kind {min(unknown)!r} ({', '.join(kinds)})")
-        tasks = [task for task in tasks if task["kind"] in settings["kinds"]]
-    try:
-        for kind, number in settings["generate"].items():
-            tasks += generate(kind, number, settings["seed"])
-        tasks = check_tasks(tasks)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: tasks: {error}") from None
-    if not tasks:
-        raise ConfigError(f"{path}: tasks: none: base is false and nothing is generated")
-    return {task["task_id"]: task for task in tasks}
+def exported_rows(distillation: Distillation, tasks: Iterable[Task], exported: Model) -> dict[str, Generation]:
+    """The answers of the exported student to held-out tasks, by gen_id."""
+    sampling = {"max_tokens": distillation.spec["validation"]["max_tokens"]}
+    settings = {**distillation.spec["practice"], "samples": 1, "sampling": sampling, "by_kind": {}}
+    return answer_rows(tasks, distillation.questions("practice", settings, exported))
 
 
-def answer_rows(
-    tasks: Iterable[Task], asked: Row, catalog: Catalog, models: Mapping[str, Row], where: str
-) -> dict[str, Row]:
-    """The answers of a model to tasks, by gen_id. `asked` is what a spec says of it, and the model.
+def possible_teacher_rows(distillation: Distillation) -> dict[str, Generation]:
+    """As many answers of the teacher as a replay set can need."""
+    replay = distillation.spec["replay"]
+    return teacher_rows(
+        distillation, target_tasks(distillation)[: round(replay["size"] * (1 - replay["general_share"]))]
+    )
 
-    A truncated answer is an answer: it is graded as it stands.
-    """
-    fields: dict[str, Row] = {}  # by kind
-    rows = {}
-    for task in tasks:
-        kind = task["kind"]
-        if kind not in fields:
-            own = {**asked["sampling"], **asked["by_kind"].get(kind, {})}
-            settings = {"fallback": [], "attempts": 1, **asked, "sampling": own}
-            try:
-                fields[kind] = asking("answer", settings, SAMPLING, catalog, models)
-            except ConfigError as error:
-                raise ConfigError(f"{where}: {error}") from None
-        *turns, _ = teacher_messages(task)
-        row = fields[kind]
-        # How it is asked is a part of the id: one model may answer a task warm for one spec and cold for another.
-        how = sha256(canonical([row["sampling"], turns]))
-        for sample in range(1, asked["samples"] + 1):
-            ids = (task["task_id"], row["template_id"], row["model"]["model_id"], how, sample)
-            gen_id = generation_id("a_", *ids)
-            rows[gen_id] = {
-                **row,
-                "family": "model",
-                "stage": "answer",
-                "gen_id": gen_id,
-                "replicate": sample,
-                "min_lines": 0,
-                "keep_truncated": True,
-                "turns": turns,
-                "variables": {"prompt": {"sha256": catalog.keep(task["prompt"])}},
-                "wildcards": {"task_id": task["task_id"], "kind": kind},
-            }
-    return rows
+
+def possible_exported_rows(distillation: Distillation) -> dict[str, Generation]:
+    """As many answers of the exported student as there can be; the adapter, which is not made yet, is left out."""
+    if distillation.exported is None:
+        return {}
+    replay, splits = distillation.spec["replay"], distillation.splits
+    tasks: Sequence[Task] = [
+        task
+        for task in distillation.tasks.values()
+        if task["kind"] in replay["kinds"] and splits[task["group"]] == "held_out"
+    ]
+    return exported_rows(distillation, tasks[: replay["held_out_size"]], replace(distillation.exported, lora=None))

@@ -11,27 +11,38 @@ A judge's score is an opinion, and neither right nor wrong; a variant that diffe
 `passed`. Evaluations of a copy (an essay that is its draft) are of what was copied.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
-from ..files import canonical, sha256
-from ..generation.make import gen_folder
+from msgspec import ValidationError
 
-Metadata = Mapping[str, Any]
+from ..errors import DreamflowError
+from ..files import canonical, read_json, sha256
+from ..generation.model import Json, Result, from_json
+from ..tasks.outcomes import Outcome
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 _NEEDED = (
     *("gen_id", "stage", "mode", "status", "reason", "parents", "wildcards", "template_id", "model_id", "attempts"),
     *("prompt_sha256", "response_key", "usage", "cost_usd", "latency_s", "parsed", "parser_options", "created_at"),
 )
-_MAPPINGS = ("wildcards", "usage", "parsed", "parser_options")
 _FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a sandbox test
 _COMPARED = ("equivalent", "differs")
+
+
+@dataclass(frozen=True)
+class Graded:
+    """An answer's grade, and the prompt of its task: without the worked examples that a teacher is shown."""
+
+    outcome: Outcome
+    prompt: str
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Verified:
     """A generation and its outcome. `evidence` are the files that say so, from the data folder on; `judged` has the
     outcomes that judges gave, one for each evaluation; `stakes` (0-1) is what the task says of them, else None."""
 
-    metadata: Metadata
+    metadata: Result
     prompt: str
     verified_by: str
     kind: str
@@ -56,12 +67,12 @@ class Verified:
     @property
     def order(self) -> tuple[str, str, str]:
         """What comes earlier has the smaller one; what no model answered has no time and comes first."""
-        return self.metadata["created_at"] or "", self.metadata["stage"], self.metadata["gen_id"]
+        return self.metadata.created_at or "", self.metadata.stage, self.metadata.gen_id
 
     @property
     def experience_id(self) -> str:
         """A digest of the generation and its answer: drawn anew, it is another experience."""
-        parts = [self.metadata[key] for key in ("stage", "gen_id", "response_key", "prompt_sha256")]
+        parts = [getattr(self.metadata, key) for key in ("stage", "gen_id", "response_key", "prompt_sha256")]
         return sha256(canonical(parts))[:16]
 
 
@@ -69,13 +80,13 @@ class LeftOut(Exception):
     """A generation that makes no experience; the message is the reason."""
 
 
-def verified(data_root: Path, graded: Mapping[str, Mapping[str, Any]], left_out: Counter[str]) -> list[Verified]:
+def verified(data_root: Path, graded: Mapping[str, Graded], left_out: Counter[str]) -> list[Verified]:
     """All generations under `data_root` with a verified outcome, in their `order`; others are counted in `left_out`.
 
-    `graded` has the grades of answers: gen_id -> {task, score, passed, why}.
+    `graded` has the answers that were graded, by id.
     """
     collect = partial(_collect, left_out)
-    scores: dict[str, list[tuple[Metadata, float]]] = {}
+    scores: dict[str, list[tuple[Result, float]]] = {}
     for author, evaluation, score in collect(partial(_score, data_root), _ids(data_root, "evaluation")):
         scores.setdefault(author, []).append((evaluation, score))
     found = [
@@ -87,7 +98,7 @@ def verified(data_root: Path, graded: Mapping[str, Mapping[str, Any]], left_out:
     return sorted(found, key=lambda one: one.order)
 
 
-def _collect(left_out: Counter[str], make: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
+def _collect(left_out: Counter[str], make: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
     """What `make` makes of each item; items that it leaves out are counted."""
     for item in items:
         try:
@@ -101,25 +112,33 @@ def _ids(data_root: Path, stage: str) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
 
-def _generation(data_root: Path, stage: str, gen_id: str) -> Metadata:
+def _folder(data_root: Path, stage: str, gen_id: str) -> Path:
+    return data_root / "gens" / stage / gen_id
+
+
+def _generation(data_root: Path, stage: str, gen_id: str) -> Result:
     """The metadata of a generation that was made, or could not be; other programs' have not all that is needed."""
-    path = gen_folder(data_root, stage, gen_id) / "metadata.json"
     try:
-        metadata = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        metadata = read_json(_folder(data_root, stage, gen_id) / "metadata.json")
+    except (OSError, DreamflowError):
         raise LeftOut(f"{stage}: no metadata.json that can be read") from None
-    ours = isinstance(metadata, dict) and all(key in metadata for key in _NEEDED) and metadata["gen_id"] == gen_id
-    if not ours or not all(isinstance(metadata[key], dict) for key in _MAPPINGS):
+    try:
+        if not all(key in metadata for key in _NEEDED):
+            raise LeftOut(f"{stage}: made by another program")
+        result = from_json(metadata, Result)
+    except (TypeError, ValidationError):
+        raise LeftOut(f"{stage}: made by another program") from None
+    if result.gen_id != gen_id:
         raise LeftOut(f"{stage}: made by another program")
-    if metadata["status"] not in ("ok", "failed"):
-        raise LeftOut(f"{stage}: {metadata['status']}")
-    return metadata
+    if result.status not in ("ok", "failed"):
+        raise LeftOut(f"{stage}: {result.status}")
+    return result
 
 
 def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
     """The prompt of a generation; empty where it had none (copies, skipped ones) or its file is gone."""
     try:
-        return (gen_folder(data_root, stage, gen_id) / "prompt.txt").read_text(encoding="utf-8")
+        return (_folder(data_root, stage, gen_id) / "prompt.txt").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
 
@@ -127,82 +146,84 @@ def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
 # --- one of each family ---------------------------------------------------------------------------------------------
 
 
-def _answer(data_root: Path, item: tuple[str, Mapping[str, Any]]) -> Verified:
-    gen_id, told = item
-    metadata = _generation(data_root, "answer", gen_id)
-    if told["passed"] is None:
+def _answer(data_root: Path, item: tuple[str, Graded]) -> Verified:
+    gen_id, graded = item
+    metadata, outcome = _generation(data_root, "answer", gen_id), graded.outcome
+    if outcome.passed is None:
         raise LeftOut("answer: not graded")
-    task = told["task"]
     return Verified(
         metadata=metadata,
-        prompt=task["prompt"],  # without the worked examples that a teacher is shown
+        prompt=graded.prompt,
         verified_by="grader",
-        outcome=float(told["score"]),
-        passed=told["passed"],
-        why=told["why"],
-        stakes=task.get("stakes"),
-        **{key: task[key] for key in ("kind", "context", "group", "task_id")},
+        outcome=float(outcome.score),
+        passed=outcome.passed,
+        why=outcome.why,
+        stakes=outcome.stakes,
+        kind=outcome.kind,
+        context=outcome.context,
+        group=outcome.group,
+        task_id=outcome.task_id,
     )
 
 
-def _score(data_root: Path, gen_id: str) -> tuple[str, Metadata, float]:
+def _score(data_root: Path, gen_id: str) -> tuple[str, Result, float]:
     """(the judged text as "<stage>/<gen_id>", the evaluation, its score from 0 to 1)."""
     metadata = _generation(data_root, "evaluation", gen_id)
-    score = metadata["parsed"].get("score")
-    scale = metadata["parser_options"].get("scale")
-    if metadata["status"] != "ok" or score is None or not scale:
+    score = metadata.parsed.get("score")
+    scale = metadata.parser_options.get("scale")
+    if metadata.status != "ok" or score is None or not scale:
         raise LeftOut("evaluation: without a score")
     low, high = scale
     return _author(data_root, metadata), metadata, (score - low) / (high - low)
 
 
-def _author(data_root: Path, evaluation: Metadata) -> str:
+def _author(data_root: Path, evaluation: Result) -> str:
     """The generation whose model wrote the text that was judged."""
     metadata = evaluation
-    while metadata is evaluation or metadata["mode"] == "copy":
-        parent = next(iter(metadata["parents"]), "")
-        stage = next((one for one in ("essay", "draft") if parent and gen_folder(data_root, one, parent).is_dir()), "")
+    while metadata is evaluation or metadata.mode == "copy":
+        parent = next(iter(metadata.parents), "")
+        stage = next((one for one in ("essay", "draft") if parent and _folder(data_root, one, parent).is_dir()), "")
         if not stage:
             raise LeftOut("evaluation: what it judged is gone")
         metadata = _generation(data_root, stage, parent)
-    return f"{metadata['stage']}/{metadata['gen_id']}"
+    return f"{metadata.stage}/{metadata.gen_id}"
 
 
-def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Metadata, float]]]) -> Verified:
+def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -> Verified:
     author, scores = item
     metadata = _generation(data_root, *author.split("/"))
-    judges = ", ".join(sorted({str(evaluation["model_id"]) for evaluation, _ in scores}))
+    judges = ", ".join(sorted({str(evaluation.model_id) for evaluation, _ in scores}))
     outcome = fmean(score for _, score in scores)
     return Verified(
         metadata=metadata,
-        prompt=prompt_of(data_root, metadata["stage"], metadata["gen_id"]),
+        prompt=prompt_of(data_root, metadata.stage, metadata.gen_id),
         verified_by="judge",
-        kind=metadata["stage"],
-        context=metadata["template_id"],
+        kind=metadata.stage,
+        context=metadata.template_id,
         outcome=outcome,
         passed=None,
         why=f"{len(scores)} evaluation(s) by {judges}",
-        evidence=tuple(f"gens/evaluation/{evaluation['gen_id']}/metadata.json" for evaluation, _ in scores),
+        evidence=tuple(f"gens/evaluation/{evaluation.gen_id}/metadata.json" for evaluation, _ in scores),
         judged=tuple(score for _, score in scores),
     )
 
 
-def _tests(data_root: Path, left_out: Counter[str]) -> dict[str, tuple[str, Any]]:
+def _tests(data_root: Path, left_out: Counter[str]) -> dict[str, tuple[str, Json]]:
     """gen_id -> (file, test) for each variant that was tested; of several nights' tests the last one's."""
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, tuple[str, Json]] = {}
     files = (data_root / "dreams").glob("*/cycle-*/tests/*.json")
     for path in sorted(files, key=lambda path: (path.parts[-4], len(path.parts[-3]), path.parts)):
         try:
-            entries = json.loads(path.read_text(encoding="utf-8"))
+            entries = read_json(path)
             tests = {gen_id: entry["test"] for gen_id, entry in entries.items() if gen_id != "procedure"}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (DreamflowError, OSError, TypeError, KeyError, AttributeError):
             left_out["variant: tests that cannot be read"] += 1
             continue
         found |= {gen_id: (path.relative_to(data_root).as_posix(), test) for gen_id, test in tests.items()}
     return found
 
 
-def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Any] | None]]) -> Verified:
+def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | None]]) -> Verified:
     gen_id, (path, test) = item
     metadata = _generation(data_root, "variant", gen_id)
     outcome = test["outcome"] if test else None
@@ -213,7 +234,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Any] | Non
         prompt=prompt_of(data_root, "variant", gen_id),
         verified_by="sandbox",
         kind="variant",
-        context=metadata["wildcards"]["kind"],
+        context=metadata.wildcards["kind"],
         outcome=test["agreeing"] / test["inputs_run"] if outcome in _COMPARED else 0.0,
         passed=None if outcome == "differs" else outcome == "equivalent",
         why=test["reason"],
@@ -223,15 +244,15 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Any] | Non
 
 def _chunked(data_root: Path, gen_id: str) -> Verified:
     metadata = _generation(data_root, "chunk", gen_id)
-    made = metadata["status"] == "ok"
-    repairs = len(metadata["parsed"].get("warnings", ()))
+    made = metadata.status == "ok"
+    repairs = len(metadata.parsed.get("warnings", ()))
     return Verified(
         metadata=metadata,
         prompt=prompt_of(data_root, "chunk", gen_id),
         verified_by="parser",
         kind="chunk",
-        context=metadata["wildcards"]["quality_level"],
-        outcome=metadata["parsed"]["validity"] if made else 0.0,
+        context=metadata.wildcards["quality_level"],
+        outcome=metadata.parsed["validity"] if made else 0.0,
         passed=made,
-        why=f"read with {repairs} repair(s)" if made else f"rules stood in: {metadata['reason']}",
+        why=f"read with {repairs} repair(s)" if made else f"rules stood in: {metadata.reason}",
     )

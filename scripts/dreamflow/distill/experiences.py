@@ -25,16 +25,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from msgspec import UNSET
 
 from ..errors import DreamflowError
-from ..files import canonical, read_text
-from ..generation.make import spent
+from ..family import World
+from ..files import canonical, read_text, write_atomic
+from ..generation.make import with_total_cost
+from ..generation.model import Json, Result
+from ..tasks.outcomes import read_grades
 from . import salience as snarc
-from .evidence import Metadata, Verified, prompt_of, verified
+from .evidence import Graded, Verified, prompt_of, verified
 from .likeness import nearest_earlier
 
-Row = dict[str, Any]
+Row = dict[str, Json]
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,30 @@ class Found:
     left_out: dict[str, int]
 
 
-def experiences(
-    data_root: Path, cycle: int, graded: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Any]
-) -> Found:
+def collect_experiences(world: World, cycle: int, practice: Iterable[str], path: str) -> str:
+    """Write the experiences of a cycle to `path`; returns a line on how many there are, and what was left out.
+
+    `practice` are the files of grades that it needs. Those of probes are taken as far as they are there.
+    """
+    graded: dict[str, Graded] = {}
+    for file in (*practice, *sorted(world.layout.root.glob("probes/*/grades.jsonl"))):
+        for outcome in read_grades(file):
+            if row := world.generations.get(outcome.gen_id):
+                graded[outcome.gen_id] = Graded(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
+    found = experiences(world.layout.root, cycle, graded, world.settings["salience"])
+    write_atomic(path, experience_lines(found.rows))
+    left_out = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
+    return f"{len(found.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")
+
+
+def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weights: Mapping[str, float]) -> Found:
     """The experiences of a cycle: all that lie under `data_root` and are in no earlier cycle's file.
 
-    `graded` has the grades of answers: gen_id -> {task, score, passed, why}; other answers make no experience.
-    `settings`: weights (of the signals, see `salience.check_weights`). A generation that is torn, foreign or without a
+    `graded` has the answers that were graded, by id; others make no experience. `weights` are those of the signals (see
+    `salience.check_weights`). A generation that is torn, foreign or without a
     verified outcome is counted; an earlier cycle's file that cannot be read is a `DreamflowError`.
     """
-    weights = snarc.check_weights(settings["weights"])
+    weights = snarc.check_weights(weights)
     earlier = load_experiences(data_root, cycle - 1)
     met = {row["experience_id"] for row in earlier}
     left_out: Counter[str] = Counter()
@@ -105,7 +123,7 @@ def load_experiences(data_root: Path, through: int) -> list[Row]:
             except ValueError:
                 row = None
             if not isinstance(row, dict) or "experience_id" not in row or "salience" not in row:
-                raise DreamflowError(f"{path}:{number}: not an experience; delete the file to have it made again")
+                raise DreamflowError(f"{path}:{number}: not an experience; delete the file and run again")
             rows.append(row)
     return rows
 
@@ -119,9 +137,9 @@ def _facts(one: Verified, cycle: int) -> Row:
     told = ("experience_id", "kind", "context", "group", "task_id", "verified_by", "passed", "why")
     return {
         "cycle": cycle,
-        "metadata": f"gens/{metadata['stage']}/{metadata['gen_id']}/metadata.json",
+        "metadata": f"gens/{metadata.stage}/{metadata.gen_id}/metadata.json",
         "evidence": list(one.evidence),
-        **{name: metadata[name] for name in same},
+        **{name: getattr(metadata, name) for name in same},
         **{name: getattr(one, name) for name in told},
     }
 
@@ -130,13 +148,13 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _cost(metadata: Metadata, data_root: Path) -> Row:
+def _cost(metadata: Result, data_root: Path) -> Row:
     """{tokens, cost_usd, latency_s} of all answers that were drawn; of the last one where the store has lost some."""
-    with suppress(OSError, ValueError, KeyError):
-        metadata = spent(metadata, data_root)
-    usage = metadata["usage"]
-    tokens = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0) if usage else None
-    return {"tokens": tokens, "cost_usd": metadata["cost_usd"], "latency_s": metadata["latency_s"]}
+    with suppress(OSError, DreamflowError):
+        metadata = with_total_cost(metadata, data_root)
+    usage = metadata.usage
+    tokens = usage.prompt + usage.completion if usage.is_known else None
+    return {"tokens": tokens, "cost_usd": metadata.cost_usd, "latency_s": metadata.latency_s}
 
 
 def _cost_ranks(costs: Sequence[Row]) -> list[float | None]:
@@ -151,19 +169,17 @@ def _cost_ranks(costs: Sequence[Row]) -> list[float | None]:
     )
 
 
-def _mean_logprob(metadata: Metadata) -> float | None:
+def _mean_logprob(metadata: Result) -> float | None:
     """The mean log-probability of the answer's tokens where the provider reports their sum as usage.logprob."""
-    usage = metadata["usage"]
-    if usage.get("logprob") is None or not usage.get("completion_tokens"):
-        return None
-    return usage["logprob"] / usage["completion_tokens"]
+    usage = metadata.usage
+    return usage.logprob / usage.completion if usage.logprob is not UNSET and usage.completion else None
 
 
 def _expected(new: Sequence[Verified], earlier: Sequence[Row]) -> list[float]:
     """What was expected before each of `new`, from the outcomes of its model, kind and context so far."""
     past: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0])
     met = [((row["model_id"], row["kind"], row["context"]), row["outcome"]) for row in earlier]
-    coming = [((one.metadata["model_id"], one.kind, one.context), one.outcome) for one in new]
+    coming = [((one.metadata.model_id, one.kind, one.context), one.outcome) for one in new]
     expected = []
     for key, outcome in [*met, *coming]:
         expected.append(snarc.expectation(*past[key]))
@@ -173,7 +189,7 @@ def _expected(new: Sequence[Verified], earlier: Sequence[Row]) -> list[float]:
 
 
 def _novelties(
-    new: Sequence[Verified], earlier: Sequence[Row], data_root: Path, graded: Mapping[str, Mapping[str, Any]]
+    new: Sequence[Verified], earlier: Sequence[Row], data_root: Path, graded: Mapping[str, Graded]
 ) -> list[float | None]:
     """1 - likeness to the most alike prompt that the same model met before; None without a prompt, or a model.
 
@@ -182,13 +198,13 @@ def _novelties(
     met: dict[str, list[str]] = defaultdict(list)
     for row in earlier:
         answer = graded.get(row["gen_id"]) if row["stage"] == "answer" else None
-        prompt = answer["task"]["prompt"] if answer else prompt_of(data_root, row["stage"], row["gen_id"])
+        prompt = answer.prompt if answer else prompt_of(data_root, row["stage"], row["gen_id"])
         if prompt.strip():
             met[row["model_id"]].append(prompt)
     coming: dict[str, list[int]] = defaultdict(list)
     for number, one in enumerate(new):
-        if one.prompt.strip() and one.metadata["model_id"]:
-            coming[one.metadata["model_id"]].append(number)
+        if one.prompt.strip() and one.metadata.model_id:
+            coming[one.metadata.model_id].append(number)
     novelties: list[float | None] = [None] * len(new)
     for model, numbers in coming.items():
         nearest = nearest_earlier([*met[model], *(new[number].prompt for number in numbers)])[len(met[model]) :]
@@ -203,7 +219,7 @@ def _conflicts(new: Sequence[Verified]) -> list[float | None]:
     None without a model: the prompts of operators only name them.
     """
     samples: dict[tuple, list[float]] = defaultdict(list)
-    keys = [(one.metadata["model_id"], one.metadata["prompt_sha256"], one.metadata["stage"]) for one in new]
+    keys = [(one.metadata.model_id, one.metadata.prompt_sha256, one.metadata.stage) for one in new]
     for key, one in zip(keys, new, strict=True):
         samples[key].append(one.outcome)
     return [

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 
 from ..errors import DreamflowError
-from ..tasks.graders import Run, grade
+from ..generation.model import Json, as_json
+from ..tasks.graders import Run, Task, grade
 from .adapter import put_on
 from .answers import answer_prompts
 from .student import load_student
 
-Task = Mapping[str, Any]
 Tell = Callable[[str], None]
 
 
@@ -32,7 +32,7 @@ def measured(
     batch: int,
     run: Run | str,
     tell: Tell,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Json]]:
     """The rows of answers.jsonl: every task of every set, answered by a peft `model` before and after its training.
 
     {set, student ("before", "after"), task_id, kind, group, text, prompt_tokens, completion_tokens, seconds,
@@ -59,8 +59,8 @@ def measured(
         passed = 0
         for (name, task), answer in zip(asked, answers, strict=True):
             graded = grade(task, answer["text"], run)
-            passed += bool(graded["passed"])
+            passed += bool(graded.passed)
             same = {key: task[key] for key in ("task_id", "kind", "group")}
-            rows.append({"set": name, "student": student, **same, **answer, **graded})
+            rows.append({"set": name, "student": student, **same, **answer, **as_json(graded)})
         tell(f"{student} the training: {passed} of {len(prompts)} tasks solved")
     return rows

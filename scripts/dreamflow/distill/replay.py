@@ -7,18 +7,22 @@ others. A share of them is of kinds that are not to be learned: general replay, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import ConfigError, DreamflowError
-from ..files import sha256
+from ..files import json_lines, pretty, sha256, write_atomic
+from ..generation.model import Generation, Json
+from ..tasks.answers import Settings
+from ..tasks.graders import Task
+from .compile import Distillation
 from .data_card import data_card, summarise
+from .experiences import load_experiences
 from .likeness import near_duplicates, plain
 from .split import split_groups
 
-Task = Mapping[str, Any]
-Row = dict[str, Any]
+Row = dict[str, Json]
+Experience = Mapping[str, Json]  # a line of a file of experiences
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,23 @@ class Replay:
     held_out: list[Task]
     general: list[Task]
     card: str
-    summary: dict[str, Any]
+    summary: Row
 
 
-def replay_set(
-    experiences: Iterable[Mapping[str, Any]], tasks: Sequence[Task], settings: Mapping[str, Any], seed: int
-) -> Replay:
+def write_replay_set(distillation: Distillation, practice: Mapping[str, Generation]) -> None:
+    """Choose and write the replay set of a distillation; replay.jsonl, which says what a teacher answers, is last."""
+    settings, folder = distillation.spec["replay"], distillation.folder
+    known = load_experiences(distillation.world.layout.root, distillation.cycle)
+    own = [row for row in known if row["gen_id"] in practice]
+    replay = replay_set(own, list(distillation.tasks.values()), settings, settings["seed"])
+    write_atomic(folder / "held_out.jsonl", json_lines(replay.held_out))
+    write_atomic(folder / "general.jsonl", json_lines(replay.general))
+    write_atomic(folder / "replay.json", pretty(replay.summary))
+    write_atomic(folder / "data_card.md", replay.card)
+    write_atomic(folder / "replay.jsonl", json_lines(replay.rows))
+
+
+def replay_set(experiences: Iterable[Experience], tasks: Sequence[Task], settings: Settings, seed: int) -> Replay:
     """Choose from `experiences` (see `experiences`) those to learn from again, of `tasks`.
 
     `settings`: kinds (to learn), size (rows), general_share (of the rows), min_salience, validation and held_out
@@ -109,12 +124,12 @@ def _draw(seed: int, name: str) -> str:
 # --- the choice -----------------------------------------------------------------------------------------------------
 
 
-def _by_salience(seed: int) -> Any:
+def _by_salience(seed: int) -> Callable[[Row], tuple[float, str]]:
     return lambda row: (-row["salience"], _draw(seed, row["task_id"]))
 
 
 def _candidates(
-    experiences: Sequence[Mapping[str, Any]],
+    experiences: Sequence[Experience],
     tasks: Sequence[Task],
     groups: Mapping[str, str],
     min_salience: float,
@@ -122,7 +137,7 @@ def _candidates(
 ) -> tuple[list[Row], dict[str, int]]:
     """A row for each task to learn from that was experienced, with its most salient experience; most salient first."""
     known = {task["task_id"] for task in tasks}
-    best: dict[str, Mapping[str, Any]] = {}
+    best: dict[str, Experience] = {}
     for one in sorted(experiences, key=lambda one: one["experience_id"]):
         task_id = one["task_id"]
         if task_id in known and (task_id not in best or _salience(one) > _salience(best[task_id])):
@@ -139,11 +154,11 @@ def _candidates(
     return sorted(rows, key=_by_salience(seed)), left_out
 
 
-def _salience(experience: Mapping[str, Any]) -> float:
+def _salience(experience: Experience) -> float:
     return experience["salience"] or 0.0  # null where no signal has a weight
 
 
-def _row(task: Task, experience: Mapping[str, Any]) -> Row:
+def _row(task: Task, experience: Experience) -> Row:
     return {
         "task_id": task["task_id"],
         "kind": task["kind"],
@@ -197,7 +212,7 @@ def _check_filled(rows: Sequence[Row], kinds: Sequence[str], left_out: Mapping[s
 
 
 def check_no_leak(
-    rows: Iterable[Mapping[str, Any]], held_out: Sequence[Task], general: Sequence[Task], near_duplicate: float = 0.9
+    rows: Iterable[Row], held_out: Sequence[Task], general: Sequence[Task], near_duplicate: float = 0.9
 ) -> None:
     """A `DreamflowError` with the ids of tasks that are both learned from and measured.
 

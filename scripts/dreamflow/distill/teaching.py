@@ -6,15 +6,29 @@ the examples told it (Snell et al. 2022, "Learning by distilling context"); so a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..errors import DreamflowError
+from ..files import json_lines, pretty, read_lines, write_atomic
+from ..generation.make import read_result
+from ..generation.model import Json
+from ..tasks.answers import ANSWER
+from ..tasks.outcomes import read_grades
+from .compile import Distillation
 
-Task = Mapping[str, Any]
-Answer = Mapping[str, Any]
-Row = dict[str, Any]
+Row = dict[str, Json]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer to a task, and whether it is right (None: it could not be graded). `text` is None where there is no
+    usable answer."""
+
+    gen_id: str
+    text: str | None
+    passed: bool | None = None
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,52 +44,62 @@ class Accepted:
     repeated: int = 0
 
 
-def teacher_messages(task: Task) -> list[dict[str, str]]:
-    """What a teacher is asked: a chat in which the task's worked examples (`probe.tasks.with_worked`) were answered
-    already, and the task comes last. Without any, the prompt of the task alone.
+def write_training_data(distillation: Distillation) -> None:
+    """Write train.jsonl, validation.jsonl and teaching.json from the replay set, the answers and their grades."""
+    folder = distillation.folder
+    answers: dict[str, list[Answer]] = {}
+    for task_id, answer in _answers(distillation, "teacher"):
+        answers.setdefault(task_id, []).append(answer)
+    keep = distillation.spec["teacher"]["keep"]
+    taught = {task_id: accepted(given, keep) for task_id, given in answers.items()}
+    own = {task_id: one for task_id, one in _answers(distillation, "practice") if one.text and not one.truncated}
+    train, validation, counts = chat_rows(read_lines(folder / "replay.jsonl"), taught, own)
+    if distillation.spec["training"]["kl_weight"]:
+        for row in train:
+            if row["role"] == "target":
+                row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"
+    write_atomic(folder / "train.jsonl", json_lines(train))
+    write_atomic(folder / "validation.jsonl", json_lines(validation))
+    write_atomic(folder / "teaching.json", pretty(counts))
 
-    Examples as turns of a chat, not as one text, since small models were trained on chats: of 12 extraction tasks
-    SmolLM2-135M answered 7 with three examples as turns, and none or one with the same three in any of four texts.
-    """
-    turns = [
-        {"role": role, "content": one[part]}
-        for one in task.get("worked") or ()
-        for role, part in (("user", "prompt"), ("assistant", "answer"))
-    ]
-    return [*turns, {"role": "user", "content": task["prompt"]}]
+
+def _answers(distillation: Distillation, which: str) -> Iterable[tuple[str, Answer]]:
+    """The graded answers of a set, each with the id of its task."""
+    for outcome in read_grades(distillation.folder / "grades" / f"{which}.jsonl"):
+        folder = distillation.world.layout.generation(ANSWER.name, outcome.gen_id)
+        result = read_result(folder)
+        text = (folder / "parsed.txt").read_text(encoding="utf-8") if result.status == "ok" else None
+        yield outcome.task_id, Answer(outcome.gen_id, text, outcome.passed, result.truncated)
 
 
-def accepted(
-    task: Task, answers: Iterable[Answer], grade: Callable[[Task, str], Mapping[str, Any]], keep: int
-) -> Accepted:
+def accepted(answers: Iterable[Answer], keep: int) -> Accepted:
     """Which of a task's answers are taught: those that pass, each text once, at most `keep`, the shortest first.
 
-    Answers are {gen_id, text, …}; one whose `text` is None gave no usable answer and counts as rejected. The shortest
-    come first because what else an answer says is not what was asked, however right it is.
+    An answer without a text counts as rejected. The shortest come first because what else an answer says is not what
+    the task wanted, however right it is.
     """
     answers = list(answers)
     right: dict[str, Answer] = {}
     counts: Counter[str] = Counter()
     for answer in answers:
-        told = {"passed": False} if answer["text"] is None else grade(task, answer["text"])
-        if not told["passed"]:
-            counts["ungraded" if told["passed"] is None else "rejected"] += 1
+        if answer.text is None or not answer.passed:
+            counts["ungraded" if answer.text is not None and answer.passed is None else "rejected"] += 1
             continue
-        text = answer["text"].strip()
+        text = answer.text.strip()
         counts["repeated"] += text in right
-        right.setdefault(text, {**answer, "text": text})
-    kept = sorted(right.values(), key=lambda answer: (len(answer["text"]), answer["text"]))[:keep]
+        right.setdefault(text, Answer(answer.gen_id, text, answer.passed, answer.truncated))
+    kept = sorted(right.values(), key=lambda answer: (len(answer.text), answer.text))[:keep]
     return Accepted(kept, len(answers), counts["rejected"], counts["ungraded"], counts["repeated"])
 
 
 def chat_rows(
     replay: Sequence[Row], taught: Mapping[str, Accepted], own: Mapping[str, Answer]
-) -> tuple[list[Row], list[Row], dict[str, Any]]:
+) -> tuple[list[Row], list[Row], dict[str, Json]]:
     """(train, validation, counts): the rows of train.jsonl and validation.jsonl, and what was taught, by role and kind.
 
     `replay` are rows of a replay set. A task to learn (role target) gets an example for each of its answers in
     `taught`, which share its salience as their weight. A task of general replay gets the student's own answer, from
-    `own` (task_id -> {gen_id, text}; only whole answers belong there): learning without forgetting (Li and Hoiem
+    `own` (by task_id; only whole answers belong there): learning without forgetting (Li and Hoiem
     2017). That answer may be wrong, and is no less fit for that: it is there to keep the student as it is where it is
     not to change. A right answer would teach it something new, which then could not be told from what was forgotten.
 
@@ -110,10 +134,10 @@ _COUNTS = {"target": (*_GENERAL, "asked", "rejected", "ungraded", "repeated"), "
 def _example(row: Row, answer: Answer, weight: float) -> Row:
     messages = [
         {"role": "user", "content": row["task"]["prompt"]},
-        {"role": "assistant", "content": answer["text"].strip()},
+        {"role": "assistant", "content": answer.text.strip()},
     ]
     same = {key: row[key] for key in ("task_id", "kind", "group", "role")}
-    return {"messages": messages, "weight": round(weight, 6), **same, "gen_id": answer["gen_id"]}
+    return {"messages": messages, "weight": round(weight, 6), **same, "gen_id": answer.gen_id}
 
 
 def _check_taught(examples: Mapping[str, Sequence[Row]], table: Sequence[Row]) -> None:

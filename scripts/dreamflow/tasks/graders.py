@@ -30,15 +30,48 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
+from typing import NotRequired, TypedDict
+
+from msgspec import Struct
 
 from ..errors import ConfigError
+from ..generation.model import Json
 from ..generation.parsers import ParseError, parse
 from ..generation.parsers.base import quoted
 from ..generation.parsers.fences import drop_fence
 from ..generation.parsers.json_text import no_constant, unique_keys
 
-Task = Mapping[str, Any]
+
+class Worked(TypedDict):
+    """A worked example: another task with its answer, which a teacher is shown before its own."""
+
+    prompt: str
+    answer: str
+
+
+class Task(TypedDict):
+    """A task, as a line of a .jsonl file has it: see config/schemas/task.schema.json. `answer` is a right answer,
+    `stakes` (0-1) how much depends on it."""
+
+    task_id: str
+    kind: str
+    context: str
+    group: str
+    prompt: str
+    grader: Mapping[str, Json]
+    answer: str
+    stakes: NotRequired[float]
+    worked: NotRequired[list[Worked]]
+
+
+class Grade(Struct, frozen=True):
+    """What a grader says of an answer: `score` is 1.0 and `passed` True for a right one, and both are None where it
+    could not be graded; `why` says in one line what was looked for."""
+
+    score: float | None
+    passed: bool | None
+    why: str
+
 
 # The door to a sandbox: (source of a module, texts of calls) -> one mapping for each call, in their order, with
 # {"returned": repr of the result} or {"error": what happened}. Where it ends early, the rest may be missing.
@@ -50,8 +83,8 @@ _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)"
 _SHOWN = 60  # characters of an item that is shown
 
 
-def grade(task: Task, answer: str, run: Run | str = "no sandbox was given") -> dict[str, Any]:
-    """{score, passed, why}: 1.0 and True for a right answer; `why` says in one line what was looked for.
+def grade(task: Task, answer: str, run: Run | str = "no sandbox was given") -> Grade:
+    """The grade of an answer to a task.
 
     Only code has scores between 0 and 1, the share of its tests. It is run by `run` and never without: where `run`
     is the reason why there is no sandbox, score and passed are None and `why` begins with "ungraded".
@@ -68,8 +101,8 @@ def grade(task: Task, answer: str, run: Run | str = "no sandbox was given") -> d
     return _graded(0.0, f"{wrong}, in {quoted(answer)}") if wrong else _graded(1.0, "as expected")
 
 
-def _graded(score: float, why: str) -> dict[str, Any]:
-    return {"score": score, "passed": score == 1.0, "why": " ".join(why.split())}
+def _graded(score: float, why: str) -> Grade:
+    return Grade(score, score == 1.0, " ".join(why.split()))
 
 
 def _plain(text: str, task: Task) -> str:
@@ -138,11 +171,11 @@ def _json(text: str, task: Task) -> str | None:
     return None if _same(value, _strict_json(task["answer"])) else f"expected {_shown(task['answer'])}"
 
 
-def _strict_json(text: str) -> Any:
+def _strict_json(text: str) -> Json:
     return json.loads(text, object_pairs_hook=unique_keys, parse_float=Decimal, parse_constant=no_constant)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: Json, other: Json) -> bool:
     """Equality as JSON has it: 1 is 1.0, but true is not 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
@@ -220,7 +253,7 @@ def code_problem(source: str, entry: str) -> str | None:
     return None
 
 
-def _grade_code(text: str, grader: Mapping[str, Any], run: Run | str) -> dict[str, Any]:
+def _grade_code(text: str, grader: Mapping[str, Json], run: Run | str) -> Grade:
     if grader.get("wrapped"):
         try:
             text = parse("code", text, {"entry": grader["entry"]}).text
@@ -230,7 +263,7 @@ def _grade_code(text: str, grader: Mapping[str, Any], run: Run | str) -> dict[st
     if problem:
         return _graded(0.0, f"{problem}, in {quoted(text)}")
     if isinstance(run, str):
-        return {"score": None, "passed": None, "why": f"ungraded: {run}"}
+        return Grade(None, None, f"ungraded: {run}")
     tests = grader["tests"]
     # What the calls should return is not told to the program.
     results = run(text.strip("\n") + "\n", [test["call"] for test in tests])

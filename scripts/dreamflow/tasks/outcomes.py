@@ -1,52 +1,99 @@
-"""Answers that were made, as outcomes: each graded, with what it cost."""
+"""Answers with their grades, and what they cost. Answers are graded once; a file keeps what came of it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+
+from msgspec import UNSET, DecodeError, Struct, UnsetType
+from msgspec.json import decode
 
 from ..errors import DreamflowError
-from .graders import Run, Task, grade
+from ..files import canonical, read_text, write_atomic
+from ..generation.make import read_result
+from ..generation.model import Result, as_json
+from .graders import Grade, Run, Task, grade
 
 
-def outcomes(folders: Iterable[Path], tasks: Mapping[str, Task], run: Run | str) -> list[dict[str, Any]]:
-    """One row for each generation of the stage answer, in the order of their `folders`.
+class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An answer to a task and its grade (see `Grade`): a line of a file of grades. Tokens, seconds and cost are None
+    where they are not known. `sample` counts from 1; `stakes` are the task's, if it names some."""
 
-    {task_id, kind, context, group, model_id, gen_id, sample (from 1), score (0-1), passed, why, prompt_tokens,
-    completion_tokens, latency_s, cost_usd}. A truncated answer is graded as it stands. An answer that failed is wrong,
-    for the reason in its metadata; one that is skipped or pending is ungraded (score and passed are None), and so is
-    code where `run` is the reason why there is no sandbox. Tokens, seconds and cost are None where they are not known.
-    `tasks` are by id. A `DreamflowError` names a folder that is no answer to any of them.
+    task_id: str
+    kind: str
+    context: str
+    group: str
+    model_id: str | None
+    gen_id: str
+    sample: int
+    score: float | None
+    passed: bool | None
+    why: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float | None
+    cost_usd: float | None
+    stakes: float | None = None
+
+
+def outcomes(folders: Iterable[Path], tasks: Mapping[str, Task], run: Run | str) -> list[Outcome]:
+    """One outcome for each generation of the stage answer, in the order of their `folders`.
+
+    A truncated answer is graded as it is. An answer that failed is wrong, for the reason in its metadata; one that is
+    skipped or pending is ungraded (score and passed are None), and so is code where `run` is the reason why there is
+    no sandbox. `tasks` are by id. A `DreamflowError` names a folder that is no answer to any of them.
     """
     return [_outcome(folder, tasks, run) for folder in folders]
 
 
-def _outcome(folder: Path, tasks: Mapping[str, Task], run: Run | str) -> dict[str, Any]:
+def _outcome(folder: Path, tasks: Mapping[str, Task], run: Run | str) -> Outcome:
     try:
-        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-        status, task_id, usage = metadata["status"], metadata["wildcards"]["task_id"], metadata["usage"]
-        text = (folder / "parsed.txt").read_text(encoding="utf-8") if status == "ok" else ""
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DreamflowError(
-            f"{folder}: not a whole answer ({error!r}); delete the folder to have it made again"
-        ) from None
+        result = read_result(folder)
+        text = (folder / "parsed.txt").read_text(encoding="utf-8") if result.status == "ok" else ""
+        task_id = result.wildcards["task_id"]
+    except (DreamflowError, OSError, ValueError, KeyError) as error:
+        raise DreamflowError(f"{folder}: not a whole answer ({error}); delete the folder and run again") from None
     if task_id not in tasks:
         raise DreamflowError(f"{folder}: an answer to the task {task_id!r}, which is not among the tasks")
     task = tasks[task_id]
-    if status == "ok":
-        graded = grade(task, text, run)
-    elif status == "failed":
-        graded = {"score": 0.0, "passed": False, "why": f"no answer: {metadata['reason']}"}
-    else:
-        graded = {"score": None, "passed": None, "why": f"ungraded: {status}: {metadata['reason']}"}
-    return {
+    graded = _grade(result, task, text, run)
+    return Outcome(
         **{key: task[key] for key in ("task_id", "kind", "context", "group")},
-        "model_id": metadata["model_id"],
-        "gen_id": metadata["gen_id"],
-        "sample": metadata["replicate"],
-        **graded,
-        "prompt_tokens": usage.get("prompt_tokens"),
-        "completion_tokens": usage.get("completion_tokens"),
-        "latency_s": metadata["latency_s"],
-        "cost_usd": metadata["cost_usd"],
-    }
+        model_id=result.model_id,
+        gen_id=result.gen_id,
+        sample=result.replicate,
+        score=graded.score,
+        passed=graded.passed,
+        why=graded.why,
+        prompt_tokens=_known(result.usage.prompt_tokens),
+        completion_tokens=_known(result.usage.completion_tokens),
+        latency_s=result.latency_s,
+        cost_usd=result.cost_usd,
+        stakes=task.get("stakes"),
+    )
+
+
+def _known(count: int | UnsetType) -> int | None:
+    return None if count is UNSET else count
+
+
+def _grade(result: Result, task: Task, text: str, run: Run | str) -> Grade:
+    if result.status == "ok":
+        return grade(task, text, run)
+    if result.status == "failed":
+        return Grade(0.0, False, f"no answer: {result.reason}")
+    return Grade(None, None, f"ungraded: {result.status}: {result.reason}")
+
+
+def write_grades(path: Path | str, graded: Iterable[Outcome]) -> None:
+    """Write a file of grades: JSON Lines, in the order of the answers."""
+    write_atomic(path, "".join(canonical(as_json(one)) + "\n" for one in graded))
+
+
+def read_grades(path: Path | str) -> list[Outcome]:
+    """The outcomes in a file of grades. Raises a `DreamflowError` that names the line that cannot be read."""
+    found = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        try:
+            found += [decode(line, type=Outcome)] if line else []
+        except DecodeError as error:
+            raise DreamflowError(f"{path}:{number}: no grade: {error}; delete the file and run again") from None
+    return found

@@ -10,14 +10,11 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from ..config import check
 from ..errors import ConfigError
 from ..files import read_text
-from .graders import code_problem, grade
-
-Task = dict[str, Any]
+from .graders import Task, code_problem, grade
 
 KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts", "knowledge")
 
@@ -120,9 +117,9 @@ def _problems(task: Task) -> list[str]:
         problem = code_problem(task["answer"], grader["entry"])
         return [*problems, f"answer: {problem}"] if problem else problems
     try:
-        told = grade(task, task["answer"])
+        graded = grade(task, task["answer"])
     except (ValueError, re.error) as error:  # an answer that is no JSON, a pattern that is none
         return [*problems, f"grader: {error}"]
-    if not told["passed"]:
-        problems.append(f"answer: its own grader refuses it: {told['why']}")
+    if not graded.passed:
+        problems.append(f"answer: its own grader refuses it: {graded.why}")
     return problems

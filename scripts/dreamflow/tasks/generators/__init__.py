@@ -7,10 +7,10 @@ have among all; and task ids, which are made from prompts, name the same task in
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from random import Random
-from typing import Any
 
 from ...errors import ConfigError
 from ...files import sha256
+from ..graders import Task
 from . import arithmetic, classification, code, extraction, facts, formats, knowledge
 from .base import Template
 
@@ -31,7 +31,7 @@ def groups(kind: str) -> list[str]:
     return [template.group for template in _templates(kind)]
 
 
-def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = None) -> list[dict[str, Any]]:
+def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = None) -> list[Task]:
     """`n` tasks of a kind, no prompt twice, from its groups in turn as long as they have new ones; `only` from these.
 
     Tasks of two seeds may coincide: sets that must not share tasks are to be split by group. A `ConfigError` tells
@@ -42,7 +42,7 @@ def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = No
     if unknown:
         raise ConfigError(f"kind {kind}: no generator has the group {min(unknown)!r}; `groups` lists them")
     turns = [_tasks(kind, template, seed) for template in templates]
-    tasks: list[dict[str, Any]] = []
+    tasks: list[Task] = []
     while turns and len(tasks) < n:
         drawn = [(turn, next(turn, None)) for turn in turns]
         tasks += [task for _, task in drawn if task is not None]
@@ -58,7 +58,7 @@ def _templates(kind: str) -> Sequence[Template]:
     return TEMPLATES[kind]
 
 
-def _tasks(kind: str, template: Template, seed: int) -> Iterator[dict[str, Any]]:
+def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:
     """Tasks of one template until it gives none that is new."""
     random = Random(f"{seed}:{template.group}")  # noqa: S311  (a reproducible draw, not a secret)
     seen: set[str] = set()

@@ -4,13 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ...generation.model import Json
 from .words import WORDS
 
-EXACT: Mapping[str, Any] = {"name": "exact"}
-PHRASE: Mapping[str, Any] = {"name": "exact", "allow": ["quotes", "full stop"]}
-NUMBER: Mapping[str, Any] = {"name": "number"}
+Grader = Mapping[str, Json]  # its name and options, see tasks/graders.py
+
+EXACT: Grader = {"name": "exact"}
+PHRASE: Grader = {"name": "exact", "allow": ["quotes", "full stop"]}
+NUMBER: Grader = {"name": "number"}
 
 
 class Made(NamedTuple):
@@ -18,7 +21,7 @@ class Made(NamedTuple):
 
     prompt: str
     answer: str
-    grader: Mapping[str, Any]
+    grader: Grader
 
 
 @dataclass(frozen=True)

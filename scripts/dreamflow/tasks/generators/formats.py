@@ -3,17 +3,16 @@
 import json
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any
 
-from .base import EXACT, Made, Template, fill
+from .base import EXACT, Grader, Made, Template, fill
 from .words import LISTS
 
 Values = Mapping[str, str]
 
-_JSON: Mapping[str, Any] = {"name": "json", "allow": ["fence"]}
-_LINES: Mapping[str, Any] = {"name": "lines"}
-_COMMAS: Mapping[str, Any] = {"name": "list", "separator": ","}
-_SEMICOLONS: Mapping[str, Any] = {"name": "list", "separator": ";"}
+_JSON: Grader = {"name": "json", "allow": ["fence"]}
+_LINES: Grader = {"name": "lines"}
+_COMMAS: Grader = {"name": "list", "separator": ","}
+_SEMICOLONS: Grader = {"name": "list", "separator": ";"}
 
 
 def _date(text: str) -> tuple[int, int, int]:
@@ -69,7 +68,7 @@ def _upper(slot: str) -> Callable[[Values], str]:
 
 
 # skill, template, context, grader, the right answer (slots in a text, or a function of the slots' words), prompt
-_ROWS: tuple[tuple[str, str, str, Mapping[str, Any], str | Callable[[Values], str], str], ...] = (
+_ROWS: tuple[tuple[str, str, str, Grader, str | Callable[[Values], str], str], ...] = (
     (
         "date-iso", "delivery", "deliveries", EXACT, _iso,
         "The {goods} for {person} is delivered on {date}.\n\nWrite this date as YYYY-MM-DD and nothing else.",
@@ -350,7 +349,7 @@ _ROWS: tuple[tuple[str, str, str, Mapping[str, Any], str | Callable[[Values], st
 
 
 def _template(
-    skill: str, name: str, context: str, grader: Mapping[str, Any], right: str | Callable[[Values], str], text: str
+    skill: str, name: str, context: str, grader: Grader, right: str | Callable[[Values], str], text: str
 ) -> Template:
     def make(random: Random) -> Made:
         prompt, values = fill(random, text)
