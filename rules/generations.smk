@@ -3,7 +3,7 @@
 What decides a result is in its digest (metadata.json: inputs_sha256). Parents are `ancient`: their times decide nothing.
 """
 
-for stage in flow.plan.stages:
+for stage in flow.layout.stages.values():
 
     rule:
         name:

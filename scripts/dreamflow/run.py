@@ -1,5 +1,6 @@
 """A run of the workflow: the compiled plan with what it takes to carry it out. The rules call it and the families."""
 
+import re
 import signal
 import sys
 import traceback
@@ -44,6 +45,7 @@ class Run:
         self.ledger = Ledger(self.layout.ledger)
         self.problems: list[str] = []  # jobs that failed
         self.shown: list[str] = []  # tables that the end of the run shows
+        self.forecast_shown = False
         self.seen: dict[str, None] = {}  # the generations of the jobs that Snakemake considers
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
         self.packs = PackJobs(self.plan, in_job=in_job)
@@ -99,6 +101,15 @@ class Run:
         if row.mode == "human" and (answer := human.answer_path(self.layout.inbox, gen_id)).exists():
             files.append(str(answer))
         return files
+
+    def gen_id_pattern(self) -> str:
+        """The pattern of the ids that rules make. What a selection keeps is an input, and nothing's output."""
+        kept = "|".join(map(re.escape, self.plan.world.kept))
+        return (f"(?!(?:{kept})/)" if kept else "") + "[a-z]_[0-9a-z-]+"
+
+    def wildcard_patterns(self) -> dict[str, str]:
+        """The pattern of each wildcard of the families' rules: its values, or nothing at all."""
+        return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""
