@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import check
-from ..errors import ConfigError
+from ..errors import ConfigError, DreamflowError
 from ..files import checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
@@ -109,7 +109,7 @@ def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str,
     if "from" in spec:
         try:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
-        except ConfigError as error:
+        except DreamflowError as error:
             raise ConfigError(f"{path}: {error}") from None
     _Compiler(cohort, spec["stages"], catalog, models).run()
     members: list[Facts | Generation] = [*cohort.kept.values(), *cohort.generations.values()]
