@@ -1,4 +1,4 @@
-"""Cohorts: what they consist of, the tables of their scores, their best essays, and tables over all cohorts."""
+"""Cohorts: their generations, what they consist of, and which concepts their combinations have."""
 
 from dreamflow.reports import CROSS_FILES, REPORT_FILES
 
@@ -26,7 +26,7 @@ rule evaluations:
 rule combo_mappings:
     """Which concepts each combination has: rows are added, never changed."""
     input:
-        lambda wildcards: flow.job_file("combo_mappings", "all", COHORTS.combos_job(), [f"{DATA}/combo_mappings.csv"]),
+        job=lambda wildcards: flow.job_file("combo_mappings", "all", COHORTS.combos_job(), [f"{DATA}/combo_mappings.csv"]),
     output:
         update(f"{DATA}/combo_mappings.csv"),
     log:
@@ -34,3 +34,22 @@ rule combo_mappings:
     localrule: True
     run:
         flow.job(log[0], lambda: COHORTS.write_combos(output[0], flow.now))
+
+
+rule membership:
+    """Which generations a cohort consists of."""
+    input:
+        job=lambda wildcards: flow.job_file(
+            "membership",
+            wildcards.cohort,
+            COHORTS.cohort_job(wildcards.cohort),
+            [f"{DATA}/cohorts/{wildcards.cohort}/manifest.json"],
+        ),
+    output:
+        manifest=f"{DATA}/cohorts/{{cohort}}/manifest.json",
+        membership=f"{DATA}/cohorts/{{cohort}}/membership.csv",
+    log:
+        f"{DATA}/logs/membership/{{cohort}}.log",
+    localrule: True
+    run:
+        flow.job(log[0], lambda: COHORTS.write_membership(wildcards.cohort, output.manifest, output.membership))

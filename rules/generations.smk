@@ -1,16 +1,30 @@
 """Generations: one rule for each stage of every family, one job for each generation.
 
-What decides a result is in its digest (metadata.json: inputs_sha256). Parents are `ancient`: their times decide nothing.
+What decides a result is in its digest (metadata.json: inputs_sha256), so the times of its parents decide nothing:
+see `unless_stale`. What is measured by a job of this run (evidence) is an ordinary input.
 """
 
-for stage in flow.plan.stages:
+
+def unless_stale(find):
+    """An input function whose files are `ancient` where the generation is up to date. Where it is not, they are ordinary
+    inputs: Snakemake does not run a job behind one that runs, even a forced one, if all files between are ancient."""
+
+    def files(wildcards):
+        found = flow.look_up(find, wildcards.gen_id)
+        return found if flow.is_stale(wildcards.gen_id) else ancient(found)
+
+    return files
+
+
+for stage in flow.layout.stages.values():
 
     rule:
         name:
             stage.name
         input:
-            lambda wildcards: ancient(flow.look_up(flow.inputs, wildcards.gen_id)),
-            pack=lambda wildcards: ancient(flow.packs.file(wildcards.gen_id)),
+            unless_stale(flow.inputs),
+            pack=unless_stale(flow.packs.file),
+            evidence=lambda wildcards: flow.look_up(flow.evidence, wildcards.gen_id),
         output:
             prompt=f"{DATA}/gens/{stage.name}/{{gen_id}}/prompt.txt",
             raw=f"{DATA}/gens/{stage.name}/{{gen_id}}/raw.txt",

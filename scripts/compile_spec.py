@@ -16,9 +16,11 @@ from typing import Any
 from dreamflow.cohorts.combos import load_mappings
 from dreamflow.cohorts.compile import Cohort, compile_cohort, compile_rows, read_spec, spec_path
 from dreamflow.cohorts.selection import Known
+from dreamflow.cohorts.stages import STAGE_NAMES, STAGES
 from dreamflow.config import check, load_yaml
 from dreamflow.errors import ConfigError
-from dreamflow.generation.catalog import STAGES, Catalog, load_catalog
+from dreamflow.generation.catalog import Catalog, load_catalog
+from dreamflow.generation.layout import Layout
 from dreamflow.generation.models import load_models
 
 CONFIG = Path("config/config.yaml")
@@ -53,17 +55,19 @@ def _command_line() -> argparse.ArgumentParser:
 def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
     path, root = spec_path(options.spec), Path(options.raw_root or config["raw_root"])
     spec, data_root = read_spec(path), Path(config["data_root"])
+    prompts = [prompt for stage in STAGES for prompt in stage.prompts]
     if options.ids:
         known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
-        models = load_models(config["models"], data_root / "models")
-        return compile_cohort(path, spec, load_catalog(root), models, known)
-    return compile_rows(path, spec, load_catalog(root) if "combos" in spec else Catalog(root, {}, {}), data_root)
+        models = load_models(config["models"], Layout(data_root).registered_models, config["local_models"])
+        return compile_cohort(path, spec, load_catalog(root, prompts), models, known)
+    catalog = load_catalog(root, prompts) if "combos" in spec else Catalog(root, {}, {}, {})
+    return compile_rows(path, spec, catalog, data_root)
 
 
 def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Any]]:
     if not ids:
         return cohort.rows
-    named = ({f"{stage}_gen_id": made[stage] for stage in STAGES if stage in made} for made in cohort.row_ids)
+    named = ({f"{stage}_gen_id": made[stage] for stage in STAGE_NAMES if stage in made} for made in cohort.row_ids)
     return [{**row, **made} for row, made in zip(cohort.rows, named, strict=True)]
 
 

@@ -49,6 +49,13 @@ class Project:
             for name, text in templates.items():
                 self.write(raw / "templates" / stage / f"{name}.txt", text + "\n")
 
+    @classmethod
+    def at(cls, root: Path) -> "Project":
+        """A project whose files are there already."""
+        project = object.__new__(cls)
+        project.root = root
+        return project
+
     def write(self, path: str | Path, content: Any) -> Path:
         """Write text, or anything else as YAML."""
         path = self.root / path

@@ -111,7 +111,11 @@ class Plan:
 
     def wildcards(self) -> dict[str, list[str]]:
         """The values that each wildcard of the families' rules can have."""
-        return {name: list(values) for one in self.families.values() for name, values in one.wildcards().items()}
+        merged: dict[str, list[str]] = {}
+        for family in self.families.values():
+            for name, values in family.wildcards().items():
+                merged.setdefault(name, []).extend(values)
+        return merged
 
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule (or "all") makes. Raises a `DreamflowError` if a family that it needs could not

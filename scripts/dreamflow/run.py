@@ -80,14 +80,18 @@ class Run:
             raise DreamflowError(f"no configured spec plans a generation {gen_id}")
         return row
 
+    def is_stale(self, gen_id: str) -> bool:
+        """Whether a generation has to be made, in this run and not only in this job."""
+        return not self.in_job and self.freshness.is_stale(gen_id)
+
     def inputs(self, gen_id: str) -> list[str]:
-        """The files that a generation reads: its parents', its evidence, and a person's answer once there is one.
+        """The files that a generation reads: its parents', and a person's answer once there is one.
 
         A stale generation is forced: what decides is its digest, not the times of files or Snakemake's notes.
         """
         row = self.row(gen_id)
         self.seen[gen_id] = None
-        if not self.in_job and self.freshness.is_stale(gen_id):
+        if self.is_stale(gen_id):
             self.force(self.layout.metadata(row.stage, gen_id))
         folders = [self.plan.folder(parent) for parent in row.parents]
         files = [
@@ -95,8 +99,6 @@ class Run:
             for folder in folders
             for name in (self.layout.parsed_name(folder.parent.name), "metadata.json")
         ]
-        if row.evidence:
-            files.append(str(evidence_path(row, self.layout)))
         if row.mode == "human" and (answer := human.answer_path(self.layout.inbox, gen_id)).exists():
             files.append(str(answer))
         return files
@@ -104,6 +106,11 @@ class Run:
     def pack_inputs(self, pack_id: str) -> list[str]:
         """The files that the generations of a pack read."""
         return list(dict.fromkeys(path for gen_id in self.packs.rows(pack_id) for path in self.inputs(gen_id)))
+
+    def evidence(self, gen_id: str) -> list[str]:
+        """The file with what was measured about a generation's parent, if its prompt has that."""
+        row = self.row(gen_id)
+        return [str(evidence_path(row, self.layout))] if row.evidence else []
 
     def is_local(self, gen_id: str) -> int:
         """1 if a model in this process answers, else 0."""

@@ -40,6 +40,6 @@ if __name__ == "__main__":
         plan = compile_plan({"cohorts": ["trial"]})
         seconds = time.perf_counter() - started
         held = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        rows = len(plan.cohorts["trial"].rows)
+        rows = len(plan.families["cohorts"].cohorts["trial"].rows)
         assert rows == ROWS
         print(f"{rows:,} rows, {len(plan.generations):,} generations: {seconds:.2f} s, {held:.0f} MB more than before")

@@ -8,18 +8,20 @@ from pathlib import Path
 import pytest
 import yaml
 from dreamflow.cohorts.combos import extend_mappings, load_mappings, make_combo, make_combos
-from dreamflow.errors import ConfigError
+from dreamflow.cohorts.stages import STAGES
+from dreamflow.errors import DreamflowError
 from dreamflow.generation.catalog import Catalog, description, load_catalog, parse_scale, template
 from dreamflow.generation.ids import draft_id, essay_id
-from dreamflow.plan import compile_plan
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from plans import cohorts_of, of_stage, planned
 from project import REPOSITORY, Project
 
 AXES = {"draft_template": ["plain"], "draft_llm": ["one"]}
 ESSAYS = {"essay_template": ["long"]}
 JUDGED = {"evaluation_template": ["novelty"], "evaluation_llm": ["one"]}
 SPEC = {"combos": {"lists": [["a", "b"]]}, "axes": AXES, "output": {"field_order": ["combo_id"]}}
+PROMPTS = [prompt for stage in STAGES for prompt in stage.prompts]
 MODELS = {
     "one": {"provider": "openai", "name": "m1", "sampling": {"temperature": 0.2, "max_tokens": 900}},
     "two": {"provider": "anthropic", "name": "m2", "max_output_tokens": 500},
@@ -38,18 +40,18 @@ def compiled(project):
 
     def compile_one(axes, **sections):
         project.write("config/cohorts/trial.yaml", {**SPEC, "axes": axes, **sections})
-        return compile_plan({"cohorts": ["trial"]})
+        return planned({"cohorts": ["trial"]})
 
     return compile_one
 
 
 def rejected(*parts):
-    """A `ConfigError` whose message has these parts, in this order."""
-    return pytest.raises(ConfigError, match="(?s)" + ".*".join(re.escape(part) for part in parts))
+    """An error whose message has these parts, in this order."""
+    return pytest.raises(DreamflowError, match="(?s)" + ".*".join(re.escape(part) for part in parts))
 
 
 def raw(project):
-    return load_catalog(project.root / "data/1_raw")
+    return load_catalog(project.root / "data/1_raw", PROMPTS)
 
 
 # Catalogs.
@@ -66,7 +68,7 @@ def test_a_catalog_as_spreadsheets_write_it(project):
     with rejected("concepts_metadata.csv:1", "no column 'concept_id'"):
         raw(project)
     with rejected("raw_root", "no such folder"):
-        load_catalog(project.root / "nowhere")
+        load_catalog(project.root / "nowhere", PROMPTS)
 
 
 def test_a_template_is_known_by_its_file_and_a_row_says_more(project):
@@ -148,7 +150,7 @@ def block(**given):
 
 
 def catalog_of(size):
-    return Catalog(Path("raw"), {f"c{number:02}": "" for number in range(size)}, {})
+    return Catalog(Path("raw"), {}, {f"c{number:02}": "" for number in range(size)}, {})
 
 
 @given(st.integers(1, 8), st.integers(1, 8), st.data())
@@ -221,12 +223,12 @@ def test_a_combination_from_the_mappings_is_read_at_its_level(project, compiled)
     spec = {**SPEC, "axes": {"combo_id": [combo.combo_id], **AXES}}
     del spec["combos"]
     project.write("config/cohorts/trial.yaml", spec)
-    (row,) = compile_plan({"cohorts": ["trial"]}).generations.values()
-    assert [concept["level"] for concept in row["variables"]["concepts"]] == ["sentence", "name"]
+    (row,) = planned({"cohorts": ["trial"]}).generations.values()
+    assert [concept["level"] for concept in row.variables["concepts"]] == ["sentence", "name"]
     spec["axes"]["combo_id"] = [make_combo(["gone"], "article").combo_id]
     project.write("config/cohorts/trial.yaml", spec)
     with rejected("unknown concept 'gone'"):
-        compile_plan({"cohorts": ["trial"]})
+        planned({"cohorts": ["trial"]})
 
 
 # Cohorts.
@@ -245,21 +247,21 @@ def test_a_design_crossed_in_two_phases_is_planned_whole(compiled):
         },
         combos={"lists": [["a", "b"], ["b", "c"]]},
     )
-    assert len(plan.cohorts["trial"].rows) == 64
-    assert [len(plan.of_stage(stage)) for stage in ("draft", "essay", "evaluation")] == [8, 16, 64]
-    original = {essay_id(draft, "long", 1) for draft in plan.of_stage("draft")}
-    for gen_id in plan.of_stage("essay"):
-        wildcards = plan.generations[gen_id]["wildcards"]
+    assert len(cohorts_of(plan)["trial"].rows) == 64
+    assert [len(of_stage(plan, stage)) for stage in ("draft", "essay", "evaluation")] == [8, 16, 64]
+    original = {essay_id(draft, "long", 1) for draft in of_stage(plan, "draft")}
+    for gen_id in of_stage(plan, "essay"):
+        wildcards = plan.generations[gen_id].wildcards
         assert (gen_id in original) == (wildcards["essay_llm"] == wildcards["draft_llm"])
-        assert plan.generations[gen_id]["model"]["model_id"] == wildcards["essay_llm"]
+        assert plan.generations[gen_id].model.model_id == wildcards["essay_llm"]
 
 
 def test_a_copied_essay_is_one_whoever_would_write_it(compiled):
     plan = compiled({**AXES, "essay_template": ["kept", "long"], "essay_llm": ["one", "two"], **JUDGED})
-    assert [len(plan.of_stage(stage)) for stage in ("draft", "essay", "evaluation")] == [1, 3, 3]
-    copied = next(row for row in plan.generations.values() if row["mode"] == "copy")
-    assert (copied["model"], copied["sampling"], copied["wildcards"]["essay_llm"]) == (None, {}, None)
-    assert copied["gen_id"] == essay_id(*copied["parents"], "kept", 1)
+    assert [len(of_stage(plan, stage)) for stage in ("draft", "essay", "evaluation")] == [1, 3, 3]
+    copied = next(row for row in plan.generations.values() if row.mode == "copy")
+    assert (copied.model, copied.sampling, copied.wildcards["essay_llm"]) == (None, {}, None)
+    assert copied.gen_id == essay_id(*copied.parents, "kept", 1)
 
 
 @pytest.mark.parametrize(
@@ -274,14 +276,14 @@ def test_a_copied_essay_is_one_whoever_would_write_it(compiled):
 )
 def test_who_is_judged(compiled, axes, judges, stages):
     plan = compiled({**AXES, **axes}, stages={"evaluation": {"judges": judges} if judges else {}})
-    evaluations = [plan.generations[gen_id] for gen_id in plan.of_stage("evaluation")]
-    assert [plan.generations[row["parents"][0]]["stage"] for row in evaluations] == stages
-    assert all(row["variables"] == {"response": {"parent": row["parents"][0]}} for row in evaluations)
+    evaluations = [plan.generations[gen_id] for gen_id in of_stage(plan, "evaluation")]
+    assert [plan.generations[row.parents[0]].stage for row in evaluations] == stages
+    assert all(row.variables == {"response": {"parent": row.parents[0]}} for row in evaluations)
 
 
 def test_replicates_may_be_digits_and_axes_have_other_names(compiled):
     plan = compiled({**AXES, **ESSAYS, "draft_replicate": [1, 2], "essay_replicate": [1, 3]})
-    assert [len(plan.of_stage(stage)) for stage in ("draft", "essay")] == [2, 4]
+    assert [len(of_stage(plan, stage)) for stage in ("draft", "essay")] == [2, 4]
     other = {"draft_template": ["plain"], "generation_llm": ["one"], "essay_rep": [1, "3"]}
     assert compiled({**other, **ESSAYS, "draft_template_replicate": ["1", "2"]}).generations == plan.generations
     for value in (0, -1, "x", 1.5, "2.0"):
@@ -307,19 +309,19 @@ def test_a_cohort_over_published_inputs_has_the_published_ids(tmp_path):
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(spec))
     shipped = {"models": str(REPOSITORY / "config/models.yaml"), "raw_root": str(REPOSITORY / "data/1_raw")}
-    plan = compile_plan({"cohorts": [str(path)], "data_root": str(tmp_path), **shipped})
-    assert set(plan.cohorts["published"].combos) == {"combo_v1_85128e4e5ef3", "combo_v1_f74195c24ea7"}
+    plan = planned({"cohorts": [str(path)], "data_root": str(tmp_path), **shipped})
+    assert set(cohorts_of(plan)["published"].combos) == {"combo_v1_85128e4e5ef3", "combo_v1_f74195c24ea7"}
     assert set(plan.generations) >= {"d_5ezrffv9uf3lr37d", "d_45vl8xljrnxk3daa", "d_3cxfemmhegfzaguo"}
     assert set(plan.generations) >= {"e_sq5klak2lljyyom", "e_1cx6440bb5zj9466"}
     assert set(plan.generations) >= {"v_4xdwfjt7penqwg2g", "v_2pzejj5kr4xwdzil"}
-    assert [len(plan.of_stage(stage)) for stage in ("draft", "essay", "evaluation")] == [4, 8, 16]
+    assert [len(of_stage(plan, stage)) for stage in ("draft", "essay", "evaluation")] == [4, 8, 16]
 
 
 def test_settings_of_the_stage_win_over_the_model_and_stay_below_its_limit(compiled):
     axes = {**AXES, "draft_llm": ["one", "two"], **ESSAYS}
     plan = compiled(axes, stages={"essay": {"sampling": {"temperature": 1}, "min_lines": 5, "attempts": 1}})
     found = {
-        (row["stage"], row["model"]["model_id"]): (row["sampling"], row["min_lines"], row["attempts"])
+        (row.stage, row.model.model_id): (row.sampling, row.min_lines, row.max_attempts)
         for row in plan.generations.values()
     }
     assert found == {
@@ -364,13 +366,13 @@ def test_other_conflicts_within_a_cohort(project, compiled):
 def test_cohorts_share_what_they_agree_on_and_quarrel_by_name(project):
     more = {**SPEC, "axes": {**AXES, "draft_replicate": [1, 2]}}
     project.write("config/cohorts/more.yaml", more)
-    plan = compile_plan({"cohorts": ["trial", "config/cohorts/more.yaml"]})
-    assert sorted(plan.origin.values()) == ["more", "trial"]
+    plan = planned({"cohorts": ["trial", "config/cohorts/more.yaml"]})
+    assert sorted(plan.world.origin.values()) == ["more", "trial"]
     project.write("config/cohorts/more.yaml", {**more, "stages": {"draft": {"attempts": 1}}})
-    with rejected("planned twice with different attempts", "by trial", '"attempts":3', "by more", '"attempts":1'):
-        compile_plan({"cohorts": ["trial", "more"]})
+    with rejected("planned twice with different max_attempts", "by trial", '"max_attempts":3', "by more", '"max_attempts":1'):
+        planned({"cohorts": ["trial", "more"]})
     with rejected("cohorts: 'trial' is named twice"):
-        compile_plan({"cohorts": ["trial", "config/cohorts/trial.yaml"]})
+        planned({"cohorts": ["trial", "config/cohorts/trial.yaml"]})
 
 
 def test_a_plan_is_a_pure_function_in_an_order_that_groups(project, compiled):
@@ -378,17 +380,18 @@ def test_a_plan_is_a_pure_function_in_an_order_that_groups(project, compiled):
     axes |= {"essay_template": ["long", "kept"], **JUDGED}
     plan = compiled(axes)
     files = sorted(project.root.rglob("*"))
-    assert compiled(axes) == plan
+    again = compiled(axes)
+    assert (again.generations, again.world.catalog.texts) == (plan.generations, plan.world.catalog.texts)
     assert sorted(project.root.rglob("*")) == files
-    assert sorted(plan.priority.values()) == list(range(1, len(plan.generations) + 1))
-    ordered = [plan.generations[gen_id] for gen_id in sorted(plan.generations, key=plan.priority.get, reverse=True)]
-    groups = [(row["stage"], row["model"] and row["model"]["model_id"], row["template_id"]) for row in ordered]
+    assert sorted(map(plan.priority, plan.generations)) == list(range(1, len(plan.generations) + 1))
+    ordered = [plan.generations[gen_id] for gen_id in sorted(plan.generations, key=plan.priority, reverse=True)]
+    groups = [(row.stage, row.model and row.model.model_id, row.template_id) for row in ordered]
     changes = [group for group, before in zip(groups, [None, *groups], strict=False) if group != before]
     assert len(changes) == len(set(groups))  # each group in one piece
-    stages = [row["stage"] for row in ordered]
+    stages = [row.stage for row in ordered]
     assert stages == sorted(stages)  # draft, essay, evaluation
-    assert all(plan.priority[parent] > plan.priority[row["gen_id"]] for row in ordered for parent in row["parents"])
+    assert all(plan.priority(parent) > plan.priority(row.gen_id) for row in ordered for parent in row.parents)
     place = {gen_id: number for number, gen_id in enumerate(plan.generations)}
-    assert all(place[parent] < place[row["gen_id"]] for row in ordered for parent in row["parents"])
+    assert all(place[parent] < place[row.gen_id] for row in ordered for parent in row.parents)
     combo = make_combo(["a", "b"], "paragraph").combo_id
     assert draft_id(combo, "spare", "two", 2) in plan.generations

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from dreamflow.cohorts.combos import Combo
 from dreamflow.cohorts.compile import Cohort
+from dreamflow.generation.model import Generation, ModelIdentity
 from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
@@ -19,9 +20,9 @@ from hypothesis import strategies as st
 # --- a cohort on paper ---
 
 MODELS = {
-    "m1": {"model_id": "m1", "provider": "openai", "name": "one"},
-    "m2": {"model_id": "m2", "provider": "openai", "name": "two"},
-    "w": {"model_id": "w", "provider": "openai", "name": "two"},  # m2 under another id
+    "m1": ModelIdentity(model_id="m1", provider="openai", name="one", revision=""),
+    "m2": ModelIdentity(model_id="m2", provider="openai", name="two", revision=""),
+    "w": ModelIdentity(model_id="w", provider="openai", name="two", revision=""),  # m2 under another id
 }
 SCALES = {"novelty": [0.0, 9.0], "rigor": [0.0, 9.0], "clarity": [1.0, 5.0]}
 
@@ -57,29 +58,34 @@ class Paper:
         self.data = root / "data"
 
     def add(self, gen_id, stage, template, model, *, parents=(), mode="llm", replicate=1, scale=None, **wildcards):
-        row = {
-            "gen_id": gen_id,
-            "stage": stage,
-            "mode": mode,
-            "template_id": template,
-            "parents": list(parents),
-            "model": MODELS.get(model),
-            "replicate": replicate,
-            "parser_options": {"scale": scale} if scale else {},
-            "wildcards": {"combo_id": wildcards.pop("combo", "c1"), **wildcards},
-            "variables": {"concepts": [{"concept_id": "x", "name": "Ex", "level": "sentence"}]},
-        }
+        row = Generation(
+            family="cohort",
+            gen_id=gen_id,
+            stage=stage,
+            mode=mode,
+            template_id=template,
+            template_sha256="",
+            parser="identity/1",
+            max_attempts=1,
+            min_lines=1,
+            parents=list(parents),
+            model=MODELS.get(model),
+            replicate=replicate,
+            parser_options={"scale": scale} if scale else {},
+            wildcards={"combo_id": wildcards.pop("combo", "c1"), **wildcards},
+            variables={"concepts": [{"concept_id": "x", "name": "Ex", "level": "sentence"}]},
+        )
         self.cohort.generations[gen_id] = row
         return row
 
     def make(self, gen_id, text="", status="ok", reason="", **metadata):
         row = self.cohort.generations[gen_id]
-        folder = self.data / "gens" / row["stage"] / gen_id
+        folder = self.data / "gens" / row.stage / gen_id
         folder.mkdir(parents=True, exist_ok=True)
-        model = row["model"] or {"model_id": None, "provider": None, "name": None}
-        known = {key: row[key] for key in ("gen_id", "stage", "mode", "template_id", "parents", "replicate")}
-        known |= {"wildcards": row["wildcards"], "parser_options": row["parser_options"]}
-        known |= {"model_id": model["model_id"], "provider": model["provider"], "model_name": model["name"]}
+        known = {key: getattr(row, key) for key in ("gen_id", "stage", "mode", "template_id", "parents", "replicate")}
+        known |= {"wildcards": row.wildcards, "parser_options": row.parser_options}
+        for key, field in (("model_id", "model_id"), ("provider", "provider"), ("model_name", "name")):
+            known[key] = getattr(row.model, field) if row.model else None
         known |= {"status": status, "reason": reason, "cost_usd": 0.001, "origin_cohort_id": "first"}
         known |= {"parsed": {"warnings": []}} | metadata
         (folder / "metadata.json").write_text(json.dumps(known))
@@ -97,7 +103,7 @@ class Paper:
             self.make(gen_id, f"{float(outcome)}\n")
 
     def scores(self):
-        return scores.collect_scores(self.cohort.generations, self.data, "trial")
+        return scores.collect_scores(self.cohort.members, self.data, "trial")
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from dreamflow.errors import ConfigError
-from dreamflow.plan import Plan, compile_plan
+from dreamflow.errors import DreamflowError
+from dreamflow.plan import Plan
 from dreamflow.reports.membership import manifest, membership
 from dreamflow.run import Run
+from plans import cohorts_of, of_stage, planned
 from project import Project
 from select_essays import main
 
@@ -39,11 +40,11 @@ def select(project: Project, block: dict[str, Any], cohorts: tuple[str, ...] = (
     """The plan with a cohort `more` that selects."""
     output = {"field_order": ["essay_gen_id"]}
     project.write("config/cohorts/more.yaml", {"from": block, "axes": FURTHER, "output": output, **spec})
-    return compile_plan({"cohorts": list(cohorts)})
+    return planned({"cohorts": list(cohorts)})
 
 
 def essays_of(plan: Plan) -> list[str]:
-    return [gen_id for gen_id, row in plan.cohorts["trial"].generations.items() if row["stage"] == "essay"]
+    return [gen_id for gen_id, row in cohorts_of(plan)["trial"].generations.items() if row.stage == "essay"]
 
 
 def lay(project: Project, gen_id: str, stage: str, text: str = "A text.\n", **metadata: Any) -> None:
@@ -64,40 +65,40 @@ def lay_original(project: Project, **of_essay: Any) -> None:
 
 
 def test_essays_of_another_cohort_are_judged_further(project: Project) -> None:
-    essays = essays_of(compile_plan({"cohorts": ["trial"]}))
+    essays = essays_of(planned({"cohorts": ["trial"]}))
     plan = select(project, {"essays": essays}, ("more", "trial"))  # whatever their order
-    more = plan.cohorts["more"]
+    more = cohorts_of(plan)["more"]
     assert len(more.generations) == 2 * 2
-    assert {row["stage"] for row in more.generations.values()} == {"evaluation"}
-    assert [row["stage"] for row in more.kept.values()] == ["draft", "essay", "essay"]
-    assert not plan.kept, "the other cohort makes them"
-    assert list(more.combos) == list(plan.cohorts["trial"].combos)
-    assert list(plan.generations) == [*plan.cohorts["trial"].generations, *more.generations]
+    assert {row.stage for row in more.generations.values()} == {"evaluation"}
+    assert [row.stage for row in more.kept.values()] == ["draft", "essay", "essay"]
+    assert not plan.world.kept, "the other cohort makes them"
+    assert list(more.combos) == list(cohorts_of(plan)["trial"].combos)
+    assert list(plan.generations) == [*cohorts_of(plan)["trial"].generations, *more.generations]
 
 
 def test_the_same_evaluation_is_planned_alike_by_both(project: Project) -> None:
-    essays = essays_of(compile_plan({"cohorts": ["trial"]}))
+    essays = essays_of(planned({"cohorts": ["trial"]}))
     axes = {"evaluation_template": ["novelty"], "evaluation_llm": ["judge"]}
     plan = select(project, {"essays": essays}, ("trial", "more"), axes=axes)
-    assert set(plan.cohorts["more"].generations) < set(plan.cohorts["trial"].generations)
+    assert set(cohorts_of(plan)["more"].generations) < set(cohorts_of(plan)["trial"].generations)
 
 
 def test_files_of_the_original_can_be_selected(project: Project) -> None:
     lay_original(project)
     plan = select(project, {"essays": ["e_old"]})
-    assert list(plan.kept) == ["d_old", "e_old"]
+    assert list(plan.world.kept) == ["d_old", "e_old"]
     one = next(iter(plan.generations.values()))
-    assert one["parents"] == ["e_old"]
-    assert one["wildcards"] == {
+    assert one.parents == ["e_old"]
+    assert one.wildcards == {
         "combo_id": "combo_v1_x",
         **{"draft_template": "t7", "draft_llm": "gemini", "draft_replicate": 1},
         **{"essay_template": "t8", "essay_llm": "gemini", "essay_replicate": 1},
         **{"evaluation_template": "novelty", "evaluation_llm": "second", "evaluation_replicate": 1},
     }
-    table = membership(plan.cohorts["more"])
+    table = membership(cohorts_of(plan)["more"])
     assert list(table["gen_id"])[:2] == ["d_old", "e_old"]
     assert set(table["combo_id"]) == {"combo_v1_x"}
-    listed = manifest(plan.cohorts["more"])
+    listed = manifest(cohorts_of(plan)["more"])
     assert listed["kept"] == 2
     assert listed["generations"] == {"draft": 1, "essay": 1, "evaluation": 2}
     assert listed["rows_sharing"] == {"draft": 2, "essay": 2, "evaluation": 0}
@@ -106,16 +107,16 @@ def test_files_of_the_original_can_be_selected(project: Project) -> None:
 def test_an_essay_without_its_draft_can_be_judged_but_not_its_draft(project: Project) -> None:
     lay(project, "e_alone", "essay", template_id="t8", llm_model_id="gemini")
     plan = select(project, {"essays": ["e_alone"]})
-    assert list(plan.kept) == ["e_alone"]
-    assert plan.cohorts["more"].row_ids[0].keys() == {"essay", "evaluation"}
-    with pytest.raises(ConfigError, match=r"more\.yaml: stages\.evaluation\.judges: the draft of essay e_alone"):
+    assert list(plan.world.kept) == ["e_alone"]
+    assert cohorts_of(plan)["more"].row_ids[0].keys() == {"essay", "evaluation"}
+    with pytest.raises(DreamflowError, match=r"more\.yaml: stages\.evaluation\.judges: the draft of essay e_alone"):
         select(project, {"essays": ["e_alone"]}, stages={"evaluation": {"judges": ["draft", "essay"]}})
 
 
 def test_kept_drafts_can_be_judged_too(project: Project) -> None:
     lay_original(project)
     plan = select(project, {"essays": ["e_old"]}, stages={"evaluation": {"judges": ["draft", "essay"]}})
-    parents = sorted(parent for row in plan.generations.values() for parent in row["parents"])
+    parents = sorted(parent for row in plan.generations.values() for parent in row.parents)
     assert parents == ["d_old", "d_old", "e_old", "e_old"]
 
 
@@ -127,7 +128,7 @@ def test_rules_may_name_the_selected_essays(project: Project) -> None:
     }
     axes = {"evaluation_template": ["novelty"], "evaluation_llm": ["judge", "second"]}
     plan = select(project, {"essays": ["e_1", "e_2"]}, axes=axes, rules={"pairs": pairs})
-    assert [(r["essay_gen_id"], r["evaluation_llm"]) for r in plan.cohorts["more"].rows] == [
+    assert [(r["essay_gen_id"], r["evaluation_llm"]) for r in cohorts_of(plan)["more"].rows] == [
         ("e_1", "judge"),
         ("e_2", "second"),
     ]
@@ -137,11 +138,13 @@ def test_a_run_reads_kept_texts_as_inputs_and_leaves_them_alone(project: Project
     lay_original(project)
     select(project, {"essays": ["e_old"]})
     lay(project, "e_other", "essay")
-    run = Run({"cohorts": ["more"]})
-    evaluation = run.plan.of_stage("evaluation")[0]
+    run = Run({"cohorts": ["more"]}, lambda path: None)
+    evaluation = of_stage(run.plan, "evaluation")[0]
     assert run.inputs(evaluation) == ["data/gens/essay/e_old/parsed.txt", "data/gens/essay/e_old/metadata.json"]
-    assert run.gen_ids().startswith("(?!(?:d_old|e_old)/)")
-    assert not [path for path in run.files() if "old" in path]
+    assert run.gen_id_pattern().startswith("(?!(?:d_old|e_old)/)")
+    assert not [path for path in run.targets("all") if "old" in path]
+    for gen_id in run.plan.generations:
+        run.inputs(gen_id)
     assert "2 calls to make" in run.forecast_text()
 
 
@@ -149,7 +152,7 @@ def test_orphans_are_not_what_a_selection_keeps(project: Project, capsys: pytest
     lay_original(project)
     lay(project, "e_other", "essay")
     select(project, {"essays": ["e_old"]})
-    Run({"cohorts": ["more"]}).orphans(remove=True)
+    Run({"cohorts": ["more"]}, lambda path: None).orphans(remove=True)
     assert capsys.readouterr().out.splitlines()[0] == "data/gens/essay/e_other"
     assert sorted(path.name for path in project.root.glob("data/gens/*/*")) == ["d_old", "e_old"]
 
@@ -162,9 +165,9 @@ def test_a_csv_file_lists_them(project: Project) -> None:
         lay(project, name, "essay")
     rows = [("e_1", "TRUE"), ("e_2", ""), ("", "yes"), ("e_3", "x"), ("e_1", "1")]
     project.rows("data/curation/top.csv", ["essay_gen_id", "selected"], rows)
-    assert list(select(project, {"csv": "data/curation/top.csv"}).kept) == ["e_1", "e_3"]
+    assert list(select(project, {"csv": "data/curation/top.csv"}).world.kept) == ["e_1", "e_3"]
     project.rows("all.csv", ["rank", "text"], [("1", "e_2"), ("2", "e_1")])
-    assert list(select(project, {"csv": "all.csv", "column": "text"}).kept) == ["e_2", "e_1"]
+    assert list(select(project, {"csv": "all.csv", "column": "text"}).world.kept) == ["e_2", "e_1"]
 
 
 def test_the_best_of_a_ranking(project: Project) -> None:
@@ -172,8 +175,8 @@ def test_the_best_of_a_ranking(project: Project) -> None:
         lay(project, name, "essay")
     rows = [("1", "e_2", "essay"), ("2", "e_1", "essay"), ("", "e_3", "essay"), ("1", "d_1", "draft")]
     project.rows("data/cohorts/trial/reports/summary/ranking.csv", ["rank", "gen_id", "judged_stage"], rows)
-    assert list(select(project, {"top": {"cohort": "trial", "n": 1}}).kept) == ["e_2"]
-    assert list(select(project, {"top": {"cohort": "trial", "n": 9}}).kept) == ["e_2", "e_1"]
+    assert list(select(project, {"top": {"cohort": "trial", "n": 1}}).world.kept) == ["e_2"]
+    assert list(select(project, {"top": {"cohort": "trial", "n": 9}}).world.kept) == ["e_2", "e_1"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +188,7 @@ def test_the_best_of_a_ranking(project: Project) -> None:
         ({"essays": ["e_0"]}, {}, "unknown essay 'e_0': no configured cohort plans it"),
         ({"essays": ["../e_1"]}, {}, "essay '../e_1' cannot be used as a file name"),
         ({"essays": ["e_bad"]}, {}, "essay e_bad cannot be judged: it is failed (refusal: no)"),
-        ({"essays": ["e_torn"]}, {}, "gens/essay/e_torn/metadata.json:1: not valid JSON"),
+        ({"essays": ["e_torn"]}, {}, "gens/essay/e_torn/metadata.json: damaged"),
         ({"csv": "gone.csv"}, {}, "gone.csv: no such file"),
         (
             {"csv": "list.csv", "column": "gen"},
@@ -209,7 +212,7 @@ def test_what_is_wrong_is_told(project: Project, block: dict, spec: dict, expect
     project.write("data/gens/essay/e_torn/metadata.json", "{")
     project.rows("list.csv", ["essay_gen_id", "selected"], [("e_1", "true"), ("e_1", "maybe")])
     project.rows("none.csv", ["essay_gen_id", "selected"], [("e_1", "no")])
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(DreamflowError) as raised:
         select(project, block, **spec)
     assert expected in str(raised.value)
     assert "config/cohorts/more.yaml" in str(raised.value)
@@ -284,11 +287,11 @@ def test_its_list_is_a_selection(scored: Project) -> None:
     for name in ("e_2", "e_3"):
         lay(scored, name, "essay")
     chosen("--max-only")
-    assert list(select(scored, {"csv": "list.csv"}).kept) == ["e_2", "e_3"]
+    assert list(select(scored, {"csv": "list.csv"}).world.kept) == ["e_2", "e_3"]
     table = pd.read_csv("list.csv")
     table.loc[0, "selected"] = False
     table.to_csv("list.csv", index=False)
-    assert list(select(scored, {"csv": "list.csv"}).kept) == ["e_3"]
+    assert list(select(scored, {"csv": "list.csv"}).world.kept) == ["e_3"]
 
 
 @pytest.mark.parametrize(

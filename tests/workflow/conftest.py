@@ -67,6 +67,4 @@ def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, with Snakemake's records."""
     root = tmp_path / "project"
     shutil.copytree(finished.root, root, symlinks=True)
-    copy = object.__new__(Project)
-    copy.root = root
-    return copy
+    return Project.at(root)

@@ -1,6 +1,7 @@
 """Edit and rerun is exact: each change makes just the generations that it concerns, with just the calls they need."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,8 +92,60 @@ TABLE = [
 ]
 
 
+def kept(project: Project) -> Project:
+    return project
+
+
+def deleted(project: Project) -> Project:
+    shutil.rmtree(project.root / ".snakemake")
+    return project
+
+
+def half_deleted(project: Project) -> Project:
+    notes = sorted(path for path in (project.root / ".snakemake/metadata").rglob("*") if path.is_file())
+    for path in notes[::2]:
+        path.unlink()
+    return project
+
+
+def copied(project: Project) -> Project:
+    """All files are new, in whatever order they were copied."""
+    root = project.root.with_name("copied")
+    shutil.copytree(project.root, root, copy_function=shutil.copy)
+    return Project.at(root)
+
+
+def copied_without_notes(project: Project) -> Project:
+    return deleted(copied(project))
+
+
+def other_spelling(project: Project) -> Project:
+    project.edit("config/config.yaml", data_root="./data")
+    return project
+
+
+NOTES = [kept, deleted, half_deleted, copied, copied_without_notes, other_spelling]
+
+
+def touched(project: Project) -> None:
+    """Every input and every result is newer than it was, the results in an order that is not theirs."""
+    for path in sorted(project.root.glob("data/**/*.*"), reverse=True):
+        path.touch()
+
+
+def edited_result(project: Project) -> None:
+    """A draft was corrected by hand."""
+    (path,) = list(project.root.glob("data/gens/draft/*/parsed.txt"))[:1]
+    path.write_text("Corrected.\n")
+
+
 def stamps(project: Project) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in project.root.glob("data/gens/*/*/metadata.json")}
+
+
+def remade(project: Project, before: dict[Path, int]) -> dict[str, int]:
+    """How many generations of each stage have been written since `before`."""
+    return dict(Counter(path.parts[-3] for path, stamp in stamps(project).items() if before.get(path) != stamp))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +158,38 @@ def test_a_change_makes_what_it_concerns(
     change(project)
     done = project.run()
     assert done.returncode == 0, done.stdout
-    remade: dict[str, int] = {}
-    for path, stamp in stamps(project).items():
-        if before.get(path) != stamp:
-            remade[path.parts[-3]] = remade.get(path.parts[-3], 0) + 1
-    assert remade == made
+    assert remade(project, before) == made
+    assert server.calls - calls_before == calls
+    assert "Nothing to be done" in project.run("--quiet", "host").stdout
+
+
+@pytest.mark.parametrize("notes", NOTES, ids=lambda notes: notes.__name__)
+@pytest.mark.parametrize(
+    ("change", "made", "calls"),
+    [
+        pytest.param(text("templates/draft/plain.txt", DRAFT + "Briefly."), EVERYTHING, 8, id="edited-template"),
+        pytest.param(sampling("judge", temperature=0.1), EVALUATIONS, 4, id="edited-model"),
+        pytest.param(edited_result, {"essay": 2, "evaluation": 2}, 3, id="edited-result"),
+        pytest.param(touched, {}, 0, id="touched"),
+    ],
+)
+def test_a_change_is_noticed_whatever_became_of_the_notes_of_snakemake(
+    project: Project,
+    server: Server,
+    notes: Callable[[Project], Project],
+    change: Callable[[Project], None],
+    made: dict[str, int],
+    calls: int,
+) -> None:
+    project = notes(project)
+    before, calls_before = stamps(project), server.calls
+    change(project)
+    forecast = project.run("-n").stdout
+    assert forecast.count("calls to make") == 1
+    assert f"\n{calls} calls to make" in forecast
+    done = project.run()
+    assert done.returncode == 0, done.stdout
+    assert remade(project, before) == made
     assert server.calls - calls_before == calls
     assert "Nothing to be done" in project.run("--quiet", "host").stdout
 
@@ -132,7 +212,7 @@ def test_a_dropped_model_leaves_orphans_that_only_prune_removes(project: Project
     assert project.run().returncode == 0
     assert dropped < set(project.generations())
     listed = project.run("orphans")
-    assert "10 generations that no configured cohort plans" in listed.stdout
+    assert "10 generations that no configured spec plans" in listed.stdout
     assert all(gen_id in listed.stdout for gen_id in dropped)
     assert dropped < set(project.generations())
     assert project.run("prune").returncode == 0

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from ..config import check
-from ..errors import ConfigError
+from ..errors import ConfigError, DreamflowError
 from ..files import checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
-from ..generation.models import find_model, identity, merge_sampling
+from ..generation.model import Generation, ModelIdentity
+from ..generation.models import Model, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
+from ..reports.lineage import Facts, facts
 from .combos import Combo, make_combos
 from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec_language import compile_spec, load_spec
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # a spec, a part of it, or a row that it compiles to
 
 ALIASES = {
     "combo": "combo_id",
@@ -51,15 +53,20 @@ class Cohort:
     cohort_id: str
     spec_path: Path
     rows: list[Row]
-    generations: dict[str, Row] = field(default_factory=dict)
+    generations: dict[str, Generation] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
     row_ids: list[dict[str, str]] = field(default_factory=list)
-    kept: dict[str, Row] = field(default_factory=dict)
+    kept: dict[str, Facts] = field(default_factory=dict)
 
     @property
-    def members(self) -> dict[str, Row]:
-        """All that the cohort consists of: plan rows, and plan rows or metadata of what it keeps."""
-        return {**self.kept, **self.generations}
+    def member_ids(self) -> list[str]:
+        """The ids of all that the cohort consists of: what it keeps, then what it plans."""
+        return list(self.kept | self.generations)
+
+    @property
+    def members(self) -> dict[str, Facts]:
+        """All that the cohort consists of, as tables see it."""
+        return {**self.kept, **{gen_id: facts(row) for gen_id, row in self.generations.items()}}
 
 
 def spec_path(name: str) -> Path:
@@ -95,17 +102,18 @@ def _selection_axis(spec: Row, data_root: Path, path: Path) -> Row:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str, Row], known: Known) -> Cohort:
+def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str, Model], known: Known) -> Cohort:
     """Compile a spec. `known` is what else it can refer to."""
     cohort = compile_rows(path, spec, catalog, known.data_root)
     combos = cohort.combos = {**known.combos, **cohort.combos}
     if "from" in spec:
         try:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
-        except ConfigError as error:
+        except DreamflowError as error:
             raise ConfigError(f"{path}: {error}") from None
     _Compiler(cohort, spec["stages"], catalog, models).run()
-    used = dict.fromkeys(row["wildcards"]["combo_id"] for row in cohort.members.values())
+    members: list[Facts | Generation] = [*cohort.kept.values(), *cohort.generations.values()]
+    used = dict.fromkeys(made.wildcards.get("combo_id", "") for made in members)
     cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
     return cohort
 
@@ -124,11 +132,11 @@ def _canonical_fields(row: Mapping[str, Any], path: Path, fields: tuple[str, ...
 class _Compiler:
     """Walks the rows of one cohort; what many rows share (a draft, a template, a model) is made once."""
 
-    def __init__(self, cohort: Cohort, stages: Row, catalog: Catalog, models: Mapping[str, Row]) -> None:
+    def __init__(self, cohort: Cohort, stages: Row, catalog: Catalog, models: Mapping[str, Model]) -> None:
         self.cohort, self.stages, self.catalog, self.models = cohort, stages, catalog, models
         self.path = cohort.spec_path
         self.row_of: dict[str, tuple[Row, tuple]] = {}
-        self.identities: dict[str, dict[str, str]] = {}
+        self.identities: dict[str, ModelIdentity] = {}
         self.shared: dict[tuple, Row] = {}
 
     def run(self) -> None:
@@ -163,7 +171,7 @@ class _Compiler:
     def selected(self, row: Row, judges: list[str]) -> dict[str, str]:
         """A kept essay and its draft, where that is there too."""
         essay = row[COLUMN]
-        draft = next((parent for parent in self.cohort.kept[essay]["parents"] if parent in self.cohort.kept), None)
+        draft = next((parent for parent in self.cohort.kept[essay].parents if parent in self.cohort.kept), None)
         if "draft" in judges and draft is None:
             raise ConfigError(f"{self.path}: stages.evaluation.judges: the draft of essay {essay} is not there")
         return {"essay": essay} if draft is None else {"draft": draft, "essay": essay}
@@ -265,7 +273,7 @@ class _Compiler:
             "parser": parser_version(chosen.parser),
             "parser_options": options,
             "replicate": replicate,
-            "attempts": settings["attempts"],
+            "max_attempts": settings["attempts"],
             "min_lines": settings.get("min_lines", 3 if stage == "draft" else 1),
             "model": None,
             "sampling": {},
@@ -277,14 +285,14 @@ class _Compiler:
             return fields
         model = self.model(llm, stage)
         fields["model"] = self.identities[llm]
-        if model["provider"] == "human":
+        if model.provider == "human":
             fields["mode"] = "human"
         else:
             fields["sampling"] = merge_sampling(model, settings["sampling"])
         fields["response_format"] = chosen.response_format
         return fields
 
-    def model(self, llm: str, stage: str) -> Row:
+    def model(self, llm: str, stage: str) -> Model:
         try:
             model = find_model(self.models, llm)
         except ConfigError as error:
@@ -300,15 +308,11 @@ class _Compiler:
         stage = fields["stage"]
         own = {
             f"{stage}_template": fields["template_id"],
-            f"{stage}_llm": fields["model"]["model_id"] if fields["model"] else None,
+            f"{stage}_llm": fields["model"].model_id if fields["model"] else None,
             f"{stage}_replicate": fields["replicate"],
         }
         parent = (self.cohort.kept.get(parents[0]) or self.cohort.generations[parents[0]]) if parents else None
-        before = parent["wildcards"] if parent else {"combo_id": row["combo_id"]}
-        self.cohort.generations[gen_id] = {
-            **fields,
-            "gen_id": gen_id,
-            "parents": parents,
-            "variables": variables,
-            "wildcards": {**before, **own},
-        }
+        before = parent.wildcards if parent else {"combo_id": row["combo_id"]}
+        self.cohort.generations[gen_id] = Generation(
+            **fields, gen_id=gen_id, parents=parents, variables=variables, wildcards={**before, **own}
+        )

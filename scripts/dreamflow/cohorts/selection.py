@@ -10,17 +10,19 @@ plain inputs that have to be there.
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from ..errors import ConfigError
 from ..files import checked_name, read_text
+from ..generation.layout import Layout
+from ..generation.model import Generation
+from ..reports.lineage import Facts, Metadata, facts, read_metadata
 from .combos import Combo
-
-Row = dict[str, Any]
 
 COLUMN = "essay_gen_id"
 _YES, _NO = ("true", "1", "yes", "y", "x"), ("", "false", "0", "no", "n")
@@ -32,7 +34,7 @@ class Known:
 
     data_root: Path
     combos: dict[str, Combo] = field(default_factory=dict)
-    planned: Mapping[str, Row] = field(default_factory=dict)
+    planned: Mapping[str, Generation] = field(default_factory=dict)
 
 
 def selected_essays(block: Mapping[str, Any], data_root: Path) -> list[str]:
@@ -87,49 +89,52 @@ def _rows(path: Path, column: str) -> Iterator[tuple[int, dict[str, str]]]:
         yield reader.line_num, {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
 
 
-def kept_generations(essays: list[str], known: Known) -> dict[str, Row]:
-    """Selected essays and their drafts, drafts first: plan rows of other cohorts, or else metadata with `wildcards`."""
-    kept: dict[str, Row] = {}
+def kept_generations(essays: list[str], known: Known) -> dict[str, Facts]:
+    """Selected essays and their drafts, drafts first: of other cohorts' plans, or else of files."""
+    kept: dict[str, Facts] = {}
     for gen_id in essays:
-        essay = known.planned.get(gen_id) or _existing_essay(gen_id, known.data_root)
-        parent = next(iter(essay.get("parents") or [essay.get("parent_gen_id")]), None)
-        draft = known.planned.get(parent) or _existing(parent, "draft", known.data_root) if parent else None
+        planned = known.planned.get(gen_id)
+        essay = facts(planned) if planned else facts(_existing_essay(gen_id, known.data_root))
+        draft = _draft(essay.parents[0], known) if essay.parents else None
         if draft is not None:
-            draft = kept[parent] = _with_wildcards(draft, {"combo_id": draft.get("combo_id", "")})
-        kept[gen_id] = _with_wildcards(essay, draft["wildcards"] if draft else {"combo_id": ""})
-        kept[gen_id].setdefault("parents", [parent] if parent else [])
-    return dict(sorted(kept.items(), key=lambda item: item[1]["stage"]))
+            kept[draft.gen_id] = draft
+        before = draft.wildcards if draft else {"combo_id": ""}
+        kept[gen_id] = _with_wildcards(essay, before)
+    return dict(sorted(kept.items(), key=lambda item: item[1].stage))
 
 
-def _existing_essay(gen_id: str, data_root: Path) -> Row:
+def _draft(gen_id: str, known: Known) -> Facts | None:
+    if gen_id in known.planned:
+        return facts(known.planned[gen_id])
+    made = _existing(gen_id, "draft", known.data_root)
+    return _with_wildcards(facts(made), {"combo_id": made.combo_id or ""}) if made else None
+
+
+def _existing_essay(gen_id: str, data_root: Path) -> Metadata:
     essay = _existing(checked_name(gen_id, "essay"), "essay", data_root)
     if essay is None:
         raise ConfigError(
             f"from: unknown essay {gen_id!r}: no configured cohort plans it, and {data_root}/gens/essay/{gen_id}/ "
             "lacks metadata.json or parsed.txt"
         )
-    if essay["status"] != "ok":
-        raise ConfigError(f"from: essay {gen_id} cannot be judged: it is {essay['status']} ({essay.get('reason', '')})")
+    if (essay.status or "ok") != "ok":
+        raise ConfigError(f"from: essay {gen_id} cannot be judged: it is {essay.status} ({essay.reason or ''})")
     return essay
 
 
-def _existing(gen_id: str, stage: str, data_root: Path) -> Row | None:
-    """The metadata of a generation that lies in data/gens, if it is whole; the original's has no status."""
-    folder = data_root / "gens" / stage / gen_id
-    if not (folder / "parsed.txt").exists() or not (folder / "metadata.json").exists():
-        return None
-    try:
-        return {"status": "ok", **json.loads(read_text(folder / "metadata.json"))}
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{folder}/metadata.json:{error.lineno}: not valid JSON: {error.msg}") from None
+def _existing(gen_id: str, stage: str, data_root: Path) -> Metadata | None:
+    """The metadata of a generation that lies in data/gens, if its text is there too."""
+    parsed = Layout(data_root).generation(stage, gen_id) / "parsed.txt"
+    return read_metadata(data_root, stage, gen_id) if parsed.exists() else None
 
 
-def _with_wildcards(record: Row, before: Mapping[str, Any]) -> Row:
-    """A copy that has the wildcards of a plan row; the original's metadata names the same things one by one."""
-    stage = record["stage"]
+def _with_wildcards(made: Facts, before: Mapping[str, Any]) -> Facts:
+    """Facts with the wildcards of a plan row; the original's metadata has no wildcards, but names the same things."""
+    if f"{made.stage}_template" in made.wildcards:
+        return made
     own = {
-        f"{stage}_template": record.get("template_id"),
-        f"{stage}_llm": None if record.get("mode") == "copy" else record.get("llm_model_id"),
-        f"{stage}_replicate": record.get("replicate", 1),
+        f"{made.stage}_template": made.template_id or None,
+        f"{made.stage}_llm": made.model_id or None,
+        f"{made.stage}_replicate": made.replicate,
     }
-    return {"wildcards": {**before, **own}, **record}
+    return replace(made, wildcards={**before, **own})

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from . import CROSS_FILES
 from .frames import evaluator_means, in_order, prepared, write_table
-from .lineage import facts, finder, read_metadata
+from .lineage import Metadata, facts, finder, read_metadata
 from .scores import as_frame, score_row
 from .tables import judged_texts
 
@@ -37,7 +36,7 @@ def all_scores(data_root: Path | str) -> pd.DataFrame:
     return as_frame(score_row(facts(metadata), metadata, find, data_root, "") for metadata in made)
 
 
-def metadata_of_stage(data_root: Path | str, stage: str) -> Iterator[dict[str, Any]]:
+def metadata_of_stage(data_root: Path | str, stage: str) -> Iterator[Metadata]:
     """The metadata of every generation of a stage that is there, in the order of ids."""
     folder = Path(data_root) / "gens" / stage
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []

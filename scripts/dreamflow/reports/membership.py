@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..cohorts.stages import STAGE_NAMES
 from ..files import read_text, sha256, write_atomic
-from ..generation.catalog import STAGES
-from .lineage import Facts, facts
+from .lineage import Facts
 
 if TYPE_CHECKING:
     from ..cohorts.compile import Cohort
@@ -22,17 +22,17 @@ def membership(cohort: "Cohort") -> pd.DataFrame:
     """One row a generation, drafts first; within a stage in the order in which the spec's rows name them."""
     rows = [
         {
-            "stage": made["stage"],
+            "stage": made.stage,
             "gen_id": gen_id,
-            "parent_gen_id": next(iter(made["parents"]), ""),
-            "combo_id": made["combo_id"],
-            "template_id": made["template_id"],
-            "llm_model_id": made["model_id"],
-            "replicate": made["replicate"],
+            "parent_gen_id": next(iter(made.parents), ""),
+            "combo_id": made.combo_id,
+            "template_id": made.template_id,
+            "llm_model_id": made.model_id,
+            "replicate": made.replicate,
         }
-        for gen_id, made in ((gen_id, facts(row)) for gen_id, row in cohort.members.items())
+        for gen_id, made in cohort.members.items()
     ]
-    rows.sort(key=lambda row: STAGES.index(row["stage"]))
+    rows.sort(key=lambda row: STAGE_NAMES.index(row["stage"]))
     return pd.DataFrame(rows, columns=MEMBERSHIP_COLUMNS)
 
 
@@ -48,22 +48,22 @@ def manifest(cohort: "Cohort") -> dict[str, Any]:
     crossed design. `repeated_rows` counts the rows that add nothing, since an earlier row names the same
     generations.
     """
-    made = [facts(row) for row in cohort.members.values()]
+    made = list(cohort.members.values())
     distinct = {tuple(ids.values()) for ids in cohort.row_ids}
     return {
-        "combos": sorted({one["combo_id"] for one in made}),
-        "templates": {s: sorted({one["template_id"] for one in made if one["stage"] == s}) for s in STAGES},
+        "combos": sorted({one.combo_id for one in made}),
+        "templates": {s: sorted({one.template_id for one in made if one.stage == s}) for s in STAGE_NAMES},
         "llms": {
-            "generation": _models(one for one in made if one["stage"] != "evaluation"),
-            "evaluation": _models(one for one in made if one["stage"] == "evaluation"),
+            "generation": _models(one for one in made if one.stage != "evaluation"),
+            "evaluation": _models(one for one in made if one.stage == "evaluation"),
         },
-        "replication": {s: len({one["replicate"] for one in made if one["stage"] == s}) for s in STAGES},
+        "replication": {s: len({one.replicate for one in made if one.stage == s}) for s in STAGE_NAMES},
         "cohort_id": cohort.cohort_id,
         "spec": {"path": cohort.spec_path.as_posix(), "sha256": sha256(read_text(cohort.spec_path))},
         "rows": len(cohort.rows),
         "kept": len(cohort.kept),
-        "generations": {stage: sum(one["stage"] == stage for one in made) for stage in STAGES},
-        "rows_sharing": {s: _sharing(ids[s] for ids in cohort.row_ids if s in ids) for s in STAGES},
+        "generations": {stage: sum(one.stage == stage for one in made) for stage in STAGE_NAMES},
+        "rows_sharing": {s: _sharing(ids[s] for ids in cohort.row_ids if s in ids) for s in STAGE_NAMES},
         "repeated_rows": len(cohort.rows) - len(distinct),
     }
 
@@ -74,7 +74,7 @@ def write_manifest(cohort: "Cohort", path: Path | str) -> None:
 
 
 def _models(made: Iterable[Facts]) -> list[str]:
-    return sorted({one["model_id"] for one in made} - {""})
+    return sorted({one.model_id for one in made} - {""})
 
 
 def _sharing(names: Iterable[str]) -> int:

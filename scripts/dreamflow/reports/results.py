@@ -35,16 +35,17 @@ def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | Non
     ranked = ranked[ranked["rank"].notna()]
     if len(ranked):
         return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
-    find = finder(cohort.members, data_root)
-    stage = "essay" if any(row["stage"] == "essay" for row in cohort.members.values()) else "draft"
-    ids = sorted(gen_id for gen_id, row in cohort.members.items() if row["stage"] == stage)
+    members = cohort.members
+    find = finder(members, data_root)
+    stage = "essay" if any(made.stage == "essay" for made in members.values()) else "draft"
+    ids = sorted(gen_id for gen_id, made in members.items() if made.stage == stage)
     rows = [_unranked(gen_id, find, data_root) for gen_id in ids if _is_made(data_root, stage, gen_id)]
     return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})
 
 
 def _is_made(data_root: Path | str, stage: str, gen_id: str) -> bool:
     metadata = read_metadata(data_root, stage, gen_id)
-    return metadata is not None and metadata.get("status", "ok") == "ok"
+    return metadata is not None and (metadata.status or "ok") == "ok"
 
 
 def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
@@ -52,17 +53,17 @@ def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
     judged = essay or draft
     return {
         "gen_id": gen_id,
-        "judged_stage": judged["stage"],
+        "judged_stage": judged.stage,
         "scores": 0,
         "planned": 0,
         "self_judged": False,
-        "draft_template": draft["template_id"] if draft else "",
-        "generation_template": essay["template_id"] if essay else "",
-        "draft_model": draft["model_id"] if draft else "",
+        "draft_template": draft.template_id if draft else "",
+        "generation_template": essay.template_id if essay else "",
+        "draft_model": draft.model_id if draft else "",
         "generation_model": generation_model(draft, essay),
-        "combo_id": judged["combo_id"],
-        "draft_gen_id": draft["gen_id"] if draft else "",
-        "generation_response_path": gen_path(data_root, judged["stage"], gen_id),
+        "combo_id": judged.combo_id,
+        "draft_gen_id": draft.gen_id if draft else "",
+        "generation_response_path": gen_path(data_root, judged.stage, gen_id),
     }
 
 
@@ -154,8 +155,7 @@ def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
     """The concepts that the draft read; names and levels are in its plan row, ids in the combination."""
-    row = cohort.members.get(draft["gen_id"], {}) if draft else {}
-    concepts = (row.get("variables") or {}).get("concepts")
+    concepts = draft.concepts if draft else None
     if concepts is None:
         known = cohort.combos.get(combo_id)
         return {
@@ -168,11 +168,11 @@ def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, An
 
 def _made(made: Facts, data_root: Path | str) -> dict[str, Any]:
     return {
-        "gen_id": made["gen_id"],
-        "template": made["template_id"],
-        "model": made["model_id"] or None,
-        "mode": made["mode"],
-        "file": gen_path(data_root, made["stage"], made["gen_id"]),
+        "gen_id": made.gen_id,
+        "template": made.template_id,
+        "model": made.model_id or None,
+        "mode": made.mode,
+        "file": gen_path(data_root, made.stage, made.gen_id),
     }
 
 
@@ -181,8 +181,9 @@ def _costs(made: list[Facts | None], given: pd.DataFrame, data_root: Path | str)
     costs: dict[str, float | None] = {}
     for one in made:
         for writer in writers(one, None):
-            recorded = (read_metadata(data_root, writer["stage"], writer["gen_id"]) or {}).get("cost_usd")
-            costs[writer["stage"]] = None if recorded is None else round(recorded, 6)
+            recorded = read_metadata(data_root, writer.stage, writer.gen_id)
+            cost = recorded.cost_usd if recorded else None
+            costs[writer.stage] = None if cost is None else round(cost, 6)
     if len(given):
         costs["evaluations"] = _plain(given["cost_usd"].sum(min_count=1), 6)
     known = [cost for cost in costs.values() if cost is not None]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from .lineage import Facts, Find, draft_and_essay, facts, finder, gen_path, read_metadata, same_model, writers
+from .lineage import Facts, Find, Metadata, draft_and_essay, finder, gen_path, read_metadata, same_model, writers
 
 ORIGINAL_COLUMNS = (
     *("gen_id", "parent_gen_id", "evaluation_template", "evaluation_llm_model", "score", "error"),
@@ -36,17 +36,17 @@ _COUNTS = ("draft_replicate", "essay_replicate", "evaluation_replicate")
 MISSING = "missing parsed.txt"  # the original's words for an evaluation that is not there
 
 
-def collect_scores(generations: Mapping[str, Mapping[str, Any]], data_root: Path | str, cohort_id: str) -> pd.DataFrame:
-    """The long table of the evaluations among planned `generations`, in plan order.
+def collect_scores(members: Mapping[str, Facts], data_root: Path | str, cohort_id: str) -> pd.DataFrame:
+    """The long table of the evaluations among the `members` of a cohort, in plan order.
 
     Columns: the original's (originals.md §1.7) in its order, then ours. `error` and `reason` say why a score
     is empty. `score_01` is the score carried linearly from the template's scale to 0-1. `cohort_id` is the
     origin of rows that nobody has made yet. Paths begin as `data_root` does.
     """
-    find = finder(generations, data_root)
-    planned = (facts(row) for row in generations.values() if row["stage"] == "evaluation")
+    find = finder(members, data_root)
+    planned = (made for made in members.values() if made.stage == "evaluation")
     return as_frame(
-        score_row(one, read_metadata(data_root, "evaluation", one["gen_id"]), find, data_root, cohort_id)
+        score_row(one, read_metadata(data_root, "evaluation", one.gen_id), find, data_root, cohort_id)
         for one in planned
     )
 
@@ -60,60 +60,59 @@ def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def score_row(
-    evaluation: Facts, metadata: Mapping[str, Any] | None, find: Find, data_root: Path | str, cohort_id: str
+    evaluation: Facts, metadata: Metadata | None, find: Find, data_root: Path | str, cohort_id: str
 ) -> dict[str, Any]:
     """One row of the long table; `metadata` is None for an evaluation that is not made yet."""
-    parent = next(iter(evaluation["parents"]), "")
+    parent = next(iter(evaluation.parents), "")
     draft, essay = draft_and_essay(parent, find)
     judged = essay or draft
     score, status, reason = read_score(evaluation, metadata, data_root)
-    recorded = metadata or {}
     return {
-        "gen_id": evaluation["gen_id"],
+        "gen_id": evaluation.gen_id,
         "parent_gen_id": parent,
-        "evaluation_template": evaluation["template_id"],
-        "evaluation_llm_model": evaluation["model_id"],
+        "evaluation_template": evaluation.template_id,
+        "evaluation_llm_model": evaluation.model_id,
         "score": score,
         "error": reason,
-        "evaluation_response_path": gen_path(data_root, "evaluation", evaluation["gen_id"]),
-        "combo_id": evaluation["combo_id"] or (draft["combo_id"] if draft else ""),
-        "draft_template": draft["template_id"] if draft else "",
-        "generation_template": essay["template_id"] if essay else "",
+        "evaluation_response_path": gen_path(data_root, "evaluation", evaluation.gen_id),
+        "combo_id": evaluation.combo_id or (draft.combo_id if draft else ""),
+        "draft_template": draft.template_id if draft else "",
+        "generation_template": essay.template_id if essay else "",
         "generation_model": generation_model(draft, essay),
-        "origin_cohort_id": recorded.get("origin_cohort_id") or cohort_id,
-        "generation_response_path": gen_path(data_root, judged["stage"], parent) if judged else "",
+        "origin_cohort_id": (metadata and metadata.origin_cohort_id) or cohort_id,
+        "generation_response_path": gen_path(data_root, judged.stage, parent) if judged else "",
         **_input(judged, data_root),
         "status": status,
         "reason": reason,
-        "judged_stage": judged["stage"] if judged else "",
-        "scale_low": evaluation["scale"][0],
-        "scale_high": evaluation["scale"][1],
-        "score_01": on_unit(score, *evaluation["scale"]),
-        "draft_gen_id": draft["gen_id"] if draft else "",
-        "draft_model": draft["model_id"] if draft else "",
-        "draft_replicate": draft["replicate"] if draft else None,
-        "essay_replicate": essay["replicate"] if essay else None,
-        "evaluation_replicate": evaluation["replicate"],
+        "judged_stage": judged.stage if judged else "",
+        "scale_low": evaluation.scale[0],
+        "scale_high": evaluation.scale[1],
+        "score_01": on_unit(score, *evaluation.scale),
+        "draft_gen_id": draft.gen_id if draft else "",
+        "draft_model": draft.model_id if draft else "",
+        "draft_replicate": draft.replicate if draft else None,
+        "essay_replicate": essay.replicate if essay else None,
+        "evaluation_replicate": evaluation.replicate,
         "self_judged": any(same_model(evaluation, writer) for writer in writers(draft, essay)),
-        "cost_usd": recorded.get("cost_usd"),
-        "warnings": "; ".join((recorded.get("parsed") or {}).get("warnings") or []),
+        "cost_usd": metadata.cost_usd if metadata else None,
+        "warnings": "; ".join(((metadata.parsed if metadata else None) or {}).get("warnings") or []),
     }
 
 
 def generation_model(draft: Facts | None, essay: Facts | None) -> str:
     """The model that wrote the judged text: the essay's, else (copied essays, drafts) the draft's."""
     wrote = writers(draft, essay)
-    return wrote[-1]["model_id"] if wrote else ""
+    return wrote[-1].model_id if wrote else ""
 
 
 def _input(judged: Facts | None, data_root: Path | str) -> dict[str, str]:
-    copied = judged is not None and judged["mode"] == "copy" and judged["parents"]
-    source = gen_path(data_root, "draft", judged["parents"][0]) if copied else ""
+    copied = judged is not None and judged.mode == "copy" and judged.parents
+    source = gen_path(data_root, "draft", judged.parents[0]) if copied else ""
     return {"input_mode": "copy" if copied else "prompt", "copied_from": source}
 
 
 def read_score(
-    evaluation: Facts, metadata: Mapping[str, Any] | None, data_root: Path | str
+    evaluation: Facts, metadata: Metadata | None, data_root: Path | str
 ) -> tuple[float | None, str, str]:
     """(score, status, reason) of an evaluation. Without a score the reason is never empty.
 
@@ -121,16 +120,16 @@ def read_score(
     """
     if metadata is None:
         return None, "missing", MISSING
-    status = metadata.get("status") or "ok"
+    status = metadata.status or "ok"
     if status != "ok":
-        return None, status, " ".join((metadata.get("reason") or status).split())
+        return None, status, " ".join((metadata.reason or status).split())
     try:
-        path = Path(gen_path(data_root, "evaluation", evaluation["gen_id"]))
+        path = Path(gen_path(data_root, "evaluation", evaluation.gen_id))
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None, "missing", MISSING
     score = number(text)
-    low, high = evaluation["scale"]
+    low, high = evaluation.scale
     if score is None:
         return None, "failed", "parsed.txt has no score in its last line"
     if low is not None and not low <= score <= high:

@@ -1,0 +1,125 @@
+"""The family `cohorts`: its plan, its products, and what decides the jobs of its rules."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..errors import ConfigError
+from ..family import Family, World
+from ..files import canonical, sha256
+from ..reports import CROSS_FILES, REPORT_FILES
+from .combos import Combo, extend_mappings, load_mappings
+from .compile import Cohort, compile_cohort, read_spec, spec_path
+from .selection import Known
+from .stages import STAGES
+
+
+class Cohorts(Family):
+    """The cohorts of a configuration, by id. Reports load libraries of tables, so they are imported where they are
+    written."""
+
+    name = "cohorts"
+    config_key = "cohorts"
+    stages = STAGES
+    goals = ("drafts", "essays", "evaluations")
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.cohorts: dict[str, Cohort] = {}
+
+    def compile(self) -> None:
+        """Plan all cohorts; those that select generations of others (`from`) come after them."""
+        world, root = self.world, self.layout.root
+        known = Known(root, load_mappings(root / "combo_mappings.csv"), world.generations)
+        specs = [(path, read_spec(path)) for path in map(spec_path, world.settings["cohorts"])]
+        for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
+            cohort = compile_cohort(path, spec, world.catalog, world.models, known)
+            if cohort.cohort_id in self.cohorts:
+                raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
+            self.cohorts[cohort.cohort_id] = cohort
+            self.add(cohort.cohort_id, cohort.generations)
+            known.combos |= cohort.combos
+            kept = {gen_id: one.stage for gen_id, one in cohort.kept.items() if gen_id not in world.generations}
+            world.kept.update(kept)
+
+    def targets(self, goal: str) -> list[str]:
+        """The generations of one stage, or all generations and reports."""
+        if goal in self.goals:
+            return self.metadata_files(goal.removesuffix("s"))
+        if not self.cohorts:
+            return []
+        root = self.layout.root
+        return [
+            *(path for stage in STAGES for path in self.metadata_files(stage.name)),
+            *(path for cohort_id in self.cohorts for path in self._products(cohort_id)),
+            f"{root}/combo_mappings.csv",
+            *(f"{root}/7_cross_experiment/{name}" for name in CROSS_FILES),
+        ]
+
+    def _products(self, cohort_id: str) -> list[str]:
+        root = self.layout.root
+        folder = f"{root}/cohorts/{cohort_id}"
+        reports = [f"{folder}/reports/{name}" for name in REPORT_FILES]
+        return [f"{folder}/manifest.json", f"{folder}/membership.csv", *reports, f"{root}/results/{cohort_id}"]
+
+    def wildcards(self) -> Mapping[str, list[str]]:
+        """The cohorts by id."""
+        return {"cohort": list(self.cohorts)}
+
+    # --- what the rules need ---
+
+    def leaves(self, cohort_id: str) -> list[str]:
+        """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
+        generations = self.cohorts[cohort_id].generations
+        parents = {parent for row in generations.values() for parent in row.parents}
+        return [self.layout.metadata(row.stage, gen_id) for gen_id, row in generations.items() if gen_id not in parents]
+
+    def cohort_job(self, cohort_id: str) -> str:
+        """What decides the membership and the reports of a cohort besides its generations."""
+        return canonical({"cohort_sha256": self._digest(cohort_id)})
+
+    def results_job(self, cohort_id: str) -> str:
+        """What decides a cohort's best essays besides its reports."""
+        return canonical({"cohort_sha256": self._digest(cohort_id), "top_n": self.world.settings["results_top_n"]})
+
+    def combos_job(self) -> str:
+        """The combinations that cohorts use."""
+        return canonical(sorted(self._combos()))
+
+    def _digest(self, cohort_id: str) -> str:
+        cohort = self.cohorts[cohort_id]
+        return sha256(canonical([cohort.rows, cohort.member_ids]))
+
+    def _combos(self) -> dict[str, Combo]:
+        return {key: combo for cohort in self.cohorts.values() for key, combo in cohort.combos.items()}
+
+    # --- jobs ---
+
+    def write_combos(self, path: str, now: str) -> None:
+        """Add the combinations that combo_mappings.csv lacks."""
+        extend_mappings(Path(path), self._combos().values(), now)
+
+    def write_membership(self, cohort_id: str, manifest: str, membership: str) -> None:
+        """Write what a cohort consists of."""
+        from ..reports.membership import write_manifest, write_membership
+
+        write_manifest(self.cohorts[cohort_id], manifest)
+        write_membership(self.cohorts[cohort_id], membership)
+
+    def write_reports(self, cohort_id: str) -> None:
+        """Write the tables of a cohort's scores."""
+        from ..reports.tables import write_reports
+
+        root = self.layout.root
+        write_reports(self.cohorts[cohort_id], root, root / "cohorts" / cohort_id / "reports")
+
+    def write_results(self, cohort_id: str, folder: str) -> str:
+        """Write the best texts of a cohort; returns a table of them for the screen."""
+        from ..reports.results import write_results
+
+        return write_results(self.cohorts[cohort_id], self.layout.root, folder, self.world.settings["results_top_n"])
+
+    def write_cross(self, folder: str) -> None:
+        """Write the tables over all evaluations that the data folder has."""
+        from ..reports.cross import write_cross
+
+        write_cross(self.layout.root, folder)
