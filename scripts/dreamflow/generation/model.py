@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, convert, field, to_builtins
 from msgspec.structs import replace
 
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
+Number = int | float  # whole numbers stay whole in files
 Sampling = Mapping[str, Any]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
@@ -121,7 +122,7 @@ class Usage(Struct, frozen=True):
     prompt_tokens: int | UnsetType = UNSET
     cached_tokens: int | UnsetType = UNSET
     completion_tokens: int | UnsetType = UNSET
-    logprob: float | UnsetType = UNSET
+    logprob: Number | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
         both = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
@@ -159,7 +160,7 @@ class Response(Struct, frozen=True):
     finish_reason: str = "stop"
     usage: Usage = Usage()
     model_name: str = ""
-    cost_usd: float | UnsetType | None = UNSET
+    cost_usd: Number | UnsetType | None = UNSET
 
 
 class Wait(Struct, frozen=True):
@@ -167,7 +168,7 @@ class Wait(Struct, frozen=True):
 
     error: str
     status: int | None
-    wait_s: float
+    wait_s: Number
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -177,10 +178,10 @@ class Call(Struct, frozen=True, kw_only=True):
     stage: str
     cohort_id: str
     at: str
-    latency_s: float
+    latency_s: Number
     waits: list[Wait] = field(name="attempts", default_factory=list)
-    price: Mapping[str, float] | None = None
-    cost_usd: float | None = None
+    price: Mapping[str, Number] | None = None
+    cost_usd: Number | None = None
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -236,9 +237,9 @@ class Result(Struct, kw_only=True):
     finish_reason: str | None = None
     truncated: bool = False
     usage: Usage = Usage()
-    price: dict[str, float] | None = None
-    cost_usd: float | None = None
-    latency_s: float | None = None
+    price: dict[str, Number] | None = None
+    cost_usd: Number | None = None
+    latency_s: Number | None = None
     attempts: list[Attempt] = []
     call_waits: list[Wait] = []
     parser: str = ""

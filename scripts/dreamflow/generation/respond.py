@@ -264,7 +264,7 @@ def _storable(text: str) -> str:
 
 def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
     """US dollars for an answer: the amount that the provider reports, else `price_of` its tokens."""
-    if isinstance(response.cost_usd, float):
+    if isinstance(response.cost_usd, int | float):
         return response.cost_usd
     return None if price is None else price_of(response.usage, price)
 
