@@ -13,8 +13,9 @@ from msgspec import Struct, ValidationError, convert
 
 from ..errors import DreamflowError
 from ..generation.model import as_json
+from ..sandbox.runs import FAILED, UNTESTED
 from .records import Record
-from .tiers import FAILED, UNTESTED, test_passed
+from .tiers import test_passed
 
 Inputs = dict[str, float | None]
 
