@@ -78,7 +78,7 @@ def read_json(path: Path | str, remedy: str = "Delete the file and run again: it
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise ConfigError(f"{path}: no such file; run Snakemake again to make it") from None
     except ValueError as error:
         raise DreamflowError(f"{path}: the file is damaged ({error}). {remedy}") from None
 

@@ -96,7 +96,7 @@ def test_a_fork_bomb_ends_with_its_answer():
         "        try:\n            os.fork()\n        except OSError:\n            pass"
     )
     told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
-    assert (told["score"], told["passed"]) == (0.0, False)
+    assert (told.score, told.passed) == (0.0, False)
     assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))[
         "passed"
     ]  # the next one has the machine
