@@ -97,9 +97,8 @@ def test_a_fork_bomb_ends_with_its_answer():
     )
     told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
     assert (told.score, told.passed) == (0.0, False)
-    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))[
-        "passed"
-    ]  # the next one has the machine
+    after = grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))
+    assert after.passed  # the next one has the machine
 
 
 def test_without_a_sandbox_code_is_ungraded_and_never_run():
