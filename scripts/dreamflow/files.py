@@ -89,7 +89,7 @@ def read_as(path: Path | str, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
+        raise DreamflowError(f"{path}: {error}; delete {Path(path).name}, and the next run makes it again") from None
 
 
 def read_lines(path: Path | str) -> list[dict[str, Any]]:
