@@ -69,7 +69,7 @@ checkpoint upgrade_plan:
         f"{DATA}/logs/upgrade_plan.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more())
+        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more("chunk"))
 
 
 rule upgrade_conversation:
@@ -118,7 +118,7 @@ checkpoint cluster_plan:
         f"{DATA}/logs/cluster_plan.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.write_cluster_plan() or flow.expect_more())
+        flow.job(log[0], lambda: CHUNKS.write_cluster_plan() or flow.expect_more("cluster"))
 
 
 rule clusters:

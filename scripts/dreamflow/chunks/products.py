@@ -28,9 +28,7 @@ def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout:
     """Write the archive of a conversation, unless the latest one has the same content."""
     answers = read_answers(chunking.generations[conversation_id], layout)
     latest = read_latest(folder) if has_archive(folder) else None
-    archive = basic_archive(
-        chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest
-    )
+    archive = basic_archive(chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest)
     write_archive(folder, archive)
     (folder / "manifest.json").touch()
 
@@ -94,4 +92,3 @@ def _change(home: Path, version: int | None) -> tuple[Archive, Archive | None]:
         return now, None
     before = read_version(home, version)
     return now, before if before["metadata"]["text_sha256"] == now["metadata"]["text_sha256"] else None
-
