@@ -75,8 +75,7 @@ checkpoint upgrade_plan:
 rule upgrade_conversation:
     """The next archive of a conversation, with the planned chunks re-chunked."""
     input:
-        lambda wildcards: checkpoints.upgrade_plan.get()
-        and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
+        lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
         job=lambda wildcards: checkpoints.upgrade_plan.get()
         and flow.job_file(
             "upgrade_conversation",
@@ -126,9 +125,7 @@ rule clusters:
     input:
         lambda wildcards: flow.look_up(flow.targets, "clusters"),
         lambda wildcards: checkpoints.cluster_plan.get() and flow.look_up(CHUNKS.cluster_inputs),
-        job=lambda wildcards: flow.job_file(
-            "clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]
-        ),
+        job=lambda wildcards: flow.job_file("clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]),
     output:
         f"{DATA}/chunks/clusters.json",
     log:
