@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ..errors import DreamflowError
 from ..files import sha256
 from ..generation.model import Json
-from .archive import Archive, ArchivedChunk
+from .conversation import Archive, ArchivedChunk
 from .terms import terms
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation
-from .archive import Archive, has_archive, read_latest, read_version, write_archive
+from .archive import has_archive, read_latest, read_version, write_archive
 from .compile import Chunking, windows_of
+from .conversation import Archive
 from .making import Answer, basic_archive, upgraded_archive
 from .render import chunks_page
 from .result import result_table, task_result
