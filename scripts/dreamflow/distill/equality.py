@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from ..errors import ConfigError
-from ..generation.providers.llama_cpp import attach_lora, llama_cpp
+from ..generation.providers.llama_cpp_engine import attach_lora, llama_cpp
 
 POSITIONS = 32
 LONGEST = 512  # tokens of a text that are read

@@ -132,7 +132,7 @@ def _split_as_llama_cpp(source: str, path: Path, tokenizer: Any) -> None:
     transformers reads a GGUF's vocabulary and merges but not which expression splits the text before them: SmolLM's
     splits every numeral off first. A student that is trained on other tokens than it is asked with learns worse.
     """
-    from ..generation.providers.llama_cpp import llama_cpp, suppress_stdout_stderr
+    from ..generation.providers.llama_cpp_engine import llama_cpp, suppress_stdout_stderr
 
     with suppress_stdout_stderr(disable=False):
         other = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)
