@@ -266,7 +266,9 @@ def test_wilson_by_hand():
 
 
 def dreams_and_samples(dreams, samples, cost=0.002):
-    one = [entry(f"p_d{n}", "relax", result=answered(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)]
+    one = [
+        entry(f"p_d{n}", "relax", result=answered(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)
+    ]
     two = [
         entry(f"p_s{n}", "sample", result=answered(f"p_s{n}", cost), verdict=verdict(v)) for n, v in enumerate(samples)
     ]
