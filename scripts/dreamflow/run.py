@@ -211,6 +211,7 @@ class Run:
     def expect_more(self) -> None:
         """After a job that made deferred generations known: pack them, and count them in the progress."""
         self.packs.form()
+        self.packs.write()
         self.freshness.forget()
         expected = Counter(row.stage for gen_id, row in self.plan.deferred().items() if self.freshness.is_stale(gen_id))
         for stage, count in expected.items():
