@@ -213,6 +213,7 @@ class Run:
         show the keys that they lack."""
         self.freshness.forget()
         self.packs.form()
+        self.packs.write()
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
