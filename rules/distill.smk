@@ -245,6 +245,7 @@ rule register_student:
         f"{RUN}/exported.json",
     log:
         f"{DATA}/logs/register_student/{{run}}.log",
+    localrule: True
     run:
         flow.job(log[0], lambda: DISTILL.register(wildcards.run))
 
