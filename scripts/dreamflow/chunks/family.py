@@ -60,12 +60,8 @@ class Chunks(Family):
 
         world = self.world
         known = list_conversations(Path(world.settings["raw_root"]) / "conversations")
-        for name in self.spec_names():
-            spec = compile_chunking(name, known, world.catalog, world.models)
-            for conversation_id, rows in spec.generations.items():
-                self._assign(conversation_id, spec)
-                self.add(name, {row.gen_id: row for row in rows})
-            self.specs[name] = spec
+        specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
+        spec_of = _by_conversation(specs.values())
         upgrade = world.settings["upgrade"]
         try:
             parse_filter(upgrade["filter"])
@@ -73,21 +69,15 @@ class Chunks(Family):
         except ConfigError as error:
             raise ConfigError(f"upgrade: {error}") from None
         check_cluster_model(world.settings["clusters"], world.catalog, world.models)
-        self._deferred = self._defer()
+        self._deferred = self._defer(specs)
+        for name, spec in specs.items():
+            for rows in spec.generations.values():
+                self.add(name, {row.gen_id: row for row in rows})
+        self.specs, self.spec_of = specs, spec_of
 
-    def _assign(self, conversation_id: str, spec: "Chunking") -> None:
-        if conversation_id in RESERVED:
-            raise ConfigError(f"a conversation cannot be called {conversation_id!r}: rename its file")
-        other = self.spec_of.setdefault(conversation_id, spec)
-        if other is not spec:
-            raise ConfigError(
-                f"conversation {conversation_id} is in {other.path} and in {spec.path}: it has one archive, so one of "
-                "them must leave it out"
-            )
-
-    def _defer(self) -> list[Deferred]:
+    def _defer(self, specs: "Mapping[str, Chunking]") -> list[Deferred]:
         """The generations of the upgrade that is planned, spec by spec, and of the clusters."""
-        upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in self.specs]
+        upgrades = [Deferred(self.upgrade_plan, name, partial(_read_upgrade, spec)) for name, spec in specs.items()]
         deferred = [*upgrades, Deferred(self.cluster_plan, "clusters", self._read_clusters)]
         for one in deferred:
             try:
@@ -192,11 +182,6 @@ class Chunks(Family):
         from .upgrade_plan import plan_upgrade
 
         return plan_upgrade(self.specs, self.folder, self.world.settings["upgrade"], now)
-
-    def _read_upgrade(self, name: str, path: Path) -> Mapping[str, Generation]:
-        from .compile import upgrade_rows
-
-        return upgrade_rows(self.specs[name], read_json(path))
 
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""
@@ -306,6 +291,28 @@ class Chunks(Family):
         write_atomic(path, pretty({"clusters": list(clusters.values())}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters.values())
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
+
+
+def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
+    """The spec of each conversation. Raises a `ConfigError` for a conversation that two specs name."""
+    spec_of: dict[str, Chunking] = {}
+    for spec in specs:
+        for conversation_id in spec.conversations:
+            if conversation_id in RESERVED:
+                raise ConfigError(f"a conversation cannot be called {conversation_id!r}: rename its file")
+            other = spec_of.setdefault(conversation_id, spec)
+            if other is not spec:
+                raise ConfigError(
+                    f"conversation {conversation_id} is in {other.path} and in {spec.path}: it has one archive, so one "
+                    "of them must leave it out"
+                )
+    return spec_of
+
+
+def _read_upgrade(spec: "Chunking", path: Path) -> Mapping[str, Generation]:
+    from .compile import upgrade_rows
+
+    return upgrade_rows(spec, read_json(path))
 
 
 def _lies_in(row: Generation, first: int, last: int) -> bool:
