@@ -15,7 +15,6 @@ from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
 from ..files import canonical, pretty, read_json, write_atomic
-from ..generation.make import read_result
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
 from . import parsers  # noqa: F401  (registers them)
@@ -224,20 +223,9 @@ class Chunks(Family):
         """Write the upgraded archive of a conversation, its page, and what was done."""
         from .products import upgrade_archive
 
+        spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         parts = self._upgrade_parts(conversation_id)
-        level, before = parts[0][0], parts[0][1]["archive_version"]
-        places = [(region["first"], region["last"]) for _, region in parts]
-        rows = self._upgrade_rows(conversation_id)
-        regions = {(first, last): [row for row in rows if _lies_in(row, first, last)] for first, last in places}
-        spec, home = self.spec_of[conversation_id], self.folder / conversation_id
-        version = upgrade_archive(spec, conversation_id, home, self.layout, level, regions, before)
-        done = {
-            "conversation_id": conversation_id,
-            "target": level,
-            "before": before,
-            "after": version,
-            "regions": places,
-        }
+        done = upgrade_archive(spec, conversation_id, self.folder / conversation_id, self.layout, parts, rows)
         write_atomic(path, pretty(done))
 
     # --- clusters ---
@@ -279,17 +267,13 @@ class Chunks(Family):
 
     def write_clusters(self, path: str) -> str:
         """Write the clusters with what models say about them, every chunk id checked; returns a line for the screen."""
-        from .clusters import check_clusters, named
+        from .clusters import described_clusters
 
-        clusters = {cluster["id"]: cluster for cluster in read_json(self.cluster_plan)["clusters"]}
-        for gen_id, row in self._deferred[-1].generations.items():
-            folder, cluster_id = self.layout.generation("cluster", gen_id), row.wildcards["cluster_id"]
-            if read_result(folder).status == "ok":
-                parsed = read_json(folder / self.layout.parsed_name("cluster"))
-                clusters[cluster_id] = named(clusters[cluster_id], parsed, gen_id)
-        check_clusters(list(clusters.values()), self._archives())
-        write_atomic(path, pretty({"clusters": list(clusters.values())}))
-        contradictions = sum(len(cluster["contradictions"]) for cluster in clusters.values())
+        clusters = described_clusters(
+            read_json(self.cluster_plan)["clusters"], self._deferred[-1].generations, self._archives(), self.layout
+        )
+        write_atomic(path, pretty({"clusters": clusters}))
+        contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
 
 
@@ -313,10 +297,6 @@ def _read_upgrade(spec: "Chunking", path: Path) -> Mapping[str, Generation]:
     from .compile import upgrade_rows
 
     return upgrade_rows(spec, read_json(path))
-
-
-def _lies_in(row: Generation, first: int, last: int) -> bool:
-    return first <= row.parser_options["first"] and row.parser_options["last"] <= last
 
 
 def _now() -> str:
