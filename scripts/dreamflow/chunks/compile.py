@@ -106,7 +106,7 @@ def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tup
 
 
 def _counted(conversation: Conversation, units: Sequence[Unit], model: Model) -> Sequence[Unit]:
-    """The units with their tokens as the model counts them, where it can be asked."""
+    """The units with their tokens as the model counts them, where this machine can count for it."""
     count = provider(model.provider).token_counter(model)
     if count is None:
         return units
