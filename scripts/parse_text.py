@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import dreamflow.families  # noqa: F401  (it registers the parsers of all families)
 from dreamflow.errors import ConfigError
 from dreamflow.files import read_text
 from dreamflow.generation.catalog import parse_scale

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import families  # noqa: F401  (it registers the parsers of all families)
 from .cohorts.combos import load_mappings
 from .cohorts.compile import Cohort, Row, compile_cohort, read_spec, spec_path
 from .cohorts.selection import Known

@@ -430,7 +430,7 @@ def test_the_file_that_people_read():
 
 def test_it_is_the_same_whatever_the_order_of_sets():
     code = (
-        "import json; from dreamflow.dreams import analysis, drawing\n"
+        "import json; from dreamflow.dreams import drawing; from dreamflow.pyanalysis import analysis\n"
         f"found = analysis.analyse({COMMENTED + SEVERAL_FUNCTION!r}, 'g')\n"
         "print(json.dumps(analysis.as_json(found)), drawing.dependency_svg(found, 'g'))"
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from dreamflow.errors import DreamflowError
-from dreamflow.probe import running
 from dreamflow.sandbox.isolation import Finished, Limits, isolation
+from dreamflow.tasks import running
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.graders import grade
 from dreamflow.tasks.running import LIMITS, sandbox

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dreamflow.dreams import sandbox
 from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
+from dreamflow.sandbox import isolation as sandbox
 from dreamflow.sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
 
 LIMITS = Limits(seconds=2, memory_mb=256, processes=16, output_kb=256, disk_mb=8)
