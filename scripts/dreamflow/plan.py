@@ -9,12 +9,12 @@ from . import families  # noqa: F401  (it registers the parsers of all families)
 from .cohorts.combos import load_mappings
 from .cohorts.compile import Cohort, Row, compile_cohort, read_spec, spec_path
 from .cohorts.selection import Known
-from .config import check, unfolded
-from .errors import ConfigError
+from .errors import ConfigError, unknown
 from .files import canonical
 from .generation import catalog as inputs
 from .generation.catalog import Catalog, load_catalog
 from .generation.models import load_models
+from .settings import config_place, load_settings
 
 if TYPE_CHECKING:
     from .chunks.compile import Chunking
@@ -55,7 +55,7 @@ class Plan:
 
 def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names."""
-    settings = check(unfolded(config), "config", "config/config.yaml", _text("config/config.yaml"))
+    settings = load_settings(config).as_dict()
     models = load_models(settings["models"], Path(settings["data_root"]) / "models")
     for model in models.values():
         model["local_models"] = settings["local_models"]
@@ -63,12 +63,14 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
     data_root = Path(settings["data_root"])
     plan = Plan(settings, models, {}, {}, catalog.texts)
     known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"), plan.generations)
+    _check_names(settings, config)
     specs = [(path, read_spec(path)) for path in map(spec_path, settings["cohorts"])]
     # What selects from the generations of others comes after them.
     for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
         cohort = compile_cohort(path, spec, catalog, models, known)
         if cohort.cohort_id in plan.cohorts:
-            raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
+            message = f"the cohort {cohort.cohort_id!r} is named twice"
+            raise ConfigError(f"{config_place(('cohorts',), config)}: cohorts: {message}", placed=True)
         plan.cohorts[cohort.cohort_id] = cohort
         _merge(plan, cohort.cohort_id, cohort.generations)
         known.combos |= cohort.combos
@@ -88,8 +90,6 @@ def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
     from .dreams.compile import compile_night
     from .dreams.procedure import load_procedures
 
-    if len(set(names)) < len(names):
-        raise ConfigError(f"config/config.yaml: procedures: a name is there twice: {', '.join(names)}")
     plan.procedures = load_procedures(Path(plan.config["raw_root"]) / "procedures")
     for name in names:
         night = plan.nights[name] = compile_night(name, plan.procedures, catalog, plan.models, data_root)
@@ -104,8 +104,6 @@ def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
     from .chunks.compile import compile_chunking
     from .chunks.readers import list_conversations
 
-    if len(set(names)) < len(names):
-        raise ConfigError(f"config/config.yaml: conversations: a name is there twice: {', '.join(names)}")
     known = list_conversations(Path(plan.config["raw_root"]) / "conversations")
     chunked_by: dict[str, Chunking] = {}
     for name in names:
@@ -130,17 +128,27 @@ def _add_answers(plan: Plan, catalog: Catalog) -> None:
         ("probes", plan.probes, compile_probe),
         ("distillations", plan.distillations, compile_distillation),
     ):
-        names = plan.config[key]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"config/config.yaml: {key}: a name is there twice: {', '.join(names)}")
-        for name in names:
+        for name in plan.config[key]:
             compiled[name] = compile_one(name, catalog, plan.models)
             for gen_id in compiled[name].generations:
                 plan.origin.setdefault(gen_id, name)
 
 
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""
+def _check_names(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Raise a ConfigError if a list of config.yaml names a spec twice, or one that does not exist."""
+    for family in ("cohorts", "procedures", "conversations", "probes", "distillations"):
+        folder = Path("config") / family
+        for number, name in enumerate(settings[family]):
+            file = spec_path(name) if family == "cohorts" else folder / f"{name}.yaml"
+            if name in settings[family][:number]:
+                message = f"{name!r} is named twice; delete one"
+            elif not file.exists():
+                known = [path.stem for path in folder.glob("*.yaml")]
+                message = f"{unknown('name', name, known)} (no file {file})"
+            else:
+                continue
+            place = config_place((family, number), config)
+            raise ConfigError(f"{place}: {family}[{number}]: {message}", placed=True)
 
 
 def _merge(plan: Plan, name: str, generations: Mapping[str, Row]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 from . import upkeep
 from .chunks.family import Talks, plan_text
 from .cohorts.combos import Combo
-from .config import unfolded
 from .distill.family import Lessons
 from .dreams.family import Nights
 from .errors import DreamflowError
@@ -46,6 +45,7 @@ from .generation.providers import human
 from .generation.respond import STOPPING
 from .plan import STAGES, Plan, compile_plan
 from .reports import CROSS_FILES, REPORT_FILES
+from .settings import nest_upgrade_keys
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 
@@ -63,7 +63,7 @@ class Run:
         self.nights = Nights(self.plan, self.data)
         self.talks = Talks(self.plan, self.data)
         self.lessons = Lessons(self.plan, self.data)
-        self.upgrade_asked = bool(self.talks.chunking and unfolded(config).get("upgrade"))
+        self.upgrade_asked = bool(self.talks.chunking and nest_upgrade_keys(config).get("upgrade"))
         self.problems: list[str] = []  # generations that could not be made
         self.shown: list[str] = []  # tables that the end of the run shows
         self.previews: set[str] | None = None  # in a dry run: targets whose forecast has been told

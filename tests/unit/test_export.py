@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from dreamflow.config import load_yaml
+from dreamflow.generation.settings import ModelsFile
 from dreamflow.distill import export, lora_gguf
 from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
@@ -289,6 +290,6 @@ def test_a_registered_student_is_a_model_like_any_other(tmp_path):
     models = load_models(tmp_path / "models.yaml", tmp_path / "models")
     assert models.keys() == {"person", "demo-c1"}
     assert models["demo-c1"]["lora"] == row["lora"]
-    assert load_yaml(tmp_path / "models/demo-c1.yaml", "models")["models"]["demo-c1"]["context_length"] == 4096
+    assert load_yaml(tmp_path / "models/demo-c1.yaml", ModelsFile).models["demo-c1"].context_length == 4096
     with pytest.raises(ConfigError, match=r"models\.demo-c1: .*'weight' was unexpected"):
         registration("demo-c1", {**row, "weight": 1})

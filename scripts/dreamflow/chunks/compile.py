@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..config import load_yaml
-from ..errors import ConfigError
+from ..config import in_file, load_yaml, under
+from ..errors import ConfigError, unknown
 from ..files import checked_name
 from ..generation.asking import asking
 from ..generation.catalog import Catalog
@@ -20,6 +20,7 @@ from ..generation.models import find_model
 from ..generation.providers import token_counter
 from . import prompt
 from .conversation import Conversation, Unit, Window
+from .spec import ChunkingSpec
 from .units import split_units
 from .windows import split_windows
 
@@ -51,11 +52,13 @@ def compile_chunking(
 ) -> Chunking:
     """Compile `config/conversations/<name>.yaml` over the conversations that there are."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
-    spec = load_yaml(path, "chunking")
-    chunking = Chunking(name, path, spec, catalog, models, _chosen(spec["conversations"], known, path))
+    spec = load_yaml(path, ChunkingSpec).as_dict()
+    with in_file(path):
+        conversations = _chosen(spec["conversations"], known)
+    chunking = Chunking(name, path, spec, catalog, models, conversations)
     chunking.units = {talk: split_units(conversation) for talk, conversation in chunking.conversations.items()}
     for level in spec["tiers"]:
-        asked(chunking, level)  # a mistake in a tier that only an upgrade uses is told now
+        asked(chunking, level)  # also finds mistakes in a tier that only an upgrade uses
     for talk, units in chunking.units.items():
         rows = chunk_rows(chunking, talk, "basic", (1, len(units)))
         chunking.windows[talk] = {row["gen_id"]: window for row, window in rows}
@@ -63,11 +66,10 @@ def compile_chunking(
     return chunking
 
 
-def _chosen(patterns: Sequence[str], known: Mapping[str, Conversation], path: Path) -> dict[str, Conversation]:
-    for pattern in patterns:
+def _chosen(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
+    for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            there = ", ".join(known) or "none"
-            raise ConfigError(f"{path}: conversations: none is called {pattern!r} (known: {there})")
+            raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))
     return {name: one for name, one in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
@@ -124,10 +126,8 @@ def cluster_rows(
     `Talks.plan_clusters` wrote."""
     if "model" not in settings:
         return {}
-    try:
+    with in_file("config/config.yaml"), under("clusters"):
         fields = asking("cluster", settings, SAMPLING, catalog, models)
-    except ConfigError as error:
-        raise ConfigError(f"config/config.yaml: clusters: {error}") from None
     rows = {}
     for cluster in plan["clusters"]:
         gen_id = generation_id("k_", cluster["id"], fields["template_id"], fields["model"]["model_id"])
@@ -146,12 +146,6 @@ def asked(chunking: Chunking, level: str) -> Row:
     """Who is asked at a level, and how: the fields of a row that do not depend on its window; {} for rules."""
     settings = chunking.spec["tiers"][level]
     if "model" not in settings:
-        if level != "basic":
-            raise ConfigError(
-                f"{chunking.path}: tiers.{level}: 'model' is missing: only basic can do without, by rules"
-            )
         return {}
-    try:
+    with in_file(chunking.path), under("tiers", level):
         return asking("chunk", {"template": "boundaries-v1", **settings}, SAMPLING, chunking.catalog, chunking.models)
-    except ConfigError as error:
-        raise ConfigError(f"{chunking.path}: tiers.{level}: {error}") from None

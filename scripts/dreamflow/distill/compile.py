@@ -10,16 +10,18 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from ..config import load_yaml
-from ..errors import ConfigError
+from ..config import in_file, load_yaml, under
+from ..errors import ConfigError, Key, unknown
 from ..files import canonical, checked_name, sha256
 from ..generation.asking import asking
-from ..generation.catalog import Catalog
+from ..generation.catalog import Catalog, template
 from ..generation.ids import generation_id
 from ..generation.model_files import weights_fingerprint
 from ..generation.models import find_model
+from ..probe.spec import ProbeSpec
 from ..tasks.generators import generate
 from ..tasks.tasks import check_tasks, load_tasks, with_worked
+from .spec import DistillationSpec
 from .split import split_groups
 from .teaching import teacher_messages
 
@@ -70,57 +72,64 @@ class Distillation:
 def compile_probe(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Probe:
     """Compile `config/probes/<name>.yaml`."""
     path = Path(f"config/probes/{checked_name(name, 'probes')}.yaml")
-    spec = load_yaml(path, "probe")
-    tasks = _tasks(spec["tasks"], catalog, path)
+    spec = load_yaml(path, ProbeSpec).as_dict()
     rows: dict[str, Row] = {}
-    for model in spec["models"]:
-        rows |= answer_rows(tasks.values(), {**spec["asked"], "model": model}, catalog, models, f"{path}: asked")
+    with in_file(path):
+        tasks = _tasks(spec["tasks"], catalog)
+        for place, model in enumerate(spec["models"]):
+            with under("models", place):
+                find_model(models, model)
+            with under("asked"):
+                rows |= answer_rows(tasks.values(), {**spec["asked"], "model": model}, catalog, models)
     return Probe(name, path, tasks, rows)
 
 
 def compile_distillation(name: str, catalog: Catalog, models: Mapping[str, Row]) -> Distillation:
     """Compile `config/distillations/<name>.yaml`."""
     path = Path(f"config/distillations/{checked_name(name, 'distillations')}.yaml")
-    spec = load_yaml(path, "distillation")
-    tasks = _tasks(spec["tasks"], catalog, path)
-    try:
+    spec = load_yaml(path, DistillationSpec).as_dict()
+    with in_file(path):
+        tasks = _tasks(spec["tasks"], catalog)
         replay = spec["replay"]
         groups = {task["group"] for task in tasks.values()}
-        splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
-        student = find_model(models, spec["student"]["model"])
-        teacher = find_model(models, spec["teacher"]["model"])
-        _check_kinds(replay["kinds"], tasks.values())
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    weights = _weights(path, "student", spec, student)
-    teacher_weights = _weights(path, "teacher", spec, teacher) if spec["training"]["kl_weight"] else None
-    found = Distillation(name, path, spec, catalog, models, tasks, splits, weights, teacher_weights)
-    asked = {**spec["practice"], "model": student["model_id"]}
-    found.generations.update(answer_rows(practised(found), asked, catalog, models, f"{path}: practice"))
-    teacher_rows(found, [])  # a mistake in who is asked is told now
+        with under("replay"):
+            splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
+        with under("student", "model"):
+            student = find_model(models, spec["student"]["model"])
+        with under("teacher", "model"):
+            teacher = find_model(models, spec["teacher"]["model"])
+        with under("teacher", "template"):
+            template(catalog, "answer", spec["teacher"]["template"])
+        _check_kinds(replay["kinds"], tasks.values(), ("replay", "kinds"))
+        weights = _weights("student", spec, student)
+        teacher_weights = _weights("teacher", spec, teacher) if spec["training"]["kl_weight"] else None
+        found = Distillation(name, path, spec, catalog, models, tasks, splits, weights, teacher_weights)
+        asked = {**spec["practice"], "model": student["model_id"]}
+        with under("practice"):
+            found.generations.update(answer_rows(practised(found), asked, catalog, models))
     return found
 
 
-def _weights(path: Path, who: str, spec: Row, model: Mapping[str, Any]) -> str:
-    """The weights of the student or the teacher, which have to be there now."""
+def _weights(who: str, spec: Row, model: Mapping[str, Any]) -> str:
+    """The weights of the student or the teacher, which must exist now."""
     weights = spec[who].get("weights") or (model["name"] if model["provider"] == "llama_cpp" else None)
     if not weights:
         raise ConfigError(
-            f"{path}: {who}.weights is missing: {model['model_id']} is served by {model['provider']}, so its weights "
-            "have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
+            f"'weights' is missing: {model['model_id']} is served by {model['provider']}, so its weights must be "
+            "named: a Hugging Face folder, a GGUF file or package:<package>/<file>",
+            (who,),
         )
-    try:
+    with under(who, "weights"):
         weights_fingerprint(weights)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {who}.weights: {error}") from None
     return weights
 
 
-def _check_kinds(kinds: Iterable[str], tasks: Iterable[Task]) -> None:
-    there = {task["kind"] for task in tasks}
-    if unknown := set(kinds) - there:
-        known = ", ".join(sorted(there))
-        raise ConfigError(f"replay.kinds: there are no tasks of the kind {min(unknown)!r} (there are: {known})")
+def _check_kinds(kinds: Iterable[str], tasks: Iterable[Task], key: Key) -> None:
+    """Raise a ConfigError if there are no tasks of one of these kinds; `key` is that of the list of kinds."""
+    existing = {task["kind"] for task in tasks}
+    for place, kind in enumerate(kinds):
+        if kind not in existing:
+            raise ConfigError(f"no tasks of this kind: {unknown('kind', kind, existing)}", (*key, place))
 
 
 def practised(distillation: Distillation) -> list[Task]:
@@ -149,31 +158,26 @@ def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str,
     pool = [task for task in distillation.tasks.values() if distillation.splits[task["group"]] != "held_out"]
     teacher = distillation.spec["teacher"]
     shown = with_worked(tasks, pool, teacher["worked"]) if teacher["worked"] else list(tasks)
-    where = f"{distillation.path}: teacher"
-    return answer_rows(shown, teacher, distillation.catalog, distillation.models, where)
+    with in_file(distillation.path), under("teacher"):
+        return answer_rows(shown, teacher, distillation.catalog, distillation.models)
 
 
-def _tasks(settings: Row, catalog: Catalog, path: Path) -> dict[str, Task]:
+def _tasks(settings: Row, catalog: Catalog) -> dict[str, Task]:
     tasks = load_tasks(catalog.root / "probe") if settings["base"] else []
     if "kinds" in settings:
-        kinds = {task["kind"] for task in tasks}
-        if unknown := set(settings["kinds"]) - kinds:
-            raise ConfigError(f"{path}: tasks.kinds: no base task is of kind {min(unknown)!r} ({', '.join(kinds)})")
+        _check_kinds(settings["kinds"], tasks, ("tasks", "kinds"))
         tasks = [task for task in tasks if task["kind"] in settings["kinds"]]
-    try:
-        for kind, number in settings["generate"].items():
+    for kind, number in settings["generate"].items():
+        with under("tasks", "generate", kind):
             tasks += generate(kind, number, settings["seed"])
+    with under("tasks"):
         tasks = check_tasks(tasks)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: tasks: {error}") from None
     if not tasks:
-        raise ConfigError(f"{path}: tasks: none: base is false and nothing is generated")
+        raise ConfigError("no tasks: 'base' is false and nothing is generated", ("tasks",))
     return {task["task_id"]: task for task in tasks}
 
 
-def answer_rows(
-    tasks: Iterable[Task], asked: Row, catalog: Catalog, models: Mapping[str, Row], where: str
-) -> dict[str, Row]:
+def answer_rows(tasks: Iterable[Task], asked: Row, catalog: Catalog, models: Mapping[str, Row]) -> dict[str, Row]:
     """The answers of a model to tasks, by gen_id. `asked` is what a spec says of it, and the model.
 
     A truncated answer is an answer: it is graded as it stands.
@@ -185,10 +189,7 @@ def answer_rows(
         if kind not in fields:
             own = {**asked["sampling"], **asked["by_kind"].get(kind, {})}
             settings = {"fallback": [], "attempts": 1, **asked, "sampling": own}
-            try:
-                fields[kind] = asking("answer", settings, SAMPLING, catalog, models)
-            except ConfigError as error:
-                raise ConfigError(f"{where}: {error}") from None
+            fields[kind] = asking("answer", settings, SAMPLING, catalog, models)
         *turns, _ = teacher_messages(task)
         row = fields[kind]
         # How it is asked is a part of the id: one model may answer a task warm for one spec and cold for another.

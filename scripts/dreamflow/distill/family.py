@@ -320,7 +320,7 @@ class Lessons:
         one = self.runs[run]
         sampling = {"max_tokens": one.spec["validation"]["max_tokens"]}
         asked = {**one.spec["practice"], "model": one.model_id, "samples": 1, "sampling": sampling, "by_kind": {}}
-        return answer_rows(self.held_out(run), asked, one.catalog, models, f"{one.path}: practice")
+        return answer_rows(self.held_out(run), asked, one.catalog, models)
 
     def _exported(self, run: str, models: Mapping[str, Row]) -> list[dict[str, Any]]:
         tasks = {task["task_id"]: task for task in self.held_out(run)}

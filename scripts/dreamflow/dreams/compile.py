@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from ..config import load_yaml
-from ..errors import ConfigError
+from ..config import in_file, load_yaml, under
+from ..errors import ConfigError, unknown
 from ..files import checked_name, read_text
 from ..generation.asking import asking
 from ..generation.catalog import Catalog
@@ -22,6 +22,7 @@ from .operators import OPERATORS
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
 from .procedure import Procedure
+from .spec import NightSpec
 
 Row = dict[str, Any]
 
@@ -75,37 +76,31 @@ def compile_night(
 ) -> Night:
     """Compile `config/procedures/<name>.yaml` over the procedures that there are."""
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
-    spec = load_yaml(path, "dream")
-    if spec["tiers"]["speculative"] > spec["tiers"]["viable"]:
-        raise ConfigError(f"{path}: tiers: 'speculative' is above 'viable'")
+    spec = load_yaml(path, NightSpec).as_dict()
     spec["test"].setdefault("inputs", INPUTS[spec["strategy"]])
     configured = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
-    limits = _limits(name, path, spec["cycle"], configured, data_root)
-    night = Night(name, path, spec, _chosen(spec["procedures"], known, path), configured, limits)
-    try:
+    with in_file(path):
+        limits = _limits(name, spec["cycle"], configured, data_root)
+        night = Night(name, path, spec, _chosen(spec["procedures"], known), configured, limits)
         _Compiler(night, known, catalog, models).run()
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
     return night
 
 
-def _chosen(patterns: list[str], known: Mapping[str, Procedure], path: Path) -> dict[str, Procedure]:
-    for pattern in patterns:
+def _chosen(patterns: list[str], known: Mapping[str, Procedure]) -> dict[str, Procedure]:
+    for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise ConfigError(
-                f"{path}: procedures: no procedure is called {pattern!r} (known: {', '.join(known) or 'none'})"
-            )
+            raise ConfigError(unknown("procedure", pattern, known), ("procedures", place))
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
-def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Row]:
+def _limits(name: str, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Row]:
     if cycle == 1:
         return {kind: {"limit": limit, "taken": 0, "why": "as configured"} for kind, limit in configured.items()}
     before = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
     if not before.exists():
         raise ConfigError(
-            f"{path}: cycle {cycle} goes on from the one before it, but {before} is not there: "
-            f"run it with 'cycle: {cycle - 1}' first"
+            f"cycle {cycle} continues cycle {cycle - 1}, but {before} does not exist: run 'cycle: {cycle - 1}' first",
+            ("cycle",),
         )
     planned = yaml.safe_load(read_text(before))["limits"]
     new = {"taken": 0, "why": "as configured: new in this cycle"}
@@ -239,11 +234,9 @@ class _Compiler:
         if kind not in self.shared:
             settings = self.night.spec["models"].get(kind)
             if settings is None:
-                raise ConfigError(f"models.{kind}: missing: say which model makes it, or leave {kind!r} out")
-            try:
+                raise ConfigError(f"missing: name the model that makes it, or leave {kind!r} out", ("models", kind))
+            with under("models", kind):
                 self.shared[kind] = asking(kind, settings, SAMPLING[kind], self.catalog, self.models)
-            except ConfigError as error:
-                raise ConfigError(f"models.{kind}: {error}") from None
         return self.shared[kind]
 
     def variant(self, procedure: Procedure, kind: str, idea: _Idea) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..config import under
 from ..errors import ConfigError
 from .catalog import Catalog, Template, template
 from .models import find_model, identity, merge_sampling
@@ -20,14 +21,19 @@ def asking(
 ) -> Row:
     """The fields of a row of this kind. `settings` are model, fallback, template, attempts and sampling as a spec has
     them; `sampling` are the kind's own defaults, which the spec's win over."""
-    chosen: Template = template(catalog, kind, settings.get("template", f"{kind}-v1"))
+    with under("template"):
+        chosen: Template = template(catalog, kind, settings.get("template", f"{kind}-v1"))
     names = [settings["model"], *settings["fallback"]]
     if len(set(names)) < len(names):
-        raise ConfigError(f"a model is named twice: {', '.join(names)}")
-    askable = [find_model(models, name) for name in names]
+        raise ConfigError(f"a model is named twice: {', '.join(names)}", ("fallback",))
+    with under("model"):
+        askable = [find_model(models, settings["model"])]
+    for place, name in enumerate(settings["fallback"]):
+        with under("fallback", place):
+            askable.append(find_model(models, name))
     human = [name for name, model in zip(names, askable, strict=True) if model["provider"] == "human"]
     if human and len(names) > 1:
-        raise ConfigError(f"{human[0]!r} is a person, who has no fallback and is none")
+        raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one", ("fallback",))
     own = {**sampling, **settings["sampling"]}
     chain = [{"model": identity(model), "sampling": merge_sampling(model, own)} for model in askable]
     return {

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..files import checked_name, read_text, sha256
 from .parsers import check_parser
 from .render import check_template
@@ -125,9 +125,7 @@ def _load_template(catalog: Catalog, stage: str, template_id: str) -> Template:
         raise ConfigError(f"{listing}: {template_id}: generator {generator!r}; expected {', '.join(GENERATORS)}")
     if not row and not path.exists():
         known = sorted({*catalog.rows[stage], *(file.stem for file in path.parent.glob("*.txt"))})
-        raise ConfigError(
-            f"unknown {stage} template {template_id!r}: no row in {listing}, no file {path} (known: {', '.join(known)})"
-        )
+        raise ConfigError(f"{unknown(f'{stage} template', template_id, known)} (no row in {listing}, no file {path})")
     text = "" if generator == "copy" else read_text(path)
     check_template(text, str(path), VARIABLES[stage])
     parser = row.get("parser") or _FALLBACK_PARSER[stage]
@@ -172,9 +170,14 @@ def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str
     return catalog.descriptions[key]
 
 
+def unknown_concept(catalog: Catalog, concept_id: str) -> str:
+    """The message about a concept that the catalog does not have."""
+    return f"{unknown('concept', concept_id, catalog.concepts)} (in {catalog.root / 'concepts_metadata.csv'})"
+
+
 def _load_description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
     if concept_id not in catalog.concepts:
-        raise ConfigError(f"unknown concept {concept_id!r}: not in {catalog.root / 'concepts_metadata.csv'}")
+        raise ConfigError(unknown_concept(catalog, concept_id))
     checked_name(concept_id, "concept")
     for candidate in LEVELS[LEVELS.index(level) :]:
         path = catalog.root / "concepts" / f"descriptions-{candidate}" / f"{concept_id}.txt"

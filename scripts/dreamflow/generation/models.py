@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from ..config import check, load_yaml
-from ..errors import ConfigError
+from ..config import check, in_file, load_yaml
+from ..errors import ConfigError, unknown
 from .model_files import fingerprint, model_file
+from .settings import ModelsFile
 
 _KEY_ENV = {
     "openai": "OPENAI_API_KEY",
@@ -32,23 +33,19 @@ def load_models(path: Path | str, registered: Path | None = None) -> dict[str, d
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
         for model_id, row in _read_models(file).items():
             if model_id in models:
-                raise ConfigError(
-                    f"{file}: models.{model_id}: {defined[model_id]} defines this id too; rename or delete one"
-                )
+                with in_file(file):
+                    message = f"{defined[model_id]} defines this id too; rename or delete one"
+                    raise ConfigError(message, ("models", model_id))
             models[model_id], defined[model_id] = row, file
     return models
 
 
 def _read_models(path: Path | str) -> dict[str, dict[str, Any]]:
-    rows = load_yaml(path, "models")["models"]
+    rows = load_yaml(path, ModelsFile).as_dict()["models"]
     for model_id, row in rows.items():
         row["model_id"] = model_id
         if row["provider"] in _FREE:
             row.setdefault("price", {"prompt": 0, "completion": 0})
-        if not row["name"] and row["provider"] != "human":
-            raise ConfigError(f"{path}: models.{model_id}: 'name' is missing: the provider's name of the model")
-        if "lora" in row and row["provider"] != "llama_cpp":
-            raise ConfigError(f"{path}: models.{model_id}: 'lora' is for llama_cpp models; {row['provider']} has none")
     return rows
 
 
@@ -75,7 +72,7 @@ def identity(model: Mapping[str, Any]) -> dict[str, str]:
 def find_model(models: Mapping[str, Mapping[str, Any]], model_id: str) -> Mapping[str, Any]:
     """The row of a model that a spec names."""
     if model_id not in models:
-        raise ConfigError(f"unknown model {model_id!r}; the models are {', '.join(sorted(models))}")
+        raise ConfigError(unknown("model", model_id, models))
     return models[model_id]
 
 
@@ -100,6 +97,6 @@ def missing_key(model: Mapping[str, Any]) -> str | None:
 def registration(model_id: str, row: Mapping[str, Any]) -> str:
     """The text of a file of the registry's folder that makes a student a model of its own."""
     models = {"models": {model_id: dict(row)}}
-    check(models, "models", f"registration of {model_id}")
+    check(models, ModelsFile, f"registration of {model_id}")
     comment = "# A student that was trained here. Delete this file to take it back.\n"
     return comment + yaml.safe_dump(models, sort_keys=False, allow_unicode=True)

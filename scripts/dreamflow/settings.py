@@ -1,0 +1,133 @@
+"""config/config.yaml as a whole, together with what the command line changes in it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .chunks.spec import Clusters, Upgrade
+from .config import Count, Name, Section, Whole, check_placed, place
+from .distill.spec import Salience
+from .errors import ConfigError, Key
+from .files import read_text
+from .generation.settings import LocalModels
+from .yaml_file import parse_document
+
+CONFIG = Path("config/config.yaml")
+COMMAND_LINE = "command line (--config or --configfile)"
+_UPGRADE = re.compile(r"upgrade[._](\w+)")
+_ABSENT = object()
+
+
+class Settings(Section):
+    """What to run (config/config.yaml)."""
+
+    cohorts: list[Name] = Field(
+        default_factory=list,
+        description="Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, "
+        "`.yml` or `.json`.",
+    )
+    procedures: list[Name] = Field(
+        default_factory=list,
+        description="Nights over procedures: names of files in `config/procedures/` without `.yaml`.",
+    )
+    conversations: list[Name] = Field(
+        default_factory=list,
+        description="Chunkings of conversations: names of files in `config/conversations/` without `.yaml`.",
+    )
+    probes: list[Name] = Field(
+        default_factory=list,
+        description="Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`.",
+    )
+    distillations: list[Name] = Field(
+        default_factory=list,
+        description="Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`.",
+    )
+    salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
+    upgrade: Upgrade = Field(
+        default_factory=Upgrade, description="Which chunks `snakemake upgrade` makes again with a better model."
+    )
+    clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
+    models: str = Field("config/models.yaml", description="The file that lists the models.")
+    raw_root: str = Field(
+        "data/1_raw",
+        description="The folder of versioned inputs (below); a folder of the original DayDreaming pipeline works too.",
+    )
+    data_root: str = Field("data", description="The folder for everything that is made.")
+    results_top_n: Count = Field(5, description="Number of essays in `data/results/<cohort>/`.")
+    call_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        5, description="Attempts at one call if the connection or the server fails."
+    )
+    pack: Whole = Field(
+        0,
+        description="Generations of a `llama_cpp` model that one cluster job answers with the model loaded once; 0 "
+        "answers them in the main process (see `profiles/slurm`).",
+    )
+    local_models: LocalModels = Field(
+        default_factory=LocalModels, description="Limits of models that run in this process."
+    )
+
+
+def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -> Settings:
+    """The settings in config.yaml, or `given`: the same after Snakemake has merged the command line into it.
+
+    A mistake is reported with file and line if the file contains it, else as given on the command line.
+    """
+    text = read_text(path) if path.exists() else ""
+    in_file = parse_document(text, path) or {}
+    if given is None:
+        given = in_file
+    elif not isinstance(in_file, Mapping):
+        raise ConfigError(f"{path}:1: (top level): expected a mapping such as 'cohorts: [demo]'", placed=True)
+    written = nest_upgrade_keys(in_file) if isinstance(in_file, Mapping) else in_file
+
+    def placed(key: Key) -> str:
+        if path.exists() and _value_at(nested, key) != _value_at(written, key):
+            return COMMAND_LINE
+        return place(path, text, key)
+
+    nested = nest_upgrade_keys(given) if isinstance(given, Mapping) else given
+    return check_placed(nested, Settings, placed, path)
+
+
+def config_place(key: Key, given: Mapping[str, Any], path: Path = CONFIG) -> str:
+    """Where a value of the configuration comes from: `config/config.yaml:3`, or the command line."""
+    if not path.exists():
+        return str(path)
+    text = read_text(path)
+    if _value_at(given, key) != _value_at(parse_document(text, path) or {}, key):
+        return COMMAND_LINE
+    return place(path, text, key)
+
+
+def nest_upgrade_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which `upgrade_limit: 5` has become `upgrade: {limit: 5}`.
+
+    The command line can set top-level keys only: Snakemake's `--config` takes no dot in a name. It also strips quotes
+    from the end of a value, so a filter that has lost its closing quote gets it back.
+    """
+    whole = {key: value for key, value in config.items() if not _UPGRADE.fullmatch(str(key))}
+    upgrade = {match[1]: config[key] for key in config if (match := _UPGRADE.fullmatch(str(key)))}
+    given = whole.get("upgrade") or {}
+    if not upgrade or not isinstance(given, Mapping):
+        return whole
+    if isinstance(text := upgrade.get("filter"), str):
+        opened = ""  # the quotation that is open at the end, if any
+        for character in text:
+            opened = "" if character == opened else character if not opened and character in "'\"" else opened
+        upgrade["filter"] = text + opened
+    return {**whole, "upgrade": {**given, **upgrade}}
+
+
+def _value_at(value: Any, key: Key) -> Any:
+    """The value at a key; for a key that is absent, a mark that equals itself only."""
+    for part in key:
+        is_there = (
+            part in value if isinstance(value, Mapping) else isinstance(value, list) and part in range(len(value))
+        )
+        if not is_there:
+            return _ABSENT
+        value = value[part]
+    return value
