@@ -11,13 +11,13 @@ import pytest
 import torch
 import yaml
 from dreamflow.config import load_yaml
-from dreamflow.generation.settings import ModelsFile
 from dreamflow.distill import export, lora_gguf
 from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.generation.models import load_models, registration
+from dreamflow.generation.settings import ModelsFile
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer

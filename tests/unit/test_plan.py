@@ -184,7 +184,10 @@ def test_seeds_differ_and_lists_come_first():
         ({"concepts": ["c00"], "lists": [["c01"]]}, "'size' is missing"),
         ({}, "'size' is missing"),
         ({"lists": [["c00"], ["c01", "c01"]]}, "combos.lists[1]: a concept is named twice"),
-        ({"size": 1, "concepts": ["c00", "zz"]}, "unknown concept 'zz'; known: c00, c01, c02 (in raw/concepts_metadata.csv)"),
+        (
+            {"size": 1, "concepts": ["c00", "zz"]},
+            "unknown concept 'zz'; known: c00, c01, c02 (in raw/concepts_metadata.csv)",
+        ),
     ],
 )
 def test_wrong_combinations(given, said):

@@ -275,7 +275,10 @@ WRONG = {
     "unknown key": ({"points": 3}, "points: unknown key; known keys: answer, context"),
     "empty answer": ({"answer": ""}, "answer: the text is empty"),
     "unknown grader": ({"grader": {"name": "vague"}}, 'grader.name: "vague" is not one of'),
-    "option of another grader": ({"grader": {"name": "exact", "labels": ["a", "b"]}}, "grader.labels: unknown key; did you mean 'also'\\? known keys: allow, also, name"),
+    "option of another grader": (
+        {"grader": {"name": "exact", "labels": ["a", "b"]}},
+        "grader.labels: unknown key; did you mean 'also'\\? known keys: allow, also, name",
+    ),
     "no pattern": ({"grader": {"name": "regex"}}, "grader: 'pattern' is missing"),
     "bad pattern": ({"grader": {"name": "regex", "pattern": "("}}, "grader: missing \\)"),
     "refused by its grader": ({"grader": {"name": "regex", "pattern": "Bob"}}, "answer: its own grader refuses it"),

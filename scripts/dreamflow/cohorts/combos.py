@@ -37,6 +37,10 @@ def make_combo(concept_ids: Iterable[str], level: str, k_max: int | None = None)
 
 def make_combos(block: Mapping[str, Any], catalog: Catalog) -> list[Combo]:
     """The combinations that a `combos` block asks for: the lists, then all or a seeded sample of the k-subsets."""
+    for key, names in _named(block):
+        for place, name in enumerate(names):
+            if name not in catalog.concepts:
+                raise ConfigError(unknown_concept(catalog, name), (*key, place))
     for number, concept_list in enumerate(block["lists"]):
         if len(set(concept_list)) != len(concept_list):
             raise ConfigError("a concept is named twice", ("combos", "lists", number))
@@ -45,10 +49,6 @@ def make_combos(block: Mapping[str, Any], catalog: Catalog) -> list[Combo]:
         chosen += _subsets(block, block.get("concepts") or sorted(catalog.concepts))
     elif "sample" in block or "concepts" in block or not chosen:
         raise ConfigError("'size' is missing; expected: the number of concepts in a combination", ("combos",))
-    for key, names in _named(block):
-        for place, name in enumerate(names):
-            if name not in catalog.concepts:
-                raise ConfigError(unknown_concept(catalog, name), (*key, place))
     return list({combo.combo_id: combo for combo in (make_combo(ids, block["level"]) for ids in chosen)}.values())
 
 
