@@ -9,7 +9,8 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from dreamflow.chunks.spec import ChunkingSpec
 from dreamflow.cohorts.spec import CohortSpec
@@ -21,7 +22,6 @@ from dreamflow.probe.spec import ProbeSpec
 from dreamflow.settings import Settings
 from dreamflow.tasks.spec import TaskLine
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 CONFIG = Path(__file__).parents[1] / "config"
 FILES = {
@@ -80,20 +80,25 @@ def _sections(model: type[Section]) -> Iterator[type[Section]]:
 
 
 def _table(model: type[Section], own: set[str]) -> str:
-    rows = [f"| `{key}` | {_default(field)} | {field.description} |\n" for key, field in _fields(model, own)]
-    return "| key | default | meaning |\n|---|---|---|\n" + "".join(row.replace("|\\|", "|") for row in rows)
+    rows = [f"| `{key}` | {_default(field)} | {_escaped(field.description)} |\n" for key, field in _fields(model, own)]
+    return "| key | default | meaning |\n|---|---|---|\n" + "".join(rows)
+
+
+def _escaped(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 def _fields(model: type[Section], own: set[str], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The keys of a section; those of a part without a table of its own follow as `part.key`."""
     for name, field in model.model_fields.items():
         key = f"{before}{field.alias or name}"
-        part = field.annotation if isinstance(field.annotation, type) else None
-        parts = [part, *get_args(field.annotation)]
-        inner = next((p for p in parts if isinstance(p, type) and issubclass(p, Section)), None)
-        if inner is None or inner.__name__ in own or part is None:
+        optional = get_origin(field.annotation) in (Union, UnionType)
+        parts = get_args(field.annotation) if optional else (field.annotation,)
+        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
+        listed = inner is not None and any(kind.__name__ in own for kind in (inner, *inner.__subclasses__()))
+        if inner is None or optional or listed:
             yield key, field
-        else:
+        if inner is not None and not listed:
             yield from _fields(inner, own, f"{key}.")
 
 
@@ -101,11 +106,9 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, Section):
+    if value is None or value == "" or isinstance(value, Section):
         return ""
-    if value is None or value is PydanticUndefined:
-        return ""
-    return f"`{json.dumps(value, ensure_ascii=False)}`" if value != "" else ""
+    return f"`{json.dumps(value, ensure_ascii=False)}`"
 
 
 def main() -> int:

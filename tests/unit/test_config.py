@@ -64,14 +64,30 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
 @pytest.mark.parametrize(
     ("model", "text", "expected"),
     [
-        (Settings, "cohorts: []\r\nresults_top_n: 0\r\n", "2: results_top_n: 0 is below the minimum of 1; expected: Nu"),
+        (
+            Settings,
+            "cohorts: []\r\nresults_top_n: 0\r\n",
+            "2: results_top_n: 0 is below the minimum of 1; expected: Nu",
+        ),
         (Settings, "cohorts:\n  - demo\n  - 7\n", "3: cohorts[1]: 7 is not text; expected: Cohorts: names of files"),
-        (Settings, "\nlocal_models:\n  memory_gb: no\n", "3: local_models.memory_gb: false is not a number; expected: M"),
+        (
+            Settings,
+            "\nlocal_models:\n  memory_gb: no\n",
+            "3: local_models.memory_gb: false is not a number; expected: M",
+        ),
         (Settings, "# a list\n- demo\n", '2: (top level): ["demo"] is not a mapping'),
-        (Settings, "cohorts: []\n\ncohort: demo\n", "3: cohort: unknown key; did you mean 'cohorts'? known keys: call_"),
-        (Settings, "upgrade:\n  target: null\n", '2: upgrade.target: null is not one of good, premium; expected: Requ'),
+        (
+            Settings,
+            "cohorts: []\n\ncohort: demo\n",
+            "3: cohort: unknown key; did you mean 'cohorts'? known keys: call_",
+        ),
+        (Settings, "upgrade:\n  target: null\n", "2: upgrade.target: null is not one of good, premium; expected: Requ"),
         (Settings, f"clusters:\n  {WORD}\n", f"2: clusters.sampling.{MISSPELT}"),
-        (ModelsFile, "models:\n  m:\n    provider: opnai\n", "replay; did you mean 'openai'? expected: Who answers: `ll"),
+        (
+            ModelsFile,
+            "models:\n  m:\n    provider: opnai\n",
+            "replay; did you mean 'openai'? expected: Who answers: `ll",
+        ),
         (ModelsFile, "models:\n  m:\n", "2: models.m: null is not a mapping"),
         (ModelsFile, "models:\n  m: {name: x}\n", "2: models.m: 'provider' is missing; expected: Who answers"),
         (ModelsFile, f"{ONE}    price: {{prompt: 1}}\n", "4: models.m.price: 'completion' is missing; expected: Price"),
@@ -91,11 +107,15 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (ChunkingSpec, f"tiers:\n  basic:\n    {WORD}\n", f"3: tiers.basic.sampling.{MISSPELT}"),
         (ProbeSpec, f"models: [m]\nasked:\n  {WORD}\n", f"3: asked.sampling.{MISSPELT}"),
         (ProbeSpec, "models: [m]\nasked: {by_kind: {code: {temprature: 1}}}\n", f"2: asked.by_kind.code.{MISSPELT}"),
-        (ProbeSpec, "models: [m]\nasked: {by_kind: {cod: {}}}\n", "2: asked.by_kind.cod: unknown key; did you mean 'code'?"),
+        (
+            ProbeSpec,
+            "models: [m]\nasked: {by_kind: {cod: {}}}\n",
+            "2: asked.by_kind.cod: unknown key; did you mean 'code'?",
+        ),
         (DistillationSpec, f"{LEARN}practice: {{{WORD}}}\n", f"4: practice.sampling.{MISSPELT}"),
         (DistillationSpec, LEARN.replace("t}", f"t, {WORD}}}"), f"2: teacher.sampling.{MISSPELT}"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_reported_with_file_line_key_and_expectation(tmp_path, model, text, expected):
     said = message(tmp_path, text, model)
     assert said.startswith("given.yaml:")
@@ -205,14 +225,26 @@ def test_null_is_a_value_only_where_a_value_may_be_null():
     ("file", "changed", "said"),
     [
         ("cohorts: []\nresults_top_n: x\n", {}, "config.yaml:2: results_top_n: "),
-        ("cohorts: []\nresults_top_n: 3\n", {"results_top_n": "x"}, "command line (--config or --configfile): results_top_n: "),
-        ("cohorts: []\n", {"cohort": ["demo"]}, "command line (--config or --configfile): cohort: unknown key; did you mean"),
-        ("upgrade:\n  urgency: high\n", {"upgrade_limit": "x"}, "command line (--config or --configfile): upgrade.limit: "),
+        (
+            "cohorts: []\nresults_top_n: 3\n",
+            {"results_top_n": "x"},
+            "command line (--config or --configfile): results_top_n: ",
+        ),
+        (
+            "cohorts: []\n",
+            {"cohort": ["demo"]},
+            "command line (--config or --configfile): cohort: unknown key; did you mean",
+        ),
+        (
+            "upgrade:\n  urgency: high\n",
+            {"upgrade_limit": "x"},
+            "command line (--config or --configfile): upgrade.limit: ",
+        ),
         ("upgrade:\n  urgency: low\n", {"upgrade_limit": 1}, "config.yaml:2: upgrade.urgency: "),
         ("- demo\n", {}, "config.yaml:1: (top level): expected a mapping such as 'cohorts: [demo]'"),
         ("cohorts: [demo\n", {}, "config.yaml:2:1: not valid YAML"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_blamed_on_the_file_or_on_the_command_line(tmp_path, file, changed, said):
     path = tmp_path / "config.yaml"
     path.write_text(file)
@@ -269,27 +301,97 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 NAMES = [
-    ("cohorts/demo", "draft_llm: [smollm2-135m]", "draft_llm:\n    - smollm2-135m\n    - smolm2", "axes.draft_llm[1]: unknown model 'smolm2'; did you mean 'smollm2-135m'?"),
-    ("cohorts/demo", "[clarity-short-v1, o", "[clarity-short-v2, o", "axes.evaluation_template[0]: unknown evaluation template 'clarity-short-v2'; did you mean 'clarity-short-v1'?"),
-    ("cohorts/demo", "  size: 3", "  size: 2\n  concepts: [economic-moat, flywheel-efect]", "combos.concepts[1]: unknown concept 'flywheel-efect'; did you mean 'flywheel-effect'?"),
-    ("cohorts/demo", "size: 3", "size: 3\n  lists: [[economic-moats]]", "combos.lists[0][0]: unknown concept 'economic-moats'; did you mean 'economic-moat'?"),
-    ("cohorts/demo", "output:\n", "rules:\n  tuples:\n    who:\n      axes: [essay_llm]\n      items:\n        - [gpt]\noutput:\n", "rules.tuples.who.items[0][0]: unknown model 'gpt'"),
-    ("cohorts/demo", "output:\n", "rules:\n  subsets:\n    draft_replicate:\n      - 3\noutput:\n", "rules.subsets.draft_replicate[0]: 'draft_replicate' has no level 3"),
-    ("cohorts/demo", "field_order: [combo_id, ", "field_order: [combi_id, ", "output.field_order[0]: there is no axis 'combi_id'"),
-    ("procedures/demo", "relax: {model: smollm2-135m", "relax: {model: smollm", "models.relax.model: unknown model 'smollm'; did you mean 'smollm2-135m'?"),
-    ("procedures/demo", "verdict-short-v1", "verdict-short", "models.verdict.template: unknown verdict template 'verdict-short'; did you mean 'verdict-short-v1'?"),
-    ("procedures/demo", "fleet-ops.check_host,", "fleet-ops.check,", "procedures[0]: unknown procedure 'fleet-ops.check'; did you mean 'fleet-ops.check_host'?"),
+    (
+        "cohorts/demo",
+        "draft_llm: [smollm2-135m]",
+        "draft_llm:\n    - smollm2-135m\n    - smolm2",
+        "axes.draft_llm[1]: unknown model 'smolm2'; did you mean 'smollm2-135m'?",
+    ),
+    (
+        "cohorts/demo",
+        "[clarity-short-v1, o",
+        "[clarity-short-v2, o",
+        "axes.evaluation_template[0]: unknown evaluation template 'clarity-short-v2'; did you mean 'clarity-short-v1'?",
+    ),
+    (
+        "cohorts/demo",
+        "  size: 3",
+        "  size: 2\n  concepts: [economic-moat, flywheel-efect]",
+        "combos.concepts[1]: unknown concept 'flywheel-efect'; did you mean 'flywheel-effect'?",
+    ),
+    (
+        "cohorts/demo",
+        "size: 3",
+        "size: 3\n  lists: [[economic-moats]]",
+        "combos.lists[0][0]: unknown concept 'economic-moats'; did you mean 'economic-moat'?",
+    ),
+    (
+        "cohorts/demo",
+        "output:\n",
+        "rules:\n  tuples:\n    who:\n      axes: [essay_llm]\n      items:\n        - [gpt]\noutput:\n",
+        "rules.tuples.who.items[0][0]: unknown model 'gpt'",
+    ),
+    (
+        "cohorts/demo",
+        "output:\n",
+        "rules:\n  subsets:\n    draft_replicate:\n      - 3\noutput:\n",
+        "rules.subsets.draft_replicate[0]: 'draft_replicate' has no level 3",
+    ),
+    (
+        "cohorts/demo",
+        "field_order: [combo_id, ",
+        "field_order: [combi_id, ",
+        "output.field_order[0]: there is no axis 'combi_id'",
+    ),
+    (
+        "procedures/demo",
+        "relax: {model: smollm2-135m",
+        "relax: {model: smollm",
+        "models.relax.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
+    ),
+    (
+        "procedures/demo",
+        "verdict-short-v1",
+        "verdict-short",
+        "models.verdict.template: unknown verdict template 'verdict-short'; did you mean 'verdict-short-v1'?",
+    ),
+    (
+        "procedures/demo",
+        "fleet-ops.check_host,",
+        "fleet-ops.check,",
+        "procedures[0]: unknown procedure 'fleet-ops.check'; did you mean 'fleet-ops.check_host'?",
+    ),
     ("conversations/demo", "basic: {}", "basic: {model: none}", "tiers.basic.model: unknown model 'none'"),
     ("conversations/demo", '["*"]', '["*", bread]', "conversations[1]: unknown conversation 'bread'"),
     ("probes/demo", "[smollm2-135m]", "[smollm2-135m, gpt]", "models[1]: unknown model 'gpt'; known: colleague"),
-    ("probes/demo", "asked:", "asked:\n  template: plain", "asked.template: unknown answer template 'plain'; did you mean 'plain-v1'?"),
-    ("distillations/demo", "  model: smollm2-135m\n  samples", "  model: smollm3\n  samples", "teacher.model: unknown model 'smollm3'"),
-    ("distillations/demo", "  samples: 2", "  samples: 2\n  template: plane", "teacher.template: unknown answer template 'plane'"),
+    (
+        "probes/demo",
+        "asked:",
+        "asked:\n  template: plain",
+        "asked.template: unknown answer template 'plain'; did you mean 'plain-v1'?",
+    ),
+    (
+        "distillations/demo",
+        "  model: smollm2-135m\n  samples",
+        "  model: smollm3\n  samples",
+        "teacher.model: unknown model 'smollm3'",
+    ),
+    (
+        "distillations/demo",
+        "  samples: 2",
+        "  samples: 2\n  template: plane",
+        "teacher.template: unknown answer template 'plane'",
+    ),
     ("distillations/demo", "student: {model: smollm2-135m", "student: {model: me", "student.model: unknown model 'me'"),
-    ("distillations/demo", "  kinds: [extraction, cl", "  kinds: [extraction, poems, cl", "replay.kinds[1]: no tasks of this kind: unknown kind 'poems'"),
+    (
+        "distillations/demo",
+        "  kinds: [extraction, cl",
+        "  kinds: [extraction, poems, cl",
+        "replay.kinds[1]: no tasks of this kind: unknown kind 'poems'",
+    ),
     ("config", "cohorts: [demo]", "cohorts: [demos]", "cohorts[0]: unknown name 'demos'; did you mean 'demo'?"),
     ("config", "probes: [demo]", "probes: [demo, demo]", "probes[1]: 'demo' is named twice"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "old", "new", "said"), NAMES, ids=[case[3].split(":")[0] for case in NAMES])

@@ -63,9 +63,7 @@ class ChunkingSpec(Section):
         default_factory=lambda: ["*"],
         description="Shell patterns of conversation ids: the id in an export, else the file name without its suffix.",
     )
-    tiers: Levels = Field(
-        default_factory=Levels, description="The quality levels `basic`, `good` and `premium` (table TierSpec)."
-    )
+    tiers: Levels = Field(default_factory=Levels, description="The quality levels `basic`, `good` and `premium`.")
     priorities: dict[str, NotNegative] = Field(
         default_factory=dict,
         description="Factors by which an upgrade is worth more or less, by label or conversation id, such as "

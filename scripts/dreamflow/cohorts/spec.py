@@ -56,9 +56,7 @@ class StageSettings(Section):
     min_lines: Optional[Whole] = Field(
         None, description="Minimum number of non-empty lines of an answer. Default: 3 for drafts, else 1."
     )
-    sampling: Sampling = Field(
-        default_factory=Sampling, description="Sampling parameters (table Sampling); they win over the model's."
-    )
+    sampling: Sampling = Field(default_factory=Sampling, description="Sampling parameters; they win over the model's.")
 
 
 class EvaluationSettings(StageSettings):

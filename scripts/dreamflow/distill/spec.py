@@ -141,17 +141,14 @@ class DistillationSpec(Section):
     student: Student = Field(description="The model that learns.")
     tasks: TaskSelection = Field(
         default_factory=TaskSelection,
-        description="Which tasks to use (table TaskSelection). Groups of tasks are split into those to learn from and "
-        "those to measure on.",
+        description="Which tasks to use. Groups of tasks are split into those to learn from and those to measure on.",
     )
     practice: AnswerSettings = Field(
         default_factory=AnswerSettings,
-        description="How the student answers before the training (table AnswerSettings).",
+        description="How the student answers before the training.",
     )
-    teacher: Teacher = Field(description="The model that shows correct answers (table Teacher).")
-    replay: Replay = Field(description="What is learned, and on which tasks it is measured (table Replay).")
-    training: Training = Field(default_factory=Training, description="LoRA and its optimiser (table Training).")
-    validation: Validation = Field(
-        default_factory=Validation, description="When the student is good enough (table Validation)."
-    )
+    teacher: Teacher = Field(description="The model that shows correct answers.")
+    replay: Replay = Field(description="What is learned, and on which tasks it is measured.")
+    training: Training = Field(default_factory=Training, description="LoRA and its optimiser.")
+    validation: Validation = Field(default_factory=Validation, description="When the student is good enough.")
     export: Export = Field(default_factory=Export, description="Which files are written besides the adapter.")

@@ -75,7 +75,7 @@ class NightSpec(Section):
     )
     models: dict[Literal["relax", "synthesise", "sample", "match", "verdict"], ModelCall] = Field(
         default_factory=dict,
-        description="The models for `relax`, `synthesise`, `sample`, `match` and `verdict` (table ModelCall). Without "
+        description="The models for `relax`, `synthesise`, `sample`, `match` and `verdict`. Without "
         "`verdict`, variants are tested but not judged.",
     )
     test: TestLimits = Field(default_factory=TestLimits, description="How variants are tested against their original.")

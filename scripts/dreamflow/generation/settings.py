@@ -89,8 +89,7 @@ class ModelSettings(Section):
     )
     sampling: Sampling = Field(
         default_factory=Sampling,
-        description="Sampling parameters of this model (table Sampling). Without them `temperature` is 0.7 and "
-        "`max_tokens` 20480.",
+        description="Sampling parameters of this model. Without them `temperature` is 0.7 and `max_tokens` 20480.",
     )
     price: Optional[Price] = Field(
         None,
@@ -156,6 +155,4 @@ class ModelCall(Section):
     attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         3, description="Samples to draw from each model before the generation counts as failed."
     )
-    sampling: Sampling = Field(
-        default_factory=Sampling, description="Sampling parameters (table Sampling); they win over the model's."
-    )
+    sampling: Sampling = Field(default_factory=Sampling, description="Sampling parameters; they win over the model's.")

@@ -18,7 +18,7 @@ class AnswerSettings(Section):
     samples: Annotated[int, Field(ge=1, le=100)] = Field(1, description="Answers to each task.")
     sampling: Sampling = Field(
         default_factory=Sampling,
-        description="Sampling parameters (table Sampling); they win over the model's. Without them `temperature` is 0 "
+        description="Sampling parameters; they win over the model's. Without them `temperature` is 0 "
         "and `max_tokens` 48.",
     )
     by_kind: dict[Literal[KINDS], Sampling] = Field(
@@ -32,9 +32,5 @@ class ProbeSpec(Section):
     """Which models are measured, and on which tasks (config/probes/<name>.yaml)."""
 
     models: Different[Name] = Field(description="Ids of models.yaml.")
-    tasks: TaskSelection = Field(
-        default_factory=TaskSelection, description="Which tasks to answer (table TaskSelection)."
-    )
-    asked: AnswerSettings = Field(
-        default_factory=AnswerSettings, description="How the models answer (table AnswerSettings)."
-    )
+    tasks: TaskSelection = Field(default_factory=TaskSelection, description="Which tasks to answer.")
+    asked: AnswerSettings = Field(default_factory=AnswerSettings, description="How the models answer.")

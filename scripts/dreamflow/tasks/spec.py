@@ -39,14 +39,14 @@ class _Grader(Section):
 class ExactGrader(_Grader):
     """The answer is the correct answer."""
 
-    name: Literal["exact"]
+    name: Literal["exact"] = Field(description="How answers are compared.")
     also: Optional[Annotated[list[Name], Field(min_length=1)]] = Field(None, description="Other correct answers.")
 
 
 class NumberGrader(_Grader):
     """The answer is the correct number."""
 
-    name: Literal["number"]
+    name: Literal["number"] = Field(description="How answers are compared.")
     tolerance: Optional[NotNegative] = Field(None, description="Largest difference that is still correct.")
     last: Optional[bool] = Field(
         None, description="Whether the last number of the answer counts, whatever text comes before it."
@@ -59,47 +59,47 @@ class NumberGrader(_Grader):
 class JsonGrader(_Grader):
     """The answer is the same JSON value."""
 
-    name: Literal["json"]
+    name: Literal["json"] = Field(description="How answers are compared.")
 
 
 class LinesGrader(_Grader):
     """The answer has the same lines."""
 
-    name: Literal["lines"]
+    name: Literal["lines"] = Field(description="How answers are compared.")
 
 
 class MentionsGrader(_Grader):
     """The answer mentions the correct answer and no wrong one."""
 
-    name: Literal["mentions"]
+    name: Literal["mentions"] = Field(description="How answers are compared.")
     others: list[Name] = Field(description="Wrong answers, which must not occur besides the correct one.")
 
 
 class RegexGrader(_Grader):
     """The whole answer matches a pattern."""
 
-    name: Literal["regex"]
+    name: Literal["regex"] = Field(description="How answers are compared.")
     pattern: Name = Field(description="A Python regular expression for the whole answer.")
 
 
 class OneOfGrader(_Grader):
     """The answer is the correct label."""
 
-    name: Literal["one_of"]
+    name: Literal["one_of"] = Field(description="How answers are compared.")
     labels: Annotated[Different[Name], Field(min_length=2)] = Field(description="The labels to choose from.")
 
 
 class ListGrader(_Grader):
     """The answer has the same items, in the same order."""
 
-    name: Literal["list"]
+    name: Literal["list"] = Field(description="How answers are compared.")
     separator: Optional[Name] = Field(None, description="Text between two items. Default: a comma.")
 
 
 class SetGrader(ListGrader):
     """The answer has the same items, in any order."""
 
-    name: Literal["set"]
+    name: Literal["set"] = Field(description="How answers are compared.")
 
 
 class CodeTest(Section):
@@ -112,7 +112,7 @@ class CodeTest(Section):
 class CodeGrader(_Grader):
     """The function in the answer passes hidden tests."""
 
-    name: Literal["code"]
+    name: Literal["code"] = Field(description="How answers are compared.")
     wrapped: Optional[bool] = Field(None, description="Whether the code may stand among other text.")
     entry: Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")] = Field(description="The requested function.")
     tests: Annotated[list[CodeTest], Field(min_length=2)] = Field(
