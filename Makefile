@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run distill test check lock clean
+.PHONY: run distill test check schemas lock clean
 
 run: .venv/base.installed
 	$(BIN)/snakemake
@@ -40,6 +40,10 @@ check:
 	$(BIN)/python -m pip install --quiet --requirement envs/cluster.txt --requirement envs/dev.txt
 	$(BIN)/python -m compileall -qq .venv/lib || true
 	touch $@
+
+# Write config/schemas/ and the tables of config/README.md from the models in scripts/dreamflow.
+schemas: .venv/base.installed
+	$(BIN)/python scripts/write_schemas.py
 
 lock:
 	$(PYTHON) envs/lock.py

@@ -17,7 +17,7 @@ from dreamflow.cohorts.spec import CohortSpec
 from dreamflow.config import Section
 from dreamflow.distill.spec import DistillationSpec
 from dreamflow.dreams.spec import NightSpec, ProcedureCard
-from dreamflow.generation.settings import ModelsFile
+from dreamflow.generation.settings import ModelsFile, Sampling
 from dreamflow.probe.spec import ProbeSpec
 from dreamflow.settings import Settings
 from dreamflow.tasks.spec import TaskLine
@@ -80,23 +80,36 @@ def _sections(model: type[Section]) -> Iterator[type[Section]]:
 
 
 def _table(model: type[Section], own: set[str]) -> str:
-    rows = [f"| `{key}` | {_default(field)} | {_escaped(field.description)} |\n" for key, field in _fields(model, own)]
+    rows = [f"| `{key}` | {_default(field)} | {_meaning(field, own)} |\n" for key, field in _fields(model, own)]
     return "| key | default | meaning |\n|---|---|---|\n" + "".join(rows)
 
 
-def _escaped(text: str | None) -> str:
-    return (text or "").replace("|", "\\|")
+def _meaning(field: FieldInfo, own: set[str]) -> str:
+    text, section = (field.description or "").replace("|", "\\|"), _section_of(field)
+    if section is None or section.__name__ not in own:
+        return text
+    return (
+        f"{text} See [Sampling](#sampling)." if section is Sampling else f"{text} Its keys have a table of their own."
+    )
+
+
+def _is_optional(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) in (Union, UnionType)
+
+
+def _section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that is the value of a key, if it is one."""
+    parts = get_args(field.annotation) if _is_optional(field) else (field.annotation,)
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
 
 
 def _fields(model: type[Section], own: set[str], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """The keys of a section; those of a part without a table of its own follow as `part.key`."""
     for name, field in model.model_fields.items():
         key = f"{before}{field.alias or name}"
-        optional = get_origin(field.annotation) in (Union, UnionType)
-        parts = get_args(field.annotation) if optional else (field.annotation,)
-        inner = next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
+        inner = _section_of(field)
         listed = inner is not None and any(kind.__name__ in own for kind in (inner, *inner.__subclasses__()))
-        if inner is None or optional or listed:
+        if inner is None or listed or _is_optional(field):
             yield key, field
         if inner is not None and not listed:
             yield from _fields(inner, own, f"{key}.")
