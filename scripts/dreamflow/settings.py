@@ -76,20 +76,29 @@ def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -
     A mistake is reported with file and line if the file contains it, else as given on the command line.
     """
     text = read_text(path) if path.exists() else ""
-    in_file = parse_document(text, path) or {}
-    if given is None:
-        given = in_file
-    elif not isinstance(in_file, Mapping):
-        raise ConfigError(f"{path}:1: (top level): expected a mapping such as 'cohorts: [demo]'", placed=True)
-    written = nest_upgrade_keys(in_file) if isinstance(in_file, Mapping) else in_file
+    written = nest_upgrade_keys(_mapping(text, path))
+    nested = written if given is None else nest_upgrade_keys(given)
 
     def placed(key: Key) -> str:
         if path.exists() and _value_at(nested, key) != _value_at(written, key):
             return COMMAND_LINE
         return place(path, text, key)
 
-    nested = nest_upgrade_keys(given) if isinstance(given, Mapping) else given
     return check_placed(nested, Settings, placed, path)
+
+
+def has_keys(path: Path = CONFIG) -> bool:
+    """Whether config.yaml has anything in it. Raises a ConfigError if it is broken; a missing file is not blank."""
+    return not path.exists() or bool(_mapping(read_text(path), path))
+
+
+def _mapping(text: str, path: Path) -> Mapping[str, Any]:
+    """The content of config.yaml, which must be a mapping or blank."""
+    value = parse_document(text, path)
+    if value is not None and not isinstance(value, Mapping):
+        message = "(top level): expected keys with values, such as 'cohorts: [demo]'"
+        raise ConfigError(f"{place(path, text, ())}: {message}", placed=True)
+    return value or {}
 
 
 def config_place(key: Key, given: Mapping[str, Any], path: Path = CONFIG) -> str:
@@ -97,7 +106,7 @@ def config_place(key: Key, given: Mapping[str, Any], path: Path = CONFIG) -> str
     if not path.exists():
         return str(path)
     text = read_text(path)
-    if _value_at(given, key) != _value_at(parse_document(text, path) or {}, key):
+    if _value_at(given, key) != _value_at(_mapping(text, path), key):
         return COMMAND_LINE
     return place(path, text, key)
 

@@ -20,7 +20,7 @@ from dreamflow.generation.models import load_models
 from dreamflow.generation.settings import ModelsFile
 from dreamflow.plan import compile_plan
 from dreamflow.probe.spec import ProbeSpec
-from dreamflow.settings import Settings, load_settings, nest_upgrade_keys
+from dreamflow.settings import Settings, has_keys, load_settings, nest_upgrade_keys
 from dreamflow.tasks.spec import TaskLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -241,7 +241,7 @@ def test_null_is_a_value_only_where_a_value_may_be_null():
             "command line (--config or --configfile): upgrade.limit: ",
         ),
         ("upgrade:\n  urgency: low\n", {"upgrade_limit": 1}, "config.yaml:2: upgrade.urgency: "),
-        ("- demo\n", {}, "config.yaml:1: (top level): expected a mapping such as 'cohorts: [demo]'"),
+        ("- demo\n", {}, "config.yaml:1: (top level): expected keys with values, such as 'cohorts: [demo]'"),
         ("cohorts: [demo\n", {}, "config.yaml:2:1: not valid YAML"),
     ],
 )
@@ -261,6 +261,7 @@ def test_a_mistake_is_blamed_on_the_file_or_on_the_command_line(tmp_path, file, 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}\n"])
 def test_a_blank_config_file_is_all_defaults(tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
+    assert not has_keys(tmp_path / "config.yaml")
     assert load_settings({}, tmp_path / "config.yaml") == load_settings(None, tmp_path / "config.yaml") == Settings()
 
 
