@@ -37,7 +37,8 @@ def parse_document(text: str, path: Path | str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         kind = "JSON" if is_json else "YAML"
-        raise ConfigError(f"{place}: not valid {kind}: {getattr(error, 'problem', None) or error}") from None
+        problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise ConfigError(f"{place}: not valid {kind}: {problem}") from None
 
 
 def line_of(text: str, key: Key) -> int | None:

@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -421,7 +423,7 @@ VALUES = [None, True, 0, -1, 2.5, "", "x", [], {}, ["x", "x"], {"x": 1}, [[1]], 
 WHOLE = [(path, model) for path, model in FILES if "procedures/" not in str(path.parent.parent)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from(WHOLE), st.randoms(use_true_random=False), st.sampled_from(["drop", "misspell", "replace"]))
 def test_a_changed_file_is_valid_or_reported_with_its_line(case, rng: random.Random, change: str):
     path, model = case
@@ -443,6 +445,29 @@ def test_a_changed_file_is_valid_or_reported_with_its_line(case, rng: random.Ran
             assert int(number[1]) <= len(text.splitlines())
     else:
         assert isinstance(checked, model)
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(WHOLE), st.integers(0, 10**6), st.text(max_size=4), st.integers(0, 6))
+def test_any_text_is_valid_or_a_message_that_names_the_file(tmp_path_factory, case, place, new, cut):
+    path, model = case
+    text = path.read_text(encoding="utf-8")
+    place %= len(text)
+    file = tmp_path_factory.getbasetemp() / "changed.yaml"
+    file.write_text(text[:place] + new + text[place + cut :], encoding="utf-8", errors="replace")
+    try:
+        load_yaml(file, model)
+    except ConfigError as error:
+        assert all(line.startswith(f"{file}") for line in str(error).splitlines())
+
+
+def test_starting_a_project_of_cohorts_imports_no_library_of_other_families():
+    code = "import dreamflow.plan, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY / "scripts", capture_output=True, text=True, check=True
+    ).stdout.split()
+    heavy = {"torch", "scipy", "pandas", "networkx", "rapidfuzz", "sentencex", "jsonschema", "hypothesis", "matplotlib"}
+    assert heavy.isdisjoint(loaded)
 
 
 def places(value):
