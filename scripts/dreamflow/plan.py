@@ -14,7 +14,7 @@ from .files import canonical
 from .generation import catalog as inputs
 from .generation.catalog import Catalog, load_catalog
 from .generation.models import load_models
-from .settings import config_place, load_settings
+from .settings import in_config, load_settings
 
 if TYPE_CHECKING:
     from .chunks.compile import Chunking
@@ -63,20 +63,21 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
     data_root = Path(settings["data_root"])
     plan = Plan(settings, models, {}, {}, catalog.texts)
     known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"), plan.generations)
-    _check_names(settings, config)
+    with in_config(config):
+        _check_names(settings)
     specs = [(path, read_spec(path)) for path in map(spec_path, settings["cohorts"])]
     # What selects from the generations of others comes after them.
     for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
         cohort = compile_cohort(path, spec, catalog, models, known)
         if cohort.cohort_id in plan.cohorts:
-            message = f"the cohort {cohort.cohort_id!r} is named twice"
-            raise ConfigError(f"{config_place(('cohorts',), config)}: cohorts: {message}", placed=True)
+            with in_config(config):
+                raise ConfigError(f"the cohort {cohort.cohort_id!r} is named twice", ("cohorts",))
         plan.cohorts[cohort.cohort_id] = cohort
         _merge(plan, cohort.cohort_id, cohort.generations)
         known.combos |= cohort.combos
         plan.kept |= {gen_id: row for gen_id, row in cohort.kept.items() if gen_id not in plan.generations}
     _add_nights(plan, catalog, data_root)
-    _add_chunkings(plan, catalog)
+    _add_chunkings(plan, catalog, config)
     _add_answers(plan, catalog)
     plan.priority = _priorities(plan.generations)
     return plan
@@ -96,12 +97,12 @@ def _add_nights(plan: Plan, catalog: Catalog, data_root: Path) -> None:
         _merge(plan, name, night.generations)
 
 
-def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
+def _add_chunkings(plan: Plan, catalog: Catalog, config: Mapping[str, Any]) -> None:
     names = plan.config["conversations"]
     if not names:
         return
     # Imported late: libraries for sentences and languages, which a project of cohorts alone does not need.
-    from .chunks.compile import compile_chunking
+    from .chunks.compile import cluster_rows, compile_chunking
     from .chunks.readers import list_conversations
 
     known = list_conversations(Path(plan.config["raw_root"]) / "conversations")
@@ -116,6 +117,8 @@ def _add_chunkings(plan: Plan, catalog: Catalog) -> None:
                     "them must leave it out"
                 )
         _merge(plan, name, chunking.generations)
+    with in_config(config):
+        cluster_rows({"clusters": []}, plan.config["clusters"], catalog, plan.models)  # finds names that do not exist
 
 
 def _add_answers(plan: Plan, catalog: Catalog) -> None:
@@ -134,7 +137,7 @@ def _add_answers(plan: Plan, catalog: Catalog) -> None:
                 plan.origin.setdefault(gen_id, name)
 
 
-def _check_names(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def _check_names(settings: Mapping[str, Any]) -> None:
     """Raise a ConfigError if a list of config.yaml names a spec twice, or one that does not exist."""
     for family in ("cohorts", "procedures", "conversations", "probes", "distillations"):
         folder = Path("config") / family
@@ -147,8 +150,7 @@ def _check_names(settings: Mapping[str, Any], config: Mapping[str, Any]) -> None
                 message = f"{unknown('name', name, known)} (no file {file})"
             else:
                 continue
-            place = config_place((family, number), config)
-            raise ConfigError(f"{place}: {family}[{number}]: {message}", placed=True)
+            raise ConfigError(message, (family, number))
 
 
 def _merge(plan: Plan, name: str, generations: Mapping[str, Row]) -> None:

@@ -1,7 +1,8 @@
 """config/config.yaml as a whole, together with what the command line changes in it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,15 +77,9 @@ def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -
     A mistake is reported with file and line if the file contains it, else as given on the command line.
     """
     text = read_text(path) if path.exists() else ""
-    written = nest_upgrade_keys(_mapping(text, path))
-    nested = written if given is None else nest_upgrade_keys(given)
-
-    def placed(key: Key) -> str:
-        if path.exists() and _value_at(nested, key) != _value_at(written, key):
-            return COMMAND_LINE
-        return place(path, text, key)
-
-    return check_placed(nested, Settings, placed, path)
+    written = _mapping(text, path)
+    nested = nest_upgrade_keys(written if given is None else given)
+    return check_placed(nested, Settings, lambda key: _origin(key, nested, text, path), path)
 
 
 def has_keys(path: Path = CONFIG) -> bool:
@@ -101,14 +96,22 @@ def _mapping(text: str, path: Path) -> Mapping[str, Any]:
     return value or {}
 
 
-def config_place(key: Key, given: Mapping[str, Any], path: Path = CONFIG) -> str:
-    """Where a value of the configuration comes from: `config/config.yaml:3`, or the command line."""
-    if not path.exists():
-        return str(path)
-    text = read_text(path)
-    if _value_at(given, key) != _value_at(_mapping(text, path), key):
-        return COMMAND_LINE
-    return place(path, text, key)
+@contextmanager
+def in_config(given: Mapping[str, Any], path: Path = CONFIG) -> Iterator[None]:
+    """Add to a ConfigError that names only a key of `given` where its value comes from: config.yaml or command line."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.placed or not error.key:
+            raise
+        text = read_text(path) if path.exists() else ""
+        raise ConfigError(f"{_origin(error.key, nest_upgrade_keys(given), text, path)}: {error}", placed=True) from None
+
+
+def _origin(key: Key, given: Mapping[str, Any], text: str, path: Path) -> str:
+    written = nest_upgrade_keys(_mapping(text, path))
+    changed = path.exists() and _value_at(given, key) != _value_at(written, key)
+    return COMMAND_LINE if changed else place(path, text, key)
 
 
 def nest_upgrade_keys(config: Mapping[str, Any]) -> dict[str, Any]:

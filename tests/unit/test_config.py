@@ -392,6 +392,7 @@ NAMES = [
         "  kinds: [extraction, poems, cl",
         "replay.kinds[1]: no tasks of this kind: unknown kind 'poems'",
     ),
+    ("config", "cohorts: [demo]", "clusters: {model: gpt}", "clusters.model: unknown model 'gpt'"),
     ("config", "cohorts: [demo]", "cohorts: [demos]", "cohorts[0]: unknown name 'demos'; did you mean 'demo'?"),
     ("config", "probes: [demo]", "probes: [demo, demo]", "probes[1]: 'demo' is named twice"),
 ]

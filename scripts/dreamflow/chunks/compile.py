@@ -126,7 +126,7 @@ def cluster_rows(
     `Talks.plan_clusters` wrote."""
     if "model" not in settings:
         return {}
-    with in_file("config/config.yaml"), under("clusters"):
+    with under("clusters"):
         fields = asking("cluster", settings, SAMPLING, catalog, models)
     rows = {}
     for cluster in plan["clusters"]:
