@@ -231,7 +231,7 @@ def _one_of(given: Any, known: list[str]) -> str:
 
 
 def _ending(message: str, expected: str) -> str:
-    expected = " ".join(expected.split()).rstrip(".")
+    expected = expected.partition(". ")[0].rstrip(".")  # the first sentence; the README has the others
     return joined(message, f"expected: {expected}" if expected else "")
 
 
