@@ -105,7 +105,6 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (NightSpec, "kinds: [relax, relax]\n", '1: kinds: "relax" occurs twice; delete one'),
         (NightSpec, "tiers: {viable: 0.1}\n", "1: tiers: 'speculative' is above 'viable'"),
         (NightSpec, f"models:\n  relax:\n    model: m\n    {WORD}\n", f"4: models.relax.sampling.{MISSPELT}"),
-        (ChunkingSpec, "tiers:\n  good: {}\n", "1: tiers: good: 'model' is missing; only basic works without one"),
         (ChunkingSpec, f"tiers:\n  basic:\n    {WORD}\n", f"3: tiers.basic.sampling.{MISSPELT}"),
         (ProbeSpec, f"models: [m]\nasked:\n  {WORD}\n", f"3: asked.sampling.{MISSPELT}"),
         (ProbeSpec, "models: [m]\nasked: {by_kind: {code: {temprature: 1}}}\n", f"2: asked.by_kind.code.{MISSPELT}"),

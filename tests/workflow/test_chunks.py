@@ -283,7 +283,7 @@ def test_a_tier_that_is_not_configured_is_said(project: Project):
             "conversations[0]: unknown conversation 'nothing-*'; known: phone, power, water",
         ),
         ({"tiers": {"good": {}}}, "tiers.good: 'model' is missing"),
-        ({"tiers": {"premium": {"model": "nobody"}}}, "tiers.premium: unknown model 'nobody'"),
+        ({"tiers": {"premium": {"model": "nobody"}}}, "tiers.premium.model: unknown model 'nobody'"),
         ({"tiers": {"best": {}}}, "trial.yaml:"),
     ],
 )

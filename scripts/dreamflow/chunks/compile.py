@@ -145,7 +145,9 @@ def cluster_rows(
 def asked(chunking: Chunking, level: str) -> Row:
     """Who is asked at a level, and how: the fields of a row that do not depend on its window; {} for rules."""
     settings = chunking.spec["tiers"][level]
-    if "model" not in settings:
+    if "model" not in settings and level == "basic":
         return {}
     with in_file(chunking.path), under("tiers", level):
+        if "model" not in settings:
+            raise ConfigError("'model' is missing; only basic works without one, by rules")
         return asking("chunk", {"template": "boundaries-v1", **settings}, SAMPLING, chunking.catalog, chunking.models)

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from ..config import AS_WRITTEN, Name, NotNegative, Optional, Section, Whole
 from ..generation.settings import ModelCall
@@ -45,15 +44,6 @@ class Levels(Section):
     basic: TierSpec = Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model.")
     good: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
     premium: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
-
-    @model_validator(mode="after")
-    def _upgrades_have_models(self) -> "Levels":
-        for level, tier in (("good", self.good), ("premium", self.premium)):
-            if tier is not None and tier.model is None:
-                raise PydanticCustomError(
-                    "no_model", "{level}: 'model' is missing; only basic works without one, by rules", {"level": level}
-                )
-        return self
 
 
 class ChunkingSpec(Section):
