@@ -17,6 +17,7 @@ from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.generation.models import load_models, registration
+from dreamflow.generation.settings import ModelsFile
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
@@ -289,6 +290,6 @@ def test_a_registered_student_is_a_model_like_any_other(tmp_path):
     models = load_models(tmp_path / "models.yaml", tmp_path / "models")
     assert models.keys() == {"person", "demo-c1"}
     assert models["demo-c1"]["lora"] == row["lora"]
-    assert load_yaml(tmp_path / "models/demo-c1.yaml", "models")["models"]["demo-c1"]["context_length"] == 4096
-    with pytest.raises(ConfigError, match=r"models\.demo-c1: .*'weight' was unexpected"):
+    assert load_yaml(tmp_path / "models/demo-c1.yaml", ModelsFile).models["demo-c1"].context_length == 4096
+    with pytest.raises(ConfigError, match=r"models\.demo-c1\.weight: unknown key"):
         registration("demo-c1", {**row, "weight": 1})

@@ -208,8 +208,8 @@ def test_a_call_that_fails_leaves_the_rest_standing_and_the_next_run_completes_i
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"procedures": ["nothing.*"]}, "no procedure is called 'nothing.*' (known: fleet-ops.check_host"),
-        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: say which model makes it"),
+        ({"procedures": ["nothing.*"]}, "procedures[0]: unknown procedure 'nothing.*'; known: fleet-ops.check_host"),
+        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: name the model that makes it"),
         ({"models": {"verdict": {"model": "nobody"}}, "kinds": ["reorder"]}, "unknown model 'nobody'"),
         ({"kinds": ["dance"]}, "trial.yaml:"),
         ({"tiers": {"viable": 0.2}}, "tiers: 'speculative' is above 'viable'"),

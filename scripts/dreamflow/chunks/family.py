@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import under
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
@@ -67,11 +68,10 @@ class Chunks(Family):
                 self.add(name, {row.gen_id: row for row in rows})
             self.specs[name] = spec
         upgrade = world.settings["upgrade"]
-        try:
+        with under("upgrade", "filter"):
             parse_filter(upgrade["filter"])
+        with under("upgrade", "deadline"):
             available_seconds({**upgrade, "now": _now()})
-        except ConfigError as error:
-            raise ConfigError(f"upgrade: {error}") from None
         check_cluster_model(world.settings["clusters"], world.catalog, world.models)
         self._deferred = self._defer()
 

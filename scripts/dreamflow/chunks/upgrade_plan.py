@@ -16,7 +16,9 @@ SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
-def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Mapping[str, Json], now: str) -> dict[str, Json]:
+def plan_upgrade(
+    specs: Mapping[str, Chunking], folder: Path, settings: Mapping[str, Json], now: str
+) -> dict[str, Json]:
     """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
     `upgrade` of config.yaml.
 
@@ -71,7 +73,7 @@ def _estimates(chunking: Chunking, level: str) -> dict[str, Json]:
     text = catalog.texts[template(catalog, "chunk", tier["template"]).sha256]
     return {
         "model_id": tier["model"],
-        "price": chunking.models[tier["model"]].price,
+        "price": chunking.models[tier["model"]].prices,
         "template_tokens": estimate_tokens(text),
         "window_tokens": tier["window_tokens"],
         "seconds_per_call": tier["seconds_per_call"],
