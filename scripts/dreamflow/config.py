@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
 from pydantic_core import PydanticCustomError
 
-from .errors import ConfigError, Key, did_you_mean, dotted, joined
+from .errors import ConfigError, DreamflowError, Key, did_you_mean, dotted, joined
 from .files import read_text
 from .yaml_file import line_of, parse_document
 
@@ -113,14 +113,15 @@ def place(where: Path | str, text: str, key: Key) -> str:
 
 @contextmanager
 def in_file(path: Path | str) -> Iterator[None]:
-    """Add file and line to a ConfigError that is raised in this block and names only its key, or nothing."""
+    """Add file and line to an error that is raised in this block and names only its key, or nothing."""
     try:
         yield
-    except ConfigError as error:
-        if error.placed:
+    except DreamflowError as error:
+        key = error.key if isinstance(error, ConfigError) else ()
+        if isinstance(error, ConfigError) and error.placed:
             raise
-        text = read_text(path) if error.key and Path(path).is_file() else ""
-        raise ConfigError(f"{place(path, text, error.key)}: {error}", placed=True) from None
+        text = read_text(path) if key and Path(path).is_file() else ""
+        raise ConfigError(f"{place(path, text, key)}: {error}", placed=True) from None
 
 
 @contextmanager
