@@ -80,7 +80,7 @@ def read_json(path: Path | str, remedy: str = "Delete the file and run again: it
     try:
         return json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+        raise ConfigError(f"{path}: no such file; run Snakemake again to make it") from None
     except ValueError as error:
         raise DreamflowError(f"{path}: the file is damaged ({error}). {remedy}") from None
 
@@ -91,7 +91,7 @@ def read_as(path: Path | str, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is written anew") from None
+        raise DreamflowError(f"{path}: {error}; delete {Path(path).name}, and the next run makes it again") from None
 
 
 def read_lines(path: Path | str) -> list[dict[str, Any]]:

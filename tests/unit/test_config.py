@@ -17,7 +17,7 @@ from dreamflow.cohorts.spec import CohortSpec
 from dreamflow.config import check, load_yaml
 from dreamflow.distill.spec import DistillationSpec
 from dreamflow.dreams.spec import NightSpec, ProcedureCard
-from dreamflow.errors import ConfigError
+from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.generation.models import load_models
 from dreamflow.generation.settings import ModelsFile
 from dreamflow.plan import compile_plan
@@ -406,8 +406,8 @@ def test_a_name_that_does_not_exist_is_reported_with_its_line(project, name, old
     config = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
     if name != "config":
         config = {family: config[family] if name.startswith(family) else [] for family in config}
-    with pytest.raises(ConfigError) as error:
-        compile_plan({**config, "raw_root": str(REPOSITORY / "data/1_raw"), "data_root": str(project / "data")})
+    with pytest.raises(DreamflowError) as error:
+        compile_plan({**config, "raw_root": str(REPOSITORY / "data/1_raw"), "data_root": str(project / "data")}).check()
     place, _, rest = str(error.value).partition(": ")
     assert rest.startswith(said)
     file, _, line = place.partition(":")
@@ -500,7 +500,7 @@ def test_every_shipped_cohort_compiles(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     cohorts = [path.stem for path in sorted((REPOSITORY / "config/cohorts").glob("*.yaml"))]
     plan = compile_plan({"cohorts": cohorts, "data_root": str(tmp_path)})
-    assert all(cohort.generations for cohort in plan.cohorts.values())
+    assert all(cohort.generations for cohort in plan.families["cohorts"].cohorts.values())
 
 
 def test_schemas_and_tables_on_disk_are_the_generated_ones():
@@ -544,13 +544,13 @@ def test_the_example_in_the_readme_is_a_valid_cohort():
 def test_registered_models_are_read_too(tmp_path):
     main, folder = tmp_path / "models.yaml", tmp_path / "registered"
     main.write_text(ONE)
-    assert load_models(main, folder).keys() == {"m"}  # the folder need not exist
+    assert load_models(main, folder, {}).keys() == {"m"}  # the folder need not exist
     folder.mkdir()
     (folder / "b.yaml").write_text("models: {b: {provider: llama_cpp, name: b.gguf, lora: none.gguf}}\n")
     (folder / "a.yaml").write_text("models: {a: {provider: llama_cpp, name: a.gguf}}\n")
-    models = load_models(main, folder)
+    models = load_models(main, folder, {})
     assert list(models) == ["m", "a", "b"]
-    assert (models["b"]["model_id"], models["b"]["lora"], "lora" in models["a"]) == ("b", "none.gguf", False)
+    assert (models["b"].model_id, models["b"].lora, models["a"].lora) == ("b", "none.gguf", None)
 
 
 @pytest.mark.parametrize(
@@ -567,4 +567,4 @@ def test_a_registered_model_that_is_wrong_is_reported_with_its_file(tmp_path, te
     (tmp_path / "registered").mkdir()
     (tmp_path / "registered/new.yaml").write_text(text)
     with pytest.raises(ConfigError, match=said):
-        load_models(tmp_path / "models.yaml", tmp_path / "registered")
+        load_models(tmp_path / "models.yaml", tmp_path / "registered", {})
