@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import under
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
@@ -62,11 +63,10 @@ class Chunks(Family):
         specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
         spec_of = _by_conversation(specs.values())
         upgrade = world.settings["upgrade"]
-        try:
+        with under("upgrade", "filter"):
             parse_filter(upgrade["filter"])
+        with under("upgrade", "deadline"):
             available_seconds({**upgrade, "now": _now()})
-        except ConfigError as error:
-            raise ConfigError(f"upgrade: {error}") from None
         check_cluster_model(world.settings["clusters"], world.catalog, world.models)
         self._deferred = self._defer(specs)
         for name, spec in specs.items():
