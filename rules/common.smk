@@ -51,8 +51,8 @@ DATA = str(flow.layout.root)
 
 
 wildcard_constraints:
-    gen_id=flow.gen_id_pattern(),
     **flow.wildcard_patterns(),
+    gen_id=flow.gen_id_pattern(),
 
 
 onstart:
@@ -69,3 +69,16 @@ onsuccess:
 
 onerror:
     flow.finish(ok=False)
+
+
+def job_file(rule, job, makes):
+    """The input function for the file with what decides a job besides its other inputs: `job(*wildcards)`, as JSON.
+
+    As an input file it is noticed, whatever became of Snakemake's notes on parameters. `makes` is an output of the rule.
+    """
+
+    def find(wildcards):
+        key = "/".join(wildcards) or "all"
+        return flow.job_file(f"{rule}/{key}", flow.look_up(job, *wildcards), makes.format(**wildcards))
+
+    return find

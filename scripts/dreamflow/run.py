@@ -136,18 +136,16 @@ class Run:
         """A pattern for each wildcard of the families' rules, which matches the names that there are."""
         return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
-    def job_file(self, rule: str, key: str, job: str, makes: Sequence[str]) -> list[str]:
-        """The file with what decides a job besides its other inputs (`job`, JSON). It is written when that changed.
+    def job_file(self, name: str, job: str, makes: str) -> list[str]:
+        """The file `data/jobs/<name>.json` with the text `job`, which is written when that has changed.
 
-        As an input file it is noticed whatever became of Snakemake's notes on parameters. A dry run writes nothing and
-        forces `makes`, what the job writes, instead.
+        A dry run writes nothing; it forces `makes`, a file that the job writes, instead.
         """
-        path = Path(f"{self.layout.root}/jobs/{rule}/{key}.json")
+        path = self.layout.root / "jobs" / f"{name}.json"
         current = path.read_text(encoding="utf-8") if path.exists() else None
         if current != job and not self.in_job:
             if self.dry:
-                for file in makes:
-                    self.force(file)
+                self.force(makes)
             else:
                 write_atomic(path, job)
         return [str(path)] if path.exists() else []
