@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ..generation.parsers.fences import without_blocks
 from .conversation import Conversation, Unit
 from .terms import GRAMMAR, HAN, words
 from .units import language
@@ -19,7 +20,6 @@ from .units import language
 MOST_LABELS, MOST_ENTITIES, LONGEST_NAME, LONGEST_SUMMARY = 4, 12, 40, 300  # labels and names; characters
 _HAN_RUN = re.compile(rf"[{HAN}]{{2,}}")
 _GRAMMAR = re.compile(f"[{''.join(sorted(GRAMMAR))}]")
-_CODE_BLOCK = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 _IDENTIFIER = re.compile(
     r"`(?P<quoted>[^`\n]+)`"
     r"|(?<![\w.])(?P<code>[a-z]\w*(?:(?:\.|::)[a-z_]\w*)+|[a-z]\w*\(\)|[a-z]+_\w+|(?-i:[a-z]+[A-Z])\w*)",
@@ -62,7 +62,7 @@ def entities(text: str) -> tuple[str, ...]:
 
     One capitalised word at the beginning of a sentence is no name, nor is one that also stands in small letters.
     """
-    prose = _CODE_BLOCK.sub("\n", text)
+    prose = without_blocks(text)
     found: dict[str, int] = {}
     for match in _IDENTIFIER.finditer(prose):
         found.setdefault((match["quoted"] or match["code"]).strip(), match.start())
@@ -109,7 +109,7 @@ def _labels(text: str, counts: Counter[str], weights: dict[str, float]) -> tuple
     Han characters are a label if they come together twice, or stand alone: where else words end, nobody knows.
     """
     written: dict[str, Counter[str]] = {}
-    for term, form in words(_CODE_BLOCK.sub("\n", text)):
+    for term, form in words(without_blocks(text)):
         if len(term) > 1 and not _HAN_RUN.fullmatch(term):
             written.setdefault(term, Counter())[form] += 1
     alone = {piece for piece in _han_pieces(text) if 2 <= len(piece) <= 4}

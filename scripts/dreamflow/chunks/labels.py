@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..generation.parsers.fences import fence_end, fence_opening
 from .conversation import Turn
-from .units import fence_end, fence_opening
 
 _NAMES = {
     "user": """user human you me 用户 用戶 人类 人類 我 ユーザー ユーザ 人間 사용자 nutzer benutzer utilisateur usuario

@@ -16,7 +16,9 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import pretty
-from ..generation.parsers.base import Options, Parsed, ParseError, drop_fence, drop_thinking, register
+from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, register
+from ..generation.parsers.fences import drop_fence
+from ..generation.parsers.json_text import Found, find_json
 
 _LISTS = ("chunks", "data", "results", "result", "items", "segments", "topics", "output")
 _FIRST = ("from", "first", "start", "begin", "from_unit", "first_unit", "start_unit", "begin_unit")
@@ -28,7 +30,6 @@ _NEW, _SAME = ("new", "yes", True), ("same", "no", False)  # said of a unit: doe
 _CHOICES = (*_NEW, *_SAME)
 _BEGINS = ("begins", "boundaries", "begin")
 
-_VALUE = re.compile(r'\{\s*+["}]|\[\s*+[\[{]')  # where JSON may begin; other brackets belong to prose
 _NUMBER = re.compile(r"\s*(?:units?\s*)?\[?([0-9]{1,9})\]?\s*", re.I)
 _SPAN = re.compile(rf"{_NUMBER.pattern}(?:(?:-|–|—|\.{{2,3}}|:|,|to|至|到){_NUMBER.pattern})?", re.I)
 _ANY = 10**9  # more than any unit's number
@@ -41,7 +42,6 @@ _LANGUAGES = {
     "italian": "it", "japanese": "ja", "日本語": "ja", "korean": "ko", "portuguese": "pt", "russian": "ru",
     "spanish": "es",
 }  # fmt: skip
-_JSON = json.JSONDecoder(strict=False)  # small models break lines inside strings, and nothing is ambiguous in that
 
 
 @dataclass(frozen=True)
@@ -123,31 +123,26 @@ def _checked(options: Options) -> tuple[int, int, str]:
 def _find(text: str, form: str) -> _Answer:
     """The chunk list of an answer: in a fence or in prose, under a wrong key, in JSON that breaks off."""
     body = drop_fence(text).strip()
-    values, broken = [], 0
-    at = 0
-    while start := _VALUE.search(body, at):
-        try:
-            value, at = _JSON.raw_decode(body, start.start())
-        except (ValueError, RecursionError):  # ValueError: also a number of thousands of digits
-            broken += 1
-            if broken > _BROKEN:
-                break
-            at = start.start() + 1
-        else:
-            values.append((start.start(), at, value))
+    values: list[Found] = []
+    broken = 0
+    for one in find_json(body):
+        if one.error is None:
+            values.append(one)
+        elif (broken := broken + 1) > _BROKEN:
+            break
     is_chunk = partial(_is_chunk, keys=_CONTENT if form == "verbatim" else (*_FIRST, *_RANGE))
-    found = [(place, answer) for *place, value in values if (answer := _listed(value, is_chunk, form)) is not None]
+    found = [(one, answer) for one in values if (answer := _listed(one.value, is_chunk, form)) is not None]
     if any(answer.objects != found[0][1].objects for _, answer in found[1:]):
         raise ParseError("several lists of chunks that differ", body)
     if not found:
         # One object after another without a list around them, or what is complete of a list that breaks off.
-        loose = [value for *_, value in values if is_chunk(value)]
+        loose = [one.value for one in values if is_chunk(one.value)]
         if not loose:
             raise ParseError("no JSON list of chunks", text)
         what = "the JSON is broken: its complete chunks were read" if broken else "chunks without a list around them"
         return _Answer(loose, {}, [what], whole=not broken)
-    (start, end), answer = found[0]
-    if body[:start].strip() or body[end:].strip():
+    place, answer = found[0]
+    if body[: place.start].strip() or body[place.end :].strip():
         answer.warnings.append("words around the JSON")
     return answer
 
@@ -419,13 +414,12 @@ def cluster(raw: str, options: Options) -> Parsed:
     """
     known = set(options.get("ids", ()))
     text = drop_fence(drop_thinking(raw)).strip()
-    start = _VALUE.search(text)
-    try:
-        value = _JSON.raw_decode(text, start.start())[0] if start else None
-    except (ValueError, RecursionError) as error:
-        raise ParseError(f"a JSON object was expected: {error}", text) from None
-    if not isinstance(value, Mapping):
+    first = next(find_json(text), None)
+    if first and first.error:
+        raise ParseError(f"a JSON object was expected: {first.error}", text)
+    if first is None or not isinstance(first.value, Mapping):
         raise ParseError("no JSON object", text)
+    value = first.value
     theme, summary = _text(value, ("theme", "topic")), _text(value, ("summary",))
     if not theme or len(theme) > _LONGEST["label"] * 2:
         raise ParseError("no short theme", text)

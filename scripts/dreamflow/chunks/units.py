@@ -13,6 +13,7 @@ from functools import cache
 
 import sentencex
 
+from ..generation.parsers.fences import fence_end, fence_opening
 from .conversation import Conversation, Turn, Unit
 from .tokens import estimate_tokens
 
@@ -25,8 +26,6 @@ _READ = 2000  # characters that the sentence library reads at once: its time gro
 _WRAPPED = range(50, 121)  # characters of a line that was filled up, so that its line break means nothing
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_OPENING = re.compile(r"[ \t]*(?P<marks>`{3,}+(?=[^`\n]*$)|~{3,}+)[^\n]*", re.M)
-_OPENING_LINE = re.compile(rf"^{_OPENING.pattern}", re.M)
 # What begins an item, a heading, a quotation or a row of a table; a block of its own.
 _MARKER = re.compile(
     r"""[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|(?P<heading>\#{1,6})|>+)[ \t]+
@@ -74,19 +73,6 @@ def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str
 
 
 # --- blocks: code, and what lines make of the rest
-
-
-def fence_end(text: str, opening: re.Match, end: int) -> int | None:
-    """Where a code block ends that begins with `opening`: behind its closing line, or None if there is none."""
-    marks = opening["marks"]
-    closing = re.compile(rf"^[ \t]*{re.escape(marks[0])}{{{min(len(marks), 10**6)},}}[ \t]*\r?(?:\n|\Z)", re.M)
-    found = closing.search(text, opening.end(), end)
-    return found.end() if found else None
-
-
-def fence_opening(text: str, start: int, end: int) -> re.Match | None:
-    """The first line of the next code block (``` or ~~~); `start` itself may be within a line."""
-    return _OPENING.match(text, start, end) or _OPENING_LINE.search(text, start, end)
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:

@@ -6,9 +6,8 @@ import textwrap
 from ..errors import ConfigError
 from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, register
 from ..generation.parsers.code import code
+from ..generation.parsers.fences import closed_blocks
 from ..pyanalysis.source import parse_python
-
-_FENCED = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
 
 
 @register("statement", version=1)
@@ -23,7 +22,7 @@ def statement(raw: str, options: Options) -> Parsed:
     lines = options["base"].splitlines(keepends=True)
     margin = re.match(r"[ \t]*", lines[first - 1])[0]
     problem = "there is no code"
-    for found in [*(match[2] for match in _FENCED.finditer(text)), text]:
+    for found in [*closed_blocks(text), text]:
         replacement = textwrap.dedent(found.strip("\n")).strip()
         if not replacement:
             continue

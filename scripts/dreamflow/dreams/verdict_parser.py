@@ -14,7 +14,7 @@ from typing import Any
 
 from ..files import pretty
 from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, quoted, register
-from ..generation.parsers.embedded import json_values
+from ..generation.parsers.json_text import find_json
 
 TIERS = {1: "viable", 2: "speculative", 3: "archive"}
 _VIABLE, _SPECULATIVE = 0.6, 0.3  # where the original begins tier 1 and tier 2
@@ -109,8 +109,8 @@ def tier_of(viability: float, viable: float = _VIABLE, speculative: float = _SPE
 def verdict(raw: str, options: Options) -> Parsed:
     """The viability (0-1), the tier (by the viability where none is named) and the reasons of one dream."""
     text = drop_thinking(raw).replace("\r\n", "\n")
-    objects = json_values(text, parse_float=Decimal, parse_int=Decimal)
-    judged = [(start, end, one) for start, end, value in objects for one in _judged(value)]
+    objects = find_json(text, parse_float=Decimal, parse_int=Decimal)
+    judged = [(found.start, found.end, one) for found in objects for one in _judged(found.value)]
     prose = _blanked(text, ((start, end) for start, end, _ in judged), " ")
     plain = prose.translate(_PLAIN)
     judged = [one for _, _, one in judged]

@@ -34,7 +34,9 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..generation.parsers import ParseError, parse
-from ..generation.parsers.base import drop_fence, quoted
+from ..generation.parsers.base import quoted
+from ..generation.parsers.fences import drop_fence
+from ..generation.parsers.json_text import no_constant, unique_keys
 
 Task = Mapping[str, Any]
 
@@ -130,25 +132,14 @@ def _mentions(text: str, task: Task) -> str | None:
 
 def _json(text: str, task: Task) -> str | None:
     try:
-        value = _read_json(text)
+        value = _strict_json(text)
     except (ValueError, RecursionError) as error:
         return f"expected JSON alone: {error}"
-    return None if _same(value, _read_json(task["answer"])) else f"expected {_shown(task['answer'])}"
+    return None if _same(value, _strict_json(task["answer"])) else f"expected {_shown(task['answer'])}"
 
 
-def _read_json(text: str) -> Any:
-    return json.loads(
-        text, object_pairs_hook=_unique, parse_float=Decimal, parse_constant=lambda word: _refuse(f"{word} is no JSON")
-    )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    return value if len(value) == len(pairs) else _refuse("a key is there twice")
-
-
-def _refuse(reason: str) -> Any:
-    raise ValueError(reason)
+def _strict_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=unique_keys, parse_float=Decimal, parse_constant=no_constant)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -12,7 +12,6 @@ Options = Mapping[str, Any]
 _QUOTED = 200
 _DEFAULT_SCALE = (0, 9)
 _THINKING = re.compile(r"(?P<begins_line>^[^\S\n]*+)?<(?P<close>/?)think(?:ing)?\s*+>", re.I | re.M)
-_FENCE = re.compile(r"\s*+(?P<marks>`{3,}+|~{3,}+)(?P<info>[^`\n]*)")
 
 
 @dataclass(frozen=True)
@@ -103,18 +102,3 @@ def drop_thinking(text: str) -> str:
     if opened is not None:
         raise ParseError("the thinking block never ends: the answer is cut off", text[opened:], end=True)
     return "".join(kept) + text[start:]
-
-
-def drop_fence(text: str) -> str:
-    """The inside of a code fence when that fence holds all of `text`, else `text` as it is."""
-    lines = text.strip().split("\n")
-    first = _FENCE.match(lines[0])
-    if not first or len(lines) < 2 or lines[-1].strip() != first["marks"]:
-        return text
-    depth = 1
-    for line in lines[1:-1]:
-        if mark := _FENCE.fullmatch(line):
-            depth += 1 if mark["info"].strip() else -1
-            if not depth:  # closed before the end: several fences, none around the whole
-                return text
-    return "\n".join(lines[1:-1]) if depth == 1 else text

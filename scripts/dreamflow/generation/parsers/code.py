@@ -16,15 +16,10 @@ from itertools import pairwise
 
 from ...errors import ConfigError
 from ...pyanalysis.source import parse_python
-from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, quoted, register
-from .embedded import json_values
+from .base import Options, Parsed, ParseError, drop_thinking, quoted, register
+from .fences import OPENING, closes, drop_fence
+from .json_text import find_json
 
-_FENCE = re.compile(
-    r"""(?P<lead>[ \t>]*(?:(?:[-*+]|\d{1,3}[.)])[ \t]+)?|[^`~\n]*[^`~\s][ \t]*)
-    (?P<marks>`{3,}|~{3,})
-    (?P<info>[^`\n]*)""",
-    re.X,
-)
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>pre|code|python)(?:\s[^<>]{0,200})?>", re.I)
 _PROMPT = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: |$)")
 _NUMBER = re.compile(r"(?P<number>[ \t]*(?P<value>\d{1,5})[:|.)│]?)(?P<rest>(?:[ \t│|].*)?)")
@@ -98,9 +93,9 @@ def _fenced(lines: list[str]) -> list[_Block]:
     blocks, opening, start, tries = [], None, 0, 0
     for number, line in enumerate(lines):
         if opening is None:
-            if opening := _FENCE.fullmatch(line):
+            if opening := OPENING.fullmatch(line):
                 start = number + 1
-        elif _closes(line, opening):
+        elif closes(line, opening):
             blocks.append(_inside(lines[start:number], opening))
             opening = None
         elif line.rstrip().endswith(opening["marks"]) and tries < _MOST_FENCES:  # "    return x```"
@@ -114,16 +109,11 @@ def _fenced(lines: list[str]) -> list[_Block]:
     return blocks
 
 
-def _closes(line: str, opening: re.Match) -> bool:
-    marks = line.strip(" \t>")
-    return len(marks) >= len(opening["marks"]) and set(marks) == {opening["marks"][0]}
-
-
 def _fenced_wider(lines: list[str]) -> Iterator[_Block]:
     """From each opening fence to every later closing one: code whose documentation has fences of its own."""
-    openings = [(number, found) for number, line in enumerate(lines) if (found := _FENCE.fullmatch(line))]
+    openings = [(number, found) for number, line in enumerate(lines) if (found := OPENING.fullmatch(line))]
     for number, opening in openings[:_MOST_FENCES]:
-        closings = [end for end in range(number + 1, len(lines)) if _closes(lines[end], opening)]
+        closings = [end for end in range(number + 1, len(lines)) if closes(lines[end], opening)]
         for end in closings[1:_MOST_FENCES]:
             yield _inside(lines[number + 1 : end], opening)
 
@@ -145,8 +135,8 @@ def _json_code(text: str, *, whole: bool) -> list[_Block]:
         if not text.startswith("{"):
             return []
     found = []
-    for _, _, value in json_values(text):
-        inside = value.get("code") if isinstance(value, dict) else None
+    for one in find_json(text):
+        inside = one.value.get("code") if isinstance(one.value, dict) else None
         if isinstance(inside, str):
             found += _fenced(inside.split("\n")) or [_Block(inside)]
     return found

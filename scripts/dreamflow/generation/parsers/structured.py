@@ -2,35 +2,23 @@
 
 import json as jsonlib
 import math
-import re
-from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 from ...errors import ConfigError
 from ...files import canonical, pretty
 from .base import Options, Parsed, ParseError, drop_thinking, on_scale, quoted, register
+from .fences import JSON_OPENING
+from .json_text import OBJECT, find_json, no_constant, unique_keys
 
-# In an object the brace is followed by a key or by its end; other braces belong to prose, code or LaTeX.
-_START = re.compile(r'\{\s*+["}]')
-_TOKEN = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
-_FENCE = re.compile(r"^[^\S\n]*+```[^\S\n]*+json\b", re.I | re.M)
 _DEEPEST = 100  # far beyond any answer, well below the interpreter's own limit
-
-
-class _NotJson(ValueError):
-    """Something that Python's decoder would accept although it is not JSON, or is not one value."""
 
 
 @register("json", version=1)
 def json(raw: str, options: Options) -> Parsed:
     """The first JSON object of the answer, checked against the template's schema and scale."""
-    text = _first_object(drop_thinking(raw))
-    try:
-        values = _decoder.decode(text)
-    except ValueError as error:
-        raise ParseError(f"a JSON object was expected: {error}", text) from None
+    values, text = _first_object(drop_thinking(raw))
     _validate(values, options.get("schema"), text)
     score = values.get("score")
     if isinstance(score, int | float) and not isinstance(score, bool):
@@ -38,53 +26,41 @@ def json(raw: str, options: Options) -> Parsed:
     return Parsed(pretty(values), values)
 
 
-def _first_object(text: str) -> str:
-    """The first balanced {…} that begins like an object; braces inside its strings do not count."""
-    fence = _FENCE.search(text)
-    start, depth, in_string = None, 0, False
-    for token in _TOKEN.finditer(text, fence.end() if fence else 0):
-        mark = token[0]
-        if start is None:
-            if mark == "{" and _START.match(text, token.start()):
-                start, depth = token.start(), 1
-        elif mark == '"':
-            in_string = not in_string
-        elif in_string or len(mark) > 1:
-            continue
-        elif mark in "{[":
-            depth += 1
-            if depth > _DEEPEST:
-                raise ParseError(f"a JSON object nested more than {_DEEPEST} levels deep", text[start:])
-        else:
-            depth -= 1
-            if not depth:
-                return text[start : token.end()]
-    if start is not None:
-        raise ParseError("the JSON object is never closed: the answer is cut off", text[start:], end=True)
-    raise ParseError("no JSON object", text)
+def _first_object(text: str) -> tuple[dict[str, Any], str]:
+    """The first object of a text (behind a ```json fence, if there is one) and the text that it was read from."""
+    fence = JSON_OPENING.search(text)
+    whole, text = text, text[fence.end() :] if fence else text
+    strict = {"object_pairs_hook": unique_keys, "parse_constant": no_constant, "parse_float": _finite}
+    found = next(find_json(text, OBJECT, **strict), None)
+    if found is None:
+        raise ParseError("no JSON object", whole)
+    if isinstance(found.error, RecursionError) or _depth(found.value) > _DEEPEST:
+        raise ParseError(f"a JSON object nested more than {_DEEPEST} levels deep", text[found.start :])
+    if found.error is None:
+        return found.value, text[found.start : found.end]
+    text, error = text[found.start :], found.error
+    if isinstance(error, jsonlib.JSONDecodeError):
+        at = error.pos - found.start
+        if at >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+            raise ParseError("the JSON object is never closed: the answer is cut off", text, end=True)
+        error = jsonlib.JSONDecodeError(error.msg, text, at)  # its place within the object
+    raise ParseError(f"a JSON object was expected: {error}", text)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise _NotJson(f"key {quoted(key)} is there more than once")
-    return result
+def _depth(value: Any) -> int:
+    """How many levels of objects and lists a value has."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
-def _constant(name: str) -> NoReturn:
-    raise _NotJson(f"{name} is not a JSON number")
-
-
-def _float(digits: str) -> float:
+def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise _NotJson(f"{quoted(digits)} is too large a number")
+        raise ValueError(f"{quoted(digits)} is too large a number")
     return number
-
-
-# strict=False: small models break lines inside strings, and nothing is ambiguous about that.
-_decoder = jsonlib.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, strict=False)
 
 
 def _validate(values: Mapping[str, Any], schema: Mapping[str, Any] | None, text: str) -> None:

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from .base import Options, Parsed, ParseError, drop_fence, drop_thinking, quoted, register
+from .base import Options, Parsed, ParseError, drop_thinking, quoted, register
+from .fences import drop_fence
 
 _ESSAY = re.compile(r"<(?P<close>/?)essay(?:\s[^<>]{0,500})?>", re.I)
 _IDEA = re.compile(r"<(?P<close>/?)essay-idea(?P<attributes>\s[^<>]{0,500})?>", re.I)
