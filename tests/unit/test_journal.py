@@ -16,9 +16,10 @@ from dreamflow.dreams.health import (
     write_yields,
     yields,
 )
-from dreamflow.dreams.journal import block, code, journal, plain, summary_table, visible
+from dreamflow.dreams.journal import journal, summary_table
 from dreamflow.dreams.records import COLUMNS, write_csv, write_sqlite
 from dreamflow.dreams.tiers import final_tier
+from dreamflow.reports.markdown import block, code, plain, visible
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -368,7 +369,7 @@ def test_plain_text_and_code_come_back_as_they_were(text):
     assert "".join(child.content for child in inline.children) == f"x {words} x"
     (_, inline, _) = markdown.parse(f"x {code(words)} x")
     assert [child.content for child in inline.children if child.type == "code_inline"] == [words]
-    (fence,) = markdown.parse("\n".join(block(words, "diff")))
+    (fence,) = markdown.parse(block(words, "diff"))
     assert fence.content == f"{words}\n"
 
 

@@ -12,7 +12,8 @@ import yaml
 
 from ..errors import DreamflowError
 from ..files import checked_name
-from .journal import tested, visible
+from ..reports.markdown import visible
+from .journal import tested
 from .procedure import Procedure
 
 _SHORT = 8  # characters of the variant's id in the new name: of 36 to the 8th, no two will meet
