@@ -12,7 +12,6 @@ from dreamflow.dreams.health import (
     health,
     normalised,
     read_yields,
-    wilson,
     write_yields,
     yields,
 )
@@ -254,11 +253,6 @@ def test_yields(tmp_path):
     assert list(again) == list(found)
     for kind, one in found.items():
         assert again[kind] == pytest.approx({**dict.fromkeys(again[kind]), **one}, abs=1e-4)
-
-
-def test_wilson_by_hand():
-    assert wilson(2, 4) == pytest.approx((0.1500, 0.8500), abs=1e-4)
-    assert wilson(0, 4) == pytest.approx((0, 0.4899), abs=1e-4)
 
 
 def dreams_and_samples(dreams, samples, cost=0.002):
