@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dreamflow.distill.export import export_student
 from dreamflow.distill.student import processors
 from dreamflow.entry import attempt, tell
-from dreamflow.files import read_text
+from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
@@ -23,8 +23,8 @@ def main() -> None:
     export_student(
         json.loads(snakemake.params.job),  # noqa: F821
         Path(given.adapter),
-        [json.loads(line) for line in read_text(given.held_out).splitlines()],
-        {heading: json.loads(read_text(given[name])) for heading, name in facts.items()},
+        read_jsonl(given.held_out),
+        {heading: read_json(given[name]) for heading, name in facts.items()},
         Path(snakemake.output[0]),  # noqa: F821
         threads=processors(snakemake.threads),  # noqa: F821
         tell=tell,

@@ -12,7 +12,7 @@ import torch
 from dreamflow.distill.student import processors
 from dreamflow.distill.teacher import write_top_logprobs
 from dreamflow.entry import attempt, tell
-from dreamflow.files import read_text
+from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
@@ -20,10 +20,9 @@ def main() -> None:
     job = json.loads(snakemake.params.job)  # noqa: F821  (Snakemake provides it)
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []
-    for line in read_text(snakemake.input[0]).splitlines():  # noqa: F821
-        example = json.loads(line)
+    for example in read_jsonl(snakemake.input[0]):  # noqa: F821
         if "top_logprobs" in example:
-            answer = json.loads(read_text(Path(job["answers"]) / example["gen_id"] / "metadata.json"))
+            answer = read_json(Path(job["answers"]) / example["gen_id"] / "metadata.json")
             rows.append((example, answer.get("turns", [])))
     folder = Path(snakemake.output[0])  # noqa: F821
     write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, tell)

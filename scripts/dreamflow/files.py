@@ -5,10 +5,11 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, DreamflowError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -51,6 +52,43 @@ def canonical(value: Any) -> str:
 def pretty(value: Any) -> str:
     """JSON for people: sorted, indented, with a final newline."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
+
+
+def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON Lines: each row on a line of its own, with sorted keys."""
+    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+
+
+def read_json(path: Path | str) -> Any:
+    """The JSON in a file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
+    return _loads(_read_made(path), str(path), path)
+
+
+def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
+    """The objects in a JSON Lines file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
+    # Not splitlines(): a JSON string may contain U+2028 and its like.
+    lines = enumerate(_read_made(path).split("\n"), 1)
+    return [_loads(line, f"{path}:{number}", path) for number, line in lines if line.strip()]
+
+
+def _read_made(path: Path | str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DreamflowError(f"{path}: no such file; run Snakemake again to make it") from None
+    except UnicodeDecodeError as error:
+        raise _damaged(str(path), f"not UTF-8 text (byte {error.start})", path) from None
+
+
+def _loads(text: str, where: str, path: Path | str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, f"not valid JSON: {error}", path) from None
+
+
+def _damaged(where: str, problem: str, path: Path | str) -> DreamflowError:
+    return DreamflowError(f"{where}: {problem}; delete {Path(path).name}, and the next run makes it again")
 
 
 def sha256(text: str) -> str:

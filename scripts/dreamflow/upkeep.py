@@ -1,11 +1,10 @@
 """Looking after what is there: generations that no plan names any more, and failed ones to be drawn anew."""
 
-import json
 import shutil
 from collections.abc import Container, Iterable
 from pathlib import Path
 
-from .files import write_atomic
+from .files import read_json, write_atomic
 from .generation.make import REDRAW
 
 
@@ -27,10 +26,8 @@ def unusable(folders: Iterable[Path], status: str) -> list[Path]:
 
 
 def _status(folder: Path) -> str | None:
-    try:
-        return json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["status"]
-    except FileNotFoundError:
-        return None
+    path = folder / "metadata.json"
+    return read_json(path)["status"] if path.exists() else None
 
 
 def forget_failed(folders: Iterable[Path]) -> list[Path]:

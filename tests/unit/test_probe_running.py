@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from dreamflow.errors import DreamflowError
+from dreamflow.sandbox import runs
 from dreamflow.sandbox.isolation import Finished, Limits, isolation
-from dreamflow.tasks import running
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.graders import grade
 from dreamflow.tasks.running import LIMITS, sandbox
@@ -111,6 +111,6 @@ def test_without_a_sandbox_code_is_ungraded_and_never_run():
 @needs_sandbox
 def test_a_sandbox_that_breaks_is_an_error_and_no_wrong_answer(monkeypatch):
     run = sandbox()
-    monkeypatch.setattr(running, "run_isolated", lambda *given: Finished("", "no space\n", 1, "ok"))
+    monkeypatch.setattr(runs, "run_isolated", lambda *given: Finished("", "no space\n", 1, "ok"))
     with pytest.raises(DreamflowError, match="could not be made: no space"):
         grade(TASK, "def twice(n):\n    return n * 2", run)

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..files import canonical, checked_name, pretty, sha256, write_atomic
-from .conversation import Chunk, Conversation, Unit
-from .stitch import LEVELS, PartitionError, check_partition, level_of
+from .conversation import LEVELS, Chunk, Conversation, Unit
+from .stitch import PartitionError, check_partition, level_of
 
 _FILE = re.compile(r"archive_v([1-9][0-9]*)\.json")
 _USED = ("tokens_used", "processing_time_ms", "cost_usd")

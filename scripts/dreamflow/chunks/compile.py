@@ -25,7 +25,6 @@ from .windows import split_windows
 
 Row = dict[str, Any]
 
-LEVELS = ("basic", "good", "premium")
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 REPAIR = "Give the same answer again as valid JSON in the form that was asked for, and nothing else."
 

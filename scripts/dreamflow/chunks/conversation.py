@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+LEVELS = ("basic", "good", "premium")  # of the quality of a chunk, the lowest first
+
 
 @dataclass(frozen=True)
 class Turn:

@@ -28,7 +28,7 @@ from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
-from .stitch import LEVELS
+from .conversation import LEVELS
 
 Chunk = Mapping[str, Any]  # as it is in an archive's b_chunks
 Predicate = Callable[[Chunk], bool]

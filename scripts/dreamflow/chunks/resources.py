@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ConfigError
-from .stitch import LEVELS
+from .conversation import LEVELS
 
 PREMIUM_ABOVE = 100_000  # tokens of budget
 FAST_BELOW_S = 60.0

@@ -12,12 +12,10 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from ..errors import DreamflowError
-from .conversation import Chunk, Conversation, Unit, Window
+from .conversation import LEVELS, Chunk, Conversation, Unit, Window
 from .describe import describe
 from .prompt import LARGEST, SMALLEST
 from .rules import chunk_by_rules
-
-LEVELS = ("basic", "good", "premium")
 
 # What it costs to depart from the models' boundaries, in boundaries.
 _DROPPED, _DROPPED_OF_RULES, _DROPPED_OF_ONE_SUBJECT = 1.0, 1.5, 0.5

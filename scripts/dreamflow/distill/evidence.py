@@ -22,6 +22,7 @@ from typing import Any
 
 from ..files import canonical, sha256
 from ..generation.make import gen_folder
+from ..sandbox.runs import COMPARED, FAILED
 
 Metadata = Mapping[str, Any]
 
@@ -30,8 +31,6 @@ _NEEDED = (
     *("prompt_sha256", "response_key", "usage", "cost_usd", "latency_s", "parsed", "parser_options", "created_at"),
 )
 _MAPPINGS = ("wildcards", "usage", "parsed", "parser_options")
-_FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a sandbox test
-_COMPARED = ("equivalent", "differs")
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Any] | Non
     gen_id, (path, test) = item
     metadata = _generation(data_root, "variant", gen_id)
     outcome = test["outcome"] if test else None
-    if outcome not in (*_COMPARED, *_FAILED) or (outcome in _COMPARED and not test["inputs_run"]):
+    if outcome not in (*COMPARED, *FAILED) or (outcome in COMPARED and not test["inputs_run"]):
         raise LeftOut("variant: not tested")
     return Verified(
         metadata=metadata,
@@ -214,7 +213,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Any] | Non
         verified_by="sandbox",
         kind="variant",
         context=metadata["wildcards"]["kind"],
-        outcome=test["agreeing"] / test["inputs_run"] if outcome in _COMPARED else 0.0,
+        outcome=test["agreeing"] / test["inputs_run"] if outcome in COMPARED else 0.0,
         passed=None if outcome == "differs" else outcome == "equivalent",
         why=test["reason"],
         evidence=(path,),

@@ -1,13 +1,11 @@
 """What a distillation brought: what was taught, what the student solves before and after, and what it saves."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..errors import DreamflowError
-from ..files import write_atomic
+from ..files import read_json, write_atomic
 from ..reports.accuracy import ALL, tokens_of
 from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
@@ -34,7 +32,7 @@ def write_report(folder: Path, facts: Mapping[str, Any]) -> str:
     after; all with the models as they are served, so that tokens and seconds can be compared;
     notes: lines of Markdown about what did not work, or what the numbers do not show.
     """
-    found = {name: _read(folder / f"{name}.json") for name in _FILES}
+    found = {name: read_json(folder / f"{name}.json") for name in _FILES}
     savings = [saving(who, facts["costs"][who], _base(who, facts["atp"])) for who in WHO if facts["costs"].get(who)]
     draw_shares(_series(found["validation"]), f"Tasks solved: {facts['run']}", folder / "accuracy.png")
     short = _short(facts, found)
@@ -73,13 +71,6 @@ def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | Non
 
 def _base(who: str, atp: Mapping[str, float]) -> float:
     return atp["teacher" if who == "teacher" else "student"]
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DreamflowError(f"{path}: cannot be read ({error}); delete it to have it made again") from None
 
 
 def _series(validation: Row) -> dict[str, dict[str, Any]]:

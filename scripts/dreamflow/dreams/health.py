@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ..sandbox.runs import FAILED, UNTESTED
 from .records import Record
-from .tiers import FAILED, UNTESTED, test_passed
+from .tiers import test_passed
 
 Yield = dict[str, Any]
 

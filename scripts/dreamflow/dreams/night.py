@@ -1,12 +1,11 @@
 """The files of a night: what each rule of rules/dreams.smk writes."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import pretty, write_atomic
+from ..files import pretty, read_json, write_atomic
 from ..pyanalysis.analysis import analyse, as_json
 from ..sandbox.isolation import Limits
 from .check import Candidate, check_variants
@@ -46,7 +45,7 @@ def write_checks(procedure: Procedure, rows: Mapping[str, Row], gens: Path, path
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """The metadata of the generation in a folder."""
-    return json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    return read_json(folder / "metadata.json")
 
 
 def write_tests(job: Row, checks_path: str, path: str) -> str:
@@ -56,7 +55,7 @@ def write_tests(job: Row, checks_path: str, path: str) -> str:
     (settings). The file has, by id, the result as `test`, and `skip` and `values` for the verdict; under `procedure`
     stands how the original did.
     """
-    checks = json.loads(Path(checks_path).read_text(encoding="utf-8"))
+    checks = read_json(checks_path)
     procedure = load_procedure(Path(job["card"]))
     tested = {gen_id: checks[gen_id] for gen_id in job["variants"] if gen_id in checks and not unfit(checks[gen_id])}
     codes = {gen_id: (Path(job["gens"]) / gen_id / "parsed.py").read_text(encoding="utf-8") for gen_id in tested}

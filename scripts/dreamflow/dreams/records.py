@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..sandbox.runs import UNTESTED
 from .procedure import Procedure
-from .tiers import UNTESTED, final_tier
+from .tiers import final_tier
 
 Record = dict[str, Any]
 

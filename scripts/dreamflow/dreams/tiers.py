@@ -12,10 +12,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..sandbox.runs import FAILED
 from .verdict_parser import TIERS, tier_of
-
-FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a test
-UNTESTED = ("untested", "flaky original")
 
 
 def test_passed(outcome: str | None, safe: bool) -> bool:

@@ -4,13 +4,12 @@ A cohort may rest on drafts and essays that are not in its plan (a curated selec
 the original pipeline have fewer keys; both are read here, so that no table has to know.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import DreamflowError
+from ..files import read_json
 
 Facts = dict[str, Any]
 Find = Callable[[str], Facts | None]
@@ -46,12 +45,7 @@ def gen_path(data_root: Path | str, stage: str, gen_id: str, name: str = "parsed
 def read_metadata(data_root: Path | str, stage: str, gen_id: str) -> dict[str, Any] | None:
     """What metadata.json says, or None where there is none yet."""
     path = Path(gen_path(data_root, stage, gen_id, "metadata.json"))
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise DreamflowError(f"{path}: not JSON; delete its folder to have it made again") from None
+    return read_json(path) if path.exists() else None
 
 
 def finder(generations: Mapping[str, Mapping[str, Any]], data_root: Path | str) -> Find:
