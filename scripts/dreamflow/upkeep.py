@@ -1,13 +1,13 @@
 """Looking after a project: generations that no plan names any more, failed ones to draw again, and what a run costs."""
 
-import json
 import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from .files import write_atomic
+from .errors import DreamflowError
+from .files import read_json, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.make import REDRAW, Context
 from .generation.providers import provider
@@ -56,8 +56,8 @@ def forget_failed(plan: Plan, path: str) -> None:
 
 def _status(folder: Path) -> str | None:
     try:
-        return json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["status"]
-    except (FileNotFoundError, ValueError):
+        return read_json(folder / "metadata.json")["status"]
+    except DreamflowError:  # what is missing or damaged is made again in any case
         return None
 
 

@@ -13,7 +13,6 @@ from dreamflow.dreams.health import (
     health,
     normalised,
     read_yields,
-    wilson,
     write_yields,
     yields,
 )
@@ -260,13 +259,10 @@ def test_yields(tmp_path):
         assert as_json(again[kind]) == pytest.approx(as_json(one), abs=1e-4)
 
 
-def test_wilson_by_hand():
-    assert wilson(2, 4) == pytest.approx((0.1500, 0.8500), abs=1e-4)
-    assert wilson(0, 4) == pytest.approx((0, 0.4899), abs=1e-4)
-
-
 def dreams_and_samples(dreams, samples, cost=0.002):
-    one = [entry(f"p_d{n}", "relax", result=answered(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)]
+    one = [
+        entry(f"p_d{n}", "relax", result=answered(f"p_d{n}", cost), verdict=verdict(v)) for n, v in enumerate(dreams)
+    ]
     two = [
         entry(f"p_s{n}", "sample", result=answered(f"p_s{n}", cost), verdict=verdict(v)) for n, v in enumerate(samples)
     ]

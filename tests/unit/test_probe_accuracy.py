@@ -1,7 +1,8 @@
 """Accuracy by kind: Wilson's interval against values worked out elsewhere, means over what is known."""
 
 import pytest
-from dreamflow.probe.accuracy import accuracy_by_kind, wilson
+from dreamflow.reports.accuracy import accuracy_by_kind
+from dreamflow.reports.statistics import wilson
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,8 +2,7 @@
 
 import csv
 
-import pytest
-from dreamflow.probe.report import accuracy_by_model, code_span, write_report
+from dreamflow.probe.report import accuracy_by_model, write_report
 from dreamflow.reports.pictures import draw_shares
 
 
@@ -53,7 +52,7 @@ def test_the_four_files(tmp_path):
     report = (tmp_path / "report.md").read_text()
     assert "| small | facts | 4 | 75% | 30% to 95% | 0 | 45 | 0.25 | 0.000000 |" in report
     assert "- 1 × no sandbox" in report
-    assert "- small, facts-3: `` expected `Ann`, in 'Bob' ``" in report
+    assert "- small, facts-3: ``expected `Ann`, in 'Bob'``" in report
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -72,8 +71,3 @@ def test_nothing_answered_is_a_report_too(tmp_path):
 def test_a_picture_without_marks(tmp_path):
     draw_shares({"small": {"code": None, "facts": (1.0, 0.2, 1.0)}}, "title", tmp_path / "new" / "a.png")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
-
-
-@pytest.mark.parametrize(("text", "span"), [("a\n b", "`a b`"), ("`a`", "`` `a` ``"), ("a ``` b", "```` a ``` b ````")])
-def test_text_of_a_model_is_no_markup(text, span):
-    assert code_span(text) == span

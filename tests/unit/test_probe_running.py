@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from dreamflow.errors import DreamflowError
+from dreamflow.sandbox import runs
 from dreamflow.sandbox.isolation import Finished, isolation
-from dreamflow.tasks import running
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.graders import Grade, grade
 from dreamflow.tasks.running import LIMITS, sandbox
@@ -95,18 +95,10 @@ def test_a_fork_bomb_ends_with_its_answer():
         "import os\ndef twice(n):\n    while True:\n"
         "        try:\n            os.fork()\n        except OSError:\n            pass"
     )
-<<<<<<< HEAD
-    told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
-    assert (told["score"], told["passed"]) == (0.0, False)
-    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))[
-        "passed"
-    ]  # the next one has the machine
-=======
-    limits = Limits(seconds=1, memory_mb=256, processes=8, output_kb=64, disk_mb=4)
-    graded = grade(TASK, bomb, sandbox(limits))
+    graded = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
     assert (graded.score, graded.passed) == (0.0, False)
-    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(limits)).passed  # the next one has the machine
->>>>>>> f-distill
+    # The next one has the machine.
+    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60))).passed
 
 
 def test_without_a_sandbox_code_is_ungraded_and_never_run():
@@ -120,6 +112,6 @@ def test_without_a_sandbox_code_is_ungraded_and_never_run():
 @needs_sandbox
 def test_a_sandbox_that_breaks_is_an_error_and_no_wrong_answer(monkeypatch):
     run = sandbox()
-    monkeypatch.setattr(running, "run_isolated", lambda *given: Finished("", "no space\n", 1, "ok"))
+    monkeypatch.setattr(runs, "run_isolated", lambda *given: Finished("", "no space\n", 1, "ok"))
     with pytest.raises(DreamflowError, match="could not be made: no space"):
         grade(TASK, "def twice(n):\n    return n * 2", run)

@@ -133,9 +133,7 @@ def _used(result: Result) -> dict[str, float | None]:
     }
 
 
-def _shares(
-    chunks: Sequence[Chunk], units: Sequence[Unit], results: Sequence[Result]
-) -> list[dict[str, float | None]]:
+def _shares(chunks: Sequence[Chunk], units: Sequence[Unit], results: Sequence[Result]) -> list[dict[str, float | None]]:
     shares: list[dict[str, float | None]] = []
     made: dict[str, list[int]] = defaultdict(list)
     for index, chunk in enumerate(chunks):

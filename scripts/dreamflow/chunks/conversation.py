@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..generation.model import Json
 
-LEVELS = ("basic", "good", "premium")  # of quality, the lowest first
+LEVELS = ("basic", "good", "premium")  # of the quality of a chunk, the lowest first
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,12 @@
 """A conversation with its chunks side by side, as one HTML page that needs nothing else: no scripts, no network."""
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from ..reports.render import render
 from .archive import check_archive
 from .conversation import Conversation, Unit
 
-_TEMPLATE = Path(__file__).with_name("page.html")
 _GOLDEN_ANGLE = 137.508  # degrees: hues of neighbours are far apart, however many there are
 
 
@@ -28,14 +24,7 @@ def chunks_page(conversation: Conversation, units: Sequence[Unit], archive: Mapp
                 "said": _said(conversation, units[first - 1 : last]),
             }
         )
-    return _template().render(archive=archive, conversation=conversation, chunks=rows)
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return render("conversation.html", archive=archive, conversation=conversation, chunks=rows)
 
 
 def _said(conversation: Conversation, inside: Sequence[Unit]) -> list[dict[str, Any]]:

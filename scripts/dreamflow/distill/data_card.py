@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
+from ..reports.render import render
 from .salience import SIGNALS
 
 Row = Mapping[str, Any]
@@ -94,89 +95,32 @@ def _known(rows: Sequence[Row], name: str) -> dict[str, Any]:
 
 def data_card(summary: Mapping[str, Any]) -> str:
     """The data card of a replay set, as Markdown, from what `summarise` says."""
-    settings, chosen = summary["settings"], summary["experiences"]["chosen"]
-    total = sum(row["rows"] for row in summary["rows"])
-    targets = ", ".join(settings["kinds"])
-    parts = [
-        "# Data card of a replay set",
-        f"{total} tasks, chosen by salience from {summary['tasks']} tasks, for a student to learn {targets}. "
-        "Tasks of other kinds are general replay: the student's own answers to them, so that it forgets less.",
-        "## What is in it",
-        _table(
-            ("role", "kind", "split", "tasks", "salience: lowest", "median", "highest"),
-            [
-                (row["role"], row["kind"], row["split"], row["rows"], *row["salience"].values())
-                for row in summary["rows"]
-            ],
-        ),
-        "Never trained on, for measuring:",
-        _table(("set", "kind", "tasks"), [tuple(row.values()) for row in summary["measured"]]),
-        "## How it was chosen",
-        "A task's salience is that of its most salient experience, and its weight in training. Tasks were taken from "
-        f"the most salient on, kinds in turn, {settings['general_share']:.0%} of them general replay. Left out:",
-        _table(("tasks", "why"), [(one["tasks"], one["step"]) for one in summary["left_out"]]),
-        "## Where it comes from",
-        f"{summary['experiences']['all']} experiences, {summary['experiences']['of_tasks']} of them with one of these "
-        f"tasks. Behind the chosen tasks stand answers by {_listed(chosen['models'])}, of cycle "
-        f"{_listed(chosen['cycles'])}, verified by {_listed(chosen['verified_by'])}; {chosen['passed']} were right.",
-        _table(
-            ("signal", "known of", "mean"),
-            [
-                (name, one["known"], "" if one["mean"] is None else one["mean"])
-                for name, one in chosen["signals"].items()
-            ],
-        ),
-        "## How it was split",
-        "By groups of tasks of one template, so that nothing that is measured shares a template with what is learned: "
-        f"{settings['validation']:.0%} of each kind's groups for validation, {settings['held_out']:.0%} held out "
-        f"(seed {summary['seed']}).",
-        _table(
-            ("kind", "train", "validation", "held out"),
-            [
-                (kind, *(len(sides.get(side, ())) for side in ("train", "validation", "held_out")))
-                for kind, sides in summary["groups"].items()
-            ],
-        ),
-        "\n".join(f"- held out, {kind}: {', '.join(sides['held_out'])}" for kind, sides in summary["groups"].items()),
-        "## Limits",
-        _limits(summary),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _limits(summary: Mapping[str, Any]) -> str:
-    settings, measured = summary["settings"], summary["measured"]
-    lines = [
-        "Tasks of one kind come from few authors and generators: a student that is better on held-out templates is "
-        "better on templates like these.",
-        f"Prompts that are alike by {settings['near_duplicate']:g} (Jaccard index of character 5-grams) count as one; "
-        "the same question in other words is not noticed.",
-    ]
-    for name, asked in (("held_out", settings["held_out_size"]), ("general", settings["general_size"])):
-        there = sum(row["tasks"] for row in measured if row["set"] == name)
-        if there < asked:
-            lines.append(f"{asked} tasks were asked for the set {name}; its groups have {there}.")
-    chosen = sum(row["rows"] for row in summary["rows"])
-    if chosen < settings["size"]:
-        lines.append(f"{settings['size']} tasks were asked for; {chosen} could be chosen.")
-    if settings["general_share"] and not any(row["role"] == "general" for row in summary["rows"]):
-        lines.append(
-            "There is no general replay: no task of another kind was experienced. Nothing guards against forgetting."
-        )
+    settings, rows, measured = summary["settings"], summary["rows"], summary["measured"]
     signals = summary["experiences"]["chosen"]["signals"]
-    if missing := [name for name in SIGNALS if not signals[name]["known"]]:
-        lines.append(f"Nothing was known of {', '.join(missing)}, so salience is without.")
-    return "\n".join(f"- {line}" for line in lines)
+    sizes = {name: sum(row["tasks"] for row in measured if row["set"] == name) for name in ("held_out", "general")}
+    return render(
+        "data_card.md",
+        **summary,
+        total=sum(row["rows"] for row in rows),
+        in_it=[
+            (row["role"], row["kind"], row["split"], row["rows"], *map(_cell, row["salience"].values())) for row in rows
+        ],
+        measured_rows=[tuple(row.values()) for row in measured],
+        left_out_rows=[(one["tasks"], one["step"]) for one in summary["left_out"]],
+        signals=[
+            (name, one["known"], "" if one["mean"] is None else _cell(one["mean"])) for name, one in signals.items()
+        ],
+        sides=[
+            (kind, *(len(sides.get(side, ())) for side in ("train", "validation", "held_out")))
+            for kind, sides in summary["groups"].items()
+        ],
+        too_few=[
+            (name, settings[f"{name}_size"], there) for name, there in sizes.items() if there < settings[f"{name}_size"]
+        ],
+        general_replay=any(row["role"] == "general" for row in rows),
+        unknown=[name for name in SIGNALS if not signals[name]["known"]],
+    )
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} ({count})" for name, count in counts.items())
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_cell(value) for value in line) + " |" for line in lines)
-
-
-def _cell(value: Any) -> str:
+def _cell(value: float) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -76,7 +76,7 @@ def read_examples(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Exa
     Raises `ConfigError` that names the line for anything else that is wrong, and where no example is left.
     """
     examples, too_long = [], []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
         example = _example(tokenizer, line, f"{path}:{number}")

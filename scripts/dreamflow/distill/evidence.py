@@ -24,6 +24,7 @@ from msgspec import ValidationError
 from ..errors import DreamflowError
 from ..files import canonical, read_json, sha256
 from ..generation.model import Json, Result, from_json
+from ..sandbox.runs import COMPARED, FAILED
 from ..tasks.outcomes import Outcome
 
 Item = TypeVar("Item")
@@ -33,8 +34,6 @@ _NEEDED = (
     *("gen_id", "stage", "mode", "status", "reason", "parents", "wildcards", "template_id", "model_id", "attempts"),
     *("prompt_sha256", "response_key", "usage", "cost_usd", "latency_s", "parsed", "parser_options", "created_at"),
 )
-_FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a sandbox test
-_COMPARED = ("equivalent", "differs")
 
 
 @dataclass(frozen=True)
@@ -227,7 +226,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | No
     gen_id, (path, test) = item
     metadata = _generation(data_root, "variant", gen_id)
     outcome = test["outcome"] if test else None
-    if outcome not in (*_COMPARED, *_FAILED) or (outcome in _COMPARED and not test["inputs_run"]):
+    if outcome not in (*COMPARED, *FAILED) or (outcome in COMPARED and not test["inputs_run"]):
         raise LeftOut("variant: not tested")
     return Verified(
         metadata=metadata,
@@ -235,7 +234,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | No
         verified_by="sandbox",
         kind="variant",
         context=metadata.wildcards["kind"],
-        outcome=test["agreeing"] / test["inputs_run"] if outcome in _COMPARED else 0.0,
+        outcome=test["agreeing"] / test["inputs_run"] if outcome in COMPARED else 0.0,
         passed=None if outcome == "differs" else outcome == "equivalent",
         why=test["reason"],
         evidence=(path,),

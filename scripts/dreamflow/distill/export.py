@@ -12,7 +12,6 @@ An export folder holds
 """
 
 import errno
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 import yaml
 
 from ..errors import ConfigError, DreamflowError
-from ..files import pretty, read_text
+from ..files import pretty, read_json
 from ..generation.model_files import model_file
 from .adapter import put_on
 from .equality import LONGEST, check_equality
@@ -94,7 +93,7 @@ def export_student(
 
 def _copy_adapter(adapter: Path, folder: Path, student: str) -> None:
     """The two files that peft reads; the configuration names the student as the job does, not by its place here."""
-    settings = json.loads(read_text(adapter / "adapter_config.json"))
+    settings = read_json(adapter / "adapter_config.json")
     weights = adapter / "adapter_model.safetensors"
     if not weights.is_file():
         raise ConfigError(f"{weights}: no such file")

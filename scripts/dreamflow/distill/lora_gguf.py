@@ -9,7 +9,6 @@ llama.cpp pairs 2i with 2i + 1 instead, and its converter reorders the rows of t
 An adapter's rows must be reordered alike: without that it loads, answers, and is wrong.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from ..errors import ConfigError
-from ..files import read_text
+from ..files import read_json
 
 # By transformers' model type: llama.cpp's architecture, and whether its query and key rows are reordered.
 ARCHITECTURES = {
@@ -79,7 +78,7 @@ def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, nam
 def _alpha(adapter: Path) -> float:
     """The alpha by which llama.cpp, which divides it by the rank, scales as peft does."""
     where = adapter / "adapter_config.json"
-    settings = json.loads(read_text(where))
+    settings = read_json(where)
     unknown = [key for key, value in settings.items() if key.startswith("use_") and value and key != "use_rslora"]
     unknown += [key for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out") if settings.get(key)]
     if settings.get("peft_type") != "LORA" or unknown:

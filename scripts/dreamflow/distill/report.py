@@ -1,16 +1,16 @@
 """What a distillation brought: what was taught, what the student solves before and after, and what it saves."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ..errors import DreamflowError
-from ..files import write_atomic
-from ..probe.accuracy import ALL, wilson
-from ..probe.report import markdown_table, number
+from ..files import read_json, write_atomic
+from ..reports.accuracy import ALL, tokens_of
+from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
+from ..reports.render import render
+from ..reports.statistics import wilson
 from .validate import SETS, points
 
 Row = Mapping[str, Any]
@@ -32,19 +32,11 @@ def write_report(folder: Path, facts: Mapping[str, Any]) -> str:
     after; all with the models as they are served, so that tokens and seconds can be compared;
     notes: lines of Markdown about what did not work, or what the numbers do not show.
     """
-    found = {name: _read(folder / f"{name}.json") for name in _FILES}
+    found = {name: read_json(folder / f"{name}.json") for name in _FILES}
     savings = [saving(who, facts["costs"][who], _base(who, facts["atp"])) for who in WHO if facts["costs"].get(who)]
     draw_shares(_series(found["validation"]), f"Tasks solved: {facts['run']}", folder / "accuracy.png")
     short = _short(facts, found)
-    parts = [
-        f"# Distillation {facts['run']}",
-        short,
-        *_solved(found),
-        *_saved(savings, found["training"]),
-        *_taught(found),
-        *_limits(found, facts["notes"]),
-    ]
-    write_atomic(folder / "report.md", "\n\n".join(parts) + "\n")
+    write_atomic(folder / "report.md", _page(facts, found, savings, short))
     return short
 
 
@@ -65,15 +57,11 @@ def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Any]:
         "tasks": len(by_task),
         "answers": len(rows) / len(by_task),
         "solved": fmean(any(row["passed"] for row in answers) for answers in by_task.values()),
-        "tokens": _per_task(by_task, lambda row: _sum(row["prompt_tokens"], row["completion_tokens"])),
+        "tokens": _per_task(by_task, tokens_of),
         "seconds": _per_task(by_task, lambda row: row["latency_s"]),
         "atp": _per_task(by_task, lambda row: base * (1 + row["words"] / 100)),
         "usd": _per_task(by_task, lambda row: row["cost_usd"]),
     }
-
-
-def _sum(prompt: int | None, completion: int | None) -> int | None:
-    return None if prompt is None or completion is None else prompt + completion
 
 
 def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | None:
@@ -83,13 +71,6 @@ def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | Non
 
 def _base(who: str, atp: Mapping[str, float]) -> float:
     return atp["teacher" if who == "teacher" else "student"]
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DreamflowError(f"{path}: cannot be read ({error}); delete it to have it made again") from None
 
 
 def _series(validation: Row) -> dict[str, dict[str, Any]]:
@@ -129,58 +110,59 @@ def _told(change: Row) -> str:
     return f"{change['after']:.1%} (before: {change['before']:.1%}; {difference}, {interval}; {change['n']} tasks)"
 
 
-def _solved(found: Row) -> list[str]:
-    header = ("set", "kind", "tasks", "before", "after", "difference", "95%, these templates", "95%, other templates")
-    rows = [
+def _page(facts: Row, found: Row, savings: Sequence[Row], short: str) -> str:
+    training, limits = found["training"], found["gate"]["limits"]
+    by_who = {one["who"]: one for one in savings}
+    both = {"teacher", "after"} <= by_who.keys()
+    return render(
+        "distillation.md",
+        run=facts["run"],
+        short=short,
+        solved=_solved(found["validation"]),
+        exported=found["exported"]["accuracy"],
+        saved=[_saved(one) for one in savings],
+        comparison=_compared(by_who["teacher"], by_who["after"], training["seconds"]["in_all"]) if both else "",
+        taught=[
+            (row["role"], row["kind"], *(row.get(name, "-") for name in _COUNTS)) for row in found["teaching"]["kinds"]
+        ],
+        training=training,
+        worse=[
+            {
+                **{"set": _NAMES[one["set"]], "kind": one["kind"], "difference": points(one["difference"])},
+                **{"interval": _interval(one["low"], one["high"]), "n": one["n"]},
+            }
+            for one in found["gate"]["worse"]
+        ],
+        margin=points(limits["margin"]),
+        smallest=limits["smallest"],
+        most_lost=points(-limits["most_lost"]),
+        notes=facts["notes"],
+    )
+
+
+_COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
+
+
+def _solved(validation: Row) -> list[tuple[Any, ...]]:
+    return [
         (
-            *(_NAMES[name], kind, str(change["n"])),
-            *(_percent(change[when]) for when in ("before", "after")),
-            _points(change["difference"]),
+            *(_NAMES[name], kind, change["n"]),
+            *(percent(change[when], 1) for when in ("before", "after")),
+            "-" if change["difference"] is None else points(change["difference"]),
             *(_interval(change[f"{prefix}low"], change[f"{prefix}high"]) for prefix in ("", "group_")),
         )
         for name in SETS
-        for kind, change in found["validation"][name].items()
+        for kind, change in validation[name].items()
     ]
-    parts = [
-        "## What it solves",
-        markdown_table(header, rows),
-        "Both times the same weights answered greedily, with the adapter off and on; graders are exact. Intervals are "
-        "those of the paired bootstrap, over tasks, and over groups of tasks of one template.",
-        "![accuracy](accuracy.png)",
-    ]
-    measured = found["exported"]["accuracy"]
-    if measured and measured["n"]:
-        parts.append(
-            f"Exported, in llama.cpp, it solves {measured['here']:.1%} of the held-out tasks, where it was trained "
-            f"{measured['there']:.1%} (95% interval {measured['low']:.1%} to {measured['high']:.1%}); "
-            f"{measured['same']} of {measured['n']} tasks have the same grade."
-        )
-    return parts
 
 
-def _saved(savings: Sequence[Row], training: Row) -> list[str]:
-    if not savings:
-        return []
-    header = ("who", "tasks", "answers to a task", "solved", "tokens", "seconds", "ATP", "ATP for a solved task", "USD")
-    rows = [
-        (
-            *(one["who"], str(one["tasks"]), number(one["answers"], 1), _percent(one["solved"])),
-            *(number(one[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),
-            number(_for_solved(one), 2),
-            number(one["usd"], 6),
-        )
-        for one in savings
-    ]
-    parts = [
-        "## What it saves",
-        "What a task of these kinds costs (means), asked of the teacher as it taught, and of the student as it was and "
-        "as it is. ATP of an answer: base · (1 + words / 100), with the words of what is asked.",
-        markdown_table(header, rows),
-    ]
-    by_who = {one["who"]: one for one in savings}
-    if {"teacher", "after"} <= by_who.keys():
-        parts.append(_compared(by_who["teacher"], by_who["after"], training["seconds"]["in_all"]))
-    return parts
+def _saved(one: Row) -> tuple[Any, ...]:
+    return (
+        *(one["who"], one["tasks"], number(one["answers"], 1), percent(one["solved"], 1)),
+        *(number(one[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),
+        number(_for_solved(one), 2),
+        number(one["usd"], 6),
+    )
 
 
 def _for_solved(one: Row) -> float | None:
@@ -205,55 +187,6 @@ def _compared(teacher: Row, after: Row, seconds: float) -> str:
     if saved is not None and saved > 0:
         text += f" The training took {number(seconds, 0)} s, as long as is saved on {number(seconds / saved, 0)} tasks."
     return text
-
-
-def _taught(found: Row) -> list[str]:
-    training, loss = found["training"], found["training"]["validation_loss"]
-    header = ("role", "kind", "tasks", "taught", "examples", "answers asked", "rejected")
-    rows = [
-        (row["role"], row["kind"], *(str(row.get(name, "-")) for name in _COUNTS)) for row in found["teaching"]["kinds"]
-    ]
-    memory = training["peak_memory_gb"]
-    cuda = "" if memory["cuda"] is None else f", {memory['cuda']:.1f} GB on the GPU"
-    early = ", stopped early" if training["stopped_early"] else ""
-    return [
-        "## What was taught",
-        markdown_table(header, rows),
-        "Of a teacher's answers those that the task's grader accepted were taught; of general tasks the student's own "
-        "answers, against forgetting.",
-        f"{training['examples']['train']} examples, {training['steps']} of {training['planned_steps']} steps{early}; "
-        f"the weights of step {training['best_step']} were kept. Validation loss {number(loss['before'], 3)} before, "
-        f"{number(loss['best'], 3)} at its best, {number(loss['last'], 3)} at the end. "
-        f"{number(training['seconds']['in_all'], 0)} s, {number(training['tokens_per_s'], 0)} tokens/s on "
-        f"{training['device']}, {memory['process']:.1f} GB of memory{cuda}.",
-        "![training](training.png)",
-    ]
-
-
-_COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
-
-
-def _limits(found: Row, notes: Sequence[str]) -> list[str]:
-    worse = [
-        f"- Of {_NAMES[one['set']]} tasks of the kind {one['kind']} it solves fewer than before: "
-        f"{points(one['difference'])} (95% interval {_interval(one['low'], one['high'])}, {one['n']} tasks)."
-        for one in found["gate"]["worse"]
-    ]
-    limits = found["gate"]["limits"]
-    rule = (
-        f"- The gate asked for {points(limits['margin'])} on at least {limits['smallest']} held-out tasks with an "
-        f"interval above 0, and at most {points(-limits['most_lost'])} on general tasks. The latter is compared as "
-        "measured: with so few tasks a loss of a few points cannot be told from chance."
-    )
-    return ["## Limits", "\n".join([*worse, rule, *(f"- {note}" for note in notes)])]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
-
-
-def _points(share: float | None) -> str:
-    return "-" if share is None else points(share)
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DreamflowError
-from ..probe.accuracy import ALL, accuracy_by_kind, wilson
+from ..reports.accuracy import ALL, accuracy_by_kind, tokens_of
+from ..reports.statistics import wilson
 
 SETS = ("held_out", "general")
 RESAMPLES = 10_000
@@ -175,7 +176,7 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
     kinds = accuracy_by_kind(
         {
             **{"kind": row["kind"], "passed": row["passed"], "seconds": row["latency_s"], "cost_usd": row["cost_usd"]},
-            "tokens": _sum(row["prompt_tokens"], row["completion_tokens"]),
+            "tokens": tokens_of(row),
         }
         for row in here
     )
@@ -195,7 +196,3 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
 
 def _in_both(row: Row, graded: Mapping[str, bool]) -> bool:
     return row["task_id"] in graded and row["passed"] is not None
-
-
-def _sum(prompt: int | None, completion: int | None) -> int | None:
-    return None if prompt is None or completion is None else prompt + completion

@@ -18,7 +18,7 @@ from ..errors import ConfigError, DreamflowError
 from ..generation.model import Json
 from ..pyanalysis.source import parse_python
 from ..sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
-from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, no_answer, read
+from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, run_calls
 from .procedure import Procedure
 from .smaller import smaller
 
@@ -84,14 +84,7 @@ class _Bench:
         """What comes of each call of a program, in their order; fewer after `most_stuck` that met a limit."""
         runs: list[Run] = []
         while len(runs) < len(calls) and sum(run["ended"] in STUCK for run in runs) < most_stuck:
-            rest = calls[len(runs) :]
-            job = {**self.job, "task": "calls", "source": source, "calls": rest}
-            finished = run_isolated(job, self.limits, self.way, (self.limits.seconds + 1) * len(rest))
-            if finished.stderr:  # programs cannot write there
-                raise DreamflowError(f"a sandbox by {self.way} could not be made: {finished.stderr.strip()[-500:]}")
-            whole = finished.stdout[: finished.stdout.rfind("\n") + 1]
-            # Where the sandbox itself died, the call that it died of must not be made again.
-            runs += [read(json.loads(line), self.limits) for line in whole.splitlines()] or [no_answer()]
+            runs += run_calls({**self.job, "source": source}, calls[len(runs) :], self.limits, self.way)
         return runs
 
     def inputs(self, count: int, seed: int) -> list[str]:

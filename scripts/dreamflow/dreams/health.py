@@ -13,8 +13,9 @@ from msgspec import Struct, ValidationError, convert
 
 from ..errors import DreamflowError
 from ..generation.model import as_json
+from ..sandbox.runs import FAILED, UNTESTED
 from .records import Record
-from .tiers import FAILED, UNTESTED, test_passed
+from .tiers import test_passed
 
 Inputs = dict[str, float | None]
 
@@ -249,6 +250,8 @@ def yields(table: Sequence[Record]) -> dict[str, Yield]:
 
 
 def _yield(those: list[Record]) -> Yield:
+    from ..reports.statistics import wilson  # imported late: it takes a second, and only journals need it
+
     checks = [record.check for record in those if record.check]
     outcomes = [record.outcome for record in those]
     tier_1, tier_2, tier_3 = (sum(record.tier == tier for record in those) for tier in (1, 2, 3))
@@ -272,20 +275,12 @@ def _yield(those: list[Record]) -> Yield:
         analysis_bugs=sum(map(is_analysis_bug, those)),
         tokens=tokens,
         tier_1_share=rounded(tier_1 / len(those)),
-        tier_1_low=low,
-        tier_1_high=high,
+        tier_1_low=rounded(low),
+        tier_1_high=rounded(high),
         cost_usd=cost,
         tier_1_per_usd=rounded(tier_1 / cost) if cost else None,
         tier_1_per_1000_tokens=rounded(1000 * tier_1 / tokens) if tokens else None,
     )
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95% Wilson score interval of a share."""
-    from scipy.stats import binomtest  # late: it takes a second, and only journals need it
-
-    interval = binomtest(successes, n).proportion_ci(0.95, "wilson")
-    return round(float(interval.low), 6), round(float(interval.high), 6)
 
 
 def write_yields(found: Mapping[str, Yield], path: Path | str) -> None:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from ..generation.model import Generation, Json, Result
+from ..sandbox.runs import UNTESTED
 from .check import Check
 from .equivalence import Counterexample, Trial
 from .procedure import Procedure
-from .tiers import UNTESTED, final_tier
+from .tiers import final_tier
 
 
 class Entry(NamedTuple):

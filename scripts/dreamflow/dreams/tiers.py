@@ -12,12 +12,10 @@
 from collections.abc import Mapping
 
 from ..generation.model import Json
+from ..sandbox.runs import FAILED
 from .check import Check
 from .equivalence import Trial
 from .verdict_parser import TIERS, tier_of
-
-FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a test
-UNTESTED = ("untested", "flaky original")
 
 
 def test_passed(outcome: str | None, safe: bool) -> bool:

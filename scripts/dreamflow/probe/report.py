@@ -2,14 +2,16 @@
 
 import csv
 import io
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files import write_atomic
+from ..reports.accuracy import accuracy_by_kind, tokens_of
+from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
-from .accuracy import accuracy_by_kind
+from ..reports.render import render
 
 Row = Mapping[str, Any]
 
@@ -43,10 +45,8 @@ def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows of `accuracy_by_kind` for each model, in order of name."""
     models: dict[str, list[dict[str, Any]]] = {}
     for row in outcomes:
-        counts = (row["prompt_tokens"], row["completion_tokens"])
-        tokens = None if None in counts else sum(counts)
         known = {"kind": row["kind"], "passed": row["passed"], "cost_usd": row["cost_usd"]}
-        models.setdefault(row["model_id"], []).append({**known, "tokens": tokens, "seconds": row["latency_s"]})
+        models.setdefault(row["model_id"], []).append({**known, "tokens": tokens_of(row), "seconds": row["latency_s"]})
     return [{"model_id": model, **row} for model in sorted(models) for row in accuracy_by_kind(models[model])]
 
 
@@ -73,7 +73,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row["model_id"],
         row["kind"],
         str(row["n"]),
-        f"{row['accuracy']:.0%}" if known else "-",
+        percent(row["accuracy"]),
         f"{row['low']:.0%} to {row['high']:.0%}" if known else "-",
         str(row["ungraded"]),
         *(number(row[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("cost_usd", 6))),
@@ -81,64 +81,29 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _report(probe: str, rows: Sequence[Row], outcomes: Sequence[Row]) -> str:
-    parts = [
-        f"# Probe {probe}",
-        "How many tasks each model solves, by exact graders. The interval is Wilson's, for more tasks like these; "
-        "tasks of one template, and samples of one task, go together, so for other tasks it is wider. Tokens (of "
-        "prompt and answer), seconds and cost are means per answer.",
-        markdown_table(_HEADER, [_cells(row) for row in rows]),
-        "![accuracy](accuracy.png)",
-    ]
-    if reasons := _reasons(outcomes):
-        parts += ["## Not graded", "\n".join(reasons)]
-    if wrong := _wrong(outcomes):
-        parts += [
-            "## Some wrong answers",
-            "\n".join(wrong),
-            "All answers stand in answers.csv, with why each is wrong.",
-        ]
-    return "\n\n".join(parts) + "\n"
+    table = [_cells(row) for row in rows]
+    return render(
+        "probe.md", probe=probe, rows=table, header=_HEADER, reasons=_reasons(outcomes), wrong=_wrong(outcomes)
+    )
 
 
-def _reasons(outcomes: Sequence[Row]) -> list[str]:
-    counts: dict[str, int] = {}
-    for row in outcomes:
-        if row["passed"] is None:
-            counts[row["why"]] = counts.get(row["why"], 0) + 1
-    return [f"- {count} × {why.removeprefix('ungraded: ')}" for why, count in sorted(counts.items())]
+def _reasons(outcomes: Sequence[Row]) -> list[tuple[str, int]]:
+    """Why answers were not graded, and how many for each reason."""
+    reasons = Counter(row["why"] for row in outcomes if row["passed"] is None)
+    return [(why.removeprefix("ungraded: "), times) for why, times in sorted(reasons.items())]
 
 
-def _wrong(outcomes: Sequence[Row]) -> list[str]:
-    shown: dict[tuple[str, str], int] = {}
-    lines = []
+def _wrong(outcomes: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """The first wrong answers of each model and kind: (model_id, task_id, why)."""
+    shown: Counter[tuple[str, str]] = Counter()
+    wrong = []
     for row in sorted(outcomes, key=lambda row: (row["model_id"], row["kind"])):
         place = (row["model_id"], row["kind"])
-        if row["passed"] is False and shown.get(place, 0) < _EXAMPLES:
-            shown[place] = shown.get(place, 0) + 1
+        if row["passed"] is False and shown[place] < _EXAMPLES:
+            shown[place] += 1
             why = row["why"] if len(row["why"]) <= _LONGEST else f"{row['why'][:_LONGEST]}…"
-            lines.append(f"- {row['model_id']}, {row['task_id']}: {code_span(why)}")
-    return lines
-
-
-# --- how tables look --------------------------------------------------------------------------------------------------
-
-
-def number(value: float | None, digits: int) -> str:
-    """A number for people; "-" where it is not known."""
-    return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def code_span(text: str) -> str:
-    """Text of a model on one line of Markdown, in which nothing of it is markup."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    space = " " if longest else ""
-    return f"{'`' * (longest + 1)}{space}{' '.join(text.split())}{space}{'`' * (longest + 1)}"
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            wrong.append((row["model_id"], row["task_id"], why))
+    return wrong
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

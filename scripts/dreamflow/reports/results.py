@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ..files import write_atomic
 from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, writers
+from .render import render
 from .scores import collect_scores, generation_model
 from .tables import ranking
 
@@ -192,11 +193,7 @@ def _costs(made: list[Facts | None], given: pd.DataFrame, data_root: Path | str)
 
 def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
     """README.md of a results folder: what is ranked and how, and one row a file."""
-    lines = [f"# The best of cohort {cohort.cohort_id}", "", _explained(best, of, scores), ""]
-    if best.empty:
-        return "\n".join(lines)
-    header = ("rank", "score", "95% interval", "scores", "text", "model", "templates", "combination")
-    lines += [f"| {' | '.join(header)} |", "|" + " --- |" * len(header)]
+    rows = []
     for row, name in zip(best.to_dict("records"), file_names(best), strict=True):
         cells = (
             *_score_cells(row),
@@ -205,8 +202,8 @@ def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFra
             templates(row),
             _concepts(cohort, row),
         )
-        lines.append("| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([str(cell).replace("|", "\\|") for cell in cells])
+    return render("results.md", cohort_id=cohort.cohort_id, explained=_explained(best, of, scores), rows=rows)
 
 
 def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:

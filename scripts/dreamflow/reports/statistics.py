@@ -22,6 +22,18 @@ class Estimate(NamedTuple):
     clusters: int
 
 
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95% interval (low, high) of a share of `successes` among `n` > 0 independent trials.
+
+    Wilson's (1927, Journal of the American Statistical Association 22, 209-212) has a width at 0 and 1, too. Trials of
+    one group are alike, so between groups the truth is wider than this says.
+    """
+    from scipy.stats import binomtest  # takes a second to import
+
+    interval = binomtest(successes, n).proportion_ci(LEVEL, "wilson")
+    return float(interval.low), float(interval.high)
+
+
 def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
     """The two-sided 95% point of Student's t; NaN below one degree of freedom."""
     return stdtrit(np.where(np.asarray(degrees) < 1, np.nan, degrees), (1 + LEVEL) / 2)

@@ -1,15 +1,21 @@
 """What a program did on one call, as the guard of its sandbox tells it, and in what two such runs differ."""
 
+import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .isolation import Limits
+from ..errors import DreamflowError
+from .isolation import Isolation, Limits, run_isolated
 
 OUTCOMES = (  # the worst first: a variant that has several is said to have the first of them
     *("untested", "flaky original", "syntax", "forbidden", "resource", "timeout", "runtime", "type", "differs"),
     "equivalent",
 )
+
+FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a program that is wrong
+COMPARED = ("equivalent", "differs")  # outcomes of a program that answered
+UNTESTED = ("untested", "flaky original")
 
 STUCK = ("timeout", "resource")  # how runs end that meet a limit
 
@@ -61,12 +67,22 @@ def _run(ended: str, says: str, **rest: Any) -> Run:
     return {**empty, "ended": ended, "says": says, **rest}
 
 
-def no_answer() -> Run:
-    """The run of a call that a whole sandbox has died of."""
-    return _run("resource", "ends the sandbox without an answer")
+def run_calls(job: Mapping[str, Any], calls: Sequence[str], limits: Limits, way: Isolation) -> list[Run]:
+    """What comes of each call of `job` (as the guard reads it, less its calls) in a sandbox of its own, in their order.
+
+    The list is shorter where a call met a limit or the sandbox ended early, but never empty: where the sandbox itself
+    died, the last run is of the call that it died of. Raises a `DreamflowError` where no sandbox could be made.
+    """
+    whole_job = {**job, "task": "calls", "calls": list(calls)}
+    finished = run_isolated(whole_job, limits, way, (limits.seconds + 1) * len(calls))
+    if finished.stderr:  # programs cannot write there
+        raise DreamflowError(f"a sandbox by {way} could not be made: {finished.stderr.strip()[-500:]}")
+    whole = finished.stdout[: finished.stdout.rfind("\n") + 1]
+    runs = [_read(json.loads(line), limits) for line in whole.splitlines()]
+    return runs or [_run("resource", "ends the sandbox without an answer")]
 
 
-def read(answer: Mapping[str, Any], limits: Limits) -> Run:
+def _read(answer: Mapping[str, Any], limits: Limits) -> Run:
     """A run as the guard tells it."""
     seen = {"attempts": answer["attempts"], "printed": _printed(answer)}
     limit = {

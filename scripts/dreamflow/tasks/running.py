@@ -1,14 +1,12 @@
 """The door to the sandbox for answers that are code: what their functions return, told by what can do no harm.
 
-How it is closed in, and against what it is not guarded, stands in dreams/sandbox.py.
+How it is closed in, and against what it is not guarded, stands in sandbox/isolation.py.
 """
 
-import json
 from collections.abc import Sequence
 
-from ..errors import DreamflowError
-from ..sandbox.isolation import TOOLS, Limits, isolation, run_isolated
-from ..sandbox.runs import STUCK, no_answer, read
+from ..sandbox.isolation import TOOLS, Limits, isolation
+from ..sandbox.runs import STUCK, run_calls
 from .graders import Run
 
 LIMITS = Limits(seconds=3, memory_mb=256, processes=8, output_kb=64, disk_mb=4)  # of one call of a small function
@@ -27,19 +25,14 @@ def sandbox(limits: Limits = LIMITS, tools: Sequence[str] = TOOLS) -> Run | str:
 
     def run(source: str, calls: Sequence[str]) -> list[dict[str, str]]:
         job = {
-            **{"task": "calls", "source": source, "entry": calls[0].partition("(")[0], "calls": list(calls)},
+            **{"source": source, "entry": calls[0].partition("(")[0]},
             **{"fakes": {}, "files": {}, "unordered": [], "preload": []},
         }
-        finished = run_isolated(job, limits, way, (limits.seconds + 1) * len(calls))
-        if finished.stderr:  # programs cannot write there
-            raise DreamflowError(f"a sandbox by {way} could not be made: {finished.stderr.strip()[-500:]}")
-        whole = finished.stdout[: finished.stdout.rfind("\n") + 1]
-        runs = [read(json.loads(line), limits) for line in whole.splitlines()] or [no_answer()]
         return [
             {"returned": one["result"]}
             if one["ended"] == "returned"
             else {"error": one["says"] if one["ended"] in STUCK else one["error"]}
-            for one in runs
+            for one in run_calls(job, calls, limits, way)
         ]
 
     return run

@@ -23,7 +23,7 @@ def _lines(path: str) -> list[dict[str, Any]]:
     except OSError as error:
         raise CallError(f"replay: {path}: {error.strerror}", retryable=False) from None
     lines = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         try:
             if line.strip():
                 lines.append(json.loads(line))

@@ -1,26 +1,12 @@
 """How well a model did on tasks, by kind: accuracy with its interval, and what an answer cost."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import sqrt
 from statistics import fmean
 from typing import Any
 
+from .statistics import wilson
+
 ALL = "all"
-_Z = 1.959963984540054  # the two-sided 95% point of the normal distribution
-
-
-def wilson(passed: int, n: int) -> tuple[float, float]:
-    """The 95% interval (low, high) of a share of `passed` among `n` > 0 independent trials.
-
-    With p = passed / n and z = 1.96 it is (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) (Wilson 1927, Journal
-    of the American Statistical Association 22, 209-212), which holds at 0 and 1 too, where p ± z sqrt(p(1-p)/n) has no
-    width. Tasks of one group are alike, so between groups the truth is wider than this says.
-    """
-    p, slack = passed / n, _Z**2 / n
-    half = _Z * sqrt(p * (1 - p) / n + slack / (4 * n))
-    low, high = ((p + slack / 2 + sign * half) / (1 + slack) for sign in (-1, 1))
-    # At 0 and n one end is p itself, which rounding may miss.
-    return (0.0 if passed == 0 else low), (1.0 if passed == n else high)
 
 
 def accuracy_by_kind(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -52,6 +38,12 @@ def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "seconds": _mean(rows, "seconds"),
         "cost_usd": _mean(rows, "cost_usd"),
     }
+
+
+def tokens_of(outcome: Mapping[str, Any]) -> int | None:
+    """The tokens of an answer and its prompt; None where either is not known."""
+    counts = (outcome["prompt_tokens"], outcome["completion_tokens"])
+    return None if None in counts else sum(counts)
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float | None:
