@@ -69,14 +69,13 @@ checkpoint upgrade_plan:
         f"{DATA}/logs/upgrade_plan.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more())
+        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more("chunk"))
 
 
 rule upgrade_conversation:
     """The next archive of a conversation, with the planned chunks re-chunked."""
     input:
-        lambda wildcards: checkpoints.upgrade_plan.get()
-        and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
+        lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
         job=lambda wildcards: checkpoints.upgrade_plan.get()
         and flow.job_file(
             "upgrade_conversation",
@@ -118,7 +117,7 @@ checkpoint cluster_plan:
         f"{DATA}/logs/cluster_plan.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.write_cluster_plan() or flow.expect_more())
+        flow.job(log[0], lambda: CHUNKS.write_cluster_plan() or flow.expect_more("cluster"))
 
 
 rule clusters:
@@ -126,9 +125,7 @@ rule clusters:
     input:
         lambda wildcards: flow.look_up(flow.targets, "clusters"),
         lambda wildcards: checkpoints.cluster_plan.get() and flow.look_up(CHUNKS.cluster_inputs),
-        job=lambda wildcards: flow.job_file(
-            "clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]
-        ),
+        job=lambda wildcards: flow.job_file("clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]),
     output:
         f"{DATA}/chunks/clusters.json",
     log:

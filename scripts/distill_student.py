@@ -17,7 +17,7 @@ from dreamflow.files import read_json
 
 def main() -> None:
     """Train, and say how fast."""
-    job, given = read_json(snakemake.input.job), snakemake.input  # noqa: F821  (Snakemake provides it)
+    job, given = read_json(snakemake.input.job[0]), snakemake.input  # noqa: F821  (Snakemake provides it)
     job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
     folder = Path(snakemake.output.adapter).parent  # noqa: F821
     summary = train(job, given.train, given.validation, folder, tell)

@@ -20,7 +20,7 @@ def main() -> None:
     given = snakemake.input  # noqa: F821  (Snakemake provides it)
     facts = {"Gate": "gate", "Results": "validation", "Data": "teaching", "Training": "training"}
     export_student(
-        read_json(snakemake.input.job),  # noqa: F821
+        read_json(snakemake.input.job[0]),  # noqa: F821
         Path(given.adapter),
         read_jsonl(given.held_out),
         {heading: read_json(given[name]) for heading, name in facts.items()},

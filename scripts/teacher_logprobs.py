@@ -16,7 +16,7 @@ from dreamflow.files import read_json, read_jsonl
 
 def main() -> None:
     """Each example of the training data that asks for them, with the turns that the teacher saw before."""
-    job = read_json(snakemake.input.job)  # noqa: F821  (Snakemake provides it)
+    job = read_json(snakemake.input.job[0])  # noqa: F821  (Snakemake provides it)
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []
     for example in read_jsonl(snakemake.input.train):  # noqa: F821

@@ -18,7 +18,7 @@ from dreamflow.tasks.running import sandbox
 
 def main() -> None:
     """Answer, grade, compare; the three files are written when all is known."""
-    job, given, made = read_json(snakemake.input.job), snakemake.input, snakemake.output  # noqa: F821
+    job, given, made = read_json(snakemake.input.job[0]), snakemake.input, snakemake.output  # noqa: F821
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     sets = {name: read_jsonl(given[name]) for name in SETS}
     model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(given.adapter))

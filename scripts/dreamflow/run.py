@@ -208,24 +208,24 @@ class Run:
         where = f"see {' and '.join(written)}" if written else "it left no log"
         self.ledger.show(f"rule {rule} failed: {own or reason or 'no reason is known'}\n  {where}")
 
-    def expect_more(self) -> None:
-        """After a job that made deferred generations known: pack them, and count them in the progress."""
-        self.packs.form()
+    def expect_more(self, *stages: str) -> None:
+        """After a job that made deferred generations of these stages known: pack them, count them in the progress, and
+        show the keys that they lack."""
         self.freshness.forget()
-        expected = Counter(row.stage for gen_id, row in self.plan.deferred().items() if self.freshness.is_stale(gen_id))
-        for stage, count in expected.items():
+        self.packs.form()
+        self.packs.write()
+        rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
+        due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
+        for stage, count in Counter(row.stage for row in due).items():
             self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
+        for line in missing_keys(self.plan, due):
+            self.ledger.show(line)
 
     # --- before and after a run ---
 
-    def stale(self) -> list[str]:
-        """The generations that have to be made, of those of the jobs that Snakemake considers."""
-        return [gen_id for gen_id in self.seen if self.freshness.is_stale(gen_id)]
-
     def forecast_text(self) -> str:
         """What this run would call and cost, as a table, and a line for each key that is missing."""
-        table = forecast_text(self.plan, self.context, self.seen, self.freshness.is_stale)
-        return "\n".join([table, *missing_keys(self.plan, self.stale())])
+        return forecast_text(self.plan, self.context, self.seen, self.freshness.is_stale)
 
     def estimate(self, path: str) -> None:
         """Write the forecast of the default target to a file, and show it."""
@@ -247,7 +247,9 @@ class Run:
         self.packs.write()
         counts = Counter(rules)
         self.ledger.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        for line in missing_keys(self.plan, self.stale()):
+        for line in missing_keys(
+            self.plan, [self.row(gen_id) for gen_id in self.seen if self.freshness.is_stale(gen_id)]
+        ):
             print(line, file=sys.stderr)
 
     def finish(self, *, ok: bool) -> None:

@@ -3,13 +3,15 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from .errors import DreamflowError
+from .family import Family
 from .files import read_json, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.make import REDRAW, Context
+from .generation.model import Generation
 from .generation.providers import provider
 from .plan import Plan
 
@@ -55,31 +57,37 @@ def forget_failed(plan: Plan, path: str) -> None:
 
 
 def _status(folder: Path) -> str | None:
-    try:
-        return read_json(folder / "metadata.json")["status"]
-    except DreamflowError:  # what is missing or damaged is made again in any case
-        return None
+    path = folder / "metadata.json"
+    return read_json(path)["status"] if path.exists() else None
 
 
 def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale: Callable[[str], bool]) -> str:
-    """What making these generations would call and cost, as a table; with what wanted products may need besides."""
+    """What making these generations would call and cost, as a table; with what wanted products may need besides, and a
+    line for each key that is missing."""
     wanted = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in wanted}
-    previews = [family.preview() for family in plan.families.values()]
+    previews = [_preview(family) for family in plan.families.values()]
     later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
 
     def is_due(gen_id: str) -> bool:
         return gen_id in later or is_stale(gen_id)
 
-    lines = forecast([*rows.values(), *later.values()], context, is_due, plan.folder)
-    return "\n".join([as_table(lines), *(text for _, text in previews if text)])
+    every = [*rows.values(), *later.values()]
+    lines = [as_table(forecast(every, context, is_due, plan.folder)), *(text for _, text in previews if text)]
+    return "\n".join([*lines, *missing_keys(plan, [row for row in every if is_due(row.gen_id)])])
 
 
-def missing_keys(plan: Plan, gen_ids: Iterable[str]) -> list[str]:
+def _preview(family: Family) -> tuple[Mapping[str, Generation], str]:
+    try:
+        return family.preview()
+    except DreamflowError as error:
+        return {}, str(error)
+
+
+def missing_keys(plan: Plan, rows: Iterable[Generation]) -> list[str]:
     """A line for each environment variable that the key of a model of these generations should come from, and that is
     not set."""
-    rows = [row for gen_id in gen_ids if (row := plan.find(gen_id)) and row.model]
-    used = Counter(row.model.model_id for row in rows)
+    used = Counter(row.model.model_id for row in rows if row.model)
     return [
         f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"
         for model_id in used

@@ -36,7 +36,10 @@ SKIPPED_FOLDERS = {"data/1_raw", "data/logs"}
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
     (
-        re.compile(r'("(latency_s|seconds|seconds_ratio|overhead_s|duration_s|processing_time_(seconds|ms))": ?)(null|[\d.]+(e-\d+)?)'),
+        re.compile(
+            r'("(latency_s|seconds|seconds_ratio|overhead_s|duration_s|processing_time_(seconds|ms))": ?)'
+            r"(null|[\d.]+(e-\d+)?)"
+        ),
         r"\1<seconds>",
     ),
     (re.compile(r"; takes [\d.]+ times as long"), ""),

@@ -1,5 +1,6 @@
 """Exports of an adapter do the same as the adapter: tiny models, whose GGUF is written here, in torch and llama.cpp."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,13 +11,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from dreamflow.config import load_yaml
 from dreamflow.distill import export, lora_gguf
 from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
-from dreamflow.generation.models import load_models, registration
+from dreamflow.generation.models import Model, load_models, registration
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
@@ -282,13 +282,11 @@ def test_the_card_tells_facts_of_any_shape():
 
 
 def test_a_registered_student_is_a_model_like_any_other(tmp_path):
-    row = {"provider": "llama_cpp", "name": "base.gguf", "lora": "export/adapter.gguf", "context_length": 4096}
+    base = Model("small", "llama_cpp", "base.gguf", context_length=4096, price={"prompt": 0, "completion": 0})
     (tmp_path / "models").mkdir()
-    (tmp_path / "models/demo-c1.yaml").write_text(registration("demo-c1", row))
+    text = registration(dataclasses.replace(base, model_id="demo-c1"), "export/adapter.gguf")
+    (tmp_path / "models/demo-c1.yaml").write_text(text)
     (tmp_path / "models.yaml").write_text("models: {person: {provider: human}}\n")
-    models = load_models(tmp_path / "models.yaml", tmp_path / "models")
+    models = load_models(tmp_path / "models.yaml", tmp_path / "models", {})
     assert models.keys() == {"person", "demo-c1"}
-    assert models["demo-c1"]["lora"] == row["lora"]
-    assert load_yaml(tmp_path / "models/demo-c1.yaml", "models")["models"]["demo-c1"]["context_length"] == 4096
-    with pytest.raises(ConfigError, match=r"models\.demo-c1: .*'weight' was unexpected"):
-        registration("demo-c1", {**row, "weight": 1})
+    assert models["demo-c1"] == dataclasses.replace(base, model_id="demo-c1", lora="export/adapter.gguf")

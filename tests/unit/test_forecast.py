@@ -3,14 +3,27 @@
 import json
 
 import pytest
+from dreamflow.generation.digest import Freshness
 from dreamflow.generation.forecast import as_table, estimate_tokens, forecast
+from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build
-from dreamflow.generation.providers import Response
+from dreamflow.generation.model import (
+    Call,
+    Generation,
+    Message,
+    ModelIdentity,
+    Question,
+    Record,
+    Response,
+    Usage,
+)
+from dreamflow.generation.models import Model, identity
 from dreamflow.generation.respond import cost, respond
-from dreamflow.generation.store import save_response
+from dreamflow.generation.store import request_key, save_response
 from dreamflow.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from project import REPOSITORY, Project
 
 PRICE = {"prompt": 3.0, "completion": 15.0}
@@ -46,21 +59,35 @@ def project(tmp_path, monkeypatch):
     return Project(tmp_path, {**models, "colleague": {"provider": "human"}}, SPEC)
 
 
+def run():
+    flow = Run({"cohorts": ["trial"]}, lambda path: None)
+    flow.seen = dict.fromkeys(flow.plan.generations)
+    return flow
+
+
+def forecast_of(flow, rows):
+    return forecast(rows, flow.context, flow.freshness.is_stale, flow.plan.folder)
+
+
 def lines(flow):
-    return {(line.stage, line.model_id): line for line in forecast(flow.plan.generations, flow.context, {})}
+    return {(line.stage, line.model_id): line for line in forecast_of(flow, flow.plan.generations.values())}
 
 
 def counts(flow):
     return {key: (line.generations, line.answered, line.calls) for key, line in lines(flow).items()}
 
 
+def of_stage(flow, stage):
+    return [row for row in flow.plan.generations.values() if row.stage == stage]
+
+
 def make(flow, stage):
-    for gen_id in flow.plan.of_stage(stage):
-        flow.make(gen_id, "log")
+    for row in of_stage(flow, stage):
+        flow.make(row.gen_id, "log")
 
 
 def test_counts_before_during_and_after(project):
-    flow = Run({"cohorts": ["trial"]})
+    flow = run()
     d, e, c, v = ("draft", "writer"), ("essay", "writer"), ("essay", "copy"), ("evaluation", "judge")
     assert counts(flow) == {d: (2, 0, 2), e: (2, 0, 2), c: (2, 0, 0), v: (4, 0, 4)}
     assert lines(flow)[v].calls_upper == 12
@@ -77,21 +104,21 @@ def test_counts_before_during_and_after(project):
     assert flow.forecast_text().endswith("about $0.00, at most $0.00")
 
     project.write("data/1_raw/templates/evaluation/novelty.txt", "Rate {{ response }} anew.\n")
-    assert counts(Run({"cohorts": ["trial"]})) == {d: (2, 2, 0), e: (2, 2, 0), c: (2, 2, 0), v: (4, 0, 4)}
+    assert counts(run()) == {d: (2, 2, 0), e: (2, 2, 0), c: (2, 2, 0), v: (4, 0, 4)}
 
 
 def test_what_was_spent_lies_below_what_was_forecast(project):
-    flow = Run({"cohorts": ["trial"]})
-    told = lines(flow).values()
+    flow = run()
+    before = lines(flow).values()
     for stage in ("draft", "essay", "evaluation"):
         make(flow, stage)
-    assert 0 < flow.ledger.cost_usd <= sum(line.cost_upper_usd for line in told)
+    assert 0 < flow.ledger.cost_usd <= sum(line.cost_upper_usd for line in before)
 
 
 def test_a_forecast_writes_nothing_and_waiting_for_a_person_is_not_answered(project):
     project.edit("config/cohorts/trial.yaml", axes={**AXES, "draft_llm": ["colleague"], "essay_llm": ["writer"]})
     files = sorted(project.root.rglob("*"))
-    flow = Run({"cohorts": ["trial"]})
+    flow = run()
     assert counts(flow)["draft", "colleague"] == (2, 0, 0)
     assert sorted(project.root.rglob("*")) == files
 
@@ -101,35 +128,48 @@ def test_models_without_a_price_are_named_as_long_as_they_are_to_be_called(proje
     models["judge"] |= {"provider": "openai", "base_url": "http://127.0.0.1:9/v1"}
     del models["judge"]["price"]
     project.edit("config/models.yaml", models=models)
-    flow = Run({"cohorts": ["trial"]})
+    flow = run()
     table = flow.forecast_text()
     assert table.endswith("without a price in models.yaml, so not counted: judge")
     row = next(line for line in table.splitlines() if line.startswith("evaluation"))
     assert row.split()[-2:] == ["?", "?"]
     make(flow, "draft")
-    drafts = {gen_id: flow.row(gen_id) for gen_id in flow.plan.of_stage("draft")}
-    assert "without a price" not in as_table(forecast(drafts, flow.context, {}))
+    assert "without a price" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
     assert as_table([]).splitlines()[1].startswith("0 calls to make")
 
 
-def planned(stage, parents, limit, attempts, template="T"):
-    return {
-        "gen_id": f"{stage}_1",
+def planned(stage, parents=(), limit=9, max_attempts=1, **changes):
+    fields = {
+        "family": "cohort",
         "stage": stage,
+        "gen_id": f"{stage}_1",
         "mode": "llm",
         "template_id": "t",
-        "template_sha256": template,
+        "template_sha256": "T",
         "parser": "identity/1",
-        "parser_options": {},
-        "replicate": 1,
-        "attempts": attempts,
+        "max_attempts": max_attempts,
         "min_lines": 1,
-        "model": {"model_id": "m"},
+        "model": ModelIdentity(model_id="m", provider="replay", name="x", revision=""),
         "sampling": {"max_tokens": limit},
-        "response_format": None,
         "parents": parents,
-        "variables": {},
     }
+    return Generation(**{**fields, **changes})
+
+
+def record(question, text="x", finish_reason="stop", usage=None):
+    call = Call(gen_id="d_1", stage="draft", cohort_id="trial", at="2026-01-01", latency_s=1.0)
+    response = Response(text, finish_reason, usage or Usage())
+    return Record(schema_version=1, request=question, response=response, call=call)
+
+
+def forecast_all(rows, context, kept=None):
+    """The forecast of rows as a run makes it, with the stages of the parents that are only read."""
+    by_id, layout, kept = {row.gen_id: row for row in rows}, context.layout, kept or {}
+
+    def folder(gen_id):
+        return layout.generation(by_id[gen_id].stage if gen_id in by_id else kept[gen_id], gen_id)
+
+    return forecast(rows, context, Freshness(by_id.get, layout, kept).is_stale, folder)
 
 
 @given(
@@ -142,16 +182,16 @@ def planned(stage, parents, limit, attempts, template="T"):
 def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
     tmp_path_factory, template, limits, attempts, most, prices
 ):
-    store = tmp_path_factory.mktemp("data")
-    model = {"context_length": 8192, "price": dict(zip(("prompt", "completion"), prices, strict=True))}
-    model |= {} if most is None else {"max_output_tokens": most}
-    context = Context(store, {"T": template}, {"m": model}, {})
-    chain, parents = {}, []
+    data = tmp_path_factory.mktemp("data")
+    price = dict(zip(("prompt", "completion"), prices, strict=True))
+    model = Model("m", "replay", context_length=8192, max_output_tokens=most, price=price)
+    context = Context(Layout(data), {"T": template}, {"m": model}, {})
+    chain, parents = [], []
     for number, limit in enumerate(limits):
-        row = planned(f"stage{number}", parents, limit, attempts)
-        chain[row["gen_id"]], parents = row, [row["gen_id"]]
-    told = forecast(chain, context, {})
-    for line in told:
+        chain.append(planned(f"stage{number}", parents, limit, attempts))
+        parents = [chain[-1].gen_id]
+    expected = forecast_all(chain, context)
+    for line in expected:
         assert 0 <= line.cost_usd <= line.cost_upper_usd + 1e-12
         assert 0 < line.prompt_tokens + line.completion_tokens <= line.tokens_upper
         assert 1 == line.calls <= line.calls_upper == attempts
@@ -159,23 +199,16 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
     spent = {"tokens": 0, "cost": 0.0}
 
     def ask(question, key):
-        usage = {
-            "prompt_tokens": estimate_tokens(question["messages"][0]["content"]),
-            "completion_tokens": question["sampling"]["max_tokens"],
-        }
-        spent["tokens"] += sum(usage.values())
-        spent["cost"] += cost(Response("", usage=usage), model["price"])
-        record = {
-            "request": question,
-            "response": {"text": "x", "finish_reason": "length", "usage": usage},
-            "asked": {},
-        }
-        save_response(store / "fresh", key, record)
-        return record
+        prompt, answer = estimate_tokens(question.messages[0].content), question.sampling["max_tokens"]
+        usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
+        spent["tokens"] += prompt + answer
+        spent["cost"] += cost(Response("", usage=usage), price)
+        save_response(data / "fresh", key, record(question, "x", "length", usage))
+        return record(question, "x", "length", usage)
 
-    respond(next(iter(chain.values())), template, store / "fresh", ask, models={"m": model})
-    assert spent["tokens"] <= told[0].tokens_upper
-    assert spent["cost"] <= told[0].cost_upper_usd + 1e-6
+    respond(chain[0], template, data / "fresh", ask, models={"m": model})
+    assert spent["tokens"] <= expected[0].tokens_upper
+    assert spent["cost"] <= expected[0].cost_upper_usd + 1e-6
 
 
 def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch):
@@ -185,13 +218,74 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
     spec = {**SPEC, "combos": {"size": 5, "sample": 3}}
     spec["axes"] = {"draft_template": names, "draft_llm": ["sonnet-4"]}
     (tmp_path / "shipped.json").write_text(json.dumps(spec))
-    flow = Run({"cohorts": [str(tmp_path / "shipped.json")], "data_root": str(tmp_path / "data")})
-    asked = {"text": "x\n" * 9, "finish_reason": "stop", "usage": {}}
-    for gen_id, row in flow.plan.generations.items():
-        (line,) = forecast({gen_id: row}, flow.context, {})
-        prompt = build(row, flow.context, [], lambda question, key: {"response": asked}).prompt
+    config = {"cohorts": [str(tmp_path / "shipped.json")], "data_root": str(tmp_path / "data")}
+    flow = Run(config, lambda path: None)
+    for row in flow.plan.generations.values():
+        (line,) = forecast_of(flow, [row])
+        prompt = build(row, flow.context, [], lambda question, key: record(question, "x\n" * 9)).prompt
         tokens = estimate_tokens(prompt)
-        assert 0 < tokens <= line.tokens_upper / row["attempts"] - row["sampling"]["max_tokens"]
+        assert 0 < tokens <= line.tokens_upper / row.max_attempts - row.sampling["max_tokens"]
+
+
+# Parents that are not among the rows.
+
+
+@pytest.fixture
+def context(tmp_path):
+    texts = {"T": "Rate it.", "P": "Rate {{ text }}."}
+    model = Model("m", "replay", "x", context_length=8000)
+    return Context(Layout(tmp_path), texts, {"m": model, "person": Model("person", "human")}, {})
+
+
+def keep(context, stage, gen_id, text, status="ok"):
+    folder = context.layout.generation(stage, gen_id)
+    folder.mkdir(parents=True)
+    (folder / "parsed.txt").write_text(text)
+    (folder / "metadata.json").write_text(json.dumps({"gen_id": gen_id, "stage": stage, "status": status}))
+
+
+def child(parent):
+    return planned("essay", [parent], variables={"text": {"parent": parent}}, template_sha256="P")
+
+
+def test_a_parent_that_is_only_read_is_found_by_its_stage(context):
+    keep(context, "draft", "d_1", "word " * 4000)
+    (long,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
+    assert (long.calls, long.prompt_tokens > 4000) == (1, True)
+    prompt = "Rate " + "word " * 4000 + ".\n"
+    question = Question(child("d_1").model, [Message("user", prompt)], {"max_tokens": 9}, None, 0)
+    save_response(context.layout.store, request_key(question), record(question))
+    (line,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
+    assert (line.answered, line.calls) == (1, 0)
+
+
+def test_a_forecast_finds_an_answer_of_an_old_version_and_leaves_it_where_it_is(context):
+    row, plain = planned("draft"), ModelIdentity(model_id="m", provider="openai", name="x", revision="")
+    question = Question(plain, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0)
+    save_response(context.layout.store, request_key(question), record(question))
+    files = {path: path.read_bytes() for path in context.layout.root.rglob("*.json")}
+    (line,) = forecast_all([replace(row, model=replace(plain, service="models.example.org"))], context)
+    assert (line.answered, line.calls) == (1, 0)
+    assert {path: path.read_bytes() for path in context.layout.root.rglob("*.json")} == files
+
+
+def test_the_child_of_a_failed_parent_is_skipped_without_a_call(context):
+    keep(context, "draft", "d_1", "", status="failed")
+    (line,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
+    assert (line.answered, line.calls) == (1, 0)
+
+
+def test_a_parent_that_has_no_files_yet_has_no_text(context):
+    (line,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
+    assert (line.answered, line.calls) == (0, 1)
+
+
+@pytest.mark.parametrize("mode", ["copy", "human", "local"])
+def test_without_its_parents_text_nothing_is_called_for_a_mode_without_calls(context, mode):
+    person = identity(Model("person", "human"))
+    rows = [planned("draft"), planned("essay", ["draft_1"], mode=mode, model=person if mode == "human" else None)]
+    draft, essay = forecast_all([*rows, planned("evaluation", ["essay_1"])], context)[:2]
+    assert (draft.calls, essay.calls, essay.answered, essay.generations) == (1, 0, 0, 1)
 
 
 @pytest.mark.parametrize(

@@ -113,17 +113,12 @@ def run_script(folder, student, adapter, **changed):
         **{"student": str(student), "cache": str(folder / "cache"), "max_new_tokens": 6, "batch": 2},
         **{"gate": LIMITS, "seed": 1, **changed},
     }
-    given = Given(adapter=str(adapter), held_out=f"{folder}/held_out.jsonl", general=f"{folder}/general.jsonl")
+    (folder / "job.json").write_text(json.dumps(job))
+    files = {"adapter": str(adapter), "held_out": f"{folder}/held_out.jsonl", "general": f"{folder}/general.jsonl"}
+    given = Given(**files, job=[f"{folder}/job.json"])
     made = Given({name: f"{folder}/made/{name}" for name in ("answers", "validation", "gate")})
-    params = SimpleNamespace(job=json.dumps(job))
-    runpy.run_path(
-        str(SCRIPT),
-        {
-            "snakemake": SimpleNamespace(
-                params=params, input=given, output=made, threads=torch.get_num_threads(), log=[f"{folder}/made/log"]
-            )
-        },
-    )
+    snakemake = SimpleNamespace(input=given, output=made, threads=torch.get_num_threads(), log=[f"{folder}/made/log"])
+    runpy.run_path(str(SCRIPT), {"snakemake": snakemake})
 
 
 def test_the_script_writes_its_three_files_the_same_each_time(student, adapter, tmp_path, capsys):

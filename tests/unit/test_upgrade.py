@@ -8,7 +8,7 @@ from dreamflow.chunks.archive import build_archive
 from dreamflow.chunks.resources import select_resources
 from dreamflow.chunks.stitch import PartitionError, check_partition
 from dreamflow.chunks.units import split_units
-from dreamflow.chunks.upgrade import estimate_region, merge_upgrade, plan_upgrades
+from dreamflow.chunks.upgrade import Estimates, estimate_region, merge_upgrade, plan_upgrades
 from dreamflow.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,13 +97,13 @@ def test_premium_never_without_the_budget_and_never_a_silent_change(budget, qual
 
 # --- plans -----------------------------------------------------------------------------------------------------------
 
-ESTIMATES = {
-    "model_id": "haiku",
-    "price": {"prompt": 1.0, "completion": 5.0},
-    "template_tokens": 500,
-    "window_tokens": 6000,
-    "seconds_per_call": 4.0,
-}
+ESTIMATES = Estimates(
+    model_id="haiku",
+    price={"prompt": 1.0, "completion": 5.0},
+    template_tokens=500,
+    window_tokens=6000,
+    seconds_per_call=4.0,
+)
 
 
 def archive(name, *parts, sentence="This is a sentence about nothing in particular. "):

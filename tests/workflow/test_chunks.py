@@ -358,6 +358,65 @@ def test_clusters_name_chunks_that_are_there_and_a_model_says_what_they_are_abou
     assert "0 generations" in project.run("orphans").stdout
 
 
+def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_are_drawn_again(
+    project: Project, chunker: Server
+):
+    project.edit("config/config.yaml", clusters={"similarity": 0.05, "model": "judge", "attempts": 1})
+    models = project.read("config/models.yaml")["models"]
+    keyed = {**models, "judge": {**models["judge"], "api_key_env": "CLUSTER_KEY"}}
+    project.write("config/models.yaml", {"models": keyed})
+    preview = project.run("-n", "clusters")
+    planned = int(re.search(r"^cluster +judge +(\d+)", preview.stdout, re.M)[1])
+    assert preview.returncode == 0 and planned and f"\n{planned} calls to make" in preview.stdout
+    assert f"CLUSTER_KEY is not set: the {planned} generations of model judge need it" in preview.stdout
+    assert not (project.root / "data/chunks/clusters").exists()
+    answer_well, chunker.answer = chunker.answer, lambda body: "No clusters here."
+    failed = project.run("clusters")
+    chunker.answer = answer_well
+    assert failed.returncode == 0 and f"{planned} failed" in failed.stdout, failed.stdout
+    assert f"the {planned} generations of model judge need it" in failed.stdout
+    done = project.run("retry_failed")
+    assert done.returncode == 0 and f"{planned} failed generations will be drawn again" in done.stdout, done.stdout
+    assert {meta["status"] for meta in project.generations("cluster").values()} == {"ok"}
+    assert project.run("clusters").returncode == 0
+    assert {one["theme"] for one in project.read("data/chunks/clusters.json")["clusters"]} == {"invoices"}
+    assert "Nothing to be done" in project.run("clusters").stdout
+
+
+@pytest.mark.parametrize("notes", ["kept", "deleted"])
+def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server, notes: str):
+    def run(*arguments: str) -> str:
+        if notes == "deleted":
+            shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
+        done = project.run(*arguments, "chunks")
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def calls_of_an_edit() -> int:
+        foreseen = int(re.search(r"^(\d+) calls to make", run("-n"), re.M)[1])
+        before = chunker.calls
+        run()
+        assert chunker.calls - before == foreseen
+        assert "Nothing to be done" in run()
+        return foreseen
+
+    def tier(tokens: int) -> None:
+        basic = {"model": "writer", "window_tokens": tokens, "attempts": 1}
+        project.write("config/conversations/trial.yaml", {"conversations": ["w*", "ph*"], "tiers": {"basic": basic}})
+
+    tier(300)
+    windows = calls_of_an_edit()
+    tier(150)
+    assert calls_of_an_edit() > 0
+    template = project.root / "data/1_raw/templates/chunk/boundaries-v1.txt"
+    template.write_text(template.read_text() + "\nBe brief.\n")
+    assert calls_of_an_edit() > windows
+    version = project.read("data/chunks/phone/manifest.json")["latest_version"]
+    project.write("data/1_raw/conversations/phone.jsonl", talk("phone", 18))
+    assert 0 < calls_of_an_edit() < windows
+    assert project.read("data/chunks/phone/manifest.json")["latest_version"] == version + 1
+
+
 def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Project, chunker: Server):
     alone = ("--profile", "none", "--workflow-profile", "none", "--cores", "2")
     calls = chunker.calls

@@ -57,6 +57,11 @@ def lines(project: Project, path: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in project.read(path).splitlines()]
 
 
+def forecast(shown: str, model: str) -> int:
+    """How many answers of a model a dry run forecasts."""
+    return next((int(line.split()[2]) for line in shown.splitlines() if line.split()[:2] == ["answer", model]), 0)
+
+
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_student(tmp_path_factory.mktemp("weights") / "student")
@@ -115,6 +120,23 @@ def test_a_student_that_is_no_better_is_kept_and_not_deployed(taught: Project) -
         assert (taught.root / RUN / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_answers_are_graded_once_and_the_files_say_how(taught: Project) -> None:
+    for name, passed in (("practice", {False}), ("teacher", {True, False})):
+        graded = lines(taught, f"{RUN}/grades/{name}.jsonl")
+        assert {row["passed"] for row in graded} == passed
+        assert {row["gen_id"] for row in graded} <= taught.generations("answer").keys()
+    assert lines(taught, f"{RUN}/grades/exported.jsonl") == []  # a server cannot take the adapter
+
+
+def test_a_dry_run_forecasts_what_there_can_be(school: Server, weights: Path, tmp_path: Path) -> None:
+    project = school_project(tmp_path, school, weights)
+    shown = project.run("-n", "distill")
+    assert shown.returncode == 0, shown.stdout
+    assert forecast(shown.stdout, "small") > 24
+    assert forecast(shown.stdout, "big") == 2 * round(24 * 0.8)
+    assert "big" not in project.run("-n", "probe").stdout
+
+
 def test_the_same_again_asks_and_trains_nothing(taught: Project, school: Server) -> None:
     before = school.calls
     done = taught.run("distill", "--quiet", "host")
@@ -150,7 +172,7 @@ def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: P
     project = school_project(tmp_path, school, weights)
     told = project.run("-n", "probe")
     assert told.returncode == 0, told.stdout
-    assert "probe:" in told.stdout and "answer" in told.stdout
+    assert forecast(told.stdout, "small") == sum(COUNTS.values())
     assert not project.generations()
     done = project.run("probe")
     assert done.returncode == 0, done.stdout

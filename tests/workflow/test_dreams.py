@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -203,6 +204,35 @@ def test_a_call_that_fails_leaves_the_rest_standing_and_the_next_run_completes_i
     done = project.run("dreams")
     assert done.returncode == 0, done.stdout
     assert set(table(project)) == {"reorder", "sample"}
+
+
+def test_an_edit_is_noticed_without_the_notes_of_snakemake(project: Project, judge: Server):
+    code = project.read("data/1_raw/procedures/webshop/quote_basket.py")
+    project.write("data/1_raw/procedures/webshop/quote_basket.py", code.replace("pieces >= 10", "pieces >= 14"))
+    shutil.rmtree(project.root / ".snakemake")
+    calls = judge.calls
+    forecast = project.run("-n", "dreams").stdout
+    assert "verdict             6" in forecast and "variant             6" in forecast
+    done = project.run("dreams")
+    assert done.returncode == 0, done.stdout
+    assert judge.calls == calls + 7  # 3 variants; verdicts on those that are no duplicates
+    assert "Nothing to be done" in project.run("dreams").stdout
+
+
+def test_a_failed_job_is_one_line_on_the_screen_and_in_its_log(project: Project):
+    checks = project.root / "data/dreams/trial/cycle-1/checks/webshop.quote_basket.json"
+    times = checks.stat()
+    checks.write_text('{"half')
+    os.utime(checks, ns=(times.st_atime_ns, times.st_mtime_ns))
+    failed = project.run("--forcerun", "sandbox_test", "dreams")
+    log = project.read("data/logs/sandbox_test/trial/cycle-1/webshop.quote_basket.log")
+    assert failed.returncode and len(log.splitlines()) == 1
+    assert "checks/webshop.quote_basket.json" in log and failed.stdout.count(log) == 1
+    project.edit("config/config.yaml", procedures=[])
+    failed = project.run("promote")
+    assert failed.returncode and "Traceback" not in failed.stdout
+    assert failed.stdout.count("procedures: no night is configured") == 1
+    assert "procedures: no night is configured" in project.read("data/logs/promote.log")
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import canonical, checked_name, pretty, sha256, write_atomic
 from ..generation.model import Json, Result
-from .conversation import LEVELS, Chunk, Conversation, Unit
+from .conversation import LEVELS, Archive, ArchivedChunk, Chunk, Conversation, Unit
 from .stitch import PartitionError, check_partition, level_of
-
-Archive = Mapping[str, Json]  # the content of archive_v<N>.json
-ArchivedChunk = Mapping[str, Json]  # an item of its `b_chunks`
 
 _FILE = re.compile(r"archive_v([1-9][0-9]*)\.json")
 _USED = ("tokens_used", "processing_time_ms", "cost_usd")

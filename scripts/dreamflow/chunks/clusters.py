@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ..errors import DreamflowError
 from ..files import sha256
 from ..generation.model import Json
-from .archive import Archive, ArchivedChunk
+from .conversation import Archive, ArchivedChunk
 from .terms import terms
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ _MOST_SHARED = 0.5  # a term that more than half of the chunks have says nothing
 _THEME_TERMS = 3
 
 
-def build_clusters(
-    archives: Sequence[Archive], threshold: float = THRESHOLD, smallest: int = 2
-) -> list[Cluster]:
+def build_clusters(archives: Sequence[Archive], threshold: float = THRESHOLD, smallest: int = 2) -> list[Cluster]:
     """The clusters of at least `smallest` chunks, larger ones first.
 
     `confidence` is the mean cosine of the edges inside, `related_clusters` are those to which an edge leads.

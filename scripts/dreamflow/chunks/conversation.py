@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ..generation.model import Json
 
+Archive = Mapping[str, Json]  # the content of archive_v<N>.json, see archive.py
+ArchivedChunk = Mapping[str, Json]  # an item of its `b_chunks`
+
 LEVELS = ("basic", "good", "premium")  # of the quality of a chunk, the lowest first
 
 

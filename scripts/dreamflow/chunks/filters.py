@@ -22,16 +22,16 @@ import difflib
 import operator
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..errors import ConfigError
-from .conversation import LEVELS
+from .conversation import LEVELS, ArchivedChunk
 
-Chunk = Mapping[str, Any]  # as it is in an archive's b_chunks
-Predicate = Callable[[Chunk], bool]
+Predicate = Callable[[ArchivedChunk], bool]
+Value = bool | float | str | list[str] | date | None  # of a field
 
 _DEEPEST = 100
 
@@ -43,7 +43,7 @@ class FilterError(ConfigError):
 @dataclass(frozen=True)
 class _Field:
     kind: str  # level, boolean, text, number, time, list
-    of: Callable[[Chunk], Any]
+    of: Callable[[ArchivedChunk], Value]
 
 
 _FIELDS = {
@@ -206,7 +206,7 @@ class _Reader:
             self.fail("',' or ')' was expected here")
         return lambda chunk: any(part(chunk) for part in parts)
 
-    def value(self, name: str, field: _Field, sign: str) -> Any:
+    def value(self, name: str, field: _Field, sign: str) -> Value:
         token = self.now
         if token.kind not in ("word", "quoted"):
             self.fail(f"a value for {name} was expected here")
@@ -220,7 +220,7 @@ class _Reader:
         self.take()
         return value
 
-    def typed(self, name: str, field: _Field, text: str) -> Any:
+    def typed(self, name: str, field: _Field, text: str) -> Value:
         lower = text.strip().lower()
         match field.kind:
             case "level":
@@ -244,8 +244,8 @@ class _Reader:
         return text.casefold()
 
 
-def _comparison(field: _Field, sign: str, wanted: Any) -> Predicate:
-    def holds(chunk: Chunk) -> bool:
+def _comparison(field: _Field, sign: str, wanted: Value) -> Predicate:
+    def holds(chunk: ArchivedChunk) -> bool:
         value = field.of(chunk)
         if wanted is None:
             return (value is None or value == []) == (sign == "=")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from ..errors import ConfigError
 from ..files import canonical, sha256
 from ..generation.model import Json, Result
-from .archive import Archive, build_archive, chunks_of
+from .archive import build_archive, chunks_of
 from .confidence import with_confidence
-from .conversation import Chunk, Conversation, Unit, Window
+from .conversation import Archive, Chunk, Conversation, Unit, Window
 from .rules import chunk_by_rules
 from .stitch import boundaries_of, level_of, read_answer, stitch
 from .upgrade import merge_upgrade

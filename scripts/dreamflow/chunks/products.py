@@ -8,8 +8,9 @@ from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation
-from .archive import Archive, has_archive, read_latest, read_version, write_archive
+from .archive import has_archive, read_latest, read_version, write_archive
 from .compile import Chunking, windows_of
+from .conversation import Archive
 from .making import Answer, basic_archive, upgraded_archive
 from .render import chunks_page
 from .result import result_table, task_result
@@ -28,9 +29,7 @@ def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout:
     """Write the archive of a conversation, unless the latest one has the same content."""
     answers = read_answers(chunking.generations[conversation_id], layout)
     latest = read_latest(folder) if has_archive(folder) else None
-    archive = basic_archive(
-        chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest
-    )
+    archive = basic_archive(chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest)
     write_archive(folder, archive)
     (folder / "manifest.json").touch()
 
@@ -94,4 +93,3 @@ def _change(home: Path, version: int | None) -> tuple[Archive, Archive | None]:
         return now, None
     before = read_version(home, version)
     return now, before if before["metadata"]["text_sha256"] == now["metadata"]["text_sha256"] else None
-

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from ..generation.model import Json
 from .conversation import Conversation, Unit, Window
 
 SMALLEST, LARGEST = 100, 800  # tokens of a chunk
@@ -36,7 +36,7 @@ def unit_texts(conversation: Conversation, units: Sequence[Unit], window: Window
     return [conversation.text[unit.start : unit.end] for unit in _inside(units, window)]
 
 
-def variables(conversation: Conversation, units: Sequence[Unit], window: Window) -> dict[str, Any]:
+def variables(conversation: Conversation, units: Sequence[Unit], window: Window) -> dict[str, str | int]:
     """The variables of the templates in `chunk/`: units, text, first, last, candidates, and
     fewest and most (chunks to expect)."""
     tokens = sum(unit.tokens for unit in _inside(units, window))
@@ -63,7 +63,7 @@ def candidates(conversation: Conversation, units: Sequence[Unit], window: Window
     return [number for number, turn in turns if turn.role != "assistant"] or [unit.number for unit in inside]
 
 
-def schema(numbers: Sequence[int]) -> dict[str, Any]:
+def schema(numbers: Sequence[int]) -> dict[str, Json]:
     """The JSON schema of an answer to template chunk/boundaries-short-v1: "new" or "same" for each candidate.
 
     Keys and values are fixed, so a grammar made from it leaves a small model nothing to get wrong but the choice:

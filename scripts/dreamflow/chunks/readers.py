@@ -26,10 +26,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
+from ..generation.model import Json
 from .conversation import Conversation, Turn
 from .labels import ROLES, label_turns
 
@@ -122,7 +123,7 @@ def _read(path: Path) -> str:
     return text
 
 
-def _json(text: str, where: str) -> Any:
+def _json(text: str, where: str) -> Json:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -177,7 +178,7 @@ def _name(role: str) -> str:
     return _ROLES.get(role.lower(), role) or "unknown"
 
 
-def _time(value: Any) -> str | None:
+def _time(value: Json) -> str | None:
     """Seconds or milliseconds since 1970 as ISO 8601; text as it is."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value / 1000 if abs(value) > 1e11 else value
@@ -188,14 +189,14 @@ def _time(value: Any) -> str | None:
     return _label(value)
 
 
-def _label(value: Any) -> str | None:
+def _label(value: Json) -> str | None:
     """A short text such as an id, on one line; None for what is no text or number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return _SURROGATE.sub("\ufffd", " ".join(str(value).split())) or None
 
 
-def _words(content: Any, depth: int = 0) -> str:
+def _words(content: Json, depth: int = 0) -> str:
     """The text of a message: of a string, of a list of blocks, of what blocks contain."""
     if content is None or isinstance(content, str):
         return content or ""
@@ -234,7 +235,7 @@ def _line_turns(text: str, path: Path) -> Iterator[_Said]:
             yield _json_turn(_json(line, f"{path}:{number}"), f"{path}:{number}")
 
 
-def _json_turn(value: Any, where: str) -> _Said:
+def _json_turn(value: Json, where: str) -> _Said:
     if not isinstance(value, dict) or not isinstance(value.get("role"), str) or "content" not in value:
         raise ConfigError(f'{where}: a turn is an object such as {{"role": "user", "content": "…"}}')
     try:
@@ -267,7 +268,7 @@ def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:
     return conversations
 
 
-def _chatgpt_turns(item: Mapping[str, Any]) -> list[_Said]:
+def _chatgpt_turns(item: Mapping[str, Json]) -> list[_Said]:
     mapping = item["mapping"]
     if not isinstance(mapping, dict) or not all(isinstance(node, dict) for node in mapping.values()):
         raise ConfigError("its mapping is not an object of nodes")
@@ -282,7 +283,7 @@ def _chatgpt_turns(item: Mapping[str, Any]) -> list[_Said]:
     return said
 
 
-def _path(mapping: Mapping[str, Any], current: Any) -> list[str]:
+def _path(mapping: Mapping[str, Json], current: Json) -> list[str]:
     """The names of the nodes from the root to `current`; without it, to the newest leaf."""
     if not isinstance(current, str) or current not in mapping:
         current = next(reversed([name for name, node in mapping.items() if not node.get("children")]), None)
@@ -295,7 +296,7 @@ def _path(mapping: Mapping[str, Any], current: Any) -> list[str]:
     return list(reversed(path))
 
 
-def _claude_turns(item: Mapping[str, Any]) -> list[_Said]:
+def _claude_turns(item: Mapping[str, Json]) -> list[_Said]:
     messages = item.get("chat_messages")
     if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
         raise ConfigError("neither a mapping (ChatGPT) nor a list of chat_messages (Claude)")
@@ -312,7 +313,7 @@ def _claude_turns(item: Mapping[str, Any]) -> list[_Said]:
     return said
 
 
-def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _object(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     return value[key] if isinstance(value.get(key), dict) else {}
 
 

@@ -1,9 +1,9 @@
 """Which tier a task gets, and why: the rules of the design, with every reason said."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import ConfigError
+from ..generation.model import Json
 from .conversation import LEVELS
 
 PREMIUM_ABOVE = 100_000  # tokens of budget
@@ -17,8 +17,8 @@ def select_resources(
     time_available_s: float | None,
     conversations: int,
     urgency: str,
-    tiers: Mapping[str, Mapping[str, Any]],
-) -> dict[str, Any]:
+    tiers: Mapping[str, Mapping[str, Json]],
+) -> dict[str, Json]:
     """{tier, model_id, max_tokens, as_required, reasons}: the tier that the limits allow.
 
     `budget_tokens` and `time_available_s` None are no limit; `quality_required` None leaves the choice to the rules;
@@ -70,7 +70,7 @@ def _allowed(
     wanted: str,
     budget: int | None,
     seconds: float | None,
-    tiers: Mapping[str, Mapping[str, Any]],
+    tiers: Mapping[str, Mapping[str, Json]],
     reasons: list[str],
 ) -> str:
     """The best tier up to `wanted` that budget, time and configuration allow."""

@@ -9,9 +9,9 @@ at once: of all lists of boundaries that keep to them best, the one that departs
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import Any
 
 from ..errors import DreamflowError
+from ..generation.model import Json
 from .conversation import LEVELS, Chunk, Conversation, Unit, Window
 from .describe import describe
 from .prompt import LARGEST, SMALLEST
@@ -36,7 +36,7 @@ def boundaries_of(chunks: Sequence[Chunk]) -> set[int]:
     return {chunk.first for chunk in chunks[1:]}
 
 
-def read_answer(parsed: Mapping[str, Any], made_by: Mapping[str, Any]) -> list[Chunk]:
+def read_answer(parsed: Mapping[str, Json], made_by: Mapping[str, Json]) -> list[Chunk]:
     """The chunks of an answer as the parser `chunks` wrote them; their confidence is not measured yet."""
     return [
         Chunk(

@@ -1,7 +1,7 @@
-"""Which chunks to make anew by a better model within limits, and putting the new ones in their place.
+"""Which chunks to re-chunk with a better model within limits, and putting the new chunks in their place.
 
-A *region* is a run of neighbouring chunks of one conversation that the filter means and whose quality is below the
-target, no longer than the limit of chunks: it is cut anew as a whole, and its two ends stay where they are.
+A *region* is a run of neighbouring chunks of one conversation that match the filter and whose quality is below the
+target, no longer than the limit of chunks: it is re-chunked as a whole, and its two ends stay where they are.
 
 Order: most value for money first. A region's value is the sum over its chunks of
 
@@ -16,11 +16,12 @@ else 1. Money: the estimated dollars, or the tokens where the model costs nothin
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from ..errors import ConfigError
-from .conversation import LEVELS, Chunk
+from ..generation.model import Json
+from .conversation import LEVELS, Archive, ArchivedChunk, Chunk
 from .filters import parse_filter
 from .prompt import SMALLEST
 from .stitch import PartitionError, level_of
@@ -30,21 +31,34 @@ UNIT_TOKENS = 5  # the number before each unit, see prompt.numbered_units
 ANSWER_TOKENS = 90  # of a chunk: numbers, labels, entities and a sentence; never the text
 _SCHEMA_VERSION = 1
 
+Region = dict[str, Json]  # an item of a plan's `regions` and `skipped`
+Limits = Mapping[str, Json]  # limit (chunks), max_tokens, max_duration_s, and deadline with now (ISO 8601)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What a call of the target's tier takes. `price` is in US dollars per million tokens, `template_tokens` are those
+    of the prompt's fixed text, `window_tokens` those of the text that a call reads."""
+
+    model_id: str
+    price: Mapping[str, float] | None
+    template_tokens: int
+    window_tokens: int
+    seconds_per_call: float
+
 
 def plan_upgrades(
-    archives: Iterable[Mapping[str, Any]],
+    archives: Iterable[Archive],
     filter_text: str,
     target: str,
-    limits: Mapping[str, Any],
-    estimates: Mapping[str, Any],
+    limits: Limits,
+    estimates: Estimates,
     priorities: Mapping[str, float] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The plan of an upgrade, a pure function of its arguments: regions in their order, what was skipped and why.
 
-    `limits`: limit (chunks), max_tokens, max_duration_s, and deadline with now (ISO 8601); each may be missing.
-    `estimates` of the target's tier: model_id, price {prompt, completion} (USD per million tokens), template_tokens
-    (the prompt's fixed text), window_tokens (text that a call reads) and seconds_per_call. Budgets are kept by the
-    most that a region can need: as many chunks as its size allows. `priorities`: factors by label or conversation id.
+    Each limit may be missing. Budgets are kept by the most that a region can need: as many chunks as its size allows.
+    `priorities`: factors by label or conversation id.
     """
     if target not in LEVELS[1:]:
         raise ConfigError(f"upgrade target {target!r}; there are {', '.join(LEVELS[1:])}")
@@ -59,7 +73,7 @@ def plan_upgrades(
         "schema_version": _SCHEMA_VERSION,
         "filter": filter_text,
         "target": target,
-        "model_id": estimates.get("model_id"),
+        "model_id": estimates.model_id,
         "limits": dict(limits),
         "regions": chosen,
         "skipped": skipped,
@@ -75,22 +89,22 @@ def plan_upgrades(
 
 
 def _regions(
-    archives: Sequence[Mapping[str, Any]], means: Callable[[Mapping[str, Any]], bool], target: int, longest: float
-) -> tuple[list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]], int, int]:
-    """(archive, run of at most `longest` chunks) for each region; how many chunks the filter means; how many of
-    these are good enough already."""
+    archives: Sequence[Archive], matches: Callable[[ArchivedChunk], bool], target: int, longest: float
+) -> tuple[list[tuple[Archive, list[ArchivedChunk]]], int, int]:
+    """(archive, run of at most `longest` chunks) for each region; how many chunks match; how many of
+    these are at the target already."""
     regions, matched, done = [], 0, 0
     for archive in archives:
-        run: list[Mapping[str, Any]] = []
+        run: list[ArchivedChunk] = []
         for chunk in archive["b_chunks"]:
-            meant = means(chunk)
+            meets = matches(chunk)
             below = LEVELS.index(chunk["quality_level"]) < target
-            matched += meant
-            done += meant and not below
-            if run and (len(run) == longest or not (meant and below)):
+            matched += meets
+            done += meets and not below
+            if run and (len(run) == longest or not (meets and below)):
                 regions.append((archive, run))
                 run = []
-            if meant and below:
+            if meets and below:
                 run.append(chunk)
         if run:
             regions.append((archive, run))
@@ -98,15 +112,15 @@ def _regions(
 
 
 def _valuer(
-    archives: Sequence[Mapping[str, Any]], target: int, priorities: Mapping[str, float]
-) -> Callable[[Mapping[str, Any]], float]:
+    archives: Sequence[Archive], target: int, priorities: Mapping[str, float]
+) -> Callable[[ArchivedChunk], float]:
     factors = {name.casefold(): factor for name, factor in priorities.items()}
     counts = Counter(
         label.casefold() for archive in archives for chunk in archive["b_chunks"] for label in chunk["labels"]
     )
     most = max(counts.values(), default=1)
 
-    def value(chunk: Mapping[str, Any]) -> float:
+    def value(chunk: ArchivedChunk) -> float:
         labels = [label.casefold() for label in chunk["labels"]]
         use = sum(counts[label] for label in labels) / most / len(labels) if labels else 0.0
         named = [factors[name] for name in (chunk["parent_id"].casefold(), *labels) if name in factors]
@@ -117,11 +131,11 @@ def _valuer(
 
 
 def _candidate(
-    archive: Mapping[str, Any],
-    run: Sequence[Mapping[str, Any]],
-    estimates: Mapping[str, Any],
-    value: Callable[[Mapping[str, Any]], float],
-) -> dict[str, Any]:
+    archive: Archive,
+    run: Sequence[ArchivedChunk],
+    estimates: Estimates,
+    value: Callable[[ArchivedChunk], float],
+) -> Region:
     first, last = run[0]["unit_range"][0], run[-1]["unit_range"][1]
     text_tokens = run[-1]["token_range"][1] - run[0]["token_range"][0]
     estimate = estimate_region(text_tokens, last - first + 1, estimates)
@@ -139,32 +153,30 @@ def _candidate(
     }
 
 
-def estimate_region(text_tokens: int, units: int, estimates: Mapping[str, Any]) -> dict[str, Any]:
+def estimate_region(text_tokens: int, units: int, estimates: Estimates) -> dict[str, float]:
     """What it takes at most to chunk so many tokens of text: {calls, prompt_tokens, answer_tokens, tokens, cost_usd,
     seconds}; `estimates` as for `plan_upgrades`. Windows overlap, so an eighth of the text is read twice."""
-    calls = math.ceil(text_tokens * 1.125 / estimates["window_tokens"]) or 1
+    calls = math.ceil(text_tokens * 1.125 / estimates.window_tokens) or 1
     repeated = 1.125 if calls > 1 else 1.0
-    prompt = math.ceil((text_tokens + units * UNIT_TOKENS) * repeated) + calls * estimates["template_tokens"]
+    prompt = math.ceil((text_tokens + units * UNIT_TOKENS) * repeated) + calls * estimates.template_tokens
     answer = (math.ceil(text_tokens * repeated / SMALLEST) + calls) * ANSWER_TOKENS
-    price = estimates.get("price") or {"prompt": 0, "completion": 0}
+    price = estimates.price or {"prompt": 0, "completion": 0}
     return {
         "calls": calls,
         "prompt_tokens": prompt,
         "answer_tokens": answer,
         "tokens": prompt + answer,
         "cost_usd": round((prompt * price["prompt"] + answer * price["completion"]) / 1e6, 9),
-        "seconds": round(calls * estimates.get("seconds_per_call", 0.0), 3),
+        "seconds": round(calls * estimates.seconds_per_call, 3),
     }
 
 
-def _estimate_sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _estimate_sum(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     keys = ("calls", "prompt_tokens", "answer_tokens", "tokens", "cost_usd", "seconds")
     return {key: round(sum(part[key] for part in parts), 9) for key in keys}
 
 
-def _within(
-    candidates: Sequence[dict[str, Any]], limits: Mapping[str, Any]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _within(candidates: Sequence[Region], limits: Limits) -> tuple[list[Region], list[Region]]:
     """Candidates that fit, in their order, and those that do not, each with the reason; one that does not fit stops
     none that comes later."""
     left = {
@@ -190,7 +202,7 @@ def _within(
     return chosen, skipped
 
 
-def available_seconds(limits: Mapping[str, Any]) -> float | None:
+def available_seconds(limits: Limits) -> float | None:
     """The seconds that max_duration_s and the deadline (from now on) leave; None where neither is given."""
     available = [limits["max_duration_s"]] if limits.get("max_duration_s") is not None else []
     if limits.get("deadline") is not None:

@@ -5,18 +5,21 @@ from pathlib import Path
 
 from ..generation.catalog import template
 from ..generation.model import Json
-from .archive import Archive, has_archive, read_latest
+from .archive import has_archive, read_latest
 from .compile import Chunking, regions_of
+from .conversation import Archive
 from .filters import parse_filter
 from .resources import select_resources
 from .tokens import estimate_tokens
-from .upgrade import available_seconds, plan_upgrades
+from .upgrade import Estimates, available_seconds, plan_upgrades
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
-def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Mapping[str, Json], now: str) -> dict[str, Json]:
+def plan_upgrade(
+    specs: Mapping[str, Chunking], folder: Path, settings: Mapping[str, Json], now: str
+) -> dict[str, Json]:
     """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
     `upgrade` of config.yaml.
 
@@ -66,16 +69,16 @@ def _plan_spec(
     return part | plan_upgrades(archives, settings["filter"], level, limits, estimates, priorities)
 
 
-def _estimates(chunking: Chunking, level: str) -> dict[str, Json]:
+def _estimates(chunking: Chunking, level: str) -> Estimates:
     tier, catalog = chunking.tiers[level], chunking.catalog
     text = catalog.texts[template(catalog, "chunk", tier["template"]).sha256]
-    return {
-        "model_id": tier["model"],
-        "price": chunking.models[tier["model"]].price,
-        "template_tokens": estimate_tokens(text),
-        "window_tokens": tier["window_tokens"],
-        "seconds_per_call": tier["seconds_per_call"],
-    }
+    return Estimates(
+        model_id=tier["model"],
+        price=chunking.models[tier["model"]].price,
+        template_tokens=estimate_tokens(text),
+        window_tokens=tier["window_tokens"],
+        seconds_per_call=tier["seconds_per_call"],
+    )
 
 
 def upgrade_parts(plan: Mapping[str, Json], conversation_id: str) -> list[tuple[str, Mapping[str, Json]]]:

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from .encode import end_of_turn, prompt_ids
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 def answer_prompts(
-    model: Any,
-    tokenizer: Any,
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[str],
     max_new_tokens: int,
     batch: int,
@@ -50,7 +53,7 @@ def answer_prompts(
     return answers
 
 
-def _stops(model: Any, tokenizer: Any) -> set[int]:
+def _stops(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
     """Every token that ends an answer: the template's, the tokenizer's and those that the model's makers name."""
     named = model.generation_config.eos_token_id
     named = named if isinstance(named, list) else [named]
@@ -59,7 +62,7 @@ def _stops(model: Any, tokenizer: Any) -> set[int]:
 
 @torch.inference_mode()
 def _greedy(
-    model: Any, prompts: list[list[int]], most: int, stops: set[int], padding: int
+    model: "PreTrainedModel", prompts: list[list[int]], most: int, stops: set[int], padding: int
 ) -> list[tuple[list[int], bool]]:
     """The new tokens of each prompt, and whether it ended by itself. A row that ended leaves the batch."""
     device = model.device

@@ -7,11 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ..errors import DreamflowError
+from ..generation.model import Json
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -46,7 +46,7 @@ def room_for(what: str, folder: Path) -> Iterator[None]:
         ) from None
 
 
-def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
+def save_checkpoint(folder: Path, key: str, state: dict[str, Json]) -> None:
     """Keep `state` (tensors, numbers, texts, lists and dicts of them) as what a training of this `key` came to."""
     buffer = io.BytesIO()
     torch.save({"key": key, **state}, buffer)
@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, key: str, state: dict[str, Any]) -> None:
         write_whole(folder / "checkpoint.pt", buffer.getvalue())
 
 
-def load_checkpoint(folder: Path, key: str) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, key: str) -> dict[str, Json] | None:
     """What `save_checkpoint` kept; None where nothing was, or it is of another training, or is no checkpoint."""
     path = folder / "checkpoint.pt"
     if not path.is_file():

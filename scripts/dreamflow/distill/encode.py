@@ -4,10 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..files import read_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Message = Mapping[str, str]
 
@@ -28,17 +31,17 @@ class Example:
         return self.ids[self.start :]
 
 
-def prompt_text(tokenizer: Any, messages: Sequence[Message]) -> str:
+def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
     """What the model is given before it answers; the beginning of an answer is the template's."""
     return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
 
 
-def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+def prompt_ids(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
     """The tokens of `prompt_text`. The template writes all special tokens itself, so none is added."""
     return tokenizer(prompt_text(tokenizer, messages), add_special_tokens=False).input_ids
 
 
-def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[tuple[int, ...], int]:
+def encode_chat(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> tuple[tuple[int, ...], int]:
     """Tokens of a chat that ends with an assistant's answer, and where that answer begins.
 
     What follows the end-of-turn token (a newline, with most templates) is left out: the model never writes it.
@@ -64,13 +67,13 @@ def encode_chat(tokenizer: Any, messages: Sequence[Message]) -> tuple[tuple[int,
     return tuple(ids[: end + 1]), len(head)
 
 
-def end_of_turn(tokenizer: Any) -> int:
+def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int:
     """The token that ends an answer in this model's chats."""
     ids, _ = encode_chat(tokenizer, [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello"}])
     return ids[-1]
 
 
-def read_examples(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Example], list[str]]:
+def read_examples(tokenizer: "PreTrainedTokenizerBase", path: Path, max_length: int) -> tuple[list[Example], list[str]]:
     """The examples of a file of chat messages (JSON lines), and one line for each that is too long to be used.
 
     Raises `ConfigError` that names the line for anything else that is wrong, and where no example is left.
@@ -92,7 +95,7 @@ def read_examples(tokenizer: Any, path: Path, max_length: int) -> tuple[list[Exa
     return examples, too_long
 
 
-def _example(tokenizer: Any, line: str, place: str) -> Example:
+def _example(tokenizer: "PreTrainedTokenizerBase", line: str, place: str) -> Example:
     try:
         row = json.loads(line)
         messages = [{"role": str(message["role"]), "content": str(message["content"])} for message in row["messages"]]

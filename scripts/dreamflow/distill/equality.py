@@ -17,14 +17,18 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 import torch
 
 from ..errors import ConfigError
-from ..generation.providers.llama_cpp import attach_lora, llama_cpp
+from ..generation.model import Json
+from ..generation.providers.llama_cpp_engine import attach_lora, llama_cpp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 POSITIONS = 32
 LONGEST = 512  # tokens of a text that are read
@@ -41,8 +45,8 @@ Sequences = Sequence[Sequence[int]]
 
 
 def check_equality(
-    model: Any, sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
-) -> dict[str, Any]:
+    model: "PreTrainedModel", sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
+) -> dict[str, Json]:
     """All measures, and `equal`: whether they are within what is tolerated.
 
     `model` is the student with its adapter (a `PeftModel`), whose weights are merged when this returns; `sequences` are
@@ -53,7 +57,7 @@ def check_equality(
         bare = torch_logits(model, sequences)
     adapted = torch_logits(model, sequences)
     model.merge_adapter()
-    result: dict[str, Any] = {
+    result: dict[str, Json] = {
         "texts": len(sequences),
         "positions": len(adapted),
         "effect": difference(adapted, bare),
@@ -73,7 +77,7 @@ def check_equality(
 
 def _judged(
     tolerance: Mapping[str, float], found: Mapping[str, float], yardstick: Mapping[str, float] | None
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """A comparison with its verdict; the yardstick stands beside it as `without_adapter`."""
     noise = yardstick["mean_kl"] if yardstick else 0.0
     limit = tolerance["factor"] * noise + tolerance["plus"]
@@ -106,7 +110,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def torch_logits(model: Any, sequences: Sequences) -> Logits:
+def torch_logits(model: "PreTrainedModel", sequences: Sequences) -> Logits:
     """The logits at the last positions of each sequence, below each other."""
     rows = []
     with torch.inference_mode():

@@ -1,20 +1,5 @@
 """Experiences: what models did, what came of it, and how salient that is. One JSON object a line, a file a cycle.
 
-| field                                | what it is                                                                  |
-|--------------------------------------|-----------------------------------------------------------------------------|
-| experience_id, cycle                 | a digest of the generation and its answer; the cycle that met it            |
-| stage, gen_id, prompt_sha256         | the generation                                                              |
-| metadata, evidence                   | paths from the data folder on: its metadata; the files that verify it       |
-| model_id                             | null for an operator without a model                                        |
-| kind, context                        | see `evidence`                                                              |
-| group, task_id                       | of its task; null where there is none                                       |
-| verified_by                          | grader, judge, sandbox or parser                                            |
-| outcome, passed, why                 | 0-1; true, false or null (neither right nor wrong); in words                |
-| expected                             | the outcome that was expected of this model, kind and context before        |
-| tokens, cost_usd, latency_s          | of all answers that were drawn for it; null where nobody was asked          |
-| surprise … conflict, salience        | 0-1 or null: see `salience`                                                 |
-| created_at                           | when it was answered; null where nobody was asked                           |
-
 Rows stand in the order of created_at, stage and gen_id. What came before a row are the files of earlier cycles and the
 rows before it. A file has no experience that an earlier file has.
 """
@@ -25,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from msgspec import UNSET
 
@@ -38,14 +24,47 @@ from . import salience as snarc
 from .evidence import Graded, Verified, prompt_of, verified
 from .likeness import nearest_earlier
 
-Row = dict[str, Json]
+Costs = dict[str, Json]  # tokens, cost_usd, latency_s
+
+
+class Experience(TypedDict):
+    """A line of a file of experiences. `outcome` and the signals are from 0 to 1; those of them that are null are not
+    known (see `salience`)."""
+
+    experience_id: str  # a digest of the generation and its answer
+    cycle: int  # the first one that had it
+    stage: str
+    gen_id: str
+    prompt_sha256: str | None
+    metadata: str  # its file, below the data folder
+    evidence: list[str]  # the files that verify it, below the data folder
+    model_id: str | None  # null for an operator without a model
+    kind: str  # see `evidence`
+    context: str
+    group: str | None  # of its task; null where it has none
+    task_id: str | None
+    verified_by: str  # grader, judge, sandbox or parser
+    outcome: float
+    passed: bool | None  # null: neither right nor wrong
+    why: str
+    expected: float  # the outcome that was expected of this model, kind and context before
+    tokens: int | None  # of all answers that were drawn for it; null where no model answered
+    cost_usd: float | None
+    latency_s: float | None
+    surprise: float | None
+    novelty: float | None
+    arousal: float | None
+    reward: float | None
+    conflict: float | None
+    salience: float | None
+    created_at: str | None  # when it was answered; null where no model answered
 
 
 @dataclass(frozen=True)
 class Found:
     """The experiences of a cycle, and how many generations made none, by reason."""
 
-    rows: list[Row]
+    rows: list[Experience]
     left_out: dict[str, int]
 
 
@@ -100,7 +119,7 @@ def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weigh
     return Found(rows, dict(sorted(left_out.items())))
 
 
-def experience_lines(rows: Iterable[Row]) -> str:
+def experience_lines(rows: Iterable[Experience]) -> str:
     """The text of a file of experiences."""
     return "".join(canonical(row) + "\n" for row in rows)
 
@@ -110,7 +129,7 @@ def experience_file(data_root: Path, cycle: int) -> Path:
     return data_root / "experiences" / f"cycle-{cycle}.jsonl"
 
 
-def load_experiences(data_root: Path, through: int) -> list[Row]:
+def load_experiences(data_root: Path, through: int) -> list[Experience]:
     """The experiences of the cycles 1 to `through`, in their order; a cycle without a file has none."""
     rows = []
     for path in (experience_file(data_root, cycle) for cycle in range(1, through + 1)):
@@ -131,7 +150,7 @@ def load_experiences(data_root: Path, through: int) -> list[Row]:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-def _facts(one: Verified, cycle: int) -> Row:
+def _facts(one: Verified, cycle: int) -> dict[str, Json]:
     metadata = one.metadata
     same = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
     told = ("experience_id", "kind", "context", "group", "task_id", "verified_by", "passed", "why")
@@ -148,7 +167,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _cost(metadata: Result, data_root: Path) -> Row:
+def _cost(metadata: Result, data_root: Path) -> Costs:
     """{tokens, cost_usd, latency_s} of all answers that were drawn; of the last one where the store has lost some."""
     with suppress(OSError, DreamflowError):
         metadata = with_total_cost(metadata, data_root)
@@ -157,7 +176,7 @@ def _cost(metadata: Result, data_root: Path) -> Row:
     return {"tokens": tokens, "cost_usd": metadata.cost_usd, "latency_s": metadata.latency_s}
 
 
-def _cost_ranks(costs: Sequence[Row]) -> list[float | None]:
+def _cost_ranks(costs: Sequence[Costs]) -> list[float | None]:
     """The rank of each cost in the cycle: by dollars, then by tokens; by tokens alone where a price is not known."""
     asked = [cost["tokens"] is not None for cost in costs]
     priced = all(cost["cost_usd"] is not None for cost, there in zip(costs, asked, strict=True) if there)
@@ -175,7 +194,7 @@ def _mean_logprob(metadata: Result) -> float | None:
     return usage.logprob / usage.completion if usage.logprob is not UNSET and usage.completion else None
 
 
-def _expected(new: Sequence[Verified], earlier: Sequence[Row]) -> list[float]:
+def _expected(new: Sequence[Verified], earlier: Sequence[Experience]) -> list[float]:
     """What was expected before each of `new`, from the outcomes of its model, kind and context so far."""
     past: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0])
     met = [((row["model_id"], row["kind"], row["context"]), row["outcome"]) for row in earlier]
@@ -189,7 +208,7 @@ def _expected(new: Sequence[Verified], earlier: Sequence[Row]) -> list[float]:
 
 
 def _novelties(
-    new: Sequence[Verified], earlier: Sequence[Row], data_root: Path, graded: Mapping[str, Graded]
+    new: Sequence[Verified], earlier: Sequence[Experience], data_root: Path, graded: Mapping[str, Graded]
 ) -> list[float | None]:
     """1 - likeness to the most alike prompt that the same model met before; None without a prompt, or a model.
 

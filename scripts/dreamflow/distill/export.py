@@ -16,31 +16,35 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_json
+from ..generation.model import Json
 from ..generation.model_files import model_file
 from .adapter import put_on
 from .equality import LONGEST, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf
 from .student import load_student
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 TEXTS = 8  # tasks on whose prompts and answers the three are compared
 
 
 def export_student(
-    job: Mapping[str, Any],
+    job: Mapping[str, Json],
     adapter: Path,
-    tasks: Sequence[Mapping[str, Any]],
-    card: Mapping[str, Any],
+    tasks: Sequence[Mapping[str, Json]],
+    card: Mapping[str, Json],
     folder: Path,
     *,
     threads: int,
     tell: Callable[[str], None],
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Write the export folder of the adapter in folder `adapter`; returns what is in equality.json.
 
     `job` has `student` and `cache` (see `load_student`), `gguf` (the student's model file for llama.cpp, or None),
@@ -103,12 +107,12 @@ def _copy_adapter(adapter: Path, folder: Path, student: str) -> None:
     (folder / "adapter_config.json").write_text(pretty(settings), encoding="utf-8")
 
 
-def _spread(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _spread(tasks: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
     """At most `TEXTS` of the tasks, from all over the list."""
     return [tasks[number * len(tasks) // TEXTS] for number in range(TEXTS)] if len(tasks) > TEXTS else list(tasks)
 
 
-def _tokens(tokenizer: Any, task: Mapping[str, Any]) -> list[int]:
+def _tokens(tokenizer: "PreTrainedTokenizerBase", task: Mapping[str, Json]) -> list[int]:
     """A task's prompt and reference answer in the student's chat template."""
     turns = [{"role": "user", "content": task["prompt"]}, {"role": "assistant", "content": task["answer"]}]
     text = tokenizer.apply_chat_template(turns, tokenize=False)
@@ -118,7 +122,7 @@ def _tokens(tokenizer: Any, task: Mapping[str, Any]) -> list[int]:
 # --- the model card -------------------------------------------------------------------------------------------------
 
 
-def model_card(job: Mapping[str, Any], card: Mapping[str, Any], equality: Mapping[str, Any]) -> str:
+def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapping[str, Json]) -> str:
     """README.md: front matter as Hugging Face reads it, what is in the folder, and all facts in `card` by heading."""
     front = {
         "base_model": job["student"],
@@ -142,7 +146,7 @@ def model_card(job: Mapping[str, Any], card: Mapping[str, Any], equality: Mappin
     return "\n".join(lines) + "\n"
 
 
-def _equality_lines(equality: Mapping[str, Any]) -> list[str]:
+def _equality_lines(equality: Mapping[str, Json]) -> list[str]:
     names = {
         "merged": "merged weights",
         "gguf_16_bit": "llama.cpp, 16-bit weights",
@@ -162,7 +166,7 @@ def _equality_lines(equality: Mapping[str, Any]) -> list[str]:
     return lines if equality["gguf"] else [*lines, "", "Not compared in llama.cpp: no model file of the student given."]
 
 
-def _fact_lines(facts: Mapping[str, Any], level: int) -> list[str]:
+def _fact_lines(facts: Mapping[str, Json], level: int) -> list[str]:
     """Facts of any shape: tables for rows, headings for what has parts of its own, a list for everything else."""
     lines = []
     for key, value in facts.items():
@@ -175,7 +179,7 @@ def _fact_lines(facts: Mapping[str, Any], level: int) -> list[str]:
     return lines
 
 
-def _rows(value: Any) -> list[dict[str, Any]]:
+def _rows(value: Json) -> list[dict[str, Json]]:
     """The rows in a list, or by name in a mapping; none where it is nothing of the kind."""
     if isinstance(value, Mapping):
         if not all(isinstance(row, Mapping) for row in value.values()):
@@ -187,13 +191,13 @@ def _rows(value: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in value] if all(flat) else []
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Json]]) -> list[str]:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     return lines + [f"| {' | '.join(_value(row.get(key)) for key in columns)} |" for row in rows]
 
 
-def _value(value: Any) -> str:
+def _value(value: Json) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

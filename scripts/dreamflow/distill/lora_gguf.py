@@ -12,7 +12,6 @@ An adapter's rows must be reordered alike: without that it loads, answers, and i
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
@@ -20,6 +19,7 @@ from safetensors.numpy import load_file
 
 from ..errors import ConfigError
 from ..files import read_json
+from ..generation.model import Json
 
 # By transformers' model type: llama.cpp's architecture, and whether its query and key rows are reordered.
 ARCHITECTURES = {
@@ -44,7 +44,7 @@ def architecture_of(base: Path) -> str:
     return str(field.contents())
 
 
-def write_lora_gguf(adapter: Path, config: Mapping[str, Any], path: Path, *, name: str, base: Path | None) -> None:
+def write_lora_gguf(adapter: Path, config: Mapping[str, Json], path: Path, *, name: str, base: Path | None) -> None:
     """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; same input, same bytes.
 
     `config` is the configuration of the student that it was trained on (`model.config.to_dict()`), `base` the GGUF
@@ -88,7 +88,7 @@ def _alpha(adapter: Path) -> float:
     return alpha * math.sqrt(rank) if settings.get("use_rslora") else float(alpha)
 
 
-def _tensors(adapter: Path, config: Mapping[str, Any], architecture: str, reordered: bool) -> dict[str, np.ndarray]:
+def _tensors(adapter: Path, config: Mapping[str, Json], architecture: str, reordered: bool) -> dict[str, np.ndarray]:
     kind = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     names = gguf.get_tensor_name_map(kind, config["num_hidden_layers"])
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}

@@ -17,28 +17,25 @@ from ..tasks.answers import Settings
 from ..tasks.graders import Task
 from .compile import Distillation
 from .data_card import data_card, summarise
-from .experiences import load_experiences
+from .experiences import Experience, load_experiences
 from .likeness import near_duplicates, plain
+from .rows import ReplayRow
 from .split import split_groups
-
-Row = dict[str, Json]
-Experience = Mapping[str, Json]  # a line of a file of experiences
 
 
 @dataclass(frozen=True)
 class Replay:
     """What a distillation learns from and is measured on.
 
-    `rows`: {task_id, kind, group, split (train|validation), role (target|general), salience, experience_id, task}, the
-    most salient first; `held_out` and `general`: tasks that are never trained on, of the kinds to learn and of the
+    `rows` come with the most salient first; `held_out` and `general`: tasks that are never trained on, of the kinds to learn and of the
     others; `card`: the data card, Markdown; `summary`: its numbers, plain JSON.
     """
 
-    rows: list[Row]
+    rows: list[ReplayRow]
     held_out: list[Task]
     general: list[Task]
     card: str
-    summary: Row
+    summary: dict[str, Json]
 
 
 def write_replay_set(distillation: Distillation, practice: Mapping[str, Generation]) -> None:
@@ -75,7 +72,7 @@ def replay_set(experiences: Iterable[Experience], tasks: Sequence[Task], setting
     }
     candidates, left_out = _candidates(experiences, tasks, groups, settings["min_salience"], seed)
     kept = _distinct(candidates, [*measured["target"], *measured["general"]], settings["near_duplicate"], left_out)
-    rows: list[Row] = []
+    rows: list[ReplayRow] = []
     for split, share in (("train", 1 - settings["validation"]), ("validation", settings["validation"])):
         size = round(settings["size"] * share)
         general = round(size * settings["general_share"])
@@ -124,7 +121,7 @@ def _draw(seed: int, name: str) -> str:
 # --- the choice -----------------------------------------------------------------------------------------------------
 
 
-def _by_salience(seed: int) -> Callable[[Row], tuple[float, str]]:
+def _by_salience(seed: int) -> Callable[[ReplayRow], tuple[float, str]]:
     return lambda row: (-row["salience"], _draw(seed, row["task_id"]))
 
 
@@ -134,7 +131,7 @@ def _candidates(
     groups: Mapping[str, str],
     min_salience: float,
     seed: int,
-) -> tuple[list[Row], dict[str, int]]:
+) -> tuple[list[ReplayRow], dict[str, int]]:
     """A row for each task to learn from that was experienced, with its most salient experience; most salient first."""
     known = {task["task_id"] for task in tasks}
     best: dict[str, Experience] = {}
@@ -158,7 +155,7 @@ def _salience(experience: Experience) -> float:
     return experience["salience"] or 0.0  # null where no signal has a weight
 
 
-def _row(task: Task, experience: Experience) -> Row:
+def _row(task: Task, experience: Experience) -> ReplayRow:
     return {
         "task_id": task["task_id"],
         "kind": task["kind"],
@@ -169,7 +166,9 @@ def _row(task: Task, experience: Experience) -> Row:
     }
 
 
-def _distinct(rows: Sequence[Row], measured: Sequence[Task], least: float, left_out: dict[str, int]) -> list[Row]:
+def _distinct(
+    rows: Sequence[ReplayRow], measured: Sequence[Task], least: float, left_out: dict[str, int]
+) -> list[ReplayRow]:
     """The rows whose prompts are unlike those of `measured` tasks and of the rows kept before them."""
     prompts = [task["prompt"] for task in measured] + [row["task"]["prompt"] for row in rows]
     alike = near_duplicates(prompts, least)
@@ -186,7 +185,7 @@ def _distinct(rows: Sequence[Row], measured: Sequence[Task], least: float, left_
     return [rows[number - len(measured)] for number in sorted(kept)]
 
 
-def _balanced(rows: Sequence[Row], wanted: int) -> list[Row]:
+def _balanced(rows: Sequence[ReplayRow], wanted: int) -> list[ReplayRow]:
     """The first `wanted` rows, as many of each kind as of the others, as far as there are."""
     places: Counter[str] = Counter()
     placed = []
@@ -197,7 +196,7 @@ def _balanced(rows: Sequence[Row], wanted: int) -> list[Row]:
     return [row for _, row in placed[:wanted]]
 
 
-def _check_filled(rows: Sequence[Row], kinds: Sequence[str], left_out: Mapping[str, int]) -> None:
+def _check_filled(rows: Sequence[ReplayRow], kinds: Sequence[str], left_out: Mapping[str, int]) -> None:
     for split in ("train", "validation"):
         empty = sorted(set(kinds) - {row["kind"] for row in rows if row["split"] == split})
         if empty:
@@ -212,7 +211,7 @@ def _check_filled(rows: Sequence[Row], kinds: Sequence[str], left_out: Mapping[s
 
 
 def check_no_leak(
-    rows: Iterable[Row], held_out: Sequence[Task], general: Sequence[Task], near_duplicate: float = 0.9
+    rows: Iterable[ReplayRow], held_out: Sequence[Task], general: Sequence[Task], near_duplicate: float = 0.9
 ) -> None:
     """A `DreamflowError` with the ids of tasks that are both learned from and measured.
 

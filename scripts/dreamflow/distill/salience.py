@@ -17,9 +17,11 @@ only variant of the original with weights in this order that were not fitted to 
 from collections.abc import Mapping, Sequence
 from math import exp, isfinite, sqrt
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
 from ..errors import ConfigError
+
+Value = TypeVar("Value")
 
 SIGNALS = ("surprise", "novelty", "arousal", "reward", "conflict")
 WEIGHTS = {"surprise": 0.25, "novelty": 0.20, "arousal": 0.20, "reward": 0.20, "conflict": 0.15}
@@ -51,7 +53,7 @@ def arousal(stakes: float | None, cost_rank: float | None) -> float | None:
     return fmean(known) if known else None
 
 
-def ranks(values: Sequence[Any]) -> list[float | None]:
+def ranks(values: Sequence[Value | None]) -> list[float | None]:
     """The mid-rank of each value among all that are not None, from 0 (the least) to 1 (the most); None for None.
 
     The share of the other values that are smaller, equal ones counted half. A single value has no rank.
@@ -59,8 +61,8 @@ def ranks(values: Sequence[Any]) -> list[float | None]:
     known = sorted(value for value in values if value is not None)
     if len(known) < 2:
         return [None] * len(values)
-    first: dict[Any, int] = {}
-    number: dict[Any, int] = {}
+    first: dict[Value, int] = {}
+    number: dict[Value, int] = {}
     for place, value in enumerate(known):
         first.setdefault(value, place)
         number[value] = number.get(value, 0) + 1

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn.functional import log_softmax
 
 from ..errors import ConfigError
 from ..files import write_atomic
+from ..generation.model import Json
 from .encode import encode_chat
 from .student import load_student, tokenizer_sha256
 
@@ -18,7 +18,7 @@ from .student import load_student, tokenizer_sha256
 def write_top_logprobs(
     source: str,
     cache: Path,
-    rows: Sequence[tuple[Mapping[str, Any], Sequence[Mapping[str, str]]]],
+    rows: Sequence[tuple[Mapping[str, Json], Sequence[Mapping[str, str]]]],
     most: int,
     folder: Path,
     tell: Callable[[str], None],

@@ -16,8 +16,7 @@ from ..generation.model import Json
 from ..tasks.answers import ANSWER
 from ..tasks.outcomes import read_grades
 from .compile import Distillation
-
-Row = dict[str, Json]
+from .rows import Example, ReplayRow
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ def accepted(answers: Iterable[Answer], keep: int) -> Accepted:
 
 
 def chat_rows(
-    replay: Sequence[Row], taught: Mapping[str, Accepted], own: Mapping[str, Answer]
-) -> tuple[list[Row], list[Row], dict[str, Json]]:
+    replay: Sequence[ReplayRow], taught: Mapping[str, Accepted], own: Mapping[str, Answer]
+) -> tuple[list[Example], list[Example], dict[str, Json]]:
     """(train, validation, counts): the rows of train.jsonl and validation.jsonl, and what was taught, by role and kind.
 
     `replay` are rows of a replay set. A task to learn (role target) gets an example for each of its answers in
@@ -106,7 +105,7 @@ def chat_rows(
     An example: {messages, weight, task_id, kind, group, role, gen_id}. A `DreamflowError` tells where nothing was
     accepted to train on, or to validate on.
     """
-    examples: dict[str, list[Row]] = {"train": [], "validation": []}
+    examples: dict[str, list[Example]] = {"train": [], "validation": []}
     counts: dict[tuple[str, str], Counter[str]] = {}
     for row in replay:
         count = counts.setdefault((row["role"], row["kind"]), Counter())
@@ -131,7 +130,7 @@ _GENERAL = ("tasks", "tasks_taught", "examples")
 _COUNTS = {"target": (*_GENERAL, "asked", "rejected", "ungraded", "repeated"), "general": _GENERAL}
 
 
-def _example(row: Row, answer: Answer, weight: float) -> Row:
+def _example(row: ReplayRow, answer: Answer, weight: float) -> Example:
     messages = [
         {"role": "user", "content": row["task"]["prompt"]},
         {"role": "assistant", "content": answer.text.strip()},
@@ -140,7 +139,7 @@ def _example(row: Row, answer: Answer, weight: float) -> Row:
     return {"messages": messages, "weight": round(weight, 6), **same, "gen_id": answer.gen_id}
 
 
-def _check_taught(examples: Mapping[str, Sequence[Row]], table: Sequence[Row]) -> None:
+def _check_taught(examples: Mapping[str, Sequence[Example]], table: Sequence[Mapping[str, Json]]) -> None:
     for split, rows in examples.items():
         if not any(row["role"] == "target" for row in rows):
             told = "; ".join(

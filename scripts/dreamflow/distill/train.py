@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import peft
 import torch
@@ -23,6 +23,7 @@ from peft import set_peft_model_state_dict
 
 from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
+from ..generation.model import Json
 from ..generation.model_files import weights_fingerprint
 from .adapter import adapter_weights, with_adapter, write_adapter
 from .checkpoint import load_checkpoint, room_for, save_checkpoint
@@ -31,6 +32,9 @@ from .losses import answer_logits, answer_loss, teacher_loss
 from .student import load_student
 from .training_data import Data, read_data
 from .training_log import draw_training, training_csv
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CLIPPED = 1.0  # the longest gradient (2-norm) that a step follows; a longer one is shortened to this
 TOGETHER = 1024  # tokens that go through the model at once on a CPU; more is no faster there, and takes memory
@@ -55,7 +59,7 @@ class _Progress:
     resumed: int = 0
 
 
-def train(job: Mapping[str, Any], train_file: Path, validation_file: Path, folder: Path, tell: Tell) -> dict:
+def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, folder: Path, tell: Tell) -> dict:
     """Train `job["student"]` by `job["training"]`; returns what training.json says.
 
     Writes `folder`/adapter (a peft adapter: the weights of the lowest validation loss), training.csv, training.png
@@ -93,7 +97,13 @@ def train(job: Mapping[str, Any], train_file: Path, validation_file: Path, folde
 
 
 def _train(
-    model: Any, tokenizer: Any, data: Data, settings: Mapping[str, Any], checkpoint: Path, key: str, tell: Tell
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    data: Data,
+    settings: Mapping[str, Json],
+    checkpoint: Path,
+    key: str,
+    tell: Tell,
 ) -> _Progress:
     """Train from the checkpoint, or from the beginning; leaves the best weights in the model."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -137,11 +147,11 @@ def _train(
 
 
 def _step(
-    model: Any,
+    model: "PreTrainedModel",
     optimizer: torch.optim.Optimizer,
     batch: Sequence[Example],
     data: Data,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     padding: int,
     rate: float,
     step: int,
@@ -194,7 +204,7 @@ def _together(batch: Sequence[Example], device: str) -> Iterator[list[Example]]:
     yield part
 
 
-def _batch(examples: Sequence[Example], settings: Mapping[str, Any], step: int, steps_per_epoch: int) -> list[Example]:
+def _batch(examples: Sequence[Example], settings: Mapping[str, Json], step: int, steps_per_epoch: int) -> list[Example]:
     """The examples of a step: each epoch goes through all of them in an order of its own, drawn from the seed."""
     epoch, place = divmod(step, steps_per_epoch)
     order = list(range(len(examples)))
@@ -212,9 +222,9 @@ def _share(step: int, steps: int, warmup: float) -> float:
 
 
 def _validated(
-    model: Any,
+    model: "PreTrainedModel",
     data: Data,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     padding: int,
     progress: _Progress,
     row: dict[str, float | None],
@@ -246,7 +256,7 @@ def _row(row: dict[str, float | None], progress: _Progress, validation: float | 
     return row | timing | {"validation_loss": validation}
 
 
-def _precision(model: Any) -> Any:
+def _precision(model: "PreTrainedModel") -> torch.autocast:
     """bfloat16 on a GPU, float32 on a CPU."""
     device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
@@ -255,7 +265,7 @@ def _precision(model: Any) -> Any:
 # --- checkpoint -----------------------------------------------------------------------------------------------------
 
 
-def _key(job: Mapping[str, Any], files: Sequence[Path], data: Data, device: str) -> str:
+def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str) -> str:
     """What must be the same for a training to go on: all that its weights depend on."""
     return sha256(
         canonical(
@@ -271,7 +281,9 @@ def _key(job: Mapping[str, Any], files: Sequence[Path], data: Data, device: str)
     )
 
 
-def _keep(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, progress: _Progress) -> None:
+def _keep(
+    model: "PreTrainedModel", optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, progress: _Progress
+) -> None:
     state = {
         "progress": dict(vars(progress)),
         "weights": adapter_weights(model),
@@ -282,7 +294,9 @@ def _keep(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Path, key: s
     save_checkpoint(checkpoint, key, state)
 
 
-def _restore(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell) -> _Progress:
+def _restore(
+    model: "PreTrainedModel", optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell
+) -> _Progress:
     state = load_checkpoint(checkpoint, key)
     if state is None:
         if (checkpoint / "checkpoint.pt").exists():
@@ -302,7 +316,7 @@ def _restore(model: Any, optimizer: torch.optim.Optimizer, checkpoint: Path, key
 # --- what is said of it ---------------------------------------------------------------------------------------------
 
 
-def _first_words(job: Mapping[str, Any], data: Data, model: Any) -> str:
+def _first_words(job: Mapping[str, Json], data: Data, model: "PreTrainedModel") -> str:
     learned = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     everything = sum(parameter.numel() for parameter in model.parameters())
     return (
@@ -316,7 +330,7 @@ def _memory_short(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
-def _out_of_memory(settings: Mapping[str, Any], device: str) -> str:
+def _out_of_memory(settings: Mapping[str, Json], device: str) -> str:
     hint = "" if settings["gradient_checkpointing"] else "set training.gradient_checkpointing: true, "
     return (
         f"training: out of memory on {device}; {hint}lower training.max_length (now {settings['max_length']}), "
@@ -334,7 +348,9 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _summary(job: Mapping[str, Any], data: Data, model: Any, progress: _Progress, seconds: float) -> dict:
+def _summary(
+    job: Mapping[str, Json], data: Data, model: "PreTrainedModel", progress: _Progress, seconds: float
+) -> dict:
     cuda = model.device.type == "cuda"
     validations = [row["validation_loss"] for row in progress.rows if row["validation_loss"] is not None]
     steps = math.ceil(len(data.train) / job["training"]["batch_examples"]) * job["training"]["epochs"]

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..generation.model import Json
 from .encode import Example, read_examples
 from .losses import Positions, read_teacher
 from .student import tokenizer_sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,9 @@ class Data:
     too_long: list[str]
 
 
-def read_data(settings: Mapping[str, Any], tokenizer: Any, train_file: Path, validation_file: Path) -> Data:
+def read_data(
+    settings: Mapping[str, Json], tokenizer: "PreTrainedTokenizerBase", train_file: Path, validation_file: Path
+) -> Data:
     """The examples of both files, and what teachers said of them; raises `ConfigError` for what cannot be learned."""
     train_rows, too_long = read_examples(tokenizer, train_file, settings["max_length"])
     validation, too_long_too = read_examples(tokenizer, validation_file, settings["max_length"])

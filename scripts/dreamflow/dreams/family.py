@@ -1,4 +1,4 @@
-"""Nights over procedures: variants of code are made, checked, tested in a sandbox, judged, and told in a journal.
+"""Nights over procedures: variants of code are made, checked, tested in a sandbox, judged, and described in a journal.
 
 A night's key is its name and cycle, as its folder below dreams/ is called: demo/cycle-1. What reads code is imported
 where it is used: a project of cohorts alone does not wait for its libraries.

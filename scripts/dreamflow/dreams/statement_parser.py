@@ -16,7 +16,7 @@ def statement(raw: str, options: Options) -> Parsed:
     if not {"entry", "base", "lines"} <= options.keys():
         raise ConfigError("the parser 'statement' needs the options 'entry', 'base' and 'lines'")
     text = drop_thinking(raw)
-    if re.search(rf"^\s*def\s+{re.escape(options['entry'])}\b", text, re.M):
+    if re.search(rf"^[ \t]*def\s+{re.escape(options['entry'])}\b", text, re.M):
         return code(raw, options)
     first, last = options["lines"]
     lines = options["base"].splitlines(keepends=True)

@@ -88,6 +88,7 @@ class Freshness:
     def forget(self) -> None:
         """Empty the caches: files have changed. A thread that is still reading fills the old caches, not these."""
         self._stale: dict[str, bool] = {}
+        self._heads: dict[str, _Head | None] = {}
         self._results: dict[str, tuple[str, str]] = {}
 
     def is_stale(self, gen_id: str) -> bool:
@@ -113,10 +114,14 @@ class Freshness:
         return None in parents or head.inputs_sha256 != inputs_digest(generation, parents, late)
 
     def _head(self, stage: str, gen_id: str) -> _Head | None:
-        try:
-            return _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
-        except (OSError, msgspec.DecodeError):
-            return None
+        cache = self._heads
+        if gen_id not in cache:
+            try:
+                head = _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
+            except (OSError, msgspec.DecodeError):
+                head = None
+            cache[gen_id] = head
+        return cache[gen_id]
 
     def _result(self, gen_id: str) -> tuple[str, str] | None:
         """(status, SHA-256 of the parsed file) of a parent; None if it cannot be read."""

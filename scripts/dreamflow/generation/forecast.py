@@ -33,7 +33,7 @@ class Line:
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens of a text, roughly: four characters of ASCII, or one and a half others, make one."""
+    """An estimate of the tokens of a text: one for every 4 ASCII characters, one for every 1.5 others."""
     ascii_count = sum(1 for char in text if char < "\x80")
     return round(ascii_count / 4 + (len(text) - ascii_count) / 1.5)
 

@@ -125,8 +125,8 @@ class Usage(Struct, frozen=True):
     logprob: Number | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
-        both = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
-        return Usage(*(two if one is UNSET else one if two is UNSET else one + two for one, two in both))
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
+        return Usage(*(b if a is UNSET else a if b is UNSET else a + b for a, b in pairs))
 
     @property
     def prompt(self) -> int:

@@ -131,7 +131,7 @@ def extend_packs(
 
 def is_packable(row: Generation) -> bool:
     """Whether all models that may answer a row are local: a job of a cluster calls no others."""
-    return row.mode == "llm" and all(provider(one.model.provider).is_local for one in row.candidates)
+    return row.mode == "llm" and all(provider(candidate.model.provider).is_local for candidate in row.candidates)
 
 
 def _is_made(layout: Layout, gen_id: str, row: Generation | None) -> bool:

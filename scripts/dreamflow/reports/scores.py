@@ -111,9 +111,7 @@ def _input(judged: Facts | None, data_root: Path | str) -> dict[str, str]:
     return {"input_mode": "copy" if copied else "prompt", "copied_from": source}
 
 
-def read_score(
-    evaluation: Facts, metadata: Metadata | None, data_root: Path | str
-) -> tuple[float | None, str, str]:
+def read_score(evaluation: Facts, metadata: Metadata | None, data_root: Path | str) -> tuple[float | None, str, str]:
     """(score, status, reason) of an evaluation. Without a score the reason is never empty.
 
     A parsed.txt that holds no number, or one outside the scale (somebody edited it), counts as failed.

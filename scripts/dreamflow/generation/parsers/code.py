@@ -65,7 +65,7 @@ def code(raw: str, options: Options) -> Parsed:
             module, used, warnings = found
             return Parsed(module.strip("\n") + "\n", {"blocks": used}, warnings)
     # The longest piece that was looked at is the likeliest to be what was meant.
-    problem, where = max(problems, key=lambda one: len(one[1]), default=("there is no code", text))
+    problem, where = max(problems, key=lambda problem: len(problem[1]), default=("there is no code", text))
     raise ParseError(f"a Python module that defines the function {entry!r} was expected: {problem}", where)
 
 

@@ -22,7 +22,7 @@ JSON_OPENING = re.compile(r"^[^\S\n]*+```[^\S\n]*+json\b", re.I | re.M)
 _BLOCK_OPENING = re.compile(r"[ \t]*(?P<marks>`{3,}+(?=[^`\n]*$)|~{3,}+)[^\n]*", re.M)
 _BLOCK_OPENING_LINE = re.compile(rf"^{_BLOCK_OPENING.pattern}", re.M)
 
-_CLOSED_BLOCK = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n]*\n(?P<inside>.*?)^[ \t]*\1[ \t]*$", re.M | re.S)
+_CLOSED_BLOCK = re.compile(rf"^[ \t]*+({_MARKS})[^\n]*+\n(?P<inside>.*?)^[ \t]*+\1[ \t]*$", re.M | re.S)
 _BLOCK = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)", re.M | re.S)
 
 

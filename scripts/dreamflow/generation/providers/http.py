@@ -69,7 +69,7 @@ def payload(request: Request, **fields: Any) -> dict[str, Any]:
 def ask(
     to: Endpoint, path: str, headers: Mapping[str, str], body: Any, read: Callable[[Endpoint, dict], Response]
 ) -> Response:
-    """POST `body` as JSON and `read` the answer; whatever goes wrong is a `CallError`."""
+    """POST `body` as JSON and `read` the answer; every failure is a `CallError`."""
     try:
         status, said, content = _exchange(to, path, headers, body)
     except (requests.RequestException, ValueError) as error:  # ValueError: of a redirect to no URL

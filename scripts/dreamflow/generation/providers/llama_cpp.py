@@ -39,9 +39,9 @@ PROVIDER = LlamaCpp
 def _engine(model: "Model") -> ModuleType:
     try:
         from . import llama_cpp_engine
-    except (ImportError, OSError, RuntimeError) as error:  # the last two: of a library that was built elsewhere
+    except (ImportError, OSError, RuntimeError) as error:  # the last two: a foreign build
         raise ConfigError(
-            f"model {model.model_id}: llama-cpp-python cannot be loaded ({error}). Install it with `make run`, or choose a "
-            "model of a server"
+            f"model {model.model_id}: llama-cpp-python cannot be loaded ({error}). Install it with `make run`, or choose "
+            "a model of a server"
         ) from None
     return llama_cpp_engine

@@ -58,7 +58,7 @@ class _Loaded:
 
 _models: OrderedDict[tuple, _Loaded] = OrderedDict()
 
-# One thread does all the work, whoever asks: OpenMP keeps a team of threads for every thread that it was called from,
+# One thread does all the work for all callers: OpenMP keeps a team of threads for every thread that it was called from,
 # and two teams on the same processors run at half the speed of one. It also makes locks unnecessary.
 _worker = ThreadPoolExecutor(1, thread_name_prefix="llama_cpp")
 

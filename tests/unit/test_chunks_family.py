@@ -1,0 +1,147 @@
+"""The family of conversations: what stops it and nothing else, and which generations are known from files."""
+
+import json
+
+import pytest
+from chat import chunk, conversation
+from dreamflow.chunks.archive import build_archive, write_archive
+from dreamflow.chunks.readers import list_conversations
+from dreamflow.chunks.units import split_units
+from dreamflow.plan import compile_plan
+from project import REPOSITORY, Project
+
+MISSING = {"provider": "llama_cpp", "name": "package:no_such_package/model.gguf"}
+SERVER = {"provider": "openai", "name": "m", "base_url": "http://localhost:1", "price": {"prompt": 1, "completion": 2}}
+TEXT = "User: {0} is the rye flour.\nAssistant: {0} and the sourdough starter are ready.\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    made = Project(tmp_path, {"gone": MISSING, "writer": SERVER}, {})
+    made.write("config/config.yaml", {"conversations": ["trial"], "clusters": {"similarity": 0.01}})
+    made.write("config/conversations/trial.yaml", {})
+    for name in ("one", "two"):
+        made.write(f"data/1_raw/conversations/{name}.md", TEXT.format(name.title()) * 4)
+    for kind in ("chunk", "cluster"):
+        for path in (REPOSITORY / "data/1_raw/templates" / kind).iterdir():
+            made.write(f"data/1_raw/templates/{kind}/{path.name}", path.read_text())
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def family(project, **settings):
+    return compile_plan({**project.read("config/config.yaml"), **settings}).families["chunks"]
+
+
+def tiers(project, **levels):
+    project.write("config/conversations/trial.yaml", {"tiers": levels})
+
+
+def archive_all(project):
+    """An archive of each conversation, made by rules."""
+    for name, talk in list_conversations(project.root / "data/1_raw/conversations").items():
+        units = split_units(talk)
+        rules = {"method": "rules", "quality_level": "basic"}
+        made = build_archive(talk, units, [chunk(1, len(units), "bread", made_by=rules)])
+        write_archive(project.root / "data/chunks" / name, made)
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_of_this_family(project):
+    (project.root / "data/1_raw/conversations/bad.md").write_bytes(b"\xff\xfe\x00")
+    problem = family(project).problem
+    assert "data/1_raw/conversations/bad.md: not UTF-8 text" in problem and "\n" not in problem
+
+
+def test_a_model_that_is_not_installed_matters_only_to_the_tier_that_runs(project):
+    tiers(project, basic={}, good={"model": "gone"})
+    chunks = family(project, clusters={"model": "gone"})
+    assert not chunks.problem and chunks.targets("chunks") and not chunks.generations
+    tiers(project, basic={"model": "gone"})
+    problem = family(project).problem
+    assert "tiers.basic: model file package:no_such_package/model.gguf" in problem and "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"clusters": {"model": "nobody"}}, "config.yaml: clusters: unknown model 'nobody'"),
+        ({"clusters": {"model": "writer", "fallback": ["writer"]}}, "clusters: a model is named twice"),
+        ({"clusters": {"model": "writer", "template": "none"}}, "clusters: unknown cluster template 'none'"),
+        ({"upgrade": {"filter": "sise > 3"}}, "upgrade: the filter is wrong at column 1"),
+        ({"conversations": ["trial", "trial"]}, "a name is there twice"),
+    ],
+)
+def test_a_mistake_is_found_when_the_workflow_is_parsed(project, settings, problem):
+    assert problem in family(project, **settings).problem
+
+
+def test_windows_are_planned_for_the_tier_that_has_a_model(project):
+    tiers(project, basic={"model": "writer", "window_tokens": 50})
+    chunks = family(project)
+    rows = chunks.spec_of["one"].generations["one"]
+    assert len(rows) > 1 and {row.wildcards["conversation_id"] for row in rows} == {"one"}
+    assert [row.parser_options["first"] for row in rows] == sorted(row.parser_options["first"] for row in rows)
+    assert set(chunks.archive_inputs("one")) < set(chunks.targets("chunks"))
+    assert all(set(chunks.world.catalog.texts) >= {row.variables["text"]["sha256"]} for row in rows)
+
+
+def test_an_upgrade_is_previewed_where_it_is_wanted_and_known_once_it_is_planned(project):
+    tiers(project, basic={}, good={"model": "writer", "window_tokens": 50})
+    archive_all(project)
+    chunks = family(project, upgrade={"target": "good", "filter": "conversation_id = one"})
+    assert chunks.preview() == ({}, "")
+    assert chunks.targets("upgrade") == ["data/chunks/upgrade/plan.json"]
+    rows, text = chunks.preview()
+    assert {row.wildcards["quality_level"] for row in rows.values()} == {"good"}
+    assert "upgrade of trial to good (writer): 1 chunks of 1 conversations" in text
+    assert not any(one.generations for one in chunks.deferred())
+    assert chunks.write_upgrade_plan("2026-02-13T04:00:00+00:00") == text
+    known = {gen_id: row for one in chunks.deferred() for gen_id, row in one.generations.items()}
+    assert known == rows and chunks.upgraded() == ["data/chunks/one/upgrade.json"]
+    assert len(chunks.upgrade_inputs("one")) == len(rows) and not chunks.upgrade_inputs("two")
+    # Another process reads the same rows; of a conversation that is no longer configured, none.
+    again = compile_plan({**project.read("config/config.yaml"), "upgrade": {"target": "good"}})
+    assert again.deferred() == rows and again.world.origin[next(iter(rows))] == "trial"
+    project.write("config/conversations/trial.yaml", {"conversations": ["two"]})
+    assert not compile_plan(project.read("config/config.yaml")).deferred()
+
+
+def test_clusters_are_previewed_where_they_are_wanted_and_known_once_they_are_planned(project):
+    archive_all(project)
+    chunks = family(project, clusters={"similarity": 0.01, "model": "writer"})
+    chunks.targets("clusters")
+    rows, _ = chunks.preview()
+    assert {row.stage for row in rows.values()} == {"cluster"}
+    chunks.write_cluster_plan()
+    assert chunks.deferred()[-1].generations == rows
+    assert len(chunks.cluster_inputs()) == len(rows) and chunks.preview() == ({}, "")
+
+
+def test_a_planned_upgrade_of_a_model_that_is_gone_names_the_plan(project):
+    tiers(project, basic={}, good={"model": "writer", "window_tokens": 50})
+    archive_all(project)
+    family(project, upgrade={"target": "good"}).write_upgrade_plan("2026-02-13T04:00:00+00:00")
+    tiers(project, basic={}, good={"model": "gone", "window_tokens": 50})
+    problem = family(project).problem
+    assert "tiers.good: model file package:no_such_package" in problem
+    assert "delete data/chunks/upgrade/plan.json" in problem
+
+
+@pytest.mark.parametrize("content", ["", '{"versions": {"1"', '{"versions": {"1": {}, "7": {}}}', "[]"])
+def test_a_broken_manifest_is_noticed(project, content):
+    archive_all(project)
+    chunks = family(project)
+    assert chunks.broken_manifest("one") == chunks.broken_manifest("two") == []
+    manifest = project.write("data/chunks/one/manifest.json", content)
+    assert chunks.broken_manifest("one") == ["data/chunks/one/manifest.json"]
+    manifest.unlink()
+    assert chunks.broken_manifest("one") == []
+
+
+def test_what_archives_name_is_referenced(project):
+    talk = conversation(("user", "Hi."), name="one")
+    units = split_units(talk)
+    write_archive(project.root / "data/chunks/one", build_archive(talk, units, [chunk(1, len(units))]))
+    assert "g1" in family(project).referenced()
+    assert "g1" in family(project, conversations=[]).referenced()
+    json.loads(family(project).archive_job("two"))

@@ -1,0 +1,117 @@
+"""What a plan knows of a distillation: at the start, from the files that its jobs write, and in a dry run."""
+
+import json
+
+import pytest
+from dreamflow.files import write_atomic
+from dreamflow.plan import compile_plan
+from project import Project
+
+RUN = "lesson/cycle-1"
+COUNTS = {"extraction": 60, "facts": 40}
+STUDENT = {"provider": "llama_cpp", "name": "small.gguf", "context_length": 1024}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A student whose model file is a few bytes: planning reads no more of it."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path, {"small": STUDENT}, {})
+    project.write("small.gguf", "weights")
+    project.write(
+        "config/distillations/lesson.yaml",
+        {
+            "student": {"model": "small"},
+            "teacher": {"model": "small", "samples": 2},
+            "tasks": {"base": False, "generate": COUNTS},
+            "replay": {"kinds": ["extraction"], "size": 20, "held_out_size": 10},
+        },
+    )
+    project.write("data/1_raw/templates/answer/plain-v1.txt", "{{ prompt }}")
+    return project
+
+
+def planned():
+    return compile_plan({"distillations": ["lesson"]})
+
+
+def held_out(plan):
+    """Five tasks that the student is only measured on."""
+    run = plan.families["distill"].runs[RUN]
+    return [task for task in run.tasks.values() if run.splits[task["group"]] == "held_out"][:5]
+
+
+def export(project, plan, adapter="adapter"):
+    """Write what the jobs until the exported student leave, as far as the plan reads it."""
+    folder = project.root / "data/distill" / RUN
+    write_atomic(folder / "held_out.jsonl", "".join(json.dumps(task) + "\n" for task in held_out(plan)))
+    write_atomic(folder / "export/adapter.gguf", adapter)
+    plan.families["distill"].write_exported(RUN, f"{folder}/exported_answers.jsonl")
+
+
+def exported(plan):
+    return {gen_id: row for gen_id, row in plan.generations.items() if row.model.model_id == "small-lesson-c1"}
+
+
+def test_the_exported_students_answers_are_planned_when_it_is_there(project):
+    plan = planned()
+    assert not exported(plan)
+    export(project, plan)
+    rows = exported(plan)
+    assert [row.wildcards["task_id"] for row in rows.values()] == [task["task_id"] for task in held_out(plan)]
+    assert all(row.model.lora for row in rows.values())
+    assert plan.models["small-lesson-c1"].lora == f"data/distill/{RUN}/export/adapter.gguf"
+    assert exported(planned()) == rows  # a process of its own finds the same
+
+
+def test_another_adapter_makes_other_answers_of_the_same_ids(project):
+    plan = planned()
+    export(project, plan)
+    before = exported(plan)
+    export(project, plan, "another adapter")
+    after = exported(plan)
+    assert before.keys() == after.keys()
+    assert all(before[gen_id].model.lora != after[gen_id].model.lora for gen_id in before)
+
+
+def test_an_export_that_was_deleted_plans_nothing(project):
+    export(project, planned())
+    (project.root / "data/distill" / RUN / "export/adapter.gguf").unlink()
+    assert not exported(planned())
+
+
+def test_a_teachers_answers_follow_from_the_replay_set(project):
+    plan = planned()
+    task = next(iter(plan.families["distill"].runs[RUN].tasks.values()))
+    rows = [{"role": "target", "task": task}, {"role": "general", "task": held_out(plan)[0]}]
+    path = project.root / "data/distill" / RUN / "replay.jsonl"
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+    teacher = [row for row in plan.deferred().values() if row.turns]
+    assert [row.wildcards["task_id"] for row in teacher] == [task["task_id"]] * 2
+    assert {plan.world.origin[row.gen_id] for row in teacher} == {RUN}
+
+
+def test_answers_that_a_report_needs_are_kept(project):
+    grades = project.root / "data/distill/gone/cycle-3/grades/exported.jsonl"
+    write_atomic(grades, json.dumps({"gen_id": "a_graded"}) + "\n")
+    write_atomic(project.root / "data/experiences/cycle-2.jsonl", json.dumps({"gen_id": "d_met"}) + "\n")
+    assert {"a_graded", "d_met"} <= planned().referenced()
+
+
+def test_only_a_wanted_distillation_is_previewed_and_only_what_is_not_known(project):
+    plan = planned()
+    assert plan.families["distill"].preview() == ({}, "")
+    plan.targets("distill")
+    rows, _ = plan.families["distill"].preview()
+    students = [row for row in rows.values() if row.model.model_id == "small-lesson-c1"]
+    assert (len(students), len(rows) - len(students)) == (10, 2 * 16)
+    export(project, plan)
+    write_atomic(project.root / "data/distill" / RUN / "replay.jsonl", "")
+    assert plan.families["distill"].preview() == ({}, "")
+
+
+def test_a_model_that_has_the_name_of_the_student_is_an_error(project):
+    project.write("config/models.yaml", {"models": {"small": STUDENT, "small-lesson-c1": STUDENT}})
+    (problem,) = planned().problems
+    assert "there is another model of this id" in problem
+    assert "data/models/small-lesson-c1.yaml" in problem
