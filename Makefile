@@ -21,7 +21,7 @@ use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
 endef
 COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 
-.PHONY: run distill test check compiler lock clean
+.PHONY: run distill test check compiler schemas lock clean
 .NOTPARALLEL:
 
 ifeq ($(LOCAL_MODELS),no)
@@ -82,6 +82,10 @@ endif
 	$(PIP) --requirement envs/cluster.txt --requirement envs/dev.txt
 	$(COMPILE_PYTHON)
 	touch $@
+
+# Write config/schemas/ and the tables of config/README.md from the models in scripts/dreamflow.
+schemas: .venv/base.installed
+	$(BIN)/python scripts/write_schemas.py
 
 lock:
 	$(PYTHON) envs/lock.py

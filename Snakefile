@@ -1,11 +1,23 @@
 """Dreamflow: language models at work offline, on files. README.md shows how to use it."""
 
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+sys.path.insert(0, f"{workflow.basedir}/scripts")
 
+from dreamflow.errors import DreamflowError
+from dreamflow.settings import has_keys
 
-configfile: "config/config.yaml"
+try:
+    configured = has_keys()
+except DreamflowError as error:
+    sys.exit(f"Dreamflow cannot start:\n{error}")
+
+if configured:  # Snakemake refuses a blank file; here it means that every key has its default
+
+    configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"

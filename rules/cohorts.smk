@@ -26,7 +26,9 @@ rule evaluations:
 rule combo_mappings:
     """Which concepts each combination has: rows are added, never changed."""
     input:
-        job=lambda wildcards: flow.job_file("combo_mappings", "all", COHORTS.combos_job(), [f"{DATA}/combo_mappings.csv"]),
+        job=lambda wildcards: flow.job_file(
+            "combo_mappings", "all", COHORTS.combos_job(), [f"{DATA}/combo_mappings.csv"]
+        ),
     output:
         update(f"{DATA}/combo_mappings.csv"),
     log:

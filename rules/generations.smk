@@ -1,19 +1,16 @@
 """Generations: one rule for each stage of every family, one job for each generation.
 
-What decides a result is in its digest (metadata.json: inputs_sha256), so the times of its parents decide nothing:
-see `unless_stale`. What is measured by a job of this run (evidence) is an ordinary input.
+What decides a result is in its digest (metadata.json: inputs_sha256), so the times of its parents decide nothing.
 """
 
 
-def unless_stale(find):
-    """An input function whose files are `ancient` where the generation is up to date. Where it is not, they are ordinary
-    inputs: Snakemake does not run a job behind one that runs, even a forced one, if all files between are ancient."""
-
-    def files(wildcards):
-        found = flow.look_up(find, wildcards.gen_id)
-        return found if flow.is_stale(wildcards.gen_id) else ancient(found)
-
-    return files
+def generation_inputs(wildcards):
+    """The files that a generation reads. Where it is up to date, they are `ancient`, except for evidence, which a job of
+    this run may measure. Where it is stale, they are ordinary inputs: Snakemake does not run a job behind one that runs,
+    not even a forced one, if all files between them are ancient."""
+    gen_id = wildcards.gen_id
+    files = [*flow.look_up(flow.inputs, gen_id), *flow.packs.file(gen_id)]
+    return [*(files if flow.is_stale(gen_id) else map(ancient, files)), *flow.evidence(gen_id)]
 
 
 for stage in flow.layout.stages.values():
@@ -22,9 +19,7 @@ for stage in flow.layout.stages.values():
         name:
             stage.name
         input:
-            unless_stale(flow.inputs),
-            pack=unless_stale(flow.packs.file),
-            evidence=lambda wildcards: flow.look_up(flow.evidence, wildcards.gen_id),
+            generation_inputs,
         output:
             prompt=f"{DATA}/gens/{stage.name}/{{gen_id}}/prompt.txt",
             raw=f"{DATA}/gens/{stage.name}/{{gen_id}}/raw.txt",
@@ -32,9 +27,9 @@ for stage in flow.layout.stages.values():
             metadata=f"{DATA}/gens/{stage.name}/{{gen_id}}/metadata.json",
         log:
             f"{DATA}/logs/{stage.name}/{{gen_id}}.log",
-        localrule: True
         priority: lambda wildcards: flow.plan.priority(wildcards.gen_id)
         retries: 0  # whatever a profile says: calls have their own, see call_attempts
+        localrule: True
         resources:
             local_llm=lambda wildcards: flow.is_local(wildcards.gen_id),
         run:

@@ -17,20 +17,18 @@ from dreamflow.cohorts.combos import load_mappings
 from dreamflow.cohorts.compile import Cohort, compile_cohort, compile_rows, read_spec, spec_path
 from dreamflow.cohorts.selection import Known
 from dreamflow.cohorts.stages import STAGE_NAMES, STAGES
-from dreamflow.config import check, load_yaml
 from dreamflow.errors import ConfigError
 from dreamflow.generation.catalog import Catalog, load_catalog
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.models import load_models
-
-CONFIG = Path("config/config.yaml")
+from dreamflow.settings import load_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status."""
     options = _command_line().parse_args(arguments)
     try:
-        config = load_yaml(CONFIG, "config") if CONFIG.exists() else check({}, "config", CONFIG)
+        config = load_settings().as_dict()
         rows = _rows(_compiled(options, config), ids=options.ids)
     except ConfigError as error:
         print(f"compile_spec: {' '.join(str(error).split())}", file=sys.stderr)

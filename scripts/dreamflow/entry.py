@@ -14,7 +14,7 @@ def tell(line: str) -> None:
 
 
 def attempt(log: Path | str, work: Callable[[], None]) -> None:
-    """Do the work of a script; what a person has to know if it fails is told in the log file and on the screen."""
+    """Run a script; on a `DreamflowError`, write its message to the log file, show it and exit."""
     try:
         work()
     except DreamflowError as error:

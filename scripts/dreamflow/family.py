@@ -6,11 +6,12 @@ so a family that is added there is forgotten nowhere. Families meet in files and
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .deferred import Deferred
-from .errors import ConfigError
-from .files import canonical
+from .errors import ConfigError, unknown
+from .files import canonical, checked_name
 from .generation.catalog import Catalog
 from .generation.layout import Layout
 from .generation.model import Generation, as_json
@@ -85,11 +86,21 @@ class Family:
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:
-        """The specs that the configuration names; a name that is there twice is an error."""
-        names = self.world.settings[self.config_key]
-        if len(set(names)) < len(names):
-            raise ConfigError(f"config/config.yaml: {self.config_key}: a name is there twice: {', '.join(names)}")
-        return list(names)
+        """The specs that the configuration names. Raises a `ConfigError` for a name that it has twice, or that no file
+        has."""
+        names: list[str] = self.world.settings[self.config_key]
+        for place, name in enumerate(names):
+            file = self.spec_file(name)
+            if name in names[:place]:
+                raise ConfigError(f"{name!r} is named twice; delete one", (self.config_key, place))
+            if not file.exists():
+                known = [path.stem for path in Path("config", self.config_key).glob("*.yaml")]
+                raise ConfigError(f"{unknown('name', name, known)} (no file {file})", (self.config_key, place))
+        return names
+
+    def spec_file(self, name: str) -> Path:
+        """The file of a spec that the configuration names."""
+        return Path(f"config/{self.config_key}/{checked_name(name, self.config_key)}.yaml")
 
     def add(self, origin: str, generations: Mapping[str, Generation]) -> None:
         """Plan the generations of a spec. Another spec may plan the same ones, but not otherwise."""

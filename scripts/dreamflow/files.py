@@ -118,6 +118,8 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:  # a folder, or no permission
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def checked_name(name: str, what: str) -> str:

@@ -7,9 +7,8 @@ from os.path import normpath
 from pathlib import Path
 from typing import Any
 
-from .config import check, unfolded
 from .deferred import Deferred
-from .errors import DreamflowError
+from .errors import ConfigError, DreamflowError
 from .families import FAMILIES
 from .family import Family, World
 from .generation.catalog import load_catalog
@@ -17,6 +16,7 @@ from .generation.layout import Layout
 from .generation.model import Generation
 from .generation.models import Model, load_models
 from .generation.stage import Stage
+from .settings import in_config, load_settings
 
 
 class Plan:
@@ -131,7 +131,7 @@ class Plan:
 def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names. Raises `ConfigError` for
     what concerns all families; what concerns one is its `problem`."""
-    settings = check(unfolded(config), "config", "config/config.yaml", _text("config/config.yaml"))
+    settings = load_settings(config).as_dict()
     settings["data_root"] = normpath(settings["data_root"])
     layout = Layout(Path(settings["data_root"]), {stage.name: stage for one in FAMILIES for stage in one.stages})
     models = load_models(settings["models"], layout.registered_models, settings["local_models"])
@@ -141,11 +141,9 @@ def compile_plan(config: Mapping[str, Any]) -> Plan:
     for family in plan.families.values():
         if world.settings[family.config_key]:
             try:
-                family.compile()
+                with in_config(config):
+                    family.compile()
             except (DreamflowError, ImportError) as error:
-                family.problem = f"{family.config_key}: {error}"
+                is_placed = isinstance(error, ConfigError) and error.placed
+                family.problem = str(error) if is_placed else f"{family.config_key}: {error}"
     return plan
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text(encoding="utf-8") if Path(path).exists() else ""

@@ -177,7 +177,7 @@ class World:
             "v_1": replace(copy, stage="evaluation", gen_id="v_1", parents=["e_1"]),
             "v_2": replace(human, stage="evaluation", gen_id="v_2", parents=["e_1"]),
         }
-        models = {"person": Model("person", "human")}
+        models = {"person": Model(model_id="person", provider="human")}
         self.context = Context(self.layout, {"T": "Rate it."}, models, {})
         self.kept = {"d_1": "draft"}
         self.write_draft("A draft.")

@@ -1,10 +1,12 @@
-"""What a plan knows of a distillation: at the start, from the files that its jobs write, and in a dry run."""
+"""What a plan knows of a distillation: at the start, from the files that its jobs write, and in a dry run; and whether
+an exported student goes to work."""
 
 import json
 
 import pytest
 from dreamflow.files import write_atomic
 from dreamflow.plan import compile_plan
+from dreamflow.tasks.outcomes import Outcome, write_grades
 from project import Project
 
 RUN = "lesson/cycle-1"
@@ -115,3 +117,67 @@ def test_a_model_that_has_the_name_of_the_student_is_an_error(project):
     (problem,) = planned().problems
     assert "there is another model of this id" in problem
     assert "data/models/small-lesson-c1.yaml" in problem
+
+
+# --- registration ---------------------------------------------------------------------------------------------------
+
+
+def measure(project, plan, exported, reasons=()):
+    """Write what validation and grades say of a student that solved four of five tasks where it was trained."""
+    folder = project.root / "data/distill" / RUN
+    rows = [
+        {"set": "held_out", "student": "after", "task_id": task["task_id"], "kind": task["kind"], "passed": number < 4}
+        for number, task in enumerate(held_out(plan))
+    ]
+    write_atomic(folder / "answers.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_atomic(folder / "gate.json", json.dumps({"deployed": not reasons, "reasons": list(reasons)}))
+    graded = [
+        Outcome(
+            **{key: task[key] for key in ("task_id", "kind", "context", "group")},
+            **{"model_id": "small-lesson-c1", "gen_id": f"a_{number}", "sample": 1, "why": "graded"},
+            **{"score": float(number < exported), "passed": number < exported},
+            **dict.fromkeys(("prompt_tokens", "completion_tokens", "latency_s", "cost_usd")),
+        )
+        for number, task in enumerate(held_out(plan))
+    ]
+    write_grades(folder / "grades/exported.jsonl", graded)
+
+
+def register(project, plan):
+    plan.families["distill"].register(RUN)
+    return project.read(f"data/distill/{RUN}/exported.json")
+
+
+def test_a_student_that_solves_as_much_at_work_is_registered(project):
+    plan = planned()
+    export(project, plan)
+    measure(project, plan, exported=4)
+    decided = register(project, plan)
+    assert (decided["deployed"], decided["reasons"]) == (True, [])
+    assert decided["registered"] == "data/models/small-lesson-c1.yaml"
+    assert (decided["accuracy"]["agrees"], decided["accuracy"]["same"]) == (True, 5)
+    later = planned()
+    assert not later.problems
+    assert later.world.models["small-lesson-c1"] == plan.models["small-lesson-c1"]
+
+
+@pytest.mark.parametrize(
+    ("exported", "reasons", "why"),
+    [(0, [], "another share of the held-out tasks"), (4, ["it forgot too much"], "it forgot too much")],
+)
+def test_a_student_is_taken_back(project, exported, reasons, why):
+    plan = planned()
+    export(project, plan)
+    measure(project, plan, exported=4)
+    register(project, plan)
+    measure(project, plan, exported, reasons)
+    decided = register(project, plan)
+    assert not decided["deployed"] and why in decided["reasons"][0]
+    assert "small-lesson-c1" not in planned().world.models
+
+
+def test_a_student_that_was_not_exported_for_llama_cpp_is_not_registered(project):
+    plan = planned()
+    measure(project, plan, exported=4)
+    decided = register(project, plan)
+    assert decided["accuracy"] is None and not decided["deployed"]

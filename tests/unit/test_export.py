@@ -1,6 +1,5 @@
 """Exports of an adapter do the same as the adapter: tiny models, whose GGUF is written here, in torch and llama.cpp."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -282,11 +281,17 @@ def test_the_card_tells_facts_of_any_shape():
 
 
 def test_a_registered_student_is_a_model_like_any_other(tmp_path):
-    base = Model("small", "llama_cpp", "base.gguf", context_length=4096, price={"prompt": 0, "completion": 0})
+    base = Model(
+        model_id="small",
+        provider="llama_cpp",
+        name="base.gguf",
+        context_length=4096,
+        price={"prompt": 0, "completion": 0},
+    )
     (tmp_path / "models").mkdir()
-    text = registration(dataclasses.replace(base, model_id="demo-c1"), "export/adapter.gguf")
+    text = registration(base.model_copy(update={"model_id": "demo-c1"}), "export/adapter.gguf")
     (tmp_path / "models/demo-c1.yaml").write_text(text)
     (tmp_path / "models.yaml").write_text("models: {person: {provider: human}}\n")
     models = load_models(tmp_path / "models.yaml", tmp_path / "models", {})
     assert models.keys() == {"person", "demo-c1"}
-    assert models["demo-c1"] == dataclasses.replace(base, model_id="demo-c1", lora="export/adapter.gguf")
+    assert models["demo-c1"] == base.model_copy(update={"model_id": "demo-c1", "lora": "export/adapter.gguf"})

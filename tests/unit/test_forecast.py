@@ -184,7 +184,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
 ):
     data = tmp_path_factory.mktemp("data")
     price = dict(zip(("prompt", "completion"), prices, strict=True))
-    model = Model("m", "replay", context_length=8192, max_output_tokens=most, price=price)
+    model = Model(model_id="m", provider="replay", name="x", context_length=8192, max_output_tokens=most, price=price)
     context = Context(Layout(data), {"T": template}, {"m": model}, {})
     chain, parents = [], []
     for number, limit in enumerate(limits):
@@ -233,8 +233,8 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
 @pytest.fixture
 def context(tmp_path):
     texts = {"T": "Rate it.", "P": "Rate {{ text }}."}
-    model = Model("m", "replay", "x", context_length=8000)
-    return Context(Layout(tmp_path), texts, {"m": model, "person": Model("person", "human")}, {})
+    model = Model(model_id="m", provider="replay", name="x", context_length=8000)
+    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")}, {})
 
 
 def keep(context, stage, gen_id, text, status="ok"):
@@ -282,7 +282,7 @@ def test_a_parent_that_has_no_files_yet_has_no_text(context):
 
 @pytest.mark.parametrize("mode", ["copy", "human", "local"])
 def test_without_its_parents_text_nothing_is_called_for_a_mode_without_calls(context, mode):
-    person = identity(Model("person", "human"))
+    person = identity(Model(model_id="person", provider="human"))
     rows = [planned("draft"), planned("essay", ["draft_1"], mode=mode, model=person if mode == "human" else None)]
     draft, essay = forecast_all([*rows, planned("evaluation", ["essay_1"])], context)[:2]
     assert (draft.calls, essay.calls, essay.answered, essay.generations) == (1, 0, 0, 1)

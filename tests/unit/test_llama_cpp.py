@@ -189,4 +189,4 @@ def test_tokens_are_counted_by_the_models_own_vocabulary():
     words = "Anna pays the bill. 安娜付账。"
     used = ask(f"{words}{words}", row(), tokens=1).usage.prompt_tokens
     assert used - ask(words, row(), tokens=1).usage.prompt_tokens == count(words) > 10
-    assert provider("openai").token_counter(Model("m", "openai", "x")) is None
+    assert provider("openai").token_counter(Model(model_id="m", provider="openai", name="x")) is None

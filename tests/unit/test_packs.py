@@ -26,9 +26,9 @@ from dreamflow.generation.stage import Stage
 from msgspec.structs import replace
 
 MODELS = {
-    "small": Model("small", "llama_cpp", "no-such-file.gguf"),
-    "large": Model("large", "llama_cpp", "no-such-file.gguf", gpu_layers=-1),
-    "remote": Model("remote", "openai", "x"),
+    "small": Model(model_id="small", provider="llama_cpp", name="no-such-file.gguf"),
+    "large": Model(model_id="large", provider="llama_cpp", name="no-such-file.gguf", gpu_layers=-1),
+    "remote": Model(model_id="remote", provider="openai", name="x"),
 }
 
 

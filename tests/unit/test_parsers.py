@@ -476,7 +476,8 @@ def test_registry():
     assert parser_version("in_last_line") == "in_last_line/1"
     assert all(parser.description.endswith(".") for parser in PARSERS.values())
     with pytest.raises(
-        ConfigError, match="unknown parser 'jsn'; known: choice, chunks, cluster, code, complex, essay_block, "
+        ConfigError,
+        match=r"unknown parser 'jsn'; did you mean 'json'\? known: choice, chunks, cluster, code, complex, ",
     ):
         check_parser("jsn")
     with pytest.raises(ValueError, match="two parsers"):

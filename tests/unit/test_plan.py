@@ -157,41 +157,44 @@ def catalog_of(size):
 def test_all_subsets_or_a_reproducible_sample_of_them(count, size, data):
     assume(size <= count)
     catalog, total = catalog_of(count), math.comb(count, size)
-    everything = make_combos(block(size=size), catalog, Path("x.yaml"))
+    everything = make_combos(block(size=size), catalog)
     assert [combo.concept_ids for combo in everything] == list(combinations(catalog.concepts, size))
     wanted, seed = data.draw(st.integers(1, total)), data.draw(st.integers(0, 9))
-    drawn = make_combos(block(size=size, sample=wanted, seed=seed), catalog, Path("x.yaml"))
-    assert drawn == make_combos(block(size=size, sample=wanted, seed=seed), catalog, Path("x.yaml"))
+    drawn = make_combos(block(size=size, sample=wanted, seed=seed), catalog)
+    assert drawn == make_combos(block(size=size, sample=wanted, seed=seed), catalog)
     assert len({combo.combo_id for combo in drawn}) == wanted
     assert {combo.combo_id for combo in drawn} <= {combo.combo_id for combo in everything}
 
 
 def test_seeds_differ_and_lists_come_first():
     def draw(seed):
-        chosen = make_combos(block(size=3, sample=5, seed=seed, lists=[["c09", "c01"]]), catalog_of(12), Path("x"))
+        chosen = make_combos(block(size=3, sample=5, seed=seed, lists=[["c09", "c01"]]), catalog_of(12))
         return [combo.concept_ids for combo in chosen]
 
     assert draw(1)[0] == draw(2)[0] == ("c01", "c09")
     assert draw(1) != draw(2)
-    same = make_combos(block(lists=[["c01", "c02"], ["c02", "c01"]], level="article"), catalog_of(3), Path("x"))
+    same = make_combos(block(lists=[["c01", "c02"], ["c02", "c01"]], level="article"), catalog_of(3))
     assert same == [make_combo(["c01", "c02"], "article")]
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"size": 4}, "some combinations of 4 asked for; 3 concepts have 0"),
-        ({"size": 2, "sample": 4}, "4 combinations of 2 asked for; 3 concepts have 3"),
+        ({"size": 4}, "some combinations of 4 are requested, but 3 concepts have 0"),
+        ({"size": 2, "sample": 4}, "4 combinations of 2 are requested, but 3 concepts have 3"),
         ({"sample": 2}, "'size' is missing"),
         ({"concepts": ["c00"], "lists": [["c01"]]}, "'size' is missing"),
         ({}, "'size' is missing"),
         ({"lists": [["c00"], ["c01", "c01"]]}, "combos.lists[1]: a concept is named twice"),
-        ({"size": 1, "concepts": ["c00", "zz"]}, "unknown concept 'zz': not in raw/concepts_metadata.csv"),
+        (
+            {"size": 1, "concepts": ["c00", "zz"]},
+            "unknown concept 'zz'; known: c00, c01, c02 (in raw/concepts_metadata.csv)",
+        ),
     ],
 )
 def test_wrong_combinations(given, said):
-    with rejected("x.yaml: combos" + (": " if "lists[" not in said else ""), said.removeprefix("combos")):
-        make_combos(block(**given), catalog_of(3), Path("x.yaml"))
+    with rejected("combos", said.removeprefix("combos")):
+        make_combos(block(**given), catalog_of(3))
 
 
 def test_combo_mappings_are_only_added_to(tmp_path):
@@ -287,7 +290,7 @@ def test_replicates_may_be_digits_and_axes_have_other_names(compiled):
     other = {"draft_template": ["plain"], "generation_llm": ["one"], "essay_rep": [1, "3"]}
     assert compiled({**other, **ESSAYS, "draft_template_replicate": ["1", "2"]}).generations == plan.generations
     for value in (0, -1, "x", 1.5, "2.0"):
-        with rejected("trial.yaml: axes.draft_replicate", repr(value), "whole numbers from 1"):
+        with rejected("trial.yaml:11: axes.draft_replicate[0]", repr(value), "whole number from 1"):
             compiled({**AXES, "draft_replicate": [value]})
 
 
@@ -336,12 +339,12 @@ def test_settings_of_the_stage_win_over_the_model_and_stay_below_its_limit(compi
     ("axes", "parts"),
     [
         ({"draft_template": ["plain"]}, ["axes: 'draft_llm' is missing"]),
-        ({**AXES, "draft_llm": ["gpt"]}, ["axes.draft_llm: unknown model 'gpt'", "one, two"]),
-        ({**AXES, "draft_template": ["none"]}, ["axes.draft_template: unknown draft template 'none'", "plain, spare"]),
-        ({**AXES, "draft_template": ["../x"]}, ["axes.draft_template: template '../x' cannot be used as a file name"]),
+        ({**AXES, "draft_llm": ["gpt"]}, [":9: axes.draft_llm[0]: unknown model 'gpt'; known: one, two"]),
+        ({**AXES, "draft_template": ["none"]}, [":7: axes.draft_template[0]: unknown draft template 'none'", "spare"]),
+        ({**AXES, "draft_template": ["../x"]}, ["axes.draft_template[0]: template '../x' cannot be used as"]),
         ({**AXES, "draft_template": [7]}, ["axes.draft_template", "7"]),
         ({**AXES, "essay_llm": ["one"]}, ["axes: 'essay_llm' without 'essay_template'"]),
-        ({**AXES, "essay_template": ["kept"], "essay_llm": ["gone"]}, ["axes.essay_llm: unknown model 'gone'"]),
+        ({**AXES, "essay_template": ["kept"], "essay_llm": ["gone"]}, ["axes.essay_llm[0]: unknown model 'gone'; did"]),
         ({**AXES, "evaluation_template": ["novelty"]}, ["'evaluation_template' without 'evaluation_llm'"]),
         ({**AXES, "draft_model": ["one"]}, ["one field is given under two names"]),
         ({**AXES, "mood": ["glad"]}, ["unknown field 'mood'", "combo_id"]),
@@ -357,9 +360,9 @@ def test_a_cohort_that_cannot_be_planned_is_told_with_its_file(project, compiled
 
 def test_other_conflicts_within_a_cohort(project, compiled):
     project.rows("data/1_raw/draft_templates.csv", ["template_id", "generator"], [("plain", "copy")])
-    with rejected("trial.yaml: draft template 'plain' is 'copy'"):
+    with rejected("trial.yaml:7: axes.draft_template[0]: draft template 'plain' is 'copy'"):
         compiled(AXES)
-    with rejected("trial.yaml: stages.evaluation.judges: no axis 'essay_template'"):
+    with rejected("trial.yaml:", ": stages.evaluation.judges: no axis 'essay_template'"):
         compiled({**AXES, **JUDGED}, stages={"evaluation": {"judges": ["essay"]}})
 
 
@@ -373,7 +376,7 @@ def test_cohorts_share_what_they_agree_on_and_quarrel_by_name(project):
         "planned twice with different max_attempts", "by trial", '"max_attempts":3', "by more", '"max_attempts":1'
     ):
         planned({"cohorts": ["trial", "more"]})
-    with rejected("cohorts: 'trial' is named twice"):
+    with rejected("cohorts: the cohort 'trial' is named twice"):
         planned({"cohorts": ["trial", "config/cohorts/trial.yaml"]})
 
 

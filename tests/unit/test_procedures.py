@@ -193,31 +193,47 @@ CARD = "category: cache\ndescription: Does one thing.\n"
 CODE = "def job(n: int) -> int:\n    return n\n"
 WRONG = {
     "bad YAML": (CARD + "tags: [a\n", CODE, r"job\.yaml:4:1: not valid YAML"),
-    "a key twice": (CARD + "category: other\n", CODE, r"job\.yaml:3:1: .*'category' is there twice"),
-    "no description": ("category: cache\n", CODE, r"job\.yaml:1: .*'description' is a required property"),
-    "unknown key": (CARD + "tag: [a]\n", CODE, r"job\.yaml:3: .*'tag' was unexpected.*known keys: .*tags"),
+    "a key twice": (CARD + "category: other\n", CODE, r"job\.yaml:3:1: .*'category' occurs twice"),
+    "no description": ("category: cache\n", CODE, r"job\.yaml:1: .*'description' is missing"),
+    "unknown key": (
+        CARD + "tag: [a]\n",
+        CODE,
+        r"job\.yaml:3: .*tag: unknown key; did you mean 'tags'\? known keys: .*tags",
+    ),
     "no code": (CARD, None, r"job\.py: no such file"),
-    "no entry": (CARD + "entry: run\n", CODE, r"job\.yaml: entry: .*job\.py defines no function 'run' .*: job\)"),
+    "no entry": (CARD + "entry: run\n", CODE, r"job\.yaml:3: entry: .*job\.py defines no function 'run' .*: job\)"),
     "entry in a class": (CARD, "class A:\n    def job(self): ...\n", r"no function 'job' \(it defines: none\)"),
     "syntax error": (CARD, "x = 1\ndef job(:\n", r"job\.py:2: not Python"),
     "not text": (CARD, b"\xff", r"job\.py: not UTF-8 text"),
-    "effect word": (CARD + "effects:\n  a: []\n  b.c: [network]\n", CODE, r"job\.yaml:5: effects\.b\.c\.0: 'network' "),
+    "effect word": (
+        CARD + "effects:\n  a: []\n  b.c: [network]\n",
+        CODE,
+        r'job\.yaml:5: effects\.b\.c\[0\]: "network" ',
+    ),
     "path out of the folder": (
         CARD + "files:\n  a: x\n  ../b: x\n",
         CODE,
-        r"job\.yaml:\d: files: '\.\./b' does not match",
+        r'job\.yaml:\d: files\."\.\./b": .* does not match',
     ),
-    "path from the root": (CARD + "files: {/etc/x: x}\n", CODE, r"job\.yaml:3: files: '/etc/x' does not match"),
-    "hidden way out": (CARD + "files: {a/../../b: x}\n", CODE, r"job\.yaml:3: files: 'a/\.\./\.\./b' does not match"),
+    "path from the root": (CARD + "files: {/etc/x: x}\n", CODE, r'job\.yaml:3: files\."/etc/x": .* does not match'),
+    "hidden way out": (
+        CARD + "files: {a/../../b: x}\n",
+        CODE,
+        r'job\.yaml:3: files\."a/\.\./\.\./b": .* does not match',
+    ),
     "empty sequence": (CARD + "fakes:\n  f: {sequence: []}\n", CODE, r"job\.yaml:4: fakes\.f\.sequence: "),
     "empty sequence in another": (
         CARD + "fakes:\n  f:\n    sequence:\n      - {}\n      - {sequence: []}\n",
         CODE,
-        r"job\.yaml:7: fakes\.f\.sequence\.1\.sequence: ",
+        r"job\.yaml:7: fakes\.f\.sequence\[1\]\.sequence: ",
     ),
     "two behaviours": (CARD + "fakes:\n  f: {returns: 1, raises: 'OSError: x'}\n", CODE, r"job\.yaml:4: fakes\.f: "),
     "no exception": (CARD + "fakes:\n  f: {raises: timed out}\n", CODE, r"job\.yaml:4: fakes\.f\.raises: "),
-    "arguments of an input": (CARD + "inputs:\n  - args: [1]\n  - args: 1\n", CODE, r"job\.yaml:5: inputs\.1\.args: "),
+    "arguments of an input": (
+        CARD + "inputs:\n  - args: [1]\n  - args: 1\n",
+        CODE,
+        r"job\.yaml:5: inputs\[1\]\.args: ",
+    ),
 }
 
 

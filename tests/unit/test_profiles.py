@@ -15,7 +15,6 @@ OF_A_CLUSTER = {
     "distill_student",
     "validate_student",
     "export_student",
-    "register_student",
 }
 
 

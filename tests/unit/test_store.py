@@ -13,7 +13,7 @@ from dreamflow.generation.store import load_response, read_record, request_key, 
 from msgspec import UNSET
 from msgspec.structs import replace as changed
 
-PLAIN = Model("m", "openai", "gpt-x")
+PLAIN = Model(model_id="m", provider="openai", name="gpt-x")
 PUBLIC, OTHER = "https://models.example.org/v1", "https://elsewhere.example.org/v1"
 
 
@@ -57,7 +57,10 @@ def record(model=PLAIN, text="Because.", **usage):
     ],
 )
 def test_a_public_service_of_its_own_is_a_part_of_the_key_and_a_private_server_is_not(provider, base_url, service):
-    plain, model = Model("m", provider, "gpt-x"), Model("m", provider, "gpt-x", base_url=base_url)
+    plain, model = (
+        Model(model_id="m", provider=provider, name="gpt-x"),
+        Model(model_id="m", provider=provider, name="gpt-x", base_url=base_url),
+    )
     assert identity(model).service == (service or UNSET)
     assert (key(model) == key(plain)) == (not service)
 

@@ -51,7 +51,9 @@ CHATS = (
 def test_its_tokens_are_those_of_llama_cpp(smollm):
     _, tokenizer, _ = smollm
     limits = {"memory_gb": 4, "prefix_folder": None, "prefix_states": 0}
-    model = Model("smollm", "llama_cpp", SMOLLM, context_length=512, threads=1, local_models=limits)
+    model = Model(
+        model_id="smollm", provider="llama_cpp", name=SMOLLM, context_length=512, threads=1, local_models=limits
+    )
     loaded = _load(model)
     for text in CHATS:
         request = Request(model, [Message("user", text)], {})

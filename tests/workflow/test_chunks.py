@@ -278,9 +278,12 @@ def test_a_tier_that_is_not_configured_is_said(project: Project):
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ({"conversations": ["nothing-*"]}, "none is called 'nothing-*' (known: phone, power, water)"),
+        (
+            {"conversations": ["nothing-*"]},
+            "conversations[0]: unknown conversation 'nothing-*'; known: phone, power, water",
+        ),
         ({"tiers": {"good": {}}}, "tiers.good: 'model' is missing"),
-        ({"tiers": {"premium": {"model": "nobody"}}}, "tiers.premium: unknown model 'nobody'"),
+        ({"tiers": {"premium": {"model": "nobody"}}}, "tiers.premium.model: unknown model 'nobody'"),
         ({"tiers": {"best": {}}}, "trial.yaml:"),
     ],
 )

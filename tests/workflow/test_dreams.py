@@ -238,8 +238,8 @@ def test_a_failed_job_is_one_line_on_the_screen_and_in_its_log(project: Project)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"procedures": ["nothing.*"]}, "no procedure is called 'nothing.*' (known: fleet-ops.check_host"),
-        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: say which model makes it"),
+        ({"procedures": ["nothing.*"]}, "procedures[0]: unknown procedure 'nothing.*'; known: fleet-ops.check_host"),
+        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: name the model that makes it"),
         ({"models": {"verdict": {"model": "nobody"}}, "kinds": ["reorder"]}, "unknown model 'nobody'"),
         ({"kinds": ["dance"]}, "trial.yaml:"),
         ({"tiers": {"viable": 0.2}}, "tiers: 'speculative' is above 'viable'"),

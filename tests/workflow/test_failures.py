@@ -237,8 +237,16 @@ def test_a_person_answers_through_the_inbox(fresh: Project, own_server: Server) 
 @pytest.mark.parametrize(
     ("path", "content", "expected"),
     [
-        ("config/config.yaml", {"cohort": ["trial"]}, ["config/config.yaml:1", "'cohort'", "known keys"]),
-        ("config/config.yaml", {"cohorts": ["nowhere"]}, ["config/cohorts/nowhere.yaml", "no such file"]),
+        (
+            "config/config.yaml",
+            {"cohort": ["trial"]},
+            ["config/config.yaml:1: cohort: unknown key; did you mean 'cohorts'?"],
+        ),
+        (
+            "config/config.yaml",
+            {"cohorts": ["nowhere"]},
+            ["config/config.yaml:", "cohorts[0]: unknown name 'nowhere'", "config/cohorts/nowhere.yaml"],
+        ),
         ("config/models.yaml", "models:\n  writer: {provider: opnai}\n", ["models.yaml:2", "opnai"]),
         ("config/models.yaml", "models: [1\n", ["config/models.yaml:2", "not valid YAML"]),
         ("config/cohorts/trial.yaml", "axes: {}\n", ["trial.yaml", "axes"]),

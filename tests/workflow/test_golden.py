@@ -15,7 +15,7 @@ import pytest
 from golden.frozen import load, new_project, normalised, run, written
 
 # What a later version may write besides. Edit these only for a change that is wanted.
-# What is new since: grades as files, and what decides a job as a file (data/jobs). * also stands for slashes.
+# New since: grades as files, and what decides a job as a file. These are shell patterns; * also stands for slashes.
 EXTRA_FILES: tuple[str, ...] = ("data/jobs/*", "data/*/grades/*.jsonl", "data/probes/*/grades.jsonl")
 EXTRA_METADATA: frozenset[str] = frozenset({"inputs_sha256"})  # keys of data/gens/*/*/metadata.json
 

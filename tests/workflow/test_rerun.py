@@ -182,8 +182,8 @@ def test_a_change_is_noticed_whatever_became_of_the_notes_of_snakemake(
     calls: int,
 ) -> None:
     project = notes(project)
-    before, calls_before = stamps(project), server.calls
     change(project)
+    before, calls_before = stamps(project), server.calls
     forecast = project.run("-n").stdout
     assert forecast.count("calls to make") == 1
     assert f"\n{calls} calls to make" in forecast

@@ -19,8 +19,10 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from ..errors import DreamflowError
-from ..files import sha256
-from ..generation.model import Json
+from ..files import read_json, sha256
+from ..generation.layout import Layout
+from ..generation.make import read_result
+from ..generation.model import Generation, Json
 from .conversation import Archive, ArchivedChunk
 from .terms import terms
 
@@ -131,6 +133,19 @@ def plan_clusters(archives: Sequence[Archive], threshold: float) -> dict[str, Js
     """The clusters, and the chunks of each as a model is shown them, by its id."""
     clusters = build_clusters(archives, threshold)
     return {"clusters": clusters, "material": {cluster["id"]: cluster_units(cluster, archives) for cluster in clusters}}
+
+
+def described_clusters(
+    clusters: Sequence[Cluster], rows: Mapping[str, Generation], archives: Sequence[Archive], layout: Layout
+) -> list[Cluster]:
+    """The clusters with what their generations say about them. Raises a `DreamflowError` for an unknown chunk id."""
+    by_id = {cluster["id"]: cluster for cluster in clusters}
+    for gen_id, row in rows.items():
+        folder, cluster_id = layout.generation(row.stage, gen_id), row.wildcards["cluster_id"]
+        if read_result(folder).status == "ok":
+            by_id[cluster_id] = named(by_id[cluster_id], read_json(folder / layout.parsed_name(row.stage)), gen_id)
+    check_clusters(list(by_id.values()), archives)
+    return list(by_id.values())
 
 
 def named(cluster: Cluster, parsed: Mapping[str, Json], gen_id: str) -> Cluster:

@@ -5,14 +5,13 @@ follows from archives and a budget, so those rows are made from the upgrade's pl
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ..config import load_yaml
-from ..errors import ConfigError
+from ..config import in_file, load_yaml, under
+from ..errors import ConfigError, unknown
 from ..files import checked_name
 from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
@@ -22,6 +21,7 @@ from ..generation.providers import provider
 from ..generation.questions import check_question, question_fields
 from . import prompt
 from .conversation import LEVELS, Conversation, Unit, Window
+from .spec import ChunkingSpec
 from .units import split_units
 from .windows import split_windows
 
@@ -53,42 +53,32 @@ def compile_chunking(
 ) -> Chunking:
     """Compile `config/conversations/<name>.yaml` for the `known` conversations. Raises `ConfigError`."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
-    spec = load_yaml(path, "chunking")
-    chunking = Chunking(name, path, spec, catalog, models, _matching(spec["conversations"], known, path))
-    for level in chunking.tiers:
-        _check_tier(chunking, level)
+    spec = load_yaml(path, ChunkingSpec).as_dict()
+    with in_file(path):
+        chunking = Chunking(name, path, spec, catalog, models, _matching(spec["conversations"], known))
+        for level in chunking.tiers:
+            _check_tier(chunking, level)
     for conversation_id, conversation in chunking.conversations.items():
         units = chunking.units[conversation_id] = split_units(conversation)
         chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], (1, len(units)))
     return chunking
 
 
-def _matching(patterns: Sequence[str], known: Mapping[str, Conversation], path: Path) -> dict[str, Conversation]:
-    for pattern in patterns:
+def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
+    for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise ConfigError(
-                f"{path}: conversations: none is called {pattern!r} (known: {', '.join(known) or 'none'})"
-            )
+            raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))
     return {name: one for name, one in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def _check_tier(chunking: Chunking, level: str) -> None:
     """Find mistakes in a tier that only an upgrade uses before anything runs, without reading its model's file."""
     settings = chunking.tiers[level]
-    if "model" in settings:
-        with _named(f"{chunking.path}: tiers.{level}"):
+    with under("tiers", level):
+        if "model" in settings:
             check_question("chunk", settings, chunking.catalog, chunking.models)
-    elif level != LEVELS[0]:
-        raise ConfigError(f"{chunking.path}: tiers.{level}: 'model' is missing: only basic works without, by rules")
-
-
-@contextmanager
-def _named(place: str) -> Iterator[None]:
-    """Name the place of a mistake in the message of a `ConfigError`."""
-    try:
-        yield
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+        elif level != LEVELS[0]:
+            raise ConfigError("'model' is missing; only basic works without one, by rules")
 
 
 def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:
@@ -98,7 +88,7 @@ def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tup
     if "model" not in settings:
         return []
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    with _named(f"{chunking.path}: tiers.{level}"):
+    with in_file(chunking.path), under("tiers", level):
         fields = question_fields("chunk", settings, chunking.catalog, chunking.models)
         inside = _counted(conversation, units[region[0] - 1 : region[1]], chunking.models[settings["model"]])
         windows = split_windows(inside, settings["window_tokens"])
@@ -106,7 +96,7 @@ def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tup
 
 
 def _counted(conversation: Conversation, units: Sequence[Unit], model: Model) -> Sequence[Unit]:
-    """The units with their tokens as the model counts them, where it can be asked."""
+    """The units with their tokens as the model counts them, where this machine can count for it."""
     count = provider(model.provider).token_counter(model)
     if count is None:
         return units
@@ -173,7 +163,7 @@ def regions_of(plan: Mapping[str, Json]) -> Iterator[tuple[str, str, Mapping[str
 def check_cluster_model(settings: Mapping[str, Json], catalog: Catalog, models: Mapping[str, Model]) -> None:
     """Find mistakes in the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
     if "model" in settings:
-        with _named("config/config.yaml: clusters"):
+        with under("clusters"):
             check_question("cluster", settings, catalog, models)
 
 
@@ -184,7 +174,7 @@ def cluster_rows(
     (`clusters.plan_clusters`), `settings` the section `clusters` of config.yaml."""
     if "model" not in settings or not plan["clusters"]:
         return {}
-    with _named("config/config.yaml: clusters"):
+    with under("clusters"):
         fields = question_fields("cluster", settings, catalog, models)
     rows = {}
     for cluster in plan["clusters"]:

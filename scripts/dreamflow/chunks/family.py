@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config import under
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
 from ..files import canonical, pretty, read_json, write_atomic
-from ..generation.make import read_result
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
 from . import parsers  # noqa: F401  (registers them)
@@ -60,34 +60,23 @@ class Chunks(Family):
 
         world = self.world
         known = list_conversations(Path(world.settings["raw_root"]) / "conversations")
-        for name in self.spec_names():
-            spec = compile_chunking(name, known, world.catalog, world.models)
-            for conversation_id, rows in spec.generations.items():
-                self._assign(conversation_id, spec)
-                self.add(name, {row.gen_id: row for row in rows})
-            self.specs[name] = spec
+        specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
+        spec_of = _by_conversation(specs.values())
         upgrade = world.settings["upgrade"]
-        try:
+        with under("upgrade", "filter"):
             parse_filter(upgrade["filter"])
+        with under("upgrade", "deadline"):
             available_seconds({**upgrade, "now": _now()})
-        except ConfigError as error:
-            raise ConfigError(f"upgrade: {error}") from None
         check_cluster_model(world.settings["clusters"], world.catalog, world.models)
-        self._deferred = self._defer()
+        self._deferred = self._defer(specs)
+        for name, spec in specs.items():
+            for rows in spec.generations.values():
+                self.add(name, {row.gen_id: row for row in rows})
+        self.specs, self.spec_of = specs, spec_of
 
-    def _assign(self, conversation_id: str, spec: "Chunking") -> None:
-        if conversation_id in RESERVED:
-            raise ConfigError(f"a conversation cannot be called {conversation_id!r}: rename its file")
-        other = self.spec_of.setdefault(conversation_id, spec)
-        if other is not spec:
-            raise ConfigError(
-                f"conversation {conversation_id} is in {other.path} and in {spec.path}: it has one archive, so one of "
-                "them must leave it out"
-            )
-
-    def _defer(self) -> list[Deferred]:
+    def _defer(self, specs: "Mapping[str, Chunking]") -> list[Deferred]:
         """The generations of the upgrade that is planned, spec by spec, and of the clusters."""
-        upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in self.specs]
+        upgrades = [Deferred(self.upgrade_plan, name, partial(_read_upgrade, spec)) for name, spec in specs.items()]
         deferred = [*upgrades, Deferred(self.cluster_plan, "clusters", self._read_clusters)]
         for one in deferred:
             try:
@@ -193,11 +182,6 @@ class Chunks(Family):
 
         return plan_upgrade(self.specs, self.folder, self.world.settings["upgrade"], now)
 
-    def _read_upgrade(self, name: str, path: Path) -> Mapping[str, Generation]:
-        from .compile import upgrade_rows
-
-        return upgrade_rows(self.specs[name], read_json(path))
-
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""
         from .upgrade_plan import plan_text
@@ -239,20 +223,9 @@ class Chunks(Family):
         """Write the upgraded archive of a conversation, its page, and what was done."""
         from .products import upgrade_archive
 
+        spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         parts = self._upgrade_parts(conversation_id)
-        level, before = parts[0][0], parts[0][1]["archive_version"]
-        places = [(region["first"], region["last"]) for _, region in parts]
-        rows = self._upgrade_rows(conversation_id)
-        regions = {(first, last): [row for row in rows if _lies_in(row, first, last)] for first, last in places}
-        spec, home = self.spec_of[conversation_id], self.folder / conversation_id
-        version = upgrade_archive(spec, conversation_id, home, self.layout, level, regions, before)
-        done = {
-            "conversation_id": conversation_id,
-            "target": level,
-            "before": before,
-            "after": version,
-            "regions": places,
-        }
+        done = upgrade_archive(spec, conversation_id, self.folder / conversation_id, self.layout, parts, rows)
         write_atomic(path, pretty(done))
 
     # --- clusters ---
@@ -294,22 +267,36 @@ class Chunks(Family):
 
     def write_clusters(self, path: str) -> str:
         """Write the clusters with what models say about them, every chunk id checked; returns a line for the screen."""
-        from .clusters import check_clusters, named
+        from .clusters import described_clusters
 
-        clusters = {cluster["id"]: cluster for cluster in read_json(self.cluster_plan)["clusters"]}
-        for gen_id, row in self._deferred[-1].generations.items():
-            folder, cluster_id = self.layout.generation("cluster", gen_id), row.wildcards["cluster_id"]
-            if read_result(folder).status == "ok":
-                parsed = read_json(folder / self.layout.parsed_name("cluster"))
-                clusters[cluster_id] = named(clusters[cluster_id], parsed, gen_id)
-        check_clusters(list(clusters.values()), self._archives())
-        write_atomic(path, pretty({"clusters": list(clusters.values())}))
-        contradictions = sum(len(cluster["contradictions"]) for cluster in clusters.values())
+        clusters = described_clusters(
+            read_json(self.cluster_plan)["clusters"], self._deferred[-1].generations, self._archives(), self.layout
+        )
+        write_atomic(path, pretty({"clusters": clusters}))
+        contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
 
 
-def _lies_in(row: Generation, first: int, last: int) -> bool:
-    return first <= row.parser_options["first"] and row.parser_options["last"] <= last
+def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
+    """The spec of each conversation. Raises a `ConfigError` for a conversation that two specs name."""
+    spec_of: dict[str, Chunking] = {}
+    for spec in specs:
+        for conversation_id in spec.conversations:
+            if conversation_id in RESERVED:
+                raise ConfigError(f"a conversation cannot be called {conversation_id!r}: rename its file")
+            other = spec_of.setdefault(conversation_id, spec)
+            if other is not spec:
+                raise ConfigError(
+                    f"conversation {conversation_id} is in {other.path} and in {spec.path}: it has one archive, so one "
+                    "of them must leave it out"
+                )
+    return spec_of
+
+
+def _read_upgrade(spec: "Chunking", path: Path) -> Mapping[str, Generation]:
+    from .compile import upgrade_rows
+
+    return upgrade_rows(spec, read_json(path))
 
 
 def _now() -> str:

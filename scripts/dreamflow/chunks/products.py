@@ -1,13 +1,13 @@
 """The files of a conversation: its archive, made from generations, and its page; and the result of a run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
-from ..generation.model import Generation
+from ..generation.model import Generation, Json
 from .archive import has_archive, read_latest, read_version, write_archive
 from .compile import Chunking, windows_of
 from .conversation import Archive
@@ -39,18 +39,30 @@ def upgrade_archive(
     conversation_id: str,
     folder: Path,
     layout: Layout,
-    level: str,
-    regions: Mapping[tuple[int, int], list[Generation]],
-    before: int,
-) -> int:
-    """Write the archive that follows version `before`, its `regions` (first and last unit) re-chunked by their
-    generations; returns its version."""
+    parts: Sequence[tuple[str, Mapping[str, Json]]],
+    rows: Sequence[Generation],
+) -> dict[str, Json]:
+    """Write a conversation's next archive, with the regions of its `parts` of the plan (`upgrade_plan.upgrade_parts`)
+    re-chunked by `rows`, and its page; returns what was done."""
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    answers = [(place, read_answers(rows, layout)) for place, rows in regions.items()]
+    level, before = parts[0][0], parts[0][1]["archive_version"]
+    places = [(region["first"], region["last"]) for _, region in parts]
+    answers = [(place, read_answers(_inside(rows, place), layout)) for place in places]
     archive = upgraded_archive(conversation, units, read_version(folder, before), answers, level)
     version = write_archive(folder, archive)
     write_page(chunking, conversation_id, folder)
-    return version
+    return {
+        "conversation_id": conversation_id,
+        "target": level,
+        "before": before,
+        "after": version,
+        "regions": places,
+    }
+
+
+def _inside(rows: Iterable[Generation], place: tuple[int, int]) -> list[Generation]:
+    """The generations whose windows lie in a region; regions never overlap."""
+    return [row for row in rows if place[0] <= row.parser_options["first"] and row.parser_options["last"] <= place[1]]
 
 
 def read_answers(rows: Iterable[Generation], layout: Layout) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""Which tier a task gets, and why: the rules of the design, with every reason said."""
+"""Which tier a task gets, and why: every choice comes with its reasons."""
 
 from collections.abc import Mapping
 
@@ -24,7 +24,7 @@ def select_resources(
     `budget_tokens` and `time_available_s` None are no limit; `quality_required` None leaves the choice to the rules;
     `urgency` is "normal" or "high"; `tiers` are {level: {model_id, max_tokens (None: no limit)}}, of which basic must
     be there. `as_required` is False where the quality that was required could not be had: then the reasons say why,
-    and whoever pays should be asked. Never does a dear tier become a cheaper one in silence.
+    and whoever pays should be asked. An expensive tier is never silently downgraded.
     """
     if quality_required not in (None, *LEVELS):
         raise ConfigError(f"quality {quality_required!r}; there are {', '.join(LEVELS)}")

@@ -207,7 +207,7 @@ def available_seconds(limits: Limits) -> float | None:
     available = [limits["max_duration_s"]] if limits.get("max_duration_s") is not None else []
     if limits.get("deadline") is not None:
         if limits.get("now") is None:
-            raise ConfigError("upgrade: a deadline needs the time from which it is counted (now)")
+            raise ConfigError("a deadline needs the time from which it is counted (now)")
         remaining = (_moment(limits["deadline"]) - _moment(limits["now"])).total_seconds()
         available.append(max(remaining, 0.0))
     return min(available, default=None)
@@ -217,7 +217,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except (ValueError, TypeError):
-        raise ConfigError(f"upgrade: {text!r} is no time such as 2026-02-13T04:00:00Z") from None
+        raise ConfigError(f"{text!r} is no time such as 2026-02-13T04:00:00Z") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

@@ -74,7 +74,7 @@ def _estimates(chunking: Chunking, level: str) -> Estimates:
     text = catalog.texts[template(catalog, "chunk", tier["template"]).sha256]
     return Estimates(
         model_id=tier["model"],
-        price=chunking.models[tier["model"]].price,
+        price=chunking.models[tier["model"]].prices,
         template_tokens=estimate_tokens(text),
         window_tokens=tier["window_tokens"],
         seconds_per_call=tier["seconds_per_call"],

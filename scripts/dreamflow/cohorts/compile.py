@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import check
-from ..errors import ConfigError, DreamflowError
+from ..config import check, in_file, under
+from ..errors import ConfigError, Key, did_you_mean, joined
 from ..files import checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
@@ -16,6 +16,7 @@ from ..generation.parsers import parser_version
 from ..reports.lineage import Facts, facts
 from .combos import Combo, make_combos
 from .selection import COLUMN, Known, kept_generations, selected_essays
+from .spec import CohortSpec
 from .spec_language import compile_spec, load_spec
 
 Row = dict[str, Any]  # a spec, a part of it, or a row that it compiles to
@@ -39,6 +40,7 @@ FIELDS = (
     *("essay_template", "essay_llm", "essay_replicate"),
     *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
 )
+JUDGES = ("stages", "evaluation", "judges")
 SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
 
@@ -76,72 +78,91 @@ def spec_path(name: str) -> Path:
 
 def read_spec(path: Path) -> Row:
     """The spec in a file, checked, defaults filled in."""
-    return check(load_spec(path), "cohort", path, read_text(path))
+    return check(load_spec(path), CohortSpec, path, read_text(path)).as_dict()
 
 
 def compile_rows(path: Path, spec: Row, catalog: Catalog, data_root: Path) -> Cohort:
     """The rows of a spec and the combinations that it makes; nothing is planned yet."""
     cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
-    own = {c.combo_id: c for c in make_combos(spec["combos"], catalog, path)} if "combos" in spec else {}
-    axes, fields = spec["axes"], FIELDS
-    if "from" in spec:
-        axes, fields = {**_selection_axis(spec, data_root, path), **axes}, SELECTION_FIELDS
-    elif own and not axes.keys() & {"combo_id", "combo"}:
-        axes = {"combo_id": list(own), **axes}
-    rows = [_canonical_fields(row, path, fields) for row in compile_spec({**spec, "axes": axes}, path)]
+    with in_file(path):
+        own = {c.combo_id: c for c in make_combos(spec["combos"], catalog)} if "combos" in spec else {}
+        axes, fields = spec["axes"], FIELDS
+        if "from" in spec:
+            axes, fields = {**_selection_axis(spec, data_root), **axes}, SELECTION_FIELDS
+        elif own and not axes.keys() & {"combo_id", "combo"}:
+            axes = {"combo_id": list(own), **axes}
+        rows = [_canonical_fields(row, spec, fields) for row in compile_spec({**spec, "axes": axes}, path)]
     return Cohort(cohort_id, path, rows, combos=own)
 
 
-def _selection_axis(spec: Row, data_root: Path, path: Path) -> Row:
+def _selection_axis(spec: Row, data_root: Path) -> Row:
     if "combos" in spec or COLUMN in spec["axes"]:
-        what = "combos" if "combos" in spec else f"axes.{COLUMN}"
-        raise ConfigError(f"{path}: {what}: delete it: 'from' says which texts there are")
-    try:
-        return {COLUMN: selected_essays(spec["from"], data_root)}
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        key = ("combos",) if "combos" in spec else ("axes", COLUMN)
+        raise ConfigError("delete this: 'from' decides which texts the cohort has", key)
+    return {COLUMN: selected_essays(spec["from"], data_root)}
 
 
 def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str, Model], known: Known) -> Cohort:
     """Compile a spec. `known` is what else it can refer to."""
     cohort = compile_rows(path, spec, catalog, known.data_root)
     combos = cohort.combos = {**known.combos, **cohort.combos}
-    if "from" in spec:
-        try:
+    with in_file(path):
+        if "from" in spec:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
-        except DreamflowError as error:
-            raise ConfigError(f"{path}: {error}") from None
-    _Compiler(cohort, spec["stages"], catalog, models).run()
+        _Compiler(cohort, spec, catalog, models).run()
     members: list[Facts | Generation] = [*cohort.kept.values(), *cohort.generations.values()]
     used = dict.fromkeys(made.wildcards.get("combo_id", "") for made in members)
     cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
     return cohort
 
 
-def _canonical_fields(row: Mapping[str, Any], path: Path, fields: tuple[str, ...]) -> Row:
+def _canonical_fields(row: Mapping[str, Any], spec: Row, fields: tuple[str, ...]) -> Row:
     renamed = {ALIASES.get(key, key): value for key, value in row.items()}
     if len(renamed) != len(row):
-        raise ConfigError(f"{path}: axes: one field is given under two names (aliases: {ALIASES})")
+        raise ConfigError(f"one field is given under two names (aliases: {ALIASES})", ("axes",))
     unknown = sorted(renamed.keys() - set(fields))
     if unknown:
         why = " ('from' takes the place of drafts and essays)" if fields is SELECTION_FIELDS else ""
-        raise ConfigError(f"{path}: unknown field {unknown[0]!r}; a row can have {', '.join(fields)}{why}")
+        message = joined(
+            f"unknown field {unknown[0]!r}",
+            did_you_mean(unknown[0], fields),
+            f"a row can have {', '.join(fields)}{why}",
+        )
+        raise ConfigError(message, written_at(spec, unknown[0], None))
     return renamed
+
+
+def written_at(spec: Row, name: str, value: Any) -> Key:
+    """The key at which a spec gives `value` to a field: a level of an axis or a value of a tuple, if it is listed."""
+    names = {name, *(alias for alias, field_name in ALIASES.items() if field_name == name)}
+    for axis, levels in spec["axes"].items():
+        if axis in names:
+            return ("axes", axis, *_index(levels, value))
+    for title, rule in ((spec.get("rules") or {}).get("tuples") or {}).items():
+        for column in (place for place, axis in enumerate(rule["axes"]) if axis in names):
+            items = rule["items"] if isinstance(rule["items"], list) else []
+            number = next((n for n, item in enumerate(items) if item[column] == value), None)
+            return ("rules", "tuples", title, "items", *(() if number is None else (number, column)))
+    return ("axes", name)
+
+
+def _index(levels: Any, value: Any) -> tuple[int, ...]:
+    return (levels.index(value),) if isinstance(levels, list) and value in levels else ()
 
 
 class _Compiler:
     """Walks the rows of one cohort; what many rows share (a draft, a template, a model) is made once."""
 
-    def __init__(self, cohort: Cohort, stages: Row, catalog: Catalog, models: Mapping[str, Model]) -> None:
-        self.cohort, self.stages, self.catalog, self.models = cohort, stages, catalog, models
-        self.path = cohort.spec_path
+    def __init__(self, cohort: Cohort, spec: Row, catalog: Catalog, models: Mapping[str, Model]) -> None:
+        self.cohort, self.spec, self.catalog, self.models = cohort, spec, catalog, models
+        self.stages: Row = spec["stages"]
         self.row_of: dict[str, tuple[Row, tuple]] = {}
         self.identities: dict[str, ModelIdentity] = {}
         self.shared: dict[tuple, Row] = {}
 
     def run(self) -> None:
         if not self.cohort.rows:
-            raise ConfigError(f"{self.path}: the spec compiles to no rows")
+            raise ConfigError("the spec compiles to no rows", ("axes",))
         judges = self.check_fields(self.cohort.rows[0])
         for row in self.cohort.rows:
             made = self.selected(row, judges) if self.cohort.kept else {"draft": self.draft(row)}
@@ -157,15 +178,15 @@ class _Compiler:
         for name in drafts or ("evaluation_template",):
             if name not in first:
                 what = "a draft" if drafts else "a further evaluation"
-                raise ConfigError(f"{self.path}: axes: {name!r} is missing: every row needs {what}")
+                raise ConfigError(f"{name!r} is missing: every row needs {what}", ("axes",))
         for stage in ("essay", "evaluation") if drafts else ():
             parts = {key for key in first if key.startswith(f"{stage}_")}
             if parts and f"{stage}_template" not in first:
-                raise ConfigError(f"{self.path}: axes: {sorted(parts)[0]!r} without '{stage}_template'")
+                raise ConfigError(f"{sorted(parts)[0]!r} without '{stage}_template'", ("axes",))
         essays = "essay_template" in first or COLUMN in first
         judges = self.stages["evaluation"].get("judges") or (["essay"] if essays else ["draft"])
         if "essay" in judges and "evaluation_template" in first and not essays:
-            raise ConfigError(f"{self.path}: stages.evaluation.judges: no axis 'essay_template', so no essays")
+            raise ConfigError("no axis 'essay_template', so there are no essays", JUDGES)
         return judges
 
     def selected(self, row: Row, judges: list[str]) -> dict[str, str]:
@@ -173,15 +194,15 @@ class _Compiler:
         essay = row[COLUMN]
         draft = next((parent for parent in self.cohort.kept[essay].parents if parent in self.cohort.kept), None)
         if "draft" in judges and draft is None:
-            raise ConfigError(f"{self.path}: stages.evaluation.judges: the draft of essay {essay} is not there")
+            raise ConfigError(f"the draft of essay {essay} does not exist", JUDGES)
         return {"essay": essay} if draft is None else {"draft": draft, "essay": essay}
 
     def draft(self, row: Row) -> str:
         combo = self.cohort.combos.get(row["combo_id"])
         if combo is None:
             raise ConfigError(
-                f"{self.path}: unknown combination {row['combo_id']!r}: "
-                "neither made by 'combos:' nor in combo_mappings.csv"
+                f"unknown combination {row['combo_id']!r}: neither made by 'combos:' nor in combo_mappings.csv",
+                written_at(self.spec, "combo_id", row["combo_id"]),
             )
         replicate = self.replicate(row, "draft")
         gen_id = draft_id(combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
@@ -219,7 +240,7 @@ class _Compiler:
 
     def evaluation(self, row: Row, parent: str) -> str:
         if "evaluation_llm" not in row:
-            raise ConfigError(f"{self.path}: axes: 'evaluation_template' without 'evaluation_llm'")
+            raise ConfigError("'evaluation_template' without 'evaluation_llm'", ("axes",))
         replicate = self.replicate(row, "evaluation")
         gen_id = evaluation_id(parent, row["evaluation_template"], row["evaluation_llm"], replicate)
         if self.is_new(gen_id, (parent, row["evaluation_template"], row["evaluation_llm"], replicate), row):
@@ -232,7 +253,7 @@ class _Compiler:
         earlier = self.row_of.setdefault(gen_id, (row, signature))
         if earlier[1] != signature:
             raise ConfigError(
-                f"{self.path}: two rows get the same id {gen_id}; "
+                f"two rows get the same id {gen_id}; "
                 "give one of them another name (ids ignore letter case)\n"
                 f"  {earlier[0]}\n  {row}"
             )
@@ -243,14 +264,13 @@ class _Compiler:
         if isinstance(value, str) and value.isdecimal():  # as CSV files and the original's fixtures have it
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ConfigError(f"{self.path}: axes.{stage}_replicate: {value!r}; expected whole numbers from 1")
+            key = written_at(self.spec, f"{stage}_replicate", value)
+            raise ConfigError(f"{value!r}; expected a whole number from 1", key)
         return value
 
     def template(self, stage: str, template_id: str) -> Template:
-        try:
+        with under(*written_at(self.spec, f"{stage}_template", template_id)):
             return template(self.catalog, stage, template_id)
-        except ConfigError as error:
-            raise ConfigError(f"{self.path}: axes.{stage}_template: {error}") from None
 
     def fields(self, row: Row, stage: str, template_id: str, llm: str, replicate: int) -> Row:
         """What all generations of a stage with this template, model and replicate have in common."""
@@ -281,7 +301,8 @@ class _Compiler:
         }
         if chosen.generator == "copy":
             if stage == "draft":
-                raise ConfigError(f"{self.path}: draft template {template_id!r} is 'copy', but a draft has no parent")
+                key = written_at(self.spec, "draft_template", template_id)
+                raise ConfigError(f"draft template {template_id!r} is 'copy', but a draft has no parent", key)
             return fields
         model = self.model(llm, stage)
         fields["model"] = self.identities[llm]
@@ -293,16 +314,10 @@ class _Compiler:
         return fields
 
     def model(self, llm: str, stage: str) -> Model:
-        try:
-            model = find_model(self.models, llm)
-        except ConfigError as error:
-            raise ConfigError(f"{self.path}: axes.{stage}_llm: {error}") from None
         if llm not in self.identities:
-            try:
-                self.identities[llm] = identity(model)
-            except ConfigError as error:
-                raise ConfigError(f"models.{llm}: {error}") from None
-        return model
+            with under(*written_at(self.spec, f"{stage}_llm", llm)):
+                self.identities[llm] = identity(find_model(self.models, llm))
+        return self.models[llm]
 
     def add(self, gen_id: str, row: Row, fields: Row, parents: list[str], variables: Row) -> None:
         stage = fields["stage"]

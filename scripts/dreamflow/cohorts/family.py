@@ -30,16 +30,20 @@ class Cohorts(Family):
         """Plan all cohorts; those that select generations of others (`from`) come after them."""
         world, root = self.world, self.layout.root
         known = Known(root, load_mappings(root / "combo_mappings.csv"), world.generations)
-        specs = [(path, read_spec(path)) for path in map(spec_path, world.settings["cohorts"])]
+        specs = [(path, read_spec(path)) for path in map(self.spec_file, self.spec_names())]
         for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
             cohort = compile_cohort(path, spec, world.catalog, world.models, known)
             if cohort.cohort_id in self.cohorts:
-                raise ConfigError(f"config/config.yaml: cohorts: {cohort.cohort_id!r} is named twice")
+                raise ConfigError(f"the cohort {cohort.cohort_id!r} is named twice", (self.config_key,))
             self.cohorts[cohort.cohort_id] = cohort
             self.add(cohort.cohort_id, cohort.generations)
             known.combos |= cohort.combos
             kept = {gen_id: one.stage for gen_id, one in cohort.kept.items() if gen_id not in world.generations}
             world.kept.update(kept)
+
+    def spec_file(self, name: str) -> Path:
+        """The file of a cohort: a path, or a name in config/cohorts/."""
+        return spec_path(name)
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""

@@ -4,17 +4,17 @@ A rule makes a new axis of old ones. An axis knows for each of its levels which 
 which fields; so a tie, a pair or a tuple is expanded once a level, not once a row, and its name is in no row.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError
+from ..config import show
+from ..errors import ConfigError, Key, dotted
 
 Scalar = str | int | float
-Read = Callable[[Any, str], tuple[list[Any], str]]  # (value, key) -> (items, key with the file they come from)
+Read = Callable[[Any, Key], tuple[list[Any], Key]]  # (value, key) -> (items, key with the file they come from)
 
 _FORBIDDEN = {
     "to": "the key of a tie is already the name of its axis: delete 'to'",
@@ -38,44 +38,44 @@ class _Design:
     read: Read
     tied: dict[str, str] = field(default_factory=dict)  # name -> the tie that it answers to now
     joined: dict[str, str] = field(default_factory=dict)  # name -> the pair or tuple that it is a part of
-    later: dict[str, str] = field(default_factory=dict)  # name -> the rule that makes it
+    later: dict[str, Key] = field(default_factory=dict)  # name -> the rule that makes it
 
 
 def apply_rules(axes: Mapping[str, Axis], rules: Any, read: Read) -> dict[str, Axis]:
     """The axes that remain when the sections of `rules` are applied, in the order in which they come."""
     sections = {"subsets": _subset, "ties": _tie, "pairs": _pair, "tuples": _tuple}
-    rules = mapping({} if rules is None else rules, "rules", f"a mapping with {', '.join(sections)}")
-    known_keys(rules, "rules", (), tuple(sections))
+    rules = mapping({} if rules is None else rules, ("rules",), f"a mapping with {', '.join(sections)}")
+    known_keys(rules, ("rules",), (), tuple(sections))
     for section, entries in rules.items():
-        mapping(entries, f"rules.{section}", "a mapping from names to rules")
+        mapping(entries, ("rules", section), "a mapping from names to rules")
     design = _Design(dict(axes), read, later=_made_by(rules))
     for section, entries in rules.items():
         for name, entry in entries.items():
-            key = f"rules.{section}.{name}"
+            key: Key = ("rules", section, str(name))
             design.later = {made: rule for made, rule in design.later.items() if rule != key}
             sections[section](design, _text(name, key), entry, key)
     return design.axes
 
 
-def _subset(design: _Design, name: str, entry: Any, key: str) -> None:
+def _subset(design: _Design, name: str, entry: Any, key: Key) -> None:
     """Keep the listed levels, in the order of the axis."""
     found = _find(design, name, key)
     axis = design.axes[found]
     items, key = design.read(entry, key)
-    listed = {_known(item, axis, name, f"{key}[{place}]") for place, item in enumerate(items)}
+    listed = {_known(item, axis, name, (*key, place)) for place, item in enumerate(items)}
     levels = {level: values for level, values in axis.levels.items() if level in listed}
     design.axes[found] = axis._replace(levels=levels)
 
 
-def _tie(design: _Design, name: str, entry: Any, key: str) -> None:
+def _tie(design: _Design, name: str, entry: Any, key: Key) -> None:
     """All named axes take the same value: one that all of them have, in the order of the first."""
     if isinstance(entry, Mapping):
         known_keys(entry, key, ("axes",))
-        entry, key = entry["axes"], f"{key}.axes"
+        entry, key = entry["axes"], (*key, "axes")
     names = names_list(entry, key)
-    found = [_find(design, old, f"{key}[{place}]") for place, old in enumerate(names)]
+    found = [_find(design, old, (*key, place)) for place, old in enumerate(names)]
     if len(set(found)) < len(found):
-        raise ConfigError(f"{key}: {show(names)}: two of these are already tied; name only one of them")
+        raise ConfigError(f"{show(names)}: two of these are already tied; name only one of them", key)
     if name not in found:
         _new_name(design, name, key)
     first, *others = (design.axes[old] for old in found)
@@ -86,57 +86,57 @@ def _tie(design: _Design, name: str, entry: Any, key: str) -> None:
     }
     if not levels:
         lists = "; ".join(f"{old}: {_some(design.axes[now].levels)}" for old, now in zip(names, found, strict=True))
-        raise ConfigError(f"{key}: no level is common to all these axes ({lists}); give them one")
+        raise ConfigError(f"no level is common to all these axes ({lists}); give them one", key)
     _replace(design, found, name, Axis(sum((other.fields for other in others), first.fields), levels))
     design.tied.update({old: name for old in found if old != name})
 
 
-def _pair(design: _Design, name: str, entry: Any, key: str) -> None:
+def _pair(design: _Design, name: str, entry: Any, key: Key) -> None:
     """Only the allowed combinations of two axes, in the order listed."""
     known_keys(mapping(entry, key, "a mapping"), key, ("left", "right", "allowed"), ("balance",))
-    sides = [_text(entry[side], f"{key}.{side}") for side in ("left", "right")]
-    found = [_find(design, sides[0], f"{key}.left"), _find(design, sides[1], f"{key}.right")]
+    sides = [_text(entry[side], (*key, side)) for side in ("left", "right")]
+    found = [_find(design, sides[0], (*key, "left")), _find(design, sides[1], (*key, "right"))]
     if found[0] == found[1]:
-        raise ConfigError(f"{key}: 'left' and 'right' are the same axis {sides[0]!r}; a pair joins two axes")
+        raise ConfigError(f"'left' and 'right' are the same axis {sides[0]!r}; a pair joins two axes", key)
     _new_name(design, name, key)
     left, right = (design.axes[old] for old in found)
-    items, place = design.read(entry["allowed"], f"{key}.allowed")
+    items, place = design.read(entry["allowed"], (*key, "allowed"))
     levels = {}
     for number, item in enumerate(items):
-        _sized(item, 2, f"{place}[{number}]", f"[{', '.join(sides)}]")
-        one = _known(item[0], left, sides[0], f"{place}[{number}][0]")
-        two = _known(item[1], right, sides[1], f"{place}[{number}][1]")
+        _sized(item, 2, (*place, number), f"[{', '.join(sides)}]")
+        one = _known(item[0], left, sides[0], (*place, number, 0))
+        two = _known(item[1], right, sides[1], (*place, number, 1))
         levels[one, two] = left.levels[one] + right.levels[two]
     if entry.get("balance") is not None:
-        _check_balance(levels, entry["balance"], f"{key}.balance")
+        _check_balance(levels, entry["balance"], (*key, "balance"))
     _replace(design, found, name, Axis(left.fields + right.fields, levels))
     design.joined.update(dict.fromkeys(found, name))
 
 
-def _check_balance(pairs: Iterable[tuple[Any, Any]], balance: Any, key: str) -> None:
+def _check_balance(pairs: Iterable[tuple[Any, Any]], balance: Any, key: Key) -> None:
     if balance not in _BALANCES:
-        raise ConfigError(f"{key}: {show(balance)}{_hint(balance, _BALANCES)}; expected {', '.join(_BALANCES)}")
+        raise ConfigError(f"{show(balance)}{_hint(balance, _BALANCES)}; expected {', '.join(_BALANCES)}", key)
     for place, side in enumerate(("left", "right")):
         counts = Counter(pair[place] for pair in pairs)
         if balance in (side, "both") and len(set(counts.values())) > 1:
             listed = ", ".join(f"{show(level)} {times}x" for level, times in counts.most_common())
-            raise ConfigError(f"{key}: the {side} values do not occur equally often in 'allowed': {listed}")
+            raise ConfigError(f"the {side} values do not occur equally often in 'allowed': {listed}", key)
 
 
-def _tuple(design: _Design, name: str, entry: Any, key: str) -> None:
+def _tuple(design: _Design, name: str, entry: Any, key: Key) -> None:
     """Fields that move together, their values listed; the new axis is the last of the product so far."""
     known_keys(mapping(entry, key, "a mapping"), key, ("axes", "items"))
-    names = names_list(entry["axes"], f"{key}.axes")
+    names = names_list(entry["axes"], (*key, "axes"))
     for place, axis in enumerate(names):
-        _new_name(design, axis, f"{key}.axes[{place}]", "the levels of a tuple's axes come from its items")
+        _new_name(design, axis, (*key, "axes", place), "the levels of a tuple's axes come from its items")
     _new_name(design, name, key)
     if name in names:
-        raise ConfigError(f"{key}: a tuple needs a name of its own, not that of one of its axes")
-    items, place = design.read(entry["items"], f"{key}.items")
+        raise ConfigError("a tuple needs a name of its own, not that of one of its axes", key)
+    items, place = design.read(entry["items"], (*key, "items"))
     levels = {}
     for number, item in enumerate(items):
-        _sized(item, len(names), f"{place}[{number}]", f"[{', '.join(names)}]")
-        level = tuple(scalar(value, f"{place}[{number}][{part}]") for part, value in enumerate(item))
+        _sized(item, len(names), (*place, number), f"[{', '.join(names)}]")
+        level = tuple(scalar(value, (*place, number, part)) for part, value in enumerate(item))
         levels[level] = level
     design.axes[name] = Axis(tuple(names), levels)
     design.joined.update(dict.fromkeys(names, name))
@@ -145,7 +145,7 @@ def _tuple(design: _Design, name: str, entry: Any, key: str) -> None:
 # What the rules share: axes by name, levels by value, shapes, and the words for what is wrong with them.
 
 
-def _find(design: _Design, name: str, key: str) -> str:
+def _find(design: _Design, name: str, key: Key) -> str:
     """The name under which an axis is now among the axes: its own, or that of its tie."""
     asked = name
     while name in design.tied and name not in design.axes:
@@ -154,27 +154,27 @@ def _find(design: _Design, name: str, key: str) -> str:
         return name
     if name in design.joined:
         raise ConfigError(
-            f"{key}: axis {asked!r} is already a part of {design.joined[name]!r}; "
-            "name that one, or write this rule first"
+            f"axis {asked!r} is already a part of {design.joined[name]!r}; name that one, or write this rule first", key
         )
     if name in design.later:
         raise ConfigError(
-            f"{key}: axis {asked!r} is made further down, by {design.later[name]}: "
-            "rules are applied in the order in which they are written, so write that one first"
+            f"axis {asked!r} is made further down, by {dotted(design.later[name])}: "
+            "rules are applied in the order in which they are written, so write that one first",
+            key,
         )
     return name_among(asked, design.axes, key)
 
 
-def name_among(name: str, known: Iterable[str], key: str) -> str:
+def name_among(name: str, known: Iterable[str], key: Key) -> str:
     """`name` if it is one of the known axes."""
     if name not in known:
-        raise ConfigError(f"{key}: there is no axis {name!r}{_hint(name, known)}; the axes are {_some(known)}")
+        raise ConfigError(f"there is no axis {name!r}{_hint(name, known)}; the axes are {_some(known)}", key)
     return name
 
 
-def _new_name(design: _Design, name: str, key: str, why: str = "choose another name") -> None:
+def _new_name(design: _Design, name: str, key: Key, why: str = "choose another name") -> None:
     if name in design.axes or name in design.tied or name in design.joined:
-        raise ConfigError(f"{key}: there is already an axis {name!r}; {why}")
+        raise ConfigError(f"there is already an axis {name!r}; {why}", key)
 
 
 def _replace(design: _Design, old: list[str], name: str, axis: Axis) -> None:
@@ -184,18 +184,18 @@ def _replace(design: _Design, old: list[str], name: str, axis: Axis) -> None:
     design.axes = dict([*rest[:place], (name, axis), *rest[place:]])
 
 
-def _made_by(rules: Mapping[str, Any]) -> dict[str, str]:
+def _made_by(rules: Mapping[str, Any]) -> dict[str, Key]:
     """The names that rules make, to tell who comes too early; wrong shapes are left to the rule itself."""
     made = {}
     for section in ("ties", "pairs", "tuples"):
         for name, entry in rules.get(section, {}).items():
             axes = entry.get("axes") if section == "tuples" and isinstance(entry, Mapping) else None
             parts = [part for part in axes if isinstance(part, str)] if isinstance(axes, list) else []
-            made.update(dict.fromkeys([name, *parts], f"rules.{section}.{name}"))
+            made.update(dict.fromkeys([name, *parts], ("rules", section, str(name))))
     return made
 
 
-def _known(value: Any, axis: Axis, name: str, key: str) -> Any:
+def _known(value: Any, axis: Axis, name: str, key: Key) -> Any:
     """`value` as a level of an axis."""
     level = _level(value, key)
     if level in axis.levels:
@@ -204,85 +204,79 @@ def _known(value: Any, axis: Axis, name: str, key: str) -> Any:
     typed = next((known for known in axis.levels if not isinstance(known, type(level)) and str(known) == text), None)
     if typed is not None:
         kinds = f"{show(level)} is {_kind(level)} here, but {_kind(typed)} in {name!r}"
-        raise ConfigError(f"{key}: {kinds}; write both alike (values from CSV and TXT files are text)")
+        raise ConfigError(f"{kinds}; write both alike (values from CSV and TXT files are text)", key)
     raise ConfigError(
-        f"{key}: {name!r} has no level {show(level)}{_hint(level, axis.levels)}; its levels are {_some(axis.levels)}"
+        f"{name!r} has no level {show(level)}{_hint(level, axis.levels)}; its levels are {_some(axis.levels)}", key
     )
 
 
-def _level(value: Any, key: str) -> Any:
+def _level(value: Any, key: Key) -> Any:
     if isinstance(value, list | tuple):
-        return tuple(_level(part, f"{key}[{place}]") for place, part in enumerate(value))
+        return tuple(_level(part, (*key, place)) for place, part in enumerate(value))
     return scalar(value, key)
 
 
-def scalar(value: Any, key: str) -> Scalar:
+def scalar(value: Any, key: Key) -> Scalar:
     """A single value: text or a number."""
     if isinstance(value, str):
         if not value.strip():
-            raise ConfigError(f"{key}: a blank value; write one or delete the entry")
+            raise ConfigError("a blank value; write one or delete the entry", key)
         if value.startswith("@file:"):
-            raise ConfigError(f"{key}: {show(value)} inside a list; an include stands for a whole list")
+            raise ConfigError(f"{show(value)} inside a list; an include stands for a whole list", key)
         return value
     if isinstance(value, bool):
-        raise ConfigError(f"{key}: YAML reads this value as {show(value)}; put it in quotes to keep it as text")
+        raise ConfigError(f"YAML reads this value as {show(value)}; put it in quotes to keep it as text", key)
     if isinstance(value, int | float):
         return value
-    raise ConfigError(f"{key}: {_kind(value)} ({show(value)}); expected one text or number")
+    raise ConfigError(f"{_kind(value)} ({show(value)}); expected one text or number", key)
 
 
-def _sized(item: Any, size: int, key: str, shape: str) -> None:
+def _sized(item: Any, size: int, key: Key, shape: str) -> None:
     if not isinstance(item, list | tuple):
-        raise ConfigError(f"{key}: {_kind(item)} ({show(item)}); expected a list {shape}")
+        raise ConfigError(f"{_kind(item)} ({show(item)}); expected a list {shape}", key)
     if len(item) != size:
-        raise ConfigError(f"{key}: {show(item)} has {len(item)} values; expected {size}: {shape}")
+        raise ConfigError(f"{show(item)} has {len(item)} values; expected {size}: {shape}", key)
 
 
-def _text(value: Any, key: str) -> str:
+def _text(value: Any, key: Key) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ConfigError(f"{key}: {show(value)}; expected a name (text)")
+        raise ConfigError(f"{show(value)}; expected a name (text)", key)
     return value
 
 
-def names_list(value: Any, key: str) -> list[str]:
+def names_list(value: Any, key: Key) -> list[str]:
     """A list of different names, at least one."""
     if not isinstance(value, list) or not value:
-        raise ConfigError(f"{key}: {_kind(value)} ({show(value)}); expected a list of names")
+        raise ConfigError(f"{_kind(value)} ({show(value)}); expected a list of names", key)
     for place, name in enumerate(value):
-        if _text(name, f"{key}[{place}]") in value[:place]:
-            raise ConfigError(f"{key}[{place}]: {name!r} is named twice; delete one")
+        if _text(name, (*key, place)) in value[:place]:
+            raise ConfigError(f"{name!r} is named twice; delete one", (*key, place))
     return value
 
 
-def mapping(value: Any, key: str, expected: str) -> Mapping[str, Any]:
+def mapping(value: Any, key: Key, expected: str) -> Mapping[str, Any]:
     """`value` if it is a mapping."""
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{key}: {_kind(value)} ({show(value)}); expected {expected}")
+        raise ConfigError(f"{_kind(value)} ({show(value)}); expected {expected}", key)
     return value
 
 
-def known_keys(value: Mapping[str, Any], key: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
+def known_keys(value: Mapping[str, Any], key: Key, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> None:
     """Complain of a key that is not known, and of one that is missing."""
     known = required + optional
     for name in value:
         if name not in known:
             what = _FORBIDDEN.get(name) or f"unknown key{_hint(name, known)}; the keys are {', '.join(known)}"
-            raise ConfigError(f"{key}.{name}: {what}")
+            raise ConfigError(what, (*key, name))
     for name in required:
         if name not in value:
-            raise ConfigError(f"{key}: {name!r} is missing; the keys are {', '.join(known)}")
+            raise ConfigError(f"{name!r} is missing; the keys are {', '.join(known)}", key)
 
 
 def _hint(value: Any, known: Iterable[Any]) -> str:
     texts = {item if isinstance(item, str) else show(item): item for item in known}
     close = get_close_matches(value if isinstance(value, str) else show(value), texts, n=1)
     return f" (did you mean {show(texts[close[0]])}?)" if close else ""
-
-
-def show(value: Any) -> str:
-    """A value as it would stand in a spec, cut when it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 120 else text[:120] + "…"
 
 
 def _some(values: Iterable[Any]) -> str:

@@ -41,9 +41,9 @@ def selected_essays(block: Mapping[str, Any], data_root: Path) -> list[str]:
     """The ids of the essays that a `from` block selects; at least one."""
     ways = [way for way in ("essays", "csv", "top") if way in block]
     if len(ways) != 1:
-        raise ConfigError(f"from: {' and '.join(ways) or 'nothing'} given; expected one of essays, csv, top")
+        raise ConfigError(f"{' and '.join(ways) or 'nothing'} given; expected one of essays, csv, top", ("from",))
     if "column" in block and "csv" not in block:
-        raise ConfigError("from.column: only a csv file has columns")
+        raise ConfigError("only a csv file has columns", ("from", "column"))
     if "essays" in block:
         return block["essays"]
     if "csv" in block:
@@ -57,11 +57,11 @@ def _listed(path: Path, column: str) -> list[str]:
     for line, row in _rows(path, column):
         chosen = row.get("selected", "yes").lower()
         if chosen not in (*_YES, *_NO):
-            raise ConfigError(f"from.csv: {path}:{line}: selected {chosen!r}; expected true or false")
+            raise ConfigError(f"{path}:{line}: selected {chosen!r}; expected true or false", ("from", "csv"))
         if row[column] and chosen in _YES:
             ids.append(row[column])
     if not ids:
-        raise ConfigError(f"from.csv: {path}: no row is selected")
+        raise ConfigError(f"{path}: no row is selected", ("from", "csv"))
     return ids
 
 
@@ -70,12 +70,13 @@ def _best(cohorts: Path, cohort: str, n: int) -> list[str]:
     path = cohorts / checked_name(cohort, "cohort") / "reports" / "summary" / "ranking.csv"
     if not path.exists():
         raise ConfigError(
-            f"from.top: {path}: no such file: a selection is made from scores that are there. "
-            f"Make that cohort first: snakemake --config 'cohorts=[{cohort}]'"
+            f"{path}: no such file. A selection needs the scores of that cohort: make it first with "
+            f"snakemake --config 'cohorts=[{cohort}]'",
+            ("from", "top", "cohort"),
         )
     ranked = [row["gen_id"] for _, row in _rows(path, "gen_id") if row["judged_stage"] == "essay" and row["rank"]]
     if not ranked:
-        raise ConfigError(f"from.top: {path}: no essay has a score")
+        raise ConfigError(f"{path}: no essay has a score", ("from", "top"))
     return ranked[:n]
 
 
@@ -114,11 +115,12 @@ def _existing_essay(gen_id: str, data_root: Path) -> Metadata:
     essay = _existing(checked_name(gen_id, "essay"), "essay", data_root)
     if essay is None:
         raise ConfigError(
-            f"from: unknown essay {gen_id!r}: no configured cohort plans it, and {data_root}/gens/essay/{gen_id}/ "
-            "lacks metadata.json or parsed.txt"
+            f"unknown essay {gen_id!r}: no configured cohort plans it, and {data_root}/gens/essay/{gen_id}/ "
+            "lacks metadata.json or parsed.txt",
+            ("from",),
         )
     if (essay.status or "ok") != "ok":
-        raise ConfigError(f"from: essay {gen_id} cannot be judged: it is {essay.status} ({essay.reason or ''})")
+        raise ConfigError(f"essay {gen_id} cannot be judged: it is {essay.status} ({essay.reason or ''})", ("from",))
     return essay
 
 

@@ -16,10 +16,11 @@ from itertools import chain, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..config import parse_document
-from ..errors import ConfigError
+from ..config import in_file, show, under
+from ..errors import ConfigError, Key
 from ..files import read_text
-from .rules import Axis, Scalar, apply_rules, known_keys, mapping, name_among, names_list, scalar, show
+from ..yaml_file import parse_document
+from .rules import Axis, Scalar, apply_rules, known_keys, mapping, name_among, names_list, scalar
 
 Row = dict[str, Scalar]
 
@@ -35,23 +36,22 @@ def load_spec(path: Path | str) -> dict[str, Any]:
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise ConfigError(f"{path}: {path.suffix or 'no suffix'}; expected a .yaml, .yml or .json file")
     value = parse_document(read_text(path), path)
-    return dict(mapping({} if value is None else value, f"{path}", "a mapping with axes, rules and output"))
+    with in_file(path):
+        return dict(mapping({} if value is None else value, (), "a mapping with axes, rules and output"))
 
 
 def compile_spec(spec: Mapping[str, Any], where: Path | str) -> list[Row]:
     """The rows of a spec. `where` is its file: every message begins with it, and includes lie beside it."""
-    try:
+    with in_file(where):
         return _compile(spec, partial(_read_list, folder=Path(where).parent))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
 
 
 def _compile(spec: Mapping[str, Any], read: partial) -> list[Row]:
-    given = mapping(spec.get("axes"), "axes", "a mapping from axis names to their levels")
+    given = mapping(spec.get("axes"), ("axes",), "a mapping from axis names to their levels")
     axes = {name: _axis(name, levels, read) for name, levels in given.items()}
     axes = apply_rules(axes, spec.get("rules"), read)
     if not axes:
-        raise ConfigError("axes: there are none; expected a mapping from axis names to their levels")
+        raise ConfigError("no axes; expected a mapping from axis names to their levels", ("axes",))
     fields = [name for axis in axes.values() for name in axis.fields]
     ordered = _field_order(spec.get("output"), fields)
     rows = []
@@ -62,42 +62,40 @@ def _compile(spec: Mapping[str, Any], read: partial) -> list[Row]:
 
 
 def _axis(name: Any, levels: Any, read: partial) -> Axis:
-    key = f"axes.{name}"
+    key: Key = ("axes", str(name))
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(
-            f"{key}: {show(name)} is no name of an axis; expected text (in quotes, if it looks like a number)"
+            f"{show(name)} is not the name of an axis; expected text (in quotes, if it looks like a number)", key
         )
     items, key = read(levels, key)
-    values = [scalar(item, f"{key}[{place}]") for place, item in enumerate(items)]
+    values = [scalar(item, (*key, place)) for place, item in enumerate(items)]
     return Axis((name,), {value: (value,) for value in values})
 
 
 def _field_order(output: Any, fields: list[str]) -> list[str]:
     """The fields that `output.field_order` names, then the others."""
-    output = mapping(output, "output", "a mapping with field_order")
-    known_keys(output, "output", ("field_order",))
-    first = names_list(output["field_order"], "output.field_order")
+    output = mapping(output, ("output",), "a mapping with field_order")
+    known_keys(output, ("output",), ("field_order",))
+    first = names_list(output["field_order"], ("output", "field_order"))
     for place, name in enumerate(first):
-        name_among(name, fields, f"output.field_order[{place}]")
+        name_among(name, fields, ("output", "field_order", place))
     return [*first, *(name for name in fields if name not in first)]
 
 
 # Lists, inline or included.
 
 
-def _read_list(value: Any, key: str, folder: Path) -> tuple[list[Any], str]:
+def _read_list(value: Any, key: Key, folder: Path) -> tuple[list[Any], Key]:
     """The items of a list or of the file that it includes, and the key to complain about, with that file."""
     if isinstance(value, str) and value.startswith(_INCLUDE):
         name = value.removeprefix(_INCLUDE)
-        try:
+        with under(*key):
             value = _read_include(_include_path(name, folder))
-        except ConfigError as error:
-            raise ConfigError(f"{key}: {error}") from None
-        key = f"{key} ({name})"
+        key = (*key, PurePosixPath(name))
     if not isinstance(value, list):
-        raise ConfigError(f"{key}: {show(value)}; {_LIST}")
+        raise ConfigError(f"{show(value)}; {_LIST}", key)
     if not value:
-        raise ConfigError(f"{key}: the list is empty; expected at least one entry")
+        raise ConfigError("the list is empty; expected at least one entry", key)
     return value, key
 
 

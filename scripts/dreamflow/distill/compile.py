@@ -1,11 +1,11 @@
 """A distillation spec -> the tasks that a small model may learn from, and the answers that it gives to them first."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from ..config import load_yaml
+from ..config import in_file, load_yaml, under
 from ..errors import ConfigError
 from ..family import World
 from ..files import checked_name
@@ -13,9 +13,10 @@ from ..generation.model import Generation
 from ..generation.model_files import weights_fingerprint
 from ..generation.models import Model, find_model
 from ..generation.providers import provider
-from ..tasks.answers import Questions, Settings, answer_rows, spec_tasks
+from ..tasks.answers import Questions, Settings, answer_rows, check_kinds, spec_tasks
 from ..tasks.graders import Task
 from ..tasks.tasks import with_worked
+from .spec import DistillationSpec
 from .split import split_groups
 
 
@@ -60,56 +61,51 @@ class Distillation:
         """The exported student as a model; None if its provider takes no adapters, so that it cannot be used here."""
         if not provider(self.student.provider).takes_adapters:
             return None
-        return replace(self.student, model_id=self.model_id, lora=str(self.folder / "export" / "adapter.gguf"))
+        adapter = str(self.folder / "export" / "adapter.gguf")
+        return self.student.model_copy(update={"model_id": self.model_id, "lora": adapter})
 
-    def questions(self, part: str, settings: Settings, model: Model) -> Questions:
-        """How `model` is asked; `part` of the spec has these settings."""
+    def answers(self, tasks: Iterable[Task], part: str, settings: Settings, model: Model) -> dict[str, Generation]:
+        """The answers of `model` to these tasks; `part` of the spec has the settings."""
         models = {**self.world.models, model.model_id: model}
-        return Questions({**settings, "model": model.model_id}, f"{self.path}: {part}", self.world.catalog, models)
+        with in_file(self.path), under(part):
+            return answer_rows(tasks, Questions({**settings, "model": model.model_id}, self.world.catalog, models))
 
 
 def compile_distillation(name: str, world: World) -> Distillation:
     """Compile `config/distillations/<name>.yaml`. Raises `ConfigError`."""
     path = Path(f"config/distillations/{checked_name(name, 'distillations')}.yaml")
-    spec = load_yaml(path, "distillation")
-    tasks = spec_tasks(spec["tasks"], world.catalog, path)
-    try:
+    spec = load_yaml(path, DistillationSpec).as_dict()
+    with in_file(path):
+        tasks = spec_tasks(spec["tasks"], world.catalog)
         replay = spec["replay"]
         groups = {task["group"] for task in tasks.values()}
-        splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
-        student = find_model(world.models, spec["student"]["model"])
-        teacher = find_model(world.models, spec["teacher"]["model"])
-        _check_kinds(replay["kinds"], tasks.values())
+        with under("replay"):
+            splits = split_groups(groups, replay["validation"], replay["held_out"], replay["seed"])
+        with under("student", "model"):
+            student = find_model(world.models, spec["student"]["model"])
+        with under("teacher", "model"):
+            teacher = find_model(world.models, spec["teacher"]["model"])
+        check_kinds(replay["kinds"], tasks.values(), ("replay", "kinds"))
         weights = _weights("student", spec["student"], student)
         teacher_weights = _weights("teacher", spec["teacher"], teacher) if spec["training"]["kl_weight"] else None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
-    teacher_rows(distillation, target_tasks(distillation)[:1])  # so that a mistake in its settings is found now
-    _check_registered(distillation)
+        distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
+        teacher_rows(distillation, target_tasks(distillation)[:1])  # so that a mistake in its settings is found now
+        _check_registered(distillation)
     return distillation
 
 
 def _weights(who: str, settings: Settings, model: Model) -> str:
-    """The weights of the student or the teacher, which have to be there now."""
+    """The weights of the student or the teacher, which must exist now."""
     weights = settings.get("weights") or (model.name if provider(model.provider).takes_adapters else None)
     if not weights:
         raise ConfigError(
-            f"{who}.weights is missing: {model.model_id} is served by {model.provider}, so its weights "
-            "have to be named: a Hugging Face folder, a GGUF file or package:<package>/<file>"
+            f"'weights' is missing: {model.model_id} is served by {model.provider}, so its weights must be "
+            "named: a Hugging Face folder, a GGUF file or package:<package>/<file>",
+            (who,),
         )
-    try:
+    with under(who, "weights"):
         weights_fingerprint(weights)
-    except ConfigError as error:
-        raise ConfigError(f"{who}.weights: {error}") from None
     return weights
-
-
-def _check_kinds(kinds: Iterable[str], tasks: Iterable[Task]) -> None:
-    existing = {task["kind"] for task in tasks}
-    if unknown := set(kinds) - existing:
-        known = ", ".join(sorted(existing))
-        raise ConfigError(f"replay.kinds: there are no tasks of the kind {min(unknown)!r} (there are: {known})")
 
 
 def _check_registered(distillation: Distillation) -> None:
@@ -119,8 +115,9 @@ def _check_registered(distillation: Distillation) -> None:
         return
     file = distillation.world.layout.registered_models / f"{distillation.model_id}.yaml"
     raise ConfigError(
-        f"{distillation.path}: the student will be called {distillation.model_id}, but there is another model of this "
-        f"id. Delete {file} if that is a student of other weights, or set export.model_id"
+        f"the student will be called {distillation.model_id}, but there is another model of this id. Delete {file} if "
+        "that is a student of other weights, or set another id",
+        ("export", "model_id"),
     )
 
 
@@ -130,8 +127,8 @@ def _content(model: Model) -> tuple[str, str, str, Path]:
 
 def practice_rows(distillation: Distillation) -> dict[str, Generation]:
     """The answers that the student gives before it has learned anything, to the tasks that it may learn from."""
-    questions = distillation.questions("practice", distillation.spec["practice"], distillation.student)
-    return answer_rows([*target_tasks(distillation), *_general_tasks(distillation)], questions)
+    tasks = [*target_tasks(distillation), *_general_tasks(distillation)]
+    return distillation.answers(tasks, "practice", distillation.spec["practice"], distillation.student)
 
 
 def target_tasks(distillation: Distillation) -> list[Task]:
@@ -162,14 +159,14 @@ def teacher_rows(distillation: Distillation, tasks: Iterable[Task]) -> dict[str,
     settings, splits = distillation.spec["teacher"], distillation.splits
     pool = [task for task in distillation.tasks.values() if splits[task["group"]] != "held_out"]
     shown = with_worked(tasks, pool, settings["worked"]) if settings["worked"] else tasks
-    return answer_rows(shown, distillation.questions("teacher", settings, distillation.teacher))
+    return distillation.answers(shown, "teacher", settings, distillation.teacher)
 
 
 def exported_rows(distillation: Distillation, tasks: Iterable[Task], exported: Model) -> dict[str, Generation]:
     """The answers of the exported student to held-out tasks, by gen_id."""
     sampling = {"max_tokens": distillation.spec["validation"]["max_tokens"]}
     settings = {**distillation.spec["practice"], "samples": 1, "sampling": sampling, "by_kind": {}}
-    return answer_rows(tasks, distillation.questions("practice", settings, exported))
+    return distillation.answers(tasks, "practice", settings, exported)
 
 
 def possible_teacher_rows(distillation: Distillation) -> dict[str, Generation]:
@@ -190,4 +187,5 @@ def possible_exported_rows(distillation: Distillation) -> dict[str, Generation]:
         for task in distillation.tasks.values()
         if task["kind"] in replay["kinds"] and splits[task["group"]] == "held_out"
     ]
-    return exported_rows(distillation, tasks[: replay["held_out_size"]], replace(distillation.exported, lora=None))
+    without_adapter = distillation.exported.model_copy(update={"lora": None})
+    return exported_rows(distillation, tasks[: replay["held_out_size"]], without_adapter)

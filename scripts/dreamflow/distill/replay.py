@@ -27,8 +27,8 @@ from .split import split_groups
 class Replay:
     """What a distillation learns from and is measured on.
 
-    `rows` come with the most salient first; `held_out` and `general`: tasks that are never trained on, of the kinds to learn and of the
-    others; `card`: the data card, Markdown; `summary`: its numbers, plain JSON.
+    `rows` come with the most salient first; `held_out` and `general` are tasks that are never trained on, of the kinds
+    to learn and of the others; `card` is the data card, Markdown; `summary` has its numbers, plain JSON.
     """
 
     rows: list[ReplayRow]

@@ -35,8 +35,8 @@ class Comparison(Struct, frozen=True):
 def comparison(table: Sequence[Record]) -> Comparison:
     """Dreams (relax, synthesise) against as much plain sampling (kind sample) by cost.
 
-    The dearer side is cut, in the order of the plan, at the variant with which it reaches the cost of the other. Only
-    variants that were made are compared, and all that they cost: answers and verdicts.
+    The more expensive side is cut, in the order of the plan, at the variant with which it reaches the cost of the
+    other. Only variants that were made are compared, and all that they cost: answers and verdicts.
     """
     made = [record for record in table if record.check]
     dreams = [record for record in made if record.kind in DREAMT]

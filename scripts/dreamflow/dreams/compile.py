@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ..config import load_yaml
-from ..errors import ConfigError
+from ..config import in_file, load_yaml, under
+from ..errors import ConfigError, unknown
 from ..files import checked_name
 from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
@@ -25,6 +25,7 @@ from .operators import OPERATORS
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
 from .procedure import Procedure
+from .spec import NightSpec
 from .tightening import Limit, read_next
 
 STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of a kind that a procedure gets
@@ -81,38 +82,32 @@ def compile_night(
 ) -> Night:
     """Compile `config/procedures/<name>.yaml` over all procedures. Raises `ConfigError`."""
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
-    spec = load_yaml(path, "dream")
-    if spec["tiers"]["speculative"] > spec["tiers"]["viable"]:
-        raise ConfigError(f"{path}: tiers: 'speculative' is above 'viable'")
+    spec = load_yaml(path, NightSpec).as_dict()
     spec["test"].setdefault("inputs", INPUTS[spec["strategy"]])
     configured = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
-    limits = _limits(name, path, spec["cycle"], configured, data_root)
-    night = Night(name, path, spec, _chosen(spec["procedures"], known, path), configured, limits)
     question = cache(lambda kind: _question(kind, spec, catalog, models))
-    try:
+    with in_file(path):
+        limits = _limits(name, spec["cycle"], configured, data_root)
+        night = Night(name, path, spec, _chosen(spec["procedures"], known), configured, limits)
         _plan(night, _Sources(spec, known, catalog, question))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
     return night
 
 
-def _chosen(patterns: list[str], known: Mapping[str, Procedure], path: Path) -> dict[str, Procedure]:
-    for pattern in patterns:
+def _chosen(patterns: list[str], known: Mapping[str, Procedure]) -> dict[str, Procedure]:
+    for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise ConfigError(
-                f"{path}: procedures: no procedure is called {pattern!r} (known: {', '.join(known) or 'none'})"
-            )
+            raise ConfigError(unknown("procedure", pattern, known), ("procedures", place))
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
-def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Limit]:
+def _limits(name: str, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Limit]:
     if cycle == 1:
         return {kind: Limit(limit, 0, "as configured") for kind, limit in configured.items()}
     before = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
     if not before.exists():
         raise ConfigError(
-            f"{path}: cycle {cycle} goes on from the one before it, but {before} is not there: "
-            f"run it with 'cycle: {cycle - 1}' first"
+            f"cycle {cycle} continues cycle {cycle - 1}, but {before} does not exist: run 'cycle: {cycle - 1}' first",
+            ("cycle",),
         )
     planned = read_next(before)
     why = "as configured: new in this cycle"
@@ -122,11 +117,9 @@ def _limits(name: str, path: Path, cycle: int, configured: Mapping[str, int], da
 def _question(kind: str, spec: Spec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
     settings = spec["models"].get(kind)
     if settings is None:
-        raise ConfigError(f"models.{kind}: missing: say which model makes it, or leave {kind!r} out")
-    try:
+        raise ConfigError(f"missing: name the model that makes it, or leave {kind!r} out", ("models", kind))
+    with under("models", kind):
         return question_fields(kind, settings, catalog, models)
-    except ConfigError as error:
-        raise ConfigError(f"models.{kind}: {error}") from None
 
 
 def _plan(night: Night, sources: _Sources) -> None:

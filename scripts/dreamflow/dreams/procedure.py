@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import load_yaml
+from ..config import in_file, load_yaml
 from ..errors import ConfigError
 from ..files import checked_name, read_text
 from ..generation.model import Json
 from ..pyanalysis.source import parse_python
+from .spec import ProcedureCard
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def load_procedures(root: Path) -> dict[str, Procedure]:
 
 def load_procedure(card_path: Path) -> Procedure:
     """The procedure of a card; errors name the file that is wrong."""
-    card = load_yaml(card_path, "procedure")
+    card = load_yaml(card_path, ProcedureCard).as_dict()
     name = checked_name(f"{card_path.parent.name}.{card_path.stem}", "procedure")
     code = card_path.with_suffix(".py")
     source, entry = read_text(code), card.get("entry", card_path.stem)
@@ -57,7 +58,8 @@ def load_procedure(card_path: Path) -> Procedure:
     functions = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
     if entry not in functions:
         known = ", ".join(functions) or "none"
-        raise ConfigError(f"{card_path}: entry: {code} defines no function {entry!r} (it defines: {known})")
+        with in_file(card_path):
+            raise ConfigError(f"{code} defines no function {entry!r} (it defines: {known})", ("entry",))
     return Procedure(
         procedure_id=name,
         project=card_path.parent.name,

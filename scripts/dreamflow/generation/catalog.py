@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from ..files import checked_name, read_text, sha256
 from .parsers import check_parser
 from .render import check_template
@@ -110,10 +110,8 @@ def _load_template(catalog: Catalog, kind: PromptKind, template_id: str) -> Temp
         raise ConfigError(f"{listing}: {template_id}: generator {generator!r}; expected {', '.join(GENERATORS)}")
     if not row and not path.exists():
         known = sorted({*catalog.rows[kind.name], *(file.stem for file in path.parent.glob("*.txt"))})
-        raise ConfigError(
-            f"unknown {kind.name} template {template_id!r}: no row in {listing}, no file {path} "
-            f"(known: {', '.join(known)})"
-        )
+        message = unknown(f"{kind.name} template", template_id, known)
+        raise ConfigError(f"{message} (no row in {listing}, no file {path})")
     text = "" if generator == "copy" else read_text(path)
     check_template(text, str(path), kind.variables)
     parser = row.get("parser") or kind.parser
@@ -158,9 +156,14 @@ def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str
     return catalog.descriptions[key]
 
 
+def unknown_concept(catalog: Catalog, concept_id: str) -> str:
+    """The message about a concept that the catalog does not have."""
+    return f"{unknown('concept', concept_id, catalog.concepts)} (in {catalog.root / 'concepts_metadata.csv'})"
+
+
 def _load_description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
     if concept_id not in catalog.concepts:
-        raise ConfigError(f"unknown concept {concept_id!r}: not in {catalog.root / 'concepts_metadata.csv'}")
+        raise ConfigError(unknown_concept(catalog, concept_id))
     checked_name(concept_id, "concept")
     for candidate in LEVELS[LEVELS.index(level) :]:
         path = catalog.root / "concepts" / f"descriptions-{candidate}" / f"{concept_id}.txt"

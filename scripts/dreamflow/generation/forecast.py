@@ -138,7 +138,7 @@ def _texts(variables: Json) -> Iterator[str]:
 
 
 def _price(prompt: int, completion: int, model: Model) -> float:
-    return price_of(Usage(prompt, 0, completion), model.price) if model.price else 0.0
+    return price_of(Usage(prompt, 0, completion), model.prices) if model.prices else 0.0
 
 
 def as_table(lines: list[Line]) -> str:

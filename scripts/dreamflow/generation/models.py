@@ -1,48 +1,34 @@
 """The models of models.yaml, and the identity of a model: everything about it that decides its answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from msgspec import UNSET
+from pydantic import Field
 
-from ..config import check, load_yaml
-from ..errors import ConfigError
+from ..config import check, in_file, load_yaml
+from ..errors import ConfigError, unknown
 from .model import ModelIdentity, Sampling
 from .model_files import fingerprint, model_file
 from .providers import provider
+from .settings import ModelSettings, ModelsFile
 
 MAX_TOKENS = 20480
 _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 
 
-@dataclass(frozen=True)
-class Model:
-    """A row of models.yaml. config/README.md explains the keys; what a row does not give is None.
-
-    `local_models` are the limits of all models in this process together.
-    """
+class Model(ModelSettings):
+    """A model of models.yaml with its id. `local_models` are the limits of all models in this process together."""
 
     model_id: str
-    provider: str
-    name: str = ""
-    lora: str | None = None
-    atp: float = 2.0
-    revision: str = ""
-    base_url: str | None = None
-    api_key_env: str | None = None
-    context_length: int = 131072
-    max_output_tokens: int | None = None
-    max_tokens_field: str | None = None
-    timeout_s: float | None = None
-    threads: int | None = None
-    gpu_layers: int = 0
-    sampling: Sampling = field(default_factory=dict)
-    price: Mapping[str, float] | None = None
-    extra_body: Mapping[str, Any] | None = None
-    local_models: Mapping[str, Any] = field(default_factory=dict)
+    local_models: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def prices(self) -> dict[str, float] | None:
+        """The price as plain values, for records; None if it is unknown."""
+        return self.price.as_dict() if self.price else None
 
     @property
     def longest_answer(self) -> int:
@@ -59,28 +45,15 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
     models: dict[str, Model] = {}
     defined: dict[str, Path | str] = {}
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
-        for model_id, row in load_yaml(file, "models")["models"].items():
+        for model_id, row in load_yaml(file, ModelsFile).models.items():
             if model_id in models:
-                raise ConfigError(
-                    f"{file}: models.{model_id}: {defined[model_id]} defines this id too; rename or delete one"
-                )
-            models[model_id] = _checked(Model(model_id=model_id, local_models=local_models, **_given(row)), file)
-            defined[model_id] = file
+                with in_file(file):
+                    message = f"{defined[model_id]} defines this id too; rename or delete one"
+                    raise ConfigError(message, ("models", model_id))
+            free = {"price": {"prompt": 0, "completion": 0}} if provider(row.provider).is_free else {}
+            given = {"model_id": model_id, "local_models": local_models, **free, **row.as_dict()}
+            models[model_id], defined[model_id] = Model.model_validate(given), file
     return models
-
-
-def _given(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the price that its provider implies."""
-    free = {"prompt": 0, "completion": 0} if provider(row["provider"]).is_free else None
-    return {"price": free, **row}
-
-
-def _checked(model: Model, path: Path | str) -> Model:
-    if not model.name and model.provider != "human":
-        raise ConfigError(f"{path}: models.{model.model_id}: 'name' is missing: the provider's name of the model")
-    if model.lora and not provider(model.provider).takes_adapters:
-        raise ConfigError(f"{path}: models.{model.model_id}: 'lora' is for llama_cpp models, not for {model.provider}")
-    return model
 
 
 def identity(model: Model) -> ModelIdentity:
@@ -105,13 +78,13 @@ def identity(model: Model) -> ModelIdentity:
 def find_model(models: Mapping[str, Model], model_id: str) -> Model:
     """The model that a spec names."""
     if model_id not in models:
-        raise ConfigError(f"unknown model {model_id!r}; the models are {', '.join(sorted(models))}")
+        raise ConfigError(unknown("model", model_id, models))
     return models[model_id]
 
 
 def merge_sampling(model: Model, own: Sampling) -> dict[str, Any]:
     """The sampling parameters of a question: our defaults, the model's, and `own`, which wins."""
-    sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model.sampling, **own}
+    sampling = {"temperature": 0.7, "max_tokens": MAX_TOKENS, **model.sampling.as_dict(), **own}
     # 1 and 1.0 are the same temperature, so they must have the same key.
     sampling |= {key: float(sampling[key]) for key in _REALS & sampling.keys()}
     if model.max_output_tokens:
@@ -121,11 +94,11 @@ def merge_sampling(model: Model, own: Sampling) -> dict[str, Any]:
 
 def registration(model: Model, lora: str) -> str:
     """The text of a file of the registry's folder: `model` with an adapter, as a model of its own."""
-    own = {**vars(model), "lora": lora}
+    own = {**model.as_dict(), "lora": lora}
     row = {
         key: value for key, value in own.items() if key not in ("model_id", "local_models") and value not in (None, "")
     }
     models = {"models": {model.model_id: row}}
-    check(models, "models", f"registration of {model.model_id}")
+    check(models, ModelsFile, f"registration of {model.model_id}")
     comment = "# A student that was trained here. Delete this file to take it back.\n"
     return comment + yaml.safe_dump(models, sort_keys=False, allow_unicode=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..config import under
 from ..errors import ConfigError
 from .catalog import Catalog, Template, template
 from .model import Candidate
@@ -15,14 +16,19 @@ def check_question(
 ) -> tuple[Template, list[Model]]:
     """The template and the models of a question; no model file is read. Raises a `ConfigError` for what is wrong with
     the settings, which are those of `question_fields`."""
-    chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
+    with under("template"):
+        chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
     names = [settings["model"], *settings["fallback"]]
     if len(set(names)) < len(names):
-        raise ConfigError(f"a model is named twice: {', '.join(names)}")
-    used = [find_model(models, name) for name in names]
+        raise ConfigError(f"a model is named twice: {', '.join(names)}", ("fallback",))
+    with under("model"):
+        used = [find_model(models, settings["model"])]
+    for place, name in enumerate(settings["fallback"]):
+        with under("fallback", place):
+            used.append(find_model(models, name))
     human = [model.model_id for model in used if model.provider == "human"]
     if human and len(names) > 1:
-        raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one")
+        raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one", ("fallback",))
     return chosen, used
 
 

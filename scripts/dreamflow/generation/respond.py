@@ -250,8 +250,8 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         latency_s=round(time.monotonic() - started, 3),
         waits=waits,
-        price=model.price,
-        cost_usd=cost(response, model.price),
+        price=model.prices,
+        cost_usd=cost(response, model.prices),
     )
     stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
     return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call)

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import load_yaml
+from ..config import in_file, load_yaml, under
 from ..family import World
 from ..files import checked_name
 from ..generation.model import Generation
+from ..generation.models import find_model
 from ..tasks.answers import Questions, answer_rows, spec_tasks
 from ..tasks.graders import Task
+from .spec import ProbeSpec
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,14 @@ class CompiledProbe:
 def compile_probe(name: str, world: World) -> CompiledProbe:
     """Compile `config/probes/<name>.yaml`. Raises `ConfigError`."""
     path = Path(f"config/probes/{checked_name(name, 'probes')}.yaml")
-    spec = load_yaml(path, "probe")
-    tasks = spec_tasks(spec["tasks"], world.catalog, path)
+    spec = load_yaml(path, ProbeSpec).as_dict()
     answers: dict[str, Generation] = {}
-    for model in spec["models"]:
-        settings = {**spec["asked"], "model": model}
-        answers |= answer_rows(tasks.values(), Questions(settings, f"{path}: asked", world.catalog, world.models))
+    with in_file(path):
+        tasks = spec_tasks(spec["tasks"], world.catalog)
+        for place, model in enumerate(spec["models"]):
+            with under("models", place):
+                find_model(world.models, model)
+            with under("asked"):
+                settings = {**spec["asked"], "model": model}
+                answers |= answer_rows(tasks.values(), Questions(settings, world.catalog, world.models))
     return CompiledProbe(tasks, answers)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from ..cohorts.stages import STAGES
 from ..errors import DreamflowError
 from ..generation.layout import Layout
-from ..generation.model import Generation, Json
+from ..generation.model import Generation, Json, Number
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -63,7 +63,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     parser_options: dict[str, Json] | None = None
     parsed: dict[str, Json] | None = None
     origin_cohort_id: str | None = None
-    cost_usd: float | None = None
+    cost_usd: Number | None = None
 
 
 Find = Callable[[str], Facts | None]

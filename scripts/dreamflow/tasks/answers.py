@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from ..errors import ConfigError
+from ..config import under
+from ..errors import ConfigError, Key, unknown
 from ..files import canonical, sha256
 from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
@@ -22,24 +22,29 @@ _SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 48}
 ANSWER = Stage("answer", "a", (PromptKind("answer", ("prompt",), "identity", _SAMPLING),))
 
 
-def spec_tasks(settings: Settings, catalog: Catalog, path: Path) -> dict[str, Task]:
-    """The tasks that a spec names, by id: those that people wrote, and generated ones. `path` is the spec's file, for
-    the `ConfigError` if there are none, or not of a kind."""
+def spec_tasks(settings: Settings, catalog: Catalog) -> dict[str, Task]:
+    """The tasks that a spec names, by id: those that people wrote, and generated ones. `settings` are its `tasks`.
+    Raises `ConfigError` if there are none, or not of a kind."""
     tasks = load_tasks(catalog.root / "probe") if settings["base"] else []
     if "kinds" in settings:
-        kinds = {task["kind"] for task in tasks}
-        if unknown := set(settings["kinds"]) - kinds:
-            raise ConfigError(f"{path}: tasks.kinds: no base task is of kind {min(unknown)!r} ({', '.join(kinds)})")
+        check_kinds(settings["kinds"], tasks, ("tasks", "kinds"))
         tasks = [task for task in tasks if task["kind"] in settings["kinds"]]
-    try:
-        for kind, number in settings["generate"].items():
+    for kind, number in settings["generate"].items():
+        with under("tasks", "generate", kind):
             tasks += generate(kind, number, settings["seed"])
+    with under("tasks"):
         tasks = check_tasks(tasks)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: tasks: {error}") from None
     if not tasks:
-        raise ConfigError(f"{path}: tasks: none: base is false and nothing is generated")
+        raise ConfigError("no tasks: 'base' is false and nothing is generated", ("tasks",))
     return {task["task_id"]: task for task in tasks}
+
+
+def check_kinds(kinds: Iterable[str], tasks: Iterable[Task], key: Key) -> None:
+    """Raise a `ConfigError` if there are no tasks of one of these kinds; `key` is that of the list of kinds."""
+    existing = {task["kind"] for task in tasks}
+    for place, kind in enumerate(kinds):
+        if kind not in existing:
+            raise ConfigError(f"no tasks of this kind: {unknown('kind', kind, existing)}", (*key, place))
 
 
 def worked_turns(task: Task) -> list[Message]:
@@ -57,10 +62,9 @@ def worked_turns(task: Task) -> list[Message]:
 
 @dataclass(frozen=True)
 class Questions:
-    """How a model is asked: `settings` are those of the spec, and the model's id; `where` they are, for errors."""
+    """How a model is asked: `settings` are those of the spec, and the model's id."""
 
     settings: Settings
-    where: str
     catalog: Catalog
     models: Mapping[str, Model]
     fields: dict[str, dict[str, Json]] = field(default_factory=dict)  # by kind of task
@@ -70,10 +74,7 @@ class Questions:
         if kind not in self.fields:
             own = {**self.settings["sampling"], **self.settings["by_kind"].get(kind, {})}
             settings = {"fallback": [], "attempts": 1, **self.settings, "sampling": own}
-            try:
-                self.fields[kind] = question_fields("answer", settings, self.catalog, self.models)
-            except ConfigError as error:
-                raise ConfigError(f"{self.where}: {error}") from None
+            self.fields[kind] = question_fields("answer", settings, self.catalog, self.models)
         return self.fields[kind]
 
 

@@ -1,4 +1,4 @@
-"""Tasks as files: one JSON object a line, checked against config/schemas/task.schema.json and against their graders.
+"""Tasks as files: one JSON object a line, checked against `TaskLine` and against their graders.
 
 A task's `group` is "<kind>.<skill>.<template>": tasks of one template are alike and never go to both sides of a split.
 Templates of the base tasks, which people wrote one by one, begin with "base-"; those of generators do not, so that
@@ -15,8 +15,7 @@ from ..config import check
 from ..errors import ConfigError
 from ..files import read_text
 from .graders import Task, code_problem, grade
-
-KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts", "knowledge")
+from .spec import TaskLine
 
 
 def load_tasks(path: Path | str) -> list[Task]:
@@ -34,9 +33,9 @@ def load_tasks(path: Path | str) -> list[Task]:
 
 
 def check_tasks(tasks: Iterable[Task], where: str = "tasks") -> list[Task]:
-    """`tasks` with the schema's defaults, or one `ConfigError` for all that is wrong with them.
+    """`tasks`, or one `ConfigError` for all that is wrong with them.
 
-    Wrong are: what the schema refuses, an id or a prompt that is there twice, a kind that is not its group's, and a
+    Wrong are: what `TaskLine` refuses, an id or a prompt that is there twice, a kind that is not its group's, and a
     reference answer that the task's own grader refuses (code is read only, not run).
     """
     return _checked([(f"{where}[{number}]", task) for number, task in enumerate(tasks)])
@@ -91,7 +90,7 @@ def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
     first_by_prompt: dict[str, str] = {}
     for where, task in placed:
         try:
-            task = check(task, "task", where)
+            check(task, TaskLine, where)
         except ConfigError as error:
             problems.append(str(error))
             continue
@@ -107,7 +106,7 @@ def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
 
 
 def _problems(task: Task) -> list[str]:
-    """What the schema cannot see in one task."""
+    """What `TaskLine` cannot check in one task."""
     grader, problems = task["grader"], []
     if task["group"].split(".")[0] != task["kind"]:
         problems.append(f"group: {task['group']!r} must begin with the kind, {task['kind']!r}")

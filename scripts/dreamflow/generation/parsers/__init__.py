@@ -9,7 +9,7 @@ or from the plan row: `entry`, `options`, `viable`, `speculative`.
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ConfigError
+from ...errors import ConfigError, unknown
 from . import code, score, structured, text  # noqa: F401  (their parsers)
 from .base import PARSERS, Parsed, ParseError, Parser
 
@@ -19,7 +19,7 @@ __all__ = ["PARSERS", "ParseError", "Parsed", "Parser", "check_parser", "parse",
 def check_parser(name: str) -> Parser:
     """The parser called `name`, or a `ConfigError` that lists those there are; for plan time."""
     if name not in PARSERS:
-        raise ConfigError(f"unknown parser {name!r}; known: {', '.join(sorted(PARSERS))}")
+        raise ConfigError(unknown("parser", name, PARSERS))
     return PARSERS[name]
 
 

@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection
 
 from . import CallError, Request, Response
 
-CONNECT_TIMEOUT_S, TIMEOUT_S = 10, 600
+CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open to one host; more are opened and closed again, none has to wait
 RETRYABLE = {408, 409, 425, 429}  # and every 5xx
 NEVER_SENT = (InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema)  # base_url or the body is wrong
@@ -52,7 +52,7 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     key = os.environ.get(name, "").strip() if name else ""
     url = (model.base_url or base_url).rstrip("/")
     model_id = model.model_id
-    to = Endpoint(model.provider, model_id, url, model.timeout_s or TIMEOUT_S, key)
+    to = Endpoint(model.provider, model_id, url, model.timeout_s, key)
     if key_env and not key:
         raise failure(to, f"no key: set the environment variable {name}", retryable=False)
     if not (key.isascii() and key.isprintable()):  # the HTTP library would quote it in its complaint
@@ -63,7 +63,7 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
 def payload(request: Request, **fields: Any) -> dict[str, Any]:
     """A request body: the model, those of the provider's `fields` that are not None, and `extra_body`."""
     given = {name: value for name, value in fields.items() if value is not None}
-    return {"model": request.model.name, **given, **(request.model.extra_body or {})}
+    return {"model": request.model.name, **given, **request.model.extra_body}
 
 
 def ask(

@@ -41,7 +41,7 @@ def _engine(model: "Model") -> ModuleType:
         from . import llama_cpp_engine
     except (ImportError, OSError, RuntimeError) as error:  # the last two: a foreign build
         raise ConfigError(
-            f"model {model.model_id}: llama-cpp-python cannot be loaded ({error}). Install it with `make run`, or choose "
-            "a model of a server"
+            f"model {model.model_id}: llama-cpp-python cannot be loaded ({error}). Install it with `make run`, "
+            "or choose a model of a server"
         ) from None
     return llama_cpp_engine

@@ -1,0 +1,157 @@
+"""What every family's configuration shares: sampling, models.yaml, and how a model is called."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ..config import AS_WRITTEN, Count, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from .providers import PROVIDERS, provider
+
+
+class Sampling(Section):
+    """Sampling parameters. Those of a spec win over those of the model in models.yaml."""
+
+    temperature: Optional[Annotated[float, Field(ge=0, le=2), AS_WRITTEN]] = Field(
+        None, description="Randomness: 0 always takes the likeliest token."
+    )
+    top_p: Optional[Annotated[float, Field(gt=0, le=1), AS_WRITTEN]] = Field(
+        None, description="Sample from the likeliest tokens that together have this probability."
+    )
+    top_k: Optional[Whole] = Field(None, description="Sample from this many of the likeliest tokens.")
+    min_p: Optional[Share] = Field(
+        None, description="Drop tokens less likely than this share of the likeliest token's probability."
+    )
+    repeat_penalty: Optional[NotNegative] = Field(None, description="Penalty for repeated tokens; 1 is none.")
+    max_tokens: Optional[Count] = Field(None, description="Maximum length of an answer, in tokens.")
+    seed: Optional[Whole] = Field(None, description="Seed of the random draw, sent to providers that accept one.")
+    stop: Optional[list[str]] = Field(None, description="Texts at which the answer ends.")
+
+
+class Price(Section):
+    """Price of a model in US dollars per million tokens."""
+
+    prompt: NotNegative = Field(description="Price of prompt tokens.")
+    cached_prompt: Optional[NotNegative] = Field(
+        None, description="Price of prompt tokens that the provider has cached. Default: the price of prompt tokens."
+    )
+    completion: NotNegative = Field(description="Price of answer tokens.")
+
+
+class ModelSettings(Section):
+    """One model of models.yaml."""
+
+    provider: Literal[PROVIDERS] = Field(
+        description="Who answers: `llama_cpp` (a GGUF file in this process), `openai` (OpenAI or any compatible "
+        "endpoint: vLLM, llama-server, Ollama), `openrouter`, `anthropic`, `human` (a person, through `data/inbox/`) "
+        "or `replay` (recorded answers)."
+    )
+    name: str = Field(
+        "",
+        description="The provider's name of the model. For `llama_cpp`: a GGUF file or "
+        '`package:<python package>/<file>`. For `replay`: a JSON Lines file of `{"text": ..., "contains"?: ..., '
+        '"prompt_sha256"?: ...}`. Required, except for `human`.',
+    )
+    lora: Optional[Name] = Field(
+        None,
+        description="For `llama_cpp`: a GGUF LoRA file with an adapter trained on that model. It is identified by its "
+        "content.",
+    )
+    revision: str = Field(
+        "",
+        description="Any text that names a version of the model; after a change all its calls are made again. A local "
+        "file without a revision is identified by its content.",
+    )
+    base_url: Optional[Annotated[str, Field(pattern="^https?://")]] = Field(
+        None, description="URL of the endpoint. Default: the provider's own."
+    )
+    api_key_env: Optional[Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")]] = Field(
+        None,
+        description="Environment variable that holds the API key. Default: `OPENAI_API_KEY`, `OPENROUTER_API_KEY` or "
+        "`ANTHROPIC_API_KEY`; an `openai` model with a `base_url` needs none.",
+    )
+    context_length: Annotated[int, Field(ge=64)] = Field(
+        131072, description="Maximum tokens of prompt and answer together."
+    )
+    max_output_tokens: Optional[Count] = Field(
+        None,
+        description="Maximum length of an answer, in tokens. A truncated answer is requested again with twice the "
+        "limit, up to this value. Default: half of `context_length`.",
+    )
+    max_tokens_field: Optional[Literal["max_tokens", "max_completion_tokens"]] = Field(
+        None, description="Name of the request field with which an `openai` endpoint limits the answer."
+    )
+    timeout_s: Positive = Field(600, description="Seconds to wait for an answer.")
+    threads: Optional[Count] = Field(None, description="CPU threads of a local model. Default: all processors.")
+    gpu_layers: Annotated[int, Field(ge=-1)] = Field(
+        0, description="Layers of a local model to run on the GPU; -1 is all."
+    )
+    sampling: Sampling = Field(
+        default_factory=Sampling,
+        description="Sampling parameters of this model. Without them `temperature` is 0.7 and `max_tokens` 20480.",
+    )
+    price: Optional[Price] = Field(
+        None,
+        description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt`. Without a "
+        "price the forecast says that it is unknown. Local, human and replayed models are free.",
+    )
+    atp: NotNegative = Field(
+        2,
+        description="Attention points of one answer, before its length counts. Reports show how many a student saves.",
+    )
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="More fields of the request, sent unchanged.")
+
+    @model_validator(mode="after")
+    def _fields_fit_the_provider(self) -> "ModelSettings":
+        if not self.name and self.provider != "human":
+            raise PydanticCustomError("no_name", "'name' is missing; expected: the provider's name of the model")
+        if self.lora is not None and not provider(self.provider).takes_adapters:
+            raise PydanticCustomError(
+                "no_lora",
+                "'lora' is for llama_cpp models only; the provider is {provider}",
+                {"provider": self.provider},
+            )
+        return self
+
+
+class ModelsFile(Section):
+    """The models that specs can name, by id (config/models.yaml)."""
+
+    models: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")], ModelSettings] = Field(
+        description="Mapping from an id of your choice to the settings of a model."
+    )
+
+
+class LocalModels(Section):
+    """Limits of models that run in this process."""
+
+    memory_gb: Positive = Field(
+        8, description="Memory for all loaded models together. The models unused for longest are unloaded."
+    )
+    prefix_states: Whole = Field(
+        8, description="How many evaluated prompt beginnings to keep per model; 0 turns prefix reuse off."
+    )
+    prefix_folder: str | None = Field(
+        None, description="Folder that keeps evaluated prompt beginnings for later runs; null keeps none."
+    )
+
+    def as_dict(self) -> dict[str, Any]:
+        """All keys, as null is a value here."""
+        return self.model_dump()
+
+
+class ModelCall(Section):
+    """Which models answer and how they are called."""
+
+    model: Name = Field(description="An id of models.yaml.")
+    fallback: list[Name] = Field(
+        default_factory=list,
+        description="More ids of models.yaml, tried in this order if the first model gives no usable answer.",
+    )
+    template: Optional[Name] = Field(
+        None, description="A prompt in `raw_root/templates/<kind>/`, without `.txt`. Default: `<kind>-v1`."
+    )
+    attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        3, description="Samples to draw from each model before the generation counts as failed."
+    )
+    sampling: Sampling = Field(default_factory=Sampling, description="Sampling parameters; they win over the model's.")

@@ -1,0 +1,145 @@
+"""config/config.yaml as a whole, together with what the command line changes in it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .chunks.spec import Clusters, Upgrade
+from .config import Count, Name, Section, Whole, check_placed, place
+from .distill.spec import Salience
+from .errors import ConfigError, Key
+from .files import read_text
+from .generation.settings import LocalModels
+from .yaml_file import parse_document
+
+CONFIG = Path("config/config.yaml")
+COMMAND_LINE = "command line (--config or --configfile)"
+_UPGRADE = re.compile(r"upgrade[._](\w+)")
+_ABSENT = object()
+
+
+class Settings(Section):
+    """What to run (config/config.yaml)."""
+
+    cohorts: list[Name] = Field(
+        default_factory=list,
+        description="Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, "
+        "`.yml` or `.json`.",
+    )
+    procedures: list[Name] = Field(
+        default_factory=list,
+        description="Nights over procedures: names of files in `config/procedures/` without `.yaml`.",
+    )
+    conversations: list[Name] = Field(
+        default_factory=list,
+        description="Chunkings of conversations: names of files in `config/conversations/` without `.yaml`.",
+    )
+    probes: list[Name] = Field(
+        default_factory=list,
+        description="Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`.",
+    )
+    distillations: list[Name] = Field(
+        default_factory=list,
+        description="Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`.",
+    )
+    salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
+    upgrade: Upgrade = Field(
+        default_factory=Upgrade, description="Which chunks `snakemake upgrade` makes again with a better model."
+    )
+    clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
+    models: str = Field("config/models.yaml", description="The file that lists the models.")
+    raw_root: str = Field(
+        "data/1_raw",
+        description="The folder of versioned inputs (below); a folder of the original DayDreaming pipeline works too.",
+    )
+    data_root: str = Field("data", description="The folder for everything that is made.")
+    results_top_n: Count = Field(5, description="Number of essays in `data/results/<cohort>/`.")
+    call_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        5, description="Attempts at one call if the connection or the server fails."
+    )
+    pack: Whole = Field(
+        0,
+        description="Generations of a `llama_cpp` model that one cluster job answers with the model loaded once; 0 "
+        "answers them in the main process (see `profiles/slurm`).",
+    )
+    local_models: LocalModels = Field(
+        default_factory=LocalModels, description="Limits of models that run in this process."
+    )
+
+
+def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -> Settings:
+    """The settings in config.yaml, or `given`: the same after Snakemake has merged the command line into it.
+
+    A mistake is reported with file and line if the file contains it, else as given on the command line.
+    """
+    text = read_text(path) if path.exists() else ""
+    written = _mapping(text, path)
+    nested = nest_upgrade_keys(written if given is None else given)
+    return check_placed(nested, Settings, lambda key: _origin(key, nested, text, path), path)
+
+
+def has_keys(path: Path = CONFIG) -> bool:
+    """Whether config.yaml has anything in it. Raises a ConfigError if it is broken; a missing file is not blank."""
+    return not path.exists() or bool(_mapping(read_text(path), path))
+
+
+def _mapping(text: str, path: Path) -> Mapping[str, Any]:
+    """The content of config.yaml, which must be a mapping or blank."""
+    value = parse_document(text, path)
+    if value is not None and not isinstance(value, Mapping):
+        message = "(top level): expected keys with values, such as 'cohorts: [demo]'"
+        raise ConfigError(f"{place(path, text, ())}: {message}", placed=True)
+    return value or {}
+
+
+@contextmanager
+def in_config(given: Mapping[str, Any], path: Path = CONFIG) -> Iterator[None]:
+    """Add to a ConfigError that names only a key of `given` where its value comes from: config.yaml or command line."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.placed or not error.key:
+            raise
+        text = read_text(path) if path.exists() else ""
+        raise ConfigError(f"{_origin(error.key, nest_upgrade_keys(given), text, path)}: {error}", placed=True) from None
+
+
+def _origin(key: Key, given: Mapping[str, Any], text: str, path: Path) -> str:
+    written = nest_upgrade_keys(_mapping(text, path))
+    changed = path.exists() and _value_at(given, key) != _value_at(written, key)
+    return COMMAND_LINE if changed else place(path, text, key)
+
+
+def nest_upgrade_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which `upgrade_limit: 5` has become `upgrade: {limit: 5}`.
+
+    The command line can set top-level keys only: Snakemake's `--config` takes no dot in a name. It also strips quotes
+    from the end of a value, so a filter that has lost its closing quote gets it back.
+    """
+    whole = {key: value for key, value in config.items() if not _UPGRADE.fullmatch(str(key))}
+    upgrade = {match[1]: config[key] for key in config if (match := _UPGRADE.fullmatch(str(key)))}
+    given = whole.get("upgrade") or {}
+    if not upgrade or not isinstance(given, Mapping):
+        return whole
+    if isinstance(text := upgrade.get("filter"), str):
+        opened = ""  # the quotation that is open at the end, if any
+        for character in text:
+            opened = "" if character == opened else character if not opened and character in "'\"" else opened
+        upgrade["filter"] = text + opened
+    return {**whole, "upgrade": {**given, **upgrade}}
+
+
+def _value_at(value: Any, key: Key) -> Any:
+    """The value at a key; for a key that is absent, a mark that equals itself only."""
+    for part in key:
+        is_there = (
+            part in value if isinstance(value, Mapping) else isinstance(value, list) and part in range(len(value))
+        )
+        if not is_there:
+            return _ABSENT
+        value = value[part]
+    return value
