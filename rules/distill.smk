@@ -245,13 +245,7 @@ rule register_student:
         f"{RUN}/exported.json",
     log:
         f"{DATA}/logs/register_student/{{run}}.log",
-<<<<<<< HEAD
     localrule: True
-=======
-    resources:
-        mem_mb=2000,
-        runtime=30,
->>>>>>> f-distill
     run:
         flow.job(log[0], lambda: DISTILL.register(wildcards.run))
 
