@@ -77,8 +77,4 @@ def job_file(rule, job, makes):
     As an input file it is noticed, whatever became of Snakemake's notes on parameters. `makes` is an output of the rule.
     """
 
-    def find(wildcards):
-        key = "/".join(wildcards) or "all"
-        return flow.job_file(f"{rule}/{key}", flow.look_up(job, *wildcards), makes.format(**wildcards))
-
-    return find
+    return lambda wildcards: flow.job_file(rule, wildcards, job, makes)

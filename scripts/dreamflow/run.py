@@ -136,18 +136,19 @@ class Run:
         """A pattern for each wildcard of the families' rules, which matches the names that there are."""
         return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
-    def job_file(self, name: str, job: str, makes: str) -> list[str]:
-        """The file `data/jobs/<name>.json` with the text `job`, which is written when that has changed.
+    def job_file(self, rule: str, wildcards: Any, job: Callable[..., str], makes: str) -> list[str]:
+        """The file `data/jobs/<rule>/<wildcards>.json` with the text `job(*wildcards)`, written when that has changed.
 
-        A dry run writes nothing; it forces `makes`, a file that the job writes, instead.
+        A dry run writes nothing; it forces `makes`, the pattern of an output of the rule, instead.
         """
-        path = self.layout.root / "jobs" / f"{name}.json"
+        text = self.look_up(job, *wildcards)
+        path = self.layout.root / "jobs" / rule / f"{'/'.join(wildcards) or 'all'}.json"
         current = path.read_text(encoding="utf-8") if path.exists() else None
-        if current != job and not self.in_job:
+        if current != text and not self.in_job:
             if self.dry:
-                self.force(makes)
+                self.force(makes.format(**wildcards))
             else:
-                write_atomic(path, job)
+                write_atomic(path, text)
         return [str(path)] if path.exists() else []
 
     def always(self, *makes: str) -> list[str]:
