@@ -1,74 +1,33 @@
 """Words to fill templates with. Persons, firms and addresses are made up; `.example` belongs to nobody (RFC 2606)."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from random import Random
+from typing import Any
 
-# Slots that draw from a list of words.
-_LISTS = {
-    "first": (
-        "Ada Ben Carla Dino Elena Farid Greta Hugo Ines Jonas Karin Leo Marta Nils Olga Pavel Quinn Rosa "
-        "Samir Tara Uwe Vera Wanda Yusuf Zoe Amir Bianca Chidi Daria Emil Fatima Goran Hanna Igor Jana Kofi "
-        "Lena Milo Nadia Oskar"
-    ),
-    "surname": (
-        "Klein Rossi Novak Silva Berg Okafor Lund Moreau Petrov Garcia Weber Tanaka Murphy Kaya Jansen Costa "
-        "Haddad Nowak Fischer Larsen Mensah Romano Singh Torres Virtanen Walsh Yilmaz Zeman Baker Dubois "
-        "Ferrari Gruber Horvat Ivanov Jensen Kowal Lopez Marin Nagy Olsen"
-    ),
-    "city": (
-        "Lyon Oslo Porto Riga Turin Ghent Bergen Cadiz Dresden Eger Faro Graz Hull Izmir Jena Kiel Lille "
-        "Malmo Nantes Odense Pisa Rouen Split Tartu Umea Vigo Wells York Zadar Arles Basel Cork Delft Essen "
-        "Fulda Girona Haarlem Krakow Leeds Mainz"
-    ),
-    "month": "January February March April May June July August September October November December",
-    "day": "Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
-    "fruits": (
-        "apples pears plums figs dates lemons limes grapes melons peaches cherries oranges bananas apricots "
-        "kiwis mangoes quinces papayas raisins currants"
-    ),
-    "fruit": (
-        "apple pear plum fig lemon lime grape melon peach cherry orange banana apricot kiwi mango quince papaya coconut"
-    ),
-    "animal": (
-        "cat dog fox weasel hen goat horse sheep duck goose mouse rabbit pigeon badger heron robin crow swan "
-        "donkey hamster"
-    ),
-    "colour": "red blue green yellow black white grey brown purple violet pink silver",
-    "tool": ("hammer saw drill chisel wrench spanner ladder rake spade shovel crowbar level clamp file mallet trowel"),
-    "goods": (
-        "lamp chair kettle bucket carpet mirror pillow blanket teapot basket candle clock radio heater fan "
-        "stool rack desk towel curtain vase tray bottle helmet tent rope lantern backpack suitcase cushion"
-    ),
-    "material": "wood steel glass cotton wool paper copper clay leather rubber bamboo linen",
-    "ingredient": (
-        "flour sugar butter salt rice oats honey milk yeast cocoa cinnamon garlic onions lentils beans cheese "
-        "eggs cream"
-    ),
-    "job": (
-        "nurse baker pilot plumber teacher farmer lawyer painter tailor gardener driver dentist miller "
-        "chemist carpenter cook"
-    ),
-    "sport": "tennis rowing chess hockey judo cycling rugby golf fencing archery climbing sailing",
-    "instrument": "violin flute piano drum harp cello guitar trumpet oboe banjo clarinet organ",
-    "place": "kitchen cellar library garage attic workshop office hall pantry studio laundry nursery",
-    "shop": "bakery pharmacy bookshop florist butcher museum theatre station harbour market stadium cinema",
-    "service": "auth billing search mailer cart gateway backup report upload export",
-    "topic": (
-        "safety budget hiring pricing training travel recycling parking security branding insurance catering payroll"
-    ),
-    "firm_name": (
-        "Alder Birch Cobalt Delta Ember Falcon Garnet Harbor Indigo Juniper Kestrel Lumen Meridian Nimbus "
-        "Orchard Pioneer Quartz Ridge Summit Tidal"
-    ),
-    "firm_end": "Ltd AG Foods Tools Travel Energy Books Logistics Labs Textiles",
-    "street": "Mill Station Church Park River Garden Bridge Market School Harbour Castle Forest",
-}
-LISTS = {slot: tuple(words.split()) for slot, words in _LISTS.items()}
+import yaml
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """The content of <name>.yaml beside this module."""
+    with (Path(__file__).parent / f"{name}.yaml").open(encoding="utf-8") as file:
+        return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (both loaders are safe)
+
+
+@cache
+def lists() -> Mapping[str, Sequence[str]]:
+    """The words of each slot that draws from a list."""
+    return {slot: words.split() for slot, words in read_table("words").items()}
+
+
+def draw(random: Random, slot: str) -> str:
+    """A word for a slot."""
+    return _WORDS[slot](random) if slot in _WORDS else _pick(random, slot)
 
 
 def _pick(random: Random, slot: str) -> str:
-    return random.choice(LISTS[slot])
+    return random.choice(lists()[slot])
 
 
 def _digits(random: Random, count: int) -> str:
@@ -133,9 +92,8 @@ def _version(random: Random) -> str:
     return f"{random.randint(1, 9)}.{random.randint(0, 20)}.{random.randint(0, 20)}"
 
 
-# What a slot draws: {city}, {city2}, ... all draw from "city".
-WORDS: Mapping[str, Callable[[Random], str]] = {
-    **{slot: partial(_pick, slot=slot) for slot in LISTS},
+# What the other slots draw: {date}, {date2}, ... all draw from "date".
+_WORDS: Mapping[str, Callable[[Random], str]] = {
     "person": _person,
     "firm": _firm,
     "date": _date,
