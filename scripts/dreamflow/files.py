@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import yaml
 
 from .errors import ConfigError, DreamflowError
 
@@ -71,6 +72,11 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+
+
+def read_table(module: str, name: str) -> Any:
+    """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
+    return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def read_json(path: Path | str, remedy: str = "Delete the file and run again: it is then written again") -> Any:

@@ -10,12 +10,11 @@ from functools import cache
 from random import Random
 
 from ...errors import ConfigError
-from ...files import sha256
+from ...files import read_table, sha256
 from ..graders import Task
 from .base import Make, Row, Template
 from .code import code
 from .templates import arithmetic, classification, extraction, facts, format_, knowledge
-from .words import read_table
 
 TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # each kind has a table <kind>.yaml beside this module
     "extraction": extraction,
@@ -60,7 +59,11 @@ def _templates(kind: str) -> Sequence[Template]:
     """The templates of a kind. Every second one is free: it lets a model talk, so that it tells what it knows."""
     if kind not in TEMPLATES:
         raise ConfigError(f"no tasks of kind {kind!r} can be generated; known: {', '.join(TEMPLATES)}")
-    rows = ((skill, name, row) for skill, named in read_table(kind).items() for name, row in named.items())
+    rows = (
+        (skill, name, row)
+        for skill, named in read_table(__file__, f"{kind}.yaml").items()
+        for name, row in named.items()
+    )
     return [
         Template(
             f"{kind}.{skill}.{name}",

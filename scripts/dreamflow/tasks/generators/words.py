@@ -2,23 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from random import Random
-from typing import Any
 
-import yaml
-
-
-def read_table(name: str) -> dict[str, Any]:
-    """The content of <name>.yaml beside this module."""
-    with (Path(__file__).parent / f"{name}.yaml").open(encoding="utf-8") as file:
-        return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  (both loaders are safe)
+from ...files import read_table
 
 
 @cache
 def lists() -> Mapping[str, Sequence[str]]:
     """The words of each slot that draws from a list."""
-    return {slot: words.split() for slot, words in read_table("words").items()}
+    return {slot: words.split() for slot, words in read_table(__file__, "words.yaml").items()}
 
 
 def draw(random: Random, slot: str) -> str:
