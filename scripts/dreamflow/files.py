@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +75,7 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
+@cache
 def read_table(module: str, name: str) -> Any:
     """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
     return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
