@@ -6,10 +6,12 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import yaml
 
 from .errors import ConfigError, DreamflowError
 
@@ -120,6 +122,12 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:  # a folder, or no permission
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+@cache
+def read_table(module: str, name: str) -> Any:
+    """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
+    return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def checked_name(name: str, what: str) -> str:
