@@ -47,7 +47,7 @@ class Run:
         self.seen: dict[str, None] = {}  # the generations of the jobs that Snakemake considers
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
-        self.packs = PackJobs(self.plan, in_job=in_job)
+        self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
         self.context = Context(
             layout=self.layout,
             texts=self.plan.world.catalog.texts,
