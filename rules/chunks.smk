@@ -4,6 +4,7 @@ Every archive is a file of its own that is never overwritten; which one is curre
 """
 
 CHUNKS = flow.families["chunks"]
+UPGRADE_JOB = job_file("upgrade_conversation", CHUNKS.upgrade_job, f"{DATA}/chunks/{{conversation}}/upgrade.json")
 
 
 rule chunks:
@@ -16,12 +17,7 @@ rule archive:
     """The chunks of a conversation, by its tier basic; better chunks that an upgrade made stay."""
     input:
         lambda wildcards: flow.look_up(CHUNKS.archive_inputs, wildcards.conversation),
-        job=lambda wildcards: flow.job_file(
-            "archive",
-            wildcards.conversation,
-            flow.look_up(CHUNKS.archive_job, wildcards.conversation),
-            [CHUNKS.manifest(wildcards.conversation)],
-        ),
+        job=job_file("archive", CHUNKS.archive_job, f"{DATA}/chunks/{{conversation}}/manifest.json"),
         broken=lambda wildcards: flow.always(*CHUNKS.broken_manifest(wildcards.conversation)),
     output:
         update(f"{DATA}/chunks/{{conversation}}/manifest.json"),
@@ -76,13 +72,7 @@ rule upgrade_conversation:
     """The next archive of a conversation, with the planned chunks re-chunked."""
     input:
         lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
-        job=lambda wildcards: checkpoints.upgrade_plan.get()
-        and flow.job_file(
-            "upgrade_conversation",
-            wildcards.conversation,
-            flow.look_up(CHUNKS.upgrade_job, wildcards.conversation),
-            [f"{DATA}/chunks/{wildcards.conversation}/upgrade.json"],
-        ),
+        job=lambda wildcards: checkpoints.upgrade_plan.get() and UPGRADE_JOB(wildcards),
     output:
         f"{DATA}/chunks/{{conversation}}/upgrade.json",
     log:
@@ -108,9 +98,7 @@ checkpoint cluster_plan:
     """Which chunks of all conversations are about the same thing."""
     input:
         CHUNKS.manifests(),
-        job=lambda wildcards: flow.job_file(
-            "cluster_plan", "all", CHUNKS.cluster_plan_job(), [f"{DATA}/chunks/clusters/plan.json"]
-        ),
+        job=job_file("cluster_plan", CHUNKS.cluster_plan_job, f"{DATA}/chunks/clusters/plan.json"),
     output:
         f"{DATA}/chunks/clusters/plan.json",
     log:
@@ -125,7 +113,7 @@ rule clusters:
     input:
         lambda wildcards: flow.look_up(flow.targets, "clusters"),
         lambda wildcards: checkpoints.cluster_plan.get() and flow.look_up(CHUNKS.cluster_inputs),
-        job=lambda wildcards: flow.job_file("clusters", "all", CHUNKS.clusters_job(), [f"{DATA}/chunks/clusters.json"]),
+        job=job_file("clusters", CHUNKS.clusters_job, f"{DATA}/chunks/clusters.json"),
     output:
         f"{DATA}/chunks/clusters.json",
     log:

@@ -26,9 +26,7 @@ rule evaluations:
 rule combo_mappings:
     """Which concepts each combination has: rows are added, never changed."""
     input:
-        job=lambda wildcards: flow.job_file(
-            "combo_mappings", "all", COHORTS.combos_job(), [f"{DATA}/combo_mappings.csv"]
-        ),
+        job=job_file("combo_mappings", COHORTS.combos_job, f"{DATA}/combo_mappings.csv"),
     output:
         update(f"{DATA}/combo_mappings.csv"),
     log:
@@ -41,12 +39,7 @@ rule combo_mappings:
 rule membership:
     """Which generations a cohort consists of."""
     input:
-        job=lambda wildcards: flow.job_file(
-            "membership",
-            wildcards.cohort,
-            COHORTS.cohort_job(wildcards.cohort),
-            [f"{DATA}/cohorts/{wildcards.cohort}/manifest.json"],
-        ),
+        job=job_file("membership", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/manifest.json"),
     output:
         manifest=f"{DATA}/cohorts/{{cohort}}/manifest.json",
         membership=f"{DATA}/cohorts/{{cohort}}/membership.csv",

@@ -51,8 +51,8 @@ DATA = str(flow.layout.root)
 
 
 wildcard_constraints:
-    gen_id=flow.gen_id_pattern(),
     **flow.wildcard_patterns(),
+    gen_id=flow.gen_id_pattern(),
 
 
 onstart:
@@ -69,3 +69,12 @@ onsuccess:
 
 onerror:
     flow.finish(ok=False)
+
+
+def job_file(rule, job, makes):
+    """The input function for the file with what decides a job besides its other inputs: `job(*wildcards)`, as JSON.
+
+    As an input file it is noticed, whatever became of Snakemake's notes on parameters. `makes` is an output of the rule.
+    """
+
+    return lambda wildcards: flow.job_file(rule, wildcards, job, makes)

@@ -7,18 +7,11 @@ DISTILL = flow.families["distill"]
 RUN = f"{DATA}/distill/{{run}}"
 
 
-def run_job(name, job, makes):
-    """The input function for the job file of the rule `name`: `job(run)` is its text, `makes` a file of the rule."""
-    return lambda wildcards: flow.job_file(
-        name, wildcards.run, flow.look_up(job, wildcards.run), [f"{DATA}/distill/{wildcards.run}/{makes}"]
-    )
-
-
 rule practice_grades:
     """The grades of what the student answered before it learned anything; code runs in the sandbox."""
     input:
         lambda wildcards: flow.look_up(DISTILL.answer_files, wildcards.run, "practice"),
-        job=run_job("practice_grades", DISTILL.grades_job, "grades/practice.jsonl"),
+        job=job_file("practice_grades", DISTILL.grades_job, f"{RUN}/grades/practice.jsonl"),
     output:
         f"{RUN}/grades/practice.jsonl",
     log:
@@ -34,12 +27,7 @@ rule experiences:
     """What models did this cycle and how it turned out, with its salience."""
     input:
         lambda wildcards: flow.look_up(DISTILL.practice_grades, wildcards.cycle),
-        job=lambda wildcards: flow.job_file(
-            "experiences",
-            f"cycle-{wildcards.cycle}",
-            DISTILL.experiences_job(wildcards.cycle),
-            [f"{DATA}/experiences/cycle-{wildcards.cycle}.jsonl"],
-        ),
+        job=job_file("experiences", DISTILL.experiences_job, f"{DATA}/experiences/cycle-{{cycle}}.jsonl"),
     output:
         f"{DATA}/experiences/cycle-{{cycle}}.jsonl",
     log:
@@ -55,7 +43,7 @@ checkpoint replay_set:
     """Which tasks are worth learning, and which ones nobody may learn from."""
     input:
         lambda wildcards: flow.look_up(DISTILL.experiences_file, wildcards.run),
-        job=run_job("replay_set", DISTILL.replay_job, "replay.jsonl"),
+        job=job_file("replay_set", DISTILL.replay_job, f"{RUN}/replay.jsonl"),
     output:
         replay=f"{RUN}/replay.jsonl",
         held_out=f"{RUN}/held_out.jsonl",
@@ -74,7 +62,7 @@ rule teacher_grades:
     input:
         answers=lambda wildcards: checkpoints.replay_set.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "teacher"),
-        job=run_job("teacher_grades", DISTILL.grades_job, "grades/teacher.jsonl"),
+        job=job_file("teacher_grades", DISTILL.grades_job, f"{RUN}/grades/teacher.jsonl"),
     output:
         f"{RUN}/grades/teacher.jsonl",
     log:
@@ -92,7 +80,7 @@ rule teacher_answers:
         replay=f"{RUN}/replay.jsonl",
         practice=f"{RUN}/grades/practice.jsonl",
         teacher=f"{RUN}/grades/teacher.jsonl",
-        job=run_job("teacher_answers", DISTILL.teaching_job, "train.jsonl"),
+        job=job_file("teacher_answers", DISTILL.teaching_job, f"{RUN}/train.jsonl"),
     output:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
@@ -108,7 +96,7 @@ rule teacher_logprobs:
     """What the teacher finds likely at each token of its answers; made where the training needs it."""
     input:
         train=f"{RUN}/train.jsonl",
-        job=run_job("teacher_logprobs", DISTILL.logprobs_job, "logprobs"),
+        job=job_file("teacher_logprobs", DISTILL.logprobs_job, f"{RUN}/logprobs"),
     output:
         directory(f"{RUN}/logprobs"),
     log:
@@ -131,7 +119,7 @@ rule distill_student:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
         logprobs=lambda wildcards: flow.look_up(DISTILL.logprobs, wildcards.run),
-        job=run_job("distill_student", DISTILL.training_job, "adapter"),
+        job=job_file("distill_student", DISTILL.training_job, f"{RUN}/adapter"),
     output:
         adapter=directory(f"{RUN}/adapter"),
         log=f"{RUN}/training.csv",
@@ -157,7 +145,7 @@ rule validate_student:
         adapter=f"{RUN}/adapter",
         held_out=f"{RUN}/held_out.jsonl",
         general=f"{RUN}/general.jsonl",
-        job=run_job("validate_student", DISTILL.validation_job, "gate.json"),
+        job=job_file("validate_student", DISTILL.validation_job, f"{RUN}/gate.json"),
     output:
         answers=f"{RUN}/answers.jsonl",
         validation=f"{RUN}/validation.json",
@@ -185,7 +173,7 @@ rule export_student:
         held_out=f"{RUN}/held_out.jsonl",
         teaching=f"{RUN}/teaching.json",
         training=f"{RUN}/training.json",
-        job=run_job("export_student", DISTILL.export_job, "export"),
+        job=job_file("export_student", DISTILL.export_job, f"{RUN}/export"),
     output:
         directory(f"{RUN}/export"),
     log:
@@ -221,7 +209,7 @@ rule exported_grades:
         answers=lambda wildcards: checkpoints.exported_answers.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "exported"),
         known=f"{RUN}/exported_answers.jsonl",
-        job=run_job("exported_grades", DISTILL.grades_job, "grades/exported.jsonl"),
+        job=job_file("exported_grades", DISTILL.grades_job, f"{RUN}/grades/exported.jsonl"),
     output:
         f"{RUN}/grades/exported.jsonl",
     log:
@@ -240,7 +228,7 @@ rule register_student:
         f"{RUN}/gate.json",
         f"{RUN}/answers.jsonl",
         f"{RUN}/grades/exported.jsonl",
-        job=run_job("register_student", DISTILL.export_job, "exported.json"),
+        job=job_file("register_student", DISTILL.export_job, f"{RUN}/exported.json"),
     output:
         f"{RUN}/exported.json",
     log:

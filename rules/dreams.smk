@@ -28,12 +28,7 @@ rule check:
     """Whether the variants of a procedure are sound, what they change, and how new they are."""
     input:
         lambda wildcards: flow.look_up(DREAMS.variant_files, wildcards.night, wildcards.procedure),
-        job=lambda wildcards: flow.job_file(
-            "check",
-            f"{wildcards.night}/{wildcards.procedure}",
-            DREAMS.check_job(wildcards.night, wildcards.procedure),
-            [CHECKS.format(**wildcards)],
-        ),
+        job=job_file("check", DREAMS.check_job, CHECKS),
     output:
         CHECKS,
     log:
@@ -47,12 +42,7 @@ rule sandbox_test:
     """How the variants of a procedure behave, beside the original, on the same inputs."""
     input:
         checks=CHECKS,
-        job=lambda wildcards: flow.job_file(
-            "sandbox_test",
-            f"{wildcards.night}/{wildcards.procedure}",
-            DREAMS.test_job(wildcards.night, wildcards.procedure),
-            [TESTS.format(**wildcards)],
-        ),
+        job=job_file("sandbox_test", DREAMS.test_job, TESTS),
     output:
         TESTS,
     log:
@@ -72,9 +62,7 @@ rule journal:
     """What a night brought: tables, a journal to read, health, and what the next night should do."""
     input:
         lambda wildcards: flow.look_up(DREAMS.journal_sources, wildcards.night),
-        job=lambda wildcards: flow.job_file(
-            "journal", wildcards.night, DREAMS.journal_job(wildcards.night), DREAMS.journal_files(wildcards.night)
-        ),
+        job=job_file("journal", DREAMS.journal_job, f"{DATA}/dreams/{{night}}/{NIGHT_FILES[0]}"),
     output:
         expand(f"{DATA}/dreams/{{{{night}}}}/{{name}}", name=NIGHT_FILES),
     log:

@@ -8,9 +8,7 @@ rule pack:
     """Answer the generations of a pack, into the response store; their own jobs then find the answers there."""
     input:
         lambda wildcards: flow.look_up(flow.pack_inputs, wildcards.pack_id),
-        job=lambda wildcards: flow.job_file(
-            "pack", wildcards.pack_id, flow.packs.job(wildcards.pack_id), [f"{DATA}/packs/{wildcards.pack_id}.json"]
-        ),
+        job=job_file("pack", flow.packs.job, f"{DATA}/packs/{{pack_id}}.json"),
     output:
         f"{DATA}/packs/{{pack_id}}.json",
     log:

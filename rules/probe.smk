@@ -9,12 +9,7 @@ rule probe_grades:
     """The grade of each answer; code runs in the sandbox."""
     input:
         lambda wildcards: flow.look_up(PROBE.answer_files, wildcards.probe),
-        job=lambda wildcards: flow.job_file(
-            "probe_grades",
-            wildcards.probe,
-            PROBE.grades_job(wildcards.probe),
-            [f"{DATA}/probes/{wildcards.probe}/grades.jsonl"],
-        ),
+        job=job_file("probe_grades", PROBE.grades_job, f"{DATA}/probes/{{probe}}/grades.jsonl"),
     output:
         f"{DATA}/probes/{{probe}}/grades.jsonl",
     log:

@@ -5,12 +5,7 @@ rule reports:
     """The tables of a cohort's scores."""
     input:
         lambda wildcards: flow.look_up(COHORTS.leaves, wildcards.cohort),
-        job=lambda wildcards: flow.job_file(
-            "reports",
-            wildcards.cohort,
-            COHORTS.cohort_job(wildcards.cohort),
-            [f"{DATA}/cohorts/{wildcards.cohort}/reports/{REPORT_FILES[0]}"],
-        ),
+        job=job_file("reports", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}"),
     output:
         expand(f"{DATA}/cohorts/{{{{cohort}}}}/reports/{{name}}", name=REPORT_FILES),
     log:
@@ -24,9 +19,7 @@ rule results:
     """The best essays of a cohort, as Markdown."""
     input:
         f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}",
-        job=lambda wildcards: flow.job_file(
-            "results", wildcards.cohort, COHORTS.results_job(wildcards.cohort), [f"{DATA}/results/{wildcards.cohort}"]
-        ),
+        job=job_file("results", COHORTS.results_job, f"{DATA}/results/{{cohort}}"),
     output:
         directory(f"{DATA}/results/{{cohort}}"),
     log:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from dreamflow.distill.export import export_student
 from dreamflow.distill.student import processors
 from dreamflow.entry import attempt, tell
-from dreamflow.files import read_json, read_lines
+from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     export_student(
         read_json(snakemake.input.job[0]),  # noqa: F821
         Path(given.adapter),
-        read_lines(given.held_out),
+        read_jsonl(given.held_out),
         {heading: read_json(given[name]) for heading, name in facts.items()},
         Path(snakemake.output[0]),  # noqa: F821
         threads=processors(snakemake.threads),  # noqa: F821

@@ -11,7 +11,7 @@ import torch
 from dreamflow.distill.student import processors
 from dreamflow.distill.teacher import write_top_logprobs
 from dreamflow.entry import attempt, tell
-from dreamflow.files import read_json, read_lines
+from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     job = read_json(snakemake.input.job[0])  # noqa: F821  (Snakemake provides it)
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []
-    for example in read_lines(snakemake.input.train):  # noqa: F821
+    for example in read_jsonl(snakemake.input.train):  # noqa: F821
         if "top_logprobs" in example:
             answer = read_json(Path(job["answers"]) / example["gen_id"] / "metadata.json")
             rows.append((example, answer.get("turns", [])))

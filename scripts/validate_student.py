@@ -12,7 +12,7 @@ from dreamflow.distill.measure import load_trained, measured
 from dreamflow.distill.student import processors
 from dreamflow.distill.validate import SETS, gate, validated
 from dreamflow.entry import attempt, tell
-from dreamflow.files import json_lines, pretty, read_json, read_lines, write_atomic
+from dreamflow.files import jsonl, pretty, read_json, read_jsonl, write_atomic
 from dreamflow.tasks.running import sandbox
 
 
@@ -20,13 +20,13 @@ def main() -> None:
     """Answer, grade, compare; the three files are written when all is known."""
     job, given, made = read_json(snakemake.input.job[0]), snakemake.input, snakemake.output  # noqa: F821
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
-    sets = {name: read_lines(given[name]) for name in SETS}
+    sets = {name: read_jsonl(given[name]) for name in SETS}
     model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(given.adapter))
     limits = {"max_new_tokens": job["max_new_tokens"], "batch": job["batch"]}
     rows = measured(model, tokenizer, sets, **limits, run=sandbox(), tell=tell)
     validation = validated(rows, job["seed"])
     decided = gate(validation, job["gate"])
-    write_atomic(made.answers, json_lines(rows))
+    write_atomic(made.answers, jsonl(rows))
     write_atomic(made.validation, pretty(validation))
     write_atomic(made.gate, pretty(decided))
     tell("it may go to work" if decided["deployed"] else f"not deployed: {'; '.join(decided['reasons'])}")

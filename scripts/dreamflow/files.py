@@ -6,10 +6,12 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import yaml
 
 from .errors import ConfigError, DreamflowError
 
@@ -58,6 +60,53 @@ def pretty(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
 
 
+def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+    """JSON Lines: each row on a line of its own, with sorted keys."""
+    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+
+
+def read_json(path: Path | str, remedy: str = "") -> Any:
+    """The JSON in a file that a rule made. Raises a `DreamflowError` where it is missing or damaged (`remedy`)."""
+    return _loads(_read_made(path, remedy), str(path), path, remedy)
+
+
+def read_as(path: Path | str, kind: type[T]) -> T:
+    """The object of type `kind` in a JSON file that a rule made. Raises a `DreamflowError` as `read_json` does."""
+    value = read_json(path)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _damaged(str(path), f"not as a rule writes it: {error}", path) from None
+
+
+def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
+    """The objects in a JSON Lines file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
+    # Not splitlines(): a JSON string may contain U+2028 and its like.
+    lines = enumerate(_read_made(path).split("\n"), 1)
+    return [_loads(line, f"{path}:{number}", path) for number, line in lines if line.strip()]
+
+
+def _read_made(path: Path | str, remedy: str = "") -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DreamflowError(f"{path}: no such file; run Snakemake again to make it") from None
+    except UnicodeDecodeError as error:
+        raise _damaged(str(path), f"not UTF-8 text (byte {error.start})", path, remedy) from None
+
+
+def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(where, f"not valid JSON: {error}", path, remedy) from None
+
+
+def _damaged(where: str, problem: str, path: Path | str, remedy: str = "") -> DreamflowError:
+    remedy = remedy or f"Delete {Path(path).name} and run again: it is then made again"
+    return DreamflowError(f"{where}: damaged: {problem}. {remedy}")
+
+
 def sha256(text: str) -> str:
     """Hexadecimal SHA-256 of the UTF-8 bytes of `text`."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -75,39 +124,10 @@ def read_text(path: Path | str) -> str:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def read_json(path: Path | str, remedy: str = "Delete the file and run again: it is then written again") -> Any:
-    """The value in a JSON file that the workflow wrote, or a `DreamflowError` that names it and the `remedy`."""
-    try:
-        return json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; run Snakemake again to make it") from None
-    except ValueError as error:
-        raise DreamflowError(f"{path}: the file is damaged ({error}). {remedy}") from None
-
-
-def read_as(path: Path | str, kind: type[T]) -> T:
-    """The object of type `kind` in a JSON file that the workflow wrote, or a `DreamflowError` that names the file."""
-    value = read_json(path)
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: {error}; delete {Path(path).name}, and the next run makes it again") from None
-
-
-def read_lines(path: Path | str) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file that the workflow wrote, or a `DreamflowError` that names the damaged line."""
-    rows = []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        try:
-            rows += [json.loads(line)] if line else []
-        except ValueError as error:
-            raise DreamflowError(f"{path}:{number}: damaged: {error}. Delete the file and run again") from None
-    return rows
-
-
-def json_lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    """The text of a JSON Lines file."""
-    return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
+@cache
+def read_table(module: str, name: str) -> Any:
+    """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
+    return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def checked_name(name: str, what: str) -> str:

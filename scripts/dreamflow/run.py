@@ -47,7 +47,7 @@ class Run:
         self.seen: dict[str, None] = {}  # the generations of the jobs that Snakemake considers
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
-        self.packs = PackJobs(self.plan, in_job=in_job)
+        self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
         self.context = Context(
             layout=self.layout,
             texts=self.plan.world.catalog.texts,
@@ -136,20 +136,19 @@ class Run:
         """A pattern for each wildcard of the families' rules, which matches the names that there are."""
         return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
-    def job_file(self, rule: str, key: str, job: str, makes: Sequence[str]) -> list[str]:
-        """The file with what decides a job besides its other inputs (`job`, JSON). It is written when that changed.
+    def job_file(self, rule: str, wildcards: Any, job: Callable[..., str], makes: str) -> list[str]:
+        """The file `data/jobs/<rule>/<wildcards>.json` with the text `job(*wildcards)`, written when that has changed.
 
-        As an input file it is noticed whatever became of Snakemake's notes on parameters. A dry run writes nothing and
-        forces `makes`, what the job writes, instead.
+        A dry run writes nothing; it forces `makes`, the pattern of an output of the rule, instead.
         """
-        path = Path(f"{self.layout.root}/jobs/{rule}/{key}.json")
+        text = self.look_up(job, *wildcards)
+        path = self.layout.root / "jobs" / rule / f"{'/'.join(wildcards) or 'all'}.json"
         current = path.read_text(encoding="utf-8") if path.exists() else None
-        if current != job and not self.in_job:
+        if current != text and not self.in_job:
             if self.dry:
-                for file in makes:
-                    self.force(file)
+                self.force(makes.format(**wildcards))
             else:
-                write_atomic(path, job)
+                write_atomic(path, text)
         return [str(path)] if path.exists() else []
 
     def always(self, *makes: str) -> list[str]:

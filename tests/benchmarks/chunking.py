@@ -31,11 +31,12 @@ import numpy as np
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import boundary_metrics as metrics
 import chonkie
 import nltk
 import semchunk
-from dreamflow.chunks import metrics
 from dreamflow.chunks.conversation import Conversation, Turn
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.terms import STOP_WORDS, words

@@ -1,7 +1,7 @@
 """Boundary metrics: worked out by hand, and the same as nltk's where that has them."""
 
 import pytest
-from dreamflow.chunks.metrics import boundary_density, boundary_f1, coverage, pk, window_diff
+from boundary_metrics import boundary_density, boundary_f1, coverage, pk, window_diff
 from hypothesis import given
 from hypothesis import strategies as st
 from nltk.metrics import segmentation

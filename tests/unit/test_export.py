@@ -15,7 +15,7 @@ from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
-from dreamflow.generation.models import Model, load_models, registration
+from dreamflow.generation.models import load_models, registration
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
@@ -281,17 +281,12 @@ def test_the_card_tells_facts_of_any_shape():
 
 
 def test_a_registered_student_is_a_model_like_any_other(tmp_path):
-    base = Model(
-        model_id="small",
-        provider="llama_cpp",
-        name="base.gguf",
-        context_length=4096,
-        price={"prompt": 0, "completion": 0},
-    )
+    row = "{provider: llama_cpp, name: base.gguf, context_length: 4096}"
+    (tmp_path / "models.yaml").write_text(f"models: {{person: {{provider: human}}, small: {row}}}\n")
+    base = load_models(tmp_path / "models.yaml", None, {})["small"]
+    student = base.model_copy(update={"model_id": "demo-c1", "lora": "export/adapter.gguf"})
     (tmp_path / "models").mkdir()
-    text = registration(base.model_copy(update={"model_id": "demo-c1"}), "export/adapter.gguf")
-    (tmp_path / "models/demo-c1.yaml").write_text(text)
-    (tmp_path / "models.yaml").write_text("models: {person: {provider: human}}\n")
+    (tmp_path / "models/demo-c1.yaml").write_text(registration(student, student.lora))
     models = load_models(tmp_path / "models.yaml", tmp_path / "models", {})
-    assert models.keys() == {"person", "demo-c1"}
-    assert models["demo-c1"] == base.model_copy(update={"model_id": "demo-c1", "lora": "export/adapter.gguf"})
+    assert models.keys() == {"person", "small", "demo-c1"}
+    assert models["demo-c1"] == student

@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from dreamflow.errors import ConfigError
-from dreamflow.files import canonical, checked_name, pretty, sha256, write_atomic
+from dreamflow.errors import ConfigError, DreamflowError
+from dreamflow.files import canonical, checked_name, jsonl, pretty, read_json, read_jsonl, sha256, write_atomic
 from hypothesis import given
 from hypothesis import strategies as st
 from project import REPOSITORY
@@ -129,3 +129,35 @@ def test_an_accepted_name_is_one_part_of_a_path(name):
     assert Path("/folder", name).resolve() == Path("/folder") / name
     assert Path(name).parts == (name,)
     assert name.isascii() and 0 < len(name) <= 128
+
+
+ROWS = st.lists(st.dictionaries(st.text(), JSON, max_size=3).filter(bool), max_size=4)
+
+
+@given(ROWS)
+def test_json_lines_come_back_as_they_were(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "rows.jsonl"
+    write_atomic(path, jsonl(rows))
+    assert read_jsonl(path) == rows  # U+2028 and U+0085 end no line
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"a": 1}\n{"a": 2', "rows.jsonl:2: damaged: not valid JSON: Expecting"),
+        (b'{"a": "\xff"}', r"rows.jsonl: damaged: not UTF-8 text \(byte 7\)"),
+        (b"[" * 100_000, "rows.jsonl:1: damaged: not valid JSON: maximum recursion"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, problem):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DreamflowError, match=rf"{problem}.*\. Delete rows\.jsonl and run again"):
+        read_jsonl(path)
+    with pytest.raises(DreamflowError, match=r"rows\.jsonl: damaged: not .*\. Delete rows\.jsonl and run again"):
+        read_json(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DreamflowError, match=r"no\.json: no such file; run Snakemake again"):
+        read_json(tmp_path / "no.json")

@@ -10,7 +10,6 @@ from dreamflow.generation.ids import (
     essay_id,
     evaluation_id,
     generation_id,
-    legacy_gen_id,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,13 +67,6 @@ def test_published_essays(parts, expected):
 )
 def test_published_evaluations(model, replicate, expected):
     assert evaluation_id("e_sq5klak2lljyyom", "novelty-v2", model, replicate) == expected
-
-
-def test_legacy_id():
-    task = "combo_v1_85128e4e5ef3__creative-synthesis-v10__gemini_25_pro"
-    assert legacy_gen_id("draft", task, run_id="cohort-abc") == "3r7ir97fj6yolpwr"
-    assert legacy_gen_id("draft", task, run_id="cohort-abc", salt="rep2") != "3r7ir97fj6yolpwr"
-    assert legacy_gen_id("draft", task, run_id="cohort-abd") != "3r7ir97fj6yolpwr"
 
 
 def test_an_essay_by_another_model_is_another_essay():

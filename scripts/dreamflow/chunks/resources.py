@@ -67,11 +67,7 @@ def _choice(budget: int | None, seconds: float | None, conversations: int, urgen
 
 
 def _allowed(
-    wanted: str,
-    budget: int | None,
-    seconds: float | None,
-    tiers: Mapping[str, Mapping[str, Json]],
-    reasons: list[str],
+    wanted: str, budget: int | None, seconds: float | None, tiers: Mapping[str, Mapping[str, Json]], reasons: list[str]
 ) -> str:
     """The best tier up to `wanted` that budget, time and configuration allow."""
     if budget == 0:

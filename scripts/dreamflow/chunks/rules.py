@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
 
+from ..files import read_table
 from .conversation import Chunk, Conversation, Turn, Unit
 from .describe import describe
 from .terms import terms
@@ -37,35 +38,9 @@ SAME_SPEAKER, ANSWER, INSIDE_TURN, PARAGRAPH = -2.5, -8.0, -8.0, 2.0
 PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 4.0
 
 _TOO_SMALL = -1e4  # weighs more than any words: a smaller chunk is only made where there is no other way
-_GOES_ON = re.compile(
-    r"""(?:and|but|so|then|ok|okay|or|also|thanks|thank\ you|yes|no|right|ah|oh|hm+|wow|nice|great|perfect|done|got\ it|
-        what\ about|how\ about|what\ if|is\ (?:it|that|this)|does\ (?:it|that|this)|why\ (?:not|is\ that)|which\ one|
-        after\ that|really|still|if\ (?:it|so|not|i)|could\ (?:it|that)|can\ i\ still|or\ else)\b
-      | 那 | 但是? | 可是 | 所以 | 然后 | 还有 | 如果 | 要是 | 好[的了吧,,。]
-      | 明白 | 谢谢 | 为什么 | 是不是 | 需要 | 要不要 | 会不会
-      | では | じゃあ | それ | でも | だから | なるほど | はい | わかりました
-      | ありがとう | もし | そう | その | この | なぜ | どうして
-      | (?:그럼|그러면|그리고|그런데|하지만)""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_BEGINS_ANEW = re.compile(
-    r"""\b(?:another\ (?:question|topic|thing)|(?:new|different|separate|unrelated|other)\ (?:question|topic|subject)|
-        by\ the\ way|btw|on\ (?:a|an)\ (?:different|another|unrelated)\ (?:note|topic)|unrelated:?|changing\ (?:the\ )?
-        (?:topic|subject)|change\ of\ (?:topic|subject)|something\ (?:else|different)|moving\ on|switching)\b
-      | 另外 | 顺便 | 换个话题 | 另一个问题 | 别的问题 | 还想问 | 再问 | 说到别的 | 题外话
-      | ところで | 話は変わ | 別の(?:話|質問|件) | もう一つ | ついでに | 話題を変え""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_POINTS_BACK = re.compile(
-    r"""\b(?:it|its|they|them|that|those|these|he|she|him|her)\b
-      | [这那]个?[些样种时里]?(?=[^年]) | 它们? | 他们? | 她们? | 呢[??]?$ | それ | その | これ | この場合 | あれ""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_FAREWELL = re.compile(
-    r"""\b(?:thanks|thank\ you|cheers|bye|you're\ welcome|that\ helps?|glad)\b
-      | 谢谢 | 多谢 | 不客气 | 再见 | ありがとう | 助かりました | どういたしまして""",
-    re.VERBOSE | re.IGNORECASE,
-)
+_SIGNS = {
+    name: re.compile(pattern, re.X | re.I) for name, pattern in read_table(__file__, "words.yaml")["signs"].items()
+}
 _BLANK_LINE = re.compile(r"\n\r?\n\Z")
 
 
@@ -151,16 +126,17 @@ def _turn_evidence(conversation: Conversation, part: Sequence[Unit]) -> dict[int
     evidence = {}
     for i, (turn, words) in enumerate(zip(turns, said, strict=True)):
         before, before_words = (turns[i - 1], said[i - 1]) if i else (None, "")
-        anew = _BEGINS_ANEW.search(words[:200]) is not None
+        anew = _SIGNS["begins_anew"].search(words[:200]) is not None
         speaks = BOUNDARY + BEGINS_ANEW * anew + _pause(before, turn)
         if asked and turn.role != "user":
             speaks += ANSWER
         elif asked:
             speaks += LENGTH * min(max(math.log(max(len(words), 1) / usual), -1.5), 1.5)
             if not anew:
-                speaks += GOES_ON * bool(_GOES_ON.match(words)) + POINTS_BACK * bool(_POINTS_BACK.search(words))
+                speaks += GOES_ON * bool(_SIGNS["goes_on"].match(words))
+                speaks += POINTS_BACK * bool(_SIGNS["points_back"].search(words))
             speaks += SAME_SPEAKER * (before is not None and before.role == "user")
-            speaks += FAREWELL * bool(_FAREWELL.search(before_words) and len(before_words) < 2 * usual)
+            speaks += FAREWELL * bool(_SIGNS["farewell"].search(before_words) and len(before_words) < 2 * usual)
         evidence[turn.number] = speaks
     return evidence
 

@@ -19,6 +19,8 @@ tokenizer is at hand, count with that.
 
 import re
 
+from ..files import read_table
+
 _HAN = "\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LATIN = "\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
 
@@ -51,12 +53,8 @@ _KANA = re.compile("[\u3041-\u30ff]")
 _WORD_KIND, _HAN_KIND = map(list(_PIECES).index, ("word", "han"))
 
 # The commonest words of English, and of other languages in Latin letters: which of them prevail decides the charge.
-_ENGLISH_WORDS = "the of to and a in is it you that for on with as are this be i not or have was"
-_OTHER_WORDS = """der die und das nicht ist den von zu mit sich auf ein eine im dem des es sie ich wir er auch als an
-wie wird werden van het een en dat niet zijn voor op te met je ik la le les du et est une dans pour que qui pas sur el
-los las por con para una del se lo su no il di che non per un gli della sono da do os uma em na ao som att och inte av
-til og ikke med yang dan untuk dengan ini itu dari tidak ke adalah w nie na jest do"""
-_ENGLISH, _OTHERS = frozenset(_ENGLISH_WORDS.split()), frozenset(_OTHER_WORDS.split())
+_LANGUAGES = read_table(__file__, "words.yaml")["languages"]
+_ENGLISH, _OTHERS = frozenset(_LANGUAGES["english"].split()), frozenset(_LANGUAGES["others"].split())
 
 
 def estimate_tokens(text: str) -> int:

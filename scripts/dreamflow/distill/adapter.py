@@ -5,21 +5,18 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save
+from transformers import PreTrainedModel
 
 from ..errors import ConfigError
 from ..generation.model import Json
 from .checkpoint import write_whole
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def with_adapter(model: "PreTrainedModel", settings: Mapping[str, Json]) -> PeftModel:
+def with_adapter(model: PreTrainedModel, settings: Mapping[str, Json]) -> PeftModel:
     """The model with a new LoRA adapter on all its linear layers, drawn from the seed; only that is trained."""
     torch.manual_seed(settings["seed"])
     config = LoraConfig(
@@ -34,12 +31,12 @@ def with_adapter(model: "PreTrainedModel", settings: Mapping[str, Json]) -> Peft
     return get_peft_model(model, config)
 
 
-def adapter_weights(model: "PreTrainedModel") -> dict[str, torch.Tensor]:
+def adapter_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """A copy of the adapter's weights, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in get_peft_model_state_dict(model).items()}
 
 
-def write_adapter(model: "PreTrainedModel", source: str, folder: Path) -> None:
+def write_adapter(model: PreTrainedModel, source: str, folder: Path) -> None:
     """A peft adapter folder, the same bytes for the same weights; made beside and renamed, so it is whole or absent."""
     config = model.peft_config["default"].to_dict()
     config |= {"base_model_name_or_path": source, "inference_mode": True}
@@ -58,7 +55,7 @@ def write_adapter(model: "PreTrainedModel", source: str, folder: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def put_on(model: "PreTrainedModel", folder: Path, source: str) -> PeftModel:
+def put_on(model: PreTrainedModel, folder: Path, source: str) -> PeftModel:
     """The student `model` (from `source`) with the adapter in `folder` on it, ready to answer. A `ConfigError` names an
     adapter that cannot be read, or is not this student's."""
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from ..files import read_json, read_lines
+from ..files import read_json, read_jsonl
 from ..generation.make import read_result
 from ..generation.model import Json, as_json
 from ..tasks.outcomes import Outcome, read_grades
@@ -27,7 +27,7 @@ def report_facts(distillation: Distillation) -> dict[str, Json]:
 def _costs(distillation: Distillation) -> dict[str, list[dict[str, Json]]]:
     """The answers whose costs are compared: the teacher's, and the student's before and after."""
     grades = distillation.folder / "grades"
-    replay = read_lines(distillation.folder / "replay.jsonl")
+    replay = read_jsonl(distillation.folder / "replay.jsonl")
     targets = {row["task_id"] for row in replay if row["role"] == "target"}
     practice = read_grades(grades / "practice.jsonl")
     costs = {

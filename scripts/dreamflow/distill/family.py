@@ -12,7 +12,7 @@ from pathlib import Path
 from ..deferred import Deferred
 from ..errors import ConfigError
 from ..family import Family, World
-from ..files import canonical, json_lines, read_lines, write_atomic
+from ..files import canonical, jsonl, read_jsonl, write_atomic
 from ..generation.model import Generation
 from ..tasks.answers import ANSWER
 from . import jobs
@@ -87,7 +87,7 @@ class Distill(Family):
         """The answers that an experience, a training example or a grade came from."""
         root = self.layout.root
         patterns = ("experiences/cycle-*.jsonl", "distill/*/cycle-*/train.jsonl", "distill/*/cycle-*/grades/*.jsonl")
-        return {row["gen_id"] for pattern in patterns for path in root.glob(pattern) for row in read_lines(path)}
+        return {row["gen_id"] for pattern in patterns for path in root.glob(pattern) for row in read_jsonl(path)}
 
     # --- answers and their grades ---
 
@@ -182,7 +182,7 @@ class Distill(Family):
     def write_exported(self, run: str, path: str) -> None:
         """List the answers that the exported student gives to the held-out tasks: they are known then."""
         rows = _exported_rows(self.runs[run], Path(path))
-        write_atomic(path, json_lines({"gen_id": gen_id, **row.wildcards} for gen_id, row in rows.items()))
+        write_atomic(path, jsonl({"gen_id": gen_id, **row.wildcards} for gen_id, row in rows.items()))
 
     def register(self, run: str) -> None:
         """Register the student as a model if the gate and its answers allow it; take it back if not."""
@@ -201,7 +201,7 @@ class Distill(Family):
 
 def _teacher_rows(distillation: Distillation, path: Path) -> dict[str, Generation]:
     """The answers that a replay set needs of a teacher."""
-    tasks = [row["task"] for row in read_lines(path) if row["role"] == "target"]
+    tasks = [row["task"] for row in read_jsonl(path) if row["role"] == "target"]
     # Tasks of a group share their worked examples: side by side, they share the evaluated prefix too.
     tasks.sort(key=lambda task: (task["group"], task["task_id"]))
     return teacher_rows(distillation, tasks)
@@ -212,4 +212,4 @@ def _exported_rows(distillation: Distillation, path: Path) -> dict[str, Generati
     exported = distillation.exported
     if exported is None or not Path(exported.lora).exists():
         return {}
-    return exported_rows(distillation, read_lines(path.with_name("held_out.jsonl")), exported)
+    return exported_rows(distillation, read_jsonl(path.with_name("held_out.jsonl")), exported)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import DreamflowError
 from ..generation.model import Json, as_json
@@ -13,13 +13,10 @@ from .adapter import put_on
 from .answers import answer_prompts
 from .student import load_student
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 Tell = Callable[[str], None]
 
 
-def load_trained(source: str, cache: Path, adapter: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+def load_trained(source: str, cache: Path, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The student (see `load_student`) with its adapter on, and its tokenizer. A `ConfigError` names an adapter that
     cannot be read, or is not this student's."""
     model, tokenizer = load_student(source, cache)
@@ -27,8 +24,8 @@ def load_trained(source: str, cache: Path, adapter: Path) -> tuple["PreTrainedMo
 
 
 def measured(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     sets: Mapping[str, Sequence[Task]],
     *,
     max_new_tokens: int,

@@ -1,6 +1,6 @@
 """Whether an exported student goes to work: registered, it is a model that any spec can name."""
 
-from ..files import pretty, read_json, read_lines, write_atomic
+from ..files import pretty, read_json, read_jsonl, write_atomic
 from ..generation.model import Json, as_json
 from ..generation.models import registration
 from ..tasks.outcomes import read_grades
@@ -38,7 +38,7 @@ def _accuracy(distillation: Distillation) -> dict[str, Json] | None:
     cannot be asked here."""
     if distillation.exported is None or not (distillation.folder / "export" / "adapter.gguf").exists():
         return None
-    answers = read_lines(distillation.folder / "answers.jsonl")
+    answers = read_jsonl(distillation.folder / "answers.jsonl")
     trained = [row for row in answers if (row["set"], row["student"]) == ("held_out", "after")]
     exported = [as_json(one) for one in read_grades(distillation.folder / "grades" / "exported.jsonl")]
     return agreement(trained, exported)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import ConfigError, DreamflowError
-from ..files import json_lines, pretty, sha256, write_atomic
+from ..files import jsonl, pretty, sha256, write_atomic
 from ..generation.model import Generation, Json
 from ..tasks.answers import Settings
 from ..tasks.graders import Task
@@ -44,11 +44,11 @@ def write_replay_set(distillation: Distillation, practice: Mapping[str, Generati
     known = load_experiences(distillation.world.layout.root, distillation.cycle)
     own = [row for row in known if row["gen_id"] in practice]
     replay = replay_set(own, list(distillation.tasks.values()), settings, settings["seed"])
-    write_atomic(folder / "held_out.jsonl", json_lines(replay.held_out))
-    write_atomic(folder / "general.jsonl", json_lines(replay.general))
+    write_atomic(folder / "held_out.jsonl", jsonl(replay.held_out))
+    write_atomic(folder / "general.jsonl", jsonl(replay.general))
     write_atomic(folder / "replay.json", pretty(replay.summary))
     write_atomic(folder / "data_card.md", replay.card)
-    write_atomic(folder / "replay.jsonl", json_lines(replay.rows))
+    write_atomic(folder / "replay.jsonl", jsonl(replay.rows))
 
 
 def replay_set(experiences: Iterable[Experience], tasks: Sequence[Task], settings: Settings, seed: int) -> Replay:

@@ -11,7 +11,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when the libraries below are loaded
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,15 +18,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 import transformers
 from tokenizers import pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import ConfigError
 from ..files import canonical, sha256
 from ..generation.model_files import fingerprint, model_file, weights_folder
 from .encode import end_of_turn
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Of these libraries about themselves, to whoever uses them together: nothing that a reader of a log can act on.
 warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft)\.")
@@ -46,7 +42,7 @@ def processors(most: int) -> int:
     return min(most, len(os.sched_getaffinity(0)))
 
 
-def load_student(source: str, cache: Path) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+def load_student(source: str, cache: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The causal language model and its tokenizer: on CUDA in bfloat16 where there is CUDA, else on the CPU in float32.
 
     `source` is a Hugging Face folder, a GGUF file, or `package:<package>/<file>` (a GGUF that a package ships). A GGUF
@@ -72,7 +68,7 @@ def load_student(source: str, cache: Path) -> tuple["PreTrainedModel", "PreTrain
     return model.to("cuda" if cuda else "cpu").eval(), tokenizer
 
 
-def tokenizer_sha256(tokenizer: "PreTrainedTokenizerBase") -> str:
+def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     """What two tokenizers of the same vocabulary share, and no others: the digest of all tokens and their ids."""
     return sha256(canonical(tokenizer.get_vocab()))
 
@@ -130,7 +126,7 @@ def _convert(source: str, path: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def _split_as_llama_cpp(source: str, path: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+def _split_as_llama_cpp(source: str, path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the tokenizer split text as llama.cpp does for this file, or say that it does not.
 
     transformers reads a GGUF's vocabulary and merges but not which expression splits the text before them: SmolLM's
@@ -153,7 +149,7 @@ def _split_as_llama_cpp(source: str, path: Path, tokenizer: "PreTrainedTokenizer
         )
 
 
-def _check_tokenizer(source: str, tokenizer: "PreTrainedTokenizerBase") -> None:
+def _check_tokenizer(source: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise ConfigError(f"student {source}: it has no chat template; an instruct model is needed")
     if tokenizer.eos_token_id is None:

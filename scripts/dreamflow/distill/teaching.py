@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import DreamflowError
-from ..files import json_lines, pretty, read_lines, write_atomic
+from ..files import jsonl, pretty, read_jsonl, write_atomic
 from ..generation.make import read_result
 from ..generation.model import Json
 from ..tasks.answers import ANSWER
@@ -52,13 +52,13 @@ def write_training_data(distillation: Distillation) -> None:
     keep = distillation.spec["teacher"]["keep"]
     taught = {task_id: accepted(given, keep) for task_id, given in answers.items()}
     own = {task_id: one for task_id, one in _answers(distillation, "practice") if one.text and not one.truncated}
-    train, validation, counts = chat_rows(read_lines(folder / "replay.jsonl"), taught, own)
+    train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), taught, own)
     if distillation.spec["training"]["kl_weight"]:
         for row in train:
             if row["role"] == "target":
                 row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"
-    write_atomic(folder / "train.jsonl", json_lines(train))
-    write_atomic(folder / "validation.jsonl", json_lines(validation))
+    write_atomic(folder / "train.jsonl", jsonl(train))
+    write_atomic(folder / "validation.jsonl", jsonl(validation))
     write_atomic(folder / "teaching.json", pretty(counts))
 
 

@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import peft
 import torch
 import transformers
 from peft import set_peft_model_state_dict
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
@@ -32,9 +32,6 @@ from .losses import answer_logits, answer_loss, teacher_loss
 from .student import load_student
 from .training_data import Data, read_data
 from .training_log import draw_training, training_csv
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CLIPPED = 1.0  # the longest gradient (2-norm) that a step follows; a longer one is shortened to this
 TOGETHER = 1024  # tokens that go through the model at once on a CPU; more is no faster there, and takes memory
@@ -97,8 +94,8 @@ def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, fold
 
 
 def _train(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     data: Data,
     settings: Mapping[str, Json],
     checkpoint: Path,
@@ -147,7 +144,7 @@ def _train(
 
 
 def _step(
-    model: "PreTrainedModel",
+    model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
     batch: Sequence[Example],
     data: Data,
@@ -222,7 +219,7 @@ def _share(step: int, steps: int, warmup: float) -> float:
 
 
 def _validated(
-    model: "PreTrainedModel",
+    model: PreTrainedModel,
     data: Data,
     settings: Mapping[str, Json],
     padding: int,
@@ -256,7 +253,7 @@ def _row(row: dict[str, float | None], progress: _Progress, validation: float | 
     return row | timing | {"validation_loss": validation}
 
 
-def _precision(model: "PreTrainedModel") -> torch.autocast:
+def _precision(model: PreTrainedModel) -> torch.autocast:
     """bfloat16 on a GPU, float32 on a CPU."""
     device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
@@ -282,7 +279,7 @@ def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str
 
 
 def _keep(
-    model: "PreTrainedModel", optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, progress: _Progress
+    model: PreTrainedModel, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, progress: _Progress
 ) -> None:
     state = {
         "progress": dict(vars(progress)),
@@ -295,7 +292,7 @@ def _keep(
 
 
 def _restore(
-    model: "PreTrainedModel", optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell
+    model: PreTrainedModel, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell
 ) -> _Progress:
     state = load_checkpoint(checkpoint, key)
     if state is None:
@@ -316,7 +313,7 @@ def _restore(
 # --- what is said of it ---------------------------------------------------------------------------------------------
 
 
-def _first_words(job: Mapping[str, Json], data: Data, model: "PreTrainedModel") -> str:
+def _first_words(job: Mapping[str, Json], data: Data, model: PreTrainedModel) -> str:
     learned = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     everything = sum(parameter.numel() for parameter in model.parameters())
     return (
@@ -348,9 +345,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _summary(
-    job: Mapping[str, Json], data: Data, model: "PreTrainedModel", progress: _Progress, seconds: float
-) -> dict:
+def _summary(job: Mapping[str, Json], data: Data, model: PreTrainedModel, progress: _Progress, seconds: float) -> dict:
     cuda = model.device.type == "cuda"
     validations = [row["validation_loss"] for row in progress.rows if row["validation_loss"] is not None]
     steps = math.ceil(len(data.train) / job["training"]["batch_examples"]) * job["training"]["epochs"]

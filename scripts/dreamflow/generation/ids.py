@@ -46,13 +46,6 @@ def generation_id(prefix: str, *parts: str | int) -> str:
     return prefix + _base36(hashlib.blake2b(signature.encode(), digest_size=10).digest())
 
 
-def legacy_gen_id(stage: str, task_id: str, run_id: str | None = None, salt: str | None = None) -> str:
-    """The id of DayDreaming's older, two-phase era (`reserve_gen_id`): to find files, not to name any."""
-    parts = [part for part in (stage, task_id, run_id, salt) if part]
-    digest = hashlib.sha256("".join(f"{part}|" for part in parts).encode()).digest()[:12]
-    return _base36(digest).rjust(16, "0")[:16]
-
-
 def _joined(parts: list[str]) -> str:
     signature = "|".join(parts)
     if signature.count("|") != len(parts) - 1:  # else ("a|b", "c") and ("a", "b|c") would be one thing

@@ -6,6 +6,8 @@ containers are of unknown type here, so all that compares, hashes or prints them
 
 import ast
 
+from ..files import read_table
+
 Types = frozenset[str]
 
 
@@ -113,10 +115,8 @@ def has_truth(types: Types) -> bool:
 
 # --- builtins --------------------------------------------------------------------------------------------
 
-_ALWAYS = {"len": "int", "ord": "int", "int": "int", "float": "float", "bool": "bool", "chr": "str", "range": "range"}
-_ALWAYS |= {"list": "list", "sorted": "list", "tuple": "tuple", "set": "set", "frozenset": "frozenset", "dict": "dict"}
-_ALWAYS |= dict.fromkeys(("isinstance", "issubclass", "callable", "any", "all", "hasattr"), "bool")
-_ALWAYS |= dict.fromkeys(("bin", "hex", "oct"), "str") | {"print": "none"}
+_TABLE = read_table(__file__, "builtins.yaml")
+_ALWAYS = {name: result for result, names in _TABLE["functions"].items() for name in names.split()}
 
 
 def builtin_result(name: str, arguments: list[Types]) -> Types:
@@ -169,44 +169,17 @@ def builtin_is_calm(name: str, arguments: list[Types]) -> bool:
 
 # --- methods ---------------------------------------------------------------------------------------------
 
-_RESULTS: dict[str, dict[str, str]] = {"str": {}, "list": {}, "dict": {}, "set": {}}
-for _kind, _result, _names in (
-    (
-        "str",
-        "str",
-        "lower upper casefold capitalize title swapcase strip lstrip rstrip replace removeprefix removesuffix",
-    ),
-    ("str", "str", "zfill ljust rjust center expandtabs join format format_map translate"),
-    ("str", "bool", "startswith endswith isalpha isdigit isalnum isspace isupper islower isdecimal isnumeric"),
-    ("str", "bool", "isidentifier istitle isascii isprintable"),
-    ("str", "int", "find rfind index rindex count"),
-    ("str", "list", "split rsplit splitlines"),
-    ("str", "tuple", "partition rpartition"),
-    ("str", "bytes", "encode"),
-    ("list", "none", "append extend insert remove clear sort reverse"),
-    ("list", "list", "copy"),
-    ("list", "int", "index count"),
-    ("list", "?", "pop"),
-    ("dict", "?", "get pop popitem setdefault keys values items"),
-    ("dict", "none", "update clear"),
-    ("dict", "dict", "copy"),
-    ("set", "none", "add discard remove clear update difference_update intersection_update"),
-    ("set", "set", "copy"),
-    ("set", "?", "pop union intersection difference symmetric_difference"),
-    ("set", "bool", "issubset issuperset isdisjoint"),
-):
-    _RESULTS[_kind] |= dict.fromkeys(_names.split(), _result)
-
+_RESULTS = {
+    kind: {name: result for result, names in methods.items() for name in names.split()}
+    for kind, methods in _TABLE["methods"].items()
+}
 CHANGING = words("append extend insert remove clear sort reverse pop popitem setdefault update add discard")
 CHANGING |= {"difference_update", "intersection_update"}
 COPYING = words("extend update join union intersection difference issubset issuperset isdisjoint")
 VIEWS = frozenset({"keys", "values", "items"})
-# Methods of text that cannot raise on text, with the number of arguments that they take.
-_CALM_TEXT = dict.fromkeys(words("lower upper casefold capitalize title swapcase isalpha isdigit isalnum"), (0,))
-_CALM_TEXT |= dict.fromkeys(words("isspace isupper islower isdecimal isnumeric isidentifier istitle isascii"), (0,))
-_CALM_TEXT |= dict.fromkeys(words("strip lstrip rstrip"), (0, 1)) | dict.fromkeys(("split", "rsplit"), (0,))
-_CALM_TEXT |= dict.fromkeys(words("startswith endswith removeprefix removesuffix find rfind count"), (1,))
-_CALM_TEXT |= {"replace": (2,), "splitlines": (0,), "isprintable": (0,)}
+_CALM_TEXT = {  # by name: with how many arguments
+    name: tuple(map(int, counts.split())) for counts, names in _TABLE["calm_text"].items() for name in names.split()
+}
 
 
 def has_method(receiver: Types, name: str) -> bool:

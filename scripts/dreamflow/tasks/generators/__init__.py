@@ -5,23 +5,25 @@ and group, and templates take turns. So more tasks only add to fewer; with some 
 have among all; and task ids, which are made from prompts, name the same task in every draw.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from random import Random
 
 from ...errors import ConfigError
-from ...files import sha256
+from ...files import read_table, sha256
 from ..graders import Task
-from . import arithmetic, classification, code, extraction, facts, formats, knowledge
-from .base import Template
+from .base import Make, Row, Template
+from .code import code
+from .templates import arithmetic, classification, extraction, facts, format_, knowledge
 
-TEMPLATES: Mapping[str, Sequence[Template]] = {
-    "extraction": extraction.TEMPLATES,
-    "arithmetic": arithmetic.TEMPLATES,
-    "format": formats.TEMPLATES,
-    "classification": classification.TEMPLATES,
-    "code": code.TEMPLATES,
-    "facts": facts.TEMPLATES,
-    "knowledge": knowledge.TEMPLATES,
+TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # each kind has a table <kind>.yaml beside this module
+    "extraction": extraction,
+    "arithmetic": arithmetic,
+    "format": format_,
+    "classification": classification,
+    "code": code,
+    "facts": facts,
+    "knowledge": knowledge,
 }
 _TRIES = 300  # draws of one template that are all known already, after which it counts as exhausted
 
@@ -52,10 +54,24 @@ def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = No
     return tasks[:n]
 
 
+@cache
 def _templates(kind: str) -> Sequence[Template]:
+    """The templates of a kind. Every second one is free: it lets a model talk, so that it tells what it knows."""
     if kind not in TEMPLATES:
         raise ConfigError(f"no tasks of kind {kind!r} can be generated; known: {', '.join(TEMPLATES)}")
-    return TEMPLATES[kind]
+    rows = (
+        (skill, name, row)
+        for skill, named in read_table(__file__, f"{kind}.yaml").items()
+        for name, row in named.items()
+    )
+    return [
+        Template(
+            f"{kind}.{skill}.{name}",
+            row["context"],
+            TEMPLATES[kind]({**row, "skill": skill, "name": name, "number": number, "free": number % 2 == 1}),
+        )
+        for number, (skill, name, row) in enumerate(rows)
+    ]
 
 
 def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:

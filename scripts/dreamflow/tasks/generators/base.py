@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from string import Formatter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...generation.model import Json
-from .words import WORDS
+from .words import draw
 
 Grader = Mapping[str, Json]  # its name and options, see tasks/graders.py
 
-EXACT: Grader = {"name": "exact"}
-PHRASE: Grader = {"name": "exact", "allow": ["quotes", "full stop"]}
-NUMBER: Grader = {"name": "number"}
+Row = Mapping[
+    str, Any
+]  # of a table beside this module, with its skill, name, number, and whether its tasks let a model talk
 
 
 class Made(NamedTuple):
@@ -24,13 +24,16 @@ class Made(NamedTuple):
     grader: Grader
 
 
+Make = Callable[[Random], Made]
+
+
 @dataclass(frozen=True)
 class Template:
     """A way to make tasks that are alike. `make` draws one with the given random numbers, and with nothing else."""
 
     group: str
     context: str
-    make: Callable[[Random], Made]
+    make: Make
 
 
 def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
@@ -52,6 +55,6 @@ def kind_of(slot: str) -> str:
 
 def _draw(random: Random, slot: str, values: Mapping[str, str]) -> str:
     taken = [word for other, word in values.items() if kind_of(other) == kind_of(slot)]
-    while (word := WORDS[kind_of(slot)](random)) in taken:
+    while (word := draw(random, kind_of(slot))) in taken:
         pass
     return word
