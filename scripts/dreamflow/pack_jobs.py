@@ -42,7 +42,7 @@ class PackJobs:
 
     def form(self) -> None:
         """Form packs of the generations that are not made and in no pack, if the configuration sets `pack`."""
-        if size := self.plan.world.settings["pack"]:
+        if size := self.plan.world.settings.pack:
             world = self.plan.world
             self.packs = extend_packs(self.packs, self._rows(), self.is_due, self.plan.models, world.origin, size)
 

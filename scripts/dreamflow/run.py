@@ -53,7 +53,7 @@ class Run:
             texts=self.plan.world.catalog.texts,
             models=self.plan.models,
             origin=self.plan.world.origin,
-            call_attempts=self.settings["call_attempts"],
+            call_attempts=self.settings.call_attempts,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_answer=self.ledger.answered,
             on_done=self._on_done,

@@ -78,7 +78,7 @@ def collect_experiences(world: World, cycle: int, practice: Iterable[str], path:
         for outcome in read_grades(file):
             if row := world.generations.get(outcome.gen_id):
                 graded[outcome.gen_id] = Graded(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
-    found = experiences(world.layout.root, cycle, graded, world.settings["salience"])
+    found = experiences(world.layout.root, cycle, graded, world.settings.salience.as_dict())
     write_atomic(path, experience_lines(found.rows))
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
     return f"{len(found.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")

@@ -23,6 +23,7 @@ from .operators.synthesise import partners
 from .procedure import Procedure, load_procedure
 from .promote import patch, promoted_id
 from .records import Entry, Record, records
+from .spec import Tiers
 from .tables import write_csv, write_sqlite
 from .tightening import CYCLES, next_limits, write_next
 
@@ -115,7 +116,7 @@ def _test_lines(test: Trial) -> list[str]:
     return lines
 
 
-def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: Mapping[str, float]) -> list[Record]:
+def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: Tiers) -> list[Record]:
     """The records of a cycle. `procedures` are all that there are."""
     dreamt = {entry.row.gen_id: procedures[entry.row.wildcards["procedure_id"]] for entry in entries}
     matches = {p.procedure_id: len(partners(p, procedures)) for p in dreamt.values()}
@@ -125,7 +126,7 @@ def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: M
 
 def write_night(night: Night, table: list[Record], folder: Path) -> str:
     """Write the tables, the journal and the next limits of a cycle into its folder; returns a short table to show."""
-    cycle, strategy = night.spec["cycle"], night.spec["strategy"]
+    cycle, strategy = night.spec.cycle, night.spec.strategy
     found, score, patterns, sampling = yields(table), health(table), failure_patterns(table), comparison(table)
     earlier = range(max(1, cycle - CYCLES + 1), cycle)
     history = [read_yields(folder.parent / f"cycle-{number}" / "yield.csv") for number in earlier]

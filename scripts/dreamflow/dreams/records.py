@@ -14,6 +14,7 @@ from ..sandbox.runs import UNTESTED
 from .check import Check
 from .equivalence import Counterexample, Trial
 from .procedure import Procedure
+from .spec import Tiers
 from .tiers import final_tier
 
 
@@ -84,7 +85,7 @@ COLUMNS = Record.__struct_fields__[:-3]
 def records(
     entries: Iterable[Entry],
     procedures: Mapping[str, Procedure],
-    tiers: Mapping[str, float],
+    tiers: Tiers,
     *,
     matches: Mapping[str, int],
     promoted: Collection[str] = (),
@@ -100,7 +101,7 @@ def records(
 def _record(
     entry: Entry,
     procedures: Mapping[str, Procedure],
-    tiers: Mapping[str, float],
+    tiers: Tiers,
     matches: Mapping[str, int],
     promoted: Collection[str],
 ) -> Record:
