@@ -81,7 +81,9 @@ def read_conversations(path: Path, root: Path) -> list[Conversation]:
     if suffix in _LINES or (suffix != ".json" and _is_turn(_first_line(text))):
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
     if suffix != ".json":
-        return [_text_conversation(text, path, source)]
+        turns = label_turns(text)
+        heading = re.search(r"^\ufeff?# +(.+)$", text[: turns[0].end] if turns[0].role == "text" else "", re.M)
+        return [_named(path.stem, text, turns, heading[1] if heading else "", source)]
     try:
         value = _json(text.removeprefix("\ufeff"), str(path))
     except ConfigError:
@@ -315,12 +317,3 @@ def _claude_turns(item: Mapping[str, Json]) -> list[_Said]:
 
 def _object(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     return value[key] if isinstance(value.get(key), dict) else {}
-
-
-# --- text and Markdown
-
-
-def _text_conversation(text: str, path: Path, source: str) -> Conversation:
-    turns = label_turns(text)
-    heading = re.search(r"^\ufeff?# +(.+)$", text[: turns[0].end] if turns[0].role == "text" else "", re.M)
-    return _named(path.stem, text, turns, heading[1] if heading else "", source)

@@ -68,23 +68,7 @@ _REASONS = re.compile(
 )
 _NO_REASON = re.compile(rf"{_BULLET}{_HEADER}[ :]*|\s*(?:json)?\s*", re.I | re.X)  # a title, a fence
 _TOTAL = {"overall", "final", "total"}
-_NEUTRAL = {
-    "the",
-    "a",
-    "an",
-    "my",
-    "its",
-    "this",
-    "of",
-    "and",
-    "is",
-    "dream",
-    "variant",
-    "viability",
-    "give",
-    "it",
-    "with",
-}
+_NEUTRAL = set("the a an my its this of and is dream variant viability give it with".split())  # noqa: SIM905
 
 _SCORE_KEYS = ("viability", "viability_score", "score", "confidence")
 _REASON_KEYS = ("reasons", "reasoning", "reason", "rationale", "justification", "explanation")
