@@ -137,9 +137,6 @@ def _json(text: str, where: str) -> Json:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
 
 
-# --- ids, times, and the text that is made of turns
-
-
 class _Said(NamedTuple):
     role: str
     words: str
@@ -215,9 +212,6 @@ def _words(content: Json, depth: int = 0) -> str:
     return "[image]" if "image" in kind else f"[{kind[:60]}]"
 
 
-# --- lines of turns
-
-
 def _first_line(text: str) -> str:
     return text.removeprefix("\ufeff").lstrip().partition("\n")[0]
 
@@ -244,9 +238,6 @@ def _json_turn(value: Json, where: str) -> _Said:
         return _Said(value["role"], _words(value["content"]), _time(value.get("time")), _label(value.get("id")))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-# --- exports
 
 
 def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:

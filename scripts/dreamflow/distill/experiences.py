@@ -147,9 +147,6 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
 def _facts(one: Verified, cycle: int) -> dict[str, Json]:
     metadata = one.metadata
     same = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")

@@ -119,9 +119,6 @@ def _tokens(tokenizer: "PreTrainedTokenizerBase", task: Mapping[str, Json]) -> l
     return tokenizer(text, add_special_tokens=False).input_ids[:LONGEST]
 
 
-# --- the model card -------------------------------------------------------------------------------------------------
-
-
 def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapping[str, Json]) -> str:
     """README.md: front matter as Hugging Face reads it, what is in the folder, and all facts in `card` by heading."""
     front = {

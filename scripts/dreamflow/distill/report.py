@@ -84,9 +84,6 @@ def _series(validation: Row) -> dict[str, dict[str, Any]]:
     return series
 
 
-# --- parts of the report ----------------------------------------------------------------------------------------------
-
-
 def _short(facts: Row, found: Row) -> str:
     """The whole story in a few sentences."""
     kinds = ", ".join(kind for kind in found["validation"]["held_out"] if kind != ALL)

@@ -253,9 +253,6 @@ def _precision(model: PreTrainedModel) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
 
-# --- checkpoint -----------------------------------------------------------------------------------------------------
-
-
 def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str) -> str:
     """What must be the same for a training to go on: all that its weights depend on."""
     return sha256(
@@ -297,9 +294,6 @@ def _restore(training: _Training) -> None:
     training.progress = _Progress(**state["progress"])
     training.progress.resumed = training.progress.step
     training.tell(f"going on from the checkpoint at step {training.progress.step}")
-
-
-# --- what is said of it ---------------------------------------------------------------------------------------------
 
 
 def _first_words(job: Mapping[str, Json], data: Data, model: PreTrainedModel) -> str:

@@ -78,9 +78,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-# --- intervals ------------------------------------------------------------------------------------------------------
-
-
 def over_tasks(steps: np.ndarray, seed: int) -> tuple[float | None, float | None]:
     """The 95% percentile interval of the mean of `steps` (n,), each -1 (lost), 0 or 1 (gained), over tasks.
 
@@ -110,9 +107,6 @@ def over_groups(steps: np.ndarray, groups: Sequence[str], seed: int) -> tuple[fl
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
-
-
-# --- the gate -------------------------------------------------------------------------------------------------------
 
 
 def gate(validation: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,9 +152,6 @@ def gate(validation: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, 
 def points(share: float) -> str:
     """A difference of shares in percentage points, with its sign."""
     return f"{100 * share:+.1f} points"
-
-
-# --- the exported student ---------------------------------------------------------------------------------------------
 
 
 def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:

@@ -139,9 +139,6 @@ def rounded(value: float | None) -> float | None:
     return round(value, 6) if isinstance(value, float) else value
 
 
-# Failures.
-
-
 class Example(Struct, frozen=True):
     """A variant that failed, and how."""
 
@@ -205,9 +202,6 @@ def normalised(message: str) -> str:
     """The first 50 characters of a message, with what differs from case to case taken out."""
     text = re.sub(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?", "N", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message))
     return " ".join(text.split())[:50].rstrip()
-
-
-# Yield.
 
 
 class Yield(Struct, frozen=True, kw_only=True):

@@ -156,9 +156,6 @@ def _line(text: str, at: int) -> str:
     return text[max(text.rfind("\n", 0, at) + 1, at - 150) : at + 150].partition("\n")[0].strip()
 
 
-# Prose and lists.
-
-
 def _scores(plain: str) -> Iterator[_Mention]:
     for found in _MENTION.finditer(plain):
         words = found["words"].lower().split()
@@ -217,9 +214,6 @@ def _reasons(prose: str, plain: str, mentions: list[_Mention]) -> str:
         if any(map(str.isalnum, line)) and not _NO_REASON.fullmatch(line.translate(_PLAIN)):
             lines.append(line.strip())
     return "\n".join(lines)
-
-
-# JSON.
 
 
 def _judged(value: Json) -> Iterator[dict[str, Json]]:

@@ -121,8 +121,6 @@ class _Walk(Calls):
         self.guards -= 1
         self.visible = before
 
-    # --- simple statements -----------------------------------------------------------------------------
-
     def _do_expr(self, node: ast.Expr, acc: Access, _: Statement) -> None:
         self.look(node.value, acc, content=False)
 
@@ -230,8 +228,6 @@ class _Walk(Calls):
         acc.effects |= UNKNOWN_EFFECT
         acc.runs_code()
         self.bind(node.name, acc)
-
-    # --- compound statements ---------------------------------------------------------------------------
 
     def _do_if(self, node: ast.If, acc: Access, statement: Statement) -> None:
         self.truth(node.test, acc)

@@ -74,8 +74,6 @@ class Expressions:
         self.found_captured: set[str] = set()
         self.frame_seen = False
 
-    # --- names and targets -----------------------------------------------------------------------------
-
     def bind(self, name: str, acc: Access, surely: bool = True) -> None:
         """A name gets a value (or loses it)."""
         acc.writes.add(name)
@@ -181,8 +179,6 @@ class Expressions:
         if own or (name in _FRAME_BUILTINS and self.scope.is_builtin(node)):
             acc.sees_frame = self.frame_seen = True
 
-    # --- ways to evaluate ------------------------------------------------------------------------------
-
     def expr(self, node: ast.AST | None, acc: Access) -> None:
         """Evaluate for the value, which is handed out."""
         if node is None or isinstance(node, ast.Constant):
@@ -250,8 +246,6 @@ class Expressions:
     def _is_call_of(self, node: ast.AST, names: frozenset[str]) -> bool:
         builtin = isinstance(node, ast.Call) and self.scope.is_builtin(node.func)
         return builtin and node.func.id in names and node.func.id not in self.declared
-
-    # --- simple expressions ----------------------------------------------------------------------------
 
     def _mention(self, node: ast.Name, acc: Access) -> None:
         name = node.id

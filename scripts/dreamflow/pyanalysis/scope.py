@@ -238,9 +238,6 @@ def _called(node: ast.Assign | ast.withitem) -> tuple[str, ast.expr] | None:
     return (target.id, value) if usable else None
 
 
-# --- types -----------------------------------------------------------------------------------------------
-
-
 def _infer(scope: Scope, nodes: list[ast.AST]) -> None:
     """Set `types` and `fresh` of the scope, by widening from nothing until all bindings are covered."""
     bindings: list[tuple[str, ast.AST | Types, bool]] = []  # name, value or its types, whether it may be shared

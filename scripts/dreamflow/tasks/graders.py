@@ -121,9 +121,6 @@ def _unquoted(text: str, allow: Sequence[str]) -> str:
     return text[1:-1] if "quotes" in allow and len(text) > 2 and text[0] + text[-1] in _QUOTES else text
 
 
-# --- comparisons: what is wrong with a text, or None ------------------------------------------------------------------
-
-
 def _exact(text: str, task: Task) -> str | None:
     accepted = [_plain(one, task) for one in (task["answer"], *task["grader"].get("also", ()))]
     if "case" in task["grader"].get("allow", ()):
@@ -236,9 +233,6 @@ _COMPARISONS: dict[str, Callable[[str, Task], str | None]] = {
     "lines": _lines,
 }
 NAMES = (*_COMPARISONS, "code")
-
-
-# --- code -----------------------------------------------------------------------------------------------------------
 
 
 def code_problem(source: str, entry: str) -> str | None:
