@@ -163,7 +163,8 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
     """
     here = list(here)
     graded = {row["task_id"]: bool(row["passed"]) for row in there if row["passed"] is not None}
-    pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in here if _in_both(row, graded)]
+    both = [row for row in here if row["task_id"] in graded and row["passed"] is not None]
+    pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in both]
     kinds = accuracy_by_kind(
         {
             **{"kind": row["kind"], "passed": row["passed"], "seconds": row["latency_s"], "cost_usd": row["cost_usd"]},
@@ -183,7 +184,3 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
         "same": sum(one == other for one, other in pairs),
         "kinds": kinds,
     }
-
-
-def _in_both(row: Row, graded: Mapping[str, bool]) -> bool:
-    return row["task_id"] in graded and row["passed"] is not None

@@ -156,8 +156,7 @@ class _Walk(Calls):
         use(node.value, acc)
         if not left <= IMMUTABLE:
             self.change(load, acc)
-        if not calm:
-            acc.runs_code()
+        acc.runs_code(unless=calm)
         self.store(node.target, acc)
 
     def _do_delete(self, node: ast.Delete, acc: Access, _: Statement) -> None:

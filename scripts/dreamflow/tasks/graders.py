@@ -222,15 +222,7 @@ def _shown(text: str) -> str:
 
 
 _COMPARISONS: dict[str, Callable[[str, Task], str | None]] = {
-    "exact": _exact,
-    "number": _number,
-    "mentions": _mentions,
-    "json": _json,
-    "regex": _regex,
-    "one_of": _one_of,
-    "list": _list,
-    "set": _set,
-    "lines": _lines,
+    one.__name__[1:]: one for one in (_exact, _number, _mentions, _json, _regex, _one_of, _list, _set, _lines)
 }
 NAMES = (*_COMPARISONS, "code")
 
