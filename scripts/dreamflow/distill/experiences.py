@@ -115,7 +115,8 @@ def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weigh
         }
         numbers = {**signals, "salience": snarc.salience(signals, weights)}
         numbers |= {"outcome": one.outcome, "expected": expected[number]}
-        rows.append({**_facts(one, cycle), **costs[number], **{name: _rounded(numbers[name]) for name in numbers}})
+        numbers = {name: None if value is None else round(value, 6) for name, value in numbers.items()}
+        rows.append({**_facts(one, cycle), **costs[number], **numbers})
     return Found(rows, dict(sorted(left_out.items())))
 
 
@@ -147,9 +148,6 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
 def _facts(one: Verified, cycle: int) -> dict[str, Json]:
     metadata = one.metadata
     same = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
@@ -161,10 +159,6 @@ def _facts(one: Verified, cycle: int) -> dict[str, Json]:
         **{name: getattr(metadata, name) for name in same},
         **{name: getattr(one, name) for name in told},
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
 
 
 def _cost(metadata: Result, data_root: Path) -> Costs:

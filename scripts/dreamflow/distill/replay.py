@@ -119,9 +119,6 @@ def _draw(seed: int, name: str) -> str:
     return sha256(f"{seed}:{name}")
 
 
-# --- the choice -----------------------------------------------------------------------------------------------------
-
-
 def _by_salience(seed: int) -> Callable[[ReplayRow], tuple[float, str]]:
     return lambda row: (-row["salience"], _draw(seed, row["task_id"]))
 
@@ -206,9 +203,6 @@ def _check_filled(rows: Sequence[ReplayRow], kinds: Sequence[str], left_out: Map
                 f"the replay set has no {split} tasks of the kind {', '.join(empty)}. Of all tasks were left out: "
                 f"{steps or 'none'}. Let a model answer more tasks of these kinds, lower min_salience or raise size"
             )
-
-
-# --- what must not leak ---------------------------------------------------------------------------------------------
 
 
 def check_no_leak(

@@ -85,7 +85,12 @@ def _tested(check: Check | None, trial: Trial | None) -> Tested:
         return Tested("not made")
     if trial is None:
         return Tested(f"not tested: {unfit(check)}")
-    return Tested(None, {"diff": _diff(check), "check": _check_lines(check), "test": _test_lines(trial)}, trial)
+    whole = check.diff.splitlines()
+    diff, left = "\n".join(whole[:DIFF_LINES]), len(whole) - DIFF_LINES
+    diff += f"\n({left} more lines)" if left > 0 else ""
+    claims = [] if check.claims == "none" else [f"claims about dependences: {check.claims}"]
+    lines = [f"signature {check.signature}", *claims, f"novelty {check.novelty:.2f} of 1", *check.problems]
+    return Tested(None, {"diff": diff, "check": lines, "test": _test_lines(trial)}, trial)
 
 
 def unfit(check: Check) -> str:
@@ -93,18 +98,6 @@ def unfit(check: Check) -> str:
     if check.duplicate_of:
         return f"a duplicate of {check.duplicate_of}"
     return "" if check.passed else "; ".join(check.problems)
-
-
-def _diff(check: Check) -> str:
-    lines = check.diff.splitlines()
-    left = len(lines) - DIFF_LINES
-    return "\n".join(lines[:DIFF_LINES]) + (f"\n({left} more lines)" if left > 0 else "")
-
-
-def _check_lines(check: Check) -> list[str]:
-    lines = [f"signature {check.signature}"]
-    lines += [] if check.claims == "none" else [f"claims about dependences: {check.claims}"]
-    return [*lines, f"novelty {check.novelty:.2f} of 1", *check.problems]
 
 
 def _test_lines(test: Trial) -> list[str]:
