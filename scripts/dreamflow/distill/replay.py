@@ -124,11 +124,7 @@ def _by_salience(seed: int) -> Callable[[ReplayRow], tuple[float, str]]:
 
 
 def _candidates(
-    experiences: Sequence[Experience],
-    tasks: Sequence[Task],
-    groups: Mapping[str, str],
-    min_salience: float,
-    seed: int,
+    experiences: Sequence[Experience], tasks: Sequence[Task], groups: Mapping[str, str], min_salience: float, seed: int
 ) -> tuple[list[ReplayRow], dict[str, int]]:
     """A row for each task to learn from that was experienced, with its most salient experience; most salient first."""
     known = {task["task_id"] for task in tasks}

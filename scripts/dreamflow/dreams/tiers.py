@@ -28,11 +28,7 @@ test_passed.__test__ = False  # pytest: it is no test
 
 
 def final_tier(
-    verdict: Mapping[str, Json] | None,
-    check: Check | None,
-    test: Trial | None,
-    safe: bool,
-    tiers: Tiers,
+    verdict: Mapping[str, Json] | None, check: Check | None, test: Trial | None, safe: bool, tiers: Tiers
 ) -> tuple[int | None, str]:
     """The tier of a variant and why, in words. `tiers` has the thresholds `viable` and `speculative`.
 
