@@ -1,11 +1,12 @@
 """The configuration of dreams: nights (config/procedures/<name>.yaml) and the cards of procedures."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import Count, Different, Name, Optional, Positive, Section, Share, Whole
+from ..generation.model import Json
 from ..generation.settings import ModelCall
 
 OPERATORS = ("reorder", "parallelise", "parameters", "conditional", "fallback")  # kinds that need no model
@@ -85,7 +86,7 @@ class NightSpec(Section):
 class Behaviour(Section):
     """What a fake does: nothing (`{}`), or one of `returns`, `raises` and `sequence`."""
 
-    returns: Any = Field(
+    returns: Json = Field(
         None,
         description="The value to return; `{python: expression}` or `{attributes: {...}}` if YAML cannot express it.",
     )
@@ -106,8 +107,8 @@ class Behaviour(Section):
 class Call(Section):
     """One call to test with."""
 
-    args: Optional[list[Any]] = Field(None, description="Positional arguments.")
-    kwargs: Optional[dict[str, Any]] = Field(None, description="Keyword arguments.")
+    args: Optional[list[Json]] = Field(None, description="Positional arguments.")
+    kwargs: Optional[dict[str, Json]] = Field(None, description="Keyword arguments.")
 
 
 class ProcedureCard(Section):

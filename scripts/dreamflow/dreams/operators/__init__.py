@@ -1,12 +1,12 @@
-"""Operators: functions that list the variants of a procedure which need no model.
+"""Operators: functions that list the variants of a procedure without a model.
 
-| operator      | what it changes                                                        | safe |
-|---------------|------------------------------------------------------------------------|------|
-| `reorder`     | the order of steps that do not depend on each other                      | yes  |
-| `parallelise` | independent steps run at the same time                                   | yes  |
-| `parameters`  | a timeout, threshold, number of retries, delay or limit                  | no   |
-| `conditional` | a step becomes optional through a new argument; its default keeps the step | yes  |
-| `fallback`    | the call is retried with exponential back-off, or has an alternative     | no   |
+| operator      | change                                                                | safe |
+|---------------|-----------------------------------------------------------------------|------|
+| `reorder`     | the order of steps that do not depend on each other                   | yes  |
+| `parallelise` | independent steps run at the same time                                | yes  |
+| `parameters`  | a timeout, threshold, number of retries, delay or limit               | no   |
+| `conditional` | a step becomes optional by a new parameter; its default keeps the step | yes  |
+| `fallback`    | a call is retried with exponential back-off, or has an alternative    | no   |
 """
 
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Variation:
-    """One variant that an operator can make.
+    """One variant of an operator.
 
-    `site` says where and what, unique within procedure and operator (`12:8 timeout*2`). `make()` is the whole new
-    source. `safe` claims the same behaviour for every call that the original accepts; `adds` are parameters that
-    the entry gains, each with a default.
+    `site` is place and change, unique within procedure and operator (`12:8 timeout*2`). `make()` returns the new
+    source. `safe` claims the same behaviour for every call that the original accepts; `adds` are the new parameters of
+    the entry, each with a default.
     """
 
     site: str
@@ -31,9 +31,9 @@ class Variation:
 
 from . import conditional, fallback, parallelise, parameters, reorder  # noqa: E402  (they need `Variation`)
 
-# name -> the function that lists variations of a procedure with an analysis, the most promising first, and its
-# version, which is raised with its behaviour
+# name -> the function that lists the variations of an analysed procedure, the most promising first, and its version,
+# which increases with every change of behaviour
 OPERATORS = {
-    one.__name__.rpartition(".")[2]: (one.variations, 1)
-    for one in (reorder, parallelise, parameters, conditional, fallback)
+    module.__name__.rpartition(".")[2]: (module.variations, 1)
+    for module in (reorder, parallelise, parameters, conditional, fallback)
 }
