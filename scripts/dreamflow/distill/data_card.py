@@ -6,12 +6,12 @@ The card has the sections of "Datasheets for Datasets" (Gebru et al. 2021) that 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import Any
 
+from ..generation.model import Json
 from ..reports.render import render
 from .salience import SIGNALS
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 
 def summarise(
@@ -21,9 +21,9 @@ def summarise(
     left_out: Mapping[str, int],
     experiences: Sequence[Row],
     tasks: Sequence[Row],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     seed: int,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The counts of a replay set as plain JSON. `measured` are tasks by set (held_out, general), `groups` the side of
     each group, `left_out` how many tasks fell out at each step; for the rest see `replay.replay_set`."""
     known = {task["task_id"] for task in tasks}
@@ -56,7 +56,7 @@ def summarise(
     }
 
 
-def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _rows(rows: Sequence[Row]) -> list[dict[str, Json]]:
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
         cells.setdefault((row["role"], row["kind"], row["split"]), []).append(row["salience"])
@@ -81,11 +81,11 @@ def _sides(groups: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
     return sides
 
 
-def _counts(values: Iterable[Any]) -> dict[str, int]:
+def _counts(values: Iterable[Json]) -> dict[str, int]:
     return {str(value): count for value, count in sorted(Counter(values).items(), key=lambda one: str(one[0]))}
 
 
-def _known(rows: Sequence[Row], name: str) -> dict[str, Any]:
+def _known(rows: Sequence[Row], name: str) -> dict[str, Json]:
     values = [row[name] for row in rows if row[name] is not None]
     return {"known": len(values), "mean": round(fmean(values), 6) if values else None}
 
@@ -93,7 +93,7 @@ def _known(rows: Sequence[Row], name: str) -> dict[str, Any]:
 # --- the card -------------------------------------------------------------------------------------------------------
 
 
-def data_card(summary: Mapping[str, Any]) -> str:
+def data_card(summary: Mapping[str, Json]) -> str:
     """The data card of a replay set, as Markdown, from what `summarise` says."""
     settings, rows, measured = summary["settings"], summary["rows"], summary["measured"]
     signals = summary["experiences"]["chosen"]["signals"]

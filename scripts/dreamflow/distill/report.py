@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from ..files import read_json, write_atomic
+from ..generation.model import Json
 from ..reports.accuracy import ALL, tokens_of
 from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
@@ -13,14 +13,14 @@ from ..reports.render import render
 from ..reports.statistics import wilson
 from .validate import SETS, points
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 _NAMES = {"held_out": "held-out", "general": "general"}
 _FILES = ("validation", "gate", "training", "teaching", "exported")  # .json, in the folder of a run
 WHO = ("teacher", "before", "after")
 
 
-def write_report(folder: Path, facts: Mapping[str, Any]) -> str:
+def write_report(folder: Path, facts: Mapping[str, Json]) -> str:
     """Write report.md and accuracy.png of a distillation into its `folder`; returns its short form for the screen.
 
     The numbers are read from the run's own files there: validation.json, gate.json, training.json, teaching.json and
@@ -45,7 +45,7 @@ def asked_words(prompt: str, turns: Sequence[Mapping[str, str]] = ()) -> int:
     return len(prompt.split()) + sum(len(turn["content"].split()) for turn in turns)
 
 
-def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Any]:
+def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Json]:
     """What a task costs: {who, tasks, answers (to a task), solved, tokens, seconds, atp, usd}, the last four in all
     answers to a task, as means; solved is the share of tasks with a right answer among theirs. What is not known is
     None. An answer costs `base` · (1 + words / 100) ATP (as in SAGE's selector, with the words of what was asked)."""
@@ -64,7 +64,7 @@ def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Any]:
     }
 
 
-def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | None:
+def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Json) -> float | None:
     sums = [[measure(row) for row in answers] for answers in by_task.values()]
     return None if any(None in values for values in sums) else fmean(map(sum, sums))
 
@@ -73,8 +73,8 @@ def _base(who: str, atp: Mapping[str, float]) -> float:
     return atp["teacher" if who == "teacher" else "student"]
 
 
-def _series(validation: Row) -> dict[str, dict[str, Any]]:
-    series: dict[str, dict[str, Any]] = {"before": {}, "after": {}}
+def _series(validation: Row) -> dict[str, dict[str, Json]]:
+    series: dict[str, dict[str, Json]] = {"before": {}, "after": {}}
     for name in SETS:
         for kind, change in validation[name].items():
             for when, shares in series.items():
@@ -143,7 +143,7 @@ def _page(facts: Row, found: Row, savings: Sequence[Row], short: str) -> str:
 _COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
 
 
-def _solved(validation: Row) -> list[tuple[Any, ...]]:
+def _solved(validation: Row) -> list[tuple[Json, ...]]:
     return [
         (
             *(_NAMES[name], kind, change["n"]),
@@ -156,7 +156,7 @@ def _solved(validation: Row) -> list[tuple[Any, ...]]:
     ]
 
 
-def _saved(one: Row) -> tuple[Any, ...]:
+def _saved(one: Row) -> tuple[Json, ...]:
     return (
         *(one["who"], one["tasks"], number(one["answers"], 1), percent(one["solved"], 1)),
         *(number(one[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),

@@ -6,11 +6,11 @@ other kinds, on which forgetting shows.
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 from ..errors import DreamflowError
+from ..generation.model import Json
 from ..reports.accuracy import ALL, accuracy_by_kind, tokens_of
 from ..reports.statistics import wilson
 
@@ -18,10 +18,10 @@ SETS = ("held_out", "general")
 RESAMPLES = 10_000
 _SLACK = 1e-9  # a difference of exactly the margin is not lost to rounding
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 
-def validated(rows: Iterable[Row], seed: int) -> dict[str, Any]:
+def validated(rows: Iterable[Row], seed: int) -> dict[str, Json]:
     """What a student solves before and after its training: {held_out, general}, each {"all" and its kinds: change}.
 
     `rows` are those of answers.jsonl: {set, student ("before" or "after"), task_id, kind, group, passed,
@@ -36,7 +36,7 @@ def validated(rows: Iterable[Row], seed: int) -> dict[str, Any]:
     }
     for row in rows:
         by_student[row["set"], row["student"]][row["task_id"]] = row
-    told: dict[str, Any] = {}
+    told: dict[str, Json] = {}
     for name in SETS:
         before, after = by_student[name, "before"], by_student[name, "after"]
         if alone := before.keys() ^ after.keys():
@@ -48,7 +48,7 @@ def validated(rows: Iterable[Row], seed: int) -> dict[str, Any]:
     return told
 
 
-def _change(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, Any]:
+def _change(pairs: Sequence[tuple[Row, Row]], seed: int) -> dict[str, Json]:
     graded = [pair for pair in pairs if None not in (pair[0]["passed"], pair[1]["passed"])]
     n = len(graded)
     steps = np.array([int(after["passed"]) - int(before["passed"]) for before, after in graded], dtype=int)
@@ -115,7 +115,7 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
 # --- the gate -------------------------------------------------------------------------------------------------------
 
 
-def gate(validation: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+def gate(validation: Mapping[str, Json], limits: Mapping[str, Json]) -> dict[str, Json]:
     """Whether a student may go to work: {deployed, reasons (why not), worse, limits}.
 
     It may if it solves `margin` more of the held-out tasks (a share) with the interval over tasks above 0, no kind
@@ -163,7 +163,7 @@ def points(share: float) -> str:
 # --- the exported student ---------------------------------------------------------------------------------------------
 
 
-def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
+def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Json]:
     """Whether an exported student solves as much `here` (outcomes in its runtime) as `there` (where it was trained).
 
     {agrees, n, there, here (shares), low, high, same, kinds}: it does if its share here lies in Wilson's 95% interval

@@ -5,15 +5,15 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..files import write_atomic
+from ..generation.model import Json
 from ..reports.accuracy import accuracy_by_kind, tokens_of
 from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
 from ..reports.render import render
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 ACCURACY = ("model_id", "kind", "n", "passed", "ungraded", "accuracy", "low", "high", "tokens", "seconds", "cost_usd")
 ANSWERS = (
@@ -32,7 +32,7 @@ def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
     rows = accuracy_by_model(outcomes)
     write_atomic(folder / "answers.csv", _csv(outcomes, ANSWERS))
     write_atomic(folder / "accuracy.csv", _csv(rows, ACCURACY))
-    series: dict[str, dict[str, Any]] = {}
+    series: dict[str, dict[str, Json]] = {}
     for row in rows:
         share = None if row["accuracy"] is None else (row["accuracy"], row["low"], row["high"])
         series.setdefault(row["model_id"], {})[row["kind"]] = share
@@ -41,9 +41,9 @@ def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
     return f"probe {probe}\n\n{text_table(_HEADER, [_cells(row) for row in rows])}"
 
 
-def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Any]]:
+def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Json]]:
     """The rows of `accuracy_by_kind` for each model, in order of name."""
-    models: dict[str, list[dict[str, Any]]] = {}
+    models: dict[str, list[dict[str, Json]]] = {}
     for row in outcomes:
         known = {"kind": row["kind"], "passed": row["passed"], "cost_usd": row["cost_usd"]}
         models.setdefault(row["model_id"], []).append({**known, "tokens": tokens_of(row), "seconds": row["latency_s"]})

@@ -1,8 +1,8 @@
-"""Generators: any number of further tasks of a kind, the same ones for the same seed, on every machine.
+"""Generators of tasks: the same seed gives the same tasks on every machine.
 
-Each kind has templates, a group each (see `tasks`). A template has a stream of random numbers of its own, named by seed
-and group, and templates take turns. So more tasks only add to fewer; with some groups only, theirs are those that they
-have among all; and task ids, which are made from prompts, name the same task in every draw.
+Each kind has templates, and each template is a group (see `tasks`) with its own random numbers, seeded by seed and
+group. Templates take turns. So a larger number only adds tasks, and a selection of groups does not change their tasks.
+Task ids are made from prompts.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from .base import Make, Row, Template
 from .code import code
 from .templates import arithmetic, classification, extraction, facts, format_, knowledge
 
-TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # each kind has a table <kind>.yaml beside this module
+TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # the table of a kind is <kind>.yaml
     "extraction": extraction,
     "arithmetic": arithmetic,
     "format": format_,
@@ -25,24 +25,24 @@ TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # each kind has a table <kin
     "facts": facts,
     "knowledge": knowledge,
 }
-_TRIES = 300  # draws of one template that are all known already, after which it counts as exhausted
+_MAX_REPEATS = 300  # repeated prompts in a row after which a template is exhausted
 
 
 def groups(kind: str) -> list[str]:
-    """The groups of a kind's generators, in their order."""
+    """Return the groups of a kind, in order."""
     return [template.group for template in _templates(kind)]
 
 
 def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = None) -> list[Task]:
-    """`n` tasks of a kind, no prompt twice, from its groups in turn as long as they have new ones; `only` from these.
+    """Return `n` tasks of a kind with different prompts, from its groups (or those in `only`) in turn.
 
-    Tasks of two seeds may coincide: sets that must not share tasks are to be split by group. A `ConfigError` tells
-    how many tasks there are where the groups cannot give `n`.
+    Different seeds may give the same task, so disjoint sets must be split by group. Raises a `ConfigError` if the
+    groups have fewer than `n` tasks.
     """
     templates = [template for template in _templates(kind) if only is None or template.group in only]
     unknown = set(only or ()) - {template.group for template in templates}
     if unknown:
-        raise ConfigError(f"kind {kind}: no generator has the group {min(unknown)!r}; `groups` lists them")
+        raise ConfigError(f"kind {kind}: no generator has the group {min(unknown)!r}")
     turns = [_tasks(kind, template, seed) for template in templates]
     tasks: list[Task] = []
     while turns and len(tasks) < n:
@@ -50,13 +50,13 @@ def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = No
         tasks += [task for _, task in drawn if task is not None]
         turns = [turn for turn, task in drawn if task is not None]
     if len(tasks) < n:
-        raise ConfigError(f"kind {kind}: {n} tasks were asked for, but {len(templates)} group(s) give {len(tasks)}")
+        raise ConfigError(f"kind {kind}: {n} tasks were requested, but {len(templates)} group(s) have only {len(tasks)}")
     return tasks[:n]
 
 
 @cache
 def _templates(kind: str) -> Sequence[Template]:
-    """The templates of a kind. Every second one is free: it lets a model talk, so that it tells what it knows."""
+    """Return the templates of a kind. Every second template is free: the answer may stand in a sentence."""
     if kind not in TEMPLATES:
         raise ConfigError(f"no tasks of kind {kind!r} can be generated; known: {', '.join(TEMPLATES)}")
     rows = (
@@ -75,11 +75,12 @@ def _templates(kind: str) -> Sequence[Template]:
 
 
 def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:
-    """Tasks of one template until it gives none that is new."""
+    """Yield tasks of a template until it is exhausted."""
     random = Random(f"{seed}:{template.group}")  # noqa: S311  (a reproducible draw, not a secret)
     seen: set[str] = set()
     while True:
-        made = next((one for _ in range(_TRIES) if (one := template.make(random)).prompt not in seen), None)
+        draws = (template.make(random) for _ in range(_MAX_REPEATS))
+        made = next((draw for draw in draws if draw.prompt not in seen), None)
         if made is None:
             return
         seen.add(made.prompt)

@@ -1,23 +1,21 @@
-"""What all generators share: templates, and texts whose slots are filled at random."""
+"""Templates of tasks, and texts with slots to fill at random."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...generation.model import Json
 from .words import draw
 
-Grader = Mapping[str, Json]  # its name and options, see tasks/graders.py
+Grader = Mapping[str, Json]  # name and options, see tasks/graders.py
 
-Row = Mapping[
-    str, Any
-]  # of a table beside this module, with its skill, name, number, and whether its tasks let a model talk
+Row = Mapping[str, Json]  # a row of a table beside this module, with skill, name, number and `free`
 
 
 class Made(NamedTuple):
-    """One task of a template."""
+    """A task of a template."""
 
     prompt: str
     answer: str
@@ -29,7 +27,7 @@ Make = Callable[[Random], Made]
 
 @dataclass(frozen=True)
 class Template:
-    """A way to make tasks that are alike. `make` draws one with the given random numbers, and with nothing else."""
+    """A group of similar tasks. `make` draws a task from the given random numbers only."""
 
     group: str
     context: str
@@ -37,9 +35,9 @@ class Template:
 
 
 def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
-    """`text` with a word for each slot such as {city}, and the words by slot.
+    """Fill slots such as {city}; returns the text and the words by slot. {city2} is a different city from {city}.
 
-    {city2} is another city than {city}. `given` are the words of slots that are chosen already.
+    `given` are the words of slots that are not drawn.
     """
     values = dict(given)
     for _, slot, _, _ in Formatter().parse(text):
@@ -49,7 +47,7 @@ def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
 
 
 def kind_of(slot: str) -> str:
-    """What a slot draws from: "city" for city, city2 and city3."""
+    """Return the kind of a slot: "city" for city, city2 and city3."""
     return slot.rstrip("0123456789")
 
 

@@ -1,11 +1,11 @@
-"""The templates of each kind of text, from the tables beside this module."""
+"""The templates of each kind, from the tables beside this module."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any
 
+from ...generation.model import Json
 from .base import Grader, Made, Make, Row, fill, kind_of
 from .words import lists
 
@@ -16,7 +16,7 @@ _PHRASE: Grader = {"name": "exact", "allow": ["quotes", "full stop"]}
 _NUMBER: Grader = {"name": "number"}
 
 
-# --- extraction: one field out of a text of everyday business, without a word around it
+# --- extraction: a field of an everyday business text, without other words
 
 
 def extraction(row: Row) -> Make:
@@ -27,7 +27,7 @@ def extraction(row: Row) -> Make:
     return make
 
 
-# --- format: what to write stands in the text; how to write it is asked exactly
+# --- format: rewrite a part of the text in an exact format
 
 _FORMATS: Mapping[str, Grader] = {
     "exact": _EXACT,
@@ -39,19 +39,19 @@ _FORMATS: Mapping[str, Grader] = {
 
 
 def _date(text: str) -> dict[str, int]:
-    """The parts of "3 May 2024"."""
+    """Return the parts of "3 May 2024"."""
     day, month, year = text.split()
     return {"day": int(day), "month": lists()["month"].index(month) + 1, "year": int(year)}
 
 
 def _clock(afternoon: str) -> str:
-    """13:05 for "1:05 pm"; afternoons only."""
+    """Return 13:05 for "1:05 pm"; afternoons only."""
     hour, minute = afternoon.removesuffix(" pm").split(":")
     return f"{int(hour) + 12}:{minute}"
 
 
 def _object(**words: str) -> str:
-    """A JSON object with numbers for words that are whole numbers."""
+    """Return a JSON object; whole numbers become numbers."""
     return json.dumps({key: int(word) if word.isdecimal() else word for key, word in words.items()})
 
 
@@ -68,7 +68,7 @@ _FUNCTIONS: Mapping[str, Callable[..., str]] = {
 }
 
 
-def _formatted(answer: str | Mapping[str, Any], values: Values) -> str:
+def _formatted(answer: str | Mapping[str, Json], values: Values) -> str:
     if isinstance(answer, str):
         return answer.format_map(values)
     ((name, slots),) = answer.items()
@@ -85,7 +85,7 @@ def format_(row: Row) -> Make:
     return make
 
 
-# --- classification: a short text, a few labels, and the one that fits
+# --- classification: choose the label of a short text
 
 _ENDINGS = (
     "Answer with one of: {}.",
@@ -113,11 +113,11 @@ def classification(row: Row) -> Make:
     return make
 
 
-# --- facts: a question whose answer is a word or two of a given text, among others that are wrong
+# --- facts: a question about a text; the answer is one or two words of it
 
 
 def _in_order(values: Values) -> Values:
-    """`values`, but years, times and months come in their order, as a story has them."""
+    """Return the values with years, times and months in chronological order, as in a story."""
     ordered = dict(values)
     for kind, key in (("year", int), ("time", str), ("month", lists()["month"].index)):
         slots = [slot for slot in values if kind_of(slot) == kind]
@@ -126,15 +126,15 @@ def _in_order(values: Values) -> Values:
 
 
 def _compared(row: Row, values: Values) -> str:
-    """The first of the two things that are compared, or the second, whichever has the lowest (highest) value."""
+    """Return the thing with the lowest (highest) value of the two that the row compares."""
     slot = row.get("lowest") or row["highest"]
-    one, two = (float(values[name].replace(":", ".")) for name in (slot, f"{slot}2"))
-    is_first = one < two if "lowest" in row else one > two
+    first, second = (float(values[name].replace(":", ".")) for name in (slot, f"{slot}2"))
+    is_first = first < second if "lowest" in row else first > second
     return values[row["answer"] if is_first else f"{row['answer']}2"]
 
 
 def facts(row: Row) -> Make:
-    """Comparisons want the answer alone: a sentence may well name what is compared, and both could be right."""
+    """Return a template of facts. Comparisons are never free: a sentence may name both things that are compared."""
     compares = row["skill"] == "compare"
     free = row["free"] and not compares
 
@@ -154,8 +154,8 @@ def facts(row: Row) -> Make:
     return make
 
 
-# --- knowledge: what most people know; the answer may stand in a sentence, so that even a small model can show it.
-# These tasks measure what a model has besides the skills that it is trained in: one that forgets loses them.
+# --- knowledge: common knowledge; the answer may stand in a sentence. These tasks show whether training made a model
+# forget what it knew.
 
 _SUMS = {
     "plus": {f"{a} + {b}": str(a + b) for a in range(2, 10) for b in range(2, 10)},
@@ -170,7 +170,7 @@ def knowledge(row: Row) -> Make:
     def make(random: Random) -> Made:
         question = random.choice(questions)
         answer = answers[question]
-        # What the question names may be named in the answer too: "The day after Monday is Tuesday."
+        # The answer may repeat the question: "The day after Monday is Tuesday."
         others = [] if row.get("others_allowed") else sorted(set(answers.values()) - {answer, question})
         grader = {"name": "mentions", "allow": ["case"], "others": others}
         return Made(row["question"].format(question), answer, grader)
@@ -178,7 +178,7 @@ def knowledge(row: Row) -> Make:
     return make
 
 
-# --- arithmetic: a short story with small numbers, and the number that it comes to
+# --- arithmetic: a short story with small numbers; the answer is the result
 
 _RESULTS: Mapping[str, Callable[..., int]] = {
     "a + b": lambda a, b: a + b,
@@ -206,7 +206,7 @@ def arithmetic(row: Row) -> Make:
             given = {name: str(value) for name, value in {**derived, **numbers}.items()}
             story, _ = fill(random, row["prompt"], **given)
             answer = str(_RESULTS[row["result"]](**numbers))
-            if answer not in re.findall(r"\d+", story):  # else who repeats the question would be right
+            if answer not in re.findall(r"\d+", story):  # otherwise repeating the question would be correct
                 return Made(f"{story} {ending}", answer, grader)
 
     return make

@@ -1,4 +1,4 @@
-"""Words to fill templates with. Persons, firms and addresses are made up; `.example` belongs to nobody (RFC 2606)."""
+"""Words for the slots of templates. Persons, firms and addresses are fictional; `.example` is reserved (RFC 2606)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -9,12 +9,12 @@ from ...files import read_table
 
 @cache
 def lists() -> Mapping[str, Sequence[str]]:
-    """The words of each slot that draws from a list."""
+    """Return the words of each slot that draws from a list."""
     return {slot: words.split() for slot, words in read_table(__file__, "words.yaml").items()}
 
 
 def draw(random: Random, slot: str) -> str:
-    """A word for a slot."""
+    """Draw a word for a slot."""
     return _WORDS[slot](random) if slot in _WORDS else _pick(random, slot)
 
 
@@ -23,7 +23,7 @@ def _pick(random: Random, slot: str) -> str:
 
 
 def _digits(random: Random, count: int) -> str:
-    """So many digits, the first of them not 0."""
+    """Draw a number of `count` digits."""
     return str(random.randrange(10 ** (count - 1), 10**count))
 
 
