@@ -1,36 +1,38 @@
-"""A student's answers to many prompts: greedy, batched, each as long as its own end."""
+"""Greedy, batched answers of a student to prompts."""
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ..generation.model import Json
 from .encode import end_of_turn, prompt_ids
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def answer_prompts(
-    model: "PreTrainedModel",
-    tokenizer: "PreTrainedTokenizerBase",
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[str],
     max_new_tokens: int,
     batch: int,
-    tell: Callable[[int], None] = lambda done: None,
-) -> list[dict]:
-    """One answer for each prompt (a user's message), in their order, with the model's most likely token at each step.
+    tell: Callable[[int], None] = lambda count: None,
+) -> list[dict[str, Json]]:
+    """Answer each prompt (a user's message), with the likeliest token at each step.
 
-    Each is {"text", "prompt_tokens", "completion_tokens", "finish_reason": "stop" | "length", "seconds"}; seconds are
-    its share of its batch's time, and the token that ends an answer is not counted. `batch` prompts of like length go
-    through the model together: with weights in float32 that changes an answer only where two tokens are as likely to
-    the last bit. `tell` hears how many are answered after each batch.
+    An answer is {"text", "prompt_tokens", "completion_tokens" (without its end), "finish_reason": "stop" | "length",
+    "seconds" (its share of the batch)}. `batch` prompts of similar length are answered together; in float32 that only
+    matters where two tokens are equally likely. `tell` gets the number of answers after each batch.
     """
     encoded = [prompt_ids(tokenizer, [{"role": "user", "content": prompt}]) for prompt in prompts]
     order = sorted(range(len(encoded)), key=lambda place: (len(encoded[place]), place))
-    stops = _stops(model, tokenizer)
-    answers: list[dict] = [{} for _ in prompts]
+    model_stops = model.generation_config.eos_token_id
+    stops = {
+        end_of_turn(tokenizer),
+        tokenizer.eos_token_id,
+        *(model_stops if isinstance(model_stops, list) else [model_stops]),
+    }
+    answers: list[dict[str, Json]] = [{} for _ in prompts]
     was_training = model.training
     model.eval()
     try:
@@ -53,18 +55,11 @@ def answer_prompts(
     return answers
 
 
-def _stops(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> set[int]:
-    """Every token that ends an answer: the template's, the tokenizer's and those that the model's makers name."""
-    named = model.generation_config.eos_token_id
-    named = named if isinstance(named, list) else [named]
-    return {token for token in (end_of_turn(tokenizer), tokenizer.eos_token_id, *named) if token is not None}
-
-
 @torch.inference_mode()
 def _greedy(
-    model: "PreTrainedModel", prompts: list[list[int]], most: int, stops: set[int], padding: int
+    model: PreTrainedModel, prompts: list[list[int]], max_new_tokens: int, stops: set[int | None], padding: int
 ) -> list[tuple[list[int], bool]]:
-    """The new tokens of each prompt, and whether it ended by itself. A row that ended leaves the batch."""
+    """Return the new tokens of each prompt, and whether it stopped before the limit."""
     device = model.device
     longest = max(len(ids) for ids in prompts)
     ids = torch.tensor([[padding] * (longest - len(row)) + row for row in prompts], device=device)
@@ -72,9 +67,9 @@ def _greedy(
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     written: list[list[int]] = [[] for _ in prompts]
     stopped = [False] * len(prompts)
-    rows = list(range(len(prompts)))
+    rows = list(range(len(prompts)))  # of the prompts in the batch; finished rows leave it
     past = None
-    for step in range(most):
+    for step in range(max_new_tokens):
         output = model(
             input_ids=ids,
             attention_mask=mask,
@@ -85,20 +80,20 @@ def _greedy(
         )
         past = output.past_key_values
         chosen = output.logits[:, -1].argmax(-1)
-        going = []
+        unfinished = []
         for place, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
             if token in stops:
                 stopped[row] = True
             else:
                 written[row].append(token)
-                going.append(place)
-        if not going or step == most - 1:
+                unfinished.append(place)
+        if not unfinished or step == max_new_tokens - 1:
             break
-        if len(going) < len(rows):
-            kept = torch.tensor(going, device=device)
+        if len(unfinished) < len(rows):
+            kept = torch.tensor(unfinished, device=device)
             past.batch_select_indices(kept)
             chosen, mask, positions = chosen[kept], mask[kept], positions[kept]
-            rows = [rows[place] for place in going]
+            rows = [rows[place] for place in unfinished]
         ids = chosen[:, None]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
         positions = positions[:, -1:] + 1

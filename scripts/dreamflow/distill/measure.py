@@ -1,6 +1,7 @@
-"""A student answers the tasks it is measured on, with its adapter switched off and on, and every answer is graded."""
+"""Let a student answer tasks without and with its adapter, and grade the answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -9,18 +10,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..errors import DreamflowError
 from ..generation.model import Json, as_json
 from ..tasks.graders import Run, Task, grade
-from .adapter import put_on
+from .adapter import attach_adapter
 from .answers import answer_prompts
 from .student import load_student
 
-Tell = Callable[[str], None]
-
 
 def load_trained(source: str, cache: Path, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The student (see `load_student`) with its adapter on, and its tokenizer. A `ConfigError` names an adapter that
-    cannot be read, or is not this student's."""
+    """Return the student (see `load_student`) with its adapter, and its tokenizer. Raises a `ConfigError` for an adapter
+    that is unreadable or belongs to another student."""
     model, tokenizer = load_student(source, cache)
-    return put_on(model, adapter, source), tokenizer
+    return attach_adapter(model, adapter, source), tokenizer
 
 
 def measured(
@@ -31,33 +30,30 @@ def measured(
     max_new_tokens: int,
     batch: int,
     run: Run | str,
-    tell: Tell,
+    tell: Callable[[str], None],
 ) -> list[dict[str, Json]]:
-    """The rows of answers.jsonl: every task of every set, answered by a peft `model` before and after its training.
+    """Return the rows of answers.jsonl: an answer to each task of each set without and with the adapter of `model`.
 
-    {set, student ("before", "after"), task_id, kind, group, text, prompt_tokens, completion_tokens, seconds,
-    finish_reason, score, passed, why}. Both times the same weights answer, greedily; before, the adapter is off.
+    {set, student ("before": without, "after": with), task_id, kind, group, text, prompt_tokens, completion_tokens,
+    seconds, finish_reason, score, passed, why}.
     """
-    asked = [(name, task) for name, tasks in sets.items() for task in tasks]
-    prompts = [task["prompt"] for _, task in asked]
+    tasks = [(name, task) for name, members in sets.items() for task in members]
+    prompts = [task["prompt"] for _, task in tasks]
     rows = []
     for student in ("before", "after"):
 
-        def told(done: int, student: str = student) -> None:
-            tell(f"{student} the training: {done} of {len(prompts)} tasks answered")
+        def show(count: int, student: str = student) -> None:
+            tell(f"{student} the training: {count} of {len(prompts)} tasks answered")
 
         try:
-            if student == "before":
-                with model.disable_adapter():
-                    answers = answer_prompts(model, tokenizer, prompts, max_new_tokens, batch, told)
-            else:
-                answers = answer_prompts(model, tokenizer, prompts, max_new_tokens, batch, told)
+            with model.disable_adapter() if student == "before" else nullcontext():
+                answers = answer_prompts(model, tokenizer, prompts, max_new_tokens, batch, show)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise DreamflowError(
                 f"out of memory while {batch} tasks were answered together; lower validation.batch ({error})"
             ) from None
         passed = 0
-        for (name, task), answer in zip(asked, answers, strict=True):
+        for (name, task), answer in zip(tasks, answers, strict=True):
             graded = grade(task, answer["text"], run)
             passed += bool(graded.passed)
             same = {key: task[key] for key in ("task_id", "kind", "group")}

@@ -231,7 +231,9 @@ def _comparison(teacher: Row, after: Row, seconds: float) -> str:
         text += f" It solves fewer tasks: {after['solved']:.0%} instead of {teacher['solved']:.0%}."
     saved = None if None in (teacher["seconds"], after["seconds"]) else teacher["seconds"] - after["seconds"]
     if saved is not None and saved > 0:
-        text += f" The training took {number(seconds, 0)} s: it pays off in time after {number(seconds / saved, 0)} tasks."
+        text += (
+            f" The training took {number(seconds, 0)} s: it pays off in time after {number(seconds / saved, 0)} tasks."
+        )
     return text
 
 

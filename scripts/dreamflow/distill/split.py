@@ -1,4 +1,4 @@
-"""Which groups of tasks are learned from and which are only measured on: known before anything is asked."""
+"""Split groups of tasks into train, validation and held_out; the splits are known before any answer."""
 
 from collections.abc import Iterable
 
@@ -7,17 +7,16 @@ from ..files import sha256
 
 
 def split_groups(groups: Iterable[str], validation: float, held_out: float, seed: int) -> dict[str, str]:
-    """The side (train, validation or held_out) of each group "<kind>.<skill>.<template>".
+    """Return the split (train, validation or held_out) of each group "<kind>.<skill>.<template>".
 
-    In each kind, `held_out` and `validation` are the shares of its groups on these sides, at least one group each.
-    Groups stand in an order drawn by the seed, those of a skill side by side, and are taken at equal distances, so
-    that skills are spread over the sides. A side depends on the seed and on the groups of the kind: more tasks move
-    no group, more groups may move others of their kind. A `ConfigError` names a kind of fewer than 3 groups.
+    `held_out` and `validation` are shares of the groups of each kind, at least one group each. The seed orders the
+    groups, skill by skill; groups are taken at equal distances, which spreads skills over the splits. More tasks move
+    no group; more groups may move others of their kind. Raises a `ConfigError` for a kind with too few groups.
     """
     kinds: dict[str, list[str]] = {}
     for group in groups:
         kinds.setdefault(group.split(".")[0], []).append(group)
-    sides: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for kind, members in sorted(kinds.items()):
         members.sort(key=lambda group: (sha256(f"{seed}:{group.rsplit('.', 1)[0]}"), sha256(f"{seed}:{group}")))
         counts = [max(1, round(share * len(members))) for share in (held_out, validation)]
@@ -27,8 +26,8 @@ def split_groups(groups: Iterable[str], validation: float, held_out: float, seed
                 f"({validation:g}) and held-out ({held_out:g}); at least 3 are needed: add groups, lower these shares, "
                 "or leave its tasks out"
             )
-        for side, count in zip(("held_out", "validation"), counts, strict=True):
-            rest = [group for group in members if group not in sides]
-            sides |= {rest[int((place + 0.5) * len(rest) / count)]: side for place in range(count)}
-        sides |= {group: "train" for group in members if group not in sides}
-    return sides
+        for split, count in zip(("held_out", "validation"), counts, strict=True):
+            rest = [group for group in members if group not in splits]
+            splits |= {rest[int((place + 0.5) * len(rest) / count)]: split for place in range(count)}
+        splits |= {group: "train" for group in members if group not in splits}
+    return splits

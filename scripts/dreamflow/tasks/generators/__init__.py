@@ -50,7 +50,9 @@ def generate(kind: str, n: int, seed: int = 0, only: Collection[str] | None = No
         tasks += [task for _, task in drawn if task is not None]
         turns = [turn for turn, task in drawn if task is not None]
     if len(tasks) < n:
-        raise ConfigError(f"kind {kind}: {n} tasks were requested, but {len(templates)} group(s) have only {len(tasks)}")
+        raise ConfigError(
+            f"kind {kind}: {n} tasks were requested, but {len(templates)} group(s) have only {len(tasks)}"
+        )
     return tasks[:n]
 
 

@@ -47,7 +47,10 @@ def _words(random: Random, k: int) -> tuple[list[str]]:
     """Draw a list of words. If k is not 0, it contains words of k and k + 1 letters."""
     words = random.sample(_things(), random.randint(1, 5))
     return (
-        [*words, *(random.choice([word for word in _things() if len(word) == k + more]) for more in range(2 * bool(k)))],
+        [
+            *words,
+            *(random.choice([word for word in _things() if len(word) == k + more]) for more in range(2 * bool(k))),
+        ],
     )
 
 
