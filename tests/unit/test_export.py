@@ -251,7 +251,7 @@ def test_without_a_model_file_llama_cpp_is_left_out_and_that_is_said(tmp_path, j
 
 def test_an_export_that_does_something_else_is_not_left_there(tmp_path, job, monkeypatch):
     monkeypatch.setattr(lora_gguf, "interleave", lambda rows, heads: rows)
-    with pytest.raises(DreamflowError, match="do not do the same"):
+    with pytest.raises(DreamflowError, match="its exports differ from the adapter"):
         exported(tmp_path, job)
     assert not (tmp_path / "export").exists()
     assert not list(tmp_path.glob(".export*"))

@@ -101,4 +101,4 @@ def test_where_nothing_was_accepted_the_error_says_what_was_rejected(split):
     with pytest.raises(DreamflowError) as error:
         chat_rows(replay, {**taught(OTHER), **refused}, own)
     assert f"for the split {split}" in str(error.value)
-    assert "extraction: of 3 answers to 2 tasks 2 were rejected" in str(error.value)
+    assert "extraction: 3 answers to 2 tasks, 2 rejected" in str(error.value)

@@ -79,7 +79,7 @@ def _splits(groups: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _counts(values: Iterable[Json]) -> dict[str, int]:
-    return {value: count for value, count in sorted(Counter(map(str, values)).items())}
+    return dict(sorted(Counter(map(str, values)).items()))
 
 
 def _signal(rows: Sequence[Row], name: str) -> dict[str, Json]:

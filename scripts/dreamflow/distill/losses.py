@@ -46,7 +46,7 @@ def teacher_loss(logits: torch.Tensor, positions: Positions, temperature: float)
     """Return the Kullback-Leibler divergence of the student from the teacher, summed over an answer's tokens.
 
     Both are at `temperature`, and the result is scaled by its square, to keep the size of gradients (Hinton, Vinyals &
-    Dean 2015, "Distilling the Knowledge in a Neural Network"). They are compared on the teacher's likeliest tokens only.
+    Dean 2015, "Distilling the Knowledge in a Neural Network"). Only the teacher's likeliest tokens count.
     """
     total = logits.new_zeros(())
     for row, (ids, logprobs) in zip(logits, positions, strict=True):

@@ -16,8 +16,7 @@ from .student import load_student
 
 
 def load_trained(source: str, cache: Path, adapter: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the student (see `load_student`) with its adapter, and its tokenizer. Raises a `ConfigError` for an adapter
-    that is unreadable or belongs to another student."""
+    """Return the student with its adapter, and its tokenizer. Raises a `ConfigError` if either is invalid."""
     model, tokenizer = load_student(source, cache)
     return attach_adapter(model, adapter, source), tokenizer
 

@@ -34,8 +34,8 @@ def report_facts(distillation: Distillation) -> dict[str, Json]:
     if teacher.model_id == student.model_id:
         notes.append(
             f"Teacher and student are the same model: the teacher saw {spec.teacher.worked} worked examples before "
-            f"each question and drew {spec.teacher.samples} answers, of which the graders selected. The student learned "
-            "to do without the examples, not anything that it could not do with them."
+            f"each question and drew {spec.teacher.samples} answers, of which the graders selected. The student "
+            "learned to do without the examples, not anything that it could not do with them."
         )
     if spec.replay.general_share:
         notes.append("Answers to general tasks are the student's own, right or wrong: they prevent forgetting.")

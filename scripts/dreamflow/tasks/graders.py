@@ -122,7 +122,7 @@ def _unquoted(text: str, allow: Sequence[str]) -> str:
     return text[1:-1] if "quotes" in allow and len(text) > 2 and text[0] + text[-1] in _QUOTES else text
 
 
-# --- comparisons: each returns the difference, or None ------------------------------------------------------------------
+# --- comparisons: each returns the difference, or None ----------------------------------------------------------------
 
 
 def _exact(text: str, task: Task) -> str | None:

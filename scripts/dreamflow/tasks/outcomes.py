@@ -14,8 +14,8 @@ from .graders import Grade, Run, Task, grade
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer to a task and its grade (see `Grade`): a line of a file of grades. Unknown tokens, seconds and costs are
-    None. `sample` counts from 1; `stakes` is that of the task."""
+    """An answer to a task and its grade: a line of a file of grades. Unknown tokens, seconds and costs are None.
+    `sample` counts from 1; `stakes` is that of the task."""
 
     task_id: str
     kind: str

@@ -19,7 +19,7 @@ def grade_answers(layout: Layout, gen_ids: Iterable[str], tasks: Mapping[str, Ta
 
 
 def sandbox(limits: Limits = LIMITS, tools: Sequence[str] = TOOLS) -> Run | str:
-    """Return a function that runs code in a sandbox (`run` of `graders.grade`), or the reason why this machine has none.
+    """Return a function that runs code in a sandbox (`run` of `graders.grade`), or the reason why there is none.
 
     Each answer has its own sandbox, and each call its own process with these `limits`. If a call exceeds a limit or
     breaks its sandbox, the remaining calls of the answer are skipped. The function raises a `DreamflowError` if a
