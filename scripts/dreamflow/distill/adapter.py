@@ -20,13 +20,8 @@ from .student import brief
 def with_adapter(model: PreTrainedModel, settings: Mapping[str, Json]) -> PeftModel:
     """Return the model with a new trainable LoRA adapter on all linear layers, initialised by the seed."""
     torch.manual_seed(settings["seed"])
-    config = LoraConfig(
-        r=settings["rank"],
-        lora_alpha=settings["alpha"],
-        lora_dropout=settings["dropout"],
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    sizes = {"r": settings["rank"], "lora_alpha": settings["alpha"], "lora_dropout": settings["dropout"]}
+    config = LoraConfig(**sizes, target_modules="all-linear", task_type="CAUSAL_LM")
     if settings["gradient_checkpointing"]:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return get_peft_model(model, config)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..config import in_file, load_yaml, under
 from ..errors import ConfigError
 from ..family import World
+from ..files import sha256
 from ..generation.model import Generation
 from ..generation.model_files import weights_fingerprint
 from ..generation.models import Model, find_model
@@ -18,7 +19,6 @@ from ..tasks.graders import Task
 from ..tasks.spec import AnswerSettings
 from ..tasks.tasks import with_worked
 from .spec import DistillationSpec, Student, Teacher
-from .split import split_groups
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,10 @@ class Distillation:
         with in_file(self.path), under(section):
             return answer_rows(tasks, settings, model.model_id, self.world.catalog, models)
 
-    def held_out_tasks(self) -> list[Task]:
-        """Return the held-out tasks of the kinds to learn."""
-        return [task for task in self._target_kinds() if self.splits[task["group"]] == "held_out"]
-
-    def target_tasks(self) -> list[Task]:
-        """Return the other tasks of the kinds to learn."""
-        return [task for task in self._target_kinds() if self.splits[task["group"]] != "held_out"]
-
-    def _target_kinds(self) -> list[Task]:
-        return [task for task in self.tasks.values() if task["kind"] in self.spec.replay.kinds]
+    def target_tasks(self, *, held_out: bool) -> list[Task]:
+        """Return the tasks of the kinds to learn: the held-out tasks or the others."""
+        tasks = [task for task in self.tasks.values() if task["kind"] in self.spec.replay.kinds]
+        return [task for task in tasks if (self.splits[task["group"]] == "held_out") == held_out]
 
 
 def compile_distillation(name: str, path: Path, world: World) -> Distillation:
@@ -97,9 +91,38 @@ def compile_distillation(name: str, path: Path, world: World) -> Distillation:
         weights = _weights("student", spec.student, student)
         teacher_weights = _weights("teacher", spec.teacher, teacher) if spec.training.kl_weight else None
         distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
-        teacher_rows(distillation, distillation.target_tasks()[:1])  # reports mistakes in its settings now
+        teacher_rows(
+            distillation, distillation.target_tasks(held_out=False)[:1]
+        )  # reports mistakes in its settings now
         _check_registered(distillation)
     return distillation
+
+
+def split_groups(groups: Iterable[str], validation: float, held_out: float, seed: int) -> dict[str, str]:
+    """Return the split (train, validation or held_out) of each group "<kind>.<skill>.<template>".
+
+    `held_out` and `validation` are shares of the groups of each kind, at least one group each. The seed orders the
+    groups, skill by skill; groups are taken at equal distances, which spreads skills over the splits. More tasks move
+    no group; more groups may move others of their kind. Raises a `ConfigError` for a kind with too few groups.
+    """
+    kinds: dict[str, list[str]] = {}
+    for group in groups:
+        kinds.setdefault(group.split(".")[0], []).append(group)
+    splits: dict[str, str] = {}
+    for kind, members in sorted(kinds.items()):
+        members.sort(key=lambda group: (sha256(f"{seed}:{group.rsplit('.', 1)[0]}"), sha256(f"{seed}:{group}")))
+        counts = [max(1, round(share * len(members))) for share in (held_out, validation)]
+        if sum(counts) >= len(members):
+            raise ConfigError(
+                f"kind {kind}: its {len(members)} group(s) of tasks cannot be split into train, validation "
+                f"({validation:g}) and held-out ({held_out:g}); at least 3 are needed: add groups, lower these shares, "
+                "or leave its tasks out"
+            )
+        for split, count in zip(("held_out", "validation"), counts, strict=True):
+            rest = [group for group in members if group not in splits]
+            splits |= {rest[int((place + 0.5) * len(rest) / count)]: split for place in range(count)}
+        splits |= {group: "train" for group in members if group not in splits}
+    return splits
 
 
 def _weights(section: str, settings: Student | Teacher, model: Model) -> str:
@@ -135,7 +158,7 @@ def _content(model: Model) -> tuple[str, str, str, Path]:
 
 def practice_rows(distillation: Distillation) -> dict[str, Generation]:
     """Return the answers of the untrained student to all tasks that it may learn from."""
-    tasks = [*distillation.target_tasks(), *_general_tasks(distillation)]
+    tasks = [*distillation.target_tasks(held_out=False), *_general_tasks(distillation)]
     return distillation.answers(tasks, "practice", distillation.spec.practice, distillation.student)
 
 
@@ -174,12 +197,14 @@ def exported_rows(distillation: Distillation, tasks: Iterable[Task], exported: M
 def possible_teacher_rows(distillation: Distillation) -> dict[str, Generation]:
     """Return as many teacher's answers as a replay set can need."""
     replay = distillation.spec.replay
-    return teacher_rows(distillation, distillation.target_tasks()[: round(replay.size * (1 - replay.general_share))])
+    return teacher_rows(
+        distillation, distillation.target_tasks(held_out=False)[: round(replay.size * (1 - replay.general_share))]
+    )
 
 
 def possible_exported_rows(distillation: Distillation) -> dict[str, Generation]:
     """Return as many answers of the exported student as possible, without its adapter, which does not exist yet."""
     if distillation.exported is None:
         return {}
-    tasks = distillation.held_out_tasks()[: distillation.spec.replay.held_out_size]
+    tasks = distillation.target_tasks(held_out=True)[: distillation.spec.replay.held_out_size]
     return exported_rows(distillation, tasks, distillation.exported.model_copy(update={"lora": None}))

@@ -119,16 +119,9 @@ def llama_logits(base: Path, lora: Path | None, sequences: Sequences, threads: i
     """Return the same logits from llama.cpp, with or without an adapter."""
     longest = max(len(tokens) for tokens in sequences)
     try:
-        llm = llama_cpp.Llama(
-            str(base),
-            n_ctx=longest,
-            n_batch=longest,
-            n_ubatch=longest,
-            n_threads=threads,
-            n_threads_batch=threads,
-            logits_all=True,
-            verbose=False,
-        )
+        sizes = {"n_ctx": longest, "n_batch": longest, "n_ubatch": longest}
+        sizes |= {"n_threads": threads, "n_threads_batch": threads}
+        llm = llama_cpp.Llama(str(base), **sizes, logits_all=True, verbose=False)
         if lora:
             attach_lora(llm, lora)
     except ValueError as error:

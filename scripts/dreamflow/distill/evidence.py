@@ -141,26 +141,14 @@ def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
         return ""
 
 
-# --- families -------------------------------------------------------------------------------------------------------
-
-
 def _answer(data_root: Path, item: tuple[str, Graded]) -> Verified:
     gen_id, graded = item
     metadata, outcome = _generation(data_root, "answer", gen_id), graded.outcome
     if outcome.passed is None:
         raise LeftOut("answer: not graded")
     return Verified(
-        metadata=metadata,
-        prompt=graded.prompt,
-        verified_by="grader",
-        outcome=float(outcome.score),
-        passed=outcome.passed,
-        why=outcome.why,
-        stakes=outcome.stakes,
-        kind=outcome.kind,
-        context=outcome.context,
-        group=outcome.group,
-        task_id=outcome.task_id,
+        **{"metadata": metadata, "prompt": graded.prompt, "verified_by": "grader", "outcome": float(outcome.score)},
+        **{name: getattr(outcome, name) for name in ("kind", "context", "group", "task_id", "passed", "why", "stakes")},
     )
 
 
@@ -191,14 +179,11 @@ def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -
     author, scores = item
     metadata = _generation(data_root, *author.split("/"))
     judges = ", ".join(sorted({str(evaluation.model_id) for evaluation, _ in scores}))
-    outcome = fmean(score for _, score in scores)
     return Verified(
         metadata=metadata,
         prompt=prompt_of(data_root, metadata.stage, metadata.gen_id),
-        verified_by="judge",
-        kind=metadata.stage,
-        context=metadata.template_id,
-        outcome=outcome,
+        **{"verified_by": "judge", "kind": metadata.stage, "context": metadata.template_id},
+        outcome=fmean(score for _, score in scores),
         passed=None,
         why=f"{len(scores)} evaluation(s) by {judges}",
         evidence=tuple(f"gens/evaluation/{evaluation.gen_id}/metadata.json" for evaluation, _ in scores),
@@ -230,9 +215,7 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | No
     return Verified(
         metadata=metadata,
         prompt=prompt_of(data_root, "variant", gen_id),
-        verified_by="sandbox",
-        kind="variant",
-        context=metadata.wildcards["kind"],
+        **{"verified_by": "sandbox", "kind": "variant", "context": metadata.wildcards["kind"]},
         outcome=test["agreeing"] / test["inputs_run"] if outcome in COMPARED else 0.0,
         passed=None if outcome == "differs" else outcome == "equivalent",
         why=test["reason"],
@@ -247,9 +230,7 @@ def _chunked(data_root: Path, gen_id: str) -> Verified:
     return Verified(
         metadata=metadata,
         prompt=prompt_of(data_root, "chunk", gen_id),
-        verified_by="parser",
-        kind="chunk",
-        context=metadata.wildcards["quality_level"],
+        **{"verified_by": "parser", "kind": "chunk", "context": metadata.wildcards["quality_level"]},
         outcome=metadata.parsed["validity"] if is_ok else 0.0,
         passed=is_ok,
         why=f"read with {repairs} repair(s)" if is_ok else f"rules stood in: {metadata.reason}",

@@ -144,9 +144,6 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
 def _facts(item: Verified, cycle: int) -> dict[str, Json]:
     metadata = item.metadata
     of_metadata = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
@@ -172,12 +169,8 @@ def _cost(metadata: Result, data_root: Path) -> Costs:
 def _cost_ranks(costs: Sequence[Costs]) -> list[float | None]:
     """Rank the costs of the cycle by dollars, then by tokens; by tokens only if a price is unknown."""
     has_prices = all(cost["cost_usd"] is not None for cost in costs if cost["tokens"] is not None)
-    return snarc.ranks(
-        [
-            None if cost["tokens"] is None else ((cost["cost_usd"] if has_prices else 0), cost["tokens"])
-            for cost in costs
-        ]
-    )
+    pairs = [((cost["cost_usd"] if has_prices else 0), cost["tokens"]) for cost in costs]
+    return snarc.ranks([None if pair[1] is None else pair for pair in pairs])
 
 
 def _mean_logprob(metadata: Result) -> float | None:

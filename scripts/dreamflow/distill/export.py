@@ -113,9 +113,6 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, task: Mapping[str, Json]) -> lis
     return tokenizer(text, add_special_tokens=False).input_ids[:MAX_TOKENS]
 
 
-# --- the model card -------------------------------------------------------------------------------------------------
-
-
 def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapping[str, Json]) -> str:
     """Return the model card: front matter for Hugging Face, the content of the folder, and the facts in `card`."""
     front = {

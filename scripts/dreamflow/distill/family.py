@@ -46,8 +46,6 @@ class Distill(Family):
         self.exported: dict[str, Deferred] = {}
         self.is_wanted = False
 
-    # --- doors ---
-
     def compile(self) -> None:
         """Plan the answers of all untrained students."""
         for name in self.spec_names():
@@ -90,8 +88,6 @@ class Distill(Family):
         patterns = ("experiences/cycle-*.jsonl", "distill/*/cycle-*/train.jsonl", "distill/*/cycle-*/grades/*.jsonl")
         return {row["gen_id"] for pattern in patterns for path in root.glob(pattern) for row in read_jsonl(path)}
 
-    # --- answers and their grades ---
-
     def answers(self, run: str, which: str) -> Mapping[str, Generation]:
         """Return the known answers of a run by id: its practice, teacher or exported answers."""
         deferred = {"teacher": self.teachers, "exported": self.exported}
@@ -110,8 +106,6 @@ class Distill(Family):
         from ..tasks.running import grade_answers
 
         grade_answers(self.layout, self.answers(run, which), self.runs[run].tasks, path)
-
-    # --- experiences and training data ---
 
     def practice_grades(self, cycle: str) -> list[str]:
         """Return the files with the grades of the untrained students of a cycle."""
@@ -155,8 +149,6 @@ class Distill(Family):
         from .teaching import write_training_data
 
         write_training_data(self.runs[run])
-
-    # --- the student ---
 
     def logprobs(self, run: str) -> list[str]:
         """Return the folder of the teacher's log-probabilities if the training needs it."""

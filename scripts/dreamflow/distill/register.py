@@ -47,11 +47,8 @@ def agreement(there: Sequence[Row], here: Sequence[Row]) -> dict[str, Json]:
     `kinds` are the rows of `accuracy_by_kind` for `here`. Without tasks they do not agree, and the shares are None.
     """
     graded = {row["task_id"]: bool(row["passed"]) for row in there if row["passed"] is not None}
-    pairs = [
-        (graded[row["task_id"]], bool(row["passed"]))
-        for row in here
-        if row["task_id"] in graded and row["passed"] is not None
-    ]
+    both = [row for row in here if row["task_id"] in graded and row["passed"] is not None]
+    pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in both]
     kinds = accuracy_by_kind({**row, "seconds": row["latency_s"], "tokens": tokens_of(row)} for row in here)
     if not pairs:
         return {"agrees": False, "n": 0, **dict.fromkeys(("there", "here", "low", "high")), "same": 0, "kinds": kinds}

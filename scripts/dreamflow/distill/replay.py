@@ -14,11 +14,10 @@ from ..errors import DreamflowError
 from ..files import jsonl, pretty, sha256, write_atomic
 from ..generation.model import Generation, Json
 from ..tasks.graders import Task
-from .compile import Distillation
+from .compile import Distillation, split_groups
 from .data_card import data_card, summarise
 from .experiences import Experience, load_experiences
 from .likeness import near_duplicates, plain
-from .split import split_groups
 
 Role = Literal["target", "general"]
 
@@ -121,9 +120,6 @@ def _draw(seed: int, name: str) -> str:
     return sha256(f"{seed}:{name}")
 
 
-# --- selection ------------------------------------------------------------------------------------------------------
-
-
 def _by_salience(seed: int) -> Callable[[ReplayRow], tuple[float, str]]:
     return lambda row: (-row["salience"], _draw(seed, row["task_id"]))
 
@@ -192,9 +188,6 @@ def _check_filled(rows: Sequence[ReplayRow], kinds: Sequence[str], left_out: Map
                 f"the replay set has no {split} tasks of the kind {', '.join(empty)}. Tasks left out: "
                 f"{steps or 'none'}. Let a model answer more tasks of these kinds, lower min_salience or raise size"
             )
-
-
-# --- leaks ----------------------------------------------------------------------------------------------------------
 
 
 def check_no_leak(

@@ -24,9 +24,6 @@ _COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
 WHO = ("teacher", "before", "after")
 
 
-# --- facts ----------------------------------------------------------------------------------------------------------
-
-
 def report_facts(distillation: Distillation) -> dict[str, Json]:
     """Return the `facts` of `write_report`."""
     student, teacher, spec = distillation.student, distillation.teacher, distillation.spec
@@ -78,9 +75,6 @@ def _with_words(distillation: Distillation, outcomes: Iterable[Outcome]) -> list
 def question_words(prompt: str, turns: Sequence[Mapping[str, str]] = ()) -> int:
     """Count the words of a question and of the turns (worked examples) before it, which decide its ATP cost."""
     return len(prompt.split()) + sum(len(turn["content"].split()) for turn in turns)
-
-
-# --- the report -----------------------------------------------------------------------------------------------------
 
 
 def write_report(folder: Path, facts: Mapping[str, Json]) -> str:
@@ -165,7 +159,7 @@ def _change(change: Row) -> str:
 
 
 def _page(facts: Row, files: Row, savings: Mapping[str, Row], summary: str) -> str:
-    training, limits = files["training"], files["gate"]["limits"]
+    training = files["training"]
     both = {"teacher", "after"} <= savings.keys()
     return render(
         "distillation.md",
@@ -179,17 +173,8 @@ def _page(facts: Row, files: Row, savings: Mapping[str, Row], summary: str) -> s
             (row["role"], row["kind"], *(row.get(name, "-") for name in _COUNTS)) for row in files["teaching"]["kinds"]
         ],
         training=training,
-        worse=[
-            {
-                **{"set": _NAMES[row["set"]], "kind": row["kind"], "difference": points(row["difference"])},
-                **{"interval": _interval(row["low"], row["high"]), "n": row["n"]},
-            }
-            for row in files["gate"]["worse"]
-        ],
-        margin=points(limits["margin"]),
-        smallest=limits["smallest"],
-        most_lost=points(-limits["most_lost"]),
-        notes=facts["notes"],
+        gate=files["gate"],
+        **{"names": _NAMES, "points": points, "interval": _interval, "notes": facts["notes"]},
     )
 
 

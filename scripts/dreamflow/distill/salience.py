@@ -13,6 +13,7 @@ lengths and question marks; here they follow from verified outcomes. The default
 module, the only variant whose weights were not fitted to a handful of examples.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from math import exp, sqrt
 from statistics import fmean
@@ -54,13 +55,10 @@ def ranks(values: Sequence[Value | None]) -> list[float | None]:
     known = sorted(value for value in values if value is not None)
     if len(known) < 2:
         return [None] * len(values)
-    first: dict[Value, int] = {}
-    number: dict[Value, int] = {}
-    for place, value in enumerate(known):
-        first.setdefault(value, place)
-        number[value] = number.get(value, 0) + 1
-    others = len(known) - 1
-    return [None if value is None else (first[value] + (number[value] - 1) / 2) / others for value in values]
+    return [
+        None if value is None else (bisect_left(known, value) + bisect_right(known, value) - 1) / 2 / (len(known) - 1)
+        for value in values
+    ]
 
 
 def conflict(outcomes: Sequence[float]) -> float | None:

@@ -51,13 +51,9 @@ def load_student(source: str, cache: Path) -> tuple[PreTrainedModel, PreTrainedT
     Raises a `ConfigError` for an invalid model, and for one without a usable chat template.
     """
     folder = _folder(source, Path(cache))
-    cuda = torch.cuda.is_available()
+    device, dtype = ("cuda", torch.bfloat16) if torch.cuda.is_available() else ("cpu", torch.float32)
     try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=torch.bfloat16 if cuda else torch.float32
-            )
+        model, tokenizer = _read(folder, dtype)
     except Exception as error:  # an invalid file can cause any error
         raise ConfigError(f"student {source}: not a model that transformers can read ({brief(error)})") from None
     _check_tokenizer(source, tokenizer)
@@ -65,7 +61,13 @@ def load_student(source: str, cache: Path) -> tuple[PreTrainedModel, PreTrainedT
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return model.to("cuda" if cuda else "cpu").eval(), tokenizer
+    return model.to(device).eval(), tokenizer
+
+
+def _read(folder: Path, dtype: torch.dtype, **options: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    with _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+        return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **options), tokenizer
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -106,11 +108,7 @@ def _converted(source: str, path: Path, cache: Path) -> Path:
 def _convert(source: str, path: Path, folder: Path) -> None:
     """Write the dequantised weights (float32), the configuration and the tokenizer of a GGUF file."""
     try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-            model = AutoModelForCausalLM.from_pretrained(
-                path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.float32
-            )
+        model, tokenizer = _read(path.parent, torch.float32, gguf_file=path.name)
     except Exception as error:
         raise ConfigError(
             f"student {source}: transformers cannot read this GGUF ({brief(error)}); "

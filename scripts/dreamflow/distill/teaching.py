@@ -65,11 +65,8 @@ def write_training_data(distillation: Distillation) -> None:
     for task_id, answer in _answers(distillation, "teacher"):
         answers.setdefault(task_id, []).append(answer)
     teacher = {task_id: accepted(candidates, spec.teacher.keep) for task_id, candidates in answers.items()}
-    own = {
-        task_id: answer
-        for task_id, answer in _answers(distillation, "practice")
-        if answer.text and not answer.truncated
-    }
+    practice = _answers(distillation, "practice")
+    own = {task_id: answer for task_id, answer in practice if answer.text and not answer.truncated}
     train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), teacher, own)
     if spec.training.kl_weight:
         for row in train:

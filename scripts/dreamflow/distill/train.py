@@ -263,9 +263,6 @@ def _precision(device: str) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
 
-# --- checkpoint -----------------------------------------------------------------------------------------------------
-
-
 def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str) -> str:
     """Return a digest of all that decides the weights: only a training with the same key resumes from a checkpoint."""
     parts = {
@@ -307,9 +304,6 @@ def _restore(
     progress.resumed = progress.step
     tell(f"resuming from the checkpoint at step {progress.step}")
     return progress
-
-
-# --- summary --------------------------------------------------------------------------------------------------------
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -78,9 +78,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-# --- intervals ------------------------------------------------------------------------------------------------------
-
-
 def over_tasks(steps: np.ndarray, seed: int) -> Interval:
     """Return the 95% interval of the mean of `steps` (-1 lost, 0 equal, 1 gained) over tasks; Nones without tasks.
 
@@ -111,9 +108,6 @@ def over_groups(steps: np.ndarray, groups: Sequence[str], seed: int) -> Interval
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
-
-
-# --- the gate -------------------------------------------------------------------------------------------------------
 
 
 def gate(validation: Mapping[str, Json], limits: Mapping[str, Json]) -> dict[str, Json]:

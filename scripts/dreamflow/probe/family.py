@@ -1,15 +1,42 @@
 """Probes: how many tasks with exact graders each model solves. Heavy modules are imported where they are used."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from ..config import in_file, load_yaml, under
 from ..family import Family, World
 from ..files import canonical, sha256
-from ..generation.model import as_json
-from ..tasks.answers import ANSWER
-from .compile import CompiledProbe, compile_probe
+from ..generation.model import Generation, as_json
+from ..generation.models import find_model
+from ..tasks.answers import ANSWER, answer_rows, select_tasks
+from ..tasks.graders import Task
+from .spec import ProbeSpec
 
 REPORT_FILES = ("report.md", "accuracy.csv", "answers.csv", "accuracy.png")
 VERSION = 1  # of the graders; raise it to grade all answers again
+
+
+@dataclass(frozen=True)
+class CompiledProbe:
+    """The tasks of a probe and the answers of its models, by id."""
+
+    tasks: Mapping[str, Task]
+    answers: Mapping[str, Generation]
+
+
+def compile_probe(path: Path, world: World) -> CompiledProbe:
+    """Compile a file of config/probes/. Raises `ConfigError`."""
+    spec = load_yaml(path, ProbeSpec)
+    answers: dict[str, Generation] = {}
+    with in_file(path):
+        tasks = select_tasks(spec.tasks, world.catalog)
+        for place, model in enumerate(spec.models):
+            with under("models", place):
+                find_model(world.models, model)
+            with under("asked"):
+                answers |= answer_rows(tasks.values(), spec.asked, model, world.catalog, world.models)
+    return CompiledProbe(tasks, answers)
 
 
 class Probe(Family):

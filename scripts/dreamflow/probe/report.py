@@ -51,9 +51,6 @@ def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Json]]:
     return [{"model_id": model, **row} for model in sorted(models) for row in accuracy_by_kind(models[model])]
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Return CSV: floats with four decimals, exact costs, empty cells for unknown values."""
     text = io.StringIO()

@@ -43,13 +43,6 @@ from ..generation.parsers.fences import drop_fence
 from ..generation.parsers.json_text import no_constant, unique_keys
 
 
-class Worked(TypedDict):
-    """A worked example: another task with its answer, for a teacher."""
-
-    prompt: str
-    answer: str
-
-
 class Task(TypedDict):
     """A task: a line of a .jsonl file (see config/schemas/task.schema.json). `answer` is a correct answer, `stakes`
     (0-1) how much depends on it."""
@@ -62,7 +55,7 @@ class Task(TypedDict):
     grader: Mapping[str, Json]
     answer: str
     stakes: NotRequired[float]
-    worked: NotRequired[list[Worked]]
+    worked: NotRequired[list[dict[str, str]]]  # examples for a teacher: prompt and answer of other tasks
 
 
 class Grade(Struct, frozen=True):
@@ -120,9 +113,6 @@ def _plain(text: str, task: Task) -> str:
 
 def _unquoted(text: str, allow: Sequence[str]) -> str:
     return text[1:-1] if "quotes" in allow and len(text) > 2 and text[0] + text[-1] in _QUOTES else text
-
-
-# --- comparisons: each returns the difference, or None ----------------------------------------------------------------
 
 
 def _exact(text: str, task: Task) -> str | None:
@@ -227,20 +217,10 @@ def _shown(text: str) -> str:
 
 
 _COMPARISONS: dict[str, Callable[[str, Task], str | None]] = {
-    "exact": _exact,
-    "number": _number,
-    "mentions": _mentions,
-    "json": _json,
-    "regex": _regex,
-    "one_of": _one_of,
-    "list": _list,
-    "set": _set,
-    "lines": _lines,
+    **{"exact": _exact, "number": _number, "mentions": _mentions, "json": _json, "regex": _regex},
+    **{"one_of": _one_of, "list": _list, "set": _set, "lines": _lines},
 }
 NAMES = (*_COMPARISONS, "code")
-
-
-# --- code -----------------------------------------------------------------------------------------------------------
 
 
 def code_problem(source: str, entry: str) -> str | None:

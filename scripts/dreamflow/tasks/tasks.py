@@ -69,9 +69,6 @@ def _by_similarity(task: Task, pool: Sequence[Task], seed: int) -> list[Task]:
     return sorted(order, key=lambda other: (other["group"] != task["group"]) + (skill_of(other) != skill_of(task)))
 
 
-# --- checks ---------------------------------------------------------------------------------------------------------
-
-
 def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
     tasks, problems = [], []
     first_places: dict[tuple[str, str], str] = {}

@@ -61,19 +61,13 @@ def _templates(kind: str) -> Sequence[Template]:
     """Return the templates of a kind. Every second template is free: the answer may stand in a sentence."""
     if kind not in TEMPLATES:
         raise ConfigError(f"no tasks of kind {kind!r} can be generated; known: {', '.join(TEMPLATES)}")
-    rows = (
-        (skill, name, row)
-        for skill, named in read_table(__file__, f"{kind}.yaml").items()
-        for name, row in named.items()
-    )
-    return [
-        Template(
-            f"{kind}.{skill}.{name}",
-            row["context"],
-            TEMPLATES[kind]({**row, "skill": skill, "name": name, "number": number, "free": number % 2 == 1}),
-        )
-        for number, (skill, name, row) in enumerate(rows)
-    ]
+    templates: list[Template] = []
+    for skill, rows in read_table(__file__, f"{kind}.yaml").items():
+        for name, row in rows.items():
+            number = len(templates)
+            make = TEMPLATES[kind]({**row, "skill": skill, "name": name, "number": number, "free": number % 2 == 1})
+            templates.append(Template(f"{kind}.{skill}.{name}", row["context"], make))
+    return templates
 
 
 def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:
@@ -87,11 +81,6 @@ def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:
             return
         seen.add(made.prompt)
         yield {
-            "task_id": f"{kind}-{sha256(made.prompt)[:12]}",
-            "kind": kind,
-            "context": template.context,
-            "group": template.group,
-            "prompt": made.prompt,
-            "grader": dict(made.grader),
-            "answer": made.answer,
+            **{"task_id": f"{kind}-{sha256(made.prompt)[:12]}", "kind": kind, "context": template.context},
+            **{"group": template.group, "prompt": made.prompt, "grader": dict(made.grader), "answer": made.answer},
         }

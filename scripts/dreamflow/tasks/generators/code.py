@@ -10,8 +10,7 @@ from itertools import pairwise
 from random import Random
 
 from ...generation.model import Json
-from .base import Made, Make, Row
-from .words import lists
+from .base import Made, Make, Row, lists
 
 _CALLS = 8  # hidden calls of a task
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from ...generation.model import Json
-from .base import Grader, Made, Make, Row, fill, kind_of
-from .words import lists
+from .base import Grader, Made, Make, Row, fill, kind_of, lists
 
 Values = Mapping[str, str]
 
