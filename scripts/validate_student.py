@@ -8,9 +8,9 @@ os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.p
 sys.path.insert(0, str(Path(__file__).parent))
 
 import torch
-from dreamflow.distill.measure import load_trained, measured
+from dreamflow.distill.measure import load_trained, measure_student
 from dreamflow.distill.student import processors
-from dreamflow.distill.validate import SETS, gate, validated
+from dreamflow.distill.validate import SETS, compare_answers, gate
 from dreamflow.entry import attempt, tell
 from dreamflow.files import jsonl, pretty, read_json, read_jsonl, write_atomic
 from dreamflow.tasks.running import sandbox
@@ -23,8 +23,8 @@ def main() -> None:
     sets = {name: read_jsonl(files[name]) for name in SETS}
     model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(files.adapter))
     limits = {"max_new_tokens": job["max_new_tokens"], "batch": job["batch"]}
-    rows = measured(model, tokenizer, sets, **limits, run=sandbox(), tell=tell)
-    validation = validated(rows, job["seed"])
+    rows = measure_student(model, tokenizer, sets, **limits, run=sandbox(), tell=tell)
+    validation = compare_answers(rows, job["seed"])
     decision = gate(validation, job["gate"])
     write_atomic(outputs.answers, jsonl(rows))
     write_atomic(outputs.validation, pretty(validation))

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dreamflow.distill.report import question_words, saving, write_report
-from dreamflow.distill.validate import gate, validated
+from dreamflow.distill.validate import compare_answers, gate
 from dreamflow.errors import DreamflowError
 
 LIMITS = {"margin": 0.1, "most_lost": 0.02, "smallest": 50}
@@ -57,7 +57,7 @@ FACTS = {
 
 
 def write_run(folder, general=("11",) * 60, deployed=True, accuracy=True):
-    validation = validated(
+    validation = compare_answers(
         [
             *rows("held_out", "extraction", ["01"] * 40 + ["11"] * 20 + ["00"] * 20),
             *(rows("general", "facts", general) + rows("general", "code", ["10", "01", "10"])),

@@ -4,7 +4,7 @@ import json
 from math import log
 
 import pytest
-from dreamflow.distill.evidence import Graded
+from dreamflow.distill.evidence import GradedAnswer
 from dreamflow.distill.experiences import experience_file, experience_lines, experiences, load_experiences
 from dreamflow.distill.salience import SIGNALS
 from dreamflow.distill.spec import Salience
@@ -60,7 +60,7 @@ class Data:
             **dict.fromkeys(("prompt_tokens", "completion_tokens", "latency_s", "cost_usd")),
             stakes=task.get("stakes"),
         )
-        self.graded[gen_id] = Graded(outcome, task["prompt"])
+        self.graded[gen_id] = GradedAnswer(outcome, task["prompt"])
         return self.add("answer", gen_id, task["prompt"], **fields)
 
     def evaluation(self, gen_id, parent, score, judge="judge", **fields):
@@ -348,7 +348,7 @@ def test_the_same_files_give_the_same_bytes_in_any_order_of_grades(data):
 def test_lines_survive_what_breaks_lines_elsewhere(data):
     data.answer("a1")
     outcome = replace(data.graded["a1"].outcome, why="a\u2028line\x85of\x0bits own")
-    data.graded["a1"] = Graded(outcome, TASKS[0]["prompt"])
+    data.graded["a1"] = GradedAnswer(outcome, TASKS[0]["prompt"])
     data.write(1)
     assert load_experiences(data.root, 1) == data.found().rows
 

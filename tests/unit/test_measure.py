@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import peft
 import pytest
 import torch
-from dreamflow.distill.measure import load_trained, measured
+from dreamflow.distill.measure import load_trained, measure_student
 from dreamflow.distill.student import load_student
 from dreamflow.errors import ConfigError, DreamflowError
 from tiny_student import write_tiny_student
@@ -57,7 +57,7 @@ def write_adapter(student, folder, scale):
 def measure(student, adapter, lines, tmp_path):
     model, tokenizer = load_trained(str(student), tmp_path, adapter)
     sets = {"held_out": HELD_OUT, "general": GENERAL}
-    return measured(model, tokenizer, sets, max_new_tokens=6, batch=2, run="no sandbox", tell=lines.append)
+    return measure_student(model, tokenizer, sets, max_new_tokens=6, batch=2, run="no sandbox", tell=lines.append)
 
 
 def test_every_task_is_answered_before_and_after(student, adapter, tmp_path):

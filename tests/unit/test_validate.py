@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 from dreamflow.distill.register import agreement
-from dreamflow.distill.validate import gate, over_groups, over_tasks, validated
+from dreamflow.distill.validate import compare_answers, gate, over_groups, over_tasks
 from dreamflow.errors import DreamflowError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +28,7 @@ def rows(name, steps, kind="extraction", per_group=5):
 
 
 def told(held_out, general):
-    return validated([*rows("held_out", held_out), *rows("general", general, "facts")], seed=1)
+    return compare_answers([*rows("held_out", held_out), *rows("general", general, "facts")], seed=1)
 
 
 GAINED = ["01"] * 40 + ["11"] * 20 + ["00"] * 40
@@ -36,7 +36,7 @@ STEADY = ["11"] * 30 + ["00"] * 70
 
 
 def test_changes_by_set_and_kind():
-    found = validated(
+    found = compare_answers(
         [
             *rows("held_out", ["01", "01", "10", "11", "00", "?1"]),
             *rows("held_out", ["00"], "format"),
@@ -58,7 +58,7 @@ def test_changes_by_set_and_kind():
 
 
 def test_no_tasks_and_no_grades_are_none_and_never_nan():
-    found = validated(rows("held_out", ["??"]), seed=1)
+    found = compare_answers(rows("held_out", ["??"]), seed=1)
     for change in (found["held_out"]["all"], found["general"]["all"]):
         assert change["n"] == 0
         assert change["before"] is change["after"] is change["difference"] is change["low"] is change["high"] is None
@@ -71,7 +71,7 @@ def test_no_tasks_and_no_grades_are_none_and_never_nan():
 
 def test_what_was_answered_once_is_an_error():
     with pytest.raises(DreamflowError, match="held_out: extraction-0 was answered before or after the training"):
-        validated(rows("held_out", ["01"])[:1], seed=1)
+        compare_answers(rows("held_out", ["01"])[:1], seed=1)
 
 
 @pytest.mark.parametrize("steps", [[1, 0, 0, -1], [1, 1, 0], [0, 0], [1]])
@@ -150,7 +150,7 @@ def test_a_gain_that_may_be_chance_is_none():
 
 
 def test_kinds_that_got_worse_are_named_and_a_learned_one_counts():
-    found = validated(
+    found = compare_answers(
         [
             *rows("held_out", GAINED),
             *rows("held_out", ["10"] * 8 + ["11"] * 12, "format"),

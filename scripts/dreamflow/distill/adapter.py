@@ -17,7 +17,7 @@ from .checkpoint import write_whole
 from .student import brief
 
 
-def with_adapter(model: PreTrainedModel, settings: Mapping[str, Json]) -> PeftModel:
+def add_adapter(model: PreTrainedModel, settings: Mapping[str, Json]) -> PeftModel:
     """Return the model with a new trainable LoRA adapter on all linear layers, initialised by the seed."""
     torch.manual_seed(settings["seed"])
     sizes = {"r": settings["rank"], "lora_alpha": settings["alpha"], "lora_dropout": settings["dropout"]}

@@ -37,7 +37,7 @@ _REQUIRED = (
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedAnswer:
     """The grade of an answer, and the prompt of its task without worked examples."""
 
     outcome: Outcome
@@ -45,9 +45,9 @@ class Graded:
 
 
 @dataclass(frozen=True)
-class Verified:
-    """A generation and its outcome. `evidence` are the files that verify it, below the data folder; `judged` are the
-    outcomes of its evaluations; `stakes` (0-1) are those of its task, if any."""
+class VerifiedResult:
+    """A generation and its outcome. `evidence` are the files that verify it, below the data folder; `judge_outcomes`
+    has an outcome per evaluation; `stakes` (0-1) are those of its task, if any."""
 
     metadata: Result
     prompt: str
@@ -58,7 +58,7 @@ class Verified:
     passed: bool | None
     why: str
     evidence: tuple[str, ...] = ()
-    judged: tuple[float, ...] = ()
+    judge_outcomes: tuple[float, ...] = ()
     group: str | None = None
     task_id: str | None = None
     stakes: float | None = None
@@ -75,11 +75,13 @@ class Verified:
         return sha256(canonical(parts))[:16]
 
 
-class LeftOut(Exception):
+class NoExperience(Exception):
     """Raised for a generation without an experience; the message is the reason."""
 
 
-def verified(data_root: Path, graded: Mapping[str, Graded], left_out: Counter[str]) -> list[Verified]:
+def collect_verified(
+    data_root: Path, graded: Mapping[str, GradedAnswer], left_out: Counter[str]
+) -> list[VerifiedResult]:
     """Return all generations below `data_root` with a verified outcome, by `order`; count the others in `left_out`.
 
     `graded` are the graded answers, by id.
@@ -98,11 +100,11 @@ def verified(data_root: Path, graded: Mapping[str, Graded], left_out: Counter[st
 
 
 def _collect(left_out: Counter[str], make: Callable[[Item], Out], items: Iterable[Item]) -> Iterator[Out]:
-    """Yield `make(item)` for each item; count the items for which it raises `LeftOut`."""
+    """Yield `make(item)` for each item; count the items for which it raises `NoExperience`."""
     for item in items:
         try:
             yield make(item)
-        except LeftOut as reason:
+        except NoExperience as reason:
             left_out[str(reason)] += 1
 
 
@@ -116,20 +118,20 @@ def _folder(data_root: Path, stage: str, gen_id: str) -> Path:
 
 
 def _generation(data_root: Path, stage: str, gen_id: str) -> Result:
-    """Return the metadata of a finished generation. Raises `LeftOut` for others and for those of other programs."""
+    """Return the metadata of a finished generation. Raises `NoExperience` for others."""
     try:
         metadata = read_json(_folder(data_root, stage, gen_id) / "metadata.json")
     except (OSError, DreamflowError):
-        raise LeftOut(f"{stage}: no readable metadata.json") from None
+        raise NoExperience(f"{stage}: no readable metadata.json") from None
     try:
         is_own = all(key in metadata for key in _REQUIRED) and metadata["gen_id"] == gen_id
         result = from_json(metadata, Result) if is_own else None
     except (TypeError, ValidationError):
         result = None
     if result is None:
-        raise LeftOut(f"{stage}: made by another program")
+        raise NoExperience(f"{stage}: made by another program")
     if result.status not in ("ok", "failed"):
-        raise LeftOut(f"{stage}: {result.status}")
+        raise NoExperience(f"{stage}: {result.status}")
     return result
 
 
@@ -141,12 +143,12 @@ def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
         return ""
 
 
-def _answer(data_root: Path, item: tuple[str, Graded]) -> Verified:
+def _answer(data_root: Path, item: tuple[str, GradedAnswer]) -> VerifiedResult:
     gen_id, graded = item
     metadata, outcome = _generation(data_root, "answer", gen_id), graded.outcome
     if outcome.passed is None:
-        raise LeftOut("answer: not graded")
-    return Verified(
+        raise NoExperience("answer: not graded")
+    return VerifiedResult(
         **{"metadata": metadata, "prompt": graded.prompt, "verified_by": "grader", "outcome": float(outcome.score)},
         **{name: getattr(outcome, name) for name in ("kind", "context", "group", "task_id", "passed", "why", "stakes")},
     )
@@ -158,7 +160,7 @@ def _score(data_root: Path, gen_id: str) -> tuple[str, Result, float]:
     score = metadata.parsed.get("score")
     scale = metadata.parser_options.get("scale")
     if metadata.status != "ok" or score is None or not scale:
-        raise LeftOut("evaluation: without a score")
+        raise NoExperience("evaluation: without a score")
     low, high = scale
     return _author(data_root, metadata), metadata, (score - low) / (high - low)
 
@@ -170,16 +172,16 @@ def _author(data_root: Path, evaluation: Result) -> str:
         parent = next(iter(metadata.parents), "")
         stage = next((name for name in ("essay", "draft") if parent and _folder(data_root, name, parent).is_dir()), "")
         if not stage:
-            raise LeftOut("evaluation: the judged text is missing")
+            raise NoExperience("evaluation: the judged text is missing")
         metadata = _generation(data_root, stage, parent)
     return f"{metadata.stage}/{metadata.gen_id}"
 
 
-def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -> Verified:
+def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -> VerifiedResult:
     author, scores = item
     metadata = _generation(data_root, *author.split("/"))
     judges = ", ".join(sorted({str(evaluation.model_id) for evaluation, _ in scores}))
-    return Verified(
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, metadata.stage, metadata.gen_id),
         **{"verified_by": "judge", "kind": metadata.stage, "context": metadata.template_id},
@@ -187,7 +189,7 @@ def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -
         passed=None,
         why=f"{len(scores)} evaluation(s) by {judges}",
         evidence=tuple(f"gens/evaluation/{evaluation.gen_id}/metadata.json" for evaluation, _ in scores),
-        judged=tuple(score for _, score in scores),
+        judge_outcomes=tuple(score for _, score in scores),
     )
 
 
@@ -206,13 +208,13 @@ def _tests(data_root: Path, left_out: Counter[str]) -> dict[str, tuple[str, Json
     return last
 
 
-def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | None]]) -> Verified:
+def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | None]]) -> VerifiedResult:
     gen_id, (path, test) = item
     metadata = _generation(data_root, "variant", gen_id)
     outcome = test["outcome"] if test else None
     if outcome not in (*COMPARED, *FAILED) or (outcome in COMPARED and not test["inputs_run"]):
-        raise LeftOut("variant: not tested")
-    return Verified(
+        raise NoExperience("variant: not tested")
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, "variant", gen_id),
         **{"verified_by": "sandbox", "kind": "variant", "context": metadata.wildcards["kind"]},
@@ -223,11 +225,11 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | No
     )
 
 
-def _chunked(data_root: Path, gen_id: str) -> Verified:
+def _chunked(data_root: Path, gen_id: str) -> VerifiedResult:
     metadata = _generation(data_root, "chunk", gen_id)
     is_ok = metadata.status == "ok"
     repairs = len(metadata.parsed.get("warnings", ()))
-    return Verified(
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, "chunk", gen_id),
         **{"verified_by": "parser", "kind": "chunk", "context": metadata.wildcards["quality_level"]},

@@ -21,7 +21,7 @@ from ..generation.make import with_total_cost
 from ..generation.model import Json, Result
 from ..tasks.outcomes import read_grades
 from . import salience as snarc
-from .evidence import Graded, Verified, prompt_of, verified
+from .evidence import GradedAnswer, VerifiedResult, collect_verified, prompt_of
 from .likeness import nearest_earlier
 
 Costs = dict[str, Json]  # tokens, cost_usd, latency_s
@@ -73,18 +73,20 @@ def collect_experiences(world: World, cycle: int, practice: Iterable[str], path:
 
     `practice` are files of grades. Existing grades of probes are added.
     """
-    graded: dict[str, Graded] = {}
+    graded: dict[str, GradedAnswer] = {}
     for file in (*practice, *sorted(world.layout.root.glob("probes/*/grades.jsonl"))):
         for outcome in read_grades(file):
             if row := world.generations.get(outcome.gen_id):
-                graded[outcome.gen_id] = Graded(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
+                graded[outcome.gen_id] = GradedAnswer(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
     collected = experiences(world.layout.root, cycle, graded, world.settings["salience"])
     write_atomic(path, experience_lines(collected.rows))
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in collected.left_out.items())
     return f"{len(collected.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")
 
 
-def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weights: Mapping[str, float]) -> Collected:
+def experiences(
+    data_root: Path, cycle: int, graded: Mapping[str, GradedAnswer], weights: Mapping[str, float]
+) -> Collected:
     """Collect the experiences below `data_root` that no earlier cycle has; `weights` are those of the signals.
 
     `graded` are the graded answers, by id; other answers make no experience. Raises a `DreamflowError` for an invalid
@@ -93,7 +95,7 @@ def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weigh
     previous = load_experiences(data_root, cycle - 1)
     previous_ids = {row["experience_id"] for row in previous}
     left_out: Counter[str] = Counter()
-    everything = verified(data_root, graded, left_out)
+    everything = collect_verified(data_root, graded, left_out)
     new = [item for item in everything if item.experience_id not in previous_ids]
     if len(new) < len(everything):
         left_out["in an earlier cycle"] = len(everything) - len(new)
@@ -144,7 +146,7 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-def _facts(item: Verified, cycle: int) -> dict[str, Json]:
+def _facts(item: VerifiedResult, cycle: int) -> dict[str, Json]:
     metadata = item.metadata
     of_metadata = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
     of_item = ("experience_id", "kind", "context", "group", "task_id", "verified_by", "passed", "why")
@@ -179,7 +181,7 @@ def _mean_logprob(metadata: Result) -> float | None:
     return usage.logprob / usage.completion if usage.logprob is not UNSET and usage.completion else None
 
 
-def _expected(new: Sequence[Verified], previous: Sequence[Experience]) -> list[float]:
+def _expected(new: Sequence[VerifiedResult], previous: Sequence[Experience]) -> list[float]:
     """Return the expected outcome of each new item from earlier outcomes of its model, kind and context."""
     totals: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0])
     outcomes = [((row["model_id"], row["kind"], row["context"]), row["outcome"]) for row in previous]
@@ -193,7 +195,7 @@ def _expected(new: Sequence[Verified], previous: Sequence[Experience]) -> list[f
 
 
 def _novelties(
-    new: Sequence[Verified], previous: Sequence[Experience], data_root: Path, graded: Mapping[str, Graded]
+    new: Sequence[VerifiedResult], previous: Sequence[Experience], data_root: Path, graded: Mapping[str, GradedAnswer]
 ) -> list[float | None]:
     """Return 1 - likeness to the most similar earlier prompt of the same model; None without a prompt or a model.
 
@@ -217,7 +219,7 @@ def _novelties(
     return novelties
 
 
-def _conflicts(new: Sequence[Verified]) -> list[float | None]:
+def _conflicts(new: Sequence[VerifiedResult]) -> list[float | None]:
     """Return the conflict of the judges of a text, or else of a model's answers to the same prompt.
 
     None without a model: the prompts of operators only name the operator.
@@ -227,6 +229,6 @@ def _conflicts(new: Sequence[Verified]) -> list[float | None]:
     for key, item in zip(keys, new, strict=True):
         samples[key].append(item.outcome)
     return [
-        snarc.conflict(item.judged if len(item.judged) > 1 else samples[key]) if key[0] else None
+        snarc.conflict(item.judge_outcomes if len(item.judge_outcomes) > 1 else samples[key]) if key[0] else None
         for key, item in zip(keys, new, strict=True)
     ]

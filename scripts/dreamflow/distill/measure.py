@@ -22,7 +22,7 @@ def load_trained(source: str, cache: Path, adapter: Path) -> tuple[PreTrainedMod
     return attach_adapter(model, adapter, source), tokenizer
 
 
-def measured(
+def measure_student(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     sets: Mapping[str, Sequence[Task]],

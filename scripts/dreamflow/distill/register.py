@@ -39,17 +39,17 @@ def register(distillation: Distillation) -> None:
     write_atomic(folder / "exported.json", pretty(facts))
 
 
-def agreement(there: Sequence[Row], here: Sequence[Row]) -> dict[str, Json]:
-    """Compare the share of tasks that an exported student solves `here` (llama.cpp) and `there` (torch).
+def agreement(in_torch: Sequence[Row], in_llama_cpp: Sequence[Row]) -> dict[str, Json]:
+    """Compare the share of tasks that a student solves in torch and, exported, in llama.cpp.
 
-    Returns {agrees, n, there, here (shares), low, high, same, kinds}, over the `n` tasks that were graded in both: they
-    agree if the share here lies in Wilson's 95% interval of the share there. `same` is the number of equal grades;
-    `kinds` are the rows of `accuracy_by_kind` for `here`. Without tasks they do not agree, and the shares are None.
+    Returns {agrees, n, there (share in torch), here (in llama.cpp), low, high, same, kinds}, over the `n` tasks with
+    both grades: they agree if `here` lies in Wilson's 95% interval of `there`. `same` is the number of equal grades;
+    `kinds` are the rows of `accuracy_by_kind` in llama.cpp. Without tasks they do not agree; the shares are None.
     """
-    graded = {row["task_id"]: bool(row["passed"]) for row in there if row["passed"] is not None}
-    both = [row for row in here if row["task_id"] in graded and row["passed"] is not None]
+    graded = {row["task_id"]: bool(row["passed"]) for row in in_torch if row["passed"] is not None}
+    both = [row for row in in_llama_cpp if row["task_id"] in graded and row["passed"] is not None]
     pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in both]
-    kinds = accuracy_by_kind({**row, "seconds": row["latency_s"], "tokens": tokens_of(row)} for row in here)
+    kinds = accuracy_by_kind({**row, "seconds": row["latency_s"], "tokens": tokens_of(row)} for row in in_llama_cpp)
     if not pairs:
         return {"agrees": False, "n": 0, **dict.fromkeys(("there", "here", "low", "high")), "same": 0, "kinds": kinds}
     n, solved = len(pairs), sum(before for before, _ in pairs)

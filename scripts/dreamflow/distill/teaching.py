@@ -47,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Accepted:
+class AcceptedAnswers:
     """The accepted answers to a task: `kept` for training, shortest first. The counts: `asked` (all), `rejected` by the
     grader, `ungraded`, and `repeated` (accepted, with the same text as another)."""
 
@@ -64,7 +64,7 @@ def write_training_data(distillation: Distillation) -> None:
     answers: dict[str, list[Answer]] = {}
     for task_id, answer in _answers(distillation, "teacher"):
         answers.setdefault(task_id, []).append(answer)
-    teacher = {task_id: accepted(candidates, spec.teacher.keep) for task_id, candidates in answers.items()}
+    teacher = {task_id: accept_answers(candidates, spec.teacher.keep) for task_id, candidates in answers.items()}
     practice = _answers(distillation, "practice")
     own = {task_id: answer for task_id, answer in practice if answer.text and not answer.truncated}
     train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), teacher, own)
@@ -86,7 +86,7 @@ def _answers(distillation: Distillation, which: str) -> Iterable[tuple[str, Answ
         yield outcome.task_id, Answer(outcome.gen_id, text, outcome.passed, result.truncated)
 
 
-def accepted(answers: Iterable[Answer], keep: int) -> Accepted:
+def accept_answers(answers: Iterable[Answer], keep: int) -> AcceptedAnswers:
     """Select at most `keep` different answers that pass. Answers without a text count as rejected.
 
     The shortest come first: further text in an answer is not what the task requires.
@@ -102,11 +102,11 @@ def accepted(answers: Iterable[Answer], keep: int) -> Accepted:
         counts["repeated"] += text in correct
         correct.setdefault(text, Answer(answer.gen_id, text, answer.passed, answer.truncated))
     kept = sorted(correct.values(), key=lambda answer: (len(answer.text), answer.text))[:keep]
-    return Accepted(kept, **counts)
+    return AcceptedAnswers(kept, **counts)
 
 
 def chat_rows(
-    replay: Sequence[ReplayRow], teacher: Mapping[str, Accepted], own: Mapping[str, Answer]
+    replay: Sequence[ReplayRow], teacher: Mapping[str, AcceptedAnswers], own: Mapping[str, Answer]
 ) -> tuple[list[Example], list[Example], dict[str, Json]]:
     """Return the rows of train.jsonl and validation.jsonl, and the counts by role and kind.
 
@@ -121,7 +121,7 @@ def chat_rows(
     for row in replay:
         count = counts.setdefault((row["role"], row["kind"]), Counter())
         if row["role"] == "target":
-            selected = teacher.get(row["task_id"], Accepted())
+            selected = teacher.get(row["task_id"], AcceptedAnswers())
             answers = selected.kept
             count.update({name: getattr(selected, name) for name in ("asked", "rejected", "ungraded", "repeated")})
         else:

@@ -25,7 +25,7 @@ from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
 from ..generation.model import Json
 from ..generation.model_files import weights_fingerprint
-from .adapter import adapter_weights, with_adapter, write_adapter
+from .adapter import adapter_weights, add_adapter, write_adapter
 from .checkpoint import load_checkpoint, room_for, save_checkpoint
 from .encode import Example
 from .losses import answer_logits, answer_loss, teacher_loss
@@ -91,7 +91,7 @@ def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, fold
     for line in data.too_long:
         tell(f"left out: {line}")
     try:
-        model = with_adapter(model, settings)
+        model = add_adapter(model, settings)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         trained_count = sum(parameter.numel() for parameter in trained)
         count = sum(parameter.numel() for parameter in model.parameters())

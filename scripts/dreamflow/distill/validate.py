@@ -21,7 +21,7 @@ Row = Mapping[str, Json]
 Interval = tuple[float | None, float | None]
 
 
-def validated(rows: Iterable[Row], seed: int) -> dict[str, Json]:
+def compare_answers(rows: Iterable[Row], seed: int) -> dict[str, Json]:
     """Return what a student solves before and after its training: {held_out, general}, each {"all" and kinds: change}.
 
     `rows` are those of answers.jsonl. A change has `n` (tasks graded both times), `ungraded` (other tasks), the shares

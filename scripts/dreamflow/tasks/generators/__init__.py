@@ -76,11 +76,12 @@ def _tasks(kind: str, template: Template, seed: int) -> Iterator[Task]:
     seen: set[str] = set()
     while True:
         draws = (template.make(random) for _ in range(_MAX_REPEATS))
-        made = next((draw for draw in draws if draw.prompt not in seen), None)
-        if made is None:
+        content = next((draw for draw in draws if draw.prompt not in seen), None)
+        if content is None:
             return
-        seen.add(made.prompt)
+        seen.add(content.prompt)
         yield {
-            **{"task_id": f"{kind}-{sha256(made.prompt)[:12]}", "kind": kind, "context": template.context},
-            **{"group": template.group, "prompt": made.prompt, "grader": dict(made.grader), "answer": made.answer},
+            "task_id": f"{kind}-{sha256(content.prompt)[:12]}",
+            **{"kind": kind, "context": template.context, "group": template.group},
+            **{"prompt": content.prompt, "grader": dict(content.grader), "answer": content.answer},
         }

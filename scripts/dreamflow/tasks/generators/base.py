@@ -18,15 +18,15 @@ Grader = Mapping[str, Json]  # name and options, see tasks/graders.py
 Row = Mapping[str, Json]  # a row of a table beside this module, with skill, name, number and `free`
 
 
-class Made(NamedTuple):
-    """A task of a template."""
+class Content(NamedTuple):
+    """The content of a task."""
 
     prompt: str
     answer: str
     grader: Grader
 
 
-Make = Callable[[Random], Made]
+Make = Callable[[Random], Content]
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Template:
     make: Make
 
 
-def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
+def fill(random: Random, text: str, **words: str) -> tuple[str, dict[str, str]]:
     """Fill slots such as {city}; returns the text and the words by slot. {city2} is a different city from {city}.
 
-    `given` are the words of slots that are not drawn.
+    `words` are the words of slots that are not drawn.
     """
-    values = dict(given)
+    values = dict(words)
     for _, slot, _, _ in Formatter().parse(text):
         if slot and slot not in values:
             values[slot] = _draw(random, slot, values)

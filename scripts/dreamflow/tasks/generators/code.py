@@ -10,7 +10,7 @@ from itertools import pairwise
 from random import Random
 
 from ...generation.model import Json
-from .base import Made, Make, Row, lists
+from .base import Content, Make, Row, lists
 
 _CALLS = 8  # hidden calls of a task
 
@@ -95,14 +95,14 @@ def code(row: Row) -> Make:
     draw, reference = _REFERENCES[row["name"]]
     names, constants = row["names"].split(), range(*row.get("k", (1,)))
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         entry, k = random.choice(names), random.choice(constants)
         signature = f"{entry}({row['takes']})"
         answer = f"def {signature}:\n    {row['body'].format(k=k)}"
         prompt = f"Write a Python function {signature} that {row['does'].format(k=k)}.{ending}"
         tests = _tests(entry, partial(draw, Random(prompt), k), partial(reference, k))  # noqa: S311
         forgiven = {"wrapped": True} if row["free"] else {"allow": ["fence"]}
-        return Made(prompt, answer, {"name": "code", "entry": entry, "tests": tests, **forgiven})
+        return Content(prompt, answer, {"name": "code", "entry": entry, "tests": tests, **forgiven})
 
     return make
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from ...generation.model import Json
-from .base import Grader, Made, Make, Row, fill, kind_of, lists
+from .base import Content, Grader, Make, Row, fill, kind_of, lists
 
 Values = Mapping[str, str]
 
@@ -19,9 +19,9 @@ _NUMBER: Grader = {"name": "number"}
 
 
 def extraction(row: Row) -> Make:
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         prompt, values = fill(random, row["prompt"])
-        return Made(prompt, values[row["answer"]], _EXACT)
+        return Content(prompt, values[row["answer"]], _EXACT)
 
     return make
 
@@ -77,9 +77,9 @@ def _formatted(answer: str | Mapping[str, Json], values: Values) -> str:
 
 
 def format_(row: Row) -> Make:
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         prompt, values = fill(random, row["prompt"])
-        return Made(prompt, _formatted(row["answer"], values), _FORMATS[row["grader"]])
+        return Content(prompt, _formatted(row["answer"], values), _FORMATS[row["grader"]])
 
     return make
 
@@ -99,7 +99,7 @@ def classification(row: Row) -> Make:
     endings = _FREE_ENDINGS if row["free"] else _ENDINGS
     ending = endings[row["number"] // 2 % len(endings)].format(", ".join(labels))
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         label = random.choice(labels)
         text, _ = fill(random, random.choice(row["labels"][label]))
         grader = (
@@ -107,7 +107,7 @@ def classification(row: Row) -> Make:
             if row["free"]
             else {"name": "one_of", "labels": labels, "allow": ["quotes", "full stop"]}
         )
-        return Made(f"{text}\n\n{row['question']} {ending}", label, grader)
+        return Content(f"{text}\n\n{row['question']} {ending}", label, grader)
 
     return make
 
@@ -137,14 +137,14 @@ def facts(row: Row) -> Make:
     compares = row["skill"] == "compare"
     free = row["free"] and not compares
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         _, values = fill(random, row["prompt"])
         values = values if compares else _in_order(values)
         answer = _compared(row, values) if compares else values[row["answer"]]
         kinds = {kind_of(slot) for slot, word in values.items() if word == answer}
         others = [word for slot, word in values.items() if kind_of(slot) in kinds and word != answer]
         ending = "Answer in one short sentence." if free else row["how"]
-        return Made(
+        return Content(
             f"{row['prompt'].format_map(values)} {ending}",
             answer,
             {"name": "mentions", "others": others} if free else _PHRASE,
@@ -166,13 +166,13 @@ def knowledge(row: Row) -> Make:
     answers = row.get("facts") or _SUMS[row["name"]]
     questions = list(answers)
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         question = random.choice(questions)
         answer = answers[question]
         # The answer may repeat the question: "The day after Monday is Tuesday."
         others = [] if row.get("others_allowed") else sorted(set(answers.values()) - {answer, question})
         grader = {"name": "mentions", "allow": ["case"], "others": others}
-        return Made(row["question"].format(question), answer, grader)
+        return Content(row["question"].format(question), answer, grader)
 
     return make
 
@@ -198,14 +198,14 @@ def arithmetic(row: Row) -> Make:
     ending = "Give the result at the end." if row["free"] else "Answer with the number only."
     grader = {**_NUMBER, "last": True} if row["free"] else _NUMBER
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         while True:
             numbers = {name: random.randint(*ends) for name, ends in row["numbers"].items()}
             derived = {"total": numbers["a"] * numbers["b"], "ten_a": 10 * numbers["a"], "ten_b": 10 * numbers["b"]}
-            given = {name: str(value) for name, value in {**derived, **numbers}.items()}
-            story, _ = fill(random, row["prompt"], **given)
+            words = {name: str(value) for name, value in {**derived, **numbers}.items()}
+            story, _ = fill(random, row["prompt"], **words)
             answer = str(_RESULTS[row["result"]](**numbers))
             if answer not in re.findall(r"\d+", story):  # otherwise repeating the question would be correct
-                return Made(f"{story} {ending}", answer, grader)
+                return Content(f"{story} {ending}", answer, grader)
 
     return make
