@@ -7,7 +7,7 @@ so a family that is added there is forgotten nowhere. Families meet in files and
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .deferred import Deferred
 from .errors import ConfigError, unknown
@@ -17,6 +17,7 @@ from .generation.layout import Layout
 from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.stage import Stage
+from .settings import Settings
 
 
 @dataclass
@@ -25,7 +26,7 @@ class World:
     so far, by id; `origin` says which spec planned an id first; `kept` has the stage of each generation that is only
     read; `candidates` are models that specs cannot name (yet)."""
 
-    settings: Mapping[str, Any]
+    settings: Settings
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog
@@ -88,7 +89,7 @@ class Family:
     def spec_names(self) -> list[str]:
         """The specs that the configuration names. Raises a `ConfigError` for a name that it has twice, or that no file
         has."""
-        names: list[str] = self.world.settings[self.config_key]
+        names: list[str] = getattr(self.world.settings, self.config_key)
         for place, name in enumerate(names):
             file = self.spec_file(name)
             if name in names[:place]:

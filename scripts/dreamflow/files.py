@@ -41,13 +41,8 @@ def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()  # read once: reading it sets it, which is not safe among threads
+_UMASK = os.umask(0)  # read once: reading it sets it, which is not safe among threads
+os.umask(_UMASK)
 
 
 def canonical(value: Any) -> str:

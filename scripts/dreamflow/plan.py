@@ -131,15 +131,15 @@ class Plan:
 def compile_plan(config: Mapping[str, Any]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names. Raises `ConfigError` for
     what concerns all families; what concerns one is its `problem`."""
-    settings = load_settings(config).as_dict()
-    settings["data_root"] = normpath(settings["data_root"])
-    layout = Layout(Path(settings["data_root"]), {stage.name: stage for one in FAMILIES for stage in one.stages})
-    models = load_models(settings["models"], layout.registered_models, settings["local_models"])
-    catalog = load_catalog(settings["raw_root"], [p for one in FAMILIES for stage in one.stages for p in stage.prompts])
+    settings = load_settings(config)
+    settings = settings.model_copy(update={"data_root": normpath(settings.data_root)})
+    layout = Layout(Path(settings.data_root), {stage.name: stage for one in FAMILIES for stage in one.stages})
+    models = load_models(settings.models, layout.registered_models, settings.local_models.as_dict())
+    catalog = load_catalog(settings.raw_root, [p for one in FAMILIES for stage in one.stages for p in stage.prompts])
     world = World(settings, layout, models, catalog)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})
     for family in plan.families.values():
-        if world.settings[family.config_key]:
+        if getattr(settings, family.config_key):
             try:
                 with in_config(config):
                     family.compile()

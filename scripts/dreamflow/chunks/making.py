@@ -78,10 +78,7 @@ def _cut(chunks: Sequence[Chunk], window: Window) -> list[Chunk]:
 
 
 def basic_archive(
-    conversation: Conversation,
-    units: Sequence[Unit],
-    answers: Sequence[Answer],
-    latest: Archive | None,
+    conversation: Conversation, units: Sequence[Unit], answers: Sequence[Answer], latest: Archive | None
 ) -> Archive:
     """The archive of the tier that always runs, by rules where there are no answers.
 

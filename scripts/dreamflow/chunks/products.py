@@ -51,13 +51,7 @@ def upgrade_archive(
     archive = upgraded_archive(conversation, units, read_version(folder, before), answers, level)
     version = write_archive(folder, archive)
     write_page(chunking, conversation_id, folder)
-    return {
-        "conversation_id": conversation_id,
-        "target": level,
-        "before": before,
-        "after": version,
-        "regions": places,
-    }
+    return {"conversation_id": conversation_id, "target": level, "before": before, "after": version, "regions": places}
 
 
 def _inside(rows: Iterable[Generation], place: tuple[int, int]) -> list[Generation]:

@@ -16,9 +16,7 @@ WIDTH = 100
 _SCHEMA_VERSION = 1
 
 
-def task_result(
-    changes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
-) -> dict[str, Any]:
+def task_result(changes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]) -> dict[str, Any]:
     """The result of a run from what it changed: (archive now, archive before or None) of each conversation.
 
     Tokens, dollars and seconds are those of the generations of the archives that are new (`metadata.usage`), failed

@@ -40,12 +40,8 @@ def read_answer(parsed: Mapping[str, Json], made_by: Mapping[str, Json]) -> list
     """The chunks of an answer as the parser `chunks` wrote them; their confidence is not measured yet."""
     return [
         Chunk(
-            first=item["first"],
-            last=item["last"],
-            labels=tuple(item["labels"]),
-            entities=tuple(item["entities"]),
-            summary=item["summary"],
-            language=item["language"],
+            **{key: item[key] for key in ("first", "last", "summary", "language")},
+            **{key: tuple(item[key]) for key in ("labels", "entities")},
             confidence=None,
             made_by=made_by,
         )
@@ -194,9 +190,6 @@ def _described(conversation: Conversation, units: Sequence[Unit], chunks: list[C
         keys += ["entities"] if "labels" in keys and not chunk.entities else []
         filled.append(replace(chunk, **{key: rules[key] for key in keys}))
     return filled
-
-
-# --- the invariant ---------------------------------------------------------------------------------------------------
 
 
 def check_partition(chunks: Sequence[Chunk], units: Sequence[Unit], conversation: Conversation) -> None:

@@ -78,7 +78,7 @@ def collect_experiences(world: World, cycle: int, practice: Iterable[str], path:
         for outcome in read_grades(file):
             if row := world.generations.get(outcome.gen_id):
                 graded[outcome.gen_id] = GradedAnswer(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
-    collected = experiences(world.layout.root, cycle, graded, world.settings["salience"])
+    collected = experiences(world.layout.root, cycle, graded, world.settings.salience.as_dict())
     write_atomic(path, experience_lines(collected.rows))
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in collected.left_out.items())
     return f"{len(collected.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")

@@ -117,7 +117,7 @@ class Distill(Family):
     def experiences_job(self, cycle: str) -> str:
         """Return the job of a cycle's experiences. Results of other families do not trigger it; a later cycle collects
         new ones."""
-        return canonical([VERSION, self.world.settings["salience"]])
+        return canonical([VERSION, self.world.settings.salience.as_dict()])
 
     def experiences_file(self, run: str) -> str:
         """Return the file of the experiences that a run learns from."""

@@ -134,11 +134,7 @@ def _step(statement: Statement, lines: list[str], previous_end: int | None) -> S
         end=_end(last, lines),
         line=first.lineno,
         text=lines[first.lineno - 1].encode()[first.col_offset :].decode().strip(),
-        reads=frozenset(access.reads),
-        writes=frozenset(access.writes),
-        deletes=frozenset(access.deletes),
-        mutates=frozenset(access.mutates),
-        effects=frozenset(access.effects),
+        **{name: frozenset(getattr(access, name)) for name in ("reads", "writes", "deletes", "mutates", "effects")},
         may_raise=access.may_raise,
         exits=bool(access.exits),
         control=statement.control,
@@ -175,9 +171,6 @@ def _end(node: ast.stmt, lines: list[str]) -> int:
 
 def _is_remark(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
-
-
-# --- what may be done with it ----------------------------------------------------------------------------
 
 
 def movable(analysis: Analysis, one: str, other: str) -> bool:

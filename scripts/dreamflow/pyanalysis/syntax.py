@@ -197,21 +197,21 @@ def name_of(node: ast.AST) -> str:
     return dotted(node) or ""
 
 
-def edited(text: str, edits: Iterable[Edit]) -> str:
-    """`text` with edits that do not overlap; several at one place come in the order given."""
+def edited(code: Code, edits: Iterable[Edit], operator: str) -> str:
+    """The text of `code` with edits that do not overlap; several at one place come in the order given.
+
+    Raises a `DreamflowError` that names the operator where the result does not compile: none may write such code.
+    """
     result, done = [], 0
     for start, end, new in sorted(edits, key=lambda edit: edit[:2]):
-        result += [text[done:start], new]
+        result += [code.text[done:start], new]
         done = end
-    return "".join(result) + text[done:]
-
-
-def checked(text: str, what: str) -> str:
-    """`text` if it is Python that compiles: no operator may write anything else."""
+    text = "".join(result) + code.text[done:]
     try:
         compile(text, "<variant>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        raise DreamflowError(f"{what} made code that does not compile: {error}; please report this operator") from None
+        message = f"{operator} made code that does not compile: {error}; please report this operator"
+        raise DreamflowError(message) from None
     return text
 
 

@@ -11,6 +11,7 @@ from ..generation.ids import generation_id
 from ..generation.model import Generation, Json, Message, as_json
 from ..generation.models import Model
 from ..generation.questions import question_fields
+from ..generation.settings import ModelCall, Sampling
 from ..generation.stage import PromptKind, Stage
 from .generators import generate
 from .graders import Task
@@ -66,9 +67,9 @@ def answer_rows(
     @cache
     def fields_of(kind: str) -> dict[str, Json]:
         own = settings.by_kind[kind].as_dict() if kind in settings.by_kind else {}
-        sampling = {**settings.sampling.as_dict(), **own}
-        request = {"model": model, "template": settings.template, "fallback": [], "attempts": 1, "sampling": sampling}
-        return {**question_fields("answer", request, catalog, models), "min_lines": 0}
+        sampling = Sampling(**{**settings.sampling.as_dict(), **own})
+        call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling)
+        return {**question_fields("answer", call, catalog, models), "min_lines": 0}
 
     rows: dict[str, Generation] = {}
     for task in tasks:

@@ -9,19 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis
-from ...pyanalysis.syntax import (
-    Code,
-    Edit,
-    bound_names,
-    checked,
-    edited,
-    name_of,
-    read_code,
-    reindented,
-    steps_by_line,
-    surely_bound,
-)
+from ...pyanalysis.syntax import Code, Edit
 from ..procedure import Procedure
 from . import Variation
 
@@ -41,8 +31,8 @@ class _Step(NamedTuple):
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
     """Calls made for their effect first, then checks, then other compound steps, then calls whose value is used."""
-    code = read_code(procedure.source, procedure.entry)
-    effects = {line: step.effects for line, step in steps_by_line(code, analysis).items()}
+    code = syntax.read_code(procedure.source, procedure.entry)
+    effects = {line: step.effects for line, step in syntax.steps_by_line(code, analysis).items()}
     steps = [step for statement in code.statements.values() for step in _steps(statement)]
     steps.sort(key=lambda step: (step.rank, not effects.get(step.statement.lineno), step.statement.lineno))
     # **kwargs may hold such a keyword today, and means something else by it; a frame shows what it has been given
@@ -99,7 +89,7 @@ def _call(statement: ast.stmt) -> str:
     """The name of the first call in a statement, such as `save`, `time_sleep`, `rows_append`; "" for none."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Call):
-            whole = name_of(node.func)
+            whole = syntax.name_of(node.func)
             last = node.func.attr if isinstance(node.func, ast.Attribute) else "call"
             return _word("_".join(whole.split(".")[-2:]) if whole else last)
     return ""
@@ -122,20 +112,19 @@ def _reads(node: ast.AST) -> Counter[str]:
 
 def _unset(code: Code, statement: ast.stmt, reads: Counter[str]) -> list[str]:
     """The names that only this statement binds and that are read elsewhere: they need a value without it too."""
-    bound = bound_names([statement])
+    bound = syntax.bound_names([statement])
     inside = _reads(statement) if bound else {}
     needed = {name for name in bound if reads[name] > inside.get(name, 0)}
-    return sorted(needed - surely_bound(code, statement)) if needed else []
+    return sorted(needed - syntax.surely_bound(code, statement)) if needed else []
 
 
 def _made(code: Code, statement: ast.stmt, parameter: str, unset: list[str]) -> str:
     indent, unit = code.indent(statement), code.indent(code.entry.body[0])
     start, end = code.lines(statement)
-    lines = f"{indent}if not {parameter}:\n" + reindented(code.text[start:end], indent, unit)
+    lines = f"{indent}if not {parameter}:\n" + syntax.reindented(code.text[start:end], indent, unit)
     if unset:
         lines = lines.removesuffix("\n") + f"\n{indent}else:\n{indent}{unit}{' = '.join(unset)} = None\n"
-    text = edited(code.text, [(start, end, lines), *_new_parameter(code, parameter)])
-    return checked(text, "conditional")
+    return syntax.edited(code, [(start, end, lines), *_new_parameter(code, parameter)], "conditional")
 
 
 def _new_parameter(code: Code, name: str) -> list[Edit]:

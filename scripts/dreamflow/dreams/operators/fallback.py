@@ -9,19 +9,9 @@ import ast
 from functools import partial
 from itertools import chain, zip_longest
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis, Step
-from ...pyanalysis.syntax import (
-    Code,
-    bring,
-    checked,
-    edited,
-    import_edits,
-    name_of,
-    read_code,
-    reindented,
-    steps_by_line,
-    surely_bound,
-)
+from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
@@ -36,8 +26,8 @@ _EMPTY = {"dict": "{}", "list": "[]", "str": '""', "tuple": "()", "set": "set()"
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
     """The retries of risky calls and the alternatives to calls that may fail, in turn; network first."""
-    code = read_code(procedure.source, procedure.entry)
-    steps = steps_by_line(code, analysis)
+    code = syntax.read_code(procedure.source, procedure.entry)
+    steps = syntax.steps_by_line(code, analysis)
     fit = [
         (statement, steps[line])
         for line, statement in code.statements.items()
@@ -78,8 +68,8 @@ def _retry(code: Code, statement: ast.stmt) -> Variation:
 
 
 def _retried(code: Code, statement: ast.stmt) -> str:
-    time, time_import = bring(code, "time")
-    random, random_import = bring(code, "random")
+    time, time_import = syntax.bring(code, "time")
+    random, random_import = syntax.bring(code, "random")
     attempt = code.fresh("attempt")
     unit = code.indent(code.entry.body[0])
     lines = [
@@ -105,7 +95,7 @@ def _alternatives(code: Code, statement: ast.stmt, step: Step) -> list[Variation
         targets = _names(statement)
         if not targets:
             return []
-        value = "" if set(targets) <= surely_bound(code, statement) else _empty(code, statement)
+        value = "" if set(targets) <= syntax.surely_bound(code, statement) else _empty(code, statement)
         names = " and ".join(targets)
         end = f"gives {names} the value {value}" if value else f"leaves {names} as before"
     site = f"else {'='.join([*targets, value])}" if value else f"else go on without {called}"
@@ -119,7 +109,7 @@ def _alternatives(code: Code, statement: ast.stmt, step: Step) -> list[Variation
 
 
 def _with_alternative(code: Code, statement: ast.stmt, called: str, targets: list[str], value: str) -> str:
-    logging, logging_import = bring(code, "logging")
+    logging, logging_import = syntax.bring(code, "logging")
     unit = code.indent(code.entry.body[0])
     lines = [
         "try:",
@@ -135,13 +125,13 @@ def _moved(code: Code, statement: ast.stmt, by: str) -> str:
     """The lines of a statement, moved by `by` and without the indent that it has."""
     start, end = code.lines(statement)
     indent = code.indent(statement)
-    return reindented(code.text[start:end], indent, by).removesuffix("\n").removeprefix(indent)
+    return syntax.reindented(code.text[start:end], indent, by).removesuffix("\n").removeprefix(indent)
 
 
 def _written(code: Code, statement: ast.stmt, lines: list[str], imports: list[str]) -> str:
     indent = code.indent(statement)
     text = "".join(f"{indent}{line}\n" for line in lines)
-    return checked(edited(code.text, [(*code.lines(statement), text), *import_edits(code, imports)]), "fallback")
+    return syntax.edited(code, [(*code.lines(statement), text), *syntax.import_edits(code, imports)], "fallback")
 
 
 def _names(statement: ast.stmt) -> list[str]:
@@ -158,7 +148,7 @@ def _empty(code: Code, statement: ast.Assign | ast.AnnAssign) -> str:
     value = statement.value
     if isinstance(value, ast.Call) and len(_names(statement)) == 1:
         for node in code.tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == name_of(value.func) and node.returns:
+            if isinstance(node, ast.FunctionDef) and node.name == syntax.name_of(value.func) and node.returns:
                 return _EMPTY.get(ast.unparse(node.returns).partition("[")[0], "None")
     return "None"
 
@@ -166,7 +156,7 @@ def _empty(code: Code, statement: ast.Assign | ast.AnnAssign) -> str:
 def _called(statement: ast.stmt) -> str:
     """The outermost call of a statement, such as "time.sleep" or "read_text"."""
     call = next(node for node in ast.walk(statement) if isinstance(node, ast.Call))
-    return name_of(call.func) or getattr(call.func, "attr", "the call")
+    return syntax.name_of(call.func) or getattr(call.func, "attr", "the call")
 
 
 def _ascii(text: str) -> str:

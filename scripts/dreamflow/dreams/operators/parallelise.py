@@ -13,19 +13,9 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis, Step, independent_groups
-from ...pyanalysis.syntax import (
-    Code,
-    bound_names,
-    bring,
-    checked,
-    edited,
-    import_edits,
-    name_of,
-    own_lines,
-    read_code,
-    steps_by_line,
-)
+from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
@@ -51,7 +41,7 @@ def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
     """Whole groups before pairs, those that wait for something outside first."""
     if _BOUND.search(procedure.source):
         return []
-    code = read_code(procedure.source, procedure.entry)
+    code = syntax.read_code(procedure.source, procedure.entry)
     jobs = _jobs(code, analysis)
     groups: dict[tuple[str, ...], list[_Job]] = {}
     for group in independent_groups(analysis):
@@ -68,9 +58,9 @@ def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
 
 def _jobs(code: Code, analysis: Analysis) -> dict[str, _Job]:
     """The steps that are worth it, by their id: variables set to the result of a call that is no builtin."""
-    lines = own_lines(code, analysis)
+    lines = syntax.own_lines(code, analysis)
     found = {}
-    for line, step in steps_by_line(code, analysis).items():
+    for line, step in syntax.steps_by_line(code, analysis).items():
         statement = code.statements.get(line)
         # "x" and "f": in an except or finally, where the thread that runs it knows what went wrong
         if (
@@ -85,7 +75,7 @@ def _jobs(code: Code, analysis: Analysis) -> dict[str, _Job]:
         simple = len(targets) == 1 and isinstance(call, ast.Call) and all(isinstance(n, ast.Name) for n in names)
         if not simple or any(isinstance(node, _UNMOVABLE) for node in ast.walk(statement)):
             continue
-        root = name_of(call.func).partition(".")[0]
+        root = syntax.name_of(call.func).partition(".")[0]
         if step.effects or (root and root not in dir(builtins)):
             pure = not step.effects and not step.may_raise and _picklable(code, call)
             found[step.step_id] = _Job(step, statement, lines[step.step_id], bool(step.effects), pure)
@@ -136,13 +126,13 @@ def _variation(code: Code, analysis: Analysis, jobs: list[_Job]) -> Variation:
 
 
 def _made(code: Code, jobs: list[_Job], executor: str) -> str:
-    executor, executor_import = bring(code, "concurrent.futures", executor)
+    executor, executor_import = syntax.bring(code, "concurrent.futures", executor)
     pool = code.fresh("pool")
     indent, unit = code.indent(jobs[0].statement), code.indent(code.entry.body[0])
     submits, results = [], []
     for job in jobs:
         statement, call = job.statement, job.statement.value
-        target = min(bound_names([statement]))
+        target = min(syntax.bound_names([statement]))
         future = code.fresh(f"{target}_future")
         start, end = code.span(statement)
         value_start, value_end = code.span(call)
@@ -157,7 +147,7 @@ def _made(code: Code, jobs: list[_Job], executor: str) -> str:
     block = "\n".join([opening, *submits, *results]) + "\n"
     (first_start, first_end), *others = [job.lines for job in jobs]
     edits = [(first_start, first_end, block), *((start, end, "") for start, end in others)]
-    return checked(edited(code.text, [*edits, *import_edits(code, [executor_import])]), "parallelise")
+    return syntax.edited(code, [*edits, *syntax.import_edits(code, [executor_import])], "parallelise")
 
 
 def _work(code: Code, call: ast.Call) -> str:

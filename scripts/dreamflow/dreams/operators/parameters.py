@@ -14,7 +14,7 @@ from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from ...pyanalysis.analysis import Analysis
-from ...pyanalysis.syntax import Code, checked, edited, name_of, read_code
+from ...pyanalysis.syntax import Code, edited, name_of, read_code
 from ..procedure import Procedure
 from . import Variation
 
@@ -92,8 +92,7 @@ def _others(place: _Place) -> list[tuple[str, int | float]]:
 
 
 def _replaced(code: Code, number: ast.Constant, text: str) -> str:
-    start, end = code.span(number)
-    return checked(edited(code.text, [(start, end, text)]), "parameters")
+    return edited(code, [(*code.span(number), text)], "parameters")
 
 
 def _places(code: Code) -> Iterator[_Place]:

@@ -9,7 +9,7 @@ from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase, digits
 
 from ...pyanalysis.analysis import Analysis, Step, permutations
-from ...pyanalysis.syntax import Code, checked, edited, own_lines, read_code
+from ...pyanalysis.syntax import Code, edited, own_lines, read_code
 from ..procedure import Procedure
 from . import Variation
 
@@ -66,4 +66,4 @@ def _made(code: Code, places: list[tuple[int, int]], order: list[int]) -> str:
             text = code.text[slice(*places[number])].removesuffix("\n")
             # the last step of a file may end without a line break
             edits.append((start, end, text + "\n" * code.text.endswith("\n", start, end)))
-    return checked(edited(code.text, edits), "reorder")
+    return edited(code, edits, "reorder")

@@ -85,9 +85,6 @@ def _sources(text: str) -> Iterator[list[_Block]]:
     yield [_Block(_statements(textwrap.dedent(text).split("\n")))]
 
 
-# Wrappings.
-
-
 def _fenced(lines: list[str]) -> list[_Block]:
     """The inside of each fence; one that is never closed goes to the end of the answer."""
     blocks, opening, start, tries = [], None, 0, 0
@@ -224,9 +221,6 @@ def _unnumbered(lines: list[str]) -> Iterator[str]:
     yield textwrap.dedent("\n".join(wide))
 
 
-# Which piece it is.
-
-
 def _choose(
     blocks: list[_Block], entry: str, problems: list[tuple[str, str]]
 ) -> tuple[str, int, tuple[str, ...]] | None:
@@ -354,9 +348,6 @@ def _own_names(tree: ast.Module) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
     return names
-
-
-# A choice.
 
 
 @register("choice", version=1)

@@ -20,21 +20,11 @@ _ANY_NAMESPACE = 0x7E020000
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _CAPBSET_DROP, _NO_NEW_PRIVS, _AMBIENT = 1, 4, 22, 24, 38, 47
 
 # By machine: its audit number, then numbers of system calls.
+_NAMES = ("clone", "socket", "unshare", "setns", "shmget", "msgget", "semget", "memfd_create", "io_uring_setup")
+_NAMES += ("pivot_root", "capset")
 _CALLS = {
-    "x86_64": (
-        0xC000003E,
-        {
-            **{"clone": 56, "socket": 41, "unshare": 272, "setns": 308, "shmget": 29, "msgget": 68, "semget": 64},
-            **{"memfd_create": 319, "io_uring_setup": 425, "pivot_root": 155, "capset": 126},
-        },
-    ),
-    "aarch64": (
-        0xC00000B7,
-        {
-            **{"clone": 220, "socket": 198, "unshare": 97, "setns": 268, "shmget": 194, "msgget": 186, "semget": 190},
-            **{"memfd_create": 279, "io_uring_setup": 425, "pivot_root": 41, "capset": 91},
-        },
-    ),
+    "x86_64": (0xC000003E, dict(zip(_NAMES, (56, 41, 272, 308, 29, 68, 64, 319, 425, 155, 126), strict=True))),
+    "aarch64": (0xC00000B7, dict(zip(_NAMES, (220, 198, 97, 268, 194, 186, 190, 279, 425, 41, 91), strict=True))),
 }
 _MOUNT_SETATTR, _CLONE3, _MEMFD_SECRET = 442, 435, 447  # the same on every machine
 # New namespaces would give back the right to mount (memory without limit); the others are memory that no limit counts,
