@@ -1,6 +1,6 @@
-"""What all generators share: templates, and texts whose slots are filled at random.
+"""Templates of tasks, and the words that fill their slots.
 
-Persons, firms and addresses are made up; `.example` belongs to nobody (RFC 2606).
+Persons, firms and addresses are fictional; `.example` is reserved (RFC 2606).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,42 +8,42 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...files import read_table
 from ...generation.model import Json
 
-Grader = Mapping[str, Json]  # its name and options, see tasks/graders.py
-# A row of a table beside this module, with its skill, name and number, and `free`: its tasks let a model talk.
-Row = Mapping[str, Any]
+Grader = Mapping[str, Json]  # name and options, see tasks/graders.py
+
+Row = Mapping[str, Json]  # a row of a table beside this module, with skill, name, number and `free`
 
 
-class Made(NamedTuple):
-    """One task of a template."""
+class Content(NamedTuple):
+    """The content of a task."""
 
     prompt: str
     answer: str
     grader: Grader
 
 
-Make = Callable[[Random], Made]
+Make = Callable[[Random], Content]
 
 
 @dataclass(frozen=True)
 class Template:
-    """A way to make tasks that are alike. `make` draws one with the given random numbers, and with nothing else."""
+    """A group of similar tasks. `make` draws a task from the given random numbers only."""
 
     group: str
     context: str
     make: Make
 
 
-def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
-    """`text` with a word for each slot such as {city}, and the words by slot.
+def fill(random: Random, text: str, **words: str) -> tuple[str, dict[str, str]]:
+    """Fill slots such as {city}; returns the text and the words by slot. {city2} is a different city from {city}.
 
-    {city2} is another city than {city}. `given` are the words of slots that are chosen already.
+    `words` are the words of slots that are not drawn.
     """
-    values = dict(given)
+    values = dict(words)
     for _, slot, _, _ in Formatter().parse(text):
         if slot and slot not in values:
             values[slot] = _draw(random, slot, values)
@@ -51,21 +51,22 @@ def fill(random: Random, text: str, **given: str) -> tuple[str, dict[str, str]]:
 
 
 def kind_of(slot: str) -> str:
-    """What a slot draws from: "city" for city, city2 and city3."""
+    """Return the kind of a slot: "city" for city, city2 and city3."""
     return slot.rstrip("0123456789")
 
 
 def _draw(random: Random, slot: str, values: Mapping[str, str]) -> str:
+    taken = [word for other, word in values.items() if kind_of(other) == kind_of(slot)]
     kind = kind_of(slot)
-    taken = [word for other, word in values.items() if kind_of(other) == kind]
-    while (word := _WORDS[kind](random) if kind in _WORDS else _pick(random, kind)) in taken:
+    draw = _WORDS.get(kind, lambda random: _pick(random, kind))
+    while (word := draw(random)) in taken:
         pass
     return word
 
 
 @cache
 def lists() -> Mapping[str, Sequence[str]]:
-    """The words of each slot that draws from a list."""
+    """Return the words of each slot that draws from a list."""
     return {slot: words.split() for slot, words in read_table(__file__, "words.yaml").items()}
 
 
@@ -74,7 +75,7 @@ def _pick(random: Random, slot: str) -> str:
 
 
 def _digits(random: Random, count: int) -> str:
-    """So many digits, the first of them not 0."""
+    """Draw a number of `count` digits."""
     return str(random.randrange(10 ** (count - 1), 10**count))
 
 
