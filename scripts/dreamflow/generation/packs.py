@@ -175,7 +175,6 @@ def answer_pack(pack_id: str, gen_ids: Sequence[str], answer: Callable[[str], No
         lines = dict.fromkeys(problems.values())
         raise DreamflowError("\n".join([f"pack {pack_id}: none of {len(gen_ids)} could be answered", *lines]))
     write_atomic(
-        pack_path(layout, pack_id),
-        pretty({"pack_id": pack_id, "generations": list(gen_ids), "problems": problems}),
+        pack_path(layout, pack_id), pretty({"pack_id": pack_id, "generations": list(gen_ids), "problems": problems})
     )
     return problems

@@ -18,16 +18,7 @@ SPREADS = {
 VARIANCE_COLUMNS = (
     *("analysis_type", *GENERATION, "evaluation_llm_model", "evaluation_template"),
     *("n", "mean", "std", "min", "max", "range", "cv", "stability_classification"),
-    *(
-        "judged_stage",
-        "planned",
-        "scale",
-        "mean_01",
-        "range_01",
-        "evaluators",
-        "evaluator_std_01",
-        "replicate_std_01",
-    ),
+    *("judged_stage", "planned", "scale", "mean_01", "range_01", "evaluators", "evaluator_std_01", "replicate_std_01"),
 )
 COMPONENT_COLUMNS = (*("judged_stage", "component", "variance", "share_pct", "scores", "texts", "evaluators"),)
 AGREEMENT_COLUMNS = (
@@ -161,10 +152,7 @@ def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {**_agreement(part, "templates", "evaluation_template"), "evaluation_llm_model": model}
     pair = ["evaluation_llm_model", "evaluation_template"]
     for names, part in group.groupby(pair):
-        yield {
-            **_agreement(part, "replicates", "evaluation_replicate"),
-            **dict(zip(pair, names, strict=True)),
-        }
+        yield {**_agreement(part, "replicates", "evaluation_replicate"), **dict(zip(pair, names, strict=True))}
 
 
 def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, Any]:

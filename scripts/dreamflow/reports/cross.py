@@ -13,14 +13,7 @@ from .scores import as_frame, score_row
 from .tables import judged_texts
 
 PIVOT_COLUMNS = (
-    *(
-        "essay_task_id",
-        "essay_gen_id",
-        "origin_cohort_id",
-        "combo_id",
-        "draft_template",
-        "generation_template",
-    ),
+    *("essay_task_id", "essay_gen_id", "origin_cohort_id", "combo_id", "draft_template", "generation_template"),
     *("generation_model", "judged_stage"),
 )
 TASK = ["combo_id", "draft_template", "generation_model", "generation_template"]  # the parts of essay_task_id

@@ -99,20 +99,11 @@ def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, t
 
 
 def front_matter(
-    cohort: "Cohort",
-    row: Mapping[str, Any],
-    of: int,
-    given: pd.DataFrame,
-    find: Find,
-    data_root: Path | str,
+    cohort: "Cohort", row: Mapping[str, Any], of: int, given: pd.DataFrame, find: Find, data_root: Path | str
 ) -> dict[str, Any]:
     """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its scores."""
     draft, essay = draft_and_essay(row["gen_id"], find)
-    front: dict[str, Any] = {
-        "cohort": cohort.cohort_id,
-        "gen_id": row["gen_id"],
-        "stage": row["judged_stage"],
-    }
+    front: dict[str, Any] = {"cohort": cohort.cohort_id, "gen_id": row["gen_id"], "stage": row["judged_stage"]}
     front["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
     front["of"] = of
     if given["score"].notna().any():
@@ -159,10 +150,7 @@ def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, An
     concepts = draft.concepts if draft else None
     if concepts is None:
         known = cohort.combos.get(combo_id)
-        return {
-            "combo_id": combo_id,
-            "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())],
-        }
+        return {"combo_id": combo_id, "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())]}
     kept = [{key: one[key] for key in ("concept_id", "name", "level")} for one in concepts]
     return {"combo_id": combo_id, "concepts": kept}
 

@@ -16,16 +16,7 @@ ORIGINAL_COLUMNS = (
     *("origin_cohort_id", "generation_response_path", "input_mode", "copied_from"),
 )
 OUR_COLUMNS = (
-    *(
-        "status",
-        "reason",
-        "judged_stage",
-        "scale_low",
-        "scale_high",
-        "score_01",
-        "draft_gen_id",
-        "draft_model",
-    ),
+    *("status", "reason", "judged_stage", "scale_low", "scale_high", "score_01", "draft_gen_id", "draft_model"),
     *("draft_replicate", "essay_replicate", "evaluation_replicate", "self_judged", "cost_usd", "warnings"),
 )
 COLUMNS = (*ORIGINAL_COLUMNS, *OUR_COLUMNS)

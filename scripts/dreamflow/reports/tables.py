@@ -13,16 +13,7 @@ import pandas as pd
 
 from . import LONG_TABLES, REPORT_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
-from .frames import (
-    GENERATION,
-    common_scale,
-    evaluator_means,
-    evaluator_names,
-    in_order,
-    on_nine,
-    prepared,
-    write_table,
-)
+from .frames import GENERATION, common_scale, evaluator_means, evaluator_names, in_order, on_nine, prepared, write_table
 from .scores import collect_scores
 from .statistics import clustered_mean, t_quantile
 
@@ -49,17 +40,7 @@ _MEASURES = (
     *("high_scores_8plus", "high_score_pct", "low_scores_3minus"),
 )
 _OUR_MEASURES = (
-    *(
-        "judged_stage",
-        "planned",
-        "missing",
-        "scale",
-        "average_01",
-        "ci_low",
-        "ci_high",
-        "texts",
-        "self_judged_scores",
-    ),
+    *("judged_stage", "planned", "missing", "scale", "average_01", "ci_low", "ci_high", "texts", "self_judged_scores"),
 )
 FINAL_COLUMNS = ("analysis_type", *_LEVELS, *_MEASURES, *_OUR_LEVELS, *_OUR_MEASURES)
 PERFECT_COLUMNS = (
@@ -69,14 +50,7 @@ PERFECT_COLUMNS = (
 )
 RANKING_COLUMNS = ("rank", "gen_id", "judged_stage", "mean", "ci_low", "ci_high", "scores", "planned")
 RANKING_LINEAGE = (
-    *(
-        "self_judged",
-        "mean_by_others",
-        "draft_template",
-        "generation_template",
-        "draft_model",
-        "generation_model",
-    ),
+    *("self_judged", "mean_by_others", "draft_template", "generation_template", "draft_model", "generation_model"),
     *("combo_id", "draft_gen_id", "generation_response_path"),
 )
 
@@ -99,15 +73,7 @@ def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
     tail = pd.DataFrame({**columns, "allowlisted_template_score_sum": total}, index=texts.index)
     mean_01 = evaluator_means(table, "score_01").mean(axis=1).reindex(texts["parent_gen_id"]).to_numpy()
     result = pd.concat([texts, tail], axis=1).assign(mean_01=mean_01)
-    ours = (
-        "generation_response_path",
-        "judged_stage",
-        "draft_gen_id",
-        "draft_model",
-        "mean_01",
-        "scores",
-        "planned",
-    )
+    ours = ("generation_response_path", "judged_stage", "draft_gen_id", "draft_model", "mean_01", "scores", "planned")
     return in_order(result, [*GENERATION, *tail.columns, *ours], GENERATION)
 
 
@@ -179,14 +145,7 @@ def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
 def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
     """One row for each way to generate: each evaluator's mean score, and how much of the plan is there."""
     table = prepared(scores)
-    keys = [
-        "combo_id",
-        "draft_template",
-        "generation_template",
-        "generation_model",
-        "draft_model",
-        "judged_stage",
-    ]
+    keys = ["combo_id", "draft_template", "generation_template", "generation_model", "draft_model", "judged_stage"]
     means = evaluator_means(table, "score", keys)
     counts = table.groupby(keys).agg(
         texts=("parent_gen_id", "nunique"), scores=("score", "count"), planned=("score", "size")

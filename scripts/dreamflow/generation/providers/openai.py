@@ -55,10 +55,7 @@ def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
 
 
 def chat(
-    request: Request,
-    to: http.Endpoint,
-    read: Callable[[http.Endpoint, dict[str, Any]], Response] = read,
-    **fields: Any,
+    request: Request, to: http.Endpoint, read: Callable[[http.Endpoint, dict[str, Any]], Response] = read, **fields: Any
 ) -> Response:
     """Ask any compatible endpoint; `fields` are what it has beyond OpenAI's."""
     sampling = dict(request.sampling)
@@ -95,8 +92,5 @@ def _usage(usage: dict[str, Any] | None, choice: dict[str, Any]) -> Usage:
         return Usage(logprob=logprob)
     details = usage.get("prompt_tokens_details") or {}
     return Usage(
-        usage.get("prompt_tokens") or 0,
-        details.get("cached_tokens") or 0,
-        usage.get("completion_tokens") or 0,
-        logprob,
+        usage.get("prompt_tokens") or 0, details.get("cached_tokens") or 0, usage.get("completion_tokens") or 0, logprob
     )
