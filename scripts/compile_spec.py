@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dreamflow.cohorts.combos import load_mappings
 from dreamflow.cohorts.compile import Cohort, compile_cohort, compile_rows, read_spec, spec_path
@@ -20,6 +19,7 @@ from dreamflow.cohorts.stages import STAGE_NAMES, STAGES
 from dreamflow.errors import ConfigError
 from dreamflow.generation.catalog import Catalog, load_catalog
 from dreamflow.generation.layout import Layout
+from dreamflow.generation.model import Json
 from dreamflow.generation.models import load_models
 from dreamflow.settings import load_settings
 
@@ -50,7 +50,7 @@ def _command_line() -> argparse.ArgumentParser:
     return command
 
 
-def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
+def _compiled(options: argparse.Namespace, config: dict[str, Json]) -> Cohort:
     path, root = spec_path(options.spec), Path(options.raw_root or config["raw_root"])
     spec, data_root = read_spec(path), Path(config["data_root"])
     prompts = [prompt for stage in STAGES for prompt in stage.prompts]
@@ -62,14 +62,14 @@ def _compiled(options: argparse.Namespace, config: dict[str, Any]) -> Cohort:
     return compile_rows(path, spec, catalog, data_root)
 
 
-def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Any]]:
+def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Json]]:
     if not ids:
         return cohort.rows
     named = ({f"{stage}_gen_id": made[stage] for stage in STAGE_NAMES if stage in made} for made in cohort.row_ids)
     return [{**row, **made} for row, made in zip(cohort.rows, named, strict=True)]
 
 
-def _print(rows: Iterable[dict[str, Any]], form: str) -> None:
+def _print(rows: Iterable[dict[str, Json]], form: str) -> None:
     if form == "jsonl":
         sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return

@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Union, get_args, get_origin
 
 from dreamflow.chunks.spec import ChunkingSpec
 from dreamflow.cohorts.spec import CohortSpec
 from dreamflow.config import Section
 from dreamflow.distill.spec import DistillationSpec
 from dreamflow.dreams.spec import NightSpec, ProcedureCard
+from dreamflow.generation.model import Json
 from dreamflow.generation.settings import ModelsFile, Sampling
 from dreamflow.probe.spec import ProbeSpec
 from dreamflow.settings import Settings
@@ -51,7 +52,7 @@ def schema_text(model: type[Section]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _tidy(node: Any) -> Any:
+def _tidy(node: Json) -> Json:
     """Without titles that only repeat names, and without null as the default of keys that do not accept null."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]

@@ -11,7 +11,7 @@ Key = tuple[str | int | PurePath, ...]
 
 
 class DreamflowError(Exception):
-    """Any failure with a message fit for the screen."""
+    """Json failure with a message fit for the screen."""
 
 
 class ConfigError(DreamflowError):

@@ -7,14 +7,14 @@ so a family that is added there is forgotten nowhere. Families meet in files and
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .deferred import Deferred
 from .errors import ConfigError, unknown
 from .files import canonical, checked_name
 from .generation.catalog import Catalog
 from .generation.layout import Layout
-from .generation.model import Generation, as_json
+from .generation.model import Generation, Json, as_json
 from .generation.models import Model
 from .generation.stage import Stage
 
@@ -25,7 +25,7 @@ class World:
     so far, by id; `origin` says which spec planned an id first; `kept` has the stage of each generation that is only
     read; `candidates` are models that specs cannot name (yet)."""
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog

@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import yaml
 
 from .errors import ConfigError, DreamflowError
+from .generation.model import Json
 
 T = TypeVar("T")
 
@@ -50,22 +51,22 @@ def _umask() -> int:
 _UMASK = _umask()  # read once: reading it sets it, which is not safe among threads
 
 
-def canonical(value: Any) -> str:
+def canonical(value: Json) -> str:
     """One line of JSON that is equal for equal values: what digests and job parameters are made of."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def pretty(value: Any) -> str:
+def pretty(value: Json) -> str:
     """JSON for people: sorted, indented, with a final newline."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
 
 
-def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
+def jsonl(rows: Iterable[Mapping[str, Json]]) -> str:
     """JSON Lines: each row on a line of its own, with sorted keys."""
     return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
 
 
-def read_json(path: Path | str, remedy: str = "") -> Any:
+def read_json(path: Path | str, remedy: str = "") -> Json:
     """The JSON in a file that a rule made. Raises a `DreamflowError` where it is missing or damaged (`remedy`)."""
     return _loads(_read_made(path, remedy), str(path), path, remedy)
 
@@ -79,7 +80,7 @@ def read_as(path: Path | str, kind: type[T]) -> T:
         raise _damaged(str(path), f"not as a rule writes it: {error}", path) from None
 
 
-def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
+def read_jsonl(path: Path | str) -> list[dict[str, Json]]:
     """The objects in a JSON Lines file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
     # Not splitlines(): a JSON string may contain U+2028 and its like.
     lines = enumerate(_read_made(path).split("\n"), 1)
@@ -95,7 +96,7 @@ def _read_made(path: Path | str, remedy: str = "") -> str:
         raise _damaged(str(path), f"not UTF-8 text (byte {error.start})", path, remedy) from None
 
 
-def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Any:
+def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Json:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -125,7 +126,7 @@ def read_text(path: Path | str) -> str:
 
 
 @cache
-def read_table(module: str, name: str) -> Any:
+def read_table(module: str, name: str) -> Json:
     """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
     return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from os.path import normpath
 from pathlib import Path
-from typing import Any
 
 from .deferred import Deferred
 from .errors import ConfigError, DreamflowError
@@ -13,7 +12,7 @@ from .families import FAMILIES
 from .family import Family, World
 from .generation.catalog import load_catalog
 from .generation.layout import Layout
-from .generation.model import Generation
+from .generation.model import Generation, Json
 from .generation.models import Model, load_models
 from .generation.stage import Stage
 from .settings import in_config, load_settings
@@ -128,7 +127,7 @@ class Plan:
         return [path for family in needed for path in family.targets(goal)]
 
 
-def compile_plan(config: Mapping[str, Any]) -> Plan:
+def compile_plan(config: Mapping[str, Json]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile all that it names. Raises `ConfigError` for
     what concerns all families; what concerns one is its `problem`."""
     settings = load_settings(config).as_dict()

@@ -15,8 +15,8 @@ from .errors import DreamflowError
 from .files import write_atomic
 from .generation.digest import Freshness
 from .generation.ledger import Ledger
-from .generation.make import Context, answer_generation, evidence_path, make_generation, not_made
-from .generation.model import Generation, Result
+from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
+from .generation.model import Generation, Json, Result
 from .generation.providers import human, provider
 from .generation.respond import STOPPING
 from .pack_jobs import PackJobs
@@ -35,7 +35,7 @@ class Run:
     """
 
     def __init__(
-        self, config: Mapping[str, Any], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
+        self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
     ) -> None:
         self.plan = compile_plan(config)
         self.settings, self.layout = self.plan.world.settings, self.plan.world.layout
@@ -55,13 +55,13 @@ class Run:
             origin=self.plan.world.origin,
             call_attempts=self.settings["call_attempts"],
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_answer=self.ledger.answered,
+            on_answer=self.ledger.record_answer,
             on_done=self._on_done,
         )
 
     def _on_done(self, result: Result) -> None:
         self.freshness.forget()
-        self.ledger.made(result)
+        self.ledger.count_generation(result)
 
     # --- look-ups: input functions of the rules ---
 
@@ -169,7 +169,7 @@ class Run:
                 self.packs.check(gen_id)
                 make_generation(row, self.context, [self.plan.folder(parent) for parent in row.parents])
             except DreamflowError as error:
-                raise DreamflowError(not_made(row, error)) from None
+                raise DreamflowError(failure_message(row, error)) from None
 
         self.job(log, work)
 

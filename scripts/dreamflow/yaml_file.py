@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from .errors import ConfigError, Key
+from .generation.model import Json
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
-def parse_document(text: str, path: Path | str) -> Any:
+def parse_document(text: str, path: Path | str) -> Json:
     """The value in the text of a YAML or JSON file (by its suffix). Raises a ConfigError with line and column."""
     is_json = Path(path).suffix.lower() == ".json"
     try:
@@ -64,7 +64,7 @@ def line_of(text: str, key: Key) -> int | None:
     return line + 1
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     value = dict(pairs)
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]

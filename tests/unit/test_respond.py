@@ -25,7 +25,7 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
-from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, asker, cost, respond
+from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, cost, respond
 from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
@@ -249,7 +249,7 @@ def question(text="Why?", sample=0):
 
 
 def caller(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
-    return asker(row(), models, store, cohort_id, call_attempts, on_answer)
+    return caller(row(), models, store, cohort_id, call_attempts, on_answer)
 
 
 def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):

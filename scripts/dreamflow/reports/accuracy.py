@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
+from ..generation.model import Json
 from .statistics import wilson
 
 ALL = "all"
 
 
-def accuracy_by_kind(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def accuracy_by_kind(rows: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
     """A row for each kind, in order of name, and one for "all": {kind, n, passed, ungraded, accuracy, low, high,
     tokens, seconds, cost_usd}.
 
@@ -22,7 +22,7 @@ def accuracy_by_kind(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [*told, _summary(ALL, rows)] if rows else []
 
 
-def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(kind: str, rows: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     grades = [row["passed"] for row in rows if row["passed"] is not None]
     n, passed = len(grades), sum(grades)
     low, high = wilson(passed, n) if n else (None, None)
@@ -40,12 +40,12 @@ def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def tokens_of(outcome: Mapping[str, Any]) -> int | None:
+def tokens_of(outcome: Mapping[str, Json]) -> int | None:
     """The tokens of an answer and its prompt; None where either is not known."""
     counts = (outcome["prompt_tokens"], outcome["completion_tokens"])
     return None if None in counts else sum(counts)
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float | None:
+def _mean(rows: Sequence[Mapping[str, Json]], column: str) -> float | None:
     values = [row[column] for row in rows if row.get(column) is not None]
     return fmean(values) if values else None

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from ..generation.model import Json
 from .frames import GENERATION, in_order, nothing_below_two, on_nine, prepared
 from .statistics import krippendorff_alpha, paired_difference, variance_components
 
@@ -145,7 +145,7 @@ def evaluator_agreement(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
 
 
-def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Json]]:
     for template, part in group.groupby("evaluation_template"):
         yield {**_agreement(part, "models", "evaluation_llm_model"), "evaluation_template": template}
     for model, part in group.groupby("evaluation_llm_model"):
@@ -155,7 +155,7 @@ def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {**_agreement(part, "replicates", "evaluation_replicate"), **dict(zip(pair, names, strict=True))}
 
 
-def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, Any]:
+def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, Json]:
     ratings = group.groupby([rater, "parent_gen_id"])["score_01"].mean().unstack("parent_gen_id")
     comparable = ratings.loc[:, ratings.count() >= 2]
     return {
@@ -187,7 +187,7 @@ def paired_differences(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 
 
-def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, Json]]:
     held = [column for column in ALL_FACTORS if column not in columns]
     levels = sorted(set(group[columns].itertuples(index=False, name=None)))
     place = {level: number for number, level in enumerate(levels)}

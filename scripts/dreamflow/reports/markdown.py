@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+
+from ..generation.model import Json
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!$])")
 
@@ -38,7 +39,7 @@ def _longest_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def table(rows: Iterable[Sequence[Any]], header: Sequence[str]) -> str:
+def table(rows: Iterable[Sequence[Json]], header: Sequence[str]) -> str:
     """A table in Markdown; cells are written as they are."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

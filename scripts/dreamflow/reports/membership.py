@@ -4,12 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..cohorts.stages import STAGE_NAMES
 from ..files import read_text, sha256, write_atomic
+from ..generation.model import Json
 from .lineage import Facts
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def write_membership(cohort: "Cohort", path: Path | str) -> None:
     write_atomic(path, membership(cohort).to_csv(index=False, lineterminator="\n"))
 
 
-def manifest(cohort: "Cohort") -> dict[str, Any]:
+def manifest(cohort: "Cohort") -> dict[str, Json]:
     """The original's keys (originals.md §1.3), then what the spec became, so that no row can vanish unseen.
 
     `rows_sharing` counts by stage the rows whose generation is also another row's: ordinary for drafts of a

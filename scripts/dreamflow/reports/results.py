@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import yaml
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files import write_atomic
+from ..generation.model import Json
 from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, writers
 from .render import render
 from .scores import collect_scores, generation_model
@@ -49,7 +50,7 @@ def _is_made(data_root: Path | str, stage: str, gen_id: str) -> bool:
     return metadata is not None and (metadata.status or "ok") == "ok"
 
 
-def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
+def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Json]:
     draft, essay = draft_and_essay(gen_id, find)
     judged = essay or draft
     return {
@@ -99,11 +100,11 @@ def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, t
 
 
 def front_matter(
-    cohort: "Cohort", row: Mapping[str, Any], of: int, given: pd.DataFrame, find: Find, data_root: Path | str
-) -> dict[str, Any]:
+    cohort: "Cohort", row: Mapping[str, Json], of: int, given: pd.DataFrame, find: Find, data_root: Path | str
+) -> dict[str, Json]:
     """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its scores."""
     draft, essay = draft_and_essay(row["gen_id"], find)
-    front: dict[str, Any] = {"cohort": cohort.cohort_id, "gen_id": row["gen_id"], "stage": row["judged_stage"]}
+    front: dict[str, Json] = {"cohort": cohort.cohort_id, "gen_id": row["gen_id"], "stage": row["judged_stage"]}
     front["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
     front["of"] = of
     if given["score"].notna().any():
@@ -130,7 +131,7 @@ def _plain(value: float, digits: int = 4) -> float | None:
     return None if pd.isna(value) else round(float(value), digits)
 
 
-def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
+def _evaluators(given: pd.DataFrame) -> list[dict[str, Json]]:
     return [
         {
             "model": model,
@@ -145,7 +146,7 @@ def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
+def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Json]:
     """The concepts that the draft read; names and levels are in its plan row, ids in the combination."""
     concepts = draft.concepts if draft else None
     if concepts is None:
@@ -155,7 +156,7 @@ def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, An
     return {"combo_id": combo_id, "concepts": kept}
 
 
-def _made(made: Facts, data_root: Path | str) -> dict[str, Any]:
+def _made(made: Facts, data_root: Path | str) -> dict[str, Json]:
     return {
         "gen_id": made.gen_id,
         "template": made.template_id,
@@ -212,7 +213,7 @@ def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
     )
 
 
-def _score_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _score_cells(row: Mapping[str, Json]) -> tuple[str, str, str, str]:
     """rank, score, interval and "n/planned" of a row of the ranking, as text."""
     rank = "" if pd.isna(row["rank"]) else str(int(row["rank"]))
     mean = "" if pd.isna(row["mean"]) else f"{row['mean']:.2f}"
@@ -220,12 +221,12 @@ def _score_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return rank, mean, interval, f"{row['scores']}/{row['planned']}" if row["planned"] else ""
 
 
-def templates(row: Mapping[str, Any]) -> str:
+def templates(row: Mapping[str, Json]) -> str:
     """The templates behind a text: draft → essay, or the draft's alone."""
     return " → ".join(name for name in (row["draft_template"], row["generation_template"]) if name)
 
 
-def _concepts(cohort: "Cohort", row: Mapping[str, Any]) -> str:
+def _concepts(cohort: "Cohort", row: Mapping[str, Json]) -> str:
     known = cohort.combos.get(row["combo_id"])
     return ", ".join(known.concept_ids) if known else row["combo_id"]
 

@@ -4,10 +4,10 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from ..generation.model import Json
 from .lineage import Facts, Find, Metadata, draft_and_essay, finder, gen_path, read_metadata, same_model, writers
 
 ORIGINAL_COLUMNS = (
@@ -42,7 +42,7 @@ def collect_scores(members: Mapping[str, Facts], data_root: Path | str, cohort_i
     )
 
 
-def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def as_frame(rows: Iterable[Mapping[str, Json]]) -> pd.DataFrame:
     """Rows of `score_row` as a table whose columns have the same types even when it is empty."""
     table = pd.DataFrame(list(rows), columns=COLUMNS)
     kinds = dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_COUNTS, "Int64")
@@ -52,7 +52,7 @@ def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def score_row(
     evaluation: Facts, metadata: Metadata | None, find: Find, data_root: Path | str, cohort_id: str
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """One row of the long table; `metadata` is None for an evaluation that is not made yet."""
     parent = next(iter(evaluation.parents), "")
     draft, essay = draft_and_essay(parent, find)

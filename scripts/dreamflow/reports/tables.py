@@ -6,11 +6,12 @@ scale 0-1.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..generation.model import Json
 from . import LONG_TABLES, REPORT_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
 from .frames import GENERATION, common_scale, evaluator_means, evaluator_names, in_order, on_nine, prepared, write_table
@@ -99,7 +100,7 @@ def final_results(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FINAL_COLUMNS)
 
 
-def measures(group: pd.DataFrame) -> dict[str, Any]:
+def measures(group: pd.DataFrame) -> dict[str, Json]:
     """The measures of some rows of the long table.
 
     Perfect is the maximum of the template's scale; high and low are 8 and 3 of 9, or as much of another

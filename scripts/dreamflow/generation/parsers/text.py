@@ -13,13 +13,13 @@ _STAGE = re.compile(r"""(?<![\w-])stage\s*+=\s*+["'“”‘’]?\s*+([0-9]+(?:\
 
 @register("identity", version=1)
 def identity(raw: str, options: Options) -> Parsed:
-    """The whole answer, as it is."""
+    """The whole answer, unchanged."""
     return Parsed(_filled(raw, "the answer"))
 
 
 @register("essay_block", version=1)
 def essay_block(raw: str, options: Options) -> Parsed:
-    """The first <essay>…</essay>, stripped; without a closing tag, all that follows."""
+    """The text of the first <essay>…</essay>, stripped; without a closing tag, the rest of the answer."""
     text = drop_fence(drop_thinking(raw))
     opening, closing = _first_block(text)
     if not opening:
@@ -57,7 +57,7 @@ class _Idea:
 
 @register("essay_idea_last", version=1)
 def essay_idea_last(raw: str, options: Options) -> Parsed:
-    """The body of the <essay-idea stage="N"> with the highest N, verbatim; without numbers, the last one."""
+    """The body of the <essay-idea stage="N"> with the highest N, verbatim; without numbers, the last <essay-idea>."""
     text = drop_thinking(raw)
     ideas, unclosed, opening = [], [], None
     for tag in _IDEA.finditer(text):
@@ -81,12 +81,12 @@ def essay_idea_last(raw: str, options: Options) -> Parsed:
 
 
 def _stage(opening: re.Match) -> float | None:
-    found = _STAGE.search(opening["attributes"] or "")
-    return float(found[1]) if found else None
+    match = _STAGE.search(opening["attributes"] or "")
+    return float(match[1]) if match else None
 
 
 def _body(block: str) -> str:
-    """Verbatim, but for the line breaks (and the indent) that belong to the tags."""
+    """The text, verbatim except for the line breaks (and the indentation) that belong to the tags."""
     first, newline, rest = block.partition("\n")
     if newline and not first.strip():
         block = rest

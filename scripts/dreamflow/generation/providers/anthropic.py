@@ -4,9 +4,8 @@ It has no seed: the samples of a question differ only as the temperature lets th
 """
 
 import json
-from typing import Any
 
-from ..model import Usage, as_json
+from ..model import Json, Usage, as_json
 from . import Provider, Request, Response, http
 
 BASE_URL = "https://api.anthropic.com"
@@ -35,7 +34,7 @@ class Anthropic(Provider):
 PROVIDER = Anthropic
 
 
-def _payload(request: Request) -> dict[str, Any]:
+def _payload(request: Request) -> dict[str, Json]:
     sampling = {name: value for name, value in request.sampling.items() if name not in ("seed", "stop")}
     stop = request.sampling.get("stop")
     system = [message.content for message in request.messages if message.role == "system"]
@@ -49,7 +48,7 @@ def _payload(request: Request) -> dict[str, Any]:
     )
 
 
-def _tool(request: Request) -> dict[str, Any]:
+def _tool(request: Request) -> dict[str, Json]:
     """A JSON schema is kept to by a tool that must be called and takes the answer as its input."""
     if request.response_format is None:
         return {}
@@ -57,7 +56,7 @@ def _tool(request: Request) -> dict[str, Any]:
     return {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
 
 
-def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
+def _read(_to: http.Endpoint, answer: dict[str, Json]) -> Response:
     usage = {name: value or 0 for name, value in (answer.get("usage") or {}).items()}
     cached = usage.get("cache_read_input_tokens", 0)
     prompt = usage.get("input_tokens", 0) + cached + usage.get("cache_creation_input_tokens", 0)
@@ -70,7 +69,7 @@ def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
     )
 
 
-def _text(blocks: list[dict[str, Any]]) -> str:
+def _text(blocks: list[dict[str, Json]]) -> str:
     for block in blocks:
         if block["type"] == "tool_use":
             return json.dumps(block["input"], ensure_ascii=False)

@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema
 from urllib3.connection import HTTPConnection
 
+from ..model import Json
 from . import CallError, Request, Response
 
 CONNECT_TIMEOUT_S = 10
@@ -60,14 +61,14 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     return to
 
 
-def payload(request: Request, **fields: Any) -> dict[str, Any]:
+def payload(request: Request, **fields: Json) -> dict[str, Json]:
     """A request body: the model, those of the provider's `fields` that are not None, and `extra_body`."""
     given = {name: value for name, value in fields.items() if value is not None}
     return {"model": request.model.name, **given, **request.model.extra_body}
 
 
 def ask(
-    to: Endpoint, path: str, headers: Mapping[str, str], body: Any, read: Callable[[Endpoint, dict], Response]
+    to: Endpoint, path: str, headers: Mapping[str, str], body: Json, read: Callable[[Endpoint, dict], Response]
 ) -> Response:
     """POST `body` as JSON and `read` the answer; every failure is a `CallError`."""
     try:
@@ -93,7 +94,7 @@ def ask(
         raise failure(to, what, retryable=True, status=status) from None
 
 
-def server_error(to: Endpoint, error: Any, status: int, headers: Mapping[str, str]) -> CallError:
+def server_error(to: Endpoint, error: Json, status: int, headers: Mapping[str, str]) -> CallError:
     """The error a server reports: `error` is the "error" field of its body, or else the whole body.
 
     OpenRouter sends errors with HTTP 200 once a model has begun; then their class is that of their code
@@ -133,7 +134,7 @@ def host(url: str) -> str:
     return match[1] if match else ""
 
 
-def _exchange(to: Endpoint, path: str, headers: Mapping[str, str], body: Any) -> tuple[int, Mapping[str, str], bytes]:
+def _exchange(to: Endpoint, path: str, headers: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
     with _session(to).post(
         to.base_url + path,

@@ -20,6 +20,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from ..model import Json
+
 # Threads that wait for each other spin for so long before they sleep. The default is practically for ever: two
 # processes that share the processors then slow each other down tenfold. Read when the library is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
@@ -52,7 +54,7 @@ class _Loaded:
     folder: Path | None
     most_states: int
     prompt: Tokens = ()
-    states: OrderedDict[Tokens, Any] = field(default_factory=OrderedDict)
+    states: OrderedDict[Tokens, Json] = field(default_factory=OrderedDict)
     recent: deque[Tokens] = field(default_factory=lambda: deque(maxlen=REMEMBERED_PROMPTS))
 
 
@@ -140,7 +142,7 @@ def _seed(base: int, sample: int) -> int:
     return int(sha256(f"{base}:{sample}")[:8], 16)
 
 
-def _grammar(response_format: Mapping[str, Any] | None) -> llama_cpp.LlamaGrammar | None:
+def _grammar(response_format: Mapping[str, Json] | None) -> llama_cpp.LlamaGrammar | None:
     if response_format is None:
         return None
     if response_format["type"] == "grammar":
@@ -277,7 +279,7 @@ def _file_bytes(path: Path, lora: Path | None) -> int:
     return path.stat().st_size + (lora.stat().st_size if lora else 0)
 
 
-def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Any]) -> _Loaded:
+def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json]) -> _Loaded:
     threads = model.threads or len(os.sched_getaffinity(0))
     try:
         llm = llama_cpp.Llama(

@@ -4,10 +4,9 @@ See OpenRouter's "API Reference: Overview" and "Usage Accounting"; which provide
 order, are fields of `extra_body` ("Provider Routing").
 """
 
-from typing import Any
-
 from msgspec.structs import replace
 
+from ..model import Json
 from . import Provider, Request, Response, http, openai
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -29,7 +28,7 @@ class OpenRouter(Provider):
 PROVIDER = OpenRouter
 
 
-def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
+def read(to: http.Endpoint, answer: dict[str, Json]) -> Response:
     """A chat completion with what OpenRouter charged for it, in US dollars (its credits)."""
     cost = (answer.get("usage") or {}).get("cost")
     return replace(openai.read(to, answer), cost_usd=None if cost is None else float(cost))

@@ -8,16 +8,15 @@ Of the lines that fit a prompt, sample n takes the n-th, and the last one when t
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ...errors import ConfigError
 from ...files import sha256
-from ..model import Usage, from_json
+from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
 
 
 @cache
-def _lines(path: str) -> list[dict[str, Any]]:
+def _lines(path: str) -> list[dict[str, Json]]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -52,6 +51,6 @@ class Replay(Provider):
 PROVIDER = Replay
 
 
-def _fits(line: dict[str, Any], prompt: str) -> bool:
+def _fits(line: dict[str, Json], prompt: str) -> bool:
     digest = line.get("prompt_sha256")
     return line.get("contains", "") in prompt and (digest is None or digest == sha256(prompt))
