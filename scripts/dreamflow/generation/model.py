@@ -54,7 +54,7 @@ class Evidence(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
-    """What a procedure's variant changes, whether its operator claims to keep the behaviour, and the calls it `adds`."""
+    """What a procedure's variant changes, whether its operator claims to keep the behaviour, and the calls it adds."""
 
     description: str
     safe: bool
@@ -254,7 +254,7 @@ class Result(Struct, kw_only=True):
 
 
 class Parent(Struct, frozen=True):
-    """A generation as its children see it. `text` is the content of its parsed file, `sha256` the digest of its bytes."""
+    """A generation as its children see it. `text` is its parsed file, `sha256` the digest of that file's bytes."""
 
     gen_id: str
     status: str

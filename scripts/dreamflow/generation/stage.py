@@ -19,8 +19,8 @@ class PromptKind:
 
 @dataclass(frozen=True)
 class Stage:
-    """A kind of generation: its folder in data/gens/, the first letter of its ids, its kinds of prompt, and the suffix of
-    its parsed file."""
+    """A kind of generation: its folder in data/gens/, the first letter of its ids, its kinds of prompt, and the suffix
+    of its parsed file."""
 
     name: str
     prefix: str

@@ -1,6 +1,6 @@
 """Anthropic's "Messages" API (API reference, "Create a Message"), version 2023-06-01.
 
-It has no seed: the samples of a question differ only as the temperature lets them.
+It has no seed: the samples of a question differ only through the temperature.
 """
 
 import json
@@ -20,7 +20,7 @@ class Anthropic(Provider):
     base_url = BASE_URL
 
     def complete(self, request: Request) -> Response:
-        """Call Anthropic, with the key in ANTHROPIC_API_KEY or the variable that the model names."""
+        """Call Anthropic with the key from ANTHROPIC_API_KEY or from the variable that the model names."""
         to = http.endpoint(request, BASE_URL, self.key_env)
         http.refuse_grammar(request, to)
         if not request.sampling.get("max_tokens"):
@@ -49,14 +49,14 @@ def _payload(request: Request) -> dict[str, Json]:
 
 
 def _tool(request: Request) -> dict[str, Json]:
-    """A JSON schema is kept to by a tool that must be called and takes the answer as its input."""
+    """The tool that enforces a JSON schema: the model must call it, with the answer as its input."""
     if request.response_format is None:
         return {}
     tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
     return {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
 
 
-def _read(_to: http.Endpoint, answer: dict[str, Json]) -> Response:
+def _read(_to: http.Endpoint, answer: Json) -> Response:
     usage = {name: value or 0 for name, value in (answer.get("usage") or {}).items()}
     cached = usage.get("cache_read_input_tokens", 0)
     prompt = usage.get("input_tokens", 0) + cached + usage.get("cache_creation_input_tokens", 0)

@@ -1,4 +1,4 @@
-"""A person, or an agent, answers: the question waits in an inbox folder until an answer file lies beside it."""
+"""A person (or an agent) answers: the question waits in an inbox folder until its answer file exists."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from . import Pending, Provider, Request, Response
 
 
 def answer_path(inbox: Path, gen_id: str) -> Path:
-    """Where the answer to a generation's question is expected."""
+    """The file in which the answer to a generation's question is expected."""
     return inbox / f"{gen_id}.answer.txt"
 
 
 def complete(request: Request) -> Response:
-    """The answer, if it is there; else the question is written to the inbox and is `Pending`."""
+    """Return the answer. Writes the question to the inbox and raises `Pending` if there is no answer yet."""
     inbox = request.inbox
     answer = answer_path(inbox, request.gen_id)
     if answer.exists():

@@ -59,7 +59,7 @@ def chat(
     read: Callable[[http.Endpoint, dict[str, Json]], Response] = read,
     **fields: Json,
 ) -> Response:
-    """Ask any compatible endpoint; `fields` are what it has beyond OpenAI's."""
+    """Call a compatible endpoint; `fields` are request fields that OpenAI does not have."""
     sampling = dict(request.sampling)
     limit = {request.model.max_tokens_field or "max_tokens": sampling.pop("max_tokens", None)}
     if sampling.get("seed") is not None:

@@ -1,8 +1,8 @@
-"""Recorded answers: for tests and demonstrations without a network.
+"""Recorded answers, for tests and demonstrations without a network.
 
-The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may say which
-prompts it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole of it).
-Of the lines that fit a prompt, sample n takes the n-th, and the last one when there are fewer.
+The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may restrict the
+prompts that it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole prompt). Sample n uses the n-th
+line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
