@@ -11,7 +11,7 @@ Key = tuple[str | int | PurePath, ...]
 
 
 class DreamflowError(Exception):
-    """Json failure with a message fit for the screen."""
+    """A failure whose message is written for the user."""
 
 
 class ConfigError(DreamflowError):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, names that stay inside their folder, digests and plain JSON."""
+"""Atomic writes, JSON and text files with plain errors, safe file names, and digests."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
-    """Write UTF-8 `text` so that `path` is never seen half-written; `durable` survives a power cut too."""
+def write_atomic(path: Path | str, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a file (text as UTF-8) so that it is never half-written; with `durable` it survives a power failure."""
     path = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -30,64 +30,59 @@ def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp makes private files; results are shared ones)
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp creates private files)
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-_UMASK = _umask()  # read once: reading it sets it, which is not safe among threads
+# Read once, since the only way to read it is to set it, which is unsafe among threads.
+os.umask(_UMASK := os.umask(0))
 
 
 def canonical(value: Json) -> str:
-    """One line of JSON that is equal for equal values: what digests and job parameters are made of."""
+    """One line of JSON that is equal for equal values, for digests and job files."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def pretty(value: Json) -> str:
-    """JSON for people: sorted, indented, with a final newline."""
+    """Readable JSON: sorted, indented, with a final newline."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
 
 
 def jsonl(rows: Iterable[Mapping[str, Json]]) -> str:
-    """JSON Lines: each row on a line of its own, with sorted keys."""
+    """JSON Lines: a line for each row, with sorted keys."""
     return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
 
 
 def read_json(path: Path | str, remedy: str = "") -> Json:
-    """The JSON in a file that a rule made. Raises a `DreamflowError` where it is missing or damaged (`remedy`)."""
-    return _loads(_read_made(path, remedy), str(path), path, remedy)
+    """The JSON in an output file. Raises a `DreamflowError` if it is missing or damaged (with the `remedy`)."""
+    return _loads(_read_output(path, remedy), str(path), path, remedy)
 
 
 def read_as(path: Path | str, kind: type[T]) -> T:
-    """The object of type `kind` in a JSON file that a rule made. Raises a `DreamflowError` as `read_json` does."""
+    """The object of type `kind` in an output file with JSON. Raises a `DreamflowError` as `read_json` does."""
     value = read_json(path)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _damaged(str(path), f"not as a rule writes it: {error}", path) from None
+        raise _damaged(str(path), f"unexpected content: {error}", path) from None
 
 
 def read_jsonl(path: Path | str) -> list[dict[str, Json]]:
-    """The objects in a JSON Lines file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
-    # Not splitlines(): a JSON string may contain U+2028 and its like.
-    lines = enumerate(_read_made(path).split("\n"), 1)
+    """The objects in an output file with JSON Lines. Raises a `DreamflowError` if it is missing or damaged."""
+    # Not splitlines(), which also splits at characters that a JSON string may contain, such as U+2028.
+    lines = enumerate(_read_output(path).split("\n"), 1)
     return [_loads(line, f"{path}:{number}", path) for number, line in lines if line.strip()]
 
 
-def _read_made(path: Path | str, remedy: str = "") -> str:
+def _read_output(path: Path | str, remedy: str = "") -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -104,7 +99,7 @@ def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Json:
 
 
 def _damaged(where: str, problem: str, path: Path | str, remedy: str = "") -> DreamflowError:
-    remedy = remedy or f"Delete {Path(path).name} and run again: it is then made again"
+    remedy = remedy or f"Delete {Path(path).name} and run again: the file is then made again"
     return DreamflowError(f"{where}: damaged: {problem}. {remedy}")
 
 
@@ -114,7 +109,7 @@ def sha256(text: str) -> str:
 
 
 def read_text(path: Path | str) -> str:
-    """The text of an input file (UTF-8), or a `ConfigError` that names it."""
+    """The text of an input file (UTF-8). Raises a `ConfigError` with the path."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -132,10 +127,10 @@ def read_table(module: str, name: str) -> Json:
 
 
 def checked_name(name: str, what: str) -> str:
-    """`name` if it may become a part of a path, else a `ConfigError`."""
+    """`name`, if it is a valid file name. Raises a `ConfigError` that calls it a `what`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{what} {name!r} cannot be used as a file name: letters, digits, '.', '_' and '-' only, "
-            "beginning with a letter or digit, at most 128 characters"
+            f"{what} {name!r} cannot be used as a file name: use only letters, digits, '.', '_' and '-', "
+            "begin with a letter or digit, and use at most 128 characters"
         )
     return name

@@ -1,12 +1,11 @@
 """What every family's configuration shares: sampling, models.yaml, and how a model is called."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, Count, Name, NotNegative, Optional, Positive, Section, Share, Whole
-from .model import Json
 from .providers import PROVIDERS, provider
 
 
@@ -60,7 +59,7 @@ class ModelSettings(Section):
     )
     revision: str = Field(
         "",
-        description="Json text that names a version of the model; after a change all its calls are made again. A local "
+        description="Any text that names a version of the model; after a change all its calls are made again. A local "
         "file without a revision is identified by its content.",
     )
     base_url: Optional[Annotated[str, Field(pattern="^https?://")]] = Field(
@@ -100,7 +99,7 @@ class ModelSettings(Section):
         2,
         description="Attention points of one answer, before its length counts. Reports show how many a student saves.",
     )
-    extra_body: dict[str, Json] = Field(default_factory=dict, description="More fields of the request, sent unchanged.")
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="More fields of the request, sent unchanged.")
 
     @model_validator(mode="after")
     def _fields_fit_the_provider(self) -> "ModelSettings":
@@ -136,7 +135,7 @@ class LocalModels(Section):
         None, description="Folder that keeps evaluated prompt beginnings for later runs; null keeps none."
     )
 
-    def as_dict(self) -> dict[str, Json]:
+    def as_dict(self) -> dict[str, Any]:
         """All keys, as null is a value here."""
         return self.model_dump()
 

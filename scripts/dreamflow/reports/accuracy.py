@@ -1,4 +1,4 @@
-"""How well a model did on tasks, by kind: accuracy with its interval, and what an answer cost."""
+"""The results of a model on tasks, by kind: accuracy with its interval, and the cost of an answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -10,16 +10,16 @@ ALL = "all"
 
 
 def accuracy_by_kind(rows: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
-    """A row for each kind, in order of name, and one for "all": {kind, n, passed, ungraded, accuracy, low, high,
-    tokens, seconds, cost_usd}.
+    """A row for each kind, in order of name, and a row "all": {kind, n, passed, ungraded, accuracy, low, high, tokens,
+    seconds, cost_usd}.
 
-    `rows` are answers: {kind, passed, tokens, seconds, cost_usd}; `passed` None is ungraded, and in no accuracy.
-    tokens, seconds and cost are means per answer, over those that know them. What cannot be told is None.
+    `rows` are answers: {kind, passed, tokens, seconds, cost_usd}. If `passed` is None, the answer is ungraded and does
+    not count in the accuracy. tokens, seconds and cost_usd are means over the answers with a value. Unknown is None.
     """
     rows = list(rows)
     kinds = sorted({row["kind"] for row in rows})
-    told = [_summary(kind, [row for row in rows if row["kind"] == kind]) for kind in kinds]
-    return [*told, _summary(ALL, rows)] if rows else []
+    summaries = [_summary(kind, [row for row in rows if row["kind"] == kind]) for kind in kinds]
+    return [*summaries, _summary(ALL, rows)] if rows else []
 
 
 def _summary(kind: str, rows: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
@@ -34,14 +34,12 @@ def _summary(kind: str, rows: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
         "accuracy": passed / n if n else None,
         "low": low,
         "high": high,
-        "tokens": _mean(rows, "tokens"),
-        "seconds": _mean(rows, "seconds"),
-        "cost_usd": _mean(rows, "cost_usd"),
+        **{column: _mean(rows, column) for column in ("tokens", "seconds", "cost_usd")},
     }
 
 
 def tokens_of(outcome: Mapping[str, Json]) -> int | None:
-    """The tokens of an answer and its prompt; None where either is not known."""
+    """The tokens of an answer and its prompt; None if either is unknown."""
     counts = (outcome["prompt_tokens"], outcome["completion_tokens"])
     return None if None in counts else sum(counts)
 

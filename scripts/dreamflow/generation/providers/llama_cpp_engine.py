@@ -30,7 +30,7 @@ from llama_cpp._utils import suppress_stdout_stderr
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
-from ...files import sha256
+from ...files import sha256, write_atomic
 from ..model import Response, Usage, as_json
 from ..model_files import fingerprint, model_file
 from ..models import Model
@@ -228,11 +228,7 @@ def _state_path(folder: Path, prefix: Tokens) -> Path:
 
 
 def _write_state(folder: Path, prefix: Tokens, state: bytearray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _state_path(folder, prefix)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(array("i", prefix).tobytes() + state)
-    temporary.replace(path)
+    write_atomic(_state_path(folder, prefix), array("i", prefix).tobytes() + state)
 
 
 def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearray]:

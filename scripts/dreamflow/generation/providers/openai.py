@@ -1,4 +1,4 @@
-"""Json endpoint that speaks OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
+"""Endpoints with OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
 
 Field names follow OpenAI's API reference, "Create chat completion"; `grammar` is llama-server's own
 (llama.cpp, tools/server/README.md).
