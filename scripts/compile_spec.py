@@ -1,7 +1,7 @@
-"""The rows that a cohort's spec compiles to: `python scripts/compile_spec.py SPEC`, a file or a cohort's name.
+"""Print the rows that a cohort's spec compiles to: `python scripts/compile_spec.py SPEC`, a file or a cohort's name.
 
-Run it where `snakemake` runs: with --ids, models and known combinations are those of config/config.yaml. Without
---ids nothing but the spec (and, where it has a `combos` block, the concepts) has to be there.
+Run it in the folder in which you run `snakemake`. With --ids it reads the models and the existing combinations that
+config/config.yaml names; without --ids only the spec (and, for a `combos` block, the concepts).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from dreamflow.settings import load_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; returns the exit status."""
     options = _command_line().parse_args(arguments)
     try:
         config = load_settings().as_dict()
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _print(rows, options.format)
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough; Python would complain of it once more at its end
+    except BrokenPipeError:  # `| head` has closed the pipe; without this line Python reports that again when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _command_line() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("spec", metavar="SPEC", help="a .yaml or .json file, or a name in config/cohorts/")
-    command.add_argument("--raw-root", metavar="DIR", help="the inputs (default: raw_root of config/config.yaml)")
+    command.add_argument(
+        "--raw-root", metavar="DIR", help="the folder of inputs (default: raw_root in config/config.yaml)"
+    )
     command.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default: csv")
     command.add_argument("--ids", action="store_true", help="add the ids of each row's generations")
     return command
@@ -65,8 +67,8 @@ def _compiled(options: argparse.Namespace, config: dict[str, Json]) -> Cohort:
 def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Json]]:
     if not ids:
         return cohort.rows
-    named = ({f"{stage}_gen_id": made[stage] for stage in STAGE_NAMES if stage in made} for made in cohort.row_ids)
-    return [{**row, **made} for row, made in zip(cohort.rows, named, strict=True)]
+    columns = ({f"{stage}_gen_id": ids[stage] for stage in STAGE_NAMES if stage in ids} for ids in cohort.row_ids)
+    return [{**row, **ids} for row, ids in zip(cohort.rows, columns, strict=True)]
 
 
 def _print(rows: Iterable[dict[str, Json]], form: str) -> None:

@@ -4,30 +4,30 @@ import os
 import sys
 from pathlib import Path
 
-# A few texts are compared, in float32, which a GPU is not needed for. Both are read when torch is loaded.
+# The export compares a few texts in float32, which needs no GPU. Both variables are read when torch is loaded.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.py
 sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.distill.export import export_student
 from dreamflow.distill.student import processors
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
-    """Write the folder, with all that is known of the student on its card."""
-    given = snakemake.input  # noqa: F821  (Snakemake provides it)
+    """Write the folder, with a model card."""
+    files = snakemake.input  # noqa: F821  (Snakemake provides it)
     facts = {"Gate": "gate", "Results": "validation", "Data": "teaching", "Training": "training"}
     export_student(
-        read_json(snakemake.input.job[0]),  # noqa: F821
-        Path(given.adapter),
-        read_jsonl(given.held_out),
-        {heading: read_json(given[name]) for heading, name in facts.items()},
+        read_json(files.job[0]),
+        Path(files.adapter),
+        read_jsonl(files.held_out),
+        {heading: read_json(files[name]) for heading, name in facts.items()},
         Path(snakemake.output[0]),  # noqa: F821
         threads=processors(snakemake.threads),  # noqa: F821
-        tell=tell,
+        tell=show,
     )
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

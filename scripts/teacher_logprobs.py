@@ -1,4 +1,4 @@
-"""Write what a teacher finds likely at each token of its accepted answers (rule teacher_logprobs)."""
+"""Write the teacher's most likely tokens, with log-probabilities, for its accepted answers (rule teacher_logprobs)."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from dreamflow.distill.student import processors
 from dreamflow.distill.teacher import write_top_logprobs
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
-    """Each example of the training data that asks for them, with the turns that the teacher saw before."""
+    """Collect the examples with `top_logprobs`, and the turns that preceded them, and write the file."""
     job = read_json(snakemake.input.job[0])  # noqa: F821  (Snakemake provides it)
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []
@@ -24,7 +24,7 @@ def main() -> None:
             answer = read_json(Path(job["answers"]) / example["gen_id"] / "metadata.json")
             rows.append((example, answer.get("turns", [])))
     folder = Path(snakemake.output[0])  # noqa: F821
-    write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, tell)
+    write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, show)
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

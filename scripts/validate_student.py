@@ -1,4 +1,4 @@
-"""Measure a student before and after its training, and decide whether it may go to work (rule validate_student)."""
+"""Measure a student before and after its training, and decide whether it becomes a model (rule validate_student)."""
 
 import os
 import sys
@@ -11,25 +11,25 @@ import torch
 from dreamflow.distill.measure import load_trained, measured
 from dreamflow.distill.student import processors
 from dreamflow.distill.validate import SETS, gate, validated
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import jsonl, pretty, read_json, read_jsonl, write_atomic
 from dreamflow.tasks.running import sandbox
 
 
 def main() -> None:
-    """Answer, grade, compare; the three files are written when all is known."""
-    job, given, made = read_json(snakemake.input.job[0]), snakemake.input, snakemake.output  # noqa: F821
+    """Answer, grade and compare, then write all three files."""
+    job, files, output = read_json(snakemake.input.job[0]), snakemake.input, snakemake.output  # noqa: F821
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
-    sets = {name: read_jsonl(given[name]) for name in SETS}
-    model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(given.adapter))
+    sets = {name: read_jsonl(files[name]) for name in SETS}
+    model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(files.adapter))
     limits = {"max_new_tokens": job["max_new_tokens"], "batch": job["batch"]}
-    rows = measured(model, tokenizer, sets, **limits, run=sandbox(), tell=tell)
+    rows = measured(model, tokenizer, sets, **limits, run=sandbox(), tell=show)
     validation = validated(rows, job["seed"])
-    decided = gate(validation, job["gate"])
-    write_atomic(made.answers, jsonl(rows))
-    write_atomic(made.validation, pretty(validation))
-    write_atomic(made.gate, pretty(decided))
-    tell("it may go to work" if decided["deployed"] else f"not deployed: {'; '.join(decided['reasons'])}")
+    decision = gate(validation, job["gate"])
+    write_atomic(output.answers, jsonl(rows))
+    write_atomic(output.validation, pretty(validation))
+    write_atomic(output.gate, pretty(decision))
+    show("the student passed its gate" if decision["deployed"] else f"not deployed: {'; '.join(decision['reasons'])}")
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

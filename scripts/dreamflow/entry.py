@@ -1,4 +1,4 @@
-"""How a script ends: the entry points of `script:` rules, which run in processes of their own."""
+"""Progress and errors of `script:` rules, which run in their own processes."""
 
 import sys
 from collections.abc import Callable
@@ -8,13 +8,13 @@ from .errors import DreamflowError
 from .files import write_atomic
 
 
-def tell(line: str) -> None:
-    """Progress: a line on the screen, or in the log of a cluster's job."""
+def show(line: str) -> None:
+    """Show a line on the screen, or in the log of a cluster job."""
     print(line, file=sys.stderr, flush=True)
 
 
-def attempt(log: Path | str, work: Callable[[], None]) -> None:
-    """Run a script; on a `DreamflowError`, write its message to the log file, show it and exit."""
+def run_script(log: Path | str, work: Callable[[], None]) -> None:
+    """Run `work`; on a `DreamflowError`, write its message to the log file, show it and exit."""
     try:
         work()
     except DreamflowError as error:

@@ -1,4 +1,4 @@
-"""YAML and JSON files: read strictly (a repeated key is an error), and the line on which a value stands."""
+"""YAML and JSON files, read strictly (a repeated key is an error), and the line number of a value."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from .generation.model import Json
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a repeated key: YAML would keep its last value, and an axis or a rule would silently vanish."""
+    """Raises an error for a repeated key: YAML would silently keep only its last value."""
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
         seen = set()
@@ -23,7 +23,7 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 
 
 def parse_document(text: str, path: Path | str) -> Json:
-    """The value in the text of a YAML or JSON file (by its suffix). Raises a ConfigError with line and column."""
+    """The value in the text of a YAML or JSON file (by suffix). Raises a `ConfigError` with line and column."""
     is_json = Path(path).suffix.lower() == ".json"
     try:
         if is_json:
@@ -42,7 +42,7 @@ def parse_document(text: str, path: Path | str) -> Json:
 
 
 def line_of(text: str, key: Key) -> int | None:
-    """The line (from 1) of the value at `key`, or of the deepest part of the key that exists."""
+    """The line number (from 1) of the value at `key`, or of the longest part of the key that exists."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
     except (yaml.YAMLError, RecursionError):  # JSON that is not YAML, such as JSON indented by tabs
@@ -73,4 +73,4 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 def _twice(key: str) -> str:
-    return f"the key {key!r} occurs twice; delete or merge one"
+    return f"the key {key!r} occurs twice; delete one or merge both"

@@ -248,14 +248,14 @@ def question(text="Why?", sample=0):
     return Question(IDENTITY, [Message("user", text)], {}, None, sample)
 
 
-def caller(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
+def ask_through(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
     return caller(row(), models, store, cohort_id, call_attempts, on_answer)
 
 
 def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
     go, arrived, heard = threading.Event(), threading.Event(), []
     server.script += [held(go, arrived)]
-    ask = caller({"m": http}, tmp_path, "trial", 1, heard.append)
+    ask = ask_through({"m": http}, tmp_path, "trial", 1, heard.append)
     key = request_key(question())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, question(), key) for _ in range(8)]
@@ -265,7 +265,7 @@ def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
         texts = {answer.result().response.text for answer in answers}
     assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
     assert other.result().request.sample == 1
-    later = caller({"m": replace(http, base_url="http://127.0.0.1:9/v1")}, tmp_path, "later", 1, heard.append)
+    later = ask_through({"m": replace(http, base_url="http://127.0.0.1:9/v1")}, tmp_path, "later", 1, heard.append)
     assert later(question(), key).call.cohort_id == "trial"
     assert len(heard) == 2
 
@@ -276,7 +276,7 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
     def on_answer(record):
         heard.append((record, load_response(tmp_path, question(), key)))
 
-    caller({"m": http}, tmp_path, "trial", 1, on_answer)(question(), key)
+    ask_through({"m": http}, tmp_path, "trial", 1, on_answer)(question(), key)
     ((record, stored),) = heard
     assert record == stored
     assert (stored.call.gen_id, stored.call.stage, stored.call.cohort_id) == ("v_1", "evaluation", "trial")
@@ -295,7 +295,7 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
 )
 def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server, http, script, attempts, calls):
     server.script += script
-    ask, key = caller({"m": http}, tmp_path, "trial", attempts), request_key(question())
+    ask, key = ask_through({"m": http}, tmp_path, "trial", attempts), request_key(question())
     with pytest.raises(CallError):
         ask(question(), key)
     assert server.calls == calls
@@ -309,7 +309,7 @@ def test_any_text_can_be_stored(tmp_path, text):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps({"text": text}))
     model = replace(MODEL, name=str(path))
-    record = caller({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
+    record = ask_through({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
     assert load_response(tmp_path / "store", question(), "k").response == record.response
     assert record.response.text == text.encode("utf-8", "replace").decode()
 
@@ -317,7 +317,7 @@ def test_any_text_can_be_stored(tmp_path, text):
 def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http):
     message = {"role": "assistant", "content": "Yes."}
     server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
-    record = caller({"m": http}, tmp_path, "trial", 1)(question(), "k")
+    record = ask_through({"m": http}, tmp_path, "trial", 1)(question(), "k")
     assert load_response(tmp_path, question(), "k").response == record.response
 
 
