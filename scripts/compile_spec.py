@@ -21,14 +21,14 @@ from dreamflow.generation.catalog import Catalog, load_catalog
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.model import Json
 from dreamflow.generation.models import load_models
-from dreamflow.settings import load_settings
+from dreamflow.settings import Settings, load_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     options = _command_line().parse_args(arguments)
     try:
-        config = load_settings().as_dict()
+        config = load_settings()
         rows = _rows(_compiled(options, config), ids=options.ids)
     except ConfigError as error:
         print(f"compile_spec: {' '.join(str(error).split())}", file=sys.stderr)
@@ -52,15 +52,15 @@ def _command_line() -> argparse.ArgumentParser:
     return command
 
 
-def _compiled(options: argparse.Namespace, config: dict[str, Json]) -> Cohort:
-    path, root = spec_path(options.spec), Path(options.raw_root or config["raw_root"])
-    spec, data_root = read_spec(path), Path(config["data_root"])
+def _compiled(options: argparse.Namespace, config: Settings) -> Cohort:
+    path, root = spec_path(options.spec), Path(options.raw_root or config.raw_root)
+    spec, data_root = read_spec(path), Path(config.data_root)
     prompts = [prompt for stage in STAGES for prompt in stage.prompts]
     if options.ids:
         known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
-        models = load_models(config["models"], Layout(data_root).registered_models, config["local_models"])
+        models = load_models(config.models, Layout(data_root).registered_models, config.local_models.as_dict())
         return compile_cohort(path, spec, load_catalog(root, prompts), models, known)
-    catalog = load_catalog(root, prompts) if "combos" in spec else Catalog(root, {}, {}, {})
+    catalog = load_catalog(root, prompts) if spec.combos else Catalog(root, {}, {}, {})
     return compile_rows(path, spec, catalog, data_root)
 
 

@@ -4,9 +4,10 @@ from dreamflow.dreams.check import Candidate, Check, check_variants, unified_dif
 from dreamflow.dreams.equivalence import Trial
 from dreamflow.dreams.procedure import Procedure
 from dreamflow.dreams.records import Entry, records
+from dreamflow.dreams.spec import Tiers
 from dreamflow.generation.model import Generation, Result, Usage, Variant
 
-TIERS = {"viable": 0.6, "speculative": 0.3}
+TIERS = Tiers(viable=0.6, speculative=0.3)
 SOURCE = '''"""Copies."""
 
 import shutil

@@ -14,9 +14,10 @@ from .errors import ConfigError, unknown
 from .files import canonical, checked_name
 from .generation.catalog import Catalog
 from .generation.layout import Layout
-from .generation.model import Generation, Json, as_json
+from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.stage import Stage
+from .settings import Settings
 
 
 @dataclass
@@ -28,7 +29,7 @@ class World:
     cannot name (yet).
     """
 
-    settings: Mapping[str, Json]
+    settings: Settings
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog
@@ -90,7 +91,7 @@ class Family:
 
     def spec_names(self) -> list[str]:
         """The names of the specs in the configuration. Raises a `ConfigError` if a name is repeated or has no file."""
-        names: list[str] = self.world.settings[self.config_key]
+        names: list[str] = getattr(self.world.settings, self.config_key)
         for position, name in enumerate(names):
             file = self.spec_file(name)
             if name in names[:position]:

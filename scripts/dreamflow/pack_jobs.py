@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class PackJobs:
     """The packs of a plan, for the rules."""
 
-    def __init__(self, plan: Plan, *, in_job: bool) -> None:
-        self.plan, self.layout = plan, plan.world.layout
+    def __init__(self, plan: Plan, is_due: Callable[[str], bool], *, in_job: bool) -> None:
+        self.plan, self.layout, self.is_due = plan, plan.world.layout, is_due
         self.packs = read_packs(self.layout)
         if not in_job:
             if self.packs.members:
@@ -41,10 +41,10 @@ class PackJobs:
         return {gen_id: rows[gen_id] for gen_id in sorted(rows, key=self.plan.priority, reverse=True)}
 
     def form(self) -> None:
-        """Form packs of the generations that are not made and not in a pack, if the configuration sets `pack`."""
-        if size := self.plan.world.settings["pack"]:
+        """Form packs of the generations that are due and not in a pack, if the configuration sets `pack`."""
+        if size := self.plan.world.settings.pack:
             world = self.plan.world
-            self.packs = extend_packs(self.packs, self._rows(), self.layout, self.plan.models, world.origin, size)
+            self.packs = extend_packs(self.packs, self._rows(), self.is_due, self.plan.models, world.origin, size)
 
     def write(self) -> None:
         """Write the packs, for jobs in other processes."""

@@ -129,16 +129,16 @@ class Plan:
 def compile_plan(config: Mapping[str, Json]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
     that concern all families; the error of a single family becomes its `problem`."""
-    settings = load_settings(config).as_dict()
-    settings["data_root"] = normpath(settings["data_root"])
+    settings = load_settings(config)
+    settings = settings.model_copy(update={"data_root": normpath(settings.data_root)})
     stages = {stage.name: stage for family in FAMILIES for stage in family.stages}
-    layout = Layout(Path(settings["data_root"]), stages)
-    models = load_models(settings["models"], layout.registered_models, settings["local_models"])
-    catalog = load_catalog(settings["raw_root"], [prompt for stage in stages.values() for prompt in stage.prompts])
+    layout = Layout(Path(settings.data_root), stages)
+    models = load_models(settings.models, layout.registered_models, settings.local_models.as_dict())
+    catalog = load_catalog(settings.raw_root, [prompt for stage in stages.values() for prompt in stage.prompts])
     world = World(settings, layout, models, catalog)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})
     for family in plan.families.values():
-        if world.settings[family.config_key]:
+        if getattr(settings, family.config_key):
             try:
                 with in_config(config):
                     family.compile()

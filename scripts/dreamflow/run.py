@@ -47,13 +47,13 @@ class Run:
         self.seen: dict[str, None] = {}  # the generations whose jobs Snakemake considers
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
-        self.packs = PackJobs(self.plan, in_job=in_job)
+        self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
         self.context = Context(
             layout=self.layout,
             texts=self.plan.world.catalog.texts,
             models=self.plan.models,
             origin=self.plan.world.origin,
-            call_attempts=self.settings["call_attempts"],
+            call_attempts=self.settings.call_attempts,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_answer=self.ledger.record_answer,
             on_done=self._on_done,

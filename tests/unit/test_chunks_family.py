@@ -64,11 +64,11 @@ def test_a_model_that_is_not_installed_matters_only_to_the_tier_that_runs(projec
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"clusters": {"model": "nobody"}}, "config.yaml: clusters: unknown model 'nobody'"),
-        ({"clusters": {"model": "writer", "fallback": ["writer"]}}, "clusters: a model is named twice"),
-        ({"clusters": {"model": "writer", "template": "none"}}, "clusters: unknown cluster template 'none'"),
-        ({"upgrade": {"filter": "sise > 3"}}, "upgrade: the filter is wrong at column 1"),
-        ({"conversations": ["trial", "trial"]}, "a name is there twice"),
+        ({"clusters": {"model": "nobody"}}, "clusters.model: unknown model 'nobody'"),
+        ({"clusters": {"model": "writer", "fallback": ["writer"]}}, "clusters.fallback: a model is named twice"),
+        ({"clusters": {"model": "writer", "template": "none"}}, "clusters.template: unknown cluster template 'none'"),
+        ({"upgrade": {"filter": "sise > 3"}}, "upgrade.filter: the filter is wrong at column 1"),
+        ({"conversations": ["trial", "trial"]}, "conversations[1]: 'trial' is named twice"),
     ],
 )
 def test_a_mistake_is_found_when_the_workflow_is_parsed(project, settings, problem):

@@ -184,7 +184,14 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
 ):
     data = tmp_path_factory.mktemp("data")
     price = dict(zip(("prompt", "completion"), prices, strict=True))
-    model = Model(model_id="m", provider="replay", name="x", context_length=8192, max_output_tokens=most, price=price)
+    model = Model(
+        model_id="m",
+        provider="replay",
+        name="x",
+        context_length=8192,
+        **({"max_output_tokens": most} if most else {}),
+        price=price,
+    )
     context = Context(Layout(data), {"T": template}, {"m": model}, {})
     chain, parents = [], []
     for number, limit in enumerate(limits):

@@ -52,7 +52,7 @@ def asker(name, server):
             row["api_key_env"] = "OPENAI_API_KEY"
         return provider(name).complete(
             Request(
-                model=Model(**row | (model or {})),
+                model=Model.model_construct(**row | (model or {})),  # unchecked
                 messages=messages or [Message("user", "Why do we dream?")],
                 sampling={"max_tokens": 50} | sampling,
                 sample=sample,

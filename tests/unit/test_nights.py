@@ -12,12 +12,13 @@ from dreamflow.files import pretty, read_as
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.model import Generation, as_json
 from dreamflow.pyanalysis.analysis import analyse
+from dreamflow.settings import Settings
 from night import KNOWN, result
 
 
 @pytest.fixture
 def dreams(tmp_path):
-    return Dreams(World({"procedures": []}, Layout(tmp_path), {}, None))
+    return Dreams(World(Settings(), Layout(tmp_path), {}, None))
 
 
 def write(path, text):

@@ -1,6 +1,7 @@
 """Packs: which generations are answered together, what keeps its pack, and what a pack does with what fails."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,13 @@ def make(layout: Layout, gen_id: str, stage: str = "draft") -> None:
     write_atomic(layout.metadata(stage, gen_id), "{}")
 
 
+def due(layout: Layout, rows: dict[str, Generation]) -> Callable[[str], bool]:
+    return lambda gen_id: not Path(layout.metadata(rows[gen_id].stage, gen_id)).exists()
+
+
 def run_begins(layout: Layout, rows: dict[str, Generation], size: int) -> Packs:
     """The packs of a run, written as when it starts."""
-    packs = extend_packs(keep_answered(read_packs(layout), rows, layout), rows, layout, MODELS, {}, size)
+    packs = extend_packs(keep_answered(read_packs(layout), rows, layout), rows, due(layout, rows), MODELS, {}, size)
     write_packs(packs, layout)
     return packs
 
@@ -86,7 +91,7 @@ def test_a_pack_has_one_stage_model_and_origin_and_no_generation_with_its_parent
         "e_0": row("essay", parents=("d_0",)),
         "e_1": row("essay", parents=("e_0",)),
     }
-    packs = extend_packs(Packs(), rows, layout, MODELS, {"d_2": "another cohort"}, 10)
+    packs = extend_packs(Packs(), rows, due(layout, rows), MODELS, {"d_2": "another cohort"}, 10)
     assert sorted(packs.members.values()) == [("d_0",), ("d_1",), ("d_2",), ("e_0",), ("e_1",)]
     assert [pack_id for pack_id in packs.members if pack_id.startswith("g_")] == [packs.of["d_1"]]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from dreamflow.cohorts.combos import extend_mappings, load_mappings, make_combo, make_combos
+from dreamflow.cohorts.spec import Combos
 from dreamflow.cohorts.stages import STAGES
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.catalog import Catalog, description, load_catalog, parse_scale, template
@@ -146,7 +147,7 @@ def test_scales():
 
 
 def block(**given):
-    return {"level": "paragraph", "seed": 0, "lists": [], **given}
+    return Combos(**given)
 
 
 def catalog_of(size):

@@ -120,7 +120,7 @@ def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, rea
 )
 def test_a_truncated_answer_gets_twice_the_limit_up_to_the_models(tmp_path, model, limits):
     ask = Script(tmp_path, *[LONG] * 5)
-    respond(row(max_attempts=5), "Rate it.", tmp_path, ask, models={"m": replace(MODEL, **model)})
+    respond(row(max_attempts=5), "Rate it.", tmp_path, ask, models={"m": MODEL.model_copy(update=model)})
     assert [question.sampling["max_tokens"] for question in ask.questions] == limits
     assert {question.sampling["temperature"] for question in ask.questions} == {0.5}
 
@@ -241,7 +241,8 @@ def server():
 
 @pytest.fixture
 def http(server):
-    return replace(MODEL, provider="openai", base_url=server.url, price={"prompt": 1.0, "completion": 2.0})
+    price = {"prompt": 1.0, "completion": 2.0}
+    return Model(**{**MODEL.as_dict(), "provider": "openai", "base_url": server.url, "price": price})
 
 
 def question(text="Why?", sample=0):
@@ -265,7 +266,9 @@ def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
         texts = {answer.result().response.text for answer in answers}
     assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
     assert other.result().request.sample == 1
-    later = ask_through({"m": replace(http, base_url="http://127.0.0.1:9/v1")}, tmp_path, "later", 1, heard.append)
+    later = ask_through(
+        {"m": http.model_copy(update={"base_url": "http://127.0.0.1:9/v1"})}, tmp_path, "later", 1, heard.append
+    )
     assert later(question(), key).call.cohort_id == "trial"
     assert len(heard) == 2
 
@@ -308,7 +311,7 @@ def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server
 def test_any_text_can_be_stored(tmp_path, text):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps({"text": text}))
-    model = replace(MODEL, name=str(path))
+    model = MODEL.model_copy(update={"name": str(path)})
     record = ask_through({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
     assert load_response(tmp_path / "store", question(), "k").response == record.response
     assert record.response.text == text.encode("utf-8", "replace").decode()

@@ -1,7 +1,6 @@
 """The response store: what is a part of a key, which old answers are found again, and errors for damaged files."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from dreamflow.errors import DreamflowError
@@ -15,6 +14,10 @@ from msgspec.structs import replace as changed
 
 PLAIN = Model(model_id="m", provider="openai", name="gpt-x")
 PUBLIC, OTHER = "https://models.example.org/v1", "https://elsewhere.example.org/v1"
+
+
+def other_model(**fields):
+    return PLAIN.model_copy(update=fields)
 
 
 def question(model=PLAIN):
@@ -57,29 +60,27 @@ def record(model=PLAIN, text="Because.", **usage):
     ],
 )
 def test_a_public_service_of_its_own_is_a_part_of_the_key_and_a_private_server_is_not(provider, base_url, service):
-    plain, model = (
-        Model(model_id="m", provider=provider, name="gpt-x"),
-        Model(model_id="m", provider=provider, name="gpt-x", base_url=base_url),
-    )
+    plain = other_model(provider=provider)
+    model = other_model(provider=provider, base_url=base_url)
     assert identity(model).service == (service or UNSET)
     assert (key(model) == key(plain)) == (not service)
 
 
 def test_extra_body_is_a_part_of_the_key_and_its_order_is_not():
-    low, high = (replace(PLAIN, extra_body={"reasoning": {"effort": e, "x": 1}, "n": 2}) for e in ("low", "high"))
+    low, high = (other_model(extra_body={"reasoning": {"effort": e, "x": 1}, "n": 2}) for e in ("low", "high"))
     assert len({key(PLAIN), key(low), key(high)}) == 3
-    assert key(replace(PLAIN, extra_body={"n": 2, "reasoning": {"x": 1, "effort": "low"}})) == key(low)
-    assert key(replace(PLAIN, extra_body={})) == key(PLAIN)
+    assert key(other_model(extra_body={"n": 2, "reasoning": {"x": 1, "effort": "low"}})) == key(low)
+    assert key(other_model(extra_body={})) == key(PLAIN)
 
 
 def test_keys_that_later_versions_must_find_again():
     """Frozen when `extra_body` and `service` became parts of a key."""
     body = {"reasoning": {"effort": "high"}}
     assert key(PLAIN) == "180b41974fd6f96e77f0e0ac0d2aec9f5f50486e7cb39cef2d5ed10e698c8115"
-    assert key(replace(PLAIN, extra_body=body)) == "ea50e14c859976615eafda9ef2af0cb01bd03e5275f1d4450fdd388973c5b91c"
-    assert key(replace(PLAIN, base_url=PUBLIC)) == "46e89c1ac7a4bde1785d31991fad8d9b2d4dae2984d9a07fa542927598feb946"
+    assert key(other_model(extra_body=body)) == "ea50e14c859976615eafda9ef2af0cb01bd03e5275f1d4450fdd388973c5b91c"
+    assert key(other_model(base_url=PUBLIC)) == "46e89c1ac7a4bde1785d31991fad8d9b2d4dae2984d9a07fa542927598feb946"
     assert (
-        key(replace(PLAIN, base_url=PUBLIC, extra_body=body))
+        key(other_model(base_url=PUBLIC, extra_body=body))
         == "ab8e2b322cc1d1dfc9e9eb66d340ce6342cdd3b47feb8d7a7ed53d7cc3dc2902"
     )
 
@@ -88,7 +89,7 @@ def test_keys_that_later_versions_must_find_again():
 
 
 def test_an_old_answer_belongs_to_the_first_service_that_it_fits(tmp_path):
-    first, second = (replace(PLAIN, base_url=url) for url in (PUBLIC, OTHER))
+    first, second = (other_model(base_url=url) for url in (PUBLIC, OTHER))
     save_response(tmp_path, key(PLAIN), record())
     old_file = response_path(tmp_path, key(PLAIN))
     before = old_file.read_bytes()
@@ -114,7 +115,7 @@ def test_an_old_answer_belongs_to_the_first_service_that_it_fits(tmp_path):
 
 
 def test_an_answer_of_a_service_is_not_one_of_another_or_of_the_providers_own(tmp_path):
-    first, second = (replace(PLAIN, base_url=url) for url in (PUBLIC, OTHER))
+    first, second = (other_model(base_url=url) for url in (PUBLIC, OTHER))
     save_response(tmp_path, key(first), record(first))
     assert load_response(tmp_path, question(first), key(first)) == record(first)
     for model in (second, PLAIN):

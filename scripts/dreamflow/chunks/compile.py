@@ -21,7 +21,7 @@ from ..generation.providers import provider
 from ..generation.questions import check_question, question_fields
 from . import prompt
 from .conversation import LEVELS, Conversation, Unit, Window
-from .spec import ChunkingSpec
+from .spec import ChunkingSpec, Clusters, TierSpec
 from .units import split_units
 from .windows import split_windows
 
@@ -35,7 +35,7 @@ class Chunking:
 
     name: str
     path: Path
-    spec: dict[str, Json]
+    spec: ChunkingSpec
     catalog: Catalog
     models: Mapping[str, Model]
     conversations: dict[str, Conversation]
@@ -43,9 +43,9 @@ class Chunking:
     generations: dict[str, list[Generation]] = field(default_factory=dict)
 
     @property
-    def tiers(self) -> Mapping[str, Mapping[str, Json]]:
+    def tiers(self) -> dict[str, TierSpec]:
         """The settings of each quality level that is configured."""
-        return {level: {"template": "boundaries-v1", **settings} for level, settings in self.spec["tiers"].items()}
+        return {level: tier for level, tier in self.spec.tiers if tier}
 
 
 def compile_chunking(
@@ -53,9 +53,9 @@ def compile_chunking(
 ) -> Chunking:
     """Compile `config/conversations/<name>.yaml` for the `known` conversations. Raises `ConfigError`."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
-    spec = load_yaml(path, ChunkingSpec).as_dict()
+    spec = load_yaml(path, ChunkingSpec)
     with in_file(path):
-        chunking = Chunking(name, path, spec, catalog, models, _matching(spec["conversations"], known))
+        chunking = Chunking(name, path, spec, catalog, models, _matching(spec.conversations, known))
         for level in chunking.tiers:
             _check_tier(chunking, level)
     for conversation_id, conversation in chunking.conversations.items():
@@ -73,10 +73,10 @@ def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dic
 
 def _check_tier(chunking: Chunking, level: str) -> None:
     """Find mistakes in a tier that only an upgrade uses before anything runs, without reading its model's file."""
-    settings = chunking.tiers[level]
+    tier = chunking.tiers[level]
     with under("tiers", level):
-        if "model" in settings:
-            check_question("chunk", settings, chunking.catalog, chunking.models)
+        if tier.model:
+            check_question("chunk", tier, chunking.catalog, chunking.models)
         elif level != LEVELS[0]:
             raise ConfigError("'model' is missing; only basic works without one, by rules")
 
@@ -84,14 +84,14 @@ def _check_tier(chunking: Chunking, level: str) -> None:
 def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:
     """The generations that chunk units `region` (first, last) of a conversation at a level, one for each window; none
     where the level has no model."""
-    settings = chunking.tiers.get(level, {})
-    if "model" not in settings:
+    tier = chunking.tiers.get(level)
+    if tier is None or tier.model is None:
         return []
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
     with in_file(chunking.path), under("tiers", level):
-        fields = question_fields("chunk", settings, chunking.catalog, chunking.models)
-        inside = _counted(conversation, units[region[0] - 1 : region[1]], chunking.models[settings["model"]])
-        windows = split_windows(inside, settings["window_tokens"])
+        fields = question_fields("chunk", tier, chunking.catalog, chunking.models)
+        inside = _counted(conversation, units[region[0] - 1 : region[1]], chunking.models[tier.model])
+        windows = split_windows(inside, tier.window_tokens)
     return [_chunk_row(chunking, conversation_id, level, window, fields) for window in windows]
 
 
@@ -107,7 +107,7 @@ def _chunk_row(
     chunking: Chunking, conversation_id: str, level: str, window: Window, fields: Mapping[str, Any]
 ) -> Generation:
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    form = chunking.tiers[level]["format"]
+    form = chunking.tiers[level].format
     options = {"first": window.first, "last": window.last, "format": form}
     if form == "verbatim":
         options["units"] = prompt.unit_texts(conversation, units, window)
@@ -160,19 +160,19 @@ def regions_of(plan: Mapping[str, Json]) -> Iterator[tuple[str, str, Mapping[str
             yield region["conversation_id"], part["resources"]["tier"], region
 
 
-def check_cluster_model(settings: Mapping[str, Json], catalog: Catalog, models: Mapping[str, Model]) -> None:
+def check_cluster_model(settings: Clusters, catalog: Catalog, models: Mapping[str, Model]) -> None:
     """Find mistakes in the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
-    if "model" in settings:
+    if settings.model:
         with under("clusters"):
             check_question("cluster", settings, catalog, models)
 
 
 def cluster_rows(
-    plan: Mapping[str, Json], settings: Mapping[str, Json], catalog: Catalog, models: Mapping[str, Model]
+    plan: Mapping[str, Json], settings: Clusters, catalog: Catalog, models: Mapping[str, Model]
 ) -> dict[str, Generation]:
     """The generations that say what clusters are about, by id; none without a model. `plan` is the clusters' plan
     (`clusters.plan_clusters`), `settings` the section `clusters` of config.yaml."""
-    if "model" not in settings or not plan["clusters"]:
+    if not settings.model or not plan["clusters"]:
         return {}
     with under("clusters"):
         fields = question_fields("cluster", settings, catalog, models)

@@ -59,15 +59,15 @@ class Chunks(Family):
         from .upgrade import available_seconds
 
         world = self.world
-        known = list_conversations(Path(world.settings["raw_root"]) / "conversations")
+        known = list_conversations(Path(world.settings.raw_root) / "conversations")
         specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
         spec_of = _by_conversation(specs.values())
-        upgrade = world.settings["upgrade"]
+        upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
-            parse_filter(upgrade["filter"])
+            parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
-            available_seconds({**upgrade, "now": _now()})
-        check_cluster_model(world.settings["clusters"], world.catalog, world.models)
+            available_seconds({**upgrade.as_dict(), "now": _now()})
+        check_cluster_model(world.settings.clusters, world.catalog, world.models)
         self._deferred = self._defer(specs)
         for name, spec in specs.items():
             for rows in spec.generations.values():
@@ -180,7 +180,7 @@ class Chunks(Family):
     def _plan_upgrade(self, now: str) -> dict[str, Json]:
         from .upgrade_plan import plan_upgrade
 
-        return plan_upgrade(self.specs, self.folder, self.world.settings["upgrade"], now)
+        return plan_upgrade(self.specs, self.folder, self.world.settings.upgrade, now)
 
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""
@@ -233,7 +233,7 @@ class Chunks(Family):
     def _plan_clusters(self) -> dict[str, Json]:
         from .clusters import plan_clusters
 
-        return plan_clusters(self._archives(), self.world.settings["clusters"]["similarity"])
+        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
 
     def _archives(self) -> list[Mapping[str, Json]]:
         from .upgrade_plan import archives_of
@@ -243,7 +243,7 @@ class Chunks(Family):
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
 
-        return cluster_rows(plan, self.world.settings["clusters"], self.world.catalog, self.world.models)
+        return cluster_rows(plan, self.world.settings.clusters, self.world.catalog, self.world.models)
 
     def _read_clusters(self, path: Path) -> Mapping[str, Generation]:
         return self._cluster_rows(read_json(path))
@@ -254,11 +254,11 @@ class Chunks(Family):
 
     def cluster_plan_job(self) -> str:
         """What decides which chunks are a cluster, besides the archives, as JSON."""
-        return canonical(self.world.settings["clusters"]["similarity"])
+        return canonical(self.world.settings.clusters.similarity)
 
     def clusters_job(self) -> str:
         """What decides who says what clusters are about, as JSON."""
-        return canonical(self.world.settings["clusters"])
+        return canonical(self.world.settings.clusters.as_dict())
 
     def cluster_inputs(self) -> list[str]:
         """The generations that say what clusters are about."""

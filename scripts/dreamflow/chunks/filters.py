@@ -63,14 +63,8 @@ _FIELDS = {
 _COMPARE = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
-_OPERATORS = {
-    "level": tuple(_COMPARE),
-    "number": tuple(_COMPARE),
-    "time": tuple(_COMPARE),
-    "boolean": ("=", "!="),
-    "text": ("=", "!=", "CONTAINS"),
-    "list": ("=", "!=", "CONTAINS"),
-}
+_OPERATORS = dict.fromkeys(("level", "number", "time"), tuple(_COMPARE))
+_OPERATORS |= {"boolean": ("=", "!="), **dict.fromkeys(("text", "list"), ("=", "!=", "CONTAINS"))}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>'[^']*'|"[^"]*")|(?P<mark>!=|<=|>=|<>|==|[=<>(),])|(?P<word>[^\s'"=<>!(),]+)|(?P<end>\Z))"""
 )

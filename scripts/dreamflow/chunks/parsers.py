@@ -117,9 +117,6 @@ def _checked(options: Options) -> tuple[int, int, str]:
     return first, last, form
 
 
-# --- finding the list ------------------------------------------------------------------------------------------------
-
-
 def _find(text: str, form: str) -> _Answer:
     """The chunk list of an answer: in a fence or in prose, under a wrong key, in JSON that breaks off."""
     body = drop_fence(text).strip()
@@ -178,9 +175,6 @@ def _listed(value: Any, is_chunk: Any, form: str) -> _Answer | None:
 
 def _choice(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value if isinstance(value, bool) else None
-
-
-# --- reading ranges --------------------------------------------------------------------------------------------------
 
 
 def _ranged(item: Mapping[str, Any], first: int, last: int, form: str) -> _Piece:
@@ -252,9 +246,6 @@ def _begins(answer: _Answer, first: int, last: int, warnings: list[str]) -> list
     return [_Piece(n, None, about, intact=counts[n] <= 1) for n, about in zip(numbers, abouts, strict=True)]
 
 
-# --- making a partition ----------------------------------------------------------------------------------------------
-
-
 def _partition(pieces: list[_Piece], first: int, last: int, answer: _Answer, warnings: list[str]) -> list[_Piece]:
     """The pieces, which are in order, repaired so that they partition units `first` to `last`; or a `ParseError`."""
     kept = pieces[:1]
@@ -296,9 +287,6 @@ def _ended(piece: _Piece, after: _Piece | None, last: int, warnings: list[str]) 
         warnings.append(f"unit {piece.last} is in two chunks: it begins the second")
         return replace(piece, last=limit, intact=False)
     return piece
-
-
-# --- verbatim answers ------------------------------------------------------------------------------------------------
 
 
 def _aligned(items: list[Any], first: int, units: Sequence[str], warnings: list[str]) -> list[_Piece]:
@@ -365,9 +353,6 @@ def _strange(content: str, source: str, at: int) -> str:
     return content[max(0, low - 30) :]
 
 
-# --- what is said about a chunk --------------------------------------------------------------------------------------
-
-
 def _described(piece: _Piece, warnings: list[str]) -> dict[str, Any]:
     about = piece.about
     language = _text(about, ("language", "lang"))
@@ -401,9 +386,6 @@ def _names(about: Mapping[str, Any], keys: Sequence[str], warnings: list[str]) -
     if len(names) > _MOST:
         warnings.append(f"{len(names)} names for a chunk: the first {_MOST} were taken")
     yield from list(names.values())[:_MOST]
-
-
-# --- clusters --------------------------------------------------------------------------------------------------------
 
 
 @register("cluster", version=1)

@@ -81,7 +81,9 @@ def read_conversations(path: Path, root: Path) -> list[Conversation]:
     if suffix in _LINES or (suffix != ".json" and _is_turn(_first_line(text))):
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
     if suffix != ".json":
-        return [_text_conversation(text, path, source)]
+        turns = label_turns(text)
+        heading = re.search(r"^\ufeff?# +(.+)$", text[: turns[0].end] if turns[0].role == "text" else "", re.M)
+        return [_named(path.stem, text, turns, heading[1] if heading else "", source)]
     try:
         value = _json(text.removeprefix("\ufeff"), str(path))
     except ConfigError:
@@ -133,9 +135,6 @@ def _json(text: str, where: str) -> Json:
         raise ConfigError(f"{where}: the JSON is nested too deeply") from None
     except ValueError as error:  # a number of more than 4,300 digits
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
-
-
-# --- ids, times, and the text that is made of turns
 
 
 class _Said(NamedTuple):
@@ -213,9 +212,6 @@ def _words(content: Json, depth: int = 0) -> str:
     return "[image]" if "image" in kind else f"[{kind[:60]}]"
 
 
-# --- lines of turns
-
-
 def _first_line(text: str) -> str:
     return text.removeprefix("\ufeff").lstrip().partition("\n")[0]
 
@@ -242,9 +238,6 @@ def _json_turn(value: Json, where: str) -> _Said:
         return _Said(value["role"], _words(value["content"]), _time(value.get("time")), _label(value.get("id")))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-# --- exports
 
 
 def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:
@@ -315,12 +308,3 @@ def _claude_turns(item: Mapping[str, Json]) -> list[_Said]:
 
 def _object(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     return value[key] if isinstance(value.get(key), dict) else {}
-
-
-# --- text and Markdown
-
-
-def _text_conversation(text: str, path: Path, source: str) -> Conversation:
-    turns = label_turns(text)
-    heading = re.search(r"^\ufeff?# +(.+)$", text[: turns[0].end] if turns[0].role == "text" else "", re.M)
-    return _named(path.stem, text, turns, heading[1] if heading else "", source)

@@ -81,9 +81,6 @@ def chunk_by_rules(
     ]
 
 
-# --- what a chunk is made of ------------------------------------------------------------------------------
-
-
 def _blocks(conversation: Conversation, part: Sequence[Unit], min_tokens: int, max_tokens: int) -> list[_Block]:
     """Turns, or pieces of long turns: small enough that chunks of the right size can always be made of them."""
     text, turns = conversation.text, conversation.turns
@@ -149,9 +146,6 @@ def _pause(before: Turn | None, turn: Turn) -> float:
     except (ValueError, TypeError):  # a time of some other form, or only one of the two has a time zone
         return 0.0
     return min(PAUSE * math.log(seconds / PAUSE_SECONDS), LONGEST_PAUSE) if seconds > PAUSE_SECONDS else 0.0
-
-
-# --- the best segmentation, and how sure it is -------------------------------------------------------------
 
 
 def _segment(blocks: Sequence[_Block], min_tokens: int, max_tokens: int) -> tuple[list[tuple[int, int]], list[float]]:

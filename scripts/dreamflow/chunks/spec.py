@@ -14,9 +14,7 @@ class TierSpec(ModelCall):
     model: Optional[Name] = Field(
         None, description="An id of models.yaml. `good` and `premium` need one; `basic` without one chunks by rules."
     )
-    template: Optional[Name] = Field(
-        None, description="A prompt in `raw_root/templates/chunk/`, without `.txt`. Default: `boundaries-v1`."
-    )
+    template: Name = Field("boundaries-v1", description="A prompt in `raw_root/templates/chunk/`, without `.txt`.")
     format: Literal["numbers", "begins", "verbatim"] = Field(
         "numbers",
         description="How the answer names chunks: `numbers` (of their first and last units), `begins` (for each turn, "

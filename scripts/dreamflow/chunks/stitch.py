@@ -196,9 +196,6 @@ def _described(conversation: Conversation, units: Sequence[Unit], chunks: list[C
     return filled
 
 
-# --- the invariant ---------------------------------------------------------------------------------------------------
-
-
 def check_partition(chunks: Sequence[Chunk], units: Sequence[Unit], conversation: Conversation) -> None:
     """Raise a `PartitionError` unless the chunks hold every unit, and so every character, exactly once and in order."""
     name = conversation.conversation_id

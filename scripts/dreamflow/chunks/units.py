@@ -72,9 +72,6 @@ def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str
     return parts or [(turn.start, turn.end, "sentence")]
 
 
-# --- blocks: code, and what lines make of the rest
-
-
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     while opening := fence_opening(text, start, end):
         yield from _lines(text, start, opening.start())
@@ -100,9 +97,6 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
         wrapped = len(words) in _WRAPPED and not alone and not _WIDE_END.search(words)
     if begun < end:
         yield begun, end, "sentence"
-
-
-# --- sentences
 
 
 def _prose(text: str, start: int, end: int, count: Count, default: str) -> Iterator[Span]:
@@ -174,9 +168,6 @@ def _within_character(text: str, place: int) -> bool:
     )
 
 
-# --- code
-
-
 def _code(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
     yield from _divided(text, start, end, count, (_BLANK_LINES, _LINE_BREAK))
 
@@ -205,8 +196,6 @@ def _divided(text: str, start: int, end: int, count: Count, separators: tuple[re
     if begun < end:
         yield begun, end
 
-
-# --- language
 
 # ISO 639-1 codes among which statistics decide; Chinese, Japanese and Korean are told by their script.
 _LANGUAGES = """ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it lt lv mr ms nl no pl pt ro ru sk sl sr sv

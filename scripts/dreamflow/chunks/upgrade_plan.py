@@ -10,6 +10,7 @@ from .compile import Chunking, regions_of
 from .conversation import Archive
 from .filters import parse_filter
 from .resources import select_resources
+from .spec import Upgrade
 from .tokens import estimate_tokens
 from .upgrade import Estimates, available_seconds, plan_upgrades
 
@@ -17,16 +18,14 @@ SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
-def plan_upgrade(
-    specs: Mapping[str, Chunking], folder: Path, settings: Mapping[str, Json], now: str
-) -> dict[str, Json]:
+def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade, now: str) -> dict[str, Json]:
     """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
     `upgrade` of config.yaml.
 
     The specs are planned in their order, each with what the ones before it left of the limits.
     """
-    limits = {key: settings.get(key) for key in ("limit", "max_tokens")}
-    limits["max_duration_s"] = available_seconds({**settings, "now": now})
+    limits = {"limit": settings.limit, "max_tokens": settings.max_tokens}
+    limits["max_duration_s"] = available_seconds({**settings.as_dict(), "now": now})
     parts = {}
     for name, chunking in specs.items():
         part = parts[name] = _plan_spec(chunking, archives_of(chunking, folder), settings, limits)
@@ -37,7 +36,7 @@ def plan_upgrade(
     return {
         "schema_version": 1,
         "planned_at": now,
-        "upgrade": dict(settings),
+        "upgrade": settings.as_dict(),
         "without_archive": [name for name in conversations if not (folder / name / "manifest.json").exists()],
         "totals": {key: round(sum(part["totals"][key] for part in parts.values()), 9) for key in _SUMS},
         "specs": parts,
@@ -50,34 +49,34 @@ def archives_of(chunking: Chunking, folder: Path) -> list[Archive]:
 
 
 def _plan_spec(
-    chunking: Chunking, archives: Sequence[Archive], settings: Mapping[str, Json], limits: Mapping[str, Json]
+    chunking: Chunking, archives: Sequence[Archive], settings: Upgrade, limits: Mapping[str, Json]
 ) -> dict[str, Json]:
-    matches = parse_filter(settings["filter"])
+    matches = parse_filter(settings.filter)
     resources = select_resources(
         limits["max_tokens"],
-        settings.get("target"),
+        settings.target,
         limits["max_duration_s"],
         sum(any(map(matches, archive["b_chunks"])) for archive in archives),
-        settings["urgency"],
-        {level: {"model_id": tier.get("model")} for level, tier in chunking.tiers.items()},
+        settings.urgency,
+        {level: {"model_id": tier.model} for level, tier in chunking.tiers.items()},
     )
     part = {"resources": resources, "regions": [], "skipped": [], "totals": dict.fromkeys(_SUMS, 0)}
     level = resources["tier"]
     if level == "basic":
         return part
-    estimates, priorities = _estimates(chunking, level), chunking.spec["priorities"]
-    return part | plan_upgrades(archives, settings["filter"], level, limits, estimates, priorities)
+    estimates, priorities = _estimates(chunking, level), chunking.spec.priorities
+    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, priorities)
 
 
 def _estimates(chunking: Chunking, level: str) -> Estimates:
     tier, catalog = chunking.tiers[level], chunking.catalog
-    text = catalog.texts[template(catalog, "chunk", tier["template"]).sha256]
+    text = catalog.texts[template(catalog, "chunk", tier.template).sha256]
     return Estimates(
-        model_id=tier["model"],
-        price=chunking.models[tier["model"]].prices,
+        model_id=tier.model,
+        price=chunking.models[tier.model].prices,
         template_tokens=estimate_tokens(text),
-        window_tokens=tier["window_tokens"],
-        seconds_per_call=tier["seconds_per_call"],
+        window_tokens=tier.window_tokens,
+        seconds_per_call=tier.seconds_per_call,
     )
 
 

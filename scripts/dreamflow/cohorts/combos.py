@@ -4,16 +4,16 @@ import csv
 import io
 import math
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError, Key
 from ..files import read_text, write_atomic
 from ..generation.catalog import Catalog, unknown_concept
 from ..generation.ids import combo_id
+from .spec import Combos
 
 COLUMNS = ("combo_id", "version", "concept_id", "description_level", "k_max", "created_at")
 
@@ -35,42 +35,42 @@ def make_combo(concept_ids: Iterable[str], level: str, k_max: int | None = None)
     return Combo(combo_id(ids, level, k_max), ids, level, k_max)
 
 
-def make_combos(block: Mapping[str, Any], catalog: Catalog) -> list[Combo]:
+def make_combos(block: Combos, catalog: Catalog) -> list[Combo]:
     """The combinations that a `combos` block asks for: the lists, then all or a seeded sample of the k-subsets."""
     for key, names in _named(block):
         for place, name in enumerate(names):
             if name not in catalog.concepts:
                 raise ConfigError(unknown_concept(catalog, name), (*key, place))
-    for number, concept_list in enumerate(block["lists"]):
+    for number, concept_list in enumerate(block.lists):
         if len(set(concept_list)) != len(concept_list):
             raise ConfigError("a concept is named twice", ("combos", "lists", number))
-    chosen = [tuple(concept_list) for concept_list in block["lists"]]
-    if "size" in block:
-        chosen += _subsets(block, block.get("concepts") or sorted(catalog.concepts))
-    elif "sample" in block or "concepts" in block or not chosen:
+    chosen = [tuple(concept_list) for concept_list in block.lists]
+    if block.size is not None:
+        chosen += _subsets(block, block.concepts or sorted(catalog.concepts))
+    elif block.sample is not None or block.concepts is not None or not chosen:
         raise ConfigError("'size' is missing; expected: the number of concepts in a combination", ("combos",))
-    return list({combo.combo_id: combo for combo in (make_combo(ids, block["level"]) for ids in chosen)}.values())
+    return list({combo.combo_id: combo for combo in (make_combo(ids, block.level) for ids in chosen)}.values())
 
 
-def _named(block: Mapping[str, Any]) -> Iterator[tuple[Key, list[str]]]:
+def _named(block: Combos) -> Iterator[tuple[Key, list[str]]]:
     """The lists of concepts in a `combos` block, with their keys."""
-    yield ("combos", "concepts"), block.get("concepts", [])
-    for number, names in enumerate(block["lists"]):
+    yield ("combos", "concepts"), block.concepts or []
+    for number, names in enumerate(block.lists):
         yield ("combos", "lists", number), names
 
 
-def _subsets(block: Mapping[str, Any], concepts: list[str]) -> list[tuple[str, ...]]:
-    size, concepts = block["size"], list(dict.fromkeys(concepts))
+def _subsets(block: Combos, concepts: list[str]) -> list[tuple[str, ...]]:
+    size, concepts = block.size, list(dict.fromkeys(concepts))
     total = math.comb(len(concepts), size)
-    wanted = block.get("sample", total)
+    wanted = total if block.sample is None else block.sample
     if wanted > total or total == 0:
         raise ConfigError(
             f"{wanted or 'some'} combinations of {size} are requested, but {len(concepts)} concepts have {total}",
-            ("combos", "sample" if "sample" in block else "size"),
+            ("combos", "size" if block.sample is None else "sample"),
         )
     if wanted == total:
         return list(combinations(concepts, size))
-    rng = random.Random(block["seed"])  # noqa: S311  (a reproducible draw, not a secret)
+    rng = random.Random(block.seed)  # noqa: S311  (a reproducible draw, not a secret)
     drawn: dict[tuple[int, ...], None] = {}
     while len(drawn) < wanted:
         drawn.setdefault(tuple(sorted(rng.sample(range(len(concepts)), size))))

@@ -40,6 +40,7 @@ FIELDS = (
     *("essay_template", "essay_llm", "essay_replicate"),
     *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
 )
+MIN_LINES = {"draft": 3, "essay": 1, "evaluation": 1}
 JUDGES = ("stages", "evaluation", "judges")
 SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
@@ -76,38 +77,41 @@ def spec_path(name: str) -> Path:
     return Path(name if name.endswith((".yaml", ".yml", ".json")) else f"config/cohorts/{name}.yaml")
 
 
-def read_spec(path: Path) -> Row:
+def read_spec(path: Path) -> CohortSpec:
     """The spec in a file, checked, defaults filled in."""
-    return check(load_spec(path), CohortSpec, path, read_text(path)).as_dict()
+    return check(load_spec(path), CohortSpec, path, read_text(path))
 
 
-def compile_rows(path: Path, spec: Row, catalog: Catalog, data_root: Path) -> Cohort:
+def compile_rows(path: Path, spec: CohortSpec, catalog: Catalog, data_root: Path) -> Cohort:
     """The rows of a spec and the combinations that it makes; nothing is planned yet."""
     cohort_id = checked_name(path.parent.parent.name if path.name == "config.yaml" else path.stem, "cohort")
     with in_file(path):
-        own = {c.combo_id: c for c in make_combos(spec["combos"], catalog)} if "combos" in spec else {}
-        axes, fields = spec["axes"], FIELDS
-        if "from" in spec:
+        own = {c.combo_id: c for c in make_combos(spec.combos, catalog)} if spec.combos else {}
+        axes, fields = spec.axes, FIELDS
+        if spec.from_:
             axes, fields = {**_selection_axis(spec, data_root), **axes}, SELECTION_FIELDS
         elif own and not axes.keys() & {"combo_id", "combo"}:
             axes = {"combo_id": list(own), **axes}
-        rows = [_canonical_fields(row, spec, fields) for row in compile_spec({**spec, "axes": axes}, path)]
+        rows = [
+            _canonical_fields(row, spec, fields)
+            for row in compile_spec({"axes": axes, "rules": spec.rules, "output": spec.output}, path)
+        ]
     return Cohort(cohort_id, path, rows, combos=own)
 
 
-def _selection_axis(spec: Row, data_root: Path) -> Row:
-    if "combos" in spec or COLUMN in spec["axes"]:
-        key = ("combos",) if "combos" in spec else ("axes", COLUMN)
+def _selection_axis(spec: CohortSpec, data_root: Path) -> Row:
+    if spec.combos or COLUMN in spec.axes:
+        key = ("combos",) if spec.combos else ("axes", COLUMN)
         raise ConfigError("delete this: 'from' decides which texts the cohort has", key)
-    return {COLUMN: selected_essays(spec["from"], data_root)}
+    return {COLUMN: selected_essays(spec.from_, data_root)}
 
 
-def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str, Model], known: Known) -> Cohort:
+def compile_cohort(path: Path, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model], known: Known) -> Cohort:
     """Compile a spec. `known` is what else it can refer to."""
     cohort = compile_rows(path, spec, catalog, known.data_root)
     combos = cohort.combos = {**known.combos, **cohort.combos}
     with in_file(path):
-        if "from" in spec:
+        if spec.from_:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
         _Compiler(cohort, spec, catalog, models).run()
     members: list[Facts | Generation] = [*cohort.kept.values(), *cohort.generations.values()]
@@ -116,7 +120,7 @@ def compile_cohort(path: Path, spec: Row, catalog: Catalog, models: Mapping[str,
     return cohort
 
 
-def _canonical_fields(row: Mapping[str, Any], spec: Row, fields: tuple[str, ...]) -> Row:
+def _canonical_fields(row: Mapping[str, Any], spec: CohortSpec, fields: tuple[str, ...]) -> Row:
     renamed = {ALIASES.get(key, key): value for key, value in row.items()}
     if len(renamed) != len(row):
         raise ConfigError(f"one field is given under two names (aliases: {ALIASES})", ("axes",))
@@ -132,13 +136,13 @@ def _canonical_fields(row: Mapping[str, Any], spec: Row, fields: tuple[str, ...]
     return renamed
 
 
-def written_at(spec: Row, name: str, value: Any) -> Key:
+def written_at(spec: CohortSpec, name: str, value: Any) -> Key:
     """The key at which a spec gives `value` to a field: a level of an axis or a value of a tuple, if it is listed."""
     names = {name, *(alias for alias, field_name in ALIASES.items() if field_name == name)}
-    for axis, levels in spec["axes"].items():
+    for axis, levels in spec.axes.items():
         if axis in names:
             return ("axes", axis, *_index(levels, value))
-    for title, rule in ((spec.get("rules") or {}).get("tuples") or {}).items():
+    for title, rule in ((spec.rules or {}).get("tuples") or {}).items():
         for column in (place for place, axis in enumerate(rule["axes"]) if axis in names):
             items = rule["items"] if isinstance(rule["items"], list) else []
             number = next((n for n, item in enumerate(items) if item[column] == value), None)
@@ -153,9 +157,8 @@ def _index(levels: Any, value: Any) -> tuple[int, ...]:
 class _Compiler:
     """Walks the rows of one cohort; what many rows share (a draft, a template, a model) is made once."""
 
-    def __init__(self, cohort: Cohort, spec: Row, catalog: Catalog, models: Mapping[str, Model]) -> None:
+    def __init__(self, cohort: Cohort, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model]) -> None:
         self.cohort, self.spec, self.catalog, self.models = cohort, spec, catalog, models
-        self.stages: Row = spec["stages"]
         self.row_of: dict[str, tuple[Row, tuple]] = {}
         self.identities: dict[str, ModelIdentity] = {}
         self.shared: dict[tuple, Row] = {}
@@ -184,7 +187,7 @@ class _Compiler:
             if parts and f"{stage}_template" not in first:
                 raise ConfigError(f"{sorted(parts)[0]!r} without '{stage}_template'", ("axes",))
         essays = "essay_template" in first or COLUMN in first
-        judges = self.stages["evaluation"].get("judges") or (["essay"] if essays else ["draft"])
+        judges = self.spec.stages.evaluation.judges or (["essay"] if essays else ["draft"])
         if "essay" in judges and "evaluation_template" in first and not essays:
             raise ConfigError("no axis 'essay_template', so there are no essays", JUDGES)
         return judges
@@ -280,7 +283,7 @@ class _Compiler:
         return self.shared[key]
 
     def _fields(self, stage: str, template_id: str, llm: str, replicate: int) -> Row:
-        chosen, settings = self.template(stage, template_id), self.stages[stage]
+        chosen, settings = self.template(stage, template_id), getattr(self.spec.stages, stage)
         options: Row = {"scale": list(chosen.scale)} if stage == "evaluation" else {}
         if chosen.response_format and "schema" in chosen.response_format:
             options["schema"] = chosen.response_format["schema"]
@@ -293,8 +296,8 @@ class _Compiler:
             "parser": parser_version(chosen.parser),
             "parser_options": options,
             "replicate": replicate,
-            "max_attempts": settings["attempts"],
-            "min_lines": settings.get("min_lines", 3 if stage == "draft" else 1),
+            "max_attempts": settings.attempts,
+            "min_lines": settings.min_lines if settings.min_lines is not None else MIN_LINES[stage],
             "model": None,
             "sampling": {},
             "response_format": None,
@@ -309,7 +312,7 @@ class _Compiler:
         if model.provider == "human":
             fields["mode"] = "human"
         else:
-            fields["sampling"] = merge_sampling(model, settings["sampling"])
+            fields["sampling"] = merge_sampling(model, settings.sampling.as_dict())
         fields["response_format"] = chosen.response_format
         return fields
 

@@ -31,7 +31,7 @@ class Cohorts(Family):
         world, root = self.world, self.layout.root
         known = Known(root, load_mappings(root / "combo_mappings.csv"), world.generations)
         specs = [(path, read_spec(path)) for path in map(self.spec_file, self.spec_names())]
-        for path, spec in sorted(specs, key=lambda pair: "from" in pair[1]):
+        for path, spec in sorted(specs, key=lambda pair: pair[1].from_ is not None):
             cohort = compile_cohort(path, spec, world.catalog, world.models, known)
             if cohort.cohort_id in self.cohorts:
                 raise ConfigError(f"the cohort {cohort.cohort_id!r} is named twice", (self.config_key,))
@@ -83,7 +83,7 @@ class Cohorts(Family):
 
     def results_job(self, cohort_id: str) -> str:
         """What decides a cohort's best essays besides its reports."""
-        return canonical({"cohort_sha256": self._digest(cohort_id), "top_n": self.world.settings["results_top_n"]})
+        return canonical({"cohort_sha256": self._digest(cohort_id), "top_n": self.world.settings.results_top_n})
 
     def combos_job(self) -> str:
         """The combinations that cohorts use."""
@@ -120,7 +120,7 @@ class Cohorts(Family):
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-        return write_results(self.cohorts[cohort_id], self.layout.root, folder, self.world.settings["results_top_n"])
+        return write_results(self.cohorts[cohort_id], self.layout.root, folder, self.world.settings.results_top_n)
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""

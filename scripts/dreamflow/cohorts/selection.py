@@ -23,6 +23,7 @@ from ..generation.layout import Layout
 from ..generation.model import Generation
 from ..reports.lineage import Facts, Metadata, facts, read_metadata
 from .combos import Combo
+from .spec import Selection
 
 COLUMN = "essay_gen_id"
 _YES, _NO = ("true", "1", "yes", "y", "x"), ("", "false", "0", "no", "n")
@@ -37,18 +38,18 @@ class Known:
     planned: Mapping[str, Generation] = field(default_factory=dict)
 
 
-def selected_essays(block: Mapping[str, Any], data_root: Path) -> list[str]:
+def selected_essays(block: Selection, data_root: Path) -> list[str]:
     """The ids of the essays that a `from` block selects; at least one."""
-    ways = [way for way in ("essays", "csv", "top") if way in block]
+    ways = [way for way in ("essays", "csv", "top") if getattr(block, way) is not None]
     if len(ways) != 1:
         raise ConfigError(f"{' and '.join(ways) or 'nothing'} given; expected one of essays, csv, top", ("from",))
-    if "column" in block and "csv" not in block:
+    if block.column is not None and block.csv is None:
         raise ConfigError("only a csv file has columns", ("from", "column"))
-    if "essays" in block:
-        return block["essays"]
-    if "csv" in block:
-        return _listed(Path(block["csv"]), block.get("column", COLUMN))
-    return _best(data_root / "cohorts", **block["top"])
+    if block.essays is not None:
+        return block.essays
+    if block.csv is not None:
+        return _listed(Path(block.csv), block.column or COLUMN)
+    return _best(data_root / "cohorts", block.top.cohort, block.top.n)
 
 
 def _listed(path: Path, column: str) -> list[str]:

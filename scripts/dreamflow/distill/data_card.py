@@ -90,9 +90,6 @@ def _known(rows: Sequence[Row], name: str) -> dict[str, Any]:
     return {"known": len(values), "mean": round(fmean(values), 6) if values else None}
 
 
-# --- the card -------------------------------------------------------------------------------------------------------
-
-
 def data_card(summary: Mapping[str, Any]) -> str:
     """The data card of a replay set, as Markdown, from what `summarise` says."""
     settings, rows, measured = summary["settings"], summary["rows"], summary["measured"]

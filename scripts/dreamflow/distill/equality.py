@@ -17,15 +17,18 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from ..errors import ConfigError
 from ..generation.model import Json
 from ..generation.providers.llama_cpp_engine import attach_lora, llama_cpp
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 POSITIONS = 32
 LONGEST = 512  # tokens of a text that are read
@@ -42,7 +45,7 @@ Sequences = Sequence[Sequence[int]]
 
 
 def check_equality(
-    model: PreTrainedModel, sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
+    model: "PreTrainedModel", sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
 ) -> dict[str, Json]:
     """All measures, and `equal`: whether they are within what is tolerated.
 
@@ -107,7 +110,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def torch_logits(model: PreTrainedModel, sequences: Sequences) -> Logits:
+def torch_logits(model: "PreTrainedModel", sequences: Sequences) -> Logits:
     """The logits at the last positions of each sequence, below each other."""
     rows = []
     with torch.inference_mode():

@@ -142,9 +142,6 @@ def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
         return ""
 
 
-# --- one of each family ---------------------------------------------------------------------------------------------
-
-
 def _answer(data_root: Path, item: tuple[str, Graded]) -> Verified:
     gen_id, graded = item
     metadata, outcome = _generation(data_root, "answer", gen_id), graded.outcome

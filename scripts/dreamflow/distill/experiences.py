@@ -78,7 +78,7 @@ def collect_experiences(world: World, cycle: int, practice: Iterable[str], path:
         for outcome in read_grades(file):
             if row := world.generations.get(outcome.gen_id):
                 graded[outcome.gen_id] = Graded(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
-    found = experiences(world.layout.root, cycle, graded, world.settings["salience"])
+    found = experiences(world.layout.root, cycle, graded, world.settings.salience.as_dict())
     write_atomic(path, experience_lines(found.rows))
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in found.left_out.items())
     return f"{len(found.rows):,} experiences: {path}" + (f" (left out: {left_out})" if left_out else "")
@@ -115,7 +115,8 @@ def experiences(data_root: Path, cycle: int, graded: Mapping[str, Graded], weigh
         }
         numbers = {**signals, "salience": snarc.salience(signals, weights)}
         numbers |= {"outcome": one.outcome, "expected": expected[number]}
-        rows.append({**_facts(one, cycle), **costs[number], **{name: _rounded(numbers[name]) for name in numbers}})
+        numbers = {name: None if value is None else round(value, 6) for name, value in numbers.items()}
+        rows.append({**_facts(one, cycle), **costs[number], **numbers})
     return Found(rows, dict(sorted(left_out.items())))
 
 
@@ -147,9 +148,6 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
 def _facts(one: Verified, cycle: int) -> dict[str, Json]:
     metadata = one.metadata
     same = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
@@ -161,10 +159,6 @@ def _facts(one: Verified, cycle: int) -> dict[str, Json]:
         **{name: getattr(metadata, name) for name in same},
         **{name: getattr(one, name) for name in told},
     }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 6)
 
 
 def _cost(metadata: Result, data_root: Path) -> Costs:

@@ -16,9 +16,9 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
+from transformers import PreTrainedTokenizerBase
 
 from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_json
@@ -28,9 +28,6 @@ from .adapter import put_on
 from .equality import LONGEST, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf
 from .student import load_student
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 TEXTS = 8  # tasks on whose prompts and answers the three are compared
 
@@ -112,14 +109,11 @@ def _spread(tasks: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
     return [tasks[number * len(tasks) // TEXTS] for number in range(TEXTS)] if len(tasks) > TEXTS else list(tasks)
 
 
-def _tokens(tokenizer: "PreTrainedTokenizerBase", task: Mapping[str, Json]) -> list[int]:
+def _tokens(tokenizer: PreTrainedTokenizerBase, task: Mapping[str, Json]) -> list[int]:
     """A task's prompt and reference answer in the student's chat template."""
     turns = [{"role": "user", "content": task["prompt"]}, {"role": "assistant", "content": task["answer"]}]
     text = tokenizer.apply_chat_template(turns, tokenize=False)
     return tokenizer(text, add_special_tokens=False).input_ids[:LONGEST]
-
-
-# --- the model card -------------------------------------------------------------------------------------------------
 
 
 def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapping[str, Json]) -> str:

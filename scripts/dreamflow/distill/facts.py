@@ -51,13 +51,13 @@ def _with_words(distillation: Distillation, outcomes: Iterable[Outcome]) -> list
 
 def _notes(distillation: Distillation) -> list[str]:
     """What the numbers of a report do not show."""
-    notes, settings = [], distillation.spec["teacher"]
+    notes, settings = [], distillation.spec.teacher
     if distillation.teacher.model_id == distillation.student.model_id:
         notes.append(
-            f"Teacher and student are the same model: it was shown {settings['worked']} worked examples "
-            f"before each question and drew {settings['samples']} answers, of which the graders chose. "
+            f"Teacher and student are the same model: it was shown {settings.worked} worked examples "
+            f"before each question and drew {settings.samples} answers, of which the graders chose. "
             "What it learned is to do without the examples, not anything that it could not do with them."
         )
-    if distillation.spec["replay"]["general_share"]:
+    if distillation.spec.replay.general_share:
         notes.append("Answers to general tasks are the student's own, right or wrong: they keep it as it was.")
     return notes

@@ -124,7 +124,7 @@ class Distill(Family):
     def experiences_job(self, cycle: str) -> str:
         """What decides a cycle's experiences besides the grades. What else is below the data folder when they are
         collected is taken as it is then: a later cycle sees what came after."""
-        return canonical([jobs.VERSION, self.world.settings["salience"]])
+        return canonical([jobs.VERSION, self.world.settings.salience.as_dict()])
 
     def experiences_file(self, run: str) -> str:
         """The experiences that a run learns from."""
@@ -161,7 +161,7 @@ class Distill(Family):
     def logprobs(self, run: str) -> list[str]:
         """The folder of the teacher's log-probabilities, where the training asks for them."""
         one = self.runs[run]
-        return [f"{one.folder}/logprobs"] if one.spec["training"]["kl_weight"] else []
+        return [f"{one.folder}/logprobs"] if one.spec.training.kl_weight else []
 
     def logprobs_job(self, run: str) -> str:
         """The job of scripts/teacher_logprobs.py."""

@@ -15,12 +15,12 @@ def grades_job(distillation: Distillation) -> str:
 
 def replay_job(distillation: Distillation) -> str:
     """Of the replay set."""
-    return canonical([VERSION, distillation.spec["replay"], sha256(canonical(distillation.tasks))])
+    return canonical([VERSION, distillation.spec.replay.as_dict(), sha256(canonical(distillation.tasks))])
 
 
 def teaching_job(distillation: Distillation) -> str:
     """Of the training data."""
-    return canonical([VERSION, distillation.spec["teacher"], bool(distillation.spec["training"]["kl_weight"])])
+    return canonical([VERSION, distillation.spec.teacher.as_dict(), bool(distillation.spec.training.kl_weight)])
 
 
 def logprobs_job(distillation: Distillation) -> str:
@@ -29,7 +29,7 @@ def logprobs_job(distillation: Distillation) -> str:
     return canonical({
         "teacher": distillation.teacher_weights,
         "fingerprint": weights_fingerprint(distillation.teacher_weights),
-        "top_logprobs": distillation.spec["teacher"]["top_logprobs"],
+        "top_logprobs": distillation.spec.teacher.top_logprobs,
         "cache": str(root / "distill" / "students"),
         "answers": str(root / "gens" / "answer"),
     })  # fmt: skip
@@ -37,19 +37,19 @@ def logprobs_job(distillation: Distillation) -> str:
 
 def training_job(distillation: Distillation) -> str:
     """Of scripts/distill_student.py."""
-    training, checkpoint = distillation.spec["training"], str(distillation.folder / "checkpoint")
+    training, checkpoint = distillation.spec.training.as_dict(), str(distillation.folder / "checkpoint")
     return canonical({**_weights(distillation), "training": training, "checkpoint": checkpoint})
 
 
 def validation_job(distillation: Distillation) -> str:
     """Of scripts/validate_student.py."""
-    settings = distillation.spec["validation"]
+    settings = distillation.spec.validation
     return canonical({
         **_weights(distillation),
-        "max_new_tokens": settings["max_tokens"],
-        "batch": settings["batch"],
-        "gate": {key: settings[key] for key in ("margin", "most_lost", "smallest")},
-        "seed": distillation.spec["training"]["seed"],
+        "max_new_tokens": settings.max_tokens,
+        "batch": settings.batch,
+        "gate": {"margin": settings.margin, "most_lost": settings.most_lost, "smallest": settings.smallest},
+        "seed": distillation.spec.training.seed,
     })  # fmt: skip
 
 
@@ -58,8 +58,8 @@ def export_job(distillation: Distillation) -> str:
     return canonical({
         **_weights(distillation),
         "gguf": distillation.student.name if distillation.exported else None,
-        "merged": distillation.spec["export"]["merged"],
-        "license": distillation.spec["student"]["license"],
+        "merged": distillation.spec.export.merged,
+        "license": distillation.spec.student.license,
         "model_id": distillation.model_id,
     })  # fmt: skip
 

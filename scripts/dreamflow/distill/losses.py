@@ -3,19 +3,22 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
-from transformers import PreTrainedModel
 
 from ..errors import ConfigError
 from ..files import read_text
 from .encode import Example
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 Positions = tuple[tuple[tuple[int, ...], tuple[float, ...]], ...]  # token ids and their log-probabilities
 
 
-def answer_logits(model: PreTrainedModel, examples: Sequence[Example], padding: int) -> list[torch.Tensor]:
+def answer_logits(model: "PreTrainedModel", examples: Sequence[Example], padding: int) -> list[torch.Tensor]:
     """Logits (float32, answer tokens x vocabulary) that predict each example's answer.
 
     Examples go through the model side by side, filled up on the right, where a causal model does not look. Logits

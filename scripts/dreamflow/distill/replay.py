@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ..errors import ConfigError, DreamflowError
 from ..files import jsonl, pretty, sha256, write_atomic
 from ..generation.model import Generation, Json
-from ..tasks.answers import Settings
 from ..tasks.graders import Task
 from .compile import Distillation
 from .data_card import data_card, summarise
@@ -40,7 +39,7 @@ class Replay:
 
 def write_replay_set(distillation: Distillation, practice: Mapping[str, Generation]) -> None:
     """Choose and write the replay set of a distillation; replay.jsonl, which says what a teacher answers, is last."""
-    settings, folder = distillation.spec["replay"], distillation.folder
+    settings, folder = distillation.spec.replay.as_dict(), distillation.folder
     known = load_experiences(distillation.world.layout.root, distillation.cycle)
     own = [row for row in known if row["gen_id"] in practice]
     replay = replay_set(own, list(distillation.tasks.values()), settings, settings["seed"])
@@ -51,7 +50,9 @@ def write_replay_set(distillation: Distillation, practice: Mapping[str, Generati
     write_atomic(folder / "replay.jsonl", jsonl(replay.rows))
 
 
-def replay_set(experiences: Iterable[Experience], tasks: Sequence[Task], settings: Settings, seed: int) -> Replay:
+def replay_set(
+    experiences: Iterable[Experience], tasks: Sequence[Task], settings: Mapping[str, Json], seed: int
+) -> Replay:
     """Choose from `experiences` (see `experiences`) those to learn from again, of `tasks`.
 
     `settings`: kinds (to learn), size (rows), general_share (of the rows), min_salience, validation and held_out
@@ -116,9 +117,6 @@ def _in_turn(tasks: Sequence[Task], size: int, seed: int) -> list[Task]:
 
 def _draw(seed: int, name: str) -> str:
     return sha256(f"{seed}:{name}")
-
-
-# --- the choice -----------------------------------------------------------------------------------------------------
 
 
 def _by_salience(seed: int) -> Callable[[ReplayRow], tuple[float, str]]:
@@ -205,9 +203,6 @@ def _check_filled(rows: Sequence[ReplayRow], kinds: Sequence[str], left_out: Map
                 f"the replay set has no {split} tasks of the kind {', '.join(empty)}. Of all tasks were left out: "
                 f"{steps or 'none'}. Let a model answer more tasks of these kinds, lower min_salience or raise size"
             )
-
-
-# --- what must not leak ---------------------------------------------------------------------------------------------
 
 
 def check_no_leak(

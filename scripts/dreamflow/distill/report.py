@@ -33,7 +33,8 @@ def write_report(folder: Path, facts: Mapping[str, Any]) -> str:
     notes: lines of Markdown about what did not work, or what the numbers do not show.
     """
     found = {name: read_json(folder / f"{name}.json") for name in _FILES}
-    savings = [saving(who, facts["costs"][who], _base(who, facts["atp"])) for who in WHO if facts["costs"].get(who)]
+    base = {who: facts["atp"]["teacher" if who == "teacher" else "student"] for who in WHO}
+    savings = [saving(who, facts["costs"][who], base[who]) for who in WHO if facts["costs"].get(who)]
     draw_shares(_series(found["validation"]), f"Tasks solved: {facts['run']}", folder / "accuracy.png")
     short = _short(facts, found)
     write_atomic(folder / "report.md", _page(facts, found, savings, short))
@@ -69,10 +70,6 @@ def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | Non
     return None if any(None in values for values in sums) else fmean(map(sum, sums))
 
 
-def _base(who: str, atp: Mapping[str, float]) -> float:
-    return atp["teacher" if who == "teacher" else "student"]
-
-
 def _series(validation: Row) -> dict[str, dict[str, Any]]:
     series: dict[str, dict[str, Any]] = {"before": {}, "after": {}}
     for name in SETS:
@@ -82,9 +79,6 @@ def _series(validation: Row) -> dict[str, dict[str, Any]]:
                 solved = None if share is None else (share, *wilson(round(share * change["n"]), change["n"]))
                 shares[f"{_NAMES[name]}\n{kind}"] = solved
     return series
-
-
-# --- parts of the report ----------------------------------------------------------------------------------------------
 
 
 def _short(facts: Row, found: Row) -> str:
@@ -160,13 +154,9 @@ def _saved(one: Row) -> tuple[Any, ...]:
     return (
         *(one["who"], one["tasks"], number(one["answers"], 1), percent(one["solved"], 1)),
         *(number(one[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),
-        number(_for_solved(one), 2),
+        number(None if one["atp"] is None or not one["solved"] else one["atp"] / one["solved"], 2),
         number(one["usd"], 6),
     )
-
-
-def _for_solved(one: Row) -> float | None:
-    return None if one["atp"] is None or not one["solved"] else one["atp"] / one["solved"]
 
 
 def _compared(teacher: Row, after: Row, seconds: float) -> str:

@@ -5,8 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
-from ..probe.spec import AnswerSettings
-from ..tasks.spec import TaskSelection
+from ..tasks.spec import AnswerSettings, TaskSelection
 
 
 class Salience(Section):

@@ -49,11 +49,11 @@ def write_training_data(distillation: Distillation) -> None:
     answers: dict[str, list[Answer]] = {}
     for task_id, answer in _answers(distillation, "teacher"):
         answers.setdefault(task_id, []).append(answer)
-    keep = distillation.spec["teacher"]["keep"]
+    keep = distillation.spec.teacher.keep
     taught = {task_id: accepted(given, keep) for task_id, given in answers.items()}
     own = {task_id: one for task_id, one in _answers(distillation, "practice") if one.text and not one.truncated}
     train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), taught, own)
-    if distillation.spec["training"]["kl_weight"]:
+    if distillation.spec.training.kl_weight:
         for row in train:
             if row["role"] == "target":
                 row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"

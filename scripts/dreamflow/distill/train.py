@@ -19,7 +19,7 @@ import peft
 import torch
 import transformers
 from peft import set_peft_model_state_dict
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
@@ -56,6 +56,22 @@ class _Progress:
     resumed: int = 0
 
 
+@dataclass
+class _Training:
+    """A model with all that it is trained by, and where that stands."""
+
+    model: PreTrainedModel
+    padding: int
+    data: Data
+    settings: Mapping[str, Json]
+    checkpoint: Path
+    key: str
+    tell: Tell
+    optimizer: torch.optim.Optimizer
+    progress: _Progress = field(default_factory=_Progress)
+    begun: float = field(default_factory=time.monotonic)  # less the seconds before an interruption
+
+
 def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, folder: Path, tell: Tell) -> dict:
     """Train `job["student"]` by `job["training"]`; returns what training.json says.
 
@@ -77,89 +93,73 @@ def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, fold
         model = with_adapter(model, settings)
         key = _key(job, [train_file, validation_file], data, model.device.type)
         tell(_first_words(job, data, model))
-        progress = _train(model, tokenizer, data, settings, checkpoint, key, tell)
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings["weight_decay"])
+        training = _Training(model, tokenizer.pad_token_id, data, settings, checkpoint, key, tell, optimizer)
+        _restore(training)
+        _train(training)
     except (MemoryError, RuntimeError) as error:
-        if not _memory_short(error):
+        words = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(w in str(error) for w in words):
             raise
         raise DreamflowError(_out_of_memory(settings, model.device.type)) from None
     with room_for("the adapter", folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_adapter(model, job["student"], folder / "adapter")
-        write_atomic(folder / "training.csv", training_csv(progress.rows))
+        write_atomic(folder / "training.csv", training_csv(training.progress.rows))
         draw_training(folder / "training.csv", folder / "training.png")
-        summary = _summary(job, data, model, progress, time.monotonic() - started)
+        summary = _summary(job, data, model, training.progress, time.monotonic() - started)
         write_atomic(folder / "training.json", pretty(summary))
     shutil.rmtree(checkpoint, ignore_errors=True)
     return summary
 
 
-def _train(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    data: Data,
-    settings: Mapping[str, Json],
-    checkpoint: Path,
-    key: str,
-    tell: Tell,
-) -> _Progress:
-    """Train from the checkpoint, or from the beginning; leaves the best weights in the model."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings["weight_decay"])
-    progress = _restore(model, optimizer, checkpoint, key, tell)
-    steps_per_epoch = math.ceil(len(data.train) / settings["batch_examples"])
+def _train(training: _Training) -> None:
+    """Train from where it stands; leaves the best weights in the model."""
+    progress, settings, tell = training.progress, training.settings, training.tell
+    steps_per_epoch = math.ceil(len(training.data.train) / settings["batch_examples"])
     steps = steps_per_epoch * settings["epochs"]
     every = max(1, round(steps_per_epoch / settings["evaluations_per_epoch"]))
-    padding = tokenizer.pad_token_id
-    begun = time.monotonic() - progress.seconds
-    begun_at, saved, told = progress.tokens, time.monotonic(), time.monotonic()
-    begun_here = time.monotonic()
+    begun_at = progress.tokens
+    begun_here = saved = told = time.monotonic()
+    training.begun = begun_here - progress.seconds
     if not progress.rows:
-        _validated(model, data, settings, padding, progress, {"step": 0, "epoch": 0.0, "loss": None, "lr": None}, begun)
+        _validated(training, {"step": 0, "epoch": 0.0, "loss": None, "lr": None})
     while progress.step < steps and progress.waited < max(1, settings["patience"]):
         step = progress.step + 1
         rate = settings["learning_rate"] * _share(step, steps, settings["warmup"])
-        batch = _batch(data.train, settings, progress.step, steps_per_epoch)
-        loss = _step(model, optimizer, batch, data, settings, padding, rate, step)
+        batch = _batch(training.data.train, settings, progress.step, steps_per_epoch)
+        loss = _step(training, batch, rate, step)
         progress.step = step
         progress.tokens += sum(len(example.ids) for example in batch)
         speed = (progress.tokens - begun_at) / (time.monotonic() - begun_here)
         row = {"step": step, "epoch": step / steps_per_epoch, "loss": loss, "lr": rate, "tokens_per_s": speed}
         if step % steps_per_epoch % every == 0 or step == steps:
-            _validated(model, data, settings, padding, progress, row, begun)
-            last = progress.rows[-1]["validation_loss"]
+            last = _validated(training, row)
             tell(f"step {step} of {steps}: validation loss {last:.4f}, best {progress.best:.4f}")
         else:
-            progress.rows.append(_row(row, progress, None, begun))
+            progress.rows.append(_row(training, row, None))
         now = time.monotonic()
-        progress.seconds = now - begun
+        progress.seconds = now - training.begun
         if now - told >= TOLD_EVERY:
             told = now
             left = (now - begun_here) / (step - progress.resumed) * (steps - step)
             tell(f"step {step} of {steps}: loss {loss:.4f}, {speed:.0f} tokens/s, {left:.0f} s left")
         if now - saved >= settings["checkpoint_s"]:
-            _keep(model, optimizer, checkpoint, key, progress)
+            _keep(training)
             saved = time.monotonic()
-    set_peft_model_state_dict(model, progress.best_weights)
-    return progress
+    set_peft_model_state_dict(training.model, progress.best_weights)
 
 
-def _step(
-    model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
-    batch: Sequence[Example],
-    data: Data,
-    settings: Mapping[str, Json],
-    padding: int,
-    rate: float,
-    step: int,
-) -> float:
+def _step(training: _Training, batch: Sequence[Example], rate: float, step: int) -> float:
     """One step of the optimizer; returns the loss: the mean over the batch's answer tokens, by example weight."""
+    model, optimizer, settings, data = training.model, training.optimizer, training.settings, training.data
     model.train()
     tokens = sum(len(example.answer) for example in batch)
     total = 0.0
     for together in _together(batch, model.device.type):
         with _precision(model):
-            logits = answer_logits(model, together, padding)
+            logits = answer_logits(model, together, training.padding)
         loss = logits[0].new_zeros(())
         for example, own in zip(together, logits, strict=True):
             part = answer_loss(own, example)
@@ -218,48 +218,39 @@ def _share(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, steps - first)))
 
 
-def _validated(
-    model: PreTrainedModel,
-    data: Data,
-    settings: Mapping[str, Json],
-    padding: int,
-    progress: _Progress,
-    row: dict[str, float | None],
-    begun: float,
-) -> None:
+def _validated(training: _Training, row: dict[str, float | None]) -> float:
     """Measure the validation loss, write its row of the log, and keep the weights if none were better."""
+    model, progress, examples = training.model, training.progress, training.data.validation
     model.eval()
     total = 0.0
     with torch.inference_mode(), _precision(model):
-        for together in _together(data.validation, model.device.type):
-            logits = answer_logits(model, together, padding)
+        for together in _together(examples, model.device.type):
+            logits = answer_logits(model, together, training.padding)
             total += sum(answer_loss(own, example).item() for own, example in zip(logits, together, strict=True))
-    loss = total / sum(len(example.answer) for example in data.validation)
+    loss = total / sum(len(example.answer) for example in examples)
     if not math.isfinite(loss):
         raise DreamflowError(
             f"training: the validation loss is no number ({loss}) after step {progress.step}; lower "
             "training.learning_rate (or, at step 0, look at the student: it cannot read the validation examples)"
         )
-    progress.rows.append(_row(row, progress, loss, begun))
+    progress.rows.append(_row(training, row, loss))
     if loss < progress.best or not progress.best_weights:
         progress.best, progress.best_step, progress.waited = loss, progress.step, 0
         progress.best_weights = adapter_weights(model)
     else:
         progress.waited += 1
+    return loss
 
 
-def _row(row: dict[str, float | None], progress: _Progress, validation: float | None, begun: float) -> dict:
-    timing = {"tokens": progress.tokens, "seconds": time.monotonic() - begun, "tokens_per_s": row.get("tokens_per_s")}
-    return row | timing | {"validation_loss": validation}
+def _row(training: _Training, row: dict[str, float | None], validation: float | None) -> dict:
+    timing = {"tokens": training.progress.tokens, "seconds": time.monotonic() - training.begun}
+    return row | timing | {"tokens_per_s": row.get("tokens_per_s"), "validation_loss": validation}
 
 
 def _precision(model: PreTrainedModel) -> torch.autocast:
     """bfloat16 on a GPU, float32 on a CPU."""
     device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
-
-
-# --- checkpoint -----------------------------------------------------------------------------------------------------
 
 
 def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str) -> str:
@@ -278,39 +269,31 @@ def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str
     )
 
 
-def _keep(
-    model: PreTrainedModel, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, progress: _Progress
-) -> None:
+def _keep(training: _Training) -> None:
     state = {
-        "progress": dict(vars(progress)),
-        "weights": adapter_weights(model),
-        "optimizer": optimizer.state_dict(),
+        "progress": dict(vars(training.progress)),
+        "weights": adapter_weights(training.model),
+        "optimizer": training.optimizer.state_dict(),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    save_checkpoint(checkpoint, key, state)
+    save_checkpoint(training.checkpoint, training.key, state)
 
 
-def _restore(
-    model: PreTrainedModel, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell
-) -> _Progress:
-    state = load_checkpoint(checkpoint, key)
+def _restore(training: _Training) -> None:
+    state = load_checkpoint(training.checkpoint, training.key)
     if state is None:
-        if (checkpoint / "checkpoint.pt").exists():
-            tell("the checkpoint is of other settings or data, or damaged: training begins anew")
-        return _Progress()
-    set_peft_model_state_dict(model, state["weights"])
-    optimizer.load_state_dict(state["optimizer"])
+        if (training.checkpoint / "checkpoint.pt").exists():
+            training.tell("the checkpoint is of other settings or data, or damaged: training begins anew")
+        return
+    set_peft_model_state_dict(training.model, state["weights"])
+    training.optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     if state["random_cuda"]:
         torch.cuda.set_rng_state_all(state["random_cuda"])
-    progress = _Progress(**state["progress"])
-    progress.resumed = progress.step
-    tell(f"going on from the checkpoint at step {progress.step}")
-    return progress
-
-
-# --- what is said of it ---------------------------------------------------------------------------------------------
+    training.progress = _Progress(**state["progress"])
+    training.progress.resumed = training.progress.step
+    training.tell(f"going on from the checkpoint at step {training.progress.step}")
 
 
 def _first_words(job: Mapping[str, Json], data: Data, model: PreTrainedModel) -> str:
@@ -320,11 +303,6 @@ def _first_words(job: Mapping[str, Json], data: Data, model: PreTrainedModel) ->
         f"{job['student']} on {model.device.type}: {len(data.train)} examples to learn from, {len(data.validation)} to "
         f"validate, {learned / 1e6:.1f} of {everything / 1e6:.1f} million parameters are trained"
     )
-
-
-def _memory_short(error: BaseException) -> bool:
-    words = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _out_of_memory(settings: Mapping[str, Json], device: str) -> str:

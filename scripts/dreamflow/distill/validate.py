@@ -78,9 +78,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-# --- intervals ------------------------------------------------------------------------------------------------------
-
-
 def over_tasks(steps: np.ndarray, seed: int) -> tuple[float | None, float | None]:
     """The 95% percentile interval of the mean of `steps` (n,), each -1 (lost), 0 or 1 (gained), over tasks.
 
@@ -110,9 +107,6 @@ def over_groups(steps: np.ndarray, groups: Sequence[str], seed: int) -> tuple[fl
 def _percentiles(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
-
-
-# --- the gate -------------------------------------------------------------------------------------------------------
 
 
 def gate(validation: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,9 +154,6 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f} points"
 
 
-# --- the exported student ---------------------------------------------------------------------------------------------
-
-
 def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
     """Whether an exported student solves as much `here` (outcomes in its runtime) as `there` (where it was trained).
 
@@ -172,7 +163,8 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
     """
     here = list(here)
     graded = {row["task_id"]: bool(row["passed"]) for row in there if row["passed"] is not None}
-    pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in here if _in_both(row, graded)]
+    both = [row for row in here if row["task_id"] in graded and row["passed"] is not None]
+    pairs = [(graded[row["task_id"]], bool(row["passed"])) for row in both]
     kinds = accuracy_by_kind(
         {
             **{"kind": row["kind"], "passed": row["passed"], "seconds": row["latency_s"], "cost_usd": row["cost_usd"]},
@@ -192,7 +184,3 @@ def agreement(there: Iterable[Row], here: Iterable[Row]) -> dict[str, Any]:
         "same": sum(one == other for one, other in pairs),
         "kinds": kinds,
     }
-
-
-def _in_both(row: Row, graded: Mapping[str, bool]) -> bool:
-    return row["task_id"] in graded and row["passed"] is not None

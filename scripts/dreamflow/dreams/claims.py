@@ -30,22 +30,16 @@ def broken_claim(analysis: Analysis, source: str, kind: str, adds: Sequence[str]
         base = read_code(analysis.source, analysis.entry)
         variant = parse_python(source)
         entry = next(n for n in reversed(variant.body) if isinstance(n, ast.FunctionDef) and n.name == analysis.entry)
-        groups = _as_in_base(base, variant, entry, kind, adds)
+        # What a variant of this kind adds is taken away; `groups` are the statements that it runs at the same time.
+        if kind == "conditional":
+            _decide(base, entry, _remove_parameters(entry, adds))
+        groups = _without_pools(base, variant, entry) if kind == "parallelise" else []
         if _outside(variant, entry) != _outside(base.tree, base.entry) or _head(entry) != _head(base.entry):
             raise _Broken("more has changed than the steps of the entry point")
         _Comparison(base, analysis).check(entry, groups)
     except _Broken as reason:
         return str(reason)
     return ""
-
-
-def _as_in_base(
-    base: Code, variant: ast.Module, entry: ast.FunctionDef, kind: str, adds: Sequence[str]
-) -> list[list[ast.stmt]]:
-    """Take away what a variant of this kind adds; returns the statements that it runs at the same time, in groups."""
-    if kind == "conditional":
-        _decide(base, entry, _remove_parameters(entry, adds))
-    return _without_pools(base, variant, entry) if kind == "parallelise" else []
 
 
 def _without_pools(base: Code, variant: ast.Module, entry: ast.FunctionDef) -> list[list[ast.stmt]]:

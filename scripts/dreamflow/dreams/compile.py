@@ -32,8 +32,6 @@ STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of a kind that
 INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls that a variant is tested with
 CANDIDATES = 8  # procedures among which a model chooses a partner
 
-Spec = Mapping[str, Json]
-
 
 @dataclass
 class Night:
@@ -43,7 +41,7 @@ class Night:
 
     name: str
     path: Path
-    spec: Spec
+    spec: NightSpec
     procedures: dict[str, Procedure]
     configured: dict[str, int]
     limits: dict[str, Limit]
@@ -54,13 +52,13 @@ class Night:
     @property
     def key(self) -> str:
         """Its name and cycle, as its folder below dreams/ is called."""
-        return f"{self.name}/cycle-{self.spec['cycle']}"
+        return f"{self.name}/cycle-{self.spec.cycle}"
 
 
 class _Sources(NamedTuple):
     """What ideas are made from. `question(kind)` has the fields of a row that model and template of the kind decide."""
 
-    spec: Spec
+    spec: NightSpec
     known: Mapping[str, Procedure]
     catalog: Catalog
     question: Callable[[str], dict[str, Json]]
@@ -82,13 +80,14 @@ def compile_night(
 ) -> Night:
     """Compile `config/procedures/<name>.yaml` over all procedures. Raises `ConfigError`."""
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
-    spec = load_yaml(path, NightSpec).as_dict()
-    spec["test"].setdefault("inputs", INPUTS[spec["strategy"]])
-    configured = {kind: spec["limits"].get(kind, STRATEGIES[spec["strategy"]]) for kind in spec["kinds"]}
+    spec = load_yaml(path, NightSpec)
+    test = spec.test.model_copy(update={"inputs": spec.test.inputs or INPUTS[spec.strategy]})
+    spec = spec.model_copy(update={"test": test})
+    configured = {kind: spec.limits.get(kind, STRATEGIES[spec.strategy]) for kind in spec.kinds}
     question = cache(lambda kind: _question(kind, spec, catalog, models))
     with in_file(path):
-        limits = _limits(name, spec["cycle"], configured, data_root)
-        night = Night(name, path, spec, _chosen(spec["procedures"], known), configured, limits)
+        limits = _limits(name, spec.cycle, configured, data_root)
+        night = Night(name, path, spec, _chosen(spec.procedures, known), configured, limits)
         _plan(night, _Sources(spec, known, catalog, question))
     return night
 
@@ -114,8 +113,8 @@ def _limits(name: str, cycle: int, configured: Mapping[str, int], data_root: Pat
     return {kind: planned.get(kind, Limit(limit, 0, why)) for kind, limit in configured.items()}
 
 
-def _question(kind: str, spec: Spec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
-    settings = spec["models"].get(kind)
+def _question(kind: str, spec: NightSpec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
+    settings = spec.models.get(kind)
     if settings is None:
         raise ConfigError(f"missing: name the model that makes it, or leave {kind!r} out", ("models", kind))
     with under("models", kind):
@@ -134,7 +133,7 @@ def _plan(night: Night, sources: _Sources) -> None:
                 night.generations |= {needed.gen_id: needed for needed in idea.needs}
                 night.generations[row.gen_id] = row
                 variants.append(row.gen_id)
-    if "verdict" in night.spec["models"]:
+    if "verdict" in night.spec.models:
         for procedure_id, variants in night.variants.items():
             for gen_id in variants:
                 row = _verdict(night, night.procedures[procedure_id], night.generations[gen_id], sources)
@@ -210,7 +209,7 @@ def _sample(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list
 def _synthesise(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
     related = {name: _described(sources.known[name], sources) for name, _ in partners(procedure, sources.known)}
     mine = _described(procedure, sources)
-    if sources.spec["match"] != "model":
+    if sources.spec.match != "model":
         return [
             _Idea(
                 f"with {name}",
@@ -274,7 +273,7 @@ def _variant(procedure: Procedure, kind: str, idea: _Idea) -> Generation:
 
 
 def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _Sources) -> Generation:
-    question, cycle, tiers = sources.question("verdict"), night.spec["cycle"], night.spec["tiers"]
+    question, cycle, tiers = sources.question("verdict"), night.spec.cycle, night.spec.tiers
     gen_id = generation_id("j_", variant.gen_id, question["template_id"], question["model"].model_id, night.name, cycle)
     return Generation(
         family="dream",
@@ -289,7 +288,7 @@ def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _
             "code": {"parent": variant.gen_id},
         },
         evidence=Evidence(f"dreams/{night.key}/tests/{procedure.procedure_id}.json", variant.gen_id),
-        parser_options={"viable": tiers["viable"], "speculative": tiers["speculative"]},
+        parser_options={"viable": tiers.viable, "speculative": tiers.speculative},
         wildcards=variant.wildcards,
     )
 

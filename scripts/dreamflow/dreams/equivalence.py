@@ -147,9 +147,6 @@ def _untested(way: Isolation | None, calls: list[str], original: OriginalTrial, 
     )
 
 
-# --- the original ---------------------------------------------------------------------------------------
-
-
 def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tuple[dict[str, Run], OriginalTrial]:
     """The calls that can be compared, with what the original does on them, and how it fared."""
     card = [_call(procedure, given) for given in procedure.inputs]
@@ -257,9 +254,6 @@ def _expression(value: Json, procedure: Procedure) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_expression(item, procedure) for item in value)}]"
     return repr(value)
-
-
-# --- one variant ----------------------------------------------------------------------------------------
 
 
 def _tried(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_safe: bool) -> Trial:

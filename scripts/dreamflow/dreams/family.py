@@ -74,7 +74,7 @@ class Dreams(Family):
 
         world = self.world
         names = self.spec_names()
-        self.procedures = load_procedures(Path(world.settings["raw_root"]) / "procedures")
+        self.procedures = load_procedures(Path(world.settings.raw_root) / "procedures")
         for name in names:
             night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root)
             self.nights[night.key] = night
@@ -166,7 +166,7 @@ class Dreams(Family):
             "card_sha256": sha256(canonical(card)),
             "gens": str(self.layout.root / "gens" / "variant"),
             "variants": {row.gen_id: row.variant.safe for row in self._variants(key, procedure)},
-            "test": self.nights[key].spec["test"],
+            "test": self.nights[key].spec.test.as_dict(),
         }
         return canonical(job)
 
@@ -183,7 +183,7 @@ class Dreams(Family):
     def journal_job(self, key: str) -> str:
         """What decides a journal besides its sources."""
         night = self.nights[key]
-        return canonical([VERSION, night.spec, as_json(night.limits), night.verdicts])
+        return canonical([VERSION, night.spec.as_dict(), as_json(night.limits), night.verdicts])
 
     def write_journal(self, key: str) -> str:
         """Write the files of a night; returns its table."""
@@ -215,7 +215,7 @@ class Dreams(Family):
                         verdict=self._verdict(verdict) if verdict else None,
                     )
                 )
-        return table_of(entries, self.procedures, night.spec["tiers"])
+        return table_of(entries, self.procedures, night.spec.tiers)
 
     def _verdict(self, gen_id: str) -> Result:
         return with_total_cost(read_result(self.layout.generation("verdict", gen_id)), self.layout.root)

@@ -113,17 +113,12 @@ def _quality(table: Sequence[Record]) -> tuple[float | None, Inputs]:
 
 
 def _leverage(table: Sequence[Record]) -> tuple[float | None, Inputs]:
-    adopted = sum(is_adopted(record) for record in table)
+    adopted = sum(r.promoted or (r.tier == 1 and r.matches >= MATCHES) for r in table)
     adoption = adopted / len(table) if table else None
     inputs = {"adopted": adopted, "adoption": adoption}
     # Where nothing was judged, nothing could be adopted: that says nothing of the dreams.
     judged = known_values(table, "viability") or adopted
     return (min(adoption / ENOUGH_ADOPTED, 1) if judged else None), inputs
-
-
-def is_adopted(record: Record) -> bool:
-    """Promoted, or viable and of use in other projects too."""
-    return record.promoted or (record.tier == 1 and record.matches >= MATCHES)
 
 
 def _efficiency(table: Sequence[Record]) -> tuple[float | None, Inputs]:
@@ -142,9 +137,6 @@ def known_values(table: Iterable[Record], name: str) -> list[float]:
 def rounded(value: float | None) -> float | None:
     """A value at six decimals; whole numbers and None stay."""
     return round(value, 6) if isinstance(value, float) else value
-
-
-# Failures.
 
 
 class Example(Struct, frozen=True):
@@ -210,9 +202,6 @@ def normalised(message: str) -> str:
     """The first 50 characters of a message, with what differs from case to case taken out."""
     text = re.sub(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?", "N", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message))
     return " ".join(text.split())[:50].rstrip()
-
-
-# Yield.
 
 
 class Yield(Struct, frozen=True, kw_only=True):

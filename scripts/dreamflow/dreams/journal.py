@@ -93,9 +93,6 @@ def tested(record: Record) -> str:
     return "not tested" if outcome in (None, "untested") else f"test: {outcome}"
 
 
-# The rows of the page's tables.
-
-
 def _glance(yields: Mapping[str, Yield]) -> list[tuple[object, ...]]:
     return [
         (
@@ -164,9 +161,6 @@ def _sides(comparison: Comparison) -> list[tuple[object, ...]]:
         )
         for name, side in sides
     ]
-
-
-# The screen.
 
 
 def summary_table(table: Sequence[Record], top_n: int = 5) -> str:

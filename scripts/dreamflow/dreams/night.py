@@ -23,6 +23,7 @@ from .operators.synthesise import partners
 from .procedure import Procedure, load_procedure
 from .promote import patch, promoted_id
 from .records import Entry, Record, records
+from .spec import Tiers
 from .tables import write_csv, write_sqlite
 from .tightening import CYCLES, next_limits, write_next
 
@@ -84,7 +85,12 @@ def _tested(check: Check | None, trial: Trial | None) -> Tested:
         return Tested("not made")
     if trial is None:
         return Tested(f"not tested: {unfit(check)}")
-    return Tested(None, {"diff": _diff(check), "check": _check_lines(check), "test": _test_lines(trial)}, trial)
+    whole = check.diff.splitlines()
+    diff, left = "\n".join(whole[:DIFF_LINES]), len(whole) - DIFF_LINES
+    diff += f"\n({left} more lines)" if left > 0 else ""
+    claims = [] if check.claims == "none" else [f"claims about dependences: {check.claims}"]
+    lines = [f"signature {check.signature}", *claims, f"novelty {check.novelty:.2f} of 1", *check.problems]
+    return Tested(None, {"diff": diff, "check": lines, "test": _test_lines(trial)}, trial)
 
 
 def unfit(check: Check) -> str:
@@ -92,18 +98,6 @@ def unfit(check: Check) -> str:
     if check.duplicate_of:
         return f"a duplicate of {check.duplicate_of}"
     return "" if check.passed else "; ".join(check.problems)
-
-
-def _diff(check: Check) -> str:
-    lines = check.diff.splitlines()
-    left = len(lines) - DIFF_LINES
-    return "\n".join(lines[:DIFF_LINES]) + (f"\n({left} more lines)" if left > 0 else "")
-
-
-def _check_lines(check: Check) -> list[str]:
-    lines = [f"signature {check.signature}"]
-    lines += [] if check.claims == "none" else [f"claims about dependences: {check.claims}"]
-    return [*lines, f"novelty {check.novelty:.2f} of 1", *check.problems]
 
 
 def _test_lines(test: Trial) -> list[str]:
@@ -115,7 +109,7 @@ def _test_lines(test: Trial) -> list[str]:
     return lines
 
 
-def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: Mapping[str, float]) -> list[Record]:
+def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: Tiers) -> list[Record]:
     """The records of a cycle. `procedures` are all that there are."""
     dreamt = {entry.row.gen_id: procedures[entry.row.wildcards["procedure_id"]] for entry in entries}
     matches = {p.procedure_id: len(partners(p, procedures)) for p in dreamt.values()}
@@ -125,7 +119,7 @@ def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: M
 
 def write_night(night: Night, table: list[Record], folder: Path) -> str:
     """Write the tables, the journal and the next limits of a cycle into its folder; returns a short table to show."""
-    cycle, strategy = night.spec["cycle"], night.spec["strategy"]
+    cycle, strategy = night.spec.cycle, night.spec.strategy
     found, score, patterns, sampling = yields(table), health(table), failure_patterns(table), comparison(table)
     earlier = range(max(1, cycle - CYCLES + 1), cycle)
     history = [read_yields(folder.parent / f"cycle-{number}" / "yield.csv") for number in earlier]

@@ -12,8 +12,9 @@ from msgspec import Struct
 from ..generation.model import Generation, Json, Result
 from ..sandbox.runs import UNTESTED
 from .check import Check
-from .equivalence import Counterexample, Trial
+from .equivalence import Trial
 from .procedure import Procedure
+from .spec import Tiers
 from .tiers import final_tier
 
 
@@ -84,7 +85,7 @@ COLUMNS = Record.__struct_fields__[:-3]
 def records(
     entries: Iterable[Entry],
     procedures: Mapping[str, Procedure],
-    tiers: Mapping[str, float],
+    tiers: Tiers,
     *,
     matches: Mapping[str, int],
     promoted: Collection[str] = (),
@@ -100,7 +101,7 @@ def records(
 def _record(
     entry: Entry,
     procedures: Mapping[str, Procedure],
-    tiers: Mapping[str, float],
+    tiers: Tiers,
     matches: Mapping[str, int],
     promoted: Collection[str],
 ) -> Record:
@@ -144,29 +145,18 @@ def _record(
         record.viability, record.verdict_tier = verdict["viability"], verdict["tier"]
         record.reasons = verdict["reasons"]
     if check:
-        _add_check(record, check)
+        record.check_passed, record.problems = check.passed, "; ".join(check.problems)
+        record.signature, record.claims = check.signature, check.claims
+        record.duplicate_of, record.nearest = check.duplicate_of, check.nearest
+        if check.compiles:  # else its distances are 0 for want of a tree, not because it is like another
+            record.novelty, record.distance_to_base = check.novelty, check.distance_to_base
     if test:
-        _add_test(record, test)
+        record.outcome, record.test_reason = test.outcome, test.reason
+        record.inputs_run, record.agreeing, record.seconds_ratio = test.inputs_run, test.agreeing, test.seconds_ratio
+        record.counterexample = ""
+        if one := test.counterexample:
+            record.counterexample = f"{one.call}: {one.aspect}: original {one.original}, variant {one.variant}"
     return record
-
-
-def _add_check(record: Record, check: Check) -> None:
-    record.check_passed, record.problems = check.passed, "; ".join(check.problems)
-    record.signature, record.claims = check.signature, check.claims
-    record.duplicate_of, record.nearest = check.duplicate_of, check.nearest
-    if check.compiles:  # else its distances are 0 for want of a tree, not because it is like another
-        record.novelty, record.distance_to_base = check.novelty, check.distance_to_base
-
-
-def _add_test(record: Record, test: Trial) -> None:
-    record.outcome, record.test_reason = test.outcome, test.reason
-    record.inputs_run, record.agreeing, record.seconds_ratio = test.inputs_run, test.agreeing, test.seconds_ratio
-    record.counterexample = in_one_line(test.counterexample) if test.counterexample else ""
-
-
-def in_one_line(example: Counterexample) -> str:
-    """The call on which a variant and its original differ, and how."""
-    return f"{example.call}: {example.aspect}: original {example.original}, variant {example.variant}"
 
 
 def _status(check: Check | None, test: Trial | None, verdict: Mapping[str, Json] | None, tier: int | None) -> str:

@@ -19,22 +19,6 @@ DREAM_TYPES = {
     "conditional": "conditional_variant",
 }
 
-_PROCEDURES = """CREATE TABLE dream_procedures (
-    id TEXT PRIMARY KEY, base_procedure_id TEXT, base_procedure_name TEXT, dream_type TEXT, code TEXT, model_used TEXT,
-    reasoning TEXT, generated_description TEXT, status TEXT, tier INTEGER, viability_score REAL, claude_reasoning TEXT,
-    test_outcome TEXT, test_error TEXT, test_timestamp INTEGER, novelty_score REAL, cross_project_matches INTEGER,
-    effectiveness_metric REAL, generated_at INTEGER, evaluated_at INTEGER, created_by TEXT)"""
-_RUNS = """CREATE TABLE dream_generation_runs (
-    id INTEGER PRIMARY KEY, strategy TEXT, timestamp INTEGER, total_dreams_generated INTEGER,
-    constraint_relaxation_count INTEGER, cross_project_synthesis_count INTEGER, parameter_exploration_count INTEGER,
-    conditional_variant_count INTEGER, duration_seconds REAL, model_usage TEXT)"""
-# The original has 18 fields here; what they are called is recorded nowhere, so these are the parts of health.
-_METRICS = """CREATE TABLE dream_metrics (
-    timestamp INTEGER, strategy TEXT, total_dreams INTEGER, health_score REAL, healthy INTEGER, novelty_score REAL,
-    quality_score REAL, leverage_score REAL, efficiency_score REAL, average_novelty REAL, high_novelty_count INTEGER,
-    average_viability REAL, tier1_count INTEGER, tier2_count INTEGER, tier3_count INTEGER, tier1_success_rate REAL,
-    adoption_rate REAL, call_seconds REAL)"""
-
 
 def write_csv(table: Sequence[Record], path: Path | str) -> None:
     """Write dreams.csv: the columns of `COLUMNS`."""
@@ -59,8 +43,8 @@ def write_sqlite(table: Sequence[Record], health: Health, strategy: str, path: P
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         half = Path(folder) / "half.sqlite"
         with sqlite3.connect(half) as base:
-            for schema in (_PROCEDURES, _RUNS, _METRICS):
-                base.execute(schema)
+            for schema in Path(__file__).with_name("tables.sql").read_text(encoding="utf-8").split(";")[:-1]:
+                base.execute(schema[schema.index("CREATE") :])
             _insert(base, "dream_procedures", [_dream(record) for record in table])
             _insert(base, "dream_generation_runs", [(1, *_run(table, strategy))])
             _insert(base, "dream_metrics", [_metrics(table, health, strategy)])

@@ -15,6 +15,7 @@ from ..generation.model import Json
 from ..sandbox.runs import FAILED
 from .check import Check
 from .equivalence import Trial
+from .spec import Tiers
 from .verdict_parser import TIERS, tier_of
 
 
@@ -31,7 +32,7 @@ def final_tier(
     check: Check | None,
     test: Trial | None,
     safe: bool,
-    tiers: Mapping[str, float],
+    tiers: Tiers,
 ) -> tuple[int | None, str]:
     """The tier of a variant and why, in words. `tiers` has the thresholds `viable` and `speculative`.
 
@@ -48,7 +49,7 @@ def final_tier(
     if not verdict:
         return None, "there is no verdict on it"
     viability = verdict["viability"]
-    tier = tier_of(viability, tiers["viable"], tiers["speculative"])
+    tier = tier_of(viability, tiers.viable, tiers.speculative)
     why = f"viability {viability:g}: {TIERS[tier]}"
     outcome = test.outcome if test else None
     if tier > 1 or test_passed(outcome, safe):

@@ -68,23 +68,7 @@ _REASONS = re.compile(
 )
 _NO_REASON = re.compile(rf"{_BULLET}{_HEADER}[ :]*|\s*(?:json)?\s*", re.I | re.X)  # a title, a fence
 _TOTAL = {"overall", "final", "total"}
-_NEUTRAL = {
-    "the",
-    "a",
-    "an",
-    "my",
-    "its",
-    "this",
-    "of",
-    "and",
-    "is",
-    "dream",
-    "variant",
-    "viability",
-    "give",
-    "it",
-    "with",
-}
+_NEUTRAL = set("the a an my its this of and is dream variant viability give it with".split())  # noqa: SIM905
 
 _SCORE_KEYS = ("viability", "viability_score", "score", "confidence")
 _REASON_KEYS = ("reasons", "reasoning", "reason", "rationale", "justification", "explanation")
@@ -172,9 +156,6 @@ def _line(text: str, at: int) -> str:
     return text[max(text.rfind("\n", 0, at) + 1, at - 150) : at + 150].partition("\n")[0].strip()
 
 
-# Prose and lists.
-
-
 def _scores(plain: str) -> Iterator[_Mention]:
     for found in _MENTION.finditer(plain):
         words = found["words"].lower().split()
@@ -233,9 +214,6 @@ def _reasons(prose: str, plain: str, mentions: list[_Mention]) -> str:
         if any(map(str.isalnum, line)) and not _NO_REASON.fullmatch(line.translate(_PLAIN)):
             lines.append(line.strip())
     return "\n".join(lines)
-
-
-# JSON.
 
 
 def _judged(value: Json) -> Iterator[dict[str, Json]]:

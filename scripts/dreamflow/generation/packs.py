@@ -98,12 +98,12 @@ def keep_answered(packs: Packs, rows: Mapping[str, Generation], layout: Layout) 
 def extend_packs(
     packs: Packs,
     rows: Mapping[str, Generation],
-    layout: Layout,
+    is_due: Callable[[str], bool],
     models: Mapping[str, Model],
     origin: Mapping[str, str],
     size: int,
 ) -> Packs:
-    """`packs` and new packs of at most `size` generations that are not made and not in a pack (size 0: no new packs).
+    """`packs` and new packs of at most `size` generations that are due and not in a pack (size 0: no new packs).
 
     `rows` are the plan's rows by gen_id, in the order in which they should be answered. The rows of a pack have the
     same stage, model and origin (the spec that plans them), and no row is the parent of another.
@@ -111,7 +111,7 @@ def extend_packs(
     waiting: dict[tuple[str, str, str, int], list[str]] = defaultdict(list)
     depth: dict[str, int] = {}
     for gen_id, row in rows.items() if size else ():
-        if gen_id not in packs.of and is_packable(row) and not _is_made(layout, gen_id, row):
+        if gen_id not in packs.of and is_packable(row) and is_due(gen_id):
             key = (row.stage, row.model.model_id, origin.get(gen_id, ""), _depth(gen_id, rows, depth))
             waiting[key].append(gen_id)
     members, of = dict(packs.members), dict(packs.of)

@@ -9,21 +9,22 @@ from .catalog import Catalog, Template, template
 from .model import Candidate
 from .models import Model, find_model, identity, merge_sampling
 from .parsers import parser_version
+from .settings import ModelCall
 
 
 def check_question(
-    kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
+    kind: str, call: ModelCall, catalog: Catalog, models: Mapping[str, Model]
 ) -> tuple[Template, list[Model]]:
     """The template and the models of a question; no model file is read. Raises a `ConfigError` for what is wrong with
-    the settings, which are those of `question_fields`."""
+    the call."""
     with under("template"):
-        chosen = template(catalog, kind, settings.get("template", f"{kind}-v1"))
-    names = [settings["model"], *settings["fallback"]]
+        chosen = template(catalog, kind, call.template or f"{kind}-v1")
+    names = [call.model, *call.fallback]
     if len(set(names)) < len(names):
         raise ConfigError(f"a model is named twice: {', '.join(names)}", ("fallback",))
     with under("model"):
-        used = [find_model(models, settings["model"])]
-    for place, name in enumerate(settings["fallback"]):
+        used = [find_model(models, call.model)]
+    for place, name in enumerate(call.fallback):
         with under("fallback", place):
             used.append(find_model(models, name))
     human = [model.model_id for model in used if model.provider == "human"]
@@ -32,21 +33,19 @@ def check_question(
     return chosen, used
 
 
-def question_fields(
-    kind: str, settings: Mapping[str, Any], catalog: Catalog, models: Mapping[str, Model]
-) -> dict[str, Any]:
-    """The fields of a `Generation` of this kind of prompt. `settings` are model, fallback, template, attempts and
-    sampling as a spec has them; the kind has the defaults."""
-    chosen, used = check_question(kind, settings, catalog, models)
+def question_fields(kind: str, call: ModelCall, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Any]:
+    """The fields of a `Generation` of this kind of prompt. `call` is what a spec says; the kind has the
+    defaults of template and sampling."""
+    chosen, used = check_question(kind, call, catalog, models)
     human = used[0].provider == "human"
-    own = {**catalog.prompts[kind].sampling, **settings["sampling"]}
+    own = {**catalog.prompts[kind].sampling, **call.sampling.as_dict()}
     candidates = [Candidate(identity(model), merge_sampling(model, own)) for model in used]
     return {
         "mode": "human" if human else "llm",
         "template_id": chosen.template_id,
         "template_sha256": chosen.sha256,
         "parser": parser_version(chosen.parser),
-        "max_attempts": settings["attempts"],
+        "max_attempts": call.attempts,
         "min_lines": 1,
         "model": candidates[0].model,
         "sampling": {} if human else candidates[0].sampling,

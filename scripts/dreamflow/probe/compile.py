@@ -25,14 +25,14 @@ class CompiledProbe:
 def compile_probe(name: str, world: World) -> CompiledProbe:
     """Compile `config/probes/<name>.yaml`. Raises `ConfigError`."""
     path = Path(f"config/probes/{checked_name(name, 'probes')}.yaml")
-    spec = load_yaml(path, ProbeSpec).as_dict()
+    spec = load_yaml(path, ProbeSpec)
     answers: dict[str, Generation] = {}
     with in_file(path):
-        tasks = spec_tasks(spec["tasks"], world.catalog)
-        for place, model in enumerate(spec["models"]):
+        tasks = spec_tasks(spec.tasks, world.catalog)
+        for place, model in enumerate(spec.models):
             with under("models", place):
                 find_model(world.models, model)
             with under("asked"):
-                settings = {**spec["asked"], "model": model}
-                answers |= answer_rows(tasks.values(), Questions(settings, world.catalog, world.models))
+                questions = Questions(spec.asked, model, world.catalog, world.models)
+                answers |= answer_rows(tasks.values(), questions)
     return CompiledProbe(tasks, answers)

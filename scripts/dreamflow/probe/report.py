@@ -50,9 +50,6 @@ def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Any]]:
     return [{"model_id": model, **row} for model in sorted(models) for row in accuracy_by_kind(models[model])]
 
 
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
     """Floats at four decimals, costs as they are; what is not known is an empty cell."""
     text = io.StringIO()

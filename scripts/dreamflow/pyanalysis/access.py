@@ -121,8 +121,6 @@ class _Walk(Calls):
         self.guards -= 1
         self.visible = before
 
-    # --- simple statements -----------------------------------------------------------------------------
-
     def _do_expr(self, node: ast.Expr, acc: Access, _: Statement) -> None:
         self.look(node.value, acc, content=False)
 
@@ -158,8 +156,7 @@ class _Walk(Calls):
         use(node.value, acc)
         if not left <= IMMUTABLE:
             self.change(load, acc)
-        if not calm:
-            acc.runs_code()
+        acc.runs_code(unless=calm)
         self.store(node.target, acc)
 
     def _do_delete(self, node: ast.Delete, acc: Access, _: Statement) -> None:
@@ -230,8 +227,6 @@ class _Walk(Calls):
         acc.effects |= UNKNOWN_EFFECT
         acc.runs_code()
         self.bind(node.name, acc)
-
-    # --- compound statements ---------------------------------------------------------------------------
 
     def _do_if(self, node: ast.If, acc: Access, statement: Statement) -> None:
         self.truth(node.test, acc)

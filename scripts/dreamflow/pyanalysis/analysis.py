@@ -177,9 +177,6 @@ def _is_remark(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
 
-# --- what may be done with it ----------------------------------------------------------------------------
-
-
 def movable(analysis: Analysis, one: str, other: str) -> bool:
     """Whether two steps of a block may change places, all that lies between them staying consistent."""
     if one == other or one not in analysis.graph or other not in analysis.graph:

@@ -81,8 +81,7 @@ class Calls(Expressions):
             classes = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
             named = all(self.scope.is_builtin(part) and _is_class(part.id) for part in classes)
             calm = named and bool(types[0]) and types[0] <= KNOWN
-        if not calm:
-            acc.runs_code()
+        acc.runs_code(unless=calm)
         if name == "open":
             acc.effects |= effects_of_open(_mode(node))
             return

@@ -46,11 +46,12 @@ class Access:
             elif value:
                 setattr(self, name, True)
 
-    def runs_code(self) -> None:
+    def runs_code(self, unless: bool = False) -> None:
         """Note that code of objects of unknown type may run, and raise."""
-        self.may_raise = True
-        self.seen.add(WORLD)
-        self.changed.add(WORLD)
+        if not unless:
+            self.may_raise = True
+            self.seen.add(WORLD)
+            self.changed.add(WORLD)
 
 
 class Expressions:
@@ -73,8 +74,6 @@ class Expressions:
         self.handed_out: set[str] = set()
         self.found_captured: set[str] = set()
         self.frame_seen = False
-
-    # --- names and targets -----------------------------------------------------------------------------
 
     def bind(self, name: str, acc: Access, surely: bool = True) -> None:
         """A name gets a value (or loses it)."""
@@ -181,8 +180,6 @@ class Expressions:
         if own or (name in _FRAME_BUILTINS and self.scope.is_builtin(node)):
             acc.sees_frame = self.frame_seen = True
 
-    # --- ways to evaluate ------------------------------------------------------------------------------
-
     def expr(self, node: ast.AST | None, acc: Access) -> None:
         """Evaluate for the value, which is handed out."""
         if node is None or isinstance(node, ast.Constant):
@@ -214,8 +211,7 @@ class Expressions:
             self.truth(node.operand, acc)
         else:
             self.look(node, acc)
-            if not table.has_truth(self.scope.type_of(node)):
-                acc.runs_code()
+            acc.runs_code(unless=table.has_truth(self.scope.type_of(node)))
 
     def iterate(self, node: ast.expr, acc: Access) -> None:
         """Evaluate and run through all elements at once."""
@@ -250,8 +246,6 @@ class Expressions:
     def _is_call_of(self, node: ast.AST, names: frozenset[str]) -> bool:
         builtin = isinstance(node, ast.Call) and self.scope.is_builtin(node.func)
         return builtin and node.func.id in names and node.func.id not in self.declared
-
-    # --- simple expressions ----------------------------------------------------------------------------
 
     def _mention(self, node: ast.Name, acc: Access) -> None:
         name = node.id
@@ -307,24 +301,21 @@ class Expressions:
         divisor = isinstance(node.op, ast.FloorDiv | ast.Mod) and isinstance(node.right, ast.Constant)
         if divisor and type(node.right.value) is int and node.right.value and left <= {"int", "bool"}:
             calm = True
-        if not calm:
-            acc.runs_code()
+        acc.runs_code(unless=calm)
 
     def _unaryop(self, node: ast.UnaryOp, acc: Access) -> None:
         if isinstance(node.op, ast.Not):
             self.truth(node.operand, acc)
             return
         self.expr(node.operand, acc)
-        if not table.unary(node.op, self.scope.type_of(node.operand))[1]:
-            acc.runs_code()
+        acc.runs_code(unless=table.unary(node.op, self.scope.type_of(node.operand))[1])
 
     def _boolop(self, node: ast.BoolOp, acc: Access) -> None:
         for value in node.values:
             self.expr(value, acc)
             if not self.scope.type_of(value) <= IMMUTABLE:
                 acc.seen.add(WORLD)
-        if not all(table.has_truth(self.scope.type_of(value)) for value in node.values[:-1]):
-            acc.runs_code()
+        acc.runs_code(unless=all(table.has_truth(self.scope.type_of(value)) for value in node.values[:-1]))
 
     def _ifexp(self, node: ast.IfExp, acc: Access) -> None:
         self.truth(node.test, acc)
@@ -349,8 +340,7 @@ class Expressions:
                 use = self.look if "?" not in types[0] | types[1] else self.expr
                 use(left, acc)
                 use(right, acc)
-            if not calm:
-                acc.runs_code()
+            acc.runs_code(unless=calm)
 
     def _joinedstr(self, node: ast.JoinedStr, acc: Access) -> None:
         for part in node.values:
@@ -391,8 +381,7 @@ class Expressions:
 
     def _hash(self, node: ast.expr, acc: Access) -> None:
         types = self.scope.type_of(node)
-        if not types or not types <= SCALARS:
-            acc.runs_code()
+        acc.runs_code(unless=bool(types) and types <= SCALARS)
 
     def _lambda(self, node: ast.Lambda, acc: Access) -> None:
         self.capture(node, acc)

@@ -15,6 +15,8 @@ from .types_of_builtins import CONTAINERS, IMMUTABLE, UNKNOWN, Types
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_KINDS = {ast.JoinedStr: "str", ast.Tuple: "tuple", ast.Lambda: "function", ast.List: "list", ast.ListComp: "list"}
+_KINDS |= {ast.Set: "set", ast.SetComp: "set", ast.Dict: "dict", ast.DictComp: "dict"}
 _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 
 
@@ -67,18 +69,8 @@ class Scope:
                 return table.type_of_constant(value)
             case ast.Name(id=name):
                 return self.inner[name] if name in self.inner else self.types.get(name, UNKNOWN)
-            case ast.JoinedStr():
-                return frozenset({"str"})
-            case ast.List() | ast.ListComp():
-                return frozenset({"list"})
-            case ast.Tuple():
-                return frozenset({"tuple"})
-            case ast.Set() | ast.SetComp():
-                return frozenset({"set"})
-            case ast.Dict() | ast.DictComp():
-                return frozenset({"dict"})
-            case ast.Lambda():
-                return frozenset({"function"})
+            case _ if type(node) in _KINDS:
+                return frozenset({_KINDS[type(node)]})
             case ast.BinOp(left=left, op=op, right=right):
                 return table.binary(op, self.type_of(left), self.type_of(right))[0]
             case ast.UnaryOp(op=op, operand=operand):
@@ -244,9 +236,6 @@ def _called(node: ast.Assign | ast.withitem) -> tuple[str, ast.expr] | None:
     value = node.context_expr if isinstance(node, ast.withitem) else node.value
     usable = isinstance(target, ast.Name) and isinstance(value, ast.Call | ast.BinOp)
     return (target.id, value) if usable else None
-
-
-# --- types -----------------------------------------------------------------------------------------------
 
 
 def _infer(scope: Scope, nodes: list[ast.AST]) -> None:

@@ -38,9 +38,6 @@ def type_of_constant(value: object) -> Types:
     return frozenset({name})
 
 
-# --- operators -------------------------------------------------------------------------------------------
-
-
 def binary(op: ast.operator, left: Types, right: Types) -> tuple[Types, bool]:
     """Types of `left op right`, and whether it cannot raise."""
     pairs = [_binary(op, one, other) for one in left for other in right]
@@ -113,8 +110,6 @@ def has_truth(types: Types) -> bool:
     return _is(types, KNOWN)
 
 
-# --- builtins --------------------------------------------------------------------------------------------
-
 _TABLE = read_table(__file__, "builtins.yaml")
 _ALWAYS = {name: result for result, names in _TABLE["functions"].items() for name in names.split()}
 
@@ -166,8 +161,6 @@ def builtin_is_calm(name: str, arguments: list[Types]) -> bool:
     }
     return name in ("callable", "type") or _is(first, allowed.get(name, frozenset()))
 
-
-# --- methods ---------------------------------------------------------------------------------------------
 
 _RESULTS = {
     kind: {name: result for result, names in methods.items() for name in names.split()}

@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-import krippendorff
 import numpy as np
-from scipy.special import stdtrit
 
 LEVEL = 0.95
 
@@ -33,6 +31,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
     """The two-sided 95% point of Student's t; NaN below one degree of freedom."""
+    from scipy.special import stdtrit  # imported late, as krippendorff below: shares need neither
+
     return stdtrit(np.where(np.asarray(degrees) < 1, np.nan, degrees), (1 + LEVEL) / 2)
 
 
@@ -79,6 +79,8 @@ def krippendorff_alpha(ratings: np.ndarray) -> float:
     comparable = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
     if len(np.unique(comparable[~np.isnan(comparable)])) < 2:
         return np.nan
+    import krippendorff
+
     return float(krippendorff.alpha(reliability_data=comparable, level_of_measurement="interval"))
 
 

@@ -163,7 +163,9 @@ def _command(way: Isolation, limits: Limits) -> list[str]:
     if way.tool == "unshare":
         mounts = str(Path("/proc/self/ns/mnt").readlink())
         settings["root"] = {"binds": _binds(), "links": _links(), "host_mounts": mounts}
-    python = [_python(), "-P", "-S", "-s", "-B", "-m", "inside", json.dumps(settings)]
+    # This Python itself, not a virtual environment's, which cannot be seen inside.
+    program = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    python = [program, "-P", "-S", "-s", "-B", "-m", "inside", json.dumps(settings)]
     return [*(_bwrap(way, limits, root) if way.tool == "bwrap" else _unshare(way, root)), *python]
 
 
@@ -206,11 +208,6 @@ def _binds() -> list[tuple[str, str]]:
 
 def _links() -> dict[str, str]:
     return {place: str(Path(place).readlink()) for place in _SYSTEM if Path(place).is_symlink()}
-
-
-def _python() -> str:
-    """This Python itself, not a virtual environment's, which cannot be seen inside."""
-    return f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _is_root() -> bool:

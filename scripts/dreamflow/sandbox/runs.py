@@ -84,7 +84,9 @@ def run_calls(job: Mapping[str, Any], calls: Sequence[str], limits: Limits, way:
 
 def _read(answer: Mapping[str, Any], limits: Limits) -> Run:
     """A run as the guard tells it."""
-    seen = {"attempts": answer["attempts"], "printed": _printed(answer)}
+    seen = {"attempts": answer["attempts"], "printed": answer["stdout"]}
+    if answer["stderr"]:
+        seen["printed"] += f"[printed as error]\n{answer['stderr']}"
     limit = {
         "timeout": ("timeout", f"gives no answer within {limits.seconds:g} s"),
         "memory": ("resource", f"uses more than {limits.memory_mb} MB of memory"),
@@ -120,7 +122,3 @@ def _died(status: int | None, seen: Mapping[str, Any]) -> Run:
     else:
         says = f"ends its process with status {status}"
     return _run("raised", says, error=says, kind="runtime", **seen)
-
-
-def _printed(answer: Mapping[str, Any]) -> str:
-    return answer["stdout"] + (f"[printed as error]\n{answer['stderr']}" if answer["stderr"] else "")

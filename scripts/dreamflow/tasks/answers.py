@@ -11,27 +11,27 @@ from ..generation.ids import generation_id
 from ..generation.model import Generation, Json, Message, as_json
 from ..generation.models import Model
 from ..generation.questions import question_fields
+from ..generation.settings import ModelCall, Sampling
 from ..generation.stage import PromptKind, Stage
 from .generators import generate
 from .graders import Task
+from .spec import AnswerSettings, TaskSelection
 from .tasks import check_tasks, load_tasks
-
-Settings = Mapping[str, Json]  # a part of a spec, checked against its schema
 
 _SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 48}
 ANSWER = Stage("answer", "a", (PromptKind("answer", ("prompt",), "identity", _SAMPLING),))
 
 
-def spec_tasks(settings: Settings, catalog: Catalog) -> dict[str, Task]:
+def spec_tasks(settings: TaskSelection, catalog: Catalog) -> dict[str, Task]:
     """The tasks that a spec names, by id: those that people wrote, and generated ones. `settings` are its `tasks`.
     Raises `ConfigError` if there are none, or not of a kind."""
-    tasks = load_tasks(catalog.root / "probe") if settings["base"] else []
-    if "kinds" in settings:
-        check_kinds(settings["kinds"], tasks, ("tasks", "kinds"))
-        tasks = [task for task in tasks if task["kind"] in settings["kinds"]]
-    for kind, number in settings["generate"].items():
+    tasks = load_tasks(catalog.root / "probe") if settings.base else []
+    if settings.kinds is not None:
+        check_kinds(settings.kinds, tasks, ("tasks", "kinds"))
+        tasks = [task for task in tasks if task["kind"] in settings.kinds]
+    for kind, number in settings.generate.items():
         with under("tasks", "generate", kind):
-            tasks += generate(kind, number, settings["seed"])
+            tasks += generate(kind, number, settings.seed)
     with under("tasks"):
         tasks = check_tasks(tasks)
     if not tasks:
@@ -62,9 +62,10 @@ def worked_turns(task: Task) -> list[Message]:
 
 @dataclass(frozen=True)
 class Questions:
-    """How a model is asked: `settings` are those of the spec, and the model's id."""
+    """How a spec has a model answer tasks."""
 
-    settings: Settings
+    settings: AnswerSettings
+    model_id: str
     catalog: Catalog
     models: Mapping[str, Model]
     fields: dict[str, dict[str, Json]] = field(default_factory=dict)  # by kind of task
@@ -72,9 +73,12 @@ class Questions:
     def of_kind(self, kind: str) -> dict[str, Json]:
         """The fields that all answers to tasks of a kind have in common. Raises `ConfigError`."""
         if kind not in self.fields:
-            own = {**self.settings["sampling"], **self.settings["by_kind"].get(kind, {})}
-            settings = {"fallback": [], "attempts": 1, **self.settings, "sampling": own}
-            self.fields[kind] = question_fields("answer", settings, self.catalog, self.models)
+            settings = self.settings
+            sampling = settings.sampling.as_dict()
+            if kind in settings.by_kind:
+                sampling |= settings.by_kind[kind].as_dict()
+            call = ModelCall(model=self.model_id, template=settings.template, attempts=1, sampling=Sampling(**sampling))
+            self.fields[kind] = question_fields("answer", call, self.catalog, self.models)
         return self.fields[kind]
 
 
@@ -85,7 +89,7 @@ def answer_rows(tasks: Iterable[Task], questions: Questions) -> dict[str, Genera
         fields, turns = questions.of_kind(task["kind"]), worked_turns(task)
         # Sampling and turns are a part of the id: a model may answer a task warm for one spec and cold for another.
         variant = sha256(canonical([fields["sampling"], as_json(turns)]))
-        for sample in range(1, questions.settings["samples"] + 1):
+        for sample in range(1, questions.settings.samples + 1):
             signature = (task["task_id"], fields["template_id"], fields["model"].model_id, variant, sample)
             gen_id = generation_id("a_", *signature)
             rows[gen_id] = Generation(

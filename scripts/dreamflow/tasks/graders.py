@@ -121,9 +121,6 @@ def _unquoted(text: str, allow: Sequence[str]) -> str:
     return text[1:-1] if "quotes" in allow and len(text) > 2 and text[0] + text[-1] in _QUOTES else text
 
 
-# --- comparisons: what is wrong with a text, or None ------------------------------------------------------------------
-
-
 def _exact(text: str, task: Task) -> str | None:
     accepted = [_plain(one, task) for one in (task["answer"], *task["grader"].get("also", ()))]
     if "case" in task["grader"].get("allow", ()):
@@ -225,20 +222,9 @@ def _shown(text: str) -> str:
 
 
 _COMPARISONS: dict[str, Callable[[str, Task], str | None]] = {
-    "exact": _exact,
-    "number": _number,
-    "mentions": _mentions,
-    "json": _json,
-    "regex": _regex,
-    "one_of": _one_of,
-    "list": _list,
-    "set": _set,
-    "lines": _lines,
+    one.__name__[1:]: one for one in (_exact, _number, _mentions, _json, _regex, _one_of, _list, _set, _lines)
 }
 NAMES = (*_COMPARISONS, "code")
-
-
-# --- code -----------------------------------------------------------------------------------------------------------
 
 
 def code_problem(source: str, entry: str) -> str | None:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ..config import NO_REPEATS, Different, Name, NotNegative, Optional, Section, Share, Whole
+from ..generation.settings import Sampling
 
 KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts", "knowledge")
 
@@ -20,6 +21,25 @@ class TaskSelection(Section):
     seed: Whole = Field(
         1,
         description="Seed of the generators. The same seed gives the same tasks; a larger number only adds tasks.",
+    )
+
+
+class AnswerSettings(Section):
+    """How models answer tasks."""
+
+    template: Name = Field(
+        "plain-v1", description="A prompt in `raw_root/templates/answer/`: Jinja2 with the task's `prompt`."
+    )
+    samples: Annotated[int, Field(ge=1, le=100)] = Field(1, description="Answers to each task.")
+    sampling: Sampling = Field(
+        default_factory=Sampling,
+        description="Sampling parameters; they win over the model's. Without them `temperature` is 0 "
+        "and `max_tokens` 48.",
+    )
+    by_kind: dict[Literal[KINDS], Sampling] = Field(
+        default_factory=dict,
+        description="More sampling parameters for tasks of a kind, such as `{code: {max_tokens: 160}}`; they win over "
+        "`sampling`.",
     )
 
 

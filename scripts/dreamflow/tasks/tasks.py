@@ -74,9 +74,6 @@ def _by_likeness(task: Task, pool: Sequence[Task], seed: int) -> list[Task]:
     return sorted(order, key=lambda one: (one["group"] != task["group"]) + (skill_of(one) != skill_of(task)))
 
 
-# --- checks ---------------------------------------------------------------------------------------------------------
-
-
 def _read(line: str, where: str) -> Task:
     try:
         return json.loads(line)

@@ -34,9 +34,6 @@ from . import conditional, fallback, parallelise, parameters, reorder  # noqa: E
 # name -> the function that lists variations of a procedure with an analysis, the most promising first, and its
 # version, which is raised with its behaviour
 OPERATORS = {
-    "reorder": (reorder.variations, 1),
-    "parallelise": (parallelise.variations, 1),
-    "parameters": (parameters.variations, 1),
-    "conditional": (conditional.variations, 1),
-    "fallback": (fallback.variations, 1),
+    one.__name__.rpartition(".")[2]: (one.variations, 1)
+    for one in (reorder, parallelise, parameters, conditional, fallback)
 }

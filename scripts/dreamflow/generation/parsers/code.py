@@ -84,9 +84,6 @@ def _sources(text: str) -> Iterator[list[_Block]]:
     yield [_Block(_statements(textwrap.dedent(text).split("\n")))]
 
 
-# Wrappings.
-
-
 def _fenced(lines: list[str]) -> list[_Block]:
     """The inside of each fence; a fence without an end extends to the end of the answer."""
     blocks, opening, start, tries = [], None, 0, 0
@@ -223,9 +220,6 @@ def _unnumbered(lines: list[str]) -> Iterator[str]:
     yield textwrap.dedent("\n".join(wide))
 
 
-# Choice of the piece.
-
-
 def _choose(
     blocks: list[_Block], entry: str, problems: list[tuple[str, str]]
 ) -> tuple[str, int, tuple[str, ...]] | None:
@@ -353,9 +347,6 @@ def _own_names(tree: ast.Module) -> set[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     return names
-
-
-# A choice.
 
 
 @register("choice", version=1)

@@ -151,9 +151,6 @@ def _grammar(response_format: Mapping[str, Json] | None) -> llama_cpp.LlamaGramm
     return llama_cpp.LlamaGrammar.from_string(rules, verbose=False)
 
 
-# --- prefix reuse ---------------------------------------------------------------------------------------------------
-
-
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
     """The number of tokens that two sequences share at the beginning, in whole blocks."""
     length = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), None)
@@ -242,9 +239,6 @@ def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearra
         if prefix and _state_path(folder, prefix) == path:
             states[prefix] = bytearray(data[length:])
     return states
-
-
-# --- models in memory -----------------------------------------------------------------------------------------------
 
 
 def _load(model: Model) -> _Loaded:

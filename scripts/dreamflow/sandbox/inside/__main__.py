@@ -165,7 +165,7 @@ class _Watched:
                 looked = monotonic()
                 if _memory() > self.limits["memory_mb"] << 20:
                     return "memory"
-                if _inodes() > _INODES:
+                if sum(place.f_files - place.f_ffree for place in map(os.statvfs, _PRIVATE)) > _INODES:
                     return "files"
 
     def read(self, end: int) -> bool:
@@ -259,11 +259,6 @@ def _memory() -> int:
             with contextlib.suppress(OSError):
                 total += int((process / "statm").read_text().split()[1]) * resource.getpagesize()
     return total
-
-
-def _inodes() -> int:
-    found = [os.statvfs(folder) for folder in _PRIVATE]
-    return sum(place.f_files - place.f_ffree for place in found)
 
 
 if __name__ == "__main__":

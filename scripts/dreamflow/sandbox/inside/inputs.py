@@ -16,7 +16,7 @@ import pathlib
 import types
 import typing
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import zip_longest
 from typing import Any
@@ -66,21 +66,10 @@ def send_inputs(job: Mapping[str, Any], _: str, send: Callable) -> None:
 
 def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]:
     hints = _hints(entry)
-    parameters = [
-        parameter
-        for parameter in inspect.signature(entry).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    ]
+    parameters = [p for p in inspect.signature(entry).parameters.values() if p.kind is not p.VAR_KEYWORD]
     # By name: a parameter is no key of a dictionary where its default is a list.
-    given = {
-        parameter.name: kinds.parameter(parameter, hints.get(parameter.name, parameter.empty))
-        for parameter in parameters
-    }
-    omitted = {
-        parameter.name
-        for parameter in parameters
-        if parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
-    }
+    given = {p.name: kinds.parameter(p, hints.get(p.name, p.empty)) for p in parameters}
+    omitted = {p.name for p in parameters if p.default is not p.empty or p.kind is p.VAR_POSITIONAL}
     base = {name: kind.edges[min(1, len(kind.edges) - 1)] for name, kind in given.items() if name not in omitted}
     edges = [_text(job["entry"], parameters, base)]
     for row in zip_longest(*(kind.edges for kind in given.values())):
@@ -91,10 +80,10 @@ def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]
     texts = [_text(job["entry"], parameters, drawn) for drawn in _drawn(job["seed"], given, omitted, most)]
     edges = list(dict.fromkeys(edges))
     first = edges[: max(1, job["count"] // 2)]
-    return list(dict.fromkeys([*first, *_mixed(texts, edges[len(first) :])]))[:most]
+    return list(dict.fromkeys([*first, *_in_turn([texts, edges[len(first) :]])]))[:most]
 
 
-def _mixed(*lists: list[str]) -> Iterator[str]:
+def _in_turn(lists: Iterable[Sequence[str]]) -> Iterator[str]:
     return (text for row in zip_longest(*lists) for text in row if text is not None)
 
 
@@ -107,15 +96,10 @@ def _drawn(number: int, given: Mapping[str, Kind], omitted: Collection[str], mos
     required = {name: kind.more for name, kind in given.items() if name not in omitted}
     optional = {name: kind.more for name, kind in given.items() if name in omitted}
     found: list[dict[str, str]] = []
+    checks = list(HealthCheck)
 
     @seed(number)
-    @settings(
-        max_examples=most,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(max_examples=most, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=checks)
     @drawing(st.fixed_dictionaries(required, optional=optional))
     def collect(drawn: dict[str, str]) -> None:
         found.append(drawn)
@@ -222,8 +206,7 @@ class Kinds:
         return Kind(tuple(texts), self.st.sampled_from(list(texts)))
 
     def union(self, kinds: Sequence[Kind]) -> Kind:
-        rows = zip_longest(*(kind.edges for kind in kinds))
-        edges = dict.fromkeys(text for row in rows for text in row if text is not None)
+        edges = dict.fromkeys(_in_turn(kind.edges for kind in kinds))
         return Kind(tuple(edges), self.st.one_of(*(kind.more for kind in kinds)))
 
     def literal(self, value: Any) -> str:
@@ -240,24 +223,15 @@ class Kinds:
         if origin in _DICTS:
             keys, values = (self.of(part, depth) for part in (args or (str, Any)))
             pairs = st.lists(st.tuples(keys.more, values.more), max_size=4)
-            edges = [
-                "{}",
-                *(f"{{{key}: {value}}}" for key, value in zip(keys.edges, _cycled(values.edges), strict=False)),
-            ]
-            return Kind(
-                edges, pairs.map(lambda drawn: "{" + ", ".join(f"{key}: {value}" for key, value in drawn) + "}")
-            )
+            edges = [f"{{{key}: {value}}}" for key, value in zip(keys.edges, _cycled(values.edges), strict=False)]
+            drawn = pairs.map(lambda drawn: "{" + ", ".join(f"{key}: {value}" for key, value in drawn) + "}")
+            return Kind(["{}", *edges], drawn)
         kind = self.of(args[0] if args else Any, depth)
         inner = _tuple if origin is tuple else lambda texts: f"[{', '.join(texts)}]"
         wrap = {frozenset: "frozenset", **dict.fromkeys(_SETS, "set"), collections.abc.Iterator: "iter"}.get(origin, "")
         ordinary = kind.edges[min(1, len(kind.edges) - 1)]
-        texts = [
-            inner([]),
-            inner([ordinary]),
-            inner(kind.edges[:3]),
-            inner(kind.edges[2::-1]),
-            f"{inner([ordinary])} * 1000",
-        ]
+        some = (inner(list(values)) for values in ([], [ordinary], kind.edges[:3], kind.edges[2::-1]))
+        texts = [*some, f"{inner([ordinary])} * 1000"]
         edges = list(dict.fromkeys(f"{wrap}({text})" if wrap else text for text in texts))
         drawn = st.lists(kind.more, max_size=6).map(inner)
         return Kind(edges, drawn.map(lambda text: f"{wrap}({text})") if wrap else drawn)
@@ -267,35 +241,28 @@ class Kinds:
         name = self.name(cls)
         if issubclass(cls, pathlib.PurePath):
             words = self.strings()
-            kind = Kind(
-                ("Path('.')", *(f"Path({word})" for word in words.edges[1:])), words.more.map("Path({})".format)
-            )
-            return kind
+            edges = ("Path('.')", *(f"Path({word})" for word in words.edges[1:]))
+            return Kind(edges, words.more.map("Path({})".format))
         if name is None or depth >= _DEEPEST:
             return self.fixed(["None"])
         if issubclass(cls, enum.Enum):
             return self.fixed([f"{name}.{member.name}" for member in cls])
         if cls in (datetime.datetime, datetime.date):
-            hours = ", 12, 30" if cls is datetime.datetime else ""
-            return self.dates(name, hours)
+            return self.dates(name, ", 12, 30" if cls is datetime.datetime else "")
         if cls is datetime.timedelta:
             seconds = self.integers()
-            return Kind(
-                *(
-                    [f"{name}(seconds={text})" for text in seconds.edges],
-                    seconds.more.map(f"{name}(seconds={{}})".format),
-                )
-            )
+            edges = [f"{name}(seconds={text})" for text in seconds.edges]
+            return Kind(edges, seconds.more.map(f"{name}(seconds={{}})".format))
         if dataclasses.is_dataclass(cls):
-            fields = {field.name: _has_default(field) for field in dataclasses.fields(cls) if field.init}
-            return self.built(name, fields, _hints(cls), depth)
+            missing = dataclasses.MISSING
+            fields = [field for field in dataclasses.fields(cls) if field.init]
+            given = {f.name: f.default is not missing or f.default_factory is not missing for f in fields}
+            return self.built(name, given, _hints(cls), depth)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self.built(name, {field: field in cls._field_defaults for field in cls._fields}, _hints(cls), depth)
         if typing.is_typeddict(cls):
-            kind = self.built(
-                "dict", {key: key in cls.__optional_keys__ for key in cls.__annotations__}, _hints(cls), depth
-            )
-            return kind
+            optional = {key: key in cls.__optional_keys__ for key in cls.__annotations__}
+            return self.built("dict", optional, _hints(cls), depth)
         return self.unknown(cls)
 
     def dates(self, name: str, hours: str) -> Kind:
@@ -348,10 +315,6 @@ def _is_function(annotation: Any) -> bool:
         (typing.get_origin(part) or part) is collections.abc.Callable or part is typing.Callable
         for part in (annotation, *parts)
     )
-
-
-def _has_default(field: dataclasses.Field) -> bool:
-    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def _tuple(texts: Sequence[str]) -> str:

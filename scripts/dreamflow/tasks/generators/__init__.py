@@ -16,14 +16,9 @@ from .base import Make, Row, Template
 from .code import code
 from .templates import arithmetic, classification, extraction, facts, format_, knowledge
 
+_KINDS = (extraction, arithmetic, format_, classification, code, facts, knowledge)
 TEMPLATES: Mapping[str, Callable[[Row], Make]] = {  # each kind has a table <kind>.yaml beside this module
-    "extraction": extraction,
-    "arithmetic": arithmetic,
-    "format": format_,
-    "classification": classification,
-    "code": code,
-    "facts": facts,
-    "knowledge": knowledge,
+    one.__name__.strip("_"): one for one in _KINDS
 }
 _TRIES = 300  # draws of one template that are all known already, after which it counts as exhausted
 

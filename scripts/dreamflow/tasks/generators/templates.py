@@ -16,18 +16,15 @@ _PHRASE: Grader = {"name": "exact", "allow": ["quotes", "full stop"]}
 _NUMBER: Grader = {"name": "number"}
 
 
-# --- extraction: one field out of a text of everyday business, without a word around it
-
-
 def extraction(row: Row) -> Make:
+    """One field out of a text of everyday business, without a word around it."""
+
     def make(random: Random) -> Made:
         prompt, values = fill(random, row["prompt"])
         return Made(prompt, values[row["answer"]], _EXACT)
 
     return make
 
-
-# --- format: what to write stands in the text; how to write it is asked exactly
 
 _FORMATS: Mapping[str, Grader] = {
     "exact": _EXACT,
@@ -78,14 +75,14 @@ def _formatted(answer: str | Mapping[str, Any], values: Values) -> str:
 
 
 def format_(row: Row) -> Make:
+    """What to write stands in the text; how to write it is asked exactly."""
+
     def make(random: Random) -> Made:
         prompt, values = fill(random, row["prompt"])
         return Made(prompt, _formatted(row["answer"], values), _FORMATS[row["grader"]])
 
     return make
 
-
-# --- classification: a short text, a few labels, and the one that fits
 
 _ENDINGS = (
     "Answer with one of: {}.",
@@ -96,6 +93,7 @@ _FREE_ENDINGS = ("Choose from: {}. Answer in one short sentence.", "It is one of
 
 
 def classification(row: Row) -> Make:
+    """A short text, a few labels, and the one that fits."""
     labels = list(row["labels"])
     endings = _FREE_ENDINGS if row["free"] else _ENDINGS
     ending = endings[row["number"] // 2 % len(endings)].format(", ".join(labels))
@@ -111,9 +109,6 @@ def classification(row: Row) -> Make:
         return Made(f"{text}\n\n{row['question']} {ending}", label, grader)
 
     return make
-
-
-# --- facts: a question whose answer is a word or two of a given text, among others that are wrong
 
 
 def _in_order(values: Values) -> Values:
@@ -134,7 +129,10 @@ def _compared(row: Row, values: Values) -> str:
 
 
 def facts(row: Row) -> Make:
-    """Comparisons want the answer alone: a sentence may well name what is compared, and both could be right."""
+    """A question whose answer is a word or two of a given text, among others that are wrong.
+
+    Comparisons want the answer alone: a sentence may well name what is compared, and both could be right.
+    """
     compares = row["skill"] == "compare"
     free = row["free"] and not compares
 
@@ -154,9 +152,6 @@ def facts(row: Row) -> Make:
     return make
 
 
-# --- knowledge: what most people know; the answer may stand in a sentence, so that even a small model can show it.
-# These tasks measure what a model has besides the skills that it is trained in: one that forgets loses them.
-
 _SUMS = {
     "plus": {f"{a} + {b}": str(a + b) for a in range(2, 10) for b in range(2, 10)},
     "times": {f"{a} times {b}": str(a * b) for a in range(2, 11) for b in range(2, 11)},
@@ -164,6 +159,10 @@ _SUMS = {
 
 
 def knowledge(row: Row) -> Make:
+    """What most people know; the answer may stand in a sentence, so that even a small model can show it.
+
+    These tasks measure what a model has besides the skills that it is trained in: one that forgets loses them.
+    """
     answers = row.get("facts") or _SUMS[row["name"]]
     questions = list(answers)
 
@@ -177,8 +176,6 @@ def knowledge(row: Row) -> Make:
 
     return make
 
-
-# --- arithmetic: a short story with small numbers, and the number that it comes to
 
 _RESULTS: Mapping[str, Callable[..., int]] = {
     "a + b": lambda a, b: a + b,
@@ -196,6 +193,7 @@ _RESULTS: Mapping[str, Callable[..., int]] = {
 
 
 def arithmetic(row: Row) -> Make:
+    """A short story with small numbers, and the number that it comes to."""
     ending = "Give the result at the end." if row["free"] else "Answer with the number only."
     grader = {**_NUMBER, "last": True} if row["free"] else _NUMBER
 
