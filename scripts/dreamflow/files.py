@@ -66,13 +66,13 @@ def read_json(path: Path | str, remedy: str = "") -> Json:
     return _loads(_read_output(path, remedy), str(path), path, remedy)
 
 
-def read_as(path: Path | str, kind: type[T]) -> T:
+def read_as(path: Path | str, kind: type[T], remedy: str = "") -> T:
     """The object of type `kind` in an output file with JSON. Raises a `DreamflowError` as `read_json` does."""
-    value = read_json(path)
+    value = read_json(path, remedy)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _damaged(str(path), f"unexpected content: {error}", path) from None
+        raise _damaged(str(path), f"unexpected content: {error}", path, remedy) from None
 
 
 def read_jsonl(path: Path | str) -> list[dict[str, Json]]:

@@ -89,7 +89,7 @@ class PackJobs:
     def answer(self, pack_id: str, answer: Callable[[Generation], None], log: str) -> None:
         """Answer the generations of a pack and log the errors."""
         rows = self.rows(pack_id)
-        gen_ids = [gen_id for gen_id in self.packs.assigned[pack_id] if gen_id in rows]
+        gen_ids = [gen_id for gen_id in self.packs.assigned(pack_id) if gen_id in rows]
         problems = answer_pack(pack_id, gen_ids, lambda gen_id: answer(rows[gen_id]), self.layout)
         if problems:
             write_atomic(Path(log), "".join(f"{gen_id}: {line}\n" for gen_id, line in problems.items()))

@@ -16,7 +16,7 @@ from .files import write_atomic
 from .generation.digest import Freshness
 from .generation.ledger import Ledger
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
-from .generation.model import Generation, Json, Result
+from .generation.model import Generation, Json
 from .generation.providers import human, provider
 from .generation.respond import STOPPING
 from .pack_jobs import PackJobs
@@ -56,12 +56,8 @@ class Run:
             call_attempts=self.settings.call_attempts,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_answer=self.ledger.record_answer,
-            on_done=self._on_done,
+            on_done=lambda result: (self.freshness.forget(), self.ledger.count_generation(result)),
         )
-
-    def _on_done(self, result: Result) -> None:
-        self.freshness.forget()
-        self.ledger.count_generation(result)
 
     # --- look-ups: input functions of the rules ---
 

@@ -57,15 +57,12 @@ def late_input(generation: Generation, layout: Layout) -> str:
 
 def evidence_text(root: Path, evidence: Evidence) -> str:
     """The entry of an evidence file as JSON text; empty while the file does not exist."""
-    entries = _entries(root / evidence.file)
-    return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
-
-
-def _entries(path: Path) -> Mapping[str, Json]:
+    path = root / evidence.file
     try:
-        return _decoded(path, path.stat().st_mtime_ns)
+        entries = _decoded(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
-        return {}
+        return ""
+    return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
 
 
 @lru_cache(maxsize=64)

@@ -1,18 +1,22 @@
 """The paths under the data folder, except those of the families' products."""
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from .stage import Stage
 
 
-@dataclass(frozen=True)
 class Layout:
     """The paths under `root`. `stages` have the suffixes of parsed files; the suffix of an unknown stage is .txt."""
 
-    root: Path
-    stages: dict[str, Stage] = field(default_factory=dict)
+    def __init__(self, root: Path, stages: Mapping[str, Stage] | None = None) -> None:
+        self.root, self.stages = root, stages or {}
+        self.store = root / "store"  # the response store
+        self.ledger = self.store / "ledger.jsonl"  # a line for every new answer
+        self.inbox = root / "inbox"  # questions to people, and their answers
+        self.packs = root / "packs"  # groups of generations that one cluster job answers
+        self.registered_models = root / "models"  # trained students that passed their gate
 
     def generation(self, stage: str, gen_id: str) -> Path:
         """The folder of a generation."""
@@ -38,31 +42,6 @@ class Layout:
         except FileNotFoundError:
             return False
         return present.issuperset(self.file_names(stage))
-
-    @property
-    def store(self) -> Path:
-        """The response store."""
-        return self.root / "store"
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger, with a line for every new answer."""
-        return self.store / "ledger.jsonl"
-
-    @property
-    def inbox(self) -> Path:
-        """Questions to people, and their answers."""
-        return self.root / "inbox"
-
-    @property
-    def packs(self) -> Path:
-        """The packs, the groups of generations that one cluster job answers."""
-        return self.root / "packs"
-
-    @property
-    def registered_models(self) -> Path:
-        """The registered models: trained students that passed their gate."""
-        return self.root / "models"
 
     def log(self, stage: str, gen_id: str) -> str:
         """The log of a generation's job."""

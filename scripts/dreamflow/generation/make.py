@@ -9,19 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import pretty, read_json, sha256, write_atomic
+from ..files import pretty, read_as, read_json, sha256, write_atomic
 from .digest import inputs_digest, late_input
 from .layout import Layout
-from .model import Generation, Json, Message, Parent, Record, Result, as_json, from_json
+from .model import Generation, Json, Message, Parent, Record, Result, as_json
 from .models import Model
 from .parsers import ParseError, parse
-from .providers import Pending, Request
-from .providers import human as human_provider
+from .providers import Pending, Request, provider
+from .providers.human import answer_path
 from .render import render, resolve
 from .respond import Ask, Outcome, caller, respond
 from .store import read_record
@@ -87,12 +86,7 @@ def answer_generation(generation: Generation, context: Context, parent_folders: 
 
 def read_result(folder: Path) -> Result:
     """The metadata of a generation. Raises a `DreamflowError` that names the file if it cannot be read."""
-    path = folder / "metadata.json"
-    value = read_json(path, REMAKE)
-    try:
-        return from_json(value, Result)
-    except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: not the metadata of a generation ({error}). {REMAKE}") from None
+    return read_as(folder / "metadata.json", Result, REMAKE)
 
 
 def read_parent(folder: Path, layout: Layout) -> Parent:
@@ -130,7 +124,8 @@ def build(
     by_id = {parent.gen_id: parent.text for parent in parents}
     values = resolve(generation.variables, context.texts, by_id.__getitem__)
     if generation.evidence:
-        evidence = _evidence(generation, context)
+        # {"skip": a reason to skip the generation, or null, "values": further variables of its template}
+        evidence = read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
         if evidence["skip"]:
             return Build("", Outcome("skipped", evidence["skip"]))
         values |= evidence["values"]
@@ -147,11 +142,6 @@ def evidence_path(generation: Generation, layout: Layout) -> Path:
     return layout.root / generation.evidence.file
 
 
-def _evidence(generation: Generation, context: Context) -> Mapping[str, Json]:
-    """{"skip": a reason to skip the generation, or null, "values": further variables of its template}."""
-    return read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
-
-
 def _parse_text(generation: Generation, text: str) -> Outcome:
     try:
         return Outcome("ok", "", text, parse(generation.parser.split("/")[0], text, generation.parser_options))
@@ -165,13 +155,13 @@ def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcom
     inbox = context.layout.inbox
     request = Request(model, [Message("user", prompt)], {}, gen_id=generation.gen_id, inbox=inbox)
     try:
-        text = human_provider.complete(request).text
+        text = provider(model.provider).complete(request).text
     except Pending as pending:
         return Outcome("pending", str(pending))
     outcome = _parse_text(generation, text)
     if outcome.status == "ok":
         return outcome
-    answer = human_provider.answer_path(inbox, generation.gen_id)
+    answer = answer_path(inbox, generation.gen_id)
     return Outcome("pending", f"{outcome.reason}; correct {answer}", text)
 
 

@@ -11,14 +11,14 @@ keeps it, and a generation that was made without a pack never gets one. Every ru
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct
+
 from ..errors import DreamflowError
-from ..files import canonical, pretty, sha256, write_atomic
+from ..files import canonical, pretty, read_as, sha256, write_atomic
 from .layout import Layout
-from .model import Generation
+from .model import Generation, as_json
 from .model_files import model_file
 from .models import Model
 from .providers import provider
@@ -27,20 +27,15 @@ FREE_MB = 1500  # memory of a job without its model: two Snakemake processes, th
 UNKNOWN_MB = 4000  # assumed memory of a model whose file is not on this machine
 
 
-@dataclass(frozen=True)
-class Packs:
+class Packs(Struct, frozen=True):
     """`members` has the generations of each pack when it was formed, `of` the current pack of each generation."""
 
-    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    of: Mapping[str, str] = field(default_factory=dict)
+    members: dict[str, tuple[str, ...]] = {}
+    of: dict[str, str] = {}
 
-    @cached_property
-    def assigned(self) -> Mapping[str, list[str]]:
-        """The generations that each pack has to answer: its members that are not in a later pack."""
-        return {
-            pack_id: [gen_id for gen_id in members if self.of.get(gen_id) == pack_id]
-            for pack_id, members in self.members.items()
-        }
+    def assigned(self, pack_id: str) -> list[str]:
+        """The generations that a pack has to answer: its members that are not in a later pack."""
+        return [gen_id for gen_id in self.members[pack_id] if self.of.get(gen_id) == pack_id]
 
 
 def _plan_path(layout: Layout) -> Path:
@@ -55,21 +50,13 @@ def pack_path(layout: Layout, pack_id: str) -> Path:
 def read_packs(layout: Layout) -> Packs:
     """The packs of earlier runs. Raises `DreamflowError` if the file is damaged."""
     path = _plan_path(layout)
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        return Packs({pack_id: tuple(members) for pack_id, members in plan["members"].items()}, dict(plan["of"]))
-    except FileNotFoundError:
-        return Packs()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DreamflowError(
-            f"{path}: the file is damaged. Delete it and run again: answers in the store are used again"
-        ) from None
+    return read_as(path, Packs) if path.exists() else Packs()
 
 
 def write_packs(packs: Packs, layout: Layout) -> None:
     """Write the packs for the jobs of this run and for later runs, if there are any."""
     if packs.members or _plan_path(layout).exists():
-        write_atomic(_plan_path(layout), pretty({"members": packs.members, "of": packs.of}))
+        write_atomic(_plan_path(layout), pretty(as_json(packs)))
 
 
 def pack_problems(layout: Layout, pack_id: str) -> dict[str, str]:

@@ -135,7 +135,8 @@ def _walk(
             may_repair, complaint = False, f"That cannot be read: {reason}. {generation.repair}"
             messages = [*first, Message("assistant", record.response.text), Message("user", complaint)]
         if kind == "truncated":
-            sampling = {**sampling, "max_tokens": _larger(sampling["max_tokens"], model)}
+            limit = sampling["max_tokens"]
+            sampling = {**sampling, "max_tokens": max(limit, min(2 * limit, model.longest_answer))}
     return outcome
 
 
@@ -148,10 +149,6 @@ def _attempt(sample: int, key: str, store: Path, kind: str, reason: str) -> Atte
         error=kind or None,
         reason=f"{kind}: {reason}" if kind else UNSET,
     )
-
-
-def _larger(max_tokens: int, model: Model) -> int:
-    return max(max_tokens, min(2 * max_tokens, model.longest_answer))
 
 
 def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]:
@@ -170,8 +167,6 @@ def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]
     except ParseError as error:
         return "unparsable", str(error), nothing
 
-
-# --- calls ----------------------------------------------------------------------------------------------------------
 
 _in_flight: dict[str, threading.Lock] = {}
 _in_flight_guard = threading.Lock()

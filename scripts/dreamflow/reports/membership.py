@@ -65,7 +65,8 @@ def manifest(cohort: "Cohort") -> dict[str, Json]:
         "kept": len(cohort.kept),
         "generations": {stage: len(by_stage[stage]) for stage in STAGE_NAMES},
         "rows_sharing": {
-            stage: _sharing(ids[stage] for ids in cohort.row_ids if stage in ids) for stage in STAGE_NAMES
+            stage: sum(n for gen_id, n in Counter(ids.get(stage) for ids in cohort.row_ids).items() if gen_id and n > 1)
+            for stage in STAGE_NAMES
         },
         "repeated_rows": len(cohort.rows) - len(distinct),
     }
@@ -78,7 +79,3 @@ def write_manifest(cohort: "Cohort", path: Path | str) -> None:
 
 def _models(members: Iterable[Facts]) -> list[str]:
     return sorted({member.model_id for member in members} - {""})
-
-
-def _sharing(names: Iterable[str]) -> int:
-    return sum(count for count in Counter(names).values() if count > 1)

@@ -1,7 +1,7 @@
 """Charts of shares with their intervals, as PNG files: the same bytes for the same numbers and library versions."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -22,20 +22,17 @@ def draw_shares(series: Mapping[str, Mapping[str, Share | None]], title: str, pa
     for number, (label, shares) in enumerate(series.items()):
         known = [(place, *shares[kind]) for place, kind in enumerate(kinds) if shares.get(kind) is not None]
         shift = 0.6 * ((number + 0.5) / len(series) - 0.5)
-        places = [place + shift for place, *_ in known]
+        positions = [place + shift for place, *_ in known]
         heights = [100 * share for _, share, _, _ in known]
-        ends = [_lengths(known, low_end) for low_end in (True, False)]
-        axes.errorbar(places, heights, yerr=ends, fmt="o", capsize=3, label=label)
+        below = [100 * max(0.0, share - low) for _, share, low, _ in known]
+        above = [100 * max(0.0, high - share) for _, share, _, high in known]
+        axes.errorbar(positions, heights, yerr=[below, above], fmt="o", capsize=3, label=label)
     axes.set(title=title, ylabel="solved, %", ylim=(-3, 103))
     axes.set_xticks(range(len(kinds)), kinds, rotation=30 if len(kinds) > 5 else 0)
     axes.grid(axis="y", alpha=0.3)
     if series:
         axes.legend(fontsize="small")
     write_png(figure, path)
-
-
-def _lengths(known: Sequence[tuple[float, ...]], low_end: bool) -> list[float]:
-    return [100 * max(0.0, share - low if low_end else high - share) for _, share, low, high in known]
 
 
 def write_png(figure: Figure, path: Path) -> None:

@@ -181,7 +181,7 @@ def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFra
             f"[{row['gen_id']}]({name})" + (" (self-judged)" if row["self_judged"] else ""),
             row["generation_model"],
             templates(row),
-            _concepts(cohort, row),
+            ", ".join(known.concept_ids) if (known := cohort.combos.get(row["combo_id"])) else row["combo_id"],
         )
         rows.append([str(cell).replace("|", "\\|") for cell in cells])
     return render("results.md", cohort_id=cohort.cohort_id, explained=_explained(best, of, scores), rows=rows)
@@ -216,11 +216,6 @@ def _score_cells(row: Mapping[str, Json]) -> tuple[str, str, str, str]:
 def templates(row: Mapping[str, Json]) -> str:
     """The templates of a text: draft → essay, or the draft's template."""
     return " → ".join(name for name in (row["draft_template"], row["generation_template"]) if name)
-
-
-def _concepts(cohort: "Cohort", row: Mapping[str, Json]) -> str:
-    known = cohort.combos.get(row["combo_id"])
-    return ", ".join(known.concept_ids) if known else row["combo_id"]
 
 
 def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:

@@ -57,6 +57,7 @@ def score_row(
     parent = next(iter(evaluation.parents), "")
     draft, essay = draft_and_essay(parent, find)
     judged = essay or draft
+    is_copy = judged is not None and judged.mode == "copy" and judged.parents
     score, status, reason = read_score(evaluation, metadata, data_root)
     return {
         "gen_id": evaluation.gen_id,
@@ -72,7 +73,8 @@ def score_row(
         "generation_model": generation_model(draft, essay),
         "origin_cohort_id": (metadata and metadata.origin_cohort_id) or cohort_id,
         "generation_response_path": gen_path(data_root, judged.stage, parent) if judged else "",
-        **_input(judged, data_root),
+        "input_mode": "copy" if is_copy else "prompt",
+        "copied_from": gen_path(data_root, "draft", judged.parents[0]) if is_copy else "",
         "status": status,
         "reason": reason,
         "judged_stage": judged.stage if judged else "",
@@ -94,12 +96,6 @@ def generation_model(draft: Facts | None, essay: Facts | None) -> str:
     """The model that wrote the judged text: the essay's model, or the draft's for copied essays and drafts."""
     texts = writers(draft, essay)
     return texts[-1].model_id if texts else ""
-
-
-def _input(judged: Facts | None, data_root: Path | str) -> dict[str, str]:
-    is_copy = judged is not None and judged.mode == "copy" and judged.parents
-    source = gen_path(data_root, "draft", judged.parents[0]) if is_copy else ""
-    return {"input_mode": "copy" if is_copy else "prompt", "copied_from": source}
 
 
 def read_score(evaluation: Facts, metadata: Metadata | None, data_root: Path | str) -> tuple[float | None, str, str]:

@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from ..model import Json
@@ -93,7 +93,8 @@ def _complete(request: Request) -> Response:
             min_p=sampling.get("min_p", 0.05),
             repeat_penalty=sampling.get("repeat_penalty", 1.0),
             stop=sampling.get("stop", []),
-            seed=_seed(sampling.get("seed", 0), request.sample),
+            # A different seed for every sample, the same on every machine.
+            seed=int(sha256(f"{sampling.get('seed', 0)}:{request.sample}")[:8], 16),
             grammar=_grammar(request.response_format),
         )
     except (RuntimeError, ValueError) as error:
@@ -134,11 +135,6 @@ def _counter(path: Path) -> Callable[[str], int]:
         return -llama_cpp.llama_tokenize(vocabulary, data, len(data), None, 0, False, False)
 
     return count
-
-
-def _seed(base: int, sample: int) -> int:
-    """A different seed for every sample, the same on every machine."""
-    return int(sha256(f"{base}:{sample}")[:8], 16)
 
 
 def _grammar(response_format: Mapping[str, Json] | None) -> llama_cpp.LlamaGrammar | None:
@@ -213,7 +209,7 @@ def _save(loaded: _Loaded, prefix: Tokens) -> None:
     llama_cpp.llama_state_seq_get_data(context, buffer, len(state), 0)
     loaded.states[prefix] = state
     if loaded.folder is not None:
-        _write_state(loaded.folder, prefix, state)
+        write_atomic(_state_path(loaded.folder, prefix), array("i", prefix).tobytes() + state)
     while len(loaded.states) > loaded.most_states:
         oldest, _ = loaded.states.popitem(last=False)
         if loaded.folder is not None:
@@ -222,10 +218,6 @@ def _save(loaded: _Loaded, prefix: Tokens) -> None:
 
 def _state_path(folder: Path, prefix: Tokens) -> Path:
     return folder / f"{len(prefix)}-{hashlib.sha256(array('i', prefix)).hexdigest()[:32]}.state"
-
-
-def _write_state(folder: Path, prefix: Tokens, state: bytearray) -> None:
-    write_atomic(_state_path(folder, prefix), array("i", prefix).tobytes() + state)
 
 
 def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearray]:
@@ -299,11 +291,11 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
         files = [fingerprint(file) for file in (path, lora) if file]
         parts = (*files, llama_cpp.__version__, str(model.context_length), str(threads))
         folder = Path(limits["prefix_folder"]) / "-".join(parts)
-    token_text = partial(_token_text, llm)
+    bos, eos = (llm._model.token_get_text(i) if i >= 0 else "" for i in (llm.token_bos(), llm.token_eos()))
     return _Loaded(
         llm,
         _file_bytes(path, lora) + _context_bytes(llm),
-        Jinja2ChatFormatter(template, token_text(llm.token_eos()), token_text(llm.token_bos())),
+        Jinja2ChatFormatter(template, eos, bos),
         folder,
         limits["prefix_states"],
         states=_read_states(folder, limits["prefix_states"]),
@@ -329,7 +321,3 @@ def _context_bytes(llm: llama_cpp.Llama) -> int:
     model = llm._model.model
     head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
     return 4 * llm.n_ctx() * llama_cpp.llama_model_n_layer(model) * head * llama_cpp.llama_model_n_head_kv(model)
-
-
-def _token_text(llm: llama_cpp.Llama, token: int) -> str:
-    return llm._model.token_get_text(token) if token >= 0 else ""

@@ -39,9 +39,14 @@ class Replay(Provider):
     def complete(self, request: Request) -> Response:
         """The recorded answer to a request's last message."""
         prompt, path = request.messages[-1].content, request.model.name
-        fitting = [line for line in _lines(path) if _fits(line, prompt)]
+        digest = sha256(prompt)
+        fitting = [
+            line
+            for line in _lines(path)
+            if line.get("contains", "") in prompt and line.get("prompt_sha256") in (None, digest)
+        ]
         if not fitting:
-            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False)
+            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", retryable=False)
         line = fitting[min(request.sample, len(fitting) - 1)]
         counted = Usage(len(prompt.split()), 0, len(line["text"].split()))
         usage = from_json(line["usage"], Usage) if line.get("usage") else counted
@@ -49,8 +54,3 @@ class Replay(Provider):
 
 
 PROVIDER = Replay
-
-
-def _fits(line: dict[str, Json], prompt: str) -> bool:
-    digest = line.get("prompt_sha256")
-    return line.get("contains", "") in prompt and (digest is None or digest == sha256(prompt))
