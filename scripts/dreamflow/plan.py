@@ -14,7 +14,6 @@ from .generation.catalog import load_catalog
 from .generation.layout import Layout
 from .generation.model import Generation, Json
 from .generation.models import Model, load_models
-from .generation.stage import Stage
 from .settings import in_config, load_settings
 
 
@@ -78,11 +77,6 @@ class Plan:
     def models(self) -> Mapping[str, Model]:
         """All models that a generation may use, including models that are trained during the run."""
         return ChainMap(self.world.models, self.world.candidates)
-
-    @property
-    def stages(self) -> list[Stage]:
-        """The stages of all families."""
-        return [stage for family in self.families.values() for stage in family.stages]
 
     @cached_property
     def family_of_stage(self) -> dict[str, Family]:

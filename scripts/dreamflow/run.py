@@ -100,7 +100,7 @@ class Run:
         return files
 
     def pack_inputs(self, pack_id: str) -> list[str]:
-        """The files that the generations of a pack read."""
+        """The files that the generations of a pack read, once each."""
         return list(dict.fromkeys(path for gen_id in self.packs.rows(pack_id) for path in self.inputs(gen_id)))
 
     def evidence(self, gen_id: str) -> list[str]:

@@ -116,10 +116,10 @@ class Ledger:
 
     def progress_line(self) -> str:
         """The progress: generations, calls, tokens, cost, remaining time."""
-        parts = [f"{self.done.total()}/{self.planned.total()} generations", self.totals()]
-        left = self.seconds_left()
-        if left is not None:
-            parts.append(f"about {duration(left)} left")
+        done, planned = self.done.total(), self.planned.total()
+        parts = [f"{done}/{planned} generations", self.totals()]
+        if done:  # an estimate from the speed so far
+            parts.append(f"about {duration((time.monotonic() - self.started) / done * (planned - done))} left")
         return " · ".join(parts)
 
     def summary(self, tables: Iterable[str]) -> list[str]:
@@ -141,11 +141,6 @@ class Ledger:
             tokens += f" ({self.cached_tokens:,} cached)"
         cost = f" · ${self.cost_usd:.4f}" if self.cost_usd else ""
         return f"{self.calls:,} calls · {tokens}{cost}"
-
-    def seconds_left(self) -> float | None:
-        """An estimate from the speed so far; None before the first generation is done."""
-        done = self.done.total()
-        return (time.monotonic() - self.started) / done * (self.planned.total() - done) if done else None
 
 
 def duration(seconds: float) -> str:

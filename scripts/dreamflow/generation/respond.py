@@ -125,7 +125,9 @@ def _walk(
             record = ask(question, key)
         kind, reason, parsed = judge(generation, record.response)
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
-        outcome.attempts.append(_attempt(sample, key, store, kind, reason))
+        path = response_path(store, key).relative_to(store.parent).as_posix()
+        unusable = {"error": kind, "reason": f"{kind}: {reason}"} if kind else {"error": None}
+        outcome.attempts.append(Attempt(sample=sample, response_key=key, response=path, **unusable))
         if not kind:
             outcome.status, outcome.reason, outcome.parsed = "ok", "", parsed
             return outcome
@@ -138,17 +140,6 @@ def _walk(
             limit = sampling["max_tokens"]
             sampling = {**sampling, "max_tokens": max(limit, min(2 * limit, model.longest_answer))}
     return outcome
-
-
-def _attempt(sample: int, key: str, store: Path, kind: str, reason: str) -> Attempt:
-    path = response_path(store, key).relative_to(store.parent).as_posix()
-    return Attempt(
-        sample=sample,
-        response_key=key,
-        response=path,
-        error=kind or None,
-        reason=f"{kind}: {reason}" if kind else UNSET,
-    )
 
 
 def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]:

@@ -88,16 +88,13 @@ def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
     mixed = spread["scales"] > 1
     spread.loc[mixed, ["mean", "std", "min", "max", "range", "cv"]] = np.nan
     spread.loc[mixed, "scale"] = "mixed"
-    spread["stability_classification"] = _classify(spread["range_01"])
+    nines = on_nine(spread["range_01"])
+    grades = ["insufficient_data", "high_agreement", "moderate_agreement", "low_agreement"]
+    conditions = [nines.isna(), nines <= 1, nines <= 2, nines <= 3]
+    spread["stability_classification"] = np.select(conditions, grades, "poor_agreement")
     spread = spread.reset_index().assign(analysis_type=name)
     absent = {column: "" for column in VARIANCE_COLUMNS if column not in spread}
     return in_order(spread.assign(**absent), VARIANCE_COLUMNS, keys)
-
-
-def _classify(range_01: pd.Series) -> np.ndarray:
-    spread = on_nine(range_01)
-    grades = ["insufficient_data", "high_agreement", "moderate_agreement", "low_agreement"]
-    return np.select([spread.isna(), spread <= 1, spread <= 2, spread <= 3], grades, "poor_agreement")
 
 
 def variance_table(scores: pd.DataFrame) -> pd.DataFrame:

@@ -32,11 +32,6 @@ def draw_shares(series: Mapping[str, Mapping[str, Share | None]], title: str, pa
     axes.grid(axis="y", alpha=0.3)
     if series:
         axes.legend(fontsize="small")
-    write_png(figure, path)
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file."""
     image = io.BytesIO()
     figure.savefig(image, format="png", metadata={"Software": None})
     write_atomic(path, image.getvalue())

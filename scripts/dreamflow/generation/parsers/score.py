@@ -136,7 +136,9 @@ def _mentions(lines: list[str], at: int, scale: tuple[float, float]) -> Iterator
             continue
         if after.end() == len(line):
             below = lines[at + 1] if opens_line and at + 1 < len(lines) else ""
-            if value := _value_below(below, best, scale):
+            # A fraction, or a number alone ("7. Style" is a list).
+            value = _value(below, _LEAD.match(below).end(), best, scale)
+            if value and (value.out_of or _ALONE.match(below, value.end)):
                 yield _Mention(*_kind(before, after), True, value, below)
             continue
         value = _value(line, after.end(), best, scale)
@@ -181,12 +183,6 @@ def _value(line: str, start: int, best: float | None, scale: tuple[float, float]
     own_best = "100" if match["percent"] else match["best"] or match[4] or match[5]
     rescaled = _rescaled(_number(match["number"]), _number(own_best) if own_best else best, scale)
     return rescaled and _Value(rescaled[0], match.end(), own_best is not None, rescaled[1])
-
-
-def _value_below(line: str, best: float | None, scale: tuple[float, float]) -> _Value | None:
-    """The value on the line below a label: a fraction, or a number alone ("7. Style" is a list)."""
-    value = _value(line, _LEAD.match(line).end(), best, scale)
-    return value if value and (value.out_of or _ALONE.match(line, value.end)) else None
 
 
 def _unlabelled(lines: list[str], scale: tuple[float, float]) -> list[_Mention]:

@@ -75,12 +75,9 @@ def _validate(values: Mapping[str, Json], schema: Mapping[str, Json] | None, tex
     except Unresolvable as missing:
         raise ConfigError(f"the schema refers to {missing.ref!r}, which it does not contain") from None
     if error:
-        raise ParseError(f"{error.json_path}: {_expectation(error.message)}", text)
-
-
-def _expectation(message: str) -> str:
-    """jsonschema's message, shortened to keep its end: it begins with the wrong value, which may be long."""
-    return message if len(message) <= 300 else f"{message[:100]} … {message[-200:]}"
+        message = error.message  # it begins with the wrong value, which may be long
+        message = message if len(message) <= 300 else f"{message[:100]} … {message[-200:]}"
+        raise ParseError(f"{error.json_path}: {message}", text)
 
 
 @lru_cache(maxsize=64)

@@ -35,6 +35,10 @@ PROVIDER = Anthropic
 
 
 def _payload(request: Request) -> dict[str, Json]:
+    enforced = {}
+    if request.response_format:  # a tool enforces a JSON schema: the model must call it, with the answer as its input
+        tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
+        enforced = {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
     sampling = {name: value for name, value in request.sampling.items() if name not in ("seed", "stop")}
     stop = request.sampling.get("stop")
     system = [message.content for message in request.messages if message.role == "system"]
@@ -44,16 +48,8 @@ def _payload(request: Request) -> dict[str, Json]:
         system="\n\n".join(system) or None,
         stop_sequences=[stop] if isinstance(stop, str) else stop,
         **sampling,
-        **_tool(request),
+        **enforced,
     )
-
-
-def _tool(request: Request) -> dict[str, Json]:
-    """The tool that enforces a JSON schema: the model must call it, with the answer as its input."""
-    if request.response_format is None:
-        return {}
-    tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
-    return {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
 
 
 def _read(_to: http.Endpoint, answer: Json) -> Response:
