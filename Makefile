@@ -13,8 +13,8 @@ LOCAL_MODELS ?= yes
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet
 define NEEDS_COMPILER
-{ found() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
-found $$CC cc gcc clang && found $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
+{ has() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
+has $$CC cc gcc clang && has $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
 install one (Debian, Ubuntu: apt-get install g++), or install without local models (make run LOCAL_MODELS=no), or \
 use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
 endef

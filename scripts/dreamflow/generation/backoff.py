@@ -1,4 +1,4 @@
-"""Retry a call: after the time that the server requests, else after an exponentially growing one.
+"""Retry a call after the time that the server requests, else after exponentially growing times.
 
 This does not use tenacity: hooks for the server's time, the record of waits and the stop took twice as many lines.
 """

@@ -5,7 +5,7 @@ input of each generation's own job, which then reads the answer from the store a
 
 `data/packs/plan.json` assigns generations to packs. Jobs in other processes read it. It also keeps assignments from run
 to run, because Snakemake compares a job's inputs with those of the last run: a generation that was made with a pack
-keeps it, and a generation that was made without a pack never gets one. Every run assigns the unmade generations anew.
+keeps it, and a generation that was made without a pack never gets one. Every run assigns the other generations again.
 """
 
 import json
