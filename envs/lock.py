@@ -1,7 +1,6 @@
-"""Renew the locks: resolve each envs/<name>.in with pip and write all that it needs, with versions, to <name>.txt.
+"""Renew the lock files (`make lock`): resolve each envs/<name>.in with pip and write all packages to <name>.txt.
 
-Run: make lock
-A lock besides base.txt holds only what base.txt does not.
+The other lock files do not repeat the packages of base.txt.
 """
 
 import json
@@ -15,17 +14,17 @@ LOCKS = ("base", "local_models", "dev", "cluster", "distill")
 
 
 def resolve(requirements: Path) -> list[str]:
-    """`name==version` of everything that pip would install into an empty environment, sorted."""
+    """`name==version` of all packages that pip would install into an empty environment, sorted."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
         subprocess.run([*pip, "--report", report.name, "--requirement", requirements], check=True)  # noqa: S603
-        found = json.loads(Path(report.name).read_text(encoding="utf-8"))["install"]
-    pins = (f"{item['metadata']['name']}=={item['metadata']['version'].split('+')[0]}" for item in found)
+        packages = json.loads(Path(report.name).read_text(encoding="utf-8"))["install"]
+    pins = (f"{item['metadata']['name']}=={item['metadata']['version'].split('+')[0]}" for item in packages)
     return sorted(pins, key=str.lower)
 
 
 def main() -> None:
-    """Write every lock; base first, since the others are constrained to it."""
+    """Write all lock files; base first, since the others are constrained by it."""
     base: list[str] = []
     for name in LOCKS:
         pins = [pin for pin in resolve(HERE / f"{name}.in") if pin not in base]

@@ -1,4 +1,4 @@
-"""Cohorts: their generations, what they consist of, and which concepts their combinations have."""
+"""Cohorts: their generations, their members, and the concepts of their combinations."""
 
 from dreamflow.reports import CROSS_FILES, REPORT_FILES
 
@@ -6,25 +6,25 @@ COHORTS = flow.families["cohorts"]
 
 
 rule drafts:
-    """All drafts."""
+    """Make all drafts."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "drafts"),
 
 
 rule essays:
-    """All essays."""
+    """Make all essays."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "essays"),
 
 
 rule evaluations:
-    """All evaluations."""
+    """Make all evaluations."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "evaluations"),
 
 
 rule combo_mappings:
-    """Which concepts each combination has: rows are added, never changed."""
+    """List the concepts of each combination; rows are added and never changed."""
     input:
         job=job_file("combo_mappings", COHORTS.combos_job, f"{DATA}/combo_mappings.csv"),
     output:
@@ -37,7 +37,7 @@ rule combo_mappings:
 
 
 rule membership:
-    """Which generations a cohort consists of."""
+    """List the generations of a cohort."""
     input:
         job=job_file("membership", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/manifest.json"),
     output:

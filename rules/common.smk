@@ -1,4 +1,4 @@
-"""The run, made once when the workflow is parsed; the other rule files look things up in it."""
+"""The run (`flow`), created when the workflow is parsed. The other rule files use it."""
 
 import sys
 
@@ -20,9 +20,9 @@ DRY = workflow.output_settings.dryrun
 
 
 def is_shown(record):
-    """Whether Snakemake's message is shown: not if the progress line says more, or if the reason was shown already.
+    """Whether a message of Snakemake is shown: not if the progress line replaces it or its reason was already shown.
 
-    In a dry run, the forecast is printed when the jobs are known. A failed job of a cluster cannot print, so this does.
+    In a dry run, print the forecast once the jobs are known. If a cluster job failed, show its error.
     """
     message = str(record.msg)
     if DRY and message.startswith(DAG_READY_BEGINS) and not flow.forecast_shown:
@@ -36,7 +36,7 @@ def is_shown(record):
 
 
 def force(path):
-    """Run the job that writes `path`, whatever Snakemake's notes say."""
+    """Run the job that writes `path`, whatever Snakemake's records say."""
     workflow.dag.forcefiles.add(path)
 
 
@@ -58,9 +58,9 @@ wildcard_constraints:
 
 
 onstart:
-    # Snakemake's limit of jobs started per second sets a timer in every round of scheduling, and every timer starts a
-    # round: after some hundred jobs the main thread does nothing else, and local models run at half their speed.
-    # A cluster is spared by `jobs`, the limit of those that are in its queue.
+    # Snakemake's limit of jobs per second sets a timer in every scheduling round, and every timer starts a round: after
+    # some hundred jobs the main thread does nothing else, and local models run at half speed. On a cluster, `jobs`
+    # limits the jobs in the queue.
     workflow.scheduler.job_rate_limiter = None
     flow.start(job.rule.name for job in workflow.dag.needrun_jobs())
 
@@ -74,9 +74,9 @@ onerror:
 
 
 def job_file(rule, job, makes):
-    """The input function for the file with what decides a job besides its other inputs: `job(*wildcards)`, as JSON.
+    """An input function for the job file, which has the settings of a job as JSON text: `job(*wildcards)`.
 
-    As an input file it is noticed, whatever became of Snakemake's notes on parameters. `makes` is an output of the rule.
+    A changed file is noticed even without Snakemake's records of parameters. `makes` is an output of the rule.
     """
 
     return lambda wildcards: flow.job_file(rule, wildcards, job, makes)

@@ -1,13 +1,13 @@
-"""Generations: one rule for each stage of every family, one job for each generation.
+"""Generations: a rule for each stage of every family, a job for each generation.
 
-What decides a result is in its digest (metadata.json: inputs_sha256), so the times of its parents decide nothing.
+A digest (metadata.json: inputs_sha256) decides whether a generation is stale; the times of its parents do not matter.
 """
 
 
 def generation_inputs(wildcards):
-    """The files that a generation reads. Where it is up to date, they are `ancient`, except for evidence, which a job of
-    this run may measure. Where it is stale, they are ordinary inputs: Snakemake does not run a job behind one that runs,
-    not even a forced one, if all files between them are ancient."""
+    """The files that a generation reads. If it is up to date, they are `ancient`, except for evidence, which a job of this
+    run may measure. If it is stale, they are ordinary inputs: Snakemake does not run a job after the job that it depends
+    on, even if forced, when all files between them are ancient."""
     gen_id = wildcards.gen_id
     files = [*flow.look_up(flow.inputs, gen_id), *flow.packs.file(gen_id)]
     return [*(files if flow.is_stale(gen_id) else map(ancient, files)), *flow.evidence(gen_id)]
@@ -28,7 +28,7 @@ for stage in flow.layout.stages.values():
         log:
             f"{DATA}/logs/{stage.name}/{{gen_id}}.log",
         priority: lambda wildcards: flow.plan.priority(wildcards.gen_id)
-        retries: 0  # whatever a profile says: calls have their own, see call_attempts
+        retries: 0  # in every profile: calls have their own retries, see call_attempts
         localrule: True
         resources:
             local_llm=lambda wildcards: flow.is_local(wildcards.gen_id),

@@ -1,11 +1,11 @@
-"""Packs: generations of a local model that one job of a cluster answers, with the model loaded once.
+"""Packs: groups of generations of a local model that one cluster job answers, with the model loaded once.
 
-Without `pack` in the configuration there are no packs, and local models answer in the main process.
+Without `pack` in the configuration no packs are formed, and local models answer in the main process.
 """
 
 
 rule pack:
-    """Answer the generations of a pack, into the response store; their own jobs then find the answers there."""
+    """Put the answers of a pack's generations into the response store; their own jobs read them from the store."""
     input:
         lambda wildcards: flow.look_up(flow.pack_inputs, wildcards.pack_id),
         job=job_file("pack", flow.packs.job, f"{DATA}/packs/{{pack_id}}.json"),

@@ -1,8 +1,8 @@
-"""The tables of a cohort's scores, its best essays, and tables over all cohorts."""
+"""Tables of a cohort's scores, its best essays, and tables over all cohorts."""
 
 
 rule reports:
-    """The tables of a cohort's scores."""
+    """Write the tables of a cohort's scores."""
     input:
         lambda wildcards: flow.look_up(COHORTS.leaves, wildcards.cohort),
         job=job_file("reports", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}"),
@@ -16,7 +16,7 @@ rule reports:
 
 
 rule results:
-    """The best essays of a cohort, as Markdown."""
+    """Write the best essays of a cohort as Markdown."""
     input:
         f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}",
         job=job_file("results", COHORTS.results_job, f"{DATA}/results/{{cohort}}"),
@@ -30,7 +30,7 @@ rule results:
 
 
 rule cross_experiment:
-    """Tables over every evaluation that lies in the project, of whichever cohort."""
+    """Write tables over all evaluations in the project, of any cohort."""
     input:
         expand(f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}", cohort=COHORTS.cohorts),
     output:

@@ -1,12 +1,12 @@
-"""Targets for looking after a project; none of them is a part of the default target."""
+"""Targets for the maintenance of a project; the default target does not include them."""
 
 from dreamflow import upkeep
 
 
 rule estimate:
-    """Write what a run would call and cost, without calling anything."""
+    """Write a forecast of the calls and the cost of a run, without calling any model."""
     input:
-        lambda wildcards: flow.always(f"{DATA}/estimate.txt"),  # the answer changes with the store, which is no input
+        lambda wildcards: flow.always(f"{DATA}/estimate.txt"),  # depends on the store, which is not an input
     output:
         f"{DATA}/estimate.txt",
     log:
@@ -31,11 +31,11 @@ rule prune:
         f"{DATA}/logs/prune.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: upkeep.prune(flow.plan))
+        flow.job(log[0], lambda: upkeep.list_orphans(flow.plan, remove=True))
 
 
 checkpoint forget_failed:
-    """Mark the failed generations so that new samples are drawn."""
+    """Mark the failed generations for new samples."""
     input:
         lambda wildcards: flow.always(f"{DATA}/store/forgotten.txt"),
     output:
@@ -48,7 +48,7 @@ checkpoint forget_failed:
 
 
 rule retry_failed:
-    """Draw failed generations again, and make what was skipped because of them."""
+    """Draw new samples for failed generations, and make the generations that were skipped because of them."""
     input:
         lambda wildcards: [*checkpoints.forget_failed.get().output, *flow.look_up(flow.retry_targets)],
     log:

@@ -1,7 +1,7 @@
-"""The rows that a cohort's spec compiles to: `python scripts/compile_spec.py SPEC`, a file or a cohort's name.
+"""Print the rows that a cohort's spec compiles to: `python scripts/compile_spec.py SPEC`, a file or a cohort's name.
 
-Run it where `snakemake` runs: with --ids, models and known combinations are those of config/config.yaml. Without
---ids nothing but the spec (and, where it has a `combos` block, the concepts) has to be there.
+Run it in the folder in which you run `snakemake`. With --ids it reads the models and the existing combinations that
+config/config.yaml names; without --ids only the spec (and, for a `combos` block, the concepts).
 """
 
 import argparse
@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from dreamflow.cohorts.combos import load_mappings
 from dreamflow.cohorts.compile import Cohort, compile_cohort, compile_rows, read_spec, spec_path
@@ -20,12 +19,13 @@ from dreamflow.cohorts.stages import STAGE_NAMES, STAGES
 from dreamflow.errors import ConfigError
 from dreamflow.generation.catalog import Catalog, load_catalog
 from dreamflow.generation.layout import Layout
+from dreamflow.generation.model import Json
 from dreamflow.generation.models import load_models
 from dreamflow.settings import Settings, load_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; returns the exit status."""
     options = _command_line().parse_args(arguments)
     try:
         config = load_settings()
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _print(rows, options.format)
         sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has read enough; Python would complain of it once more at its end
+    except BrokenPipeError:  # `| head` has closed the pipe; without this line Python reports that again when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
@@ -44,7 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _command_line() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     command.add_argument("spec", metavar="SPEC", help="a .yaml or .json file, or a name in config/cohorts/")
-    command.add_argument("--raw-root", metavar="DIR", help="the inputs (default: raw_root of config/config.yaml)")
+    command.add_argument(
+        "--raw-root", metavar="DIR", help="the folder of inputs (default: raw_root in config/config.yaml)"
+    )
     command.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="default: csv")
     command.add_argument("--ids", action="store_true", help="add the ids of each row's generations")
     return command
@@ -62,14 +64,14 @@ def _compiled(options: argparse.Namespace, config: Settings) -> Cohort:
     return compile_rows(path, spec, catalog, data_root)
 
 
-def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Any]]:
+def _rows(cohort: Cohort, *, ids: bool) -> Iterable[dict[str, Json]]:
     if not ids:
         return cohort.rows
-    named = ({f"{stage}_gen_id": made[stage] for stage in STAGE_NAMES if stage in made} for made in cohort.row_ids)
-    return [{**row, **made} for row, made in zip(cohort.rows, named, strict=True)]
+    columns = ({f"{stage}_gen_id": ids[stage] for stage in STAGE_NAMES if stage in ids} for ids in cohort.row_ids)
+    return [{**row, **ids} for row, ids in zip(cohort.rows, columns, strict=True)]
 
 
-def _print(rows: Iterable[dict[str, Any]], form: str) -> None:
+def _print(rows: Iterable[dict[str, Json]], form: str) -> None:
     if form == "jsonl":
         sys.stdout.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         return

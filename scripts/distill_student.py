@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.distill.student import processors
 from dreamflow.distill.train import train
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import read_json
 
 
@@ -20,9 +20,9 @@ def main() -> None:
     job, files = read_json(snakemake.input.job[0]), snakemake.input  # noqa: F821  (Snakemake provides it)
     job["training"]["threads"] = processors(snakemake.threads)  # noqa: F821
     folder = Path(snakemake.output.adapter).parent  # noqa: F821
-    summary = train(job, files.train, files.validation, folder, tell)
+    summary = train(job, files.train, files.validation, folder, show)
     memory = ", ".join(f"{name} {size:.2f} GB" for name, size in summary["peak_memory_gb"].items() if size)
-    tell(f"trained {summary['steps']} steps at {summary['tokens_per_s']:.0f} tokens/s; peak memory: {memory}")
+    show(f"trained {summary['steps']} steps at {summary['tokens_per_s']:.0f} tokens/s; peak memory: {memory}")
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from dreamflow.distill.export import export_student
 from dreamflow.distill.student import processors
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import read_json, read_jsonl
 
 
@@ -26,8 +26,8 @@ def main() -> None:
         {heading: read_json(files[name]) for heading, name in facts.items()},
         Path(snakemake.output[0]),  # noqa: F821
         threads=processors(snakemake.threads),  # noqa: F821
-        tell=tell,
+        tell=show,
     )
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

@@ -1,7 +1,6 @@
-"""What a parser makes of a file: `python scripts/parse_text.py PARSER FILE`, with '-' for standard input.
+"""Print the text that a parser reads from a file: `python scripts/parse_text.py PARSER FILE`; '-' is standard input.
 
-The text goes to standard output, warnings to standard error; the exit status is 1 when the answer cannot be
-read, 2 when the question is wrong.
+Warnings go to standard error. The exit status is 1 if the parser cannot read the answer, 2 if an argument is wrong.
 """
 
 import argparse
@@ -9,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-import dreamflow.families  # noqa: F401  (it registers the parsers of all families)
+import dreamflow.families  # noqa: F401  (registers the parsers of all families)
 from dreamflow.errors import ConfigError
 from dreamflow.files import read_text
 from dreamflow.generation.catalog import parse_scale
@@ -17,7 +16,7 @@ from dreamflow.generation.parsers import PARSERS, ParseError, parse
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; returns the exit status."""
     options = _command_line().parse_args(arguments)
     if options.list:
         width = max(map(len, PARSERS))
@@ -25,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name:{width}}  {parser.description}")
         return 0
     if options.file is None:
-        print("parse_text: PARSER and FILE are needed (or --list)", file=sys.stderr)
+        print("parse_text: PARSER and FILE (or --list) are required", file=sys.stderr)
         return 2
     try:
         raw = _standard_input() if options.file == "-" else read_text(options.file)
@@ -60,7 +59,7 @@ def _standard_input() -> str:
 
 
 def _template(options: argparse.Namespace) -> dict:
-    """The options of a template that has this scale and this schema."""
+    """Parser options with the scale and the schema of the command line."""
     template = {"scale": parse_scale(options.scale)}
     if options.schema:
         try:

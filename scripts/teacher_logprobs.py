@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import torch
 from dreamflow.distill.student import processors
 from dreamflow.distill.teacher import write_top_logprobs
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import read_json, read_jsonl
 
 
@@ -24,7 +24,7 @@ def main() -> None:
             answer = read_json(Path(job["answers"]) / example["gen_id"] / "metadata.json")
             rows.append((example, answer.get("turns", [])))
     folder = Path(snakemake.output[0])  # noqa: F821
-    write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, tell)
+    write_top_logprobs(job["teacher"], Path(job["cache"]), rows, job["top_logprobs"], folder, show)
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

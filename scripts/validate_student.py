@@ -11,7 +11,7 @@ import torch
 from dreamflow.distill.measure import load_trained, measure_student
 from dreamflow.distill.student import processors
 from dreamflow.distill.validate import SETS, compare_answers, gate
-from dreamflow.entry import attempt, tell
+from dreamflow.entry import run_script, show
 from dreamflow.files import jsonl, pretty, read_json, read_jsonl, write_atomic
 from dreamflow.tasks.running import sandbox
 
@@ -23,13 +23,13 @@ def main() -> None:
     sets = {name: read_jsonl(files[name]) for name in SETS}
     model, tokenizer = load_trained(job["student"], Path(job["cache"]), Path(files.adapter))
     limits = {"max_new_tokens": job["max_new_tokens"], "batch": job["batch"]}
-    rows = measure_student(model, tokenizer, sets, **limits, run=sandbox(), tell=tell)
+    rows = measure_student(model, tokenizer, sets, **limits, run=sandbox(), tell=show)
     validation = compare_answers(rows, job["seed"])
     decision = gate(validation, job["gate"])
     write_atomic(outputs.answers, jsonl(rows))
     write_atomic(outputs.validation, pretty(validation))
     write_atomic(outputs.gate, pretty(decision))
-    tell("the student may be deployed" if decision["deployed"] else f"not deployed: {'; '.join(decision['reasons'])}")
+    show("the student may be deployed" if decision["deployed"] else f"not deployed: {'; '.join(decision['reasons'])}")
 
 
-attempt(snakemake.log[0], main)  # noqa: F821
+run_script(snakemake.log[0], main)  # noqa: F821

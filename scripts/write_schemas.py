@@ -1,7 +1,7 @@
 """Write config/schemas/*.schema.json and the tables of config/README.md from the pydantic models: `make schemas`.
 
-In config/README.md a table stands between `<!-- table: Model -->` and `<!-- end -->`. Keys of a section that has no
-table of its own are listed as `section.key`.
+In config/README.md a table is between `<!-- table: Model -->` and `<!-- end -->`. Keys of a section without a table of
+its own are listed as `section.key`.
 """
 
 import json
@@ -10,13 +10,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Union, get_args, get_origin
 
 from dreamflow.chunks.spec import ChunkingSpec
 from dreamflow.cohorts.spec import CohortSpec
 from dreamflow.config import Section
 from dreamflow.distill.spec import DistillationSpec
 from dreamflow.dreams.spec import NightSpec, ProcedureCard
+from dreamflow.generation.model import Json
 from dreamflow.generation.settings import ModelsFile, Sampling
 from dreamflow.probe.spec import ProbeSpec
 from dreamflow.settings import Settings
@@ -39,20 +40,20 @@ _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def generated() -> dict[Path, str]:
-    """The text of every generated file, by path; config/README.md with its tables renewed."""
+    """The content of every generated file, by path, including config/README.md with its new tables."""
     files = {CONFIG / "schemas" / f"{name}.schema.json": schema_text(model) for name, model in FILES.items()}
     readme = CONFIG / "README.md"
     return {**files, readme: with_tables(readme.read_text(encoding="utf-8"))}
 
 
 def schema_text(model: type[Section]) -> str:
-    """The JSON Schema of a file, as editors use it to complete and check keys."""
+    """The JSON Schema of a file, with which editors complete and check keys."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(model.model_json_schema())}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
-def _tidy(node: Any) -> Any:
-    """Without titles that only repeat names, and without null as the default of keys that do not accept null."""
+def _tidy(node: Json) -> Json:
+    """A schema without titles, which only repeat names, and without defaults of null for keys that do not accept it."""
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
@@ -65,11 +66,11 @@ def _tidy(node: Any) -> Any:
 
 
 def with_tables(readme: str) -> str:
-    """The text of config/README.md with the content of every table renewed."""
+    """The text of config/README.md with the new content of every table."""
     models = {model.__name__: model for model in _sections(Section)}
     own = {name for _, name, _ in _TABLE.findall(readme)}
     if unknown := own - models.keys():
-        raise SystemExit(f"config/README.md: no model is called {min(unknown)}")
+        raise SystemExit(f"config/README.md: unknown model {min(unknown)}")
     return _TABLE.sub(lambda match: match[1] + _table(models[match[2]], own) + match[3], readme)
 
 
@@ -98,13 +99,13 @@ def _is_optional(field: FieldInfo) -> bool:
 
 
 def _section_of(field: FieldInfo) -> type[Section] | None:
-    """The section that is the value of a key, if it is one."""
+    """The section that is the value of a key, else None."""
     parts = get_args(field.annotation) if _is_optional(field) else (field.annotation,)
     return next((part for part in parts if isinstance(part, type) and issubclass(part, Section)), None)
 
 
 def _fields(model: type[Section], own: set[str], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """The keys of a section; those of a part without a table of its own follow as `part.key`."""
+    """The keys of a section; the keys of a part without a table of its own follow as `part.key`."""
     for name, field in model.model_fields.items():
         key = f"{before}{field.alias or name}"
         inner = _section_of(field)
@@ -125,7 +126,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def main() -> int:
-    """Write what differs; the exit status."""
+    """Write the files that have changed and delete unknown schemas; returns the exit status."""
     for path, text in generated().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

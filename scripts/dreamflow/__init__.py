@@ -1,3 +1,3 @@
-"""Dreamflow's library: language models at work offline, on files. It imports no Snakemake."""
+"""Dreamflow's library: language models work offline, on files. It does not import Snakemake."""
 
 __version__ = "0.1.0"

@@ -10,12 +10,12 @@ from .files import write_atomic
 REPORTED_STATUS = 65  # exit status of a script whose message is on the screen already
 
 
-def tell(line: str) -> None:
+def show(line: str) -> None:
     """Show a progress line on the screen, or in the log of a cluster's job."""
     print(line, file=sys.stderr, flush=True)
 
 
-def attempt(log: Path | str, work: Callable[[], None]) -> None:
+def run_script(log: Path | str, work: Callable[[], None]) -> None:
     """Run a script; on a `DreamflowError`, log and show its message, and exit with `REPORTED_STATUS`."""
     try:
         work()

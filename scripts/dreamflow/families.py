@@ -1,4 +1,4 @@
-"""All families, in the order in which they are planned. Importing this module registers their parsers."""
+"""All families, in planning order. Importing this module registers their parsers."""
 
 from .chunks.family import Chunks
 from .cohorts.family import Cohorts

@@ -1,7 +1,7 @@
-"""What a family is: a kind of thing that dreams, with its specs, its stages and its products, behind a few doors.
+"""The interface of a family: a kind of work with its specs, its stages and its products.
 
-All that crosses families (plan, forecast, packs, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`,
-so a family that is added there is forgotten nowhere. Families meet in files and never import each other.
+Shared code (plan, forecast, packs, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`, so you add a
+family in one place. Families exchange data through files and never import each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +22,12 @@ from .settings import Settings
 
 @dataclass
 class World:
-    """What families are compiled from. `settings` is the checked configuration; `generations` are all that are planned
-    so far, by id; `origin` says which spec planned an id first; `kept` has the stage of each generation that is only
-    read; `candidates` are models that specs cannot name (yet)."""
+    """The inputs that families compile, and the plan so far.
+
+    `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
+    planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
+    cannot name (yet).
+    """
 
     settings: Settings
     layout: Layout
@@ -37,10 +40,10 @@ class World:
 
 
 class Family:
-    """A family of a run. Subclasses set the class variables and override what they need.
+    """A family in a run. Subclasses set the class variables and override methods.
 
-    `name` is that of its package; `config_key` the key of config.yaml that lists its specs; `goals` are the target
-    rules that need it, besides the default target if `in_default_target`.
+    `name` is the name of the package, `config_key` the key of config.yaml that lists the specs. `goals` are the target
+    rules that need the family; the default target needs it if `in_default_target`.
     """
 
     name: ClassVar[str]
@@ -52,32 +55,32 @@ class Family:
     def __init__(self, world: World) -> None:
         self.world, self.layout = world, world.layout
         self.generations: dict[str, Generation] = {}  # known when the workflow is parsed
-        self.problem = ""  # why it could not be compiled
+        self.problem = ""  # the error message if it cannot be compiled
 
-    # --- doors ---
+    # --- interface ---
 
     def compile(self) -> None:
-        """Plan all specs that the configuration names; without side effects. Raises `ConfigError`."""
+        """Plan all specs in the configuration, without side effects. Raises `ConfigError`."""
         raise NotImplementedError
 
     def deferred(self) -> Sequence[Deferred]:
-        """The generations that are known only from files."""
+        """The generations that are read from files of other jobs."""
         return ()
 
     def targets(self, goal: str) -> list[str]:
-        """The files that the target rule `goal` (or "all") makes of this family."""
+        """The files of this family that the target rule `goal` (or "all") makes."""
         return []
 
     def referenced(self) -> set[str]:
-        """The ids of generations that no plan names and that its products still need: `prune` keeps them."""
+        """The ids of unplanned generations that products of the family still need; `prune` keeps them."""
         return set()
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
-        """For a dry run: generations that a wanted product may need and that are not known yet, and a text on them."""
+        """For a dry run: generations that a requested product may need and that are not planned yet, and a text."""
         return {}, ""
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
-        """The values that each wildcard of its rules can have."""
+        """The values of each wildcard in the family's rules."""
         return {}
 
     def local_text(self, generation: Generation) -> str:
@@ -87,24 +90,23 @@ class Family:
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:
-        """The specs that the configuration names. Raises a `ConfigError` for a name that it has twice, or that no file
-        has."""
+        """The names of the specs in the configuration. Raises a `ConfigError` if a name is repeated or has no file."""
         names: list[str] = getattr(self.world.settings, self.config_key)
-        for place, name in enumerate(names):
+        for position, name in enumerate(names):
             file = self.spec_file(name)
-            if name in names[:place]:
-                raise ConfigError(f"{name!r} is named twice; delete one", (self.config_key, place))
+            if name in names[:position]:
+                raise ConfigError(f"{name!r} is named twice; delete one entry", (self.config_key, position))
             if not file.exists():
                 known = [path.stem for path in Path("config", self.config_key).glob("*.yaml")]
-                raise ConfigError(f"{unknown('name', name, known)} (no file {file})", (self.config_key, place))
+                raise ConfigError(f"{unknown('name', name, known)} (no file {file})", (self.config_key, position))
         return names
 
     def spec_file(self, name: str) -> Path:
-        """The file of a spec that the configuration names."""
+        """The file of a spec."""
         return Path(f"config/{self.config_key}/{checked_name(name, self.config_key)}.yaml")
 
     def add(self, origin: str, generations: Mapping[str, Generation]) -> None:
-        """Plan the generations of a spec. Another spec may plan the same ones, but not otherwise."""
+        """Plan the generations of a spec. Another spec may plan the same generations, but only with equal rows."""
         world = self.world
         for gen_id, row in generations.items():
             existing = world.generations.setdefault(gen_id, row)
@@ -114,18 +116,18 @@ class Family:
             world.origin.setdefault(gen_id, origin)
 
     def metadata_files(self, stage: str, gen_ids: Iterable[str] | None = None) -> list[str]:
-        """The metadata.json of generations of a stage: of these, or of all that are planned."""
+        """The metadata.json files of the given generations of a stage, or of all planned generations of the stage."""
         if gen_ids is None:
             gen_ids = (gen_id for gen_id, row in self.generations.items() if row.stage == stage)
         return [self.layout.metadata(stage, gen_id) for gen_id in gen_ids]
 
 
 def _conflict(existing: Generation, row: Generation, first: str, second: str) -> str:
-    one, two = as_json(existing), as_json(row)
-    different = [key for key in {**one, **two} if one.get(key) != two.get(key)]
+    old, new = as_json(existing), as_json(row)
+    different = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return (
         f"{row.stage} {row.gen_id} is planned twice with different {', '.join(different)}: "
-        f"by {first} ({canonical({key: one.get(key) for key in different})}) "
-        f"and by {second} ({canonical({key: two.get(key) for key in different})}). "
-        "Settings are no part of an id: give one of them a model id of its own in models.yaml."
+        f"by {first} ({canonical({key: old.get(key) for key in different})}) "
+        f"and by {second} ({canonical({key: new.get(key) for key in different})}). "
+        "Settings are not part of an id: give one of the models a separate id in models.yaml."
     )

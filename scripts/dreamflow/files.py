@@ -1,4 +1,4 @@
-"""Files that are whole or absent, names that stay inside their folder, digests and plain JSON."""
+"""Atomic writes, JSON and text files with plain errors, safe file names, and digests."""
 
 import hashlib
 import json
@@ -8,20 +8,21 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import yaml
 
 from .errors import ConfigError, DreamflowError
+from .generation.model import Json
 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
-    """Write UTF-8 `text` so that `path` is never seen half-written; `durable` survives a power cut too."""
+def write_atomic(path: Path | str, content: str | bytes, *, durable: bool = False) -> None:
+    """Write a file (text as UTF-8) so that it is never half-written; with `durable` it survives a power failure."""
     path = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -29,59 +30,59 @@ def write_atomic(path: Path | str, text: str, *, durable: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content.encode("utf-8") if isinstance(content, str) else content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp makes private files; results are shared ones)
+        os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp creates private files)
         os.replace(temporary, path)  # noqa: PTH105
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
 
 
-_UMASK = os.umask(0)  # read once: reading it sets it, which is not safe among threads
-os.umask(_UMASK)
+# Read once, since the only way to read it is to set it, which is unsafe among threads.
+os.umask(_UMASK := os.umask(0))
 
 
-def canonical(value: Any) -> str:
-    """One line of JSON that is equal for equal values: what digests and job parameters are made of."""
+def canonical(value: Json) -> str:
+    """One line of JSON that is equal for equal values, for digests and job files."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def pretty(value: Any) -> str:
-    """JSON for people: sorted, indented, with a final newline."""
+def pretty(value: Json) -> str:
+    """Readable JSON: sorted, indented, with a final newline."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
 
 
-def jsonl(rows: Iterable[Mapping[str, Any]]) -> str:
-    """JSON Lines: each row on a line of its own, with sorted keys."""
+def jsonl(rows: Iterable[Mapping[str, Json]]) -> str:
+    """JSON Lines: a line for each row, with sorted keys."""
     return "".join(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in rows)
 
 
-def read_json(path: Path | str, remedy: str = "") -> Any:
-    """The JSON in a file that a rule made. Raises a `DreamflowError` where it is missing or damaged (`remedy`)."""
-    return _loads(_read_made(path, remedy), str(path), path, remedy)
+def read_json(path: Path | str, remedy: str = "") -> Json:
+    """The JSON in an output file. Raises a `DreamflowError` if it is missing or damaged (with the `remedy`)."""
+    return _loads(_read_output(path, remedy), str(path), path, remedy)
 
 
-def read_as(path: Path | str, kind: type[T]) -> T:
-    """The object of type `kind` in a JSON file that a rule made. Raises a `DreamflowError` as `read_json` does."""
-    value = read_json(path)
+def read_as(path: Path | str, kind: type[T], remedy: str = "") -> T:
+    """The object of type `kind` in an output file with JSON. Raises a `DreamflowError` as `read_json` does."""
+    value = read_json(path, remedy)
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise _damaged(str(path), f"not as a rule writes it: {error}", path) from None
+        raise _damaged(str(path), f"unexpected content: {error}", path, remedy) from None
 
 
-def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
-    """The objects in a JSON Lines file that a rule made. Raises a `DreamflowError` where it is missing or damaged."""
-    # Not splitlines(): a JSON string may contain U+2028 and its like.
-    lines = enumerate(_read_made(path).split("\n"), 1)
+def read_jsonl(path: Path | str) -> list[dict[str, Json]]:
+    """The objects in an output file with JSON Lines. Raises a `DreamflowError` if it is missing or damaged."""
+    # Not splitlines(), which also splits at characters that a JSON string may contain, such as U+2028.
+    lines = enumerate(_read_output(path).split("\n"), 1)
     return [_loads(line, f"{path}:{number}", path) for number, line in lines if line.strip()]
 
 
-def _read_made(path: Path | str, remedy: str = "") -> str:
+def _read_output(path: Path | str, remedy: str = "") -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -90,7 +91,7 @@ def _read_made(path: Path | str, remedy: str = "") -> str:
         raise _damaged(str(path), f"not UTF-8 text (byte {error.start})", path, remedy) from None
 
 
-def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Any:
+def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Json:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -98,7 +99,7 @@ def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Any:
 
 
 def _damaged(where: str, problem: str, path: Path | str, remedy: str = "") -> DreamflowError:
-    remedy = remedy or f"Delete {Path(path).name} and run again: it is then made again"
+    remedy = remedy or f"Delete {Path(path).name} and run again: the file is then made again"
     return DreamflowError(f"{where}: damaged: {problem}. {remedy}")
 
 
@@ -108,7 +109,7 @@ def sha256(text: str) -> str:
 
 
 def read_text(path: Path | str) -> str:
-    """The text of an input file (UTF-8), or a `ConfigError` that names it."""
+    """The text of an input file (UTF-8). Raises a `ConfigError` with the path."""
     try:
         return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -120,16 +121,16 @@ def read_text(path: Path | str) -> str:
 
 
 @cache
-def read_table(module: str, name: str) -> Any:
+def read_table(module: str, name: str) -> Json:
     """The content of the YAML file `name` beside the library's `module` (its `__file__`)."""
     return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
 def checked_name(name: str, what: str) -> str:
-    """`name` if it may become a part of a path, else a `ConfigError`."""
+    """`name`, if it is a valid file name. Raises a `ConfigError` that calls it a `what`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ConfigError(
-            f"{what} {name!r} cannot be used as a file name: letters, digits, '.', '_' and '-' only, "
-            "beginning with a letter or digit, at most 128 characters"
+            f"{what} {name!r} cannot be used as a file name: use only letters, digits, '.', '_' and '-', "
+            "begin with a letter or digit, and use at most 128 characters"
         )
     return name

@@ -1,11 +1,10 @@
-"""The plan of a configuration: the generations of every family, compiled without side effects when a run starts."""
+"""The plan of a configuration: the generations of all families, compiled without side effects when a run starts."""
 
 from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property
 from os.path import normpath
 from pathlib import Path
-from typing import Any
 
 from .deferred import Deferred
 from .errors import ConfigError, DreamflowError
@@ -13,21 +12,20 @@ from .families import FAMILIES
 from .family import Family, World
 from .generation.catalog import load_catalog
 from .generation.layout import Layout
-from .generation.model import Generation
+from .generation.model import Generation, Json
 from .generation.models import Model, load_models
-from .generation.stage import Stage
 from .settings import in_config, load_settings
 
 
 class Plan:
-    """All families of a configuration. One that cannot be compiled has a `problem` and stops only what needs it."""
+    """All families of a configuration. A family that cannot be compiled has a `problem`; only its targets fail."""
 
     def __init__(self, world: World, families: Mapping[str, Family]) -> None:
         self.world, self.families = world, families
 
     @property
     def problems(self) -> list[str]:
-        """A line for each family that could not be compiled."""
+        """The error message of each family that could not be compiled."""
         return [family.problem for family in self.families.values() if family.problem]
 
     def check(self) -> None:
@@ -36,7 +34,7 @@ class Plan:
             raise DreamflowError("\n".join(self.problems))
 
     def find(self, gen_id: str) -> Generation | None:
-        """A planned generation, whether it was known at the start or follows from a file; None if there is none."""
+        """A planned or deferred generation; None if the id is unknown."""
         if gen_id in self.world.generations:
             return self.world.generations[gen_id]
         deferred = self._deferred_with(gen_id)
@@ -51,7 +49,7 @@ class Plan:
         return None
 
     def deferred(self) -> dict[str, Generation]:
-        """The generations that follow from files, as these are now."""
+        """The deferred generations, from the current content of their files."""
         known: dict[str, Generation] = {}
         for family in self.families.values():
             for deferred in family.deferred():
@@ -62,32 +60,27 @@ class Plan:
 
     @property
     def generations(self) -> dict[str, Generation]:
-        """All generations that are known now, by id."""
+        """All planned and deferred generations, by id."""
         return {**self.world.generations, **self.deferred()}
 
     def folder(self, gen_id: str) -> Path:
-        """The folder of a generation that is planned, or only read."""
+        """The folder of a planned generation, or of an unplanned parent."""
         row = self.find(gen_id)
         return self.world.layout.generation(row.stage if row else self.world.kept[gen_id], gen_id)
 
     def referenced(self) -> set[str]:
-        """The ids of all generations that are planned, only read, or needed by a product of some family."""
+        """The ids of all generations that are planned, read by a planned generation, or needed by a product."""
         needed = (gen_id for family in self.families.values() for gen_id in family.referenced())
         return {*self.generations, *self.world.kept, *needed}
 
     @property
     def models(self) -> Mapping[str, Model]:
-        """All models that a generation may name, also those that become known during a run."""
+        """All models that a generation may use, including models that are trained during the run."""
         return ChainMap(self.world.models, self.world.candidates)
-
-    @property
-    def stages(self) -> list[Stage]:
-        """The stages of all families."""
-        return [stage for family in self.families.values() for stage in family.stages]
 
     @cached_property
     def family_of_stage(self) -> dict[str, Family]:
-        """The family that each stage belongs to."""
+        """The family of each stage."""
         return {stage.name: family for family in self.families.values() for stage in family.stages}
 
     @cached_property
@@ -99,18 +92,19 @@ class Plan:
             return stages.index(row.stage), row.model.model_id if row.model else "", row.template_id
 
         ordered = sorted(self.world.generations, key=key)
-        return {gen_id: len(ordered) - place for place, gen_id in enumerate(ordered)}
+        return {gen_id: len(ordered) - position for position, gen_id in enumerate(ordered)}
 
     def priority(self, gen_id: str) -> int:
-        """Higher is earlier: stage by stage, and within a stage by model and template, since neighbours that share a
-        model and a prompt's beginning are answered faster. Deferred generations come in the order of their file."""
+        """The priority of a generation; higher is earlier. The order is by stage, then by model and template, since
+        successive prompts with the same model and prefix are faster. Deferred generations keep the order of their file.
+        """
         if gen_id in self._order:
             return self._order[gen_id]
         deferred = self._deferred_with(gen_id)
-        return -deferred.place(gen_id) if deferred else 0
+        return -deferred.position(gen_id) if deferred else 0
 
     def wildcards(self) -> dict[str, list[str]]:
-        """The values that each wildcard of the families' rules can have."""
+        """The values of each wildcard in the families' rules."""
         merged: dict[str, list[str]] = {}
         for family in self.families.values():
             for name, values in family.wildcards().items():
@@ -118,24 +112,23 @@ class Plan:
         return merged
 
     def targets(self, goal: str) -> list[str]:
-        """The files that a target rule (or "all") makes. Raises a `DreamflowError` if a family that it needs could not
-        be compiled."""
-        needed = [
-            one for one in self.families.values() if goal in one.goals or (goal == "all" and one.in_default_target)
-        ]
+        """The files of a target rule (or "all"). Raises a `DreamflowError` if a necessary family was not compiled."""
+        families = self.families.values()
+        needed = [each for each in families if (each.in_default_target if goal == "all" else goal in each.goals)]
         if problems := [family.problem for family in needed if family.problem]:
             raise DreamflowError("\n".join(problems))
         return [path for family in needed for path in family.targets(goal)]
 
 
-def compile_plan(config: Mapping[str, Any]) -> Plan:
-    """Check a configuration (config/config.yaml as a mapping) and compile all that it names. Raises `ConfigError` for
-    what concerns all families; what concerns one is its `problem`."""
+def compile_plan(config: Mapping[str, Json]) -> Plan:
+    """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
+    that concern all families; the error of a single family becomes its `problem`."""
     settings = load_settings(config)
     settings = settings.model_copy(update={"data_root": normpath(settings.data_root)})
-    layout = Layout(Path(settings.data_root), {stage.name: stage for one in FAMILIES for stage in one.stages})
+    stages = {stage.name: stage for family in FAMILIES for stage in family.stages}
+    layout = Layout(Path(settings.data_root), stages)
     models = load_models(settings.models, layout.registered_models, settings.local_models.as_dict())
-    catalog = load_catalog(settings.raw_root, [p for one in FAMILIES for stage in one.stages for p in stage.prompts])
+    catalog = load_catalog(settings.raw_root, [prompt for stage in stages.values() for prompt in stage.prompts])
     world = World(settings, layout, models, catalog)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})
     for family in plan.families.values():

@@ -1,4 +1,4 @@
-"""Looking after a project: generations that no plan names any more, failed ones to draw again, and what a run costs."""
+"""Maintenance of a project: unplanned generations, failed generations, the forecast, and missing keys."""
 
 import shutil
 import sys
@@ -16,44 +16,35 @@ from .generation.providers import provider
 from .plan import Plan
 
 
-def orphans(plan: Plan) -> list[Path]:
-    """The folders of generations that no plan names and no product needs, in the order of stage and id. Raises a
-    `DreamflowError` if a family could not be compiled: its generations would seem to be orphans."""
+def list_orphans(plan: Plan, *, remove: bool = False) -> None:
+    """Print, and possibly remove, the folders of generations that no spec plans and no product needs.
+
+    Their answers stay in the response store. Raises a `DreamflowError` if a family could not be compiled, since its
+    generations would look like orphans.
+    """
     plan.check()
-    folders = sorted(path for path in plan.world.layout.root.glob("gens/*/*") if path.is_dir())
     referenced = plan.referenced()
-    return [folder for folder in folders if folder.name not in referenced]
-
-
-def list_orphans(plan: Plan) -> None:
-    """Print the generations that no plan names."""
-    folders = orphans(plan)
-    print(*folders, sep="\n")
-    hint = ": 'snakemake prune' removes them" if folders else ""
-    print(f"{len(folders):,} generations that no configured spec plans{hint}")
-
-
-def prune(plan: Plan) -> None:
-    """Remove the generations that no plan names. Their answers stay in the response store."""
-    folders = orphans(plan)
-    for folder in folders:
+    folders = sorted(path for path in plan.world.layout.root.glob("gens/*/*") if path.is_dir())
+    orphans = [folder for folder in folders if folder.name not in referenced]
+    for folder in orphans:
         print(folder)
-        shutil.rmtree(folder)
-    hint = ": removed; their answers stay in the store" if folders else ""
-    print(f"{len(folders):,} generations that no configured spec plans{hint}")
+        if remove:
+            shutil.rmtree(folder)
+    hint = ": removed; their answers stay in the store" if remove else ": 'snakemake prune' removes them"
+    print(f"{len(orphans):,} generations that no configured spec plans{hint if orphans else ''}")
 
 
 def forget_failed(plan: Plan, path: str) -> None:
-    """Replace the metadata of failed generations by a mark that asks for new samples; list their folders in `path`.
+    """Replace the metadata of failed generations by a file that requests new samples; list their folders in `path`.
 
-    What was skipped because of them is made again too, since it descends from them.
+    Generations that were skipped because of them are made again too, since they are their descendants.
     """
     failed = [folder for folder in map(plan.folder, plan.generations) if _status(folder) == "failed"]
     for folder in failed:
         write_atomic(folder / REDRAW, "")
         (folder / "metadata.json").unlink()
     write_atomic(path, "".join(f"{folder}\n" for folder in failed))
-    print(f"{len(failed):,} failed generations will be drawn again", file=sys.stderr)
+    print(f"new samples will be drawn for {len(failed):,} failed generations", file=sys.stderr)
 
 
 def _status(folder: Path) -> str | None:
@@ -62,10 +53,10 @@ def _status(folder: Path) -> str | None:
 
 
 def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale: Callable[[str], bool]) -> str:
-    """What making these generations would call and cost, as a table; with what wanted products may need besides, and a
-    line for each key that is missing."""
-    wanted = set(gen_ids)
-    rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in wanted}
+    """The forecast for these generations as a table, with the generations that requested products may need in addition,
+    and a line for each missing key."""
+    requested = set(gen_ids)
+    rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     previews = [_preview(family) for family in plan.families.values()]
     later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
 
@@ -85,8 +76,7 @@ def _preview(family: Family) -> tuple[Mapping[str, Generation], str]:
 
 
 def missing_keys(plan: Plan, rows: Iterable[Generation]) -> list[str]:
-    """A line for each environment variable that the key of a model of these generations should come from, and that is
-    not set."""
+    """A message for each environment variable that is not set and should have the key of one of the used models."""
     used = Counter(row.model.model_id for row in rows if row.model)
     return [
         f"environment variable {name} is not set: the {used[model_id]:,} generations of model {model_id} need it"

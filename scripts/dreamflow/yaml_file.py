@@ -1,16 +1,16 @@
-"""YAML and JSON files: read strictly (a repeated key is an error), and the line on which a value stands."""
+"""YAML and JSON files, read strictly (a repeated key is an error), and the line number of a value."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from .errors import ConfigError, Key
+from .generation.model import Json
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Refuses a repeated key: YAML would keep its last value, and an axis or a rule would silently vanish."""
+    """Raises an error for a repeated key: YAML would silently keep only its last value."""
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
         seen = set()
@@ -22,8 +22,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
-def parse_document(text: str, path: Path | str) -> Any:
-    """The value in the text of a YAML or JSON file (by its suffix). Raises a ConfigError with line and column."""
+def parse_document(text: str, path: Path | str) -> Json:
+    """The value in the text of a YAML or JSON file (by suffix). Raises a `ConfigError` with line and column."""
     is_json = Path(path).suffix.lower() == ".json"
     try:
         if is_json:
@@ -42,7 +42,7 @@ def parse_document(text: str, path: Path | str) -> Any:
 
 
 def line_of(text: str, key: Key) -> int | None:
-    """The line (from 1) of the value at `key`, or of the deepest part of the key that exists."""
+    """The line number (from 1) of the value at `key`, or of the longest part of the key that exists."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader) if text else None
     except (yaml.YAMLError, RecursionError):  # JSON that is not YAML, such as JSON indented by tabs
@@ -64,7 +64,7 @@ def line_of(text: str, key: Key) -> int | None:
     return line + 1
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     value = dict(pairs)
     if len(value) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -73,4 +73,4 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _twice(key: str) -> str:
-    return f"the key {key!r} occurs twice; delete or merge one"
+    return f"the key {key!r} occurs twice; delete one or merge both"

@@ -1,9 +1,10 @@
-"""Calls are tried again as the server wishes, as often as allowed, and not after a stop."""
+"""Calls are repeated when the server requests it, up to the limit, and not after a stop."""
 
 import threading
 
 import pytest
 from dreamflow.generation.backoff import LONGEST_RETRY_AFTER_S, call_with_retries
+from dreamflow.generation.model import Wait
 from dreamflow.generation.providers import CallError, Response
 
 
@@ -29,8 +30,8 @@ def test_waits_are_recorded_and_those_of_the_server_kept():
     assert call_with_retries(call, 3, threading.Event()) == (
         Response("yes"),
         [
-            {"error": "retryable", "status": 429, "wait_s": 0.0},
-            {"error": "retryable", "status": 503, "wait_s": 0.01},
+            Wait("retryable", 429, 0.0),
+            Wait("retryable", 503, 0.01),
         ],
     )
 
@@ -59,7 +60,7 @@ def test_our_own_waits_grow_to_a_limit():
     _, waits = call_with_retries(call, 10, stopping)
     for number, wait in enumerate(waits):
         longest = min(60.0, 2.0**number)
-        assert longest / 2 <= wait["wait_s"] <= longest
+        assert longest / 2 <= wait.wait_s <= longest
 
 
 def test_a_stop_ends_the_wait_and_no_call_follows():

@@ -130,11 +130,11 @@ def test_models_without_a_price_are_named_as_long_as_they_are_to_be_called(proje
     project.edit("config/models.yaml", models=models)
     flow = run()
     table = flow.forecast_text()
-    assert table.endswith("without a price in models.yaml, so not counted: judge")
+    assert table.endswith("not counted, since models.yaml has no price: judge")
     row = next(line for line in table.splitlines() if line.startswith("evaluation"))
     assert row.split()[-2:] == ["?", "?"]
     make(flow, "draft")
-    assert "without a price" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
+    assert "has no price" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
     assert as_table([]).splitlines()[1].startswith("0 calls to make")
 
 

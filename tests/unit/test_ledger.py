@@ -40,26 +40,26 @@ def test_lines_of_many_writers_are_whole_and_add_up(tmp_path):
 
 def test_an_unknown_cost_is_null_in_the_file_and_nothing_in_the_total(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    ledger.answered(record(cost=None))
-    ledger.answered(record(cost=0.5, prompt_tokens=1200, completion_tokens=34))
+    ledger.record_answer(record(cost=None))
+    ledger.record_answer(record(cost=0.5, prompt_tokens=1200, completion_tokens=34))
     first, second = (json.loads(line) for line in ledger.path.read_text().splitlines())
     assert (first["cost_usd"], first["prompt_tokens"]) == (None, 0)
     assert (second["cost_usd"], second["sample"], second["cohort_id"]) == (0.5, 3, "trial")
-    assert ledger.spent() == "2 calls · 1,234 tokens · $0.5000"
+    assert ledger.totals() == "2 calls · 1,234 tokens · $0.5000"
 
 
-def test_the_line_tells_how_far_the_run_is(tmp_path, capsys):
+def test_the_progress_line(tmp_path, capsys):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     ledger.start({"draft": 1, "essay": 1})
-    assert ledger.line() == "0/2 generations · 0 calls · 0 tokens"
-    ledger.answered(record(cost=None, prompt_tokens=30, cached_tokens=20, completion_tokens=5))
-    ledger.made(Result(gen_id="d_1", stage="draft"))
+    assert ledger.progress_line() == "0/2 generations · 0 calls · 0 tokens"
+    ledger.record_answer(record(cost=None, prompt_tokens=30, cached_tokens=20, completion_tokens=5))
+    ledger.count_generation(Result(gen_id="d_1", stage="draft"))
     assert capsys.readouterr().err == ""  # not at every generation where the screen is a file
     ledger.last_line -= PROGRESS_INTERVAL_S + 1
-    ledger.made(Result(gen_id="e_1", stage="essay", status="failed"))
-    expected = "2/2 generations · 1 calls · 35 tokens (20 of them reused) · about 0 s left"
+    ledger.count_generation(Result(gen_id="e_1", stage="essay", status="failed"))
+    expected = "2/2 generations · 1 calls · 35 tokens (20 cached) · about 0 s left"
     assert capsys.readouterr().err == expected + "\n"
-    assert ledger.line() == expected
+    assert ledger.progress_line() == expected
     assert (ledger.status["ok"], ledger.status["failed"]) == (1, 1)
     ledger.stop()
 

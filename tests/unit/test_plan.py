@@ -95,12 +95,12 @@ def test_a_template_is_known_by_its_file_and_a_row_says_more(project):
         (
             ("x", "json", "llm", "", "../../secret.json"),
             "",
-            ["_templates.csv: schema '../../secret.json' lies outside"],
+            ["_templates.csv: schema '../../secret.json' is outside"],
         ),
-        (("x", "json", "llm", "", "/etc/passwd"), "", ["_templates.csv: schema '/etc/passwd' lies outside"]),
+        (("x", "json", "llm", "", "/etc/passwd"), "", ["_templates.csv: schema '/etc/passwd' is outside"]),
         (("x", "json", "llm", "", "templates/evaluation/x.txt"), "a\nb", ["x.txt:1: not valid JSON"]),
         (("x", "json", "llm", "", ""), "fine\n{% if %}", ["x.txt:2: not a Jinja2 template"]),
-        (("x", "json", "llm", "", ""), "{{ draft }}", ["x.txt: the variable 'draft' does not exist", "response"]),
+        (("x", "json", "llm", "", ""), "{{ draft }}", ["x.txt: unknown variable 'draft'", "response"]),
     ],
 )
 def test_a_template_that_will_not_do_is_told_with_its_file(project, row, text, parts):

@@ -626,7 +626,7 @@ def test_without_scores_texts_stand_in_the_order_of_ids(tmp_path, failed):
 
 def test_results_before_anything_is_written(paper, tmp_path):
     paper.cohort.generations.clear()
-    assert results.write_results(paper.cohort, paper.data, tmp_path / "results") == "No text is written yet."
+    assert results.write_results(paper.cohort, paper.data, tmp_path / "results") == "No text is finished yet."
     assert "Nothing is written yet" in (tmp_path / "results/README.md").read_text()
 
 
@@ -639,7 +639,7 @@ def test_best_table_fits_the_screen(paper):
     assert "Best essays, to read in data/results/trial/" in table
     assert "0.71" in table
     assert "01-e_a.md" in table
-    assert results.best_table(ranked.iloc[:0], "x") == "No text is written yet."
+    assert results.best_table(ranked.iloc[:0], "x") == "No text is finished yet."
 
 
 def test_cross_experiment_reads_all_generations(paper, tmp_path):

@@ -25,7 +25,7 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
-from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, asker, cost, respond
+from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, cost, respond
 from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
@@ -249,14 +249,14 @@ def question(text="Why?", sample=0):
     return Question(IDENTITY, [Message("user", text)], {}, None, sample)
 
 
-def caller(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
-    return asker(row(), models, store, cohort_id, call_attempts, on_answer)
+def ask_through(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
+    return caller(row(), models, store, cohort_id, call_attempts, on_answer)
 
 
 def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
     go, arrived, heard = threading.Event(), threading.Event(), []
     server.script += [held(go, arrived)]
-    ask = caller({"m": http}, tmp_path, "trial", 1, heard.append)
+    ask = ask_through({"m": http}, tmp_path, "trial", 1, heard.append)
     key = request_key(question())
     with ThreadPoolExecutor(8) as pool:
         answers = [pool.submit(ask, question(), key) for _ in range(8)]
@@ -266,7 +266,7 @@ def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
         texts = {answer.result().response.text for answer in answers}
     assert (server.calls, len(heard), len(texts)) == (2, 2, 1)
     assert other.result().request.sample == 1
-    later = caller(
+    later = ask_through(
         {"m": http.model_copy(update={"base_url": "http://127.0.0.1:9/v1"})}, tmp_path, "later", 1, heard.append
     )
     assert later(question(), key).call.cohort_id == "trial"
@@ -279,7 +279,7 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
     def on_answer(record):
         heard.append((record, load_response(tmp_path, question(), key)))
 
-    caller({"m": http}, tmp_path, "trial", 1, on_answer)(question(), key)
+    ask_through({"m": http}, tmp_path, "trial", 1, on_answer)(question(), key)
     ((record, stored),) = heard
     assert record == stored
     assert (stored.call.gen_id, stored.call.stage, stored.call.cohort_id) == ("v_1", "evaluation", "trial")
@@ -298,7 +298,7 @@ def test_an_answer_is_in_the_store_before_anyone_hears_of_it(tmp_path, http):
 )
 def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server, http, script, attempts, calls):
     server.script += script
-    ask, key = caller({"m": http}, tmp_path, "trial", attempts), request_key(question())
+    ask, key = ask_through({"m": http}, tmp_path, "trial", attempts), request_key(question())
     with pytest.raises(CallError):
         ask(question(), key)
     assert server.calls == calls
@@ -312,7 +312,7 @@ def test_any_text_can_be_stored(tmp_path, text):
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps({"text": text}))
     model = MODEL.model_copy(update={"name": str(path)})
-    record = caller({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
+    record = ask_through({"m": model}, tmp_path / "store", "trial", 1)(question(), "k")
     assert load_response(tmp_path / "store", question(), "k").response == record.response
     assert record.response.text == text.encode("utf-8", "replace").decode()
 
@@ -320,7 +320,7 @@ def test_any_text_can_be_stored(tmp_path, text):
 def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http):
     message = {"role": "assistant", "content": "Yes."}
     server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
-    record = caller({"m": http}, tmp_path, "trial", 1)(question(), "k")
+    record = ask_through({"m": http}, tmp_path, "trial", 1)(question(), "k")
     assert load_response(tmp_path, question(), "k").response == record.response
 
 

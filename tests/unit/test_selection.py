@@ -11,7 +11,7 @@ from dreamflow.errors import DreamflowError
 from dreamflow.plan import Plan
 from dreamflow.reports.membership import manifest, membership
 from dreamflow.run import Run
-from dreamflow.upkeep import prune
+from dreamflow.upkeep import list_orphans
 from plans import cohorts_of, of_stage, planned
 from project import Project
 from select_essays import main
@@ -152,7 +152,7 @@ def test_a_run_reads_kept_texts_as_inputs_and_leaves_them_alone(project: Project
 def test_orphans_are_not_what_a_selection_keeps(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     lay_original(project)
     lay(project, "e_other", "essay")
-    prune(select(project, {"essays": ["e_old"]}))
+    list_orphans(select(project, {"essays": ["e_old"]}, remove=True))
     assert capsys.readouterr().out.splitlines()[0] == "data/gens/essay/e_other"
     assert sorted(path.name for path in project.root.glob("data/gens/*/*")) == ["d_old", "e_old"]
 

@@ -116,7 +116,7 @@ def test_a_call_that_cannot_be_made_fails_its_job_only(fresh: Project, own_serve
     assert done.returncode == 1
     assert "no such thing" in done.stdout
     assert "(writer) was not made" in done.stdout
-    assert "the same command goes on from here" in done.stdout
+    assert "Run the same command again to continue" in done.stdout
     assert statuses(fresh) == {"draft": ["ok"], "essay": ["ok"] * 2, "evaluation": ["ok"] * 2}
     calls = own_server.calls
     assert fresh.run().returncode == 0
@@ -186,7 +186,7 @@ def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Projec
     go.set()
     screen, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
-    assert "the same command goes on from here" in screen
+    assert "Run the same command again to continue" in screen
     calls = own_server.calls
     assert calls < 8
     own_server.answer = answer

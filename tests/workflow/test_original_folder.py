@@ -221,7 +221,7 @@ def test_a_failed_refresh_is_done_by_the_next_run(old: Project, server: Server) 
     before, calls = stamps(old), server.calls
     done = old.run()
     assert done.returncode == 1
-    assert "the same command goes on from here" in done.stdout
+    assert "Run the same command again to continue" in done.stdout
     assert remade(old, before) == {"draft": 2, "essay": 4}
     old.edit("config/models.yaml", models=config)
     done = old.run()

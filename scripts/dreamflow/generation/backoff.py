@@ -1,27 +1,27 @@
-"""Calls that are tried again: after the wait that the server names, else after a growing one of our own.
+"""Retry a call after the time that the server requests, else after exponentially growing times.
 
-Without tenacity: its hooks for the server's wait, the record of waits and the stop took twice as many lines.
+This does not use tenacity: hooks for the server's time, the record of waits and the stop took twice as many lines.
 """
 
 import random
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
-from .providers import CallError, Response
+from .model import Wait
+from .providers import CallError
 
-LONGEST_WAIT_S = 60.0  # of our own back-off
-LONGEST_RETRY_AFTER_S = 600.0  # a server that wants more than this is tried again by the next run
+T = TypeVar("T")
+LONGEST_WAIT_S = 60.0  # if the server requests no time
+LONGEST_RETRY_AFTER_S = 600.0  # if the server requests a longer time, the call fails and the next run repeats it
 
 
-def call_with_retries(
-    call: Callable[[], Response], attempts: int, stopping: threading.Event
-) -> tuple[Response, list[dict[str, Any]]]:
-    """The answer of `call`, made at most `attempts` times, and the waits {error, status, wait_s} before it.
+def call_with_retries(call: Callable[[], T], attempts: int, stopping: threading.Event) -> tuple[T, list[Wait]]:
+    """The result of `call`, which is called at most `attempts` times, and the waits before it.
 
-    Raises the last `CallError`, and one as soon as `stopping` is set: that ends a wait, and no call begins after it.
+    Raises the last `CallError`. If `stopping` is set, the current wait ends and a `CallError` is raised.
     """
-    waits: list[dict[str, Any]] = []
+    waits: list[Wait] = []
     while not stopping.is_set():
         try:
             return call(), waits
@@ -32,6 +32,6 @@ def call_with_retries(
             wait = error.retry_after
             if wait is None:
                 wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
-            waits.append({"error": "retryable", "status": error.status, "wait_s": round(wait, 3)})
+            waits.append(Wait("retryable", error.status, round(wait, 3)))
             stopping.wait(timeout=wait)
     raise CallError("the run was stopped before this call", retryable=False)

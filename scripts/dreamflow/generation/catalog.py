@@ -1,8 +1,7 @@
 """The inputs under `raw_root`: templates, concepts and the catalogs that describe them.
 
-The layout is that of DayDreaming's `data/1_raw` (CSV catalogs, descriptions at three levels, Jinja2 templates),
-so such a folder can be used as it is: our own columns are optional, further columns are ignored, and a template
-without a catalog row is known by its file.
+The layout is the one of DayDreaming's `data/1_raw` (CSV catalogs, descriptions at three levels, Jinja2 templates), so
+such a folder works unchanged: our columns are optional, other columns are ignored, and a template needs no catalog row.
 """
 
 import csv
@@ -12,10 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..errors import ConfigError, unknown
 from ..files import checked_name, read_text, sha256
+from .model import Json
 from .parsers import check_parser
 from .render import check_template
 from .stage import PromptKind
@@ -28,21 +27,21 @@ _SCALE = re.compile(r"(?:(-?\d+(?:\.\d+)?)-)?(-?\d+(?:\.\d+)?)")
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt template. `scale` is the range of an evaluation's scores, `response_format` the form of the answers:
+    """A prompt template. `scale` is the range of an evaluation's scores; `response_format` constrains the answers:
     None, {"type": "json_schema", "schema": ...} or {"type": "grammar", "grammar": GBNF}."""
 
     template_id: str
     parser: str
     generator: str
     scale: tuple[float, float]
-    response_format: Mapping[str, Any] | None
+    response_format: Mapping[str, Json] | None
     sha256: str
 
 
 @dataclass
 class Catalog:
     """Inputs by name. `prompts` are the kinds of prompt, `rows` the rows of their template catalogs; `texts` has every
-    input text that a plan refers to, by its SHA-256."""
+    input text of the plan, by its SHA-256."""
 
     root: Path
     prompts: Mapping[str, PromptKind]
@@ -53,14 +52,14 @@ class Catalog:
     descriptions: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def keep(self, text: str) -> str:
-        """Remember an input text; returns the digest under which `texts` has it."""
+        """Add a text to `texts`; returns its digest."""
         digest = sha256(text)
         self.texts[digest] = text
         return digest
 
 
 def load_catalog(root: Path | str, prompts: Iterable[PromptKind]) -> Catalog:
-    """Read the catalogs under `root`; templates and descriptions are read when a plan needs them."""
+    """Read the catalogs under `root`. Templates and descriptions are read when a plan needs them."""
     root = Path(root)
     if not root.is_dir():
         raise ConfigError(f"raw_root: {root}: no such folder")
@@ -74,13 +73,13 @@ def load_catalog(root: Path | str, prompts: Iterable[PromptKind]) -> Catalog:
 
 
 def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False) -> dict[str, dict[str, str]]:
-    """The rows of a CSV file by their first required column; blank rows are skipped, a repeated id is an error."""
+    """The rows of a CSV file by the first column of `required`. Rows without an id are skipped; an id occurs once."""
     if missing_ok and not path.exists():
         return {}
     reader = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff")))
-    absent = [column for column in required if column not in (reader.fieldnames or [])]
-    if absent:
-        raise ConfigError(f"{path}:1: no column {absent[0]!r}; the header must name {', '.join(required)}")
+    missing = [column for column in required if column not in (reader.fieldnames or [])]
+    if missing:
+        raise ConfigError(f"{path}:1: no column {missing[0]!r}; the header must have {', '.join(required)}")
     rows: dict[str, dict[str, str]] = {}
     for row in reader:
         row = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
@@ -94,7 +93,7 @@ def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False)
 
 
 def template(catalog: Catalog, kind: str, template_id: str) -> Template:
-    """A template by its kind of prompt; its text is kept in `catalog.texts`. Errors name the catalog and the file."""
+    """A template of a kind of prompt; its text is added to `catalog.texts`. Raises `ConfigError`."""
     key = (kind, template_id)
     if key not in catalog.templates:
         catalog.templates[key] = _load_template(catalog, catalog.prompts[kind], template_id)
@@ -124,10 +123,10 @@ def _load_template(catalog: Catalog, kind: PromptKind, template_id: str) -> Temp
     return Template(template_id, parser, generator, scale, response_format, catalog.keep(text))
 
 
-def _load_response_format(root: Path, name: str, listing: Path) -> Mapping[str, Any]:
+def _load_response_format(root: Path, name: str, listing: Path) -> Mapping[str, Json]:
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
-        raise ConfigError(f"{listing}: schema {name!r} lies outside {root}")
+        raise ConfigError(f"{listing}: schema {name!r} is outside {root}")
     text = read_text(path)
     if path.suffix == ".gbnf":
         return {"type": "grammar", "grammar": text}
@@ -138,7 +137,7 @@ def _load_response_format(root: Path, name: str, listing: Path) -> Mapping[str, 
 
 
 def parse_scale(text: str) -> tuple[float, float]:
-    """`"1-5"` or `"10"` (from 0) as (low, high); empty is 0-9, as in the original."""
+    """`"1-5"` or `"10"` (from 0) as (low, high); an empty text is 0-9, as in the original."""
     if not text:
         return DEFAULT_SCALE
     match = _SCALE.fullmatch(text)
@@ -149,7 +148,7 @@ def parse_scale(text: str) -> tuple[float, float]:
 
 
 def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str]:
-    """(level, text) of a concept: at this level, else at the next shorter one that it has, else its name."""
+    """(level, text) of a concept: at this level, else at the next shorter level that exists, else its name."""
     key = (concept_id, level)
     if key not in catalog.descriptions:
         catalog.descriptions[key] = _load_description(catalog, concept_id, level)
@@ -157,7 +156,7 @@ def description(catalog: Catalog, concept_id: str, level: str) -> tuple[str, str
 
 
 def unknown_concept(catalog: Catalog, concept_id: str) -> str:
-    """The message about a concept that the catalog does not have."""
+    """The message about a concept that is not in the catalog."""
     return f"{unknown('concept', concept_id, catalog.concepts)} (in {catalog.root / 'concepts_metadata.csv'})"
 
 

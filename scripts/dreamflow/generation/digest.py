@@ -1,7 +1,7 @@
-"""The digest of all that decides a generation, and whether the files of a generation still have that digest.
+"""The digest of everything that decides a generation, and whether the files of a generation still have that digest.
 
-metadata.json carries the digest, so that an edit is noticed even where Snakemake's own notes (`.snakemake/metadata`)
-are lost, copied or incomplete.
+metadata.json contains the digest, so an edit is noticed even if Snakemake's own records (`.snakemake/metadata`) are
+lost, copied or incomplete.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 class _Head(msgspec.Struct):
-    """The part of metadata.json that is read for every generation of a plan."""
+    """The fields of metadata.json that are read for every generation of a plan."""
 
     inputs_sha256: str = ""
     status: str = "ok"
@@ -33,20 +33,20 @@ def row_digest(generation: Generation) -> str:
     """SHA-256 of a plan row."""
     try:
         return hashlib.sha256(_ENCODER.encode(generation)).hexdigest()
-    except UnicodeEncodeError:  # half a surrogate pair: JSON files can hold it, UTF-8 cannot
+    except UnicodeEncodeError:  # a lone surrogate: JSON files can hold it, UTF-8 cannot
         return sha256(canonical(as_json(generation)))
 
 
 def inputs_digest(generation: Generation, parents: Sequence[tuple[str, str]], late: str = "") -> str:
-    """SHA-256 of all that decides a generation. `parents` has (status, SHA-256 of the parsed file) of each parent;
-    `late` is the result of `late_input`."""
+    """SHA-256 of everything that decides a generation. `parents` has (status, SHA-256 of the parsed file) of each
+    parent; `late` is the result of `late_input`."""
     lines = [row_digest(generation), *(f"{status} {text}" for status, text in parents), sha256(late) if late else ""]
     return sha256("\n".join(lines))
 
 
 def late_input(generation: Generation, layout: Layout) -> str:
-    """The input that is known only when the generation is made: its evidence, or a person's answer. Empty where it has
-    no such input, or not yet."""
+    """The input that appears during a run: evidence, or a person's answer. Empty if the generation needs none, or if it
+    does not exist yet."""
     if generation.evidence:
         return evidence_text(layout.root, generation.evidence)
     if generation.mode == "human":
@@ -57,15 +57,12 @@ def late_input(generation: Generation, layout: Layout) -> str:
 
 def evidence_text(root: Path, evidence: Evidence) -> str:
     """The entry of an evidence file as JSON text; empty while the file does not exist."""
-    entries = _entries(root / evidence.file)
-    return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
-
-
-def _entries(path: Path) -> Mapping[str, Json]:
+    path = root / evidence.file
     try:
-        return _decoded(path, path.stat().st_mtime_ns)
+        entries = _decoded(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
-        return {}
+        return ""
+    return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
 
 
 @lru_cache(maxsize=64)
@@ -74,40 +71,35 @@ def _decoded(path: Path, _changed: int) -> Mapping[str, Json]:
 
 
 class Freshness:
-    """Which generations of a plan are stale: their files are missing or have another digest, or a parent is stale.
+    """Finds the stale generations of a plan: their files are missing or have another digest, or a parent is stale.
 
-    What was read is cached until `forget`. The methods may be called from any thread.
+    File contents are cached until `forget`. The methods may be called from any thread.
     """
 
     def __init__(self, find: Callable[[str], Generation | None], layout: Layout, kept: Mapping[str, str]) -> None:
-        """`find(gen_id)` returns a planned generation, or None for one that is only read; `kept` has the stage of
-        those."""
+        """`find(gen_id)` returns a planned generation, or None; `kept` has the stages of unplanned parents."""
         self.find, self.layout, self.kept = find, layout, kept
         self.forget()
 
     def forget(self) -> None:
-        """Empty the caches: files have changed. A thread that is still reading fills the old caches, not these."""
+        """Replace the caches, since files have changed. A thread that is still reading fills the old caches."""
         self._stale: dict[str, bool] = {}
         self._heads: dict[str, _Head | None] = {}
         self._results: dict[str, tuple[str, str]] = {}
 
     def is_stale(self, gen_id: str) -> bool:
-        """Whether a generation has to be made; one that is only read never has."""
+        """Whether a generation has to be made; always false for an unplanned parent."""
         cache = self._stale
-        stale = cache.get(gen_id)
-        if stale is None:
+        if gen_id not in cache:
             generation = self.find(gen_id)
-            stale = cache[gen_id] = generation is not None and self._is_stale(generation)
-        return stale
+            cache[gen_id] = generation is not None and self._is_stale(generation)
+        return cache[gen_id]
 
     def _is_stale(self, generation: Generation) -> bool:
         if any(map(self.is_stale, generation.parents)):
             return True
         stage, gen_id = generation.stage, generation.gen_id
-        if not self.layout.is_whole(stage, gen_id):
-            return True
-        head = self._head(stage, gen_id)
-        if head is None:
+        if not self.layout.is_whole(stage, gen_id) or (head := self._head(stage, gen_id)) is None:
             return True
         parents = [self._result(parent) for parent in generation.parents]
         late = late_input(generation, self.layout)
@@ -117,25 +109,22 @@ class Freshness:
         cache = self._heads
         if gen_id not in cache:
             try:
-                head = _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
+                cache[gen_id] = _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
             except (OSError, msgspec.DecodeError):
-                head = None
-            cache[gen_id] = head
+                cache[gen_id] = None
         return cache[gen_id]
 
     def _result(self, gen_id: str) -> tuple[str, str] | None:
         """(status, SHA-256 of the parsed file) of a parent; None if it cannot be read."""
         cache = self._results
-        result = cache.get(gen_id)
-        if result is None:
+        if gen_id not in cache:
             generation = self.find(gen_id)
             stage = generation.stage if generation else self.kept[gen_id]
-            head = self._head(stage, gen_id)
             try:
                 parsed = (self.layout.generation(stage, gen_id) / self.layout.parsed_name(stage)).read_bytes()
             except OSError:
                 return None
-            if head is None:
+            if (head := self._head(stage, gen_id)) is None:
                 return None
-            result = cache[gen_id] = (head.status, hashlib.sha256(parsed).hexdigest())
-        return result
+            cache[gen_id] = (head.status, hashlib.sha256(parsed).hexdigest())
+        return cache[gen_id]

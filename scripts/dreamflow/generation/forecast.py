@@ -1,4 +1,4 @@
-"""The calls and the cost that a plan still needs, from the plan and the response store, before anything is spent."""
+"""Forecast of the calls and the cost of a run, from the plan and the response store, before anything is spent."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from .model import Generation, Json, Parent, Question, Record, Usage
 from .models import Model
 from .respond import NeedsCall, price_of
 
-TYPICAL_SHARE = 0.5  # the expected length of an answer, as a share of its limit
+TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
 RESERVED = 64  # tokens that a chat template may add to a prompt
 
 
 @dataclass
 class Line:
-    """Forecast of one stage and model. `tokens` and `cost_usd` are expected ones, the `upper` ones a bound."""
+    """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds."""
 
     stage: str
     model_id: str
@@ -33,7 +33,7 @@ class Line:
 
 
 def estimate_tokens(text: str) -> int:
-    """An estimate of the tokens of a text: one for every 4 ASCII characters, one for every 1.5 others."""
+    """An estimate of the tokens of a text: 1 for every 4 ASCII characters, 1 for every 1.5 other characters."""
     ascii_count = sum(1 for char in text if char < "\x80")
     return round(ascii_count / 4 + (len(text) - ascii_count) / 1.5)
 
@@ -45,11 +45,11 @@ def _no_call(question: Question, key: str) -> Record:
 def forecast(
     rows: Iterable[Generation], context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]
 ) -> list[Line]:
-    """One line for each stage and model. `rows` come after their parents; `folder(gen_id)` is where a generation lies.
+    """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder.
 
-    Rows that are not stale, and parents that are no rows, are read from their files. For a stale row the answers in the
-    store are walked as a run walks them; where one is missing, the row's children are assumed to lack theirs too, and
-    its text to be as long as its limit allows.
+    Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
+    answers are tried as in a run. If an answer is missing, the forecast assumes that the answers of the row's children
+    are missing too, and that its text is as long as its limit allows.
     """
     walk = _Walk(context, is_stale, folder)
     for row in rows:
@@ -58,8 +58,8 @@ def forecast(
 
 
 class _Walk:
-    """A walk over rows. `known` has the parents that are made or that the store can make, `longest` the tokens that the
-    text of every other one may have; `keys` are those of the answers that are missing."""
+    """The state of a forecast. `known` has the parents whose text exists or follows from the store, `longest` the
+    maximum tokens of the texts of all others; `keys` are the keys of missing answers."""
 
     def __init__(self, context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]) -> None:
         self.context, self.is_stale, self.folder = context, is_stale, folder
@@ -78,7 +78,7 @@ class _Walk:
         parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
         complete = len(parents) == len(row.parents)
         waits = row.mode == "human" and not late_input(row, self.context.layout)
-        if waits or (row.mode != "llm" and not complete):  # no call, no text yet
+        if waits or (row.mode != "llm" and not complete):  # needs no call, but has no text yet
             self.longest[row.gen_id] = max((self.longest.get(parent, 0) for parent in row.parents), default=0)
             return
         new = True
@@ -89,13 +89,13 @@ class _Walk:
                 line.answered += 1
                 return
             except NeedsCall as needed:
-                new = str(needed) not in self.keys  # else one call answers this generation and another
+                new = str(needed) not in self.keys  # else another generation already counts this call
                 self.keys.add(str(needed))
         self._add_call(line, row, new=new)
         self.longest[row.gen_id] = row.sampling["max_tokens"]
 
     def parent(self, gen_id: str) -> Parent | None:
-        """A parent that is made, or that the store can make; None for one that has no text yet."""
+        """A parent whose text exists or follows from the store, else None."""
         if gen_id not in self.known and gen_id not in self.longest:
             folder = self.folder(gen_id)
             if (folder / "metadata.json").exists():
@@ -161,7 +161,7 @@ def as_table(lines: list[Line]) -> str:
         f"about ${sum(line.cost_usd for line in lines):.2f}, at most ${sum(line.cost_upper_usd for line in lines):.2f}"
     )
     if unpriced:
-        total += f"; without a price in models.yaml, so not counted: {', '.join(unpriced)}"
+        total += f"; not counted, since models.yaml has no price: {', '.join(unpriced)}"
     return "\n".join([head, *rows, total])
 
 

@@ -1,33 +1,37 @@
-"""Every path under the data folder, except those of the families' own products."""
+"""The paths under the data folder, except those of the families' products."""
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from .stage import Stage
 
 
-@dataclass(frozen=True)
 class Layout:
-    """The paths under `root`. `stages` know the suffix of a parsed file; a stage that is not among them has .txt."""
+    """The paths under `root`. `stages` have the suffixes of parsed files; the suffix of an unknown stage is .txt."""
 
-    root: Path
-    stages: dict[str, Stage] = field(default_factory=dict)
+    def __init__(self, root: Path, stages: Mapping[str, Stage] | None = None) -> None:
+        self.root, self.stages = root, stages or {}
+        self.store = root / "store"  # the response store
+        self.ledger = self.store / "ledger.jsonl"  # a line for every new answer
+        self.inbox = root / "inbox"  # questions to people, and their answers
+        self.packs = root / "packs"  # groups of generations that one cluster job answers
+        self.registered_models = root / "models"  # trained students that passed their gate
 
     def generation(self, stage: str, gen_id: str) -> Path:
         """The folder of a generation."""
         return self.root / "gens" / stage / gen_id
 
     def metadata(self, stage: str, gen_id: str) -> str:
-        """A generation's metadata.json, as Snakemake names it."""
+        """The path of a generation's metadata.json, spelled as in the rules."""
         return f"{self.root}/gens/{stage}/{gen_id}/metadata.json"
 
     def parsed_name(self, stage: str) -> str:
-        """The name of the file that holds what was read from a raw text of this stage."""
+        """The name of the parsed file in this stage."""
         return self.stages[stage].parsed_name if stage in self.stages else "parsed.txt"
 
     def file_names(self, stage: str) -> tuple[str, str, str, str]:
-        """The four files of a generation; metadata.json, which is written last, is the last."""
+        """The four files of a generation, in the order in which they are written."""
         return ("prompt.txt", "raw.txt", self.parsed_name(stage), "metadata.json")
 
     def is_whole(self, stage: str, gen_id: str) -> bool:
@@ -38,31 +42,6 @@ class Layout:
         except FileNotFoundError:
             return False
         return present.issuperset(self.file_names(stage))
-
-    @property
-    def store(self) -> Path:
-        """The response store."""
-        return self.root / "store"
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger: a line for every new answer."""
-        return self.store / "ledger.jsonl"
-
-    @property
-    def inbox(self) -> Path:
-        """Questions to people, and their answers."""
-        return self.root / "inbox"
-
-    @property
-    def packs(self) -> Path:
-        """The packs: which generations one job of a cluster answers."""
-        return self.root / "packs"
-
-    @property
-    def registered_models(self) -> Path:
-        """The registered models: students that were trained here and passed their gate."""
-        return self.root / "models"
 
     def log(self, stage: str, gen_id: str) -> str:
         """The log of a generation's job."""

@@ -1,4 +1,4 @@
-"""The ledger: one line for every new answer, and the progress and the cost of this run."""
+"""The ledger: a line for every new answer, and the progress and the cost of this run."""
 
 import json
 import os
@@ -8,20 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .model import Record, Result
+from .model import Json, Record, Result
 
-PROGRESS_INTERVAL_S = 15  # between two lines of progress, where standard error is no terminal
+PROGRESS_INTERVAL_S = 15  # between two progress lines, if standard error is not a terminal
 
 
 class Ledger:
-    """Appends to `ledger.jsonl` and shows progress. One per process; its methods may be called from any thread.
+    """Appends to `ledger.jsonl` and shows progress. Its methods may be called from any thread.
 
-    On a terminal the progress is one line that is updated; elsewhere a new line is printed now and then.
+    On a terminal, progress is one line that is updated; elsewhere, a new line is printed every `PROGRESS_INTERVAL_S`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,21 +33,21 @@ class Ledger:
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
-        self.begins = 0  # the byte of the file at which this run's lines begin
+        self.first_byte = 0  # where this run's lines begin in the file
 
     def start(self, planned: Mapping[str, int]) -> None:
-        """Begin a run; `planned` has the number of generations of each stage that it will make."""
+        """Start a run; `planned` has the number of generations to make in each stage."""
         self.planned = Counter(planned)
         self.started = self.last_line = time.monotonic()
-        self.begins = self.path.stat().st_size if self.path.exists() else 0
+        self.first_byte = self.path.stat().st_size if self.path.exists() else 0
         if sys.stderr.isatty() and self.planned:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
-            self.bar.add_task(self.line(), total=self.planned.total())
+            self.bar.add_task(self.progress_line(), total=self.planned.total())
             self.bar.start()
 
-    def answered(self, record: Record) -> None:
-        """Append a new answer to the file, and add it to the totals."""
+    def record_answer(self, record: Record) -> None:
+        """Append a new answer to the file and add it to the totals."""
         usage, call = record.response.usage, record.call
         entry = {
             "at": call.at,
@@ -68,12 +67,12 @@ class Ledger:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
-                os.write(handle, line.encode())  # one write: lines of several processes do not mix
+                os.write(handle, line.encode())  # a single write, so that lines of several processes do not mix
             finally:
                 os.close(handle)
             self._count(entry)
 
-    def _count(self, entry: Mapping[str, Any]) -> None:
+    def _count(self, entry: Mapping[str, Json]) -> None:
         self.calls += 1
         self.prompt_tokens += entry["prompt_tokens"]
         self.cached_tokens += entry["cached_tokens"]
@@ -81,26 +80,26 @@ class Ledger:
         self.cost_usd += entry["cost_usd"] or 0.0
 
     def count_all(self) -> None:
-        """Count the answers since the run began from the file: jobs in processes of their own wrote lines too."""
+        """Set the totals from this run's lines in the file, which include those of jobs in other processes."""
         if not self.path.exists():
             return
         with self.guard, self.path.open("rb") as stream:
-            stream.seek(self.begins)
+            stream.seek(self.first_byte)
             self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
             self.cost_usd = 0.0
             for line in stream:
                 self._count(json.loads(line))
 
-    def made(self, result: Result) -> None:
-        """Count a generation that was written, and show the progress."""
+    def count_generation(self, result: Result) -> None:
+        """Count a written generation and show the progress."""
         with self.guard:
             self.done[result.stage] += 1
             self.status[result.status] += 1
             if self.bar is not None:
-                self.bar.update(self.bar.task_ids[0], advance=1, description=self.line())
+                self.bar.update(self.bar.task_ids[0], advance=1, description=self.progress_line())
             elif self.planned and time.monotonic() - self.last_line > PROGRESS_INTERVAL_S:
                 self.last_line = time.monotonic()
-                print(self.line(), file=sys.stderr, flush=True)
+                print(self.progress_line(), file=sys.stderr, flush=True)
 
     def show(self, message: str) -> None:
         """Show a message beside the progress."""
@@ -115,41 +114,33 @@ class Ledger:
             self.bar.stop()
             self.bar = None
 
-    def line(self) -> str:
-        """The progress: generations, calls, tokens, cost, time left."""
-        parts = [f"{self.done.total()}/{self.planned.total()} generations", self.spent()]
-        left = self.seconds_left()
-        if left is not None:
-            parts.append(f"about {duration(left)} left")
+    def progress_line(self) -> str:
+        """The progress: generations, calls, tokens, cost, remaining time."""
+        done, planned = self.done.total(), self.planned.total()
+        parts = [f"{done}/{planned} generations", self.totals()]
+        if done:  # an estimate from the speed so far
+            parts.append(f"about {duration((time.monotonic() - self.started) / done * (planned - done))} left")
         return " · ".join(parts)
 
     def summary(self, tables: Iterable[str]) -> list[str]:
-        """The closing lines of a run, after the tables that it made."""
+        """The last lines of a run: its tables, then its totals."""
         lines = ["", *(table + "\n" for table in tables)]
         if self.planned:
-            made = f"{self.done.total():,} of {self.planned.total():,} generations made"
-            lines.append(f"{made} · {self.spent()}")
-        if troubled := [f"{self.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if self.status[s]]:
+            lines.append(f"{self.done.total():,} of {self.planned.total():,} generations made · {self.totals()}")
+        if counts := [f"{self.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if self.status[s]]:
             lines.append(
-                f"{', '.join(troubled)}: see status and reason in their metadata.json; "
-                "'snakemake retry_failed' draws failed ones again"
+                f"{', '.join(counts)}: see status and reason in their metadata.json; "
+                "'snakemake retry_failed' draws new samples for the failed generations"
             )
         return lines
 
-    def spent(self) -> str:
+    def totals(self) -> str:
         """Calls, tokens and cost of this run."""
         tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
         if self.cached_tokens:
-            tokens += f" ({self.cached_tokens:,} of them reused)"
+            tokens += f" ({self.cached_tokens:,} cached)"
         cost = f" · ${self.cost_usd:.4f}" if self.cost_usd else ""
-        return f"{self.calls} calls · {tokens}{cost}"
-
-    def seconds_left(self) -> float | None:
-        """An estimate from the pace so far; None before the first generation is done."""
-        done = self.done.total()
-        if not done:
-            return None
-        return (time.monotonic() - self.started) / done * (self.planned.total() - done)
+        return f"{self.calls:,} calls · {tokens}{cost}"
 
 
 def duration(seconds: float) -> str:

@@ -9,33 +9,35 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import pretty, read_json, sha256, write_atomic
+from ..files import pretty, read_as, read_json, sha256, write_atomic
 from .digest import inputs_digest, late_input
 from .layout import Layout
-from .model import Generation, Json, Message, Parent, Record, Result, as_json, from_json
+from .model import Generation, Json, Message, Parent, Record, Result, as_json
 from .models import Model
 from .parsers import ParseError, parse
-from .providers import Pending, Request
-from .providers import human as human_provider
+from .providers import Pending, Request, provider
+from .providers.human import answer_path
 from .render import render, resolve
-from .respond import Ask, Outcome, asker, respond
+from .respond import Ask, Outcome, caller, respond
 from .store import read_record
 
 REDRAW = "redraw"  # a file of this name in a generation's folder requests further samples, once
-REMAKE = "Delete the file and run again: it is made from the store, without a call"
+REMAKE = "Delete the file and run again: it is rebuilt from the store, without a call"
 WITHOUT_MODEL = ("copy", "local")
 
 
 @dataclass(frozen=True)
 class Context:
-    """What generations are made with. `texts` are input texts by SHA-256, `origin` says which spec plans an id first,
-    `local(generation)` is the text of a generation of mode `local`, `on_answer(record)` is called with every new
-    answer, `on_done(result)` with every generation written."""
+    """Everything that `make_generation` needs besides the row and its parents.
+
+    `texts` are input texts by SHA-256, `origin` has the spec that plans an id first, `local(generation)` computes the
+    text of a generation of mode `local`. `on_answer(record)` is called with every new answer, `on_done(result)` with
+    every written generation.
+    """
 
     layout: Layout
     texts: Mapping[str, str]
@@ -48,7 +50,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Made:
+class Build:
     """A generation in memory, before it is written."""
 
     prompt: str
@@ -56,21 +58,18 @@ class Made:
 
 
 def make_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
-    """Make a generation and write its four files.
-
-    Raises `CallError` where a call could not be made or answered: then nothing is written.
-    """
+    """Make a generation and write its four files. Raises `CallError` if a call failed: then nothing is written."""
     folder = context.layout.generation(generation.stage, generation.gen_id)
     parents = [read_parent(parent, context.layout) for parent in parent_folders]
-    # Taken first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
+    # Computed first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
     digest = inputs_digest(generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout))
     redraw = folder / REDRAW
-    made = build(generation, context, parents, _asker(generation, context), redraw=redraw.exists())
-    result = describe(generation, made, parents, digest)
+    built = build(generation, context, parents, _caller(generation, context), redraw=redraw.exists())
+    result = describe(generation, built, parents, digest)
     prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
-    write_atomic(folder / prompt, made.prompt)
-    write_atomic(folder / raw, made.outcome.raw)
-    write_atomic(folder / parsed, made.outcome.parsed.text)
+    write_atomic(folder / prompt, built.prompt)
+    write_atomic(folder / raw, built.outcome.raw)
+    write_atomic(folder / parsed, built.outcome.parsed.text)
     write_atomic(folder / metadata, pretty(as_json(result)))
     redraw.unlink(missing_ok=True)
     context.on_done(result)
@@ -79,20 +78,15 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
 def answer_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
     """Put the answers that a generation needs into the store, and write nothing else (see `packs`).
 
-    Raises `CallError` where a call could not be made or answered.
+    Raises `CallError` if a call failed.
     """
     parents = [read_parent(parent, context.layout) for parent in parent_folders]
-    build(generation, context, parents, _asker(generation, context))
+    build(generation, context, parents, _caller(generation, context))
 
 
 def read_result(folder: Path) -> Result:
     """The metadata of a generation. Raises a `DreamflowError` that names the file if it cannot be read."""
-    path = folder / "metadata.json"
-    value = read_json(path, REMAKE)
-    try:
-        return from_json(value, Result)
-    except msgspec.ValidationError as error:
-        raise DreamflowError(f"{path}: not the metadata of a generation ({error}). {REMAKE}") from None
+    return read_as(folder / "metadata.json", Result, REMAKE)
 
 
 def read_parent(folder: Path, layout: Layout) -> Parent:
@@ -104,9 +98,9 @@ def read_parent(folder: Path, layout: Layout) -> Parent:
     return Parent(result.gen_id, result.status, text, digest, result.origin_cohort_id)
 
 
-def _asker(generation: Generation, context: Context) -> Ask:
+def _caller(generation: Generation, context: Context) -> Ask:
     origin = context.origin.get(generation.gen_id, "")
-    return asker(generation, context.models, context.layout.store, origin, context.call_attempts, context.on_answer)
+    return caller(generation, context.models, context.layout.store, origin, context.call_attempts, context.on_answer)
 
 
 def build(
@@ -117,39 +111,35 @@ def build(
     *,
     redraw: bool = False,
     read_only: bool = False,
-) -> Made:
-    """The prompt and the outcome of a plan row, given its parents. Writes nothing in the gens folder; with `read_only`
-    nothing at all, besides what `ask` writes."""
+) -> Build:
+    """The prompt and the outcome of a plan row, given its parents. It does not write to the gens folder. With
+    `read_only` only `ask` writes anything."""
     blocked = next((parent for parent in parents if parent.status != "ok"), None)
     if blocked is not None:
-        return Made("", Outcome("skipped", f"parent {blocked.gen_id} is {blocked.status}"))
+        return Build("", Outcome("skipped", f"parent {blocked.gen_id} is {blocked.status}"))
     if generation.mode == "copy":
-        return Made("", _parse_text(generation, parents[0].text))
+        return Build("", _parse_text(generation, parents[0].text))
     if generation.mode == "local":
-        return Made(generation.request + "\n", _parse_text(generation, context.local(generation)))
+        return Build(generation.request + "\n", _parse_text(generation, context.local(generation)))
     by_id = {parent.gen_id: parent.text for parent in parents}
     values = resolve(generation.variables, context.texts, by_id.__getitem__)
     if generation.evidence:
-        evidence = _evidence(generation, context)
+        # {"skip": a reason to skip the generation, or null, "values": further variables of its template}
+        evidence = read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
         if evidence["skip"]:
-            return Made("", Outcome("skipped", evidence["skip"]))
+            return Build("", Outcome("skipped", evidence["skip"]))
         values |= evidence["values"]
     where = f"{generation.stage}/{generation.template_id}"
     prompt = render(context.texts[generation.template_sha256], values, where)
     if generation.mode == "human":
-        return Made(prompt, _from_inbox(generation, prompt, context))
+        return Build(prompt, _from_inbox(generation, prompt, context))
     store, models = context.layout.store, context.models
-    return Made(prompt, respond(generation, prompt, store, ask, models=models, redraw=redraw, read_only=read_only))
+    return Build(prompt, respond(generation, prompt, store, ask, models=models, redraw=redraw, read_only=read_only))
 
 
 def evidence_path(generation: Generation, layout: Layout) -> Path:
-    """The JSON file with what was measured about a generation's parent."""
+    """The JSON file with measurements of a generation's parent."""
     return layout.root / generation.evidence.file
-
-
-def _evidence(generation: Generation, context: Context) -> Mapping[str, Json]:
-    """{"skip": a reason not to make the generation, or null, "values": further variables of its template}."""
-    return read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
 
 
 def _parse_text(generation: Generation, text: str) -> Outcome:
@@ -160,24 +150,24 @@ def _parse_text(generation: Generation, text: str) -> Outcome:
 
 
 def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcome:
-    """A person may correct the answer file, so it is read every time, and not kept in the store."""
+    """The outcome of a person's answer file. It is read every time and not stored, since the person may correct it."""
     model = context.models[generation.model.model_id]
     inbox = context.layout.inbox
     request = Request(model, [Message("user", prompt)], {}, gen_id=generation.gen_id, inbox=inbox)
     try:
-        text = human_provider.complete(request).text
+        text = provider(model.provider).complete(request).text
     except Pending as pending:
         return Outcome("pending", str(pending))
     outcome = _parse_text(generation, text)
     if outcome.status == "ok":
         return outcome
-    answer = human_provider.answer_path(inbox, generation.gen_id)
+    answer = answer_path(inbox, generation.gen_id)
     return Outcome("pending", f"{outcome.reason}; correct {answer}", text)
 
 
-def describe(generation: Generation, made: Made, parents: Sequence[Parent], inputs_sha256: str) -> Result:
-    """The metadata of a generation. Times and origins come from the store, so it can be rebuilt byte by byte."""
-    outcome, record = made.outcome, made.outcome.record
+def describe(generation: Generation, built: Build, parents: Sequence[Parent], inputs_sha256: str) -> Result:
+    """The metadata of a generation. Times and origins come from the store, so a rebuilt file has the same bytes."""
+    outcome, record = built.outcome, built.outcome.record
     result = Result(
         inputs_sha256=inputs_sha256,
         gen_id=generation.gen_id,
@@ -193,7 +183,7 @@ def describe(generation: Generation, made: Made, parents: Sequence[Parent], inpu
         replicate=generation.replicate,
         sampling=dict(generation.sampling),
         turns=list(generation.turns) or UNSET,
-        prompt_sha256=sha256(made.prompt) if made.prompt else None,
+        prompt_sha256=sha256(built.prompt) if built.prompt else None,
         finish_reason=generation.mode if generation.mode in WITHOUT_MODEL else None,
         attempts=outcome.attempts,
         parser=generation.parser,
@@ -201,19 +191,14 @@ def describe(generation: Generation, made: Made, parents: Sequence[Parent], inpu
         parsed={**outcome.parsed.values, "warnings": list(outcome.parsed.warnings)},
         origin_cohort_id=next((parent.origin_cohort_id for parent in parents), ""),
     )
-    model = record.request.model if record else generation.model  # a fallback's, where that answered
+    model = record.request.model if record else generation.model  # the model that answered may be a fallback
     if model:
-        result = replace(
-            result,
-            model_id=model.model_id,
-            provider=model.provider,
-            model_name=model.name,
-            model_revision=model.revision,
-        )
-    return replace(result, **_answered(record, outcome, result)) if record else result
+        names = {"model_name": model.name, "model_revision": model.revision}
+        result = replace(result, model_id=model.model_id, provider=model.provider, **names)
+    return replace(result, **_response_fields(record, outcome, result)) if record else result
 
 
-def _answered(record: Record, outcome: Outcome, result: Result) -> dict[str, Json]:
+def _response_fields(record: Record, outcome: Outcome, result: Result) -> dict[str, Json]:
     """The fields of the metadata that come from the answer in the store."""
     response, call = record.response, record.call
     return {
@@ -234,10 +219,10 @@ def _answered(record: Record, outcome: Outcome, result: Result) -> dict[str, Jso
 
 
 def with_total_cost(result: Result, root: Path) -> Result:
-    """Metadata with the usage, cost and seconds of all answers that were drawn, the unusable ones included."""
+    """Metadata with the usage, cost and seconds of all samples, including unusable ones."""
     if len(result.attempts) < 2:
         return result
-    records = [_stored(root / attempt.response, result) for attempt in result.attempts]
+    records = [_stored_record(root / attempt.response, result) for attempt in result.attempts]
     usage = records[0].response.usage
     for record in records[1:]:
         usage += record.response.usage
@@ -246,17 +231,17 @@ def with_total_cost(result: Result, root: Path) -> Result:
     return replace(result, usage=usage, cost_usd=cost, latency_s=sum(record.call.latency_s for record in records))
 
 
-def _stored(path: Path, result: Result) -> Record:
+def _stored_record(path: Path, result: Result) -> Record:
     record = read_record(path)
     if record is None:
         raise DreamflowError(
-            f"{path}: no such file, but the metadata of {result.stage} {result.gen_id} names this answer. "
-            "Restore it, or delete the generation's metadata.json and run again: the model is then called again"
+            f"{path}: no such file, but the metadata of {result.stage} {result.gen_id} refers to this answer. "
+            "Restore the file, or delete the generation's metadata.json and run again: the model is then called again"
         )
     return record
 
 
-def not_made(generation: Generation, error: Exception) -> str:
-    """The message where a generation could not be made."""
+def failure_message(generation: Generation, error: Exception) -> str:
+    """The message about a generation that could not be made."""
     model = generation.model.model_id if generation.model else "no model"
     return f"{generation.stage} {generation.gen_id} ({model}) was not made: {error}"

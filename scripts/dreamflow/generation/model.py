@@ -1,25 +1,26 @@
 """The types of the core: plan rows, questions, responses, records of the store, and results (metadata.json).
 
-They are msgspec Structs: https://jcristharif.com/msgspec/structs.html. Files become objects where they are read, and
-objects become files where they are written. Where a file has another name for a field, `field(name=...)` says so.
+They are msgspec Structs. A file is decoded where it is read, and an object is encoded where it is written. If a file
+has another name for a field, `field(name=...)` gives that name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType, convert, field, to_builtins
 from msgspec.structs import replace
 
+T = TypeVar("T")
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
 Number = int | float  # whole numbers stay whole in files
-Sampling = Mapping[str, Any]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
+Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
 class ModelIdentity(Struct, frozen=True, kw_only=True):
     """Everything about a model that decides its answers. It is a part of every question, and so of every answer's key.
 
-    Optional fields that a model does not have are absent from JSON, so the keys of models without them never change.
-    `service` is the host that answers, where `base_url` names a public service other than the provider's own.
+    Unset optional fields are absent from JSON, so a new optional field leaves the keys of other models as they are.
+    `service` is the host that answers, if `base_url` names a public service other than the provider's own.
     """
 
     model_id: str
@@ -46,7 +47,7 @@ class Candidate(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """A JSON file below the data folder, and the key of its entry: further variables of a template, measured late."""
+    """Template variables that are measured during a run: a JSON file in the data folder and the key of its entry."""
 
     file: str
     entry: str
@@ -61,13 +62,16 @@ class Variant(Struct, frozen=True):
 
 
 class Generation(Struct, kw_only=True, omit_defaults=True):
-    """A row of the plan: all that decides a result besides its parents' texts. Its `digest` follows from all fields.
+    """A row of the plan: everything that decides a result, except the texts of its parents.
 
-    `variables` are the template's, with references in them (see `render.resolve`); `wildcards` say what the row is of,
-    for tables. `replicate` numbers independent draws of one question, from 1. `max_attempts` samples are drawn before
-    the generation has failed. `fallbacks` answer, in this order, where `model` gives no usable answer. `repair` is the
-    request that is sent back with an unreadable answer, once. `keep_truncated`: a truncated answer is usable. `request`
-    is the prompt.txt of mode `local`; `operator` decides its text.
+    - `variables`: those of the template; they may contain references (see `render.resolve`).
+    - `wildcards`: the row's coordinates, for tables.
+    - `replicate`: the number of this independent draw of the question, from 1.
+    - `max_attempts`: the samples that each model may draw before the generation counts as failed.
+    - `fallbacks`: the models that answer, in this order, if `model` gives no usable answer.
+    - `repair`: a request that is sent back once, with an unreadable answer.
+    - `keep_truncated`: a truncated answer is usable.
+    - `request`, `operator`: in mode `local`, the content of prompt.txt and what computes the text.
     """
 
     family: str
@@ -98,7 +102,7 @@ class Generation(Struct, kw_only=True, omit_defaults=True):
 
     @property
     def candidates(self) -> list[Candidate]:
-        """The models that may answer, in their order; empty for the modes copy and local."""
+        """The models that may answer, in order; empty in the modes copy and local."""
         return [Candidate(self.model, self.sampling), *self.fallbacks] if self.model else []
 
 
@@ -115,8 +119,8 @@ class Question(Struct, frozen=True):
 class Usage(Struct, frozen=True):
     """Tokens of an answer; a count that the provider did not report is absent.
 
-    `cached_tokens` is the part of `prompt_tokens` that was not computed or billed in full again; `logprob` is the sum
-    of the log-probabilities (nats) of the answer's tokens.
+    `cached_tokens` is the part of `prompt_tokens` that came from a cache; `logprob` is the sum of the
+    log-probabilities (nats) of the answer's tokens.
     """
 
     prompt_tokens: int | UnsetType = UNSET
@@ -130,17 +134,17 @@ class Usage(Struct, frozen=True):
 
     @property
     def prompt(self) -> int:
-        """`prompt_tokens`, 0 where they are not known."""
+        """`prompt_tokens`, or 0 if unknown."""
         return self.prompt_tokens or 0
 
     @property
     def cached(self) -> int:
-        """`cached_tokens`, 0 where they are not known."""
+        """`cached_tokens`, or 0 if unknown."""
         return self.cached_tokens or 0
 
     @property
     def completion(self) -> int:
-        """`completion_tokens`, 0 where they are not known."""
+        """`completion_tokens`, or 0 if unknown."""
         return self.completion_tokens or 0
 
     @property
@@ -152,8 +156,8 @@ class Usage(Struct, frozen=True):
 class Response(Struct, frozen=True):
     """One answer. `finish_reason` is "stop", "length" (cut off at the limit) or "refusal".
 
-    `model_name` is what the provider says answered. `cost_usd` is set only where the provider itself bills and says so;
-    it is kept in `Call`, not with the response.
+    `model_name` is the name of the model that the provider reports. `cost_usd` is set only if the provider reports the
+    cost; the store keeps it in `Call`.
     """
 
     text: str
@@ -164,7 +168,7 @@ class Response(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """A pause before a call was repeated: the class of the error, its HTTP status, and how long."""
+    """A pause before a call was repeated: the class of the error, its HTTP status, and the seconds."""
 
     error: str
     status: int | None
@@ -172,7 +176,7 @@ class Wait(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """How an answer was obtained: for which generation, when, at what price. No part of its key. (`asked` in files)"""
+    """How an answer was obtained: for which generation, when, at what price. It is not part of the key."""
 
     gen_id: str
     stage: str
@@ -185,8 +189,8 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """An answer as the response store keeps it. `service` is set in a record of an earlier version whose answer now
-    also lies under the key of that service (see `store.load_response`)."""
+    """An answer as the response store keeps it. In a record of an earlier version, `service` is the service whose key
+    now has a copy of this answer (see `store.load_response`)."""
 
     schema_version: int
     request: Question
@@ -196,7 +200,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """One sample that was tried: the key of its answer, and why it could not be used (`error` is its class)."""
+    """One sample: the key of its answer and, if that was unusable, the class of the `error` and the `reason`."""
 
     sample: int
     response_key: str
@@ -208,8 +212,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
 class Result(Struct, kw_only=True):
     """metadata.json: the result of a generation. A pure function of its plan row, its parents and the store.
 
-    `inputs_sha256` is the digest of everything that decided it: where that digest would be another one now, the
-    generation has to be made again. Files of other programs lack most fields.
+    `inputs_sha256` is the digest of everything that decided it: if that digest has changed, the generation is stale.
+    Files of other programs lack most fields.
     """
 
     gen_id: str
@@ -250,7 +254,7 @@ class Result(Struct, kw_only=True):
 
 
 class Parent(Struct, frozen=True):
-    """A generation as its children see it. `text` is the content of its parsed file, `sha256` that of the bytes."""
+    """A generation as its children see it. `text` is its parsed file, `sha256` the digest of that file's bytes."""
 
     gen_id: str
     status: str
@@ -259,11 +263,11 @@ class Parent(Struct, frozen=True):
     origin_cohort_id: str = ""
 
 
-def as_json(value: Any) -> Json:
+def as_json(value: object) -> Json:
     """A Struct, or a container of Structs, as plain JSON values."""
     return to_builtins(value)
 
 
-def from_json(value: Json, kind: type) -> Any:
+def from_json(value: Json, kind: type[T]) -> T:
     """Plain JSON values as an object of type `kind`. Raises `msgspec.ValidationError` if they do not fit."""
     return convert(value, kind)

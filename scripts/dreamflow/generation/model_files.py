@@ -1,4 +1,4 @@
-"""Model files: where one lies, and by what its content is known."""
+"""Model files: their paths, and fingerprints of their contents."""
 
 import hashlib
 import importlib.util
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ..errors import ConfigError
 
-_SAMPLED = 1 << 20  # bytes of a model file that its fingerprint reads at either end
+_SAMPLED = 1 << 20  # bytes that a fingerprint reads at each end of a file
 
 
 def model_file(name: str) -> Path:
-    """The file behind a path or `package:<package>/<file>` (a file that an installed package ships)."""
+    """The file that a path or `package:<package>/<file>` (a file in an installed package) names."""
     if name.startswith("package:"):
         package, _, inside = name.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package)  # finds it without importing it
+        spec = importlib.util.find_spec(package)  # does not import it
         if spec is None or not spec.submodule_search_locations:
             raise ConfigError(f"model file {name}: the Python package {package!r} is not installed")
         path = Path(spec.submodule_search_locations[0]) / inside
@@ -26,14 +26,14 @@ def model_file(name: str) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """A digest of the size and both ends of a file: cheap at any size, the same wherever the file lies."""
+    """A digest of the size and both ends of a file: fast at any size, and independent of the path."""
     status = path.stat()
     return _fingerprint(path, status.st_size, status.st_mtime_ns)
 
 
 @cache
 def _fingerprint(path: Path, size: int, _changed: int) -> str:
-    # The time is a part of the cache key: an adapter may be written again while this process runs.
+    # The time is part of the cache key, since an adapter may be rewritten while this process runs.
     digest = hashlib.sha256(str(size).encode())
     with path.open("rb") as stream:
         digest.update(stream.read(_SAMPLED))
@@ -43,7 +43,7 @@ def _fingerprint(path: Path, size: int, _changed: int) -> str:
 
 
 def weights_folder(source: str) -> Path | None:
-    """The Hugging Face folder that `source` names; None where it names a file."""
+    """The Hugging Face folder that `source` names; None if it names a file."""
     if source.startswith("package:"):
         return None
     path = Path(source).expanduser()
@@ -53,7 +53,7 @@ def weights_folder(source: str) -> Path | None:
 
 
 def weights_fingerprint(source: str) -> str:
-    """What the content of a model's weights is known by: equal wherever the folder or the file lies."""
+    """A digest of a model's weights, independent of the path of the folder or file."""
     folder = weights_folder(source)
     if folder is None:
         return fingerprint(model_file(source))

@@ -1,46 +1,41 @@
-"""Packs: generations of one local model that one job of a cluster answers, with the model loaded once.
+"""Packs: groups of generations of one local model. One cluster job answers a pack and loads the model once.
 
-A pack writes its answers into the response store, and what it could not answer into `data/packs/<pack_id>.json`. The
-job of a generation has that file as an input; it finds the answer in the store, so it needs no model.
+The job writes the answers into the response store, and the errors into `data/packs/<pack_id>.json`. That file is an
+input of each generation's own job, which then reads the answer from the store and needs no model.
 
-`data/packs/plan.json` says which pack a generation belongs to, because jobs in other processes need it, and because
-Snakemake compares the inputs of a job with those of the last run: a generation that was made with a pack keeps it, one
-that was made without a pack never gets one. Generations that are not made yet are divided again by every run.
+`data/packs/plan.json` assigns generations to packs. Jobs in other processes read it. It also keeps assignments from run
+to run, because Snakemake compares a job's inputs with those of the last run: a generation that was made with a pack
+keeps it, and a generation that was made without a pack never gets one. Every run assigns the other generations again.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct
+
 from ..errors import DreamflowError
-from ..files import canonical, pretty, sha256, write_atomic
+from ..files import canonical, pretty, read_as, sha256, write_atomic
 from .layout import Layout
-from .model import Generation
+from .model import Generation, as_json
 from .model_files import model_file
 from .models import Model
 from .providers import provider
 
-FREE_MB = 1500  # the memory of a job without its model: Snakemake twice, this library, a context
-UNKNOWN_MB = 4000  # assumed for a model whose file is not on this machine
+FREE_MB = 1500  # memory of a job without its model: two Snakemake processes, this library, a context
+UNKNOWN_MB = 4000  # assumed memory of a model whose file is not on this machine
 
 
-@dataclass(frozen=True)
-class Packs:
-    """`members` of each pack when it was formed; `of` says which pack a generation belongs to now."""
+class Packs(Struct, frozen=True):
+    """`members` has the generations of each pack when it was formed, `of` the current pack of each generation."""
 
-    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    of: Mapping[str, str] = field(default_factory=dict)
+    members: dict[str, tuple[str, ...]] = {}
+    of: dict[str, str] = {}
 
-    @cached_property
-    def assigned(self) -> Mapping[str, list[str]]:
-        """The generations that a pack has to answer now: those of its members that are in no later pack."""
-        return {
-            pack_id: [gen_id for gen_id in members if self.of.get(gen_id) == pack_id]
-            for pack_id, members in self.members.items()
-        }
+    def assigned(self, pack_id: str) -> list[str]:
+        """The generations that a pack has to answer: its members that are not in a later pack."""
+        return [gen_id for gen_id in self.members[pack_id] if self.of.get(gen_id) == pack_id]
 
 
 def _plan_path(layout: Layout) -> Path:
@@ -48,33 +43,24 @@ def _plan_path(layout: Layout) -> Path:
 
 
 def pack_path(layout: Layout, pack_id: str) -> Path:
-    """The file that a pack writes when it has been answered."""
+    """The file that the job of a pack writes when it ends."""
     return layout.packs / f"{pack_id}.json"
 
 
 def read_packs(layout: Layout) -> Packs:
-    """The packs of the last run that formed any. Raises `DreamflowError` if the file is damaged."""
+    """The packs of earlier runs. Raises `DreamflowError` if the file is damaged."""
     path = _plan_path(layout)
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        return Packs({pack_id: tuple(members) for pack_id, members in plan["members"].items()}, dict(plan["of"]))
-    except FileNotFoundError:
-        return Packs()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise DreamflowError(
-            f"{path}: the file is damaged. Delete it and run again: its generations are then made from the store, "
-            "without a call"
-        ) from None
+    return read_as(path, Packs) if path.exists() else Packs()
 
 
 def write_packs(packs: Packs, layout: Layout) -> None:
-    """Write the packs for the jobs of this run, and for later runs. Without packs nothing is written."""
+    """Write the packs for the jobs of this run and for later runs, if there are any."""
     if packs.members or _plan_path(layout).exists():
-        write_atomic(_plan_path(layout), pretty({"members": packs.members, "of": packs.of}))
+        write_atomic(_plan_path(layout), pretty(as_json(packs)))
 
 
 def pack_problems(layout: Layout, pack_id: str) -> dict[str, str]:
-    """The message of each generation that a pack could not answer, by gen_id; empty if it has not run yet."""
+    """The error message of each generation that a pack could not answer; empty if the pack has not run yet."""
     try:
         return json.loads(pack_path(layout, pack_id).read_text(encoding="utf-8"))["problems"]
     except (FileNotFoundError, ValueError, KeyError):
@@ -82,10 +68,7 @@ def pack_problems(layout: Layout, pack_id: str) -> dict[str, str]:
 
 
 def keep_answered(packs: Packs, rows: Mapping[str, Generation], layout: Layout) -> Packs:
-    """The packs, without the generations that are neither made nor answered.
-
-    `rows` are the plan's by gen_id. The generations that are left out are divided again, or made without a pack.
-    """
+    """The packs, without the generations that are neither made nor answered. `rows` are the plan's rows by gen_id."""
     problems = {
         pack_id: pack_problems(layout, pack_id) for pack_id in packs.members if pack_path(layout, pack_id).exists()
     }
@@ -107,10 +90,10 @@ def extend_packs(
     origin: Mapping[str, str],
     size: int,
 ) -> Packs:
-    """`packs`, and new ones of at most `size` generations for those that are due and in no pack (size 0: none).
+    """`packs` and new packs of at most `size` generations that are due and not in a pack (size 0: no new packs).
 
-    `rows` are the plan's by gen_id, in the order in which they should be answered. The rows of a pack have the
-    same stage, model and origin (the spec that plans them), and none is the parent of another.
+    `rows` are the plan's rows by gen_id, in the order in which they should be answered. The rows of a pack have the
+    same stage, model and origin (the spec that plans them), and no row is the parent of another.
     """
     waiting: dict[tuple[str, str, str, int], list[str]] = defaultdict(list)
     depth: dict[str, int] = {}
@@ -130,7 +113,7 @@ def extend_packs(
 
 
 def is_packable(row: Generation) -> bool:
-    """Whether all models that may answer a row are local: a job of a cluster calls no others."""
+    """Whether all models that may answer a row are local: cluster jobs call no remote models."""
     return row.mode == "llm" and all(provider(candidate.model.provider).is_local for candidate in row.candidates)
 
 
@@ -140,7 +123,7 @@ def _is_made(layout: Layout, gen_id: str, row: Generation | None) -> bool:
 
 
 def _depth(gen_id: str, rows: Mapping[str, Generation], known: dict[str, int]) -> int:
-    """The number of ancestors of the same stage in a row: packs must not wait for each other in a circle."""
+    """The number of successive ancestors in the same stage: packs of one depth cannot wait for each other."""
     if gen_id not in known:
         same = [parent for parent in rows[gen_id].parents if parent in rows]
         same = [parent for parent in same if rows[parent].stage == rows[gen_id].stage]
@@ -149,7 +132,7 @@ def _depth(gen_id: str, rows: Mapping[str, Generation], known: dict[str, int]) -
 
 
 def memory_mb(rows: Iterable[Generation]) -> int:
-    """The memory of a job that loads the models of `rows` one after the other: that of the largest, and FREE_MB."""
+    """The memory of a job that loads the models of `rows` in turn: that of the largest model, plus FREE_MB."""
     sizes = []
     for name in {row.model.name for row in rows}:
         try:
@@ -160,10 +143,10 @@ def memory_mb(rows: Iterable[Generation]) -> int:
 
 
 def answer_pack(pack_id: str, gen_ids: Sequence[str], answer: Callable[[str], None], layout: Layout) -> dict[str, str]:
-    """Answer the generations of a pack: `answer(gen_id)` puts the answers of one into the store.
+    """Answer the generations of a pack: `answer(gen_id)` puts the answers of a generation into the store.
 
-    Returns the message of each generation that could not be answered, by gen_id; the generations' own jobs report them.
-    Raises a `DreamflowError` with all messages if none could be answered.
+    Returns the error message of each generation that could not be answered; the generations' own jobs report them.
+    Raises a `DreamflowError` with all messages if no generation could be answered.
     """
     problems: dict[str, str] = {}
     for gen_id in gen_ids:
@@ -174,8 +157,6 @@ def answer_pack(pack_id: str, gen_ids: Sequence[str], answer: Callable[[str], No
     if problems and len(problems) == len(gen_ids):
         lines = dict.fromkeys(problems.values())
         raise DreamflowError("\n".join([f"pack {pack_id}: none of {len(gen_ids)} could be answered", *lines]))
-    write_atomic(
-        pack_path(layout, pack_id),
-        pretty({"pack_id": pack_id, "generations": list(gen_ids), "problems": problems}),
-    )
+    outcome = {"pack_id": pack_id, "generations": list(gen_ids), "problems": problems}
+    write_atomic(pack_path(layout, pack_id), pretty(outcome))
     return problems

@@ -1,21 +1,20 @@
-"""Getting a usable answer, from the store or else from a provider. Each kind of failure has one policy:
+"""Get a usable answer, from the store or else from a provider. Each kind of failure has one policy:
 
-| failure                          | what is done                                                              |
+| failure                          | policy                                                                    |
 |----------------------------------|---------------------------------------------------------------------------|
 | retryable (429, 5xx, connection) | the same call again after a wait (Retry-After, else exponential back-off) |
 | terminal (other 4xx, no key)     | the job fails; nothing is written; the next run calls again               |
 | refusal, too short, unparsable   | the next sample                                                           |
 | unparsable, the row has `repair` | once: the answer is sent back with the error and the row's request        |
-| truncated                        | the next sample with twice the limit, up to the model's; where the row    |
+| truncated                        | the next sample with twice the limit, up to the model's limit; if the row |
 |                                  | has `keep_truncated`, the truncated answer is used                        |
-| any of these, up to the limit    | the next fallback model, if the row has another                           |
+| no attempts left                 | the next fallback model, if the row has another                           |
 
-Samples are walked in order and every answer stays in the store, so the result of a generation is a pure function of
-its plan row and the store: a rerun repeats the walk without a call. A generation whose samples are all unusable has
-failed; `redraw` allows as many further samples, after those in the store.
+Samples are tried in order and every answer stays in the store, so the result of a generation is a pure function of
+its plan row and the store: a rerun repeats the same steps without a call. If no sample is usable, the generation has
+failed; `redraw` allows as many new samples after those in the store.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,25 +26,24 @@ from pathlib import Path
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response, Usage, Wait
+from .backoff import call_with_retries
+from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response, Usage
 from .models import Model
 from .parsers import Parsed, ParseError, parse
 from .providers import CallError, Request, provider
 from .store import SCHEMA_VERSION, load_response, request_key, response_path, save_response
 
 SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
-STOPPING = threading.Event()  # set on Ctrl-C: calls in flight end, none begins, waits for busy servers end
-LONGEST_WAIT_S = 60.0  # before a repeated call, where the server names no time
-LONGEST_RETRY_AFTER_S = 600.0  # where a server names a longer time, the call fails and the next run makes it
+STOPPING = threading.Event()  # set on Ctrl-C: calls in flight finish, no call begins, waits for busy servers end
 
 
 class NeedsCall(Exception):
-    """Raised, with the question's key, where the store has no answer and no call may be made."""
+    """Raised with the question's key if the store has no answer and no call may be made."""
 
 
 @dataclass
 class Outcome:
-    """The result of a walk. `record` is the store's record of the last answer, `key` that record's key."""
+    """The result of all samples. `record` is the store's record of the last answer, `key` that record's key."""
 
     status: str  # ok | failed | skipped | pending
     reason: str = ""
@@ -69,11 +67,11 @@ def respond(
     redraw: bool = False,
     read_only: bool = False,
 ) -> Outcome:
-    """Walk the samples of a generation until one can be used; then those of its fallback models, in their order.
+    """Try the samples of a generation's model until an answer is usable, then those of its fallback models, in order.
 
     `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
-    the store. A usable answer in the store is taken from whichever candidate gave it: otherwise a model that was down
-    once would be called again whenever the generation is rebuilt.
+    the store. A usable answer in the store is used whichever candidate gave it; otherwise a model that was down once
+    would be called again whenever the generation is rebuilt.
     """
     candidates = generation.candidates
     if len(candidates) > 1 and not redraw:
@@ -92,7 +90,7 @@ def respond(
             continue
         if outcome.status == "ok":
             return outcome
-    if problem is not None:  # a model could not be called: the next run tries again
+    if problem is not None:  # a model could not be called: the next run calls it again
         raise problem
     return outcome
 
@@ -108,7 +106,7 @@ def _walk(
     redraw: bool = False,
     read_only: bool = False,
 ) -> Outcome:
-    """Walk the samples of one model; without `ask`, only those in the store."""
+    """Try the samples of one model; without `ask`, only those in the store."""
     model, sampling = models[candidate.model.model_id], dict(candidate.sampling)
     first = messages = [*generation.turns, Message("user", prompt)]
     may_repair = bool(generation.repair)
@@ -127,7 +125,9 @@ def _walk(
             record = ask(question, key)
         kind, reason, parsed = judge(generation, record.response)
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
-        outcome.attempts.append(_attempt(sample, key, store, kind, reason))
+        path = response_path(store, key).relative_to(store.parent).as_posix()
+        unusable = {"error": kind, "reason": f"{kind}: {reason}"} if kind else {"error": None}
+        outcome.attempts.append(Attempt(sample=sample, response_key=key, response=path, **unusable))
         if not kind:
             outcome.status, outcome.reason, outcome.parsed = "ok", "", parsed
             return outcome
@@ -137,27 +137,13 @@ def _walk(
             may_repair, complaint = False, f"That cannot be read: {reason}. {generation.repair}"
             messages = [*first, Message("assistant", record.response.text), Message("user", complaint)]
         if kind == "truncated":
-            sampling = {**sampling, "max_tokens": _larger(sampling["max_tokens"], model)}
+            limit = sampling["max_tokens"]
+            sampling = {**sampling, "max_tokens": max(limit, min(2 * limit, model.longest_answer))}
     return outcome
 
 
-def _attempt(sample: int, key: str, store: Path, kind: str, reason: str) -> Attempt:
-    path = response_path(store, key).relative_to(store.parent).as_posix()
-    return Attempt(
-        sample=sample,
-        response_key=key,
-        response=path,
-        error=kind or None,
-        reason=f"{kind}: {reason}" if kind else UNSET,
-    )
-
-
-def _larger(max_tokens: int, model: Model) -> int:
-    return max(max_tokens, min(2 * max_tokens, model.longest_answer))
-
-
 def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]:
-    """(error class, reason, parsed) of an answer; the class is empty if the answer can be used."""
+    """(error class, reason, parsed) of an answer; the class is empty if the answer is usable."""
     nothing = Parsed("")
     text = response.text
     if response.finish_reason == "refusal":
@@ -173,15 +159,13 @@ def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]
         return "unparsable", str(error), nothing
 
 
-# --- calls ----------------------------------------------------------------------------------------------------------
-
 _in_flight: dict[str, threading.Lock] = {}
 _in_flight_guard = threading.Lock()
 
 
 @contextmanager
 def _one_at_a_time(key: str) -> Iterator[None]:
-    """Let one thread at a time work on a question; a second one waits, and then finds the answer in the store."""
+    """Let one thread at a time work on a question: other threads wait, then read the answer from the store."""
     with _in_flight_guard:
         lock = _in_flight.setdefault(key, threading.Lock())
     with lock:
@@ -190,7 +174,7 @@ def _one_at_a_time(key: str) -> Iterator[None]:
         _in_flight.pop(key, None)
 
 
-def asker(
+def caller(
     generation: Generation,
     models: Mapping[str, Model],
     store: Path,
@@ -198,9 +182,9 @@ def asker(
     call_attempts: int,
     on_answer: Callable[[Record], None],
 ) -> Ask:
-    """An `ask` that calls the provider of the question's model, and stores the answer before anything reads it.
+    """An `Ask` that calls the provider of the question's model, and stores the answer before anything reads it.
 
-    The record names `generation` and `cohort_id`, the spec that plans it; `on_answer(record)` is called with every new
+    The record names `generation` and the spec that plans it, `cohort_id`. `on_answer(record)` is called with every new
     answer.
     """
 
@@ -226,29 +210,19 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         response_format=question.response_format,
         gen_id=generation.gen_id,
     )
-    waits: list[Wait] = []
-    while True:
-        if STOPPING.is_set():
-            raise CallError("the run was stopped before this call", retryable=False)
+    complete = provider(model.provider).complete
+
+    def timed() -> tuple[Response, float]:
         started = time.monotonic()
-        try:
-            response = provider(model.provider).complete(request)
-            break
-        except CallError as error:
-            too_long = (error.retry_after or 0) > LONGEST_RETRY_AFTER_S
-            if not error.retryable or too_long or len(waits) + 1 >= call_attempts:
-                raise
-            wait = error.retry_after
-            if wait is None:
-                wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
-            waits.append(Wait("retryable", error.status, round(wait, 3)))
-            STOPPING.wait(wait)
+        return complete(request), round(time.monotonic() - started, 3)
+
+    (response, latency_s), waits = call_with_retries(timed, call_attempts, STOPPING)
     call = Call(
         gen_id=generation.gen_id,
         stage=generation.stage,
         cohort_id=cohort_id,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        latency_s=round(time.monotonic() - started, 3),
+        latency_s=latency_s,
         waits=waits,
         price=model.prices,
         cost_usd=cost(response, model.prices),
@@ -258,19 +232,19 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
 
 
 def _storable(text: str) -> str:
-    """`text` without the lone halves of characters that JSON can carry and UTF-8 cannot."""
+    """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
-    """US dollars for an answer: the amount that the provider reports, else `price_of` its tokens."""
+    """The cost of an answer in US dollars: as the provider reports it, else the price of its tokens."""
     if isinstance(response.cost_usd, int | float):
         return response.cost_usd
     return None if price is None else price_of(response.usage, price)
 
 
 def price_of(usage: Usage, price: Mapping[str, float]) -> float:
-    """US dollars for tokens; `price` is in US dollars per million tokens."""
+    """The cost of tokens in US dollars; `price` is in US dollars per million tokens."""
     total = (
         (usage.prompt - usage.cached) * price["prompt"]
         + usage.cached * price.get("cached_prompt", price["prompt"])

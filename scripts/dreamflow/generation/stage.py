@@ -1,4 +1,4 @@
-"""Stages, the kinds of generation, and the kinds of their prompts."""
+"""Stages (kinds of generation) and kinds of prompt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from .model import Json
 
 @dataclass(frozen=True)
 class PromptKind:
-    """A folder of templates, `raw_root/templates/<name>/`: the variables that they can use, the default parser of the
-    answers, and the default sampling parameters."""
+    """A folder of templates, `raw_root/templates/<name>/`: the variables of its templates, and the default parser and
+    sampling parameters of the answers."""
 
     name: str
     variables: tuple[str, ...]
@@ -19,10 +19,8 @@ class PromptKind:
 
 @dataclass(frozen=True)
 class Stage:
-    """A kind of generation: the folder below data/gens/, the first letter of its ids, the suffix of its parsed file.
-
-    `prompts` are the kinds of prompt that its generations can have.
-    """
+    """A kind of generation: its folder in data/gens/, the first letter of its ids, its kinds of prompt, and the suffix
+    of its parsed file."""
 
     name: str
     prefix: str
@@ -31,5 +29,5 @@ class Stage:
 
     @property
     def parsed_name(self) -> str:
-        """The file that holds what was read from a generation's raw text."""
+        """The name of the parsed file."""
         return f"parsed{self.suffix}"

@@ -1,8 +1,8 @@
 """The response store: every answer, under a digest of everything that determined it.
 
-Snakemake deletes the outputs of a job that it reruns or that failed; answers that were paid for must outlive them.
-So an answer is written here, durably and atomically, before anything else reads it. How the request was sent, what it
-cost and which generation needed it first are recorded with the answer and are no part of its key.
+Snakemake deletes the outputs of jobs that failed or run again, but answers that were paid for must stay. So an answer
+is written here, durably and atomically, before anything else reads it. The record also has the details of the call, its
+cost and the generation that needed it first; these are not part of the key.
 """
 
 from pathlib import Path
@@ -25,16 +25,16 @@ def request_key(question: Question) -> str:
 
 
 def response_path(store: Path, key: str) -> Path:
-    """The file of the answer to `key`: two levels, so that no folder grows too large."""
+    """The file of the answer under `key`, in one of 256 subfolders, so that no folder grows too large."""
     return store / "responses" / key[:2] / f"{key}.json"
 
 
 def load_response(store: Path, question: Question, key: str, *, read_only: bool = False) -> Record | None:
-    """The answer to a question, whose key is `key`; None if it was never answered.
+    """The answer to a question with the key `key`; None if the store has no answer.
 
-    Earlier versions left the service out of the key. Such an answer belongs to the first service whose question it
-    fits: it is copied to the key that names the service, and the old record notes that service, so that no other one
-    is credited with it. With `read_only` nothing is written.
+    Earlier versions left the service out of the key. Such an answer belongs to the first service that looks it up: it
+    is copied to the key with that service, and the old record notes the service, so that no other service gets it. With
+    `read_only` nothing is written.
     """
     service = question.model.service
     record = read_record(response_path(store, key))
@@ -54,7 +54,7 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
 
 
 def read_record(path: Path) -> Record | None:
-    """The record in a file of the store; None if there is no such file."""
+    """The record in a file of the store; None if the file does not exist. Raises `DreamflowError` if it is damaged."""
     try:
         return _DECODER.decode(path.read_bytes())
     except FileNotFoundError:
@@ -67,5 +67,5 @@ def read_record(path: Path) -> Record | None:
 
 
 def save_response(store: Path, key: str, record: Record) -> None:
-    """Keep an answer for good."""
+    """Write a record durably."""
     write_atomic(response_path(store, key), pretty(as_json(record)), durable=True)

@@ -1,28 +1,28 @@
-"""How well a model did on tasks, by kind: accuracy with its interval, and what an answer cost."""
+"""The results of a model on tasks, by kind: accuracy with its interval, and the cost of an answer."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
+from ..generation.model import Json
 from .statistics import wilson
 
 ALL = "all"
 
 
-def accuracy_by_kind(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each kind, in order of name, and one for "all": {kind, n, passed, ungraded, accuracy, low, high,
-    tokens, seconds, cost_usd}.
+def accuracy_by_kind(rows: Iterable[Mapping[str, Json]]) -> list[dict[str, Json]]:
+    """A row for each kind, in order of name, and a row "all": {kind, n, passed, ungraded, accuracy, low, high, tokens,
+    seconds, cost_usd}.
 
-    `rows` are answers: {kind, passed, tokens, seconds, cost_usd}; `passed` None is ungraded, and in no accuracy.
-    tokens, seconds and cost are means per answer, over those that know them. What cannot be told is None.
+    `rows` are answers: {kind, passed, tokens, seconds, cost_usd}. If `passed` is None, the answer is ungraded and does
+    not count in the accuracy. tokens, seconds and cost_usd are means over the answers with a value. Unknown is None.
     """
     rows = list(rows)
     kinds = sorted({row["kind"] for row in rows})
-    told = [_summary(kind, [row for row in rows if row["kind"] == kind]) for kind in kinds]
-    return [*told, _summary(ALL, rows)] if rows else []
+    summaries = [_summary(kind, [row for row in rows if row["kind"] == kind]) for kind in kinds]
+    return [*summaries, _summary(ALL, rows)] if rows else []
 
 
-def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(kind: str, rows: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     grades = [row["passed"] for row in rows if row["passed"] is not None]
     n, passed = len(grades), sum(grades)
     low, high = wilson(passed, n) if n else (None, None)
@@ -34,18 +34,16 @@ def _summary(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "accuracy": passed / n if n else None,
         "low": low,
         "high": high,
-        "tokens": _mean(rows, "tokens"),
-        "seconds": _mean(rows, "seconds"),
-        "cost_usd": _mean(rows, "cost_usd"),
+        **{column: _mean(rows, column) for column in ("tokens", "seconds", "cost_usd")},
     }
 
 
-def tokens_of(outcome: Mapping[str, Any]) -> int | None:
-    """The tokens of an answer and its prompt; None where either is not known."""
+def tokens_of(outcome: Mapping[str, Json]) -> int | None:
+    """The tokens of an answer and its prompt; None if either is unknown."""
     counts = (outcome["prompt_tokens"], outcome["completion_tokens"])
     return None if None in counts else sum(counts)
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], column: str) -> float | None:
+def _mean(rows: Sequence[Mapping[str, Json]], column: str) -> float | None:
     values = [row[column] for row in rows if row.get(column) is not None]
     return fmean(values) if values else None

@@ -1,13 +1,13 @@
-"""The tables that say how far scores can be trusted: spread, variance components, agreement, differences."""
+"""Tables about the reliability of scores: spread, variance components, agreement, differences."""
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .frames import GENERATION, in_order, nothing_below_two, on_nine, prepared
+from ..generation.model import Json
+from .frames import GENERATION, blank_below_two, in_order, on_nine, prepared
 from .statistics import krippendorff_alpha, paired_difference, variance_components
 
 SPREADS = {
@@ -18,16 +18,7 @@ SPREADS = {
 VARIANCE_COLUMNS = (
     *("analysis_type", *GENERATION, "evaluation_llm_model", "evaluation_template"),
     *("n", "mean", "std", "min", "max", "range", "cv", "stability_classification"),
-    *(
-        "judged_stage",
-        "planned",
-        "scale",
-        "mean_01",
-        "range_01",
-        "evaluators",
-        "evaluator_std_01",
-        "replicate_std_01",
-    ),
+    *("judged_stage", "planned", "scale", "mean_01", "range_01", "evaluators", "evaluator_std_01", "replicate_std_01"),
 )
 COMPONENT_COLUMNS = (*("judged_stage", "component", "variance", "share_pct", "scores", "texts", "evaluators"),)
 AGREEMENT_COLUMNS = (
@@ -56,12 +47,11 @@ FACTORS = {
 
 
 def variance_analysis(scores: pd.DataFrame) -> pd.DataFrame:
-    """The spread of a text's scores: of all, of one model's over templates, of one template's over models.
+    """The spread of a text's scores: of all scores, of one model over templates, and of one template over models.
 
-    `range` decides the classification (up to 1 of 9 high, 2 moderate, 3 low agreement, as the original has
-    it; on other scales as much of them). All replicates count; `evaluator_std_01` is the spread of the
-    evaluators' means and `replicate_std_01` that of one evaluator's scores (pooled), so that neither passes
-    for the other.
+    `range` decides the classification as in the original: up to 1 of 9 is high, 2 moderate, 3 low agreement, with
+    proportional limits on other scales. All replicates count. `evaluator_std_01` is the spread of the evaluators'
+    means, `replicate_std_01` the pooled spread of an evaluator's scores.
     """
     table = prepared(scores)
     parts = [_spread(table, name, [*GENERATION, *keys]) for name, keys in SPREADS.items()]
@@ -69,7 +59,7 @@ def variance_analysis(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
-    made = table[table["score"].notna()]
+    scored = table[table["score"].notna()]
     spread = table.groupby(keys).agg(
         judged_stage=("judged_stage", "first"),
         planned=("score", "size"),
@@ -84,7 +74,7 @@ def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
         scale=("scale", "first"),
         scales=("scale", "nunique"),
     )
-    by_evaluator = made.groupby([*keys, "evaluator"])["score_01"].agg(["mean", "var", "count"]).reset_index()
+    by_evaluator = scored.groupby([*keys, "evaluator"])["score_01"].agg(["mean", "var", "count"]).reset_index()
     spread["evaluators"] = by_evaluator.groupby(keys).size().reindex(spread.index).fillna(0).astype(int)
     spread["evaluator_std_01"] = by_evaluator.groupby(keys)["mean"].std().reindex(spread.index)
     by_evaluator["free"] = by_evaluator["count"] - 1
@@ -92,30 +82,26 @@ def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
     pooled = by_evaluator.groupby(keys)[["squares", "free"]].sum()
     within = np.sqrt(pooled["squares"] / pooled["free"].where(pooled["free"] > 0))
     spread["replicate_std_01"] = within.reindex(spread.index)
-    spread["range"] = nothing_below_two(spread["max"] - spread["min"], spread["n"])
-    spread["range_01"] = nothing_below_two(spread["highest"] - spread["lowest"], spread["n"])
+    spread["range"] = blank_below_two(spread["max"] - spread["min"], spread["n"])
+    spread["range_01"] = blank_below_two(spread["highest"] - spread["lowest"], spread["n"])
     spread["cv"] = spread["std"] / spread["mean"].where(spread["mean"] != 0)
     mixed = spread["scales"] > 1
     spread.loc[mixed, ["mean", "std", "min", "max", "range", "cv"]] = np.nan
     spread.loc[mixed, "scale"] = "mixed"
-    spread["stability_classification"] = _classified(spread["range_01"])
+    nines = on_nine(spread["range_01"])
+    grades = ["insufficient_data", "high_agreement", "moderate_agreement", "low_agreement"]
+    conditions = [nines.isna(), nines <= 1, nines <= 2, nines <= 3]
+    spread["stability_classification"] = np.select(conditions, grades, "poor_agreement")
     spread = spread.reset_index().assign(analysis_type=name)
     absent = {column: "" for column in VARIANCE_COLUMNS if column not in spread}
     return in_order(spread.assign(**absent), VARIANCE_COLUMNS, keys)
 
 
-def _classified(range_01: pd.Series) -> np.ndarray:
-    spread = on_nine(range_01)
-    grades = ["insufficient_data", "high_agreement", "moderate_agreement", "low_agreement"]
-    return np.select([spread.isna(), spread <= 1, spread <= 2, spread <= 3], grades, "poor_agreement")
-
-
 def variance_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Where the variance of score_01 comes from: the text, the evaluator, their interaction, replicates.
+    """The sources of the variance of score_01: the text, the evaluator, their interaction, replicates.
 
-    Evaluators are compared on the same text and texts by the same evaluator
-    (`statistics.variance_components`). Shares take an estimate below 0 for 0. An empty `replicate` is a part
-    of the interaction.
+    See `statistics.variance_components`. In shares an estimate below 0 counts as 0. If `replicate` is empty, it is
+    included in the interaction.
     """
     table = prepared(scores).dropna(subset="score_01")
     rows = []
@@ -139,12 +125,10 @@ def variance_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluator_agreement(scores: pd.DataFrame) -> pd.DataFrame:
-    """Krippendorff's alpha (interval metric, on score_01), evaluator by evaluator.
+    """Krippendorff's alpha (interval metric, on score_01): between all evaluators, between the models that use a
+    template, between the templates of a model (replicates averaged first), and between an evaluator's replicates.
 
-    Between all evaluators, between the models that use a template, between the templates that a model uses
-    (replicates averaged first), and between the replicates of one evaluator.
-
-    High agreement is reliability, not validity: evaluators can share a bias.
+    High agreement means reliability, not validity: evaluators can share a bias.
     """
     table = prepared(scores).dropna(subset="score_01")
     rows = []
@@ -154,20 +138,17 @@ def evaluator_agreement(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
 
 
-def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _agreements(group: pd.DataFrame) -> Iterator[dict[str, Json]]:
     for template, part in group.groupby("evaluation_template"):
         yield {**_agreement(part, "models", "evaluation_llm_model"), "evaluation_template": template}
     for model, part in group.groupby("evaluation_llm_model"):
         yield {**_agreement(part, "templates", "evaluation_template"), "evaluation_llm_model": model}
     pair = ["evaluation_llm_model", "evaluation_template"]
     for names, part in group.groupby(pair):
-        yield {
-            **_agreement(part, "replicates", "evaluation_replicate"),
-            **dict(zip(pair, names, strict=True)),
-        }
+        yield {**_agreement(part, "replicates", "evaluation_replicate"), **dict(zip(pair, names, strict=True))}
 
 
-def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, Any]:
+def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, Json]:
     ratings = group.groupby([rater, "parent_gen_id"])["score_01"].mean().unstack("parent_gen_id")
     comparable = ratings.loc[:, ratings.count() >= 2]
     return {
@@ -182,11 +163,10 @@ def _agreement(group: pd.DataFrame, comparison: str, rater: str) -> dict[str, An
 
 
 def paired_differences(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean differences of score_01 between two levels of a factor, over pairs in which all else is equal.
+    """Mean differences of score_01 between two levels of a factor, over pairs in which everything else is equal.
 
-    A pair has the same combination, templates, models, replicates and evaluator but for the factor.
-    `templates` and `models` are pairs that differ in both phases (two ways to write, `draft → essay`). The
-    interval is clustered by combination, hence empty for one combination; levels without a pair have no row.
+    The levels of `templates` and `models` differ in both phases (`draft → essay`). The interval is clustered by
+    combination, hence empty for one combination. Levels without a pair have no row.
     """
     table = prepared(scores).dropna(subset="score_01")
     table["essay_replicate"] = table["essay_replicate"].fillna(0)
@@ -199,7 +179,7 @@ def paired_differences(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
 
 
-def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, Any]]:
+def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, Json]]:
     held = [column for column in ALL_FACTORS if column not in columns]
     levels = sorted(set(group[columns].itertuples(index=False, name=None)))
     place = {level: number for number, level in enumerate(levels)}
@@ -207,7 +187,7 @@ def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, 
     wide = group.assign(level=number).groupby([*held, "level"])["score_01"].mean().unstack("level")
     combos = wide.index.get_level_values("combo_id").to_numpy()
     for first, second in combinations(levels, 2):
-        if any(one == other for one, other in zip(first, second, strict=True)):
+        if any(a == b for a, b in zip(first, second, strict=True)):
             continue
         a, b = wide[place[first]].to_numpy(), wide[place[second]].to_numpy()
         both = ~np.isnan(a) & ~np.isnan(b)

@@ -1,6 +1,5 @@
-"""Tables over all cohorts: every evaluation that lies in the store of gens, whoever planned it."""
+"""Tables over all cohorts: every evaluation under data/gens, planned or not."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,48 +7,33 @@ import pandas as pd
 
 from . import CROSS_FILES
 from .frames import evaluator_means, in_order, prepared, write_table
-from .lineage import Metadata, facts, finder, read_metadata
+from .lineage import facts, finder, read_metadata
 from .scores import as_frame, score_row
 from .tables import judged_texts
 
 PIVOT_COLUMNS = (
-    *(
-        "essay_task_id",
-        "essay_gen_id",
-        "origin_cohort_id",
-        "combo_id",
-        "draft_template",
-        "generation_template",
-    ),
+    *("essay_task_id", "essay_gen_id", "origin_cohort_id", "combo_id", "draft_template", "generation_template"),
     *("generation_model", "judged_stage"),
 )
-TASK = ["combo_id", "draft_template", "generation_model", "generation_template"]  # the parts of essay_task_id
+TASK = ["combo_id", "draft_template", "generation_model", "generation_template"]  # parts of essay_task_id
 
 
 def all_scores(data_root: Path | str) -> pd.DataFrame:
-    """The long table (`scores.COLUMNS`) of all evaluations that were made, by id; reads only files of gens.
+    """The long table (`scores.COLUMNS`) of all existing evaluations, by id, from the files under data/gens.
 
-    A scale is known where metadata.json has `parser_options`; elsewhere `score_01` and the scale are empty.
+    `score_01` and the scale are empty if metadata.json has no `parser_options`.
     """
     find = finder({}, data_root)
-    made = metadata_of_stage(data_root, "evaluation")
-    return as_frame(score_row(facts(metadata), metadata, find, data_root, "") for metadata in made)
-
-
-def metadata_of_stage(data_root: Path | str, stage: str) -> Iterator[Metadata]:
-    """The metadata of every generation of a stage that is there, in the order of ids."""
-    folder = Path(data_root) / "gens" / stage
-    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
-    for name in names:
-        if (metadata := read_metadata(data_root, stage, name)) is not None:
-            yield metadata
+    names = sorted(path.name for path in Path(data_root).glob("gens/evaluation/*"))
+    evaluations = [read_metadata(data_root, "evaluation", name) for name in names]
+    return as_frame(score_row(facts(each), each, find, data_root, "") for each in evaluations if each is not None)
 
 
 def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a judged text, one column an evaluator (`<template>__<model>`): the mean of all its replicates.
+    """A row for each judged text and a column for each evaluator (`<template>__<model>`): the mean of its replicates.
 
-    `allowlisted_template_score_sum` is empty where the score of an evaluator is missing: among cohorts with
-    different evaluators compare columns, not sums.
+    `allowlisted_template_score_sum` is empty if the score of an evaluator is missing, so compare cohorts with different
+    evaluators by columns.
     """
     table = prepared(scores)
     table = table.assign(evaluator=table["evaluation_template"] + "__" + table["evaluation_llm_model"])
@@ -65,7 +49,7 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_cross(data_root: Path | str, folder: Path | str) -> None:
-    """Write the tables over all cohorts under `folder` (data/7_cross_experiment): the `CROSS_FILES`."""
+    """Write the tables over all cohorts, the `CROSS_FILES`, into `folder`."""
     scores = all_scores(data_root)
     for name, table in zip(CROSS_FILES, (scores, by_template_and_model(scores)), strict=True):
         write_table(table, Path(folder) / name)

@@ -1,4 +1,4 @@
-"""What all report tables share: keys, evaluators as columns, scales, and how a table becomes a CSV file."""
+"""Shared by all report tables: keys, evaluators as columns, scales, and CSV files."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,21 +14,19 @@ DECIMALS = 4
 
 
 def write_table(table: pd.DataFrame, path: Path | str) -> None:
-    """Write a CSV file, with its header even when there are no rows; what is unknown is an empty cell."""
+    """Write a CSV file, with a header even without rows; unknown values are empty cells."""
     write_atomic(path, rounded(table).to_csv(index=False, lineterminator="\n"))
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with floats at four decimals, no negative zero; scores and costs stay as they were read."""
+    """`table` with floats rounded to four decimals, without negative zero; scores and costs are not rounded."""
     floats = [c for c in table.columns if table[c].dtype.kind == "f" and c not in AS_READ]
     return table.assign(**{column: table[column].round(DECIMALS) + 0.0 for column in floats})
 
 
 def prepared(scores: pd.DataFrame) -> pd.DataFrame:
-    """The long table in the order of its ids, so that no sum depends on the order it came in.
-
-    Two more columns: `evaluator`, a model with a rubric, as `<model>_<template>`, and `scale`, as `0-9`.
-    """
+    """The long table sorted by id, so that sums do not depend on its order, with two more columns: `evaluator`, as
+    `<model>_<template>`, and `scale`, as `0-9`."""
     table = scores.sort_values("gen_id", kind="stable", ignore_index=True)
     pairs = len(table[["evaluation_llm_model", "evaluation_template"]].drop_duplicates())
     names = [
@@ -40,25 +38,25 @@ def prepared(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluator_names(table: pd.DataFrame) -> list[str]:
-    """All planned evaluators, in the order of their columns."""
+    """The planned evaluators, in the order of their columns."""
     return sorted(table["evaluator"].unique())
 
 
 def evaluator_means(table: pd.DataFrame, column: str, keys: str | list[str] = "parent_gen_id") -> pd.DataFrame:
-    """(texts, evaluators): the mean of each evaluator's scores of each text; NaN where it gave none."""
+    """(texts, evaluators): the mean of an evaluator's scores of a text; NaN without a score."""
     keys = [keys] if isinstance(keys, str) else keys
     means = table.groupby([*keys, "evaluator"], dropna=False)[column].mean().unstack("evaluator")
     return means.reindex(columns=evaluator_names(table)).rename_axis(columns=None).astype("float64")
 
 
 def common_scale(scale: pd.Series) -> str:
-    """The scale that all scores have, "mixed" if there are several, "" if there are no scores."""
+    """The scale of all scores, "mixed" if there are several scales, "" without scores."""
     kinds = scale.unique()
     return "" if not len(kinds) else kinds[0] if len(kinds) == 1 else "mixed"
 
 
 def on_nine(score_01: pd.Series) -> pd.Series:
-    """Scores on the original's scale 0-9, where its thresholds (8 and above, range up to 1) are meant."""
+    """Scores on the original's scale 0-9, for which its thresholds are defined."""
     return (score_01 * 9).round(9)
 
 
@@ -67,6 +65,6 @@ def in_order(table: pd.DataFrame, columns: Iterable[str], by: list[str]) -> pd.D
     return table.sort_values(by, kind="stable", ignore_index=True)[list(columns)]
 
 
-def nothing_below_two(values: pd.Series, counts: pd.Series) -> pd.Series:
-    """`values`, but NaN where they rest on fewer than two scores."""
+def blank_below_two(values: pd.Series, counts: pd.Series) -> pd.Series:
+    """`values`, or NaN for fewer than two scores."""
     return values.where(counts >= 2, np.nan)

@@ -1,7 +1,7 @@
-"""Who made what from what: the same few facts of a generation, from its plan row or from its metadata.json.
+"""Lineage: the same facts about a generation, from its plan row or from its metadata.json.
 
-A cohort may rest on drafts and essays that are not in its plan (a curated selection), and folders written by
-the original pipeline have fewer keys; both are read here, so that no table has to know.
+A cohort may use drafts and essays outside of its plan (a curated selection), and metadata of the original pipeline has
+other keys; this module hides both from the tables.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +18,10 @@ from ..generation.model import Generation, Json, Number
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What tables need to know of a generation. A text is "" where nothing is known; a copied text has no model.
+    """The facts about a generation that tables need. An unknown text is ""; a copied text has no model.
 
-    `served_as` is the provider and its name of the model. `scale` is that of the scores, (None, None) where it is not
-    known. `concepts` are those that a draft read, as its plan row has them.
+    `served_as` is the provider and its name of the model. `scale` is the scale of the scores, (None, None) if unknown.
+    `concepts` are the concepts in a draft's plan row.
     """
 
     gen_id: str
@@ -38,12 +38,12 @@ class Facts(Struct, frozen=True, kw_only=True):
 
     @property
     def combo_id(self) -> str:
-        """The combination of concepts; "" where it is not known."""
+        """The combination of concepts; "" if unknown."""
         return self.wildcards.get("combo_id") or ""
 
 
 class Metadata(Struct, frozen=True, kw_only=True):
-    """metadata.json as this workflow or the original pipeline writes it: each lacks fields of the other."""
+    """metadata.json as this workflow or the original pipeline writes it; each has fields that the other lacks."""
 
     gen_id: str
     stage: str
@@ -72,12 +72,12 @@ _DECODER = msgspec.json.Decoder(Metadata, strict=False)
 _STAGE = {stage.prefix: stage.name for stage in STAGES}
 
 
-def facts(made: Generation | Metadata) -> Facts:
-    """The facts of a plan row or of a metadata.json."""
-    return _planned(made) if isinstance(made, Generation) else _recorded(made)
+def facts(source: Generation | Metadata) -> Facts:
+    """The facts in a plan row or in a metadata.json."""
+    return _from_row(source) if isinstance(source, Generation) else _from_metadata(source)
 
 
-def _planned(row: Generation) -> Facts:
+def _from_row(row: Generation) -> Facts:
     model = row.model if row.mode != "copy" else None
     return Facts(
         gen_id=row.gen_id,
@@ -94,19 +94,19 @@ def _planned(row: Generation) -> Facts:
     )
 
 
-def _recorded(made: Metadata) -> Facts:
-    copied = made.mode == "copy"
+def _from_metadata(metadata: Metadata) -> Facts:
+    is_copy = metadata.mode == "copy"
     return Facts(
-        gen_id=made.gen_id,
-        stage=made.stage,
-        mode=made.mode or "llm",
-        parents=made.parents or ((made.parent_gen_id,) if made.parent_gen_id else ()),
-        template_id=made.template_id or "",
-        model_id="" if copied else made.model_id or made.llm_model_id or "",
-        served_as=("", "") if copied else (made.provider or "", made.model_name or ""),
-        replicate=made.replicate or 1,
-        scale=_scale(made.parser_options or {}),
-        wildcards=made.wildcards or {"combo_id": made.combo_id or ""},
+        gen_id=metadata.gen_id,
+        stage=metadata.stage,
+        mode=metadata.mode or "llm",
+        parents=metadata.parents or ((metadata.parent_gen_id,) if metadata.parent_gen_id else ()),
+        template_id=metadata.template_id or "",
+        model_id="" if is_copy else metadata.model_id or metadata.llm_model_id or "",
+        served_as=("", "") if is_copy else (metadata.provider or "", metadata.model_name or ""),
+        replicate=metadata.replicate or 1,
+        scale=_scale(metadata.parser_options or {}),
+        wildcards=metadata.wildcards or {"combo_id": metadata.combo_id or ""},
     )
 
 
@@ -116,23 +116,23 @@ def _scale(parser_options: Mapping[str, Json]) -> tuple[float | None, float | No
 
 
 def gen_path(data_root: Path | str, stage: str, gen_id: str, name: str = "parsed.txt") -> str:
-    """The path of a generation's file, beginning as `data_root` does."""
+    """The path of a generation's file; it begins with `data_root`."""
     return (Layout(Path(data_root)).generation(stage, gen_id) / name).as_posix()
 
 
 def read_metadata(data_root: Path | str, stage: str, gen_id: str) -> Metadata | None:
-    """What metadata.json says, or None where there is none yet. Raises a `DreamflowError` if it cannot be read."""
+    """The metadata of a generation; None if it does not exist yet. Raises a `DreamflowError` if it cannot be read."""
     path = Path(gen_path(data_root, stage, gen_id, "metadata.json"))
     try:
         return _DECODER.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete its folder and run again: it is made again") from None
+        raise DreamflowError(f"{path}: damaged: {error}. Delete its folder and run again") from None
 
 
 def finder(members: Mapping[str, Facts], data_root: Path | str) -> Find:
-    """A look-up of facts by id: among the members of a cohort first, else among the generations under data/gens."""
+    """A function that finds facts by id: in the members of a cohort, else among the generations under data/gens."""
 
     @cache
     def find(gen_id: str) -> Facts | None:
@@ -145,7 +145,7 @@ def finder(members: Mapping[str, Facts], data_root: Path | str) -> Find:
 
 
 def draft_and_essay(judged_id: str, find: Find) -> tuple[Facts | None, Facts | None]:
-    """The draft and the essay behind a text that is judged; the essay is None where that text is a draft."""
+    """The draft and the essay of a judged text; the essay is None if the judged text is a draft."""
     judged = find(judged_id)
     if judged is None or judged.stage != "essay":
         return judged, None
@@ -153,11 +153,11 @@ def draft_and_essay(judged_id: str, find: Find) -> tuple[Facts | None, Facts | N
 
 
 def writers(draft: Facts | None, essay: Facts | None) -> list[Facts]:
-    """The generations whose model wrote the text: the draft, and an essay that is no copy."""
-    return [made for made in (draft, essay) if made and made.model_id]
+    """The generations in which a model wrote the text: the draft, and the essay unless it is a copy."""
+    return [facts for facts in (draft, essay) if facts and facts.model_id]
 
 
-def same_model(one: Facts, other: Facts) -> bool:
-    """Whether one model is behind both: an equal id, or another id for the same provider's model."""
-    named = one.served_as[1]
-    return one.model_id == other.model_id or bool(named and one.served_as == other.served_as)
+def same_model(first: Facts, second: Facts) -> bool:
+    """Whether two generations have the same model: an equal id, or the same model of the same provider."""
+    has_name = bool(first.served_as[1])
+    return first.model_id == second.model_id or (has_name and first.served_as == second.served_as)

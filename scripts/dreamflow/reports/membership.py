@@ -1,15 +1,16 @@
-"""What a cohort consists of: manifest.json and membership.csv."""
+"""The members of a cohort: manifest.json and membership.csv."""
 
 import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..cohorts.stages import STAGE_NAMES
 from ..files import read_text, sha256, write_atomic
+from ..generation.model import Json
 from .lineage import Facts
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MEMBERSHIP_COLUMNS = (*("stage", "gen_id", "parent_gen_id", "combo_id", "templat
 
 
 def membership(cohort: "Cohort") -> pd.DataFrame:
-    """One row a generation, drafts first; within a stage in the order in which the spec's rows name them."""
+    """A row for each generation, drafts first; within a stage in the order of the spec's rows."""
     rows = [
         {
             "stage": made.stage,
@@ -37,45 +38,44 @@ def membership(cohort: "Cohort") -> pd.DataFrame:
 
 
 def write_membership(cohort: "Cohort", path: Path | str) -> None:
-    """Write membership.csv: the original's two columns (stage, gen_id), then ours."""
+    """Write membership.csv: the two columns of the original (stage, gen_id), then ours."""
     write_atomic(path, membership(cohort).to_csv(index=False, lineterminator="\n"))
 
 
-def manifest(cohort: "Cohort") -> dict[str, Any]:
-    """The original's keys (originals.md §1.3), then what the spec became, so that no row can vanish unseen.
+def manifest(cohort: "Cohort") -> dict[str, Json]:
+    """The keys of the original, then counts of rows and generations, so that no row of the spec is lost unnoticed.
 
-    `rows_sharing` counts by stage the rows whose generation is also another row's: ordinary for drafts of a
-    crossed design. `repeated_rows` counts the rows that add nothing, since an earlier row names the same
-    generations.
+    `rows_sharing` counts in each stage the rows that share their generation with another row, as drafts of a crossed
+    design do. `repeated_rows` counts the rows with the same generations as an earlier row.
     """
-    made = list(cohort.members.values())
+    members = list(cohort.members.values())
     distinct = {tuple(ids.values()) for ids in cohort.row_ids}
+    by_stage = {stage: [member for member in members if member.stage == stage] for stage in STAGE_NAMES}
     return {
-        "combos": sorted({one.combo_id for one in made}),
-        "templates": {s: sorted({one.template_id for one in made if one.stage == s}) for s in STAGE_NAMES},
+        "combos": sorted({member.combo_id for member in members}),
+        "templates": {stage: sorted({member.template_id for member in by_stage[stage]}) for stage in STAGE_NAMES},
         "llms": {
-            "generation": _models(one for one in made if one.stage != "evaluation"),
-            "evaluation": _models(one for one in made if one.stage == "evaluation"),
+            "generation": _models(member for member in members if member.stage != "evaluation"),
+            "evaluation": _models(by_stage["evaluation"]),
         },
-        "replication": {s: len({one.replicate for one in made if one.stage == s}) for s in STAGE_NAMES},
+        "replication": {stage: len({member.replicate for member in by_stage[stage]}) for stage in STAGE_NAMES},
         "cohort_id": cohort.cohort_id,
         "spec": {"path": cohort.spec_path.as_posix(), "sha256": sha256(read_text(cohort.spec_path))},
         "rows": len(cohort.rows),
         "kept": len(cohort.kept),
-        "generations": {stage: sum(one.stage == stage for one in made) for stage in STAGE_NAMES},
-        "rows_sharing": {s: _sharing(ids[s] for ids in cohort.row_ids if s in ids) for s in STAGE_NAMES},
+        "generations": {stage: len(by_stage[stage]) for stage in STAGE_NAMES},
+        "rows_sharing": {
+            stage: sum(n for gen_id, n in Counter(ids.get(stage) for ids in cohort.row_ids).items() if gen_id and n > 1)
+            for stage in STAGE_NAMES
+        },
         "repeated_rows": len(cohort.rows) - len(distinct),
     }
 
 
 def write_manifest(cohort: "Cohort", path: Path | str) -> None:
-    """Write manifest.json, indented and in the order of `manifest`."""
+    """Write manifest.json, indented, with the keys in the order of `manifest`."""
     write_atomic(path, json.dumps(manifest(cohort), ensure_ascii=False, indent=2) + "\n")
 
 
-def _models(made: Iterable[Facts]) -> list[str]:
-    return sorted({one.model_id for one in made} - {""})
-
-
-def _sharing(names: Iterable[str]) -> int:
-    return sum(count for count in Counter(names).values() if count > 1)
+def _models(members: Iterable[Facts]) -> list[str]:
+    return sorted({member.model_id for member in members} - {""})

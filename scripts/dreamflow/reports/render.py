@@ -1,8 +1,7 @@
-"""Pages for people from the Jinja2 templates in `templates/`."""
+"""Report pages from the Jinja2 templates in `templates/`."""
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -11,8 +10,8 @@ from . import markdown
 _TEMPLATES = Path(__file__).with_name("templates")
 
 
-def render(template: str, **values: Any) -> str:
-    """The page that `templates/<template>` makes of `values`. HTML is escaped; in Markdown the template escapes."""
+def render(template: str, **values: object) -> str:
+    """The page of `templates/<template>` with `values`. HTML is escaped here, Markdown by the template."""
     return _environment().get_template(template).render(values)
 
 

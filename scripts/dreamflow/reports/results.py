@@ -1,10 +1,10 @@
-"""The best texts of a cohort as Markdown files for people, and the short table that ends a run."""
+"""The best texts of a cohort as Markdown files, and the short table at the end of a run."""
 
 import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import yaml
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..files import write_atomic
+from ..generation.model import Json
 from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, writers
 from .render import render
 from .scores import collect_scores, generation_model
@@ -27,9 +28,9 @@ _OURS = re.compile(r"\d+-[a-z]_[0-9a-z-]+\.md")
 
 
 def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What is shown, best first: the ranked essays, or the drafts where only drafts are judged.
+    """The texts to show, best first: the ranked essays, or the ranked drafts if no essay is judged.
 
-    Where nothing has a score, every text of the last written stage that was made, by id and without a rank.
+    Without any score: all finished essays (or drafts, in a cohort without essays), by id and without a rank.
     """
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
     ranked = ranking(scores)
@@ -38,18 +39,15 @@ def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | Non
         return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
     members = cohort.members
     find = finder(members, data_root)
-    stage = "essay" if any(made.stage == "essay" for made in members.values()) else "draft"
-    ids = sorted(gen_id for gen_id, made in members.items() if made.stage == stage)
-    rows = [_unranked(gen_id, find, data_root) for gen_id in ids if _is_made(data_root, stage, gen_id)]
+    stage = "essay" if any(member.stage == "essay" for member in members.values()) else "draft"
+    ids = sorted(gen_id for gen_id, member in members.items() if member.stage == stage)
+    metadata = {gen_id: read_metadata(data_root, stage, gen_id) for gen_id in ids}
+    usable = [gen_id for gen_id, each in metadata.items() if each is not None and (each.status or "ok") == "ok"]
+    rows = [_unranked(gen_id, find, data_root) for gen_id in usable]
     return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})
 
 
-def _is_made(data_root: Path | str, stage: str, gen_id: str) -> bool:
-    metadata = read_metadata(data_root, stage, gen_id)
-    return metadata is not None and (metadata.status or "ok") == "ok"
-
-
-def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
+def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Json]:
     draft, essay = draft_and_essay(gen_id, find)
     judged = essay or draft
     return {
@@ -69,53 +67,43 @@ def _unranked(gen_id: str, find: Find, data_root: Path | str) -> dict[str, Any]:
 
 
 def file_names(ranked: pd.DataFrame) -> list[str]:
-    """NN-<gen_id>.md for each row: NN is the rank (equal means share one), else the place in the list."""
+    """NN-<gen_id>.md for each row: NN is the rank (equal means share a rank), else the position in the list."""
     ranks = (rank if pd.notna(rank) else place for place, rank in enumerate(ranked["rank"], start=1))
     return [f"{rank:02d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
 
 
 def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> str:
-    """Write the `top_n` best texts and README.md into `folder` (data/results/<cohort>); earlier ones go.
+    """Write the `top_n` best texts and README.md into `folder`, and delete the files of earlier runs.
 
     Returns the short table for the screen (`best_table`).
     """
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
-    everything = standing(cohort, data_root, scores)
-    best = everything.head(top_n)
+    all_texts = standing(cohort, data_root, scores)
+    best = all_texts.head(top_n)
     names = file_names(best)
     find = finder(cohort.members, data_root)
     folder = Path(folder)
     for row, name in zip(best.to_dict("records"), names, strict=True):
         text = Path(row["generation_response_path"]).read_text(encoding="utf-8", errors="replace")
-        given = scores[scores["parent_gen_id"] == row["gen_id"]]
-        front = front_matter(cohort, row, len(everything), given, find, data_root)
+        own_scores = scores[scores["parent_gen_id"] == row["gen_id"]]
+        front = front_matter(cohort, row, len(all_texts), own_scores, find, data_root)
         matter = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
         write_atomic(folder / name, f"---\n{matter}---\n\n{text.rstrip()}\n")
     for old in folder.glob("*.md"):
         if _OURS.fullmatch(old.name) and old.name not in names:
             old.unlink()
-    write_atomic(folder / "README.md", index_page(cohort, best, len(everything), scores))
+    write_atomic(folder / "README.md", index_page(cohort, best, len(all_texts), scores))
     return best_table(best, folder)
 
 
 def front_matter(
-    cohort: "Cohort",
-    row: Mapping[str, Any],
-    of: int,
-    given: pd.DataFrame,
-    find: Find,
-    data_root: Path | str,
-) -> dict[str, Any]:
-    """What stands above a text: rank, scores, lineage, costs. `row` is of the ranking, `given` its scores."""
+    cohort: "Cohort", row: Mapping[str, Json], of: int, own_scores: pd.DataFrame, find: Find, data_root: Path | str
+) -> dict[str, Json]:
+    """The front matter of a text: rank among `of` texts, scores, lineage, costs. `row` is a row of the ranking."""
     draft, essay = draft_and_essay(row["gen_id"], find)
-    front: dict[str, Any] = {
-        "cohort": cohort.cohort_id,
-        "gen_id": row["gen_id"],
-        "stage": row["judged_stage"],
-    }
-    front["rank"] = None if pd.isna(row["rank"]) else int(row["rank"])
-    front["of"] = of
-    if given["score"].notna().any():
+    front: dict[str, Json] = {"cohort": cohort.cohort_id, "gen_id": row["gen_id"], "stage": row["judged_stage"]}
+    front |= {"rank": None if pd.isna(row["rank"]) else int(row["rank"]), "of": of}
+    if own_scores["score"].notna().any():
         front["score"] = {
             "mean": _plain(row["mean"]),
             "interval_95": [_plain(row["ci_low"]), _plain(row["ci_high"])],
@@ -125,21 +113,16 @@ def front_matter(
             "self_judged": bool(row["self_judged"]),
             "mean_by_others": _plain(row["mean_by_others"]),
         }
-    front["evaluators"] = _evaluators(given)
-    front["combo"] = _combo(cohort, row["combo_id"], draft)
-    for stage, made in (("draft", draft), ("essay", essay)):
-        if made:
-            front[stage] = _made(made, data_root)
-    front["model"] = row["generation_model"]
-    front["cost_usd"] = _costs([draft, essay], given, data_root)
-    return front
+    front |= {"evaluators": _evaluators(own_scores), "combo": _combo(cohort, row["combo_id"], draft)}
+    front |= {text.stage: _text_entry(text, data_root) for text in (draft, essay) if text}
+    return {**front, "model": row["generation_model"], "cost_usd": _costs(draft, essay, own_scores, data_root)}
 
 
 def _plain(value: float, digits: int = 4) -> float | None:
     return None if pd.isna(value) else round(float(value), digits)
 
 
-def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
+def _evaluators(own_scores: pd.DataFrame) -> list[dict[str, Json]]:
     return [
         {
             "model": model,
@@ -150,49 +133,47 @@ def _evaluators(given: pd.DataFrame) -> list[dict[str, Any]]:
             "planned": len(group),
             "self_judged": bool(group["self_judged"].any()),
         }
-        for (model, template), group in given.groupby(["evaluation_llm_model", "evaluation_template"])
+        for (model, template), group in own_scores.groupby(["evaluation_llm_model", "evaluation_template"])
     ]
 
 
-def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Any]:
-    """The concepts that the draft read; names and levels are in its plan row, ids in the combination."""
+def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Json]:
+    """The concepts in the draft's prompt, with names and levels from its plan row, else the ids of the combination."""
     concepts = draft.concepts if draft else None
     if concepts is None:
         known = cohort.combos.get(combo_id)
-        return {
-            "combo_id": combo_id,
-            "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())],
-        }
-    kept = [{key: one[key] for key in ("concept_id", "name", "level")} for one in concepts]
-    return {"combo_id": combo_id, "concepts": kept}
+        return {"combo_id": combo_id, "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())]}
+    listed = [{key: concept[key] for key in ("concept_id", "name", "level")} for concept in concepts]
+    return {"combo_id": combo_id, "concepts": listed}
 
 
-def _made(made: Facts, data_root: Path | str) -> dict[str, Any]:
+def _text_entry(text: Facts, data_root: Path | str) -> dict[str, Json]:
     return {
-        "gen_id": made.gen_id,
-        "template": made.template_id,
-        "model": made.model_id or None,
-        "mode": made.mode,
-        "file": gen_path(data_root, made.stage, made.gen_id),
+        "gen_id": text.gen_id,
+        "template": text.template_id,
+        "model": text.model_id or None,
+        "mode": text.mode,
+        "file": gen_path(data_root, text.stage, text.gen_id),
     }
 
 
-def _costs(made: list[Facts | None], given: pd.DataFrame, data_root: Path | str) -> dict[str, float | None]:
-    """What the answers cost that were used; None where no cost is known."""
+def _costs(
+    draft: Facts | None, essay: Facts | None, own_scores: pd.DataFrame, data_root: Path | str
+) -> dict[str, float | None]:
+    """The costs of the answers in use; None if unknown."""
     costs: dict[str, float | None] = {}
-    for one in made:
-        for writer in writers(one, None):
-            recorded = read_metadata(data_root, writer.stage, writer.gen_id)
-            cost = recorded.cost_usd if recorded else None
-            costs[writer.stage] = None if cost is None else round(cost, 6)
-    if len(given):
-        costs["evaluations"] = _plain(given["cost_usd"].sum(min_count=1), 6)
+    for writer in writers(draft, essay):
+        metadata = read_metadata(data_root, writer.stage, writer.gen_id)
+        cost = metadata.cost_usd if metadata else None
+        costs[writer.stage] = None if cost is None else round(cost, 6)
+    if len(own_scores):
+        costs["evaluations"] = _plain(own_scores["cost_usd"].sum(min_count=1), 6)
     known = [cost for cost in costs.values() if cost is not None]
     return {**costs, "total": round(sum(known), 6) if known else None}
 
 
 def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
-    """README.md of a results folder: what is ranked and how, and one row a file."""
+    """README.md of a results folder: how the texts are ranked, and a row for each file."""
     rows = []
     for row, name in zip(best.to_dict("records"), file_names(best), strict=True):
         cells = (
@@ -200,7 +181,7 @@ def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFra
             f"[{row['gen_id']}]({name})" + (" (self-judged)" if row["self_judged"] else ""),
             row["generation_model"],
             templates(row),
-            _concepts(cohort, row),
+            ", ".join(known.concept_ids) if (known := cohort.combos.get(row["combo_id"])) else row["combo_id"],
         )
         rows.append([str(cell).replace("|", "\\|") for cell in cells])
     return render("results.md", cohort_id=cohort.cohort_id, explained=_explained(best, of, scores), rows=rows)
@@ -224,32 +205,27 @@ def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
     )
 
 
-def _score_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """rank, score, interval and "n/planned" of a row of the ranking, as text."""
+def _score_cells(row: Mapping[str, Json]) -> tuple[str, str, str, str]:
+    """Rank, score, interval and "n/planned" of a row of the ranking, as text."""
     rank = "" if pd.isna(row["rank"]) else str(int(row["rank"]))
     mean = "" if pd.isna(row["mean"]) else f"{row['mean']:.2f}"
     interval = "" if pd.isna(row["ci_low"]) else f"{row['ci_low']:.2f}–{row['ci_high']:.2f}"
     return rank, mean, interval, f"{row['scores']}/{row['planned']}" if row["planned"] else ""
 
 
-def templates(row: Mapping[str, Any]) -> str:
-    """The templates behind a text: draft → essay, or the draft's alone."""
+def templates(row: Mapping[str, Json]) -> str:
+    """The templates of a text: draft → essay, or the draft's template."""
     return " → ".join(name for name in (row["draft_template"], row["generation_template"]) if name)
 
 
-def _concepts(cohort: "Cohort", row: Mapping[str, Any]) -> str:
-    known = cohort.combos.get(row["combo_id"])
-    return ", ".join(known.concept_ids) if known else row["combo_id"]
-
-
 def best_table(ranked: pd.DataFrame, folder: Path | str, top_n: int = 5) -> str:
-    """The short table that ends a run (at most 100 columns, no colours): the first of a `standing`.
+    """The short table at the end of a run (at most 100 columns, no colours): the first rows of a `standing`.
 
-    The last column is the file in `folder` (data/results/<cohort>) that holds the text, named by its id.
+    The last column is the file in `folder` with the text.
     """
     best = ranked.head(top_n)
     if best.empty:
-        return "No text is written yet."
+        return "No text is finished yet."
     stage, names = best["judged_stage"].iloc[0], file_names(best)
     scored = pd.notna(best["rank"].iloc[0])
     title = f"Best {stage}s" if scored else f"First {stage}s by id (no scores)"

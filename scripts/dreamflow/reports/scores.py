@@ -1,13 +1,13 @@
-"""The long table of scores: one row an evaluation that was planned, whether it was made or not."""
+"""The long table of scores: a row for each planned evaluation, whether it exists or not."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from ..generation.model import Json
 from .lineage import Facts, Find, Metadata, draft_and_essay, finder, gen_path, read_metadata, same_model, writers
 
 ORIGINAL_COLUMNS = (
@@ -16,16 +16,7 @@ ORIGINAL_COLUMNS = (
     *("origin_cohort_id", "generation_response_path", "input_mode", "copied_from"),
 )
 OUR_COLUMNS = (
-    *(
-        "status",
-        "reason",
-        "judged_stage",
-        "scale_low",
-        "scale_high",
-        "score_01",
-        "draft_gen_id",
-        "draft_model",
-    ),
+    *("status", "reason", "judged_stage", "scale_low", "scale_high", "score_01", "draft_gen_id", "draft_model"),
     *("draft_replicate", "essay_replicate", "evaluation_replicate", "self_judged", "cost_usd", "warnings"),
 )
 COLUMNS = (*ORIGINAL_COLUMNS, *OUR_COLUMNS)
@@ -33,26 +24,26 @@ COLUMNS = (*ORIGINAL_COLUMNS, *OUR_COLUMNS)
 _FLOATS = ("score", "scale_low", "scale_high", "score_01", "cost_usd")
 _COUNTS = ("draft_replicate", "essay_replicate", "evaluation_replicate")
 
-MISSING = "missing parsed.txt"  # the original's words for an evaluation that is not there
+MISSING = "missing parsed.txt"  # the original's text for an evaluation that does not exist
 
 
 def collect_scores(members: Mapping[str, Facts], data_root: Path | str, cohort_id: str) -> pd.DataFrame:
     """The long table of the evaluations among the `members` of a cohort, in plan order.
 
-    Columns: the original's (originals.md §1.7) in its order, then ours. `error` and `reason` say why a score
-    is empty. `score_01` is the score carried linearly from the template's scale to 0-1. `cohort_id` is the
-    origin of rows that nobody has made yet. Paths begin as `data_root` does.
+    The columns are those of the original, then ours. `error` and `reason` say why a score is empty. `score_01` is the
+    score, rescaled linearly from the template's scale to 0-1. `cohort_id` is the origin of evaluations that do not
+    exist yet. Paths begin with `data_root`.
     """
     find = finder(members, data_root)
-    planned = (made for made in members.values() if made.stage == "evaluation")
     return as_frame(
-        score_row(one, read_metadata(data_root, "evaluation", one.gen_id), find, data_root, cohort_id)
-        for one in planned
+        score_row(member, read_metadata(data_root, "evaluation", member.gen_id), find, data_root, cohort_id)
+        for member in members.values()
+        if member.stage == "evaluation"
     )
 
 
-def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of `score_row` as a table whose columns have the same types even when it is empty."""
+def as_frame(rows: Iterable[Mapping[str, Json]]) -> pd.DataFrame:
+    """Rows of `score_row` as a table; the types of its columns do not depend on the rows."""
     table = pd.DataFrame(list(rows), columns=COLUMNS)
     kinds = dict.fromkeys(_FLOATS, "float64") | dict.fromkeys(_COUNTS, "Int64")
     text = {column: "object" for column in COLUMNS if column not in kinds}
@@ -61,11 +52,12 @@ def as_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 def score_row(
     evaluation: Facts, metadata: Metadata | None, find: Find, data_root: Path | str, cohort_id: str
-) -> dict[str, Any]:
-    """One row of the long table; `metadata` is None for an evaluation that is not made yet."""
+) -> dict[str, Json]:
+    """A row of the long table; `metadata` is None if the evaluation does not exist yet."""
     parent = next(iter(evaluation.parents), "")
     draft, essay = draft_and_essay(parent, find)
     judged = essay or draft
+    is_copy = judged is not None and judged.mode == "copy" and judged.parents
     score, status, reason = read_score(evaluation, metadata, data_root)
     return {
         "gen_id": evaluation.gen_id,
@@ -81,7 +73,8 @@ def score_row(
         "generation_model": generation_model(draft, essay),
         "origin_cohort_id": (metadata and metadata.origin_cohort_id) or cohort_id,
         "generation_response_path": gen_path(data_root, judged.stage, parent) if judged else "",
-        **_input(judged, data_root),
+        "input_mode": "copy" if is_copy else "prompt",
+        "copied_from": gen_path(data_root, "draft", judged.parents[0]) if is_copy else "",
         "status": status,
         "reason": reason,
         "judged_stage": judged.stage if judged else "",
@@ -100,21 +93,15 @@ def score_row(
 
 
 def generation_model(draft: Facts | None, essay: Facts | None) -> str:
-    """The model that wrote the judged text: the essay's, else (copied essays, drafts) the draft's."""
-    wrote = writers(draft, essay)
-    return wrote[-1].model_id if wrote else ""
-
-
-def _input(judged: Facts | None, data_root: Path | str) -> dict[str, str]:
-    copied = judged is not None and judged.mode == "copy" and judged.parents
-    source = gen_path(data_root, "draft", judged.parents[0]) if copied else ""
-    return {"input_mode": "copy" if copied else "prompt", "copied_from": source}
+    """The model that wrote the judged text: the essay's model, or the draft's for copied essays and drafts."""
+    texts = writers(draft, essay)
+    return texts[-1].model_id if texts else ""
 
 
 def read_score(evaluation: Facts, metadata: Metadata | None, data_root: Path | str) -> tuple[float | None, str, str]:
     """(score, status, reason) of an evaluation. Without a score the reason is never empty.
 
-    A parsed.txt that holds no number, or one outside the scale (somebody edited it), counts as failed.
+    If parsed.txt was edited and has no number on the scale, the evaluation counts as failed.
     """
     if metadata is None:
         return None, "missing", MISSING
@@ -153,5 +140,5 @@ def _json_score(parsed: str) -> float:
 
 
 def on_unit(score: float | None, low: float | None, high: float | None) -> float | None:
-    """`score` carried linearly from low-high to 0-1; None without a score or a scale."""
+    """`score`, rescaled linearly from low-high to 0-1; None without a score or a scale."""
     return None if score is None or low is None or high is None else (score - low) / (high - low)

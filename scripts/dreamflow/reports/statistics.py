@@ -1,7 +1,4 @@
-"""What may be said about means, differences, agreement and variance, on arrays of numbers.
-
-A number that cannot be estimated is NaN (an empty cell), never 0.
-"""
+"""Estimates of means, differences, agreement and variance from arrays. An estimate that is undefined is NaN, not 0."""
 
 from typing import NamedTuple
 
@@ -11,7 +8,7 @@ LEVEL = 0.95
 
 
 class Estimate(NamedTuple):
-    """A mean of `n` values in so many independent `clusters`, and its interval."""
+    """A mean of `n` values in a number of independent `clusters`, and its interval."""
 
     mean: float
     low: float
@@ -23,8 +20,8 @@ class Estimate(NamedTuple):
 def wilson(successes: int, n: int) -> tuple[float, float]:
     """The 95% interval (low, high) of a share of `successes` among `n` > 0 independent trials.
 
-    Wilson's (1927, Journal of the American Statistical Association 22, 209-212) has a width at 0 and 1, too. Trials of
-    one group are alike, so between groups the truth is wider than this says.
+    Wilson's interval (1927, Journal of the American Statistical Association 22, 209-212) is not empty at 0 and 1. If
+    trials come in groups of similar trials, the true interval is wider.
     """
     from scipy.stats import binomtest  # takes a second to import
 
@@ -40,15 +37,12 @@ def t_quantile(degrees: np.ndarray | float) -> np.ndarray | float:
 
 
 def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float, float] | None = None) -> Estimate:
-    """The mean of `values` (n,) with a 95% interval that knows that values of one cluster go together.
+    """The mean of `values` (n,) with a 95% interval for values that are correlated within clusters.
 
-    Scores of one essay share the essay, so they are no independent draws. With residuals e = value - mean,
-    summed within each of G clusters, the cluster-robust standard error of the mean is
+    With residuals e = value - mean, summed within each of G clusters, the cluster-robust standard error of the mean is
         SE = sqrt(G / (G - 1) * sum_g (sum_i e_gi)^2) / n
-    (Miller 2024, arXiv 2411.00640, with the usual small-sample factor G / (G - 1): with one
-    value a cluster it is the ordinary s / sqrt(n), with equal clusters that of the cluster means). The
-    interval is mean ± t(G - 1) SE, cut at `bounds`, since no mean lies outside the scale. With fewer than two
-    clusters it is NaN.
+    (Miller 2024, arXiv 2411.00640, with the usual small-sample factor G / (G - 1); with one value per cluster it is
+    s / sqrt(n)). The interval is mean ± t(G - 1) SE, cut at `bounds`. With fewer than two clusters it is NaN.
     """
     values = np.asarray(values, dtype=float)
     n = len(values)
@@ -67,20 +61,19 @@ def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Estimate:
-    """The mean of first - second (scores in 0-1) over pairs in which everything else is equal, clustered.
+    """The clustered mean of first - second (scores in 0-1) over pairs in which everything else is equal.
 
-    Pairing takes out what both sides share (the combination, the evaluator), so that the interval is much
-    narrower than that of two separate means (Miller 2024, arXiv 2411.00640).
+    Pairing removes the effects that both sides share (the combination, the evaluator), so the interval is much narrower
+    than that of two separate means (Miller 2024, arXiv 2411.00640).
     """
     return clustered_mean(np.asarray(first) - np.asarray(second), clusters, (-1.0, 1.0))
 
 
 def krippendorff_alpha(ratings: np.ndarray) -> float:
-    """Krippendorff's alpha, interval metric; `ratings` is (evaluators, texts), NaN where there is none.
+    """Krippendorff's alpha, interval metric; `ratings` is (evaluators, texts), with NaN for a missing rating.
 
-    1 is perfect agreement, 0 what chance gives, below 0 systematic disagreement (Krippendorff, Content
-    Analysis, ch. 12). NaN where no text has two ratings, or where all comparable ratings are equal (nothing
-    to agree about).
+    1 is perfect agreement, 0 chance agreement, below 0 systematic disagreement (Krippendorff, Content Analysis, ch.12).
+    NaN if no text has two ratings, or if all comparable ratings are equal.
     """
     ratings = np.round(np.asarray(ratings, dtype=float), 10)
     comparable = ratings[:, (~np.isnan(ratings)).sum(axis=0) >= 2]
@@ -94,17 +87,15 @@ def krippendorff_alpha(ratings: np.ndarray) -> float:
 def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.ndarray) -> dict[str, float]:
     """Variance of scores (n,) due to the text, the evaluator, their interaction, and replicates.
 
-    Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator +
-    interaction + replicate. Half the mean squared difference of two scores estimates what the two do not
-    share, so
+    Random effects, texts crossed with evaluators, any cells missing: score = mean + text + evaluator + interaction +
+    replicate. Half the mean squared difference of two scores estimates the variance of the effects that they do not
+    share:
         same text, same evaluator        replicate
         same text, other evaluator       replicate + interaction + evaluator
         other text, same evaluator       replicate + interaction + text
         other text, other evaluator      replicate + interaction + text + evaluator
-    and evaluators are compared on the same text, texts by the same evaluator (Koch 1968, Technometrics 10,
-    551-558; unbiased, and in balanced data equal to the analysis of variance). An estimate can fall below 0:
-    read it as 0. Without two scores by one evaluator on one text, `interaction` includes `replicate`, which
-    is then NaN.
+    (Koch 1968, Technometrics 10, 551-558; unbiased, and in balanced data equal to the analysis of variance). Read an
+    estimate below 0 as 0. If no evaluator scored a text twice, `interaction` includes `replicate`, which is then NaN.
     """
     x = np.asarray(values, dtype=float)
     texts, evaluators = np.asarray(texts, dtype=str), np.asarray(evaluators, dtype=str)
@@ -130,7 +121,7 @@ def variance_components(values: np.ndarray, texts: np.ndarray, evaluators: np.nd
 
 
 def _pairs(x: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """[sum of squared differences, number] of the unordered pairs within groups: m sum(x^2) - (sum x)^2."""
+    """[sum of squared differences, number] of the unordered pairs within groups, by m sum(x^2) - (sum x)^2."""
     counts = np.bincount(group)
     sums, squares = np.bincount(group, weights=x), np.bincount(group, weights=x**2)
     return np.array([(counts * squares - sums**2).sum(), (counts * (counts - 1) / 2).sum()])

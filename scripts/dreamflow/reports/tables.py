@@ -1,28 +1,19 @@
-"""The report tables of a cohort, made from its long table of scores (`scores.collect_scores`).
+"""The report tables of a cohort, from its long table of scores (`scores.collect_scores`).
 
-A score that is missing is missing: it lowers `count` and `scores`, and no mean ever takes it for 0. Raw
-scores are averaged only where all have one scale; columns that end in `_01`, and all intervals, are on the
-scale 0-1.
+A missing score lowers `count` and `scores`; it never counts as 0 in a mean. Raw scores are averaged only if all have
+the same scale; columns that end in `_01`, and all intervals, are on the scale 0-1.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..generation.model import Json
 from . import LONG_TABLES, REPORT_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
-from .frames import (
-    GENERATION,
-    common_scale,
-    evaluator_means,
-    evaluator_names,
-    in_order,
-    on_nine,
-    prepared,
-    write_table,
-)
+from .frames import GENERATION, common_scale, evaluator_means, evaluator_names, in_order, on_nine, prepared, write_table
 from .scores import collect_scores
 from .statistics import clustered_mean, t_quantile
 
@@ -49,17 +40,7 @@ _MEASURES = (
     *("high_scores_8plus", "high_score_pct", "low_scores_3minus"),
 )
 _OUR_MEASURES = (
-    *(
-        "judged_stage",
-        "planned",
-        "missing",
-        "scale",
-        "average_01",
-        "ci_low",
-        "ci_high",
-        "texts",
-        "self_judged_scores",
-    ),
+    *("judged_stage", "planned", "missing", "scale", "average_01", "ci_low", "ci_high", "texts", "self_judged_scores"),
 )
 FINAL_COLUMNS = ("analysis_type", *_LEVELS, *_MEASURES, *_OUR_LEVELS, *_OUR_MEASURES)
 PERFECT_COLUMNS = (
@@ -69,23 +50,16 @@ PERFECT_COLUMNS = (
 )
 RANKING_COLUMNS = ("rank", "gen_id", "judged_stage", "mean", "ci_low", "ci_high", "scores", "planned")
 RANKING_LINEAGE = (
-    *(
-        "self_judged",
-        "mean_by_others",
-        "draft_template",
-        "generation_template",
-        "draft_model",
-        "generation_model",
-    ),
+    *("self_judged", "mean_by_others", "draft_template", "generation_template", "draft_model", "generation_model"),
     *("combo_id", "draft_gen_id", "generation_response_path"),
 )
 
 
 def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a judged text: mean, lowest, highest and number of each evaluator's scores.
+    """A row for each judged text: mean, minimum, maximum and number of each evaluator's scores.
 
-    `allowlisted_template_score_sum` is empty, not smaller, where an evaluator's score is missing; `mean_01`
-    is the mean over the evaluators that are there.
+    `allowlisted_template_score_sum` is empty if an evaluator's score is missing; `mean_01` is the mean over the
+    evaluators with a score.
     """
     table = prepared(scores)
     texts = judged_texts(table)
@@ -99,20 +73,12 @@ def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
     tail = pd.DataFrame({**columns, "allowlisted_template_score_sum": total}, index=texts.index)
     mean_01 = evaluator_means(table, "score_01").mean(axis=1).reindex(texts["parent_gen_id"]).to_numpy()
     result = pd.concat([texts, tail], axis=1).assign(mean_01=mean_01)
-    ours = (
-        "generation_response_path",
-        "judged_stage",
-        "draft_gen_id",
-        "draft_model",
-        "mean_01",
-        "scores",
-        "planned",
-    )
+    ours = ("generation_response_path", "judged_stage", "draft_gen_id", "draft_model", "mean_01", "scores", "planned")
     return in_order(result, [*GENERATION, *tail.columns, *ours], GENERATION)
 
 
 def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a judged text, by id: lineage, number of `scores` of those `planned`, any self-judging."""
+    """A row for each judged text, by id: lineage, number of `scores` and `planned` scores, any self-judging."""
     lineage = ("judged_stage", "draft_gen_id", "draft_model", "generation_response_path")
     columns = [*GENERATION[:-1], *lineage]
     grouped = table.groupby("parent_gen_id")
@@ -122,7 +88,7 @@ def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def final_results(scores: pd.DataFrame) -> pd.DataFrame:
-    """The statistics of all groups of each analysis type; drafts and essays are never averaged together."""
+    """The statistics of the groups of each analysis type, separate for drafts and essays."""
     table = prepared(scores)
     rows, blank = [], dict.fromkeys((*_LEVELS, *_OUR_LEVELS), "")
     for analysis_type, keys in ANALYSIS_TYPES.items():
@@ -133,18 +99,18 @@ def final_results(scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FINAL_COLUMNS)
 
 
-def measures(group: pd.DataFrame) -> dict[str, Any]:
-    """The measures of some rows of the long table.
+def measures(group: pd.DataFrame) -> dict[str, Json]:
+    """The measures of rows of the long table.
 
-    Perfect is the maximum of the template's scale; high and low are 8 and 3 of 9, or as much of another
-    scale. The 95% interval is that of `average_01`, clustered by the judged text.
+    Perfect is the maximum of the template's scale; high and low are 8 and 3 of 9, or the same share of another scale.
+    The 95% interval is that of `average_01`, clustered by the judged text.
     """
-    made = group[group["score"].notna()]
-    count, scale = len(made), common_scale(group["scale"])
-    raw = made["score"] if scale != "mixed" else made["score"].iloc[:0]
-    perfect = int((made["score"] == made["scale_high"]).sum())
-    high = int((on_nine(made["score_01"]) >= 8).sum())
-    estimate = clustered_mean(made["score_01"], made["parent_gen_id"], (0.0, 1.0))
+    scored = group[group["score"].notna()]
+    count, scale = len(scored), common_scale(group["scale"])
+    raw = scored["score"] if scale != "mixed" else scored["score"].iloc[:0]
+    perfect = int((scored["score"] == scored["scale_high"]).sum())
+    high = int((on_nine(scored["score_01"]) >= 8).sum())
+    estimate = clustered_mean(scored["score_01"], scored["parent_gen_id"], (0.0, 1.0))
     return {
         "count": count,
         "average": raw.mean(),
@@ -155,7 +121,7 @@ def measures(group: pd.DataFrame) -> dict[str, Any]:
         "perfect_score_pct": 100 * perfect / count if count else np.nan,
         "high_scores_8plus": high,
         "high_score_pct": 100 * high / count if count else np.nan,
-        "low_scores_3minus": int((on_nine(made["score_01"]) <= 3).sum()),
+        "low_scores_3minus": int((on_nine(scored["score_01"]) <= 3).sum()),
         "planned": len(group),
         "missing": len(group) - count,
         "scale": scale,
@@ -163,12 +129,12 @@ def measures(group: pd.DataFrame) -> dict[str, Any]:
         "ci_low": estimate.low,
         "ci_high": estimate.high,
         "texts": estimate.clusters,
-        "self_judged_scores": int(made["self_judged"].sum()),
+        "self_judged_scores": int(scored["self_judged"].sum()),
     }
 
 
 def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
-    """The evaluations that gave the highest score of their scale, and where to read them."""
+    """The evaluations with the highest score of their scale, and the paths of their texts."""
     table = prepared(scores)
     perfect = table[table["score"] == table["scale_high"]]
     own = perfect["self_judged"].map({True: "the model judged itself", False: ""})
@@ -177,16 +143,9 @@ def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row for each way to generate: each evaluator's mean score, and how much of the plan is there."""
+    """A row for each combination, templates and models: each evaluator's mean score, and the coverage of the plan."""
     table = prepared(scores)
-    keys = [
-        "combo_id",
-        "draft_template",
-        "generation_template",
-        "generation_model",
-        "draft_model",
-        "judged_stage",
-    ]
+    keys = ["combo_id", "draft_template", "generation_template", "generation_model", "draft_model", "judged_stage"]
     means = evaluator_means(table, "score", keys)
     counts = table.groupby(keys).agg(
         texts=("parent_gen_id", "nunique"), scores=("score", "count"), planned=("score", "size")
@@ -196,12 +155,12 @@ def evaluation_model_template_pivot(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranking(scores: pd.DataFrame) -> pd.DataFrame:
-    """Judged texts, best first, by the mean of their evaluators' means of score_01.
+    """Judged texts, best first, by the mean of their evaluators' means of score_01; essays and drafts separately.
 
-    Each evaluator counts once, however many replicates it has. The interval is t over the evaluators' means
-    (E - 1 degrees of freedom): how far other evaluators might move the mean; empty for one evaluator. Equal
-    means share a rank, in the order of ids; texts without a score have no rank and come last.
-    `mean_by_others` leaves out evaluators that judged themselves. Essays and drafts are ranked apart.
+    Each evaluator counts once, however many replicates it has. The interval is t over the evaluators' means (E - 1
+    degrees of freedom), that is, how far other evaluators might move the mean; it is empty for one evaluator. Equal
+    means share a rank, in the order of ids; texts without a score have no rank and are last. `mean_by_others` leaves
+    out evaluators that judged themselves.
     """
     table = prepared(scores)
     texts = judged_texts(table).set_index("parent_gen_id")
@@ -237,7 +196,7 @@ TABLES = (  # in the order of REPORT_FILES, after the long table
 
 
 def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
-    """Write every table of a cohort under `folder` (data/cohorts/<id>/reports): always all `REPORT_FILES`."""
+    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`."""
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
     for name in LONG_TABLES:
         write_table(scores, Path(folder) / name)

@@ -1,13 +1,13 @@
-"""What all parsers share: the result, the one error, the registry, and the dropping of wrappings."""
+"""Shared by all parsers: the result, the error, the registry, scales, and the removal of thinking blocks."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...errors import ConfigError, DreamflowError
+from ..model import Json
 
-Options = Mapping[str, Any]
+Options = Mapping[str, Json]
 
 _QUOTED = 200
 _DEFAULT_SCALE = (0, 9)
@@ -16,24 +16,24 @@ _THINKING = re.compile(r"(?P<begins_line>^[^\S\n]*+)?<(?P<close>/?)think(?:ing)?
 
 @dataclass(frozen=True)
 class Parsed:
-    """What a parser made of an answer: the text of parsed.*, values for the tables, and what was doubtful."""
+    """The result of a parser: the text of the parsed file, values for the tables, and warnings about doubtful parts."""
 
     text: str
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Json] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
 class ParseError(DreamflowError):
-    """An answer that cannot be read. The message says what was looked for and quotes where it looked."""
+    """An answer that cannot be read. The message says what was expected and quotes the text."""
 
     def __init__(self, problem: str, where: str = "", *, end: bool = False):
-        # One line and a glance of the answer at most: this ends up in tables and logs.
+        # At most one line and a short quotation: the message is shown in tables and logs.
         quotation = f", in {quoted(where, end=end)}" if where else ""
         super().__init__(" ".join(problem.split()) + quotation)
 
 
 def quoted(text: str, *, end: bool = False) -> str:
-    """The beginning (or the `end`) of `text`, at most 200 characters of it, as a literal on one line."""
+    """The beginning (or the `end`) of `text` as a literal on one line, at most 200 characters."""
     text = text.strip()
     if len(text) <= _QUOTED:
         return repr(text)
@@ -49,7 +49,7 @@ class Parser:
 
     @property
     def description(self) -> str:
-        """What it does, in the first line of its function's docstring."""
+        """The first line of the function's docstring."""
         return (self.function.__doc__ or "").strip().partition("\n")[0]
 
 
@@ -57,7 +57,7 @@ PARSERS: dict[str, Parser] = {}
 
 
 def register(name: str, *, version: int) -> Callable:
-    """Decorator: enter a function under `name`. Raise `version` when results change; answers are then parsed again."""
+    """Decorator: register a function under `name`. Raise `version` if results change; answers are then parsed again."""
 
     def enter(function: Callable[[str, Options], Parsed]) -> Callable[[str, Options], Parsed]:
         if name in PARSERS:
@@ -69,15 +69,15 @@ def register(name: str, *, version: int) -> Callable:
 
 
 def scale_of(options: Options) -> tuple[float, float]:
-    """The template's scale (low, high); the originals' 0-9 when it names none."""
+    """The template's scale (low, high); the default is the original's 0-9."""
     low, high = options.get("scale") or _DEFAULT_SCALE
     if not low < high:
-        raise ConfigError(f"scale {low}-{high}: its first number must be the smaller one")
+        raise ConfigError(f"scale {low}-{high}: the first number must be smaller than the second")
     return low, high
 
 
 def on_scale(score: float, options: Options, where: str) -> float:
-    """`score` as a float, or an error when it lies outside the scale."""
+    """`score` as a float. Raises a `ParseError` if it is outside the scale."""
     low, high = scale_of(options)
     if not low <= score <= high:  # also refuses NaN
         raise ParseError(f"score {str(score)[:20]} is outside the scale {low:g}-{high:g}", where)
@@ -85,7 +85,7 @@ def on_scale(score: float, options: Options, where: str) -> float:
 
 
 def drop_thinking(text: str) -> str:
-    """`text` without its <think> and <thinking> blocks; one that never ends is an answer cut off."""
+    """`text` without <think> and <thinking> blocks. Raises a `ParseError` if a block has no end."""
     kept, start, opened = [], 0, None
     for tag in _THINKING.finditer(text):
         begins_line = tag["begins_line"] is not None
@@ -93,9 +93,9 @@ def drop_thinking(text: str) -> str:
             kept.append(text[start:opened])
             start, opened = tag.end(), None
         elif not begins_line:
-            continue  # an essay about models may well mention <think> in a sentence
+            continue  # an essay about models may mention <think> in a sentence
         elif tag["close"]:
-            # Some chat templates open the block inside the prompt: all that comes before is thinking.
+            # Some chat templates open the block inside the prompt: everything before this tag is thinking.
             kept, start = [], tag.end()
         elif opened is None:
             opened = tag.start()

@@ -1,7 +1,7 @@
-"""Parsers of the answers that dreams get: a Python module however the model wraps it, and a choice among names.
+"""Parsers of the answers about procedures: a Python module in any wrapping, and a choice among names.
 
-Models wrap code in fences of every kind, in lists, headings, tags, JSON, listings and interpreter sessions, or in
-nothing. What decides is Python itself: a wrapping is taken off when what is inside parses and defines the entry.
+Models wrap code in fences, lists, headings, tags, JSON, listings or interpreter sessions, or do not wrap it. Python
+decides: a wrapping is removed if its content parses and defines the entry.
 """
 
 import ast
@@ -26,10 +26,10 @@ _NUMBER = re.compile(r"(?P<number>[ \t]*(?P<value>\d{1,5})[:|.)│]?)(?P<rest>(?
 _BEGINS = re.compile(r"[A-Za-z_@#\"'(\[]")
 _BROKEN = re.compile(r"(?:async[ ]+)?def[ ]+\w+[ ]*\(|class[ ]+\w+[ ]*[:(]|@\w")
 _CONTINUES = re.compile(r"[)\]}]|(?:else|elif|except|finally)\b")
-# Bounds of what is tried, far above any answer: the tries below are many, and each parses what it tries.
-_LONGEST = 50_000  # characters of an answer with something around its code
+# Limits far above any normal answer, since the code below parses many candidates.
+_LONGEST = 50_000  # characters of an answer that is not code alone
 _MOST_FENCES = 8
-_MOST_PIECES = 60  # of a statement, each beginning in the first column, as "else:" does
+_MOST_PIECES = 60  # pieces of a statement that begin in the first column, as "else:" does
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,19 @@ class _Block:
     closed: bool = True
 
 
-class _NotIt(Exception):
-    """Why a piece of text is not the module that is looked for."""
+class _NotTheModule(Exception):
+    """A piece of text is not the requested module; the message says why."""
 
 
 @register("code", version=1)
 def code(raw: str, options: Options) -> Parsed:
-    """The Python module that defines the template's `entry`, however it is wrapped."""
+    """The Python module that defines the template's `entry`, in any wrapping."""
     entry = options.get("entry")
     if not entry:
         raise ConfigError("the parser 'code' needs the option 'entry', the name of the function to look for")
     tree = _parses(raw)
     if tree and _defines(tree, entry) is False and all(_is_code(n) for n in tree.body if isinstance(n, ast.Expr)):
-        return Parsed(raw if raw.endswith("\n") else raw + "\n", {"blocks": 1})  # nothing is around it
+        return Parsed(raw if raw.endswith("\n") else raw + "\n", {"blocks": 1})  # the answer is code alone
     text = drop_thinking(raw).replace("\r\n", "\n")
     if not text.strip():
         raise ParseError(f"a Python module that defines {entry!r} was expected, but the answer is empty")
@@ -60,17 +60,16 @@ def code(raw: str, options: Options) -> Parsed:
         raise ParseError(f"an answer of {len(text):,} characters is too long to look for {entry!r} in it", text)
     problems: list[tuple[str, str]] = []
     for blocks in _sources(text):
-        found = _choose(blocks, entry, problems)
-        if found:
-            module, used, warnings = found
+        if chosen := _choose(blocks, entry, problems):
+            module, used, warnings = chosen
             return Parsed(module.strip("\n") + "\n", {"blocks": used}, warnings)
-    # The longest piece that was looked at is the likeliest to be what was meant.
+    # The longest piece is the most likely to be the intended module.
     problem, where = max(problems, key=lambda problem: len(problem[1]), default=("there is no code", text))
     raise ParseError(f"a Python module that defines the function {entry!r} was expected: {problem}", where)
 
 
 def _sources(text: str) -> Iterator[list[_Block]]:
-    """The pieces of an answer that may be code, by kind of wrapping, the likeliest kind first."""
+    """The pieces of an answer that may be code, by kind of wrapping, the most likely kind first."""
     yield _json_code(text, whole=True)
     lines = text.split("\n")
     fenced = _fenced(lines)
@@ -78,7 +77,7 @@ def _sources(text: str) -> Iterator[list[_Block]]:
     yield from ([block] for block in _fenced_wider(lines))
     yield _tagged(text)
     yield _json_code(text, whole=False)
-    if fenced:  # what is left of them is not taken for the whole
+    if fenced:  # the text around fences is not code
         return
     yield [_Block("\n".join(line for line in lines if _PROMPT.match(line)))]
     yield [_Block("\n".join(line for line in lines if _NUMBER.fullmatch(line)))]
@@ -86,7 +85,7 @@ def _sources(text: str) -> Iterator[list[_Block]]:
 
 
 def _fenced(lines: list[str]) -> list[_Block]:
-    """The inside of each fence; one that is never closed goes to the end of the answer."""
+    """The inside of each fence; a fence without an end extends to the end of the answer."""
     blocks, opening, start, tries = [], None, 0, 0
     for number, line in enumerate(lines):
         if opening is None:
@@ -107,8 +106,8 @@ def _fenced(lines: list[str]) -> list[_Block]:
 
 
 def _fenced_wider(lines: list[str]) -> Iterator[_Block]:
-    """From each opening fence to every later closing one: code whose documentation has fences of its own."""
-    openings = [(number, found) for number, line in enumerate(lines) if (found := OPENING.fullmatch(line))]
+    """The text from each opening fence to every later closing fence: code may contain documentation with fences."""
+    openings = [(number, match) for number, line in enumerate(lines) if (match := OPENING.fullmatch(line))]
     for number, opening in openings[:_MOST_FENCES]:
         closings = [end for end in range(number + 1, len(lines)) if closes(lines[end], opening)]
         for end in closings[1:_MOST_FENCES]:
@@ -117,10 +116,10 @@ def _fenced_wider(lines: list[str]) -> Iterator[_Block]:
 
 def _inside(lines: list[str], opening: re.Match, *, closed: bool = True) -> _Block:
     lead = opening["lead"]
-    if ">" in lead:  # a quotation: every line has its mark
+    if ">" in lead:  # a quotation: every line has a mark
         lines = [re.sub(r"^[ \t]*>[ \t]?", "", line) for line in lines]
     elif lead[:1].isspace() or not lead.strip("-*+.)0123456789 \t"):
-        # In a list, lines are indented as the fence is, or not at all.
+        # In a list, lines are indented like the fence, or not at all.
         lines = [re.sub(rf"^[ \t]{{0,{len(lead)}}}", "", line) for line in lines]
     return _Block("\n".join(lines), closed)
 
@@ -131,12 +130,12 @@ def _json_code(text: str, *, whole: bool) -> list[_Block]:
         text = drop_fence(text).strip()
         if not text.startswith("{"):
             return []
-    found = []
-    for one in find_json(text):
-        inside = one.value.get("code") if isinstance(one.value, dict) else None
+    blocks = []
+    for match in find_json(text):
+        inside = match.value.get("code") if isinstance(match.value, dict) else None
         if isinstance(inside, str):
-            found += _fenced(inside.split("\n")) or [_Block(inside)]
-    return found
+            blocks += _fenced(inside.split("\n")) or [_Block(inside)]
+    return blocks
 
 
 def _tagged(text: str) -> list[_Block]:
@@ -152,7 +151,7 @@ def _tagged(text: str) -> list[_Block]:
 
 
 def _statements(lines: list[str]) -> str:
-    """The Python statements of an answer without any wrapping; prose before, between and after them is left out."""
+    """The Python statements of an answer without wrapping, without the prose before, between and after them."""
     starts = [number for number, line in enumerate(lines) if line[:1].strip() and not line.startswith("#")]
     starts.append(len(lines))
     kept: list[str] = []
@@ -161,10 +160,10 @@ def _statements(lines: list[str]) -> str:
         first = starts[at]
         size = _statement(lines, starts[at : at + _MOST_PIECES + 1]) if _BEGINS.match(lines[first]) else 0
         if size:
-            while first and lines[first - 1].startswith("#"):  # comments that stand directly above
+            while first and lines[first - 1].startswith("#"):  # comments directly above the statement
                 first -= 1
             kept += lines[first : starts[at + size]]
-        elif size is None or _BROKEN.match(lines[first]):  # half a program: what can be read of it is not the whole
+        elif size is None or _BROKEN.match(lines[first]):  # an incomplete program: keep the rest, so that it fails
             return "\n".join(lines[first:])
         at += size or 1
     while kept and (not kept[-1].strip() or kept[-1].startswith("#")):
@@ -173,7 +172,7 @@ def _statements(lines: list[str]) -> str:
 
 
 def _statement(lines: list[str], starts: list[int]) -> int | None:
-    """How many pieces (lines between starts) the first statement has; 0: it is prose; None: it has no end."""
+    """The number of pieces (lines between starts) of the first statement; 0: it is prose; None: it has no end."""
     for size, end in enumerate(starts[1:], start=1):
         if end < len(lines) and _CONTINUES.match(lines[end]):
             continue
@@ -182,7 +181,7 @@ def _statement(lines: list[str], starts: list[int]) -> int | None:
         except SyntaxError as error:
             unfinished = "never closed" in error.msg or "triple-quoted" in error.msg
             if not unfinished and starts[0] + (error.lineno or 0) <= starts[size - 1]:
-                return 0  # wrong before its last piece: more lines cannot mend that
+                return 0  # an error before the last piece: more lines cannot correct it
         except (ValueError, RecursionError, MemoryError):
             return 0
         else:
@@ -191,14 +190,14 @@ def _statement(lines: list[str], starts: list[int]) -> int | None:
 
 
 def _is_code(node: ast.stmt) -> bool:
-    """False for words that happen to be Python ("Note", "Fast, simple", "Note: this"), as prose may be."""
+    """False for prose that is also valid Python ("Note", "Fast, simple", "Note: this")."""
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Call) or _is_text(node)
+        return isinstance(node.value, ast.Call) or _is_string(node)
     return not (isinstance(node, ast.AnnAssign) and node.value is None)
 
 
 def _readings(code: str) -> Iterator[str]:
-    """A piece of code as it is, then with what may be around its lines taken off."""
+    """A piece of code unchanged, then without indentation, prompts, line numbers or HTML entities."""
     yield code
     yield textwrap.dedent(code)
     lines = code.split("\n")
@@ -211,31 +210,31 @@ def _readings(code: str) -> Iterator[str]:
 
 
 def _unnumbered(lines: list[str]) -> Iterator[str]:
-    """A listing without its line numbers, if it is one: numbers that end, or that begin, in one column."""
-    found = [_NUMBER.fullmatch(line) for line in lines if line.strip()]
-    if len(found) < 2 or None in found or any(b != a + 1 for a, b in pairwise(int(one["value"]) for one in found)):
+    """A listing without its line numbers, which end, or begin, in one column."""
+    rows = [_NUMBER.fullmatch(line) for line in lines if line.strip()]
+    if len(rows) < 2 or None in rows or any(b != a + 1 for a, b in pairwise(int(row["value"]) for row in rows)):
         return
-    rests = [re.sub(r"^([ \t]*)[|│]", r"\1 ", one["rest"]) for one in found]
+    rests = [re.sub(r"^([ \t]*)[|│]", r"\1 ", row["rest"]) for row in rows]
     yield textwrap.dedent("\n".join(rests))
-    wide = (" " * len(one["number"]) + rest for one, rest in zip(found, rests, strict=True))
+    wide = (" " * len(row["number"]) + rest for row, rest in zip(rows, rests, strict=True))
     yield textwrap.dedent("\n".join(wide))
 
 
 def _choose(
     blocks: list[_Block], entry: str, problems: list[tuple[str, str]]
 ) -> tuple[str, int, tuple[str, ...]] | None:
-    """The module made of the last block that defines `entry` and of the blocks that it needs, if there is one."""
+    """The last block that defines `entry`, joined with the blocks that it needs; None if no block defines it."""
     readable: list[tuple[str, ast.Module]] = []
     defining: list[int] = []
     warnings: list[str] = []
     for block in blocks:
         try:
             readable.append(_read(block.code, entry))
-        except _NotIt as problem:
+        except _NotTheModule as problem:
             problems.append((str(problem), block.code))
             continue
         if (stub := _defines(readable[-1][1], entry)) is None:
-            problems.append((_what_there_is(readable[-1][1], entry), block.code))
+            problems.append((_why_not_defined(readable[-1][1], entry), block.code))
         elif stub:
             problems.append((f"the body of {entry!r} is left out", block.code))
         else:
@@ -251,7 +250,7 @@ def _choose(
 
 
 def _read(code: str, entry: str) -> tuple[str, ast.Module]:
-    """The first reading of a block that parses; rather one that defines `entry`."""
+    """The first reading of a block that defines `entry`, else the first that parses. Raises `_NotTheModule`."""
     parsed = []
     for reading in _readings(code):
         if tree := _parses(reading):
@@ -261,14 +260,14 @@ def _read(code: str, entry: str) -> tuple[str, ast.Module]:
     if parsed and code.strip():
         return parsed[0]
     if not code.strip():
-        raise _NotIt("there is no code")
+        raise _NotTheModule("there is no code")
     try:
         parse_python(textwrap.dedent(code))
     except SyntaxError as error:
-        raise _NotIt(f"the code does not compile: line {error.lineno}: {error.msg}") from None
+        raise _NotTheModule(f"the code does not compile: line {error.lineno}: {error.msg}") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise _NotIt(f"the code does not compile: {error}") from None
-    raise AssertionError("what parses is among the readings")
+        raise _NotTheModule(f"the code does not compile: {error}") from None
+    raise AssertionError("the dedented code is one of the readings")
 
 
 def _parses(code: str) -> ast.Module | None:
@@ -279,25 +278,25 @@ def _parses(code: str) -> ast.Module | None:
 
 
 def _defines(tree: ast.Module, entry: str) -> bool | None:
-    """None: no function `entry` at the top level; True: one whose body is left out, as in an excerpt; else False."""
+    """None: no function `entry` at the top level; True: its body is left out, as in an excerpt; else False."""
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == entry]
     if not functions:
         return None
-    body = [node for node in functions[-1].body if not _is_text(node)]
-    return all(isinstance(node, ast.Pass) or _is_dots(node) for node in body)
+    body = [node for node in functions[-1].body if not _is_string(node)]
+    return all(isinstance(node, ast.Pass) or _constant(node) is ... for node in body)
 
 
-def _is_text(node: ast.stmt) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
+def _is_string(node: ast.stmt) -> bool:
+    return isinstance(_constant(node), str)
 
 
-def _is_dots(node: ast.stmt) -> bool:
-    value = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(value, ast.Constant) and value.value is ...
+def _constant(node: ast.stmt) -> object:
+    """The value of a statement that is a constant, else None."""
+    is_constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return node.value.value if is_constant else None
 
 
-def _what_there_is(tree: ast.Module, entry: str) -> str:
+def _why_not_defined(tree: ast.Module, entry: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == entry:
             return "it is 'async', and a procedure is an ordinary function"
@@ -308,7 +307,7 @@ def _what_there_is(tree: ast.Module, entry: str) -> str:
 
 
 def _with_helpers(readable: list[tuple[str, ast.Module]], defining: list[int]) -> list[int]:
-    """The last of `defining` and the other blocks whose names it needs, in their order."""
+    """The last of `defining` and the other blocks whose names it needs, in order."""
     kept = {defining[-1]}
     others = {index: _own_names(tree) for index, (_, tree) in enumerate(readable) if index not in defining}
     while True:
@@ -321,7 +320,7 @@ def _with_helpers(readable: list[tuple[str, ast.Module]], defining: list[int]) -
 
 
 def _missing(code: str) -> set[str]:
-    """The names that a module reads and neither defines nor gets from Python."""
+    """The names that a module reads and that neither the module nor Python defines."""
     try:
         table = symtable.symtable(code, "<answer>", "exec")
     except (SyntaxError, ValueError, RecursionError):
@@ -337,7 +336,7 @@ def _missing(code: str) -> set[str]:
 
 
 def _own_names(tree: ast.Module) -> set[str]:
-    """What the statements of a module define at its top level."""
+    """The names that a module defines at its top level."""
     names: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -346,13 +345,13 @@ def _own_names(tree: ast.Module) -> set[str]:
             names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+            names |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
     return names
 
 
 @register("choice", version=1)
 def choice(raw: str, options: Options) -> Parsed:
-    """The one of the template's `options` that the last line names."""
+    """The name among the template's `options` that the last line contains."""
     names = list(options.get("options") or ())
     if not names:
         raise ConfigError("the parser 'choice' needs the option 'options', a list of names to choose from")
@@ -370,7 +369,7 @@ def choice(raw: str, options: Options) -> Parsed:
 
 
 def _names(line: str, name: str, flags: int) -> bool:
-    """Whether `name` stands in a line as a word of its own: not `backup` in `backup.files` or in `daily-backup`."""
+    """Whether a line contains `name` as a separate word: not `backup` in `backup.files` or in `daily-backup`."""
     bare = re.sub(r"(?<!\w)_+|_+(?!\w)", " ", line)  # Markdown's _name_
     pattern = rf"(?<![\w.\-/]){re.escape(name)}(?![\w\-/]|\.\w)"
     return any(re.search(pattern, text, flags) for text in (line, bare))

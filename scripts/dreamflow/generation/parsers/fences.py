@@ -1,13 +1,13 @@
-"""Code fences of Markdown: one pattern for each question that is asked about them."""
+"""Patterns for code fences of Markdown."""
 
 import re
 
 _MARKS = "`{3,}+|~{3,}+"
 
-# A line that opens a fence, or closes one where its `info` is empty.
+# A line that opens a fence, or closes it if `info` is empty.
 _LINE = re.compile(rf"\s*+(?P<marks>{_MARKS})(?P<info>[^`\n]*)")
 
-# A line of an answer that opens a fence behind anything: quotation marks, bullets or words.
+# A line of an answer that opens a fence, possibly after quotation marks, bullets or words.
 OPENING = re.compile(
     rf"""(?P<lead>[ \t>]*(?:(?:[-*+]|\d{{1,3}}[.)])[ \t]+)?|[^`~\n]*[^`~\s][ \t]*)
     (?P<marks>{_MARKS})
@@ -27,7 +27,7 @@ _BLOCK = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)", re.M | re.S)
 
 
 def drop_fence(text: str) -> str:
-    """The inside of a code fence when that fence holds all of `text`, else `text` as it is."""
+    """The inside of a code fence if that fence contains all of `text`, else `text` unchanged."""
     lines = text.strip().split("\n")
     first = _LINE.match(lines[0])
     if not first or len(lines) < 2 or lines[-1].strip() != first["marks"]:
@@ -36,18 +36,18 @@ def drop_fence(text: str) -> str:
     for line in lines[1:-1]:
         if mark := _LINE.fullmatch(line):
             depth += 1 if mark["info"].strip() else -1
-            if not depth:  # closed before the end: several fences, none around the whole
+            if not depth:  # closed before the end: several fences, none around the whole text
                 return text
     return "\n".join(lines[1:-1]) if depth == 1 else text
 
 
 def closed_blocks(text: str) -> list[str]:
-    """The inside of every fence that is closed by the same marks."""
+    """The inside of every fence with matching closing marks."""
     return [match["inside"] for match in _CLOSED_BLOCK.finditer(text)]
 
 
 def without_blocks(text: str) -> str:
-    """`text` with a line break for every fenced block, closed or not."""
+    """`text` with a line break in place of every fenced block, closed or not."""
     return _BLOCK.sub("\n", text)
 
 
@@ -58,13 +58,13 @@ def closes(line: str, opening: re.Match) -> bool:
 
 
 def fence_opening(text: str, start: int, end: int) -> re.Match | None:
-    """The first line of the next fenced block of a conversation; `start` itself may be within a line."""
+    """The first line of the next fenced block of a conversation; `start` may be within a line."""
     return _BLOCK_OPENING.match(text, start, end) or _BLOCK_OPENING_LINE.search(text, start, end)
 
 
 def fence_end(text: str, opening: re.Match, end: int) -> int | None:
-    """Where the block ends that begins with `opening`: behind its closing line; None if it is never closed."""
+    """The end of the block that begins with `opening`, after its closing line; None if it is never closed."""
     marks = opening["marks"]
     closing = re.compile(rf"^[ \t]*{re.escape(marks[0])}{{{min(len(marks), 10**6)},}}[ \t]*\r?(?:\n|\Z)", re.M)
-    found = closing.search(text, opening.end(), end)
-    return found.end() if found else None
+    match = closing.search(text, opening.end(), end)
+    return match.end() if match else None

@@ -1,9 +1,9 @@
-"""Parsers that find an evaluator's score in the last lines of its answer; both share one reader of lines.
+"""Parsers that read an evaluator's score from the last lines of its answer.
 
-Every "score" with a value behind it is a *mention*. Totals win over plain scores, these over sub-scores;
-a label ("Score: 7") wins over running text ("a score of 7"), unless it labels a sub-score; of equals the
-last one wins. A winner that can be read in two ways is an error, not a guess: asking again costs one call,
-while a wrong number stays in the tables.
+Every "score" followed by a value is a *mention*. Totals take precedence over plain scores, and these over sub-scores; a
+label ("Score: 7") takes precedence over running text ("a score of 7"), unless it labels a sub-score; among equals the
+last mention is used. If that is ambiguous, it is an error and not a guess: another sample costs one call, while a wrong
+number stays in the tables.
 """
 
 import re
@@ -23,7 +23,7 @@ _NUMBER = r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{1,20}|,[0-9]{1,2}(?![0-9]))?|\.[0-9]{1,
 _RANGE = rf"[^()0-9]{{0,40}}(?:[01]\ ?(?:-|to)|/|out\ of|max\w*\.?:?)\ ?({_NUMBER})[^()0-9]{{0,20}}"
 
 _SCORE = re.compile(r"\bscore\b", re.I)
-# What may stand between "score" and its value: a range or a remark in parentheses, a topic, separators.
+# Between "score" and its value: a range or a remark in parentheses, a topic, separators.
 _AFTER = re.compile(
     rf"""(?:\ ?\((?:{_RANGE}|(?P<remark>[^()0-9]{{0,60}})(?=\)\ ?[:=|]))\))?
     (?:\ (?:for|on)\ (?P<topic>[^:=0-9]{{1,60}}?)\ ?(?=[:=]))?
@@ -39,8 +39,8 @@ _VALUE = re.compile(
         |\ on\ an?\ scale\ (?:of|from)\ {_RANGE})?(?:\ ?(?:points?|pts)\b)?""",
     re.I | re.X,
 )
-# What may follow a value: nothing, punctuation or an open parenthesis before words, or a reason. All else
-# ("1 2 3 items", "7-8", "2 points lower", "7+") says that the number was not the score, or not all of it.
+# A value may be followed by nothing, by punctuation or an open parenthesis before words, or by a reason. Anything else
+# ("1 2 3 items", "7-8", "2 points lower", "7+") means that the number is not the score, or not all of it.
 _NO_NUMBER = r"(?!\ ?[-+(]?\.?[0-9])"
 _TAIL = re.compile(
     rf"""\ ?(?:$
@@ -56,11 +56,11 @@ _ALONE = re.compile(r"[^\w(+-]*$")
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _TOTAL = {"final", "total", "overall", "combined", "composite", "aggregate", "average", "mean"}
 _PART = {"sub", "subtotal", "partial"}
-# Topics ("score for this essay") that are all of it, and words before "score" that name no aspect of it.
+# Topics ("score for this essay") that mean the whole text, and words before "score" that name no aspect.
 _WHOLE = {"this", "the", "your", "my", "essay", "response", "draft", "text", "idea", "piece", "answer"}
 _NEUTRAL = _WHOLE | {"a", "an", "our", "its", "that", "is", "as", "of", "and", "i", "i'd", "would", "will"}
 _NEUTRAL |= {"numeric", "numerical", "evaluation", "assigned", "verdict"}
-# Before "score", these speak of scores that were not given.
+# Before "score", these words refer to scores that were not given.
 _OTHER = {"maximum", "max", "minimum", "min", "highest", "lowest", "higher", "lower", "perfect", "possible"}
 
 
@@ -82,7 +82,7 @@ class _Mention:
     kind: _Kind
     aspect: str
     labelled: bool
-    value: _Value | None  # None: there is a value, but it can be read in more than one way
+    value: _Value | None  # None: the value is ambiguous
     line: str
 
     @property
@@ -92,13 +92,13 @@ class _Mention:
 
 @register("in_last_line", version=1)
 def in_last_line(raw: str, options: Options) -> Parsed:
-    """The labelled score ("Score: 7", "Final score: **7/9**") in the last 3 lines that are not empty."""
+    """The labelled score ("Score: 7", "Final score: **7/9**") in the last 3 non-empty lines."""
     return _read(raw, options, 3)
 
 
 @register("complex", version=1)
 def complex_(raw: str, options: Options) -> Parsed:
-    """Like in_last_line, in the last 30 lines that are not empty: for long answers that end in remarks."""
+    """Like in_last_line, in the last 30 non-empty lines: for long answers that end in remarks."""
     return _read(raw, options, 30)
 
 
@@ -125,30 +125,32 @@ def _read(raw: str, options: Options, count: int) -> Parsed:
 
 
 def _mentions(lines: list[str], at: int, scale: tuple[float, float]) -> Iterator[_Mention]:
-    """The scores mentioned in one line, in order; a label that ends its line has its value on the next."""
+    """The scores mentioned in a line, in order; a label at the end of a line has its value on the next line."""
     line = lines[at]
     last_digit = max((i for i, char in enumerate(line) if char.isdigit()), default=-1)
-    for found in _SCORE.finditer(line):
-        before, opens_line = _words_before(line, found.start())
-        after = _AFTER.match(line, found.end())
+    for match in _SCORE.finditer(line):
+        before, opens_line = _words_before(line, match.start())
+        after = _AFTER.match(line, match.end())
         best = _number(after[1]) if after[1] else None
         if _OTHER & {*before[-2:]}:
             continue
         if after.end() == len(line):
             below = lines[at + 1] if opens_line and at + 1 < len(lines) else ""
-            if value := _value_below(below, best, scale):
+            # A fraction, or a number alone ("7. Style" is a list).
+            value = _value(below, _LEAD.match(below).end(), best, scale)
+            if value and (value.out_of or _ALONE.match(below, value.end)):
                 yield _Mention(*_kind(before, after), True, value, below)
             continue
         value = _value(line, after.end(), best, scale)
         colon = ":" in after["separator"] or "=" in after["separator"]
-        # In running text ("a score of 9 would need …") an unclear number is no claim; behind a label it is.
+        # After a label an unclear number is a claim; in running text ("a score of 9 would need …") it is not.
         unclear = last_digit >= after.end() if colon else opens_line and line[after.end()].isdigit()
         if value or unclear:
             yield _Mention(*_kind(before, after), colon or opens_line, value, line)
 
 
 def _words_before(line: str, end: int) -> tuple[list[str], bool]:
-    """The words of the clause before "score", and whether they are few and open the line, as a label does."""
+    """The words of the clause before "score", and whether they form a label: at most 4 words that open the line."""
     start = max(0, end - 60)
     clause = re.split(r"[.;:!?,(|>]", line[start:end])[-1]
     words = _WORD.findall(clause.lower())
@@ -157,7 +159,7 @@ def _words_before(line: str, end: int) -> tuple[list[str], bool]:
 
 
 def _kind(before: list[str], after: re.Match) -> tuple[_Kind, str]:
-    """What a mention counts for, and the aspect that a sub-score is about."""
+    """The kind of a mention, and the aspect of a sub-score."""
     topic = _WORD.findall((after["topic"] or "").lower())
     words = {*before[-3:], *topic, *_WORD.findall((after["remark"] or "").lower())}
     aspect = " ".join([*before[-1:], *topic])
@@ -170,27 +172,21 @@ def _kind(before: list[str], after: re.Match) -> tuple[_Kind, str]:
 
 
 def _value(line: str, start: int, best: float | None, scale: tuple[float, float]) -> _Value | None:
-    """The value that begins at `start`, if what follows leaves no doubt about it."""
+    """The value that begins at `start`; None if the text after it makes it ambiguous."""
     triple = _TRIPLE.match(line, start) if scale[1] == 9 and best is None else None
     if triple and _TAIL.match(line, triple.end()):
         digits = [float(digit) for digit in triple.groups() if digit]
         return _Value(sum(digits) / 3, triple.end(), warning=f"mean of three digits, {triple[0]!r}")
-    found = _VALUE.match(line, start)
-    if not found or not _TAIL.match(line, found.end()):
+    match = _VALUE.match(line, start)
+    if not match or not _TAIL.match(line, match.end()):
         return None
-    own_best = "100" if found["percent"] else found["best"] or found[4] or found[5]
-    rescaled = _rescaled(_number(found["number"]), _number(own_best) if own_best else best, scale)
-    return rescaled and _Value(rescaled[0], found.end(), own_best is not None, rescaled[1])
-
-
-def _value_below(line: str, best: float | None, scale: tuple[float, float]) -> _Value | None:
-    """The value on the line below a label: a fraction, or a number and no more ("7. Style" is a list)."""
-    value = _value(line, _LEAD.match(line).end(), best, scale)
-    return value if value and (value.out_of or _ALONE.match(line, value.end)) else None
+    own_best = "100" if match["percent"] else match["best"] or match[4] or match[5]
+    rescaled = _rescaled(_number(match["number"]), _number(own_best) if own_best else best, scale)
+    return rescaled and _Value(rescaled[0], match.end(), own_best is not None, rescaled[1])
 
 
 def _unlabelled(lines: list[str], scale: tuple[float, float]) -> list[_Mention]:
-    """A fraction that is all of the last line ("8 out of 10"), or a number that is all there is."""
+    """A fraction that fills the last line ("8 out of 10"), or a number that fills the only line."""
     value = _value(lines[-1], 0, None, scale) if lines else None
     if value and _ALONE.match(lines[-1], value.end) and (value.out_of or len(lines) == 1):
         return [_Mention(_Kind.PLAIN, "", False, value, lines[-1])]
@@ -198,7 +194,7 @@ def _unlabelled(lines: list[str], scale: tuple[float, float]) -> list[_Mention]:
 
 
 def _rescaled(number: float, best: float | None, scale: tuple[float, float]) -> tuple[float, str] | None:
-    """`number` out of `best` carried to the scale, its ends fixed, and a warning; None if that cannot be."""
+    """`number` out of `best`, rescaled linearly to the scale, and a warning; None if that is impossible."""
     low, high = scale
     if best is None or best == high:
         return number, ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ...files import canonical, pretty
+from ..model import Json
 from .base import Options, Parsed, ParseError, drop_thinking, on_scale, quoted, register
 from .fences import JSON_OPENING
 from .json_text import OBJECT, find_json, no_constant, unique_keys
@@ -26,33 +27,33 @@ def json(raw: str, options: Options) -> Parsed:
     return Parsed(pretty(values), values)
 
 
-def _first_object(text: str) -> tuple[dict[str, Any], str]:
-    """The first object of a text (behind a ```json fence, if there is one) and the text that it was read from."""
+def _first_object(text: str) -> tuple[dict[str, Json], str]:
+    """The first object of a text (after a ```json fence, if there is one) and the text that it was read from."""
     fence = JSON_OPENING.search(text)
     whole, text = text, text[fence.end() :] if fence else text
     strict = {"object_pairs_hook": unique_keys, "parse_constant": no_constant, "parse_float": _finite}
-    found = next(find_json(text, OBJECT, **strict), None)
-    if found is None:
+    match = next(find_json(text, OBJECT, **strict), None)
+    if match is None:
         raise ParseError("no JSON object", whole)
-    if isinstance(found.error, RecursionError) or _depth(found.value) > _DEEPEST:
-        raise ParseError(f"a JSON object nested more than {_DEEPEST} levels deep", text[found.start :])
-    if found.error is None:
-        return found.value, text[found.start : found.end]
-    text, error = text[found.start :], found.error
+    if isinstance(match.error, RecursionError) or _depth(match.value) > _DEEPEST:
+        raise ParseError(f"a JSON object nested more than {_DEEPEST} levels deep", text[match.start :])
+    if match.error is None:
+        return match.value, text[match.start : match.end]
+    text, error = text[match.start :], match.error
     if isinstance(error, jsonlib.JSONDecodeError):
-        at = error.pos - found.start
+        at = error.pos - match.start
         if at >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
             raise ParseError("the JSON object is never closed: the answer is cut off", text, end=True)
-        error = jsonlib.JSONDecodeError(error.msg, text, at)  # its place within the object
+        error = jsonlib.JSONDecodeError(error.msg, text, at)  # with its position within the object
     raise ParseError(f"a JSON object was expected: {error}", text)
 
 
-def _depth(value: Any) -> int:
-    """How many levels of objects and lists a value has."""
+def _depth(value: Json) -> int:
+    """The levels of objects and lists of a value."""
     depth, level = 0, [value]
-    while level := [one for one in level if isinstance(one, dict | list)]:
+    while level := [node for node in level if isinstance(node, dict | list)]:
         depth += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+        level = [child for node in level for child in (node.values() if isinstance(node, dict) else node)]
     return depth
 
 
@@ -63,7 +64,7 @@ def _finite(digits: str) -> float:
     return number
 
 
-def _validate(values: Mapping[str, Any], schema: Mapping[str, Any] | None, text: str) -> None:
+def _validate(values: Mapping[str, Json], schema: Mapping[str, Json] | None, text: str) -> None:
     if schema is None:
         return
     from jsonschema.exceptions import best_match
@@ -72,19 +73,16 @@ def _validate(values: Mapping[str, Any], schema: Mapping[str, Any] | None, text:
     try:
         error = best_match(_validator(canonical(schema)).iter_errors(values))
     except Unresolvable as missing:
-        raise ConfigError(f"the schema refers to {missing.ref!r}, which is not in it") from None
+        raise ConfigError(f"the schema refers to {missing.ref!r}, which it does not contain") from None
     if error:
-        raise ParseError(f"{error.json_path}: {_expectation(error.message)}", text)
-
-
-def _expectation(message: str) -> str:
-    """jsonschema's message, which begins with the offending value at any length, cut to its telling end."""
-    return message if len(message) <= 300 else f"{message[:100]} … {message[-200:]}"
+        message = error.message  # it begins with the wrong value, which may be long
+        message = message if len(message) <= 300 else f"{message[:100]} … {message[-200:]}"
+        raise ParseError(f"{error.json_path}: {message}", text)
 
 
 @lru_cache(maxsize=64)
-def _validator(schema: str) -> Any:
-    # Imported late: most runs have no JSON answers, and the import costs more than a whole plan.
+def _validator(schema: str) -> Any:  # a jsonschema validator, whose import is late
+    # Imported late: most runs have no JSON answers, and the import takes longer than compiling a plan.
     from jsonschema import Draft202012Validator, SchemaError
     from jsonschema.validators import validator_for
     from referencing import Registry
@@ -95,4 +93,4 @@ def _validator(schema: str) -> Any:
         kind.check_schema(content)
     except SchemaError as error:
         raise ConfigError(f"not a JSON Schema: {error.json_path}: {error.message}") from None
-    return kind(content, registry=Registry())  # an empty registry: nothing is fetched from the network
+    return kind(content, registry=Registry())  # an empty registry fetches nothing from the network

@@ -1,7 +1,6 @@
 """Parsers whose value is text: the whole answer, or a tagged block of it."""
 
 import re
-from dataclasses import dataclass
 
 from .base import Options, Parsed, ParseError, drop_thinking, quoted, register
 from .fences import drop_fence
@@ -13,13 +12,13 @@ _STAGE = re.compile(r"""(?<![\w-])stage\s*+=\s*+["'“”‘’]?\s*+([0-9]+(?:\
 
 @register("identity", version=1)
 def identity(raw: str, options: Options) -> Parsed:
-    """The whole answer, as it is."""
+    """The whole answer, unchanged."""
     return Parsed(_filled(raw, "the answer"))
 
 
 @register("essay_block", version=1)
 def essay_block(raw: str, options: Options) -> Parsed:
-    """The first <essay>…</essay>, stripped; without a closing tag, all that follows."""
+    """The text of the first <essay>…</essay>, stripped; without a closing tag, the rest of the answer."""
     text = drop_fence(drop_thinking(raw))
     opening, closing = _first_block(text)
     if not opening:
@@ -49,15 +48,9 @@ def _first_block(text: str) -> tuple[re.Match | None, re.Match | None]:
     return opening, next((tag for tag in tags if tag["close"] and tag.start() >= start), None)
 
 
-@dataclass(frozen=True)
-class _Idea:
-    stage: float | None
-    body: str
-
-
 @register("essay_idea_last", version=1)
 def essay_idea_last(raw: str, options: Options) -> Parsed:
-    """The body of the <essay-idea stage="N"> with the highest N, verbatim; without numbers, the last one."""
+    """The body of the <essay-idea stage="N"> with the highest N, verbatim; without numbers, the last <essay-idea>."""
     text = drop_thinking(raw)
     ideas, unclosed, opening = [], [], None
     for tag in _IDEA.finditer(text):
@@ -67,26 +60,23 @@ def essay_idea_last(raw: str, options: Options) -> Parsed:
             unclosed += [opening] if opening else []
             opening = tag
         elif opening:
-            ideas.append(_Idea(_stage(opening), _body(text[opening.end() : tag.start()])))
+            stage = _STAGE.search(opening["attributes"] or "")
+            body = _body(text[opening.end() : tag.start()])
+            ideas.append((float(stage[1]) if stage else None, body))
             opening = None
     if opening:
         raise ParseError("the last <essay-idea> is never closed: the answer is cut off", text, end=True)
     if not ideas:
         raise ParseError("no <essay-idea …>…</essay-idea>", text or raw)
-    staged = [idea for idea in ideas if idea.stage is not None] or ideas
+    staged = [(stage, body) for stage, body in ideas if stage is not None] or ideas
     # Sorting is stable, so the last of equal stages comes last.
-    chosen = sorted(staged, key=lambda idea: idea.stage or 0)[-1]
+    _, chosen = sorted(staged, key=lambda idea: idea[0] or 0)[-1]
     warnings = tuple(f"{quoted(tag[0])} is never closed: passed over" for tag in unclosed)
-    return Parsed(_filled(chosen.body, "<essay-idea>"), warnings=warnings)
-
-
-def _stage(opening: re.Match) -> float | None:
-    found = _STAGE.search(opening["attributes"] or "")
-    return float(found[1]) if found else None
+    return Parsed(_filled(chosen, "<essay-idea>"), warnings=warnings)
 
 
 def _body(block: str) -> str:
-    """Verbatim, but for the line breaks (and the indent) that belong to the tags."""
+    """The text, verbatim except for the line breaks (and the indentation) that belong to the tags."""
     first, newline, rest = block.partition("\n")
     if newline and not first.strip():
         block = rest

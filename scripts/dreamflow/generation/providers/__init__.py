@@ -1,13 +1,12 @@
-"""Providers answer `complete(request) -> Response`; each is a class in a module of its own. This is their interface.
+"""Providers call models: `complete(request) -> Response`. This is their interface; each is a class in its own module.
 
-A provider knows one way of calling a model and nothing of plans, stores, retries or files. To add one, write a class
-`PROVIDER` in a module here and name the module in `PROVIDERS`.
-Every failure has one class, and every class has one policy (`generation/respond.py`):
+A provider does not plan, store or retry. To add a provider, write a class `PROVIDER` in a module here and add the
+module to `PROVIDERS`. Every failure has a class, and every class has a policy (`generation/respond.py`):
 
-- `CallError(retryable=True)`: no answer, worth another try (408, 429, 5xx, a broken connection);
-- `CallError(retryable=False)`: no answer, and another try would fail too (other 4xx, no key);
+- `CallError(retryable=True)`: no answer, another call may succeed (408, 429, 5xx, a broken connection);
+- `CallError(retryable=False)`: no answer, another call would fail too (other 4xx, no key);
 - `Pending`: no answer yet (a person has not replied);
-- a `Response` whose `finish_reason` is "refusal" or "length": an answer that cannot be used.
+- a `Response` whose `finish_reason` is "refusal" or "length": an unusable answer.
 """
 
 import os
@@ -35,10 +34,10 @@ PROVIDERS = ("llama_cpp", "openai", "openrouter", "anthropic", "human", "replay"
 class Request:
     """One question to one model.
 
-    `messages` are the turns of a chat, the question last; `sampling` holds temperature, top_p, max_tokens, seed, ...;
-    `sample` numbers independent draws of the same question;
-    `response_format` is None, {"type": "json_schema", "schema": {...}} or {"type": "grammar", "grammar": GBNF}.
-    `inbox` is the folder of questions to people.
+    `messages` are the turns of a chat, the question last; `sampling` has temperature, top_p, max_tokens, seed, ...;
+    `sample` is the number of this independent draw of the question; `response_format` is None,
+    {"type": "json_schema", "schema": {...}} or {"type": "grammar", "grammar": GBNF}; `inbox` is the folder of questions
+    to people.
     """
 
     model: "Model"
@@ -51,7 +50,7 @@ class Request:
 
 
 class CallError(DreamflowError):
-    """A call that could not be made or answered. `retry_after` is the time that the server names, in seconds."""
+    """A call that failed. `retry_after` is the time in seconds after which the server requests another call."""
 
     def __init__(self, message: str, *, retryable: bool, status: int | None = None, retry_after: float | None = None):
         super().__init__(message)
@@ -61,14 +60,14 @@ class CallError(DreamflowError):
 
 
 class Pending(DreamflowError):
-    """The answer will come later, from outside; the generation waits, and has not failed."""
+    """A person has not answered yet; the generation waits and has not failed."""
 
 
 class Provider:
-    """The base class of providers. The defaults are those of a remote provider that bills.
+    """The base class of providers. The defaults describe a remote provider that bills.
 
-    `key_env` is the environment variable of its key, `base_url` its own endpoint. `is_local`: it computes on this
-    machine. `is_free`: it bills nobody. `takes_adapters`: a model may have a LoRA adapter.
+    `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
+    this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter.
     """
 
     key_env: str | None = None
@@ -82,30 +81,30 @@ class Provider:
         raise NotImplementedError
 
     def missing_key(self, model: "Model") -> str | None:
-        """The environment variable of the model's key, if it needs one and that is not set."""
+        """The environment variable of the model's key, if the model needs a key and the variable is not set."""
         name = model.api_key_env or self.default_key_env(model)
         return name if name and not os.environ.get(name) else None
 
     def default_key_env(self, model: "Model") -> str | None:
-        """The variable of the key where the model names none; None where a key is optional."""
+        """The variable of the key if the model names no variable; None if a key is optional."""
         return self.key_env
 
     def revision(self, model: "Model") -> str:
-        """A digest of the model's content, if it is on this machine; else ""."""
+        """A digest of the model's files, if they are on this machine; else ""."""
         return ""
 
     def service(self, model: "Model") -> str:
-        """The host that answers, where it is a public service other than the provider's own; else "".
+        """The host that answers, if it is a public service other than the provider's own; else "".
 
-        The same model name at another service is another model. A private server (a local name or address) is no
-        service: its address only says how a request is sent, and may change.
+        The same model name at another service is another model. A private server (a local name or address) does not
+        count as a service, since its address may change.
         """
         host = (urlsplit(model.base_url).hostname or "") if model.base_url else ""
         own = urlsplit(self.base_url or "").hostname
         return "" if host == own or _is_private(host) else host
 
     def token_counter(self, model: "Model") -> Callable[[str], int] | None:
-        """How many tokens a text has for this model; None where only the provider knows."""
+        """A function that counts the tokens of a text for this model; None if only the provider can count them."""
         return None
 
 
@@ -118,7 +117,7 @@ def provider(name: str) -> Provider:
 
 
 def _is_private(host: str) -> bool:
-    """Whether a host is a private server: a name or an address that the public network does not know."""
+    """Whether a host is a private server: its name or address does not exist in the public network."""
     try:
         return not ip_address(host).is_global
     except ValueError:

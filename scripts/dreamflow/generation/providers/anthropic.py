@@ -1,12 +1,11 @@
 """Anthropic's "Messages" API (API reference, "Create a Message"), version 2023-06-01.
 
-It has no seed: the samples of a question differ only as the temperature lets them.
+It has no seed: the samples of a question differ only through the temperature.
 """
 
 import json
-from typing import Any
 
-from ..model import Usage, as_json
+from ..model import Json, Usage, as_json
 from . import Provider, Request, Response, http
 
 BASE_URL = "https://api.anthropic.com"
@@ -21,7 +20,7 @@ class Anthropic(Provider):
     base_url = BASE_URL
 
     def complete(self, request: Request) -> Response:
-        """Call Anthropic, with the key in ANTHROPIC_API_KEY or the variable that the model names."""
+        """Call Anthropic with the key from ANTHROPIC_API_KEY or from the variable that the model names."""
         to = http.endpoint(request, BASE_URL, self.key_env)
         http.refuse_grammar(request, to)
         if not request.sampling.get("max_tokens"):
@@ -35,7 +34,11 @@ class Anthropic(Provider):
 PROVIDER = Anthropic
 
 
-def _payload(request: Request) -> dict[str, Any]:
+def _payload(request: Request) -> dict[str, Json]:
+    enforced = {}
+    if request.response_format:  # a tool enforces a JSON schema: the model must call it, with the answer as its input
+        tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
+        enforced = {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
     sampling = {name: value for name, value in request.sampling.items() if name not in ("seed", "stop")}
     stop = request.sampling.get("stop")
     system = [message.content for message in request.messages if message.role == "system"]
@@ -45,19 +48,11 @@ def _payload(request: Request) -> dict[str, Any]:
         system="\n\n".join(system) or None,
         stop_sequences=[stop] if isinstance(stop, str) else stop,
         **sampling,
-        **_tool(request),
+        **enforced,
     )
 
 
-def _tool(request: Request) -> dict[str, Any]:
-    """A JSON schema is kept to by a tool that must be called and takes the answer as its input."""
-    if request.response_format is None:
-        return {}
-    tool = {"name": TOOL, "input_schema": request.response_format["schema"]}
-    return {"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}
-
-
-def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
+def _read(_to: http.Endpoint, answer: Json) -> Response:
     usage = {name: value or 0 for name, value in (answer.get("usage") or {}).items()}
     cached = usage.get("cache_read_input_tokens", 0)
     prompt = usage.get("input_tokens", 0) + cached + usage.get("cache_creation_input_tokens", 0)
@@ -70,7 +65,7 @@ def _read(_to: http.Endpoint, answer: dict[str, Any]) -> Response:
     )
 
 
-def _text(blocks: list[dict[str, Any]]) -> str:
+def _text(blocks: list[dict[str, Json]]) -> str:
     for block in blocks:
         if block["type"] == "tool_use":
             return json.dumps(block["input"], ensure_ascii=False)

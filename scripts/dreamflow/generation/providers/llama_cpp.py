@@ -1,4 +1,4 @@
-"""A GGUF model in this process. The engine is imported when it is first used: it takes a compiler to install."""
+"""A GGUF model in this process. The engine is imported at its first use: llama-cpp-python may not be installed."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -21,7 +21,7 @@ class LlamaCpp(Provider):
     takes_adapters = True
 
     def complete(self, request: Request) -> Response:
-        """Answer in process. Raises a terminal `CallError` if the prompt leaves no room in the model's context."""
+        """Answer in this process. Raises a terminal `CallError` if the prompt does not fit into the model's context."""
         return _engine(request.model).complete(request)
 
     def revision(self, model: "Model") -> str:
@@ -29,7 +29,7 @@ class LlamaCpp(Provider):
         return fingerprint(model_file(model.name))
 
     def token_counter(self, model: "Model") -> Callable[[str], int]:
-        """Counts by the model's own vocabulary; its weights are not loaded."""
+        """Count with the model's own vocabulary; its weights are not loaded."""
         return _engine(model).token_counter(model)
 
 
@@ -39,9 +39,9 @@ PROVIDER = LlamaCpp
 def _engine(model: "Model") -> ModuleType:
     try:
         from . import llama_cpp_engine
-    except (ImportError, OSError, RuntimeError) as error:  # the last two: a foreign build
+    except (ImportError, OSError, RuntimeError) as error:  # the last two: a build for another machine
         raise ConfigError(
             f"model {model.model_id}: llama-cpp-python cannot be loaded ({error}). Install it with `make run`, "
-            "or choose a model of a server"
+            "or use a model on a server"
         ) from None
     return llama_cpp_engine

@@ -1,10 +1,10 @@
-"""A GGUF model in this process, through llama-cpp-python; prompts that begin alike pay for the beginning once.
+"""A GGUF model in this process, through llama-cpp-python; a prefix that prompts share is evaluated once.
 
-Prefix reuse. A prompt is evaluated in blocks of 32 tokens that start at multiples of 32, and what is reused ends at
-such a border. So every block is computed from the same tokens in the same batch whether or not the blocks before it
-were reused, and an answer does not depend on earlier prompts, to the last bit. Which beginnings are worth
-keeping is found out: where a prompt shares 32 tokens or more with one of the last prompts, the state at the end of
-the shared part is saved (about 23 kB a token for a model of 135M parameters). The least recently used goes first.
+Prefix reuse. A prompt is evaluated in blocks of 32 tokens that start at multiples of 32, and a reused prefix consists
+of whole blocks. So every block is computed from the same tokens in the same batch, whether or not the blocks before it
+were reused, and an answer does not depend on earlier prompts, to the last bit. If a prompt shares 32 tokens or more
+with one of the last prompts, the state at the end of the shared prefix is saved (about 23 kB per token for a model of
+135M parameters). The least recently used state is deleted first.
 """
 
 import ctypes
@@ -16,12 +16,13 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-# Threads that wait for each other spin for so long before they sleep. The default is practically for ever: two
-# processes that share the processors then slow each other down tenfold. Read when the library is loaded.
+from ..model import Json
+
+# How long waiting threads spin before they sleep. With the default, practically for ever, two processes that share the
+# processors slow each other down tenfold. The variable is read when the library is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import llama_cpp
@@ -29,42 +30,42 @@ from llama_cpp._utils import suppress_stdout_stderr
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
 
-from ...files import sha256
+from ...files import sha256, write_atomic
 from ..model import Response, Usage, as_json
 from ..model_files import fingerprint, model_file
 from ..models import Model
 from . import CallError, Request
 
-BLOCK = 32  # tokens evaluated at once, and the grain of what is reused
-REMEMBERED_PROMPTS = 64  # whose beginnings a new prompt is compared with
-SMALLEST_ANSWER = 32  # tokens of room below which a prompt counts as too long
+BLOCK = 32  # tokens of a block
+REMEMBERED_PROMPTS = 64  # prompts that a new prompt is compared with
+SMALLEST_ANSWER = 32  # tokens that a prompt must leave for the answer
 
 Tokens = tuple[int, ...]
 
 
 @dataclass
 class _Loaded:
-    """A model in memory. `states` are saved prefixes, the last used last; `prompt` is what the context now holds."""
+    """A model in memory. `states` are saved prefixes, the last used last; `prompt` is the content of the context."""
 
     llm: llama_cpp.Llama
     size: int
-    format_chat: Callable[..., Any]
+    format_chat: Jinja2ChatFormatter
     folder: Path | None
     most_states: int
     prompt: Tokens = ()
-    states: OrderedDict[Tokens, Any] = field(default_factory=OrderedDict)
+    states: OrderedDict[Tokens, Json] = field(default_factory=OrderedDict)
     recent: deque[Tokens] = field(default_factory=lambda: deque(maxlen=REMEMBERED_PROMPTS))
 
 
 _models: OrderedDict[tuple, _Loaded] = OrderedDict()
 
-# One thread does all the work for all callers: OpenMP keeps a team of threads for every thread that it was called from,
-# and two teams on the same processors run at half the speed of one. It also makes locks unnecessary.
+# One thread works for all callers: OpenMP keeps a team of threads for every calling thread, and two teams on the same
+# processors run at half the speed of one. It also makes locks unnecessary.
 _worker = ThreadPoolExecutor(1, thread_name_prefix="llama_cpp")
 
 
 def complete(request: Request) -> Response:
-    """Answer in process. Raises a terminal `CallError` if the prompt leaves no room in the model's context."""
+    """Answer in this process. Raises a terminal `CallError` if the prompt does not fit into the model's context."""
     return _worker.submit(_complete, request).result()
 
 
@@ -92,7 +93,8 @@ def _complete(request: Request) -> Response:
             min_p=sampling.get("min_p", 0.05),
             repeat_penalty=sampling.get("repeat_penalty", 1.0),
             stop=sampling.get("stop", []),
-            seed=_seed(sampling.get("seed", 0), request.sample),
+            # A different seed for every sample, the same on every machine.
+            seed=int(sha256(f"{sampling.get('seed', 0)}:{request.sample}")[:8], 16),
             grammar=_grammar(request.response_format),
         )
     except (RuntimeError, ValueError) as error:
@@ -112,13 +114,13 @@ def _tokenize(loaded: _Loaded, request: Request) -> Tokens:
 
 
 def token_counter(model: Model) -> Callable[[str], int]:
-    """How many tokens the model's own vocabulary makes of a text; its weights are not loaded."""
+    """A function that counts the tokens of a text with the model's own vocabulary; its weights are not loaded."""
     return _counter(model_file(model.name))
 
 
 @cache
 def _counter(path: Path) -> Callable[[str], int]:
-    # Not llama_cpp.Llama, which makes a context too, and that warns of a model without layers.
+    # llama_cpp.Llama would also create a context, which warns about a model without layers.
     parameters = llama_cpp.llama_model_default_params()
     parameters.vocab_only = True
     with suppress_stdout_stderr(disable=False):
@@ -129,18 +131,13 @@ def _counter(path: Path) -> Callable[[str], int]:
 
     def count(text: str) -> int:
         data = text.encode("utf-8")
-        # Without room for the tokens, it answers with the negative of their number.
+        # Without room for the tokens, it returns their negative number.
         return -llama_cpp.llama_tokenize(vocabulary, data, len(data), None, 0, False, False)
 
     return count
 
 
-def _seed(base: int, sample: int) -> int:
-    """A seed of its own for every sample, the same on every machine."""
-    return int(sha256(f"{base}:{sample}")[:8], 16)
-
-
-def _grammar(response_format: Mapping[str, Any] | None) -> llama_cpp.LlamaGrammar | None:
+def _grammar(response_format: Mapping[str, Json] | None) -> llama_cpp.LlamaGrammar | None:
     if response_format is None:
         return None
     if response_format["type"] == "grammar":
@@ -151,7 +148,7 @@ def _grammar(response_format: Mapping[str, Any] | None) -> llama_cpp.LlamaGramma
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two sequences share at the beginning, in whole blocks."""
+    """The number of tokens that two sequences share at the beginning, in whole blocks."""
     length = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), None)
     if length is None:
         length = min(len(left), len(right))
@@ -159,9 +156,9 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
 
 
 def _reuse(loaded: _Loaded, tokens: Tokens) -> int:
-    """Bring the context to the longest known beginning of `tokens`; returns its length.
+    """Set the context to the longest known prefix of `tokens`; returns its length.
 
-    At least one token is left to evaluate, since the answer's first token is drawn from its logits.
+    At least one token remains to be evaluated, since the answer's first token is drawn from its logits.
     """
     if not loaded.most_states:
         _rewind(loaded, 0)
@@ -186,7 +183,7 @@ def _reuse(loaded: _Loaded, tokens: Tokens) -> int:
 
 
 def _rewind(loaded: _Loaded, length: int) -> None:
-    """Forget all of the context from `length` on."""
+    """Delete the context from `length` on."""
     if length:
         loaded.llm._ctx.kv_cache_seq_rm(-1, length, -1)
         loaded.llm.n_tokens = length
@@ -212,7 +209,7 @@ def _save(loaded: _Loaded, prefix: Tokens) -> None:
     llama_cpp.llama_state_seq_get_data(context, buffer, len(state), 0)
     loaded.states[prefix] = state
     if loaded.folder is not None:
-        _write_state(loaded.folder, prefix, state)
+        write_atomic(_state_path(loaded.folder, prefix), array("i", prefix).tobytes() + state)
     while len(loaded.states) > loaded.most_states:
         oldest, _ = loaded.states.popitem(last=False)
         if loaded.folder is not None:
@@ -223,16 +220,8 @@ def _state_path(folder: Path, prefix: Tokens) -> Path:
     return folder / f"{len(prefix)}-{hashlib.sha256(array('i', prefix)).hexdigest()[:32]}.state"
 
 
-def _write_state(folder: Path, prefix: Tokens, state: bytearray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = _state_path(folder, prefix)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_bytes(array("i", prefix).tobytes() + state)
-    temporary.replace(path)
-
-
 def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearray]:
-    """Prefixes that an earlier run left, the last written last; a file that is not what its name says is skipped."""
+    """The prefixes that earlier runs saved, the newest last; a file whose content does not fit its name is skipped."""
     states: OrderedDict[Tokens, bytearray] = OrderedDict()
     files = sorted(folder.glob("*.state"), key=lambda path: path.stat().st_mtime) if folder else []
     for path in files[-most:] if most else []:
@@ -245,7 +234,7 @@ def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearra
 
 
 def _load(model: Model) -> _Loaded:
-    """The model, loaded if need be; those unused for longest are unloaded while all together take too much memory."""
+    """The model, loaded if necessary; the least recently used models are unloaded to keep within the memory limit."""
     path = model_file(model.name)
     lora = model_file(model.lora) if model.lora else None
     adapter = (str(lora), fingerprint(lora)) if lora else None
@@ -254,14 +243,14 @@ def _load(model: Model) -> _Loaded:
         limits = model.local_models
         _unload(_file_bytes(path, lora), limits["memory_gb"] * 1e9)
         opened = _open(path, lora, model, limits)
-        _unload(opened.size, limits["memory_gb"] * 1e9)  # its context counts too, and is known only now
+        _unload(opened.size, limits["memory_gb"] * 1e9)  # now with the size of its context
         _models[key] = opened
     _models.move_to_end(key)
     return _models[key]
 
 
 def _unload(needed: int, limit: float) -> None:
-    """Make room for so many bytes among the loaded models."""
+    """Unload models until `needed` bytes are free."""
     while _models and needed + sum(loaded.size for loaded in _models.values()) > limit:
         _, oldest = _models.popitem(last=False)
         oldest.llm.close()
@@ -271,7 +260,7 @@ def _file_bytes(path: Path, lora: Path | None) -> int:
     return path.stat().st_size + (lora.stat().st_size if lora else 0)
 
 
-def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Any]) -> _Loaded:
+def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json]) -> _Loaded:
     threads = model.threads or len(os.sched_getaffinity(0))
     try:
         llm = llama_cpp.Llama(
@@ -298,15 +287,15 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Any]
         )
     folder = None
     if limits["prefix_folder"]:
-        # What is evaluated with an adapter is of no use without it.
+        # A state that was evaluated with an adapter is useless without it.
         files = [fingerprint(file) for file in (path, lora) if file]
         parts = (*files, llama_cpp.__version__, str(model.context_length), str(threads))
         folder = Path(limits["prefix_folder"]) / "-".join(parts)
-    token_text = partial(_token_text, llm)
+    bos, eos = (llm._model.token_get_text(i) if i >= 0 else "" for i in (llm.token_bos(), llm.token_eos()))
     return _Loaded(
         llm,
         _file_bytes(path, lora) + _context_bytes(llm),
-        Jinja2ChatFormatter(template, token_text(llm.token_eos()), token_text(llm.token_bos())),
+        Jinja2ChatFormatter(template, eos, bos),
         folder,
         limits["prefix_states"],
         states=_read_states(folder, limits["prefix_states"]),
@@ -314,10 +303,10 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Any]
 
 
 def attach_lora(llm: llama_cpp.Llama, lora: Path) -> None:
-    """Make a model answer with a LoRA adapter; `ValueError` if the file is no adapter, or one of another model.
+    """Attach a LoRA adapter to a model. Raises `ValueError` if the file is not an adapter of this model.
 
-    Not `lora_path` of llama_cpp.Llama, which takes the null pointer that it gets for such a file for an adapter, so
-    that the process crashes. The model frees its adapters with itself.
+    `lora_path` of llama_cpp.Llama crashes the process for such a file, since it does not check for a null pointer. The
+    model frees its adapters with itself.
     """
     adapter = llama_cpp.llama_adapter_lora_init(llm._model.model, str(lora).encode())
     if not adapter:
@@ -328,11 +317,7 @@ def attach_lora(llm: llama_cpp.Llama, lora: Path) -> None:
 
 
 def _context_bytes(llm: llama_cpp.Llama) -> int:
-    """What a full context takes: keys and values of 2 bytes for every token, layer and key-value head."""
+    """The bytes of a full context: keys and values of 2 bytes for every token, layer and key-value head."""
     model = llm._model.model
     head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
     return 4 * llm.n_ctx() * llama_cpp.llama_model_n_layer(model) * head * llama_cpp.llama_model_n_head_kv(model)
-
-
-def _token_text(llm: llama_cpp.Llama, token: int) -> str:
-    return llm._model.token_get_text(token) if token >= 0 else ""

@@ -1,15 +1,15 @@
-"""Any endpoint that speaks OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
+"""Endpoints with OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
 
 Field names follow OpenAI's API reference, "Create chat completion"; `grammar` is llama-server's own
 (llama.cpp, tools/server/README.md).
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from ..model import Usage, as_json
+from ..model import Json, Usage, as_json
 from . import Provider, Request, Response, http
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ class OpenAI(Provider):
     base_url = BASE_URL
 
     def default_key_env(self, model: "Model") -> str | None:
-        """OPENAI_API_KEY is sent to api.openai.com only; another endpoint gets the key that its model's `api_key_env`
-        names, or none."""
+        """OPENAI_API_KEY for api.openai.com. Other endpoints get only the key that the model's `api_key_env` names."""
         return self.key_env if http.host(model.base_url or BASE_URL) == "api.openai.com" else None
 
     def complete(self, request: Request) -> Response:
@@ -38,8 +37,8 @@ class OpenAI(Provider):
 PROVIDER = OpenAI
 
 
-def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
-    """The response in a "chat completion object"; a list of choices that is empty is none."""
+def read(to: http.Endpoint, answer: dict[str, Json]) -> Response:
+    """The response in a "chat completion object". Raises `IndexError` if the list of choices is empty."""
     choice = answer["choices"][0]
     reason = choice.get("finish_reason")
     if choice.get("error") or reason == "error":  # OpenRouter: the model broke off
@@ -55,36 +54,39 @@ def read(to: http.Endpoint, answer: dict[str, Any]) -> Response:
 
 
 def chat(
-    request: Request, to: http.Endpoint, read: Callable[[http.Endpoint, dict[str, Any]], Response] = read, **fields: Any
+    request: Request,
+    to: http.Endpoint,
+    read: Callable[[http.Endpoint, dict[str, Json]], Response] = read,
+    **fields: Json,
 ) -> Response:
-    """Ask any compatible endpoint; `fields` are what it has beyond OpenAI's."""
+    """Call a compatible endpoint; `fields` are request fields that OpenAI does not have."""
     sampling = dict(request.sampling)
     limit = {request.model.max_tokens_field or "max_tokens": sampling.pop("max_tokens", None)}
     if sampling.get("seed") is not None:
-        sampling["seed"] += request.sample  # else every sample were the same answer
+        sampling["seed"] += request.sample  # with the same seed every sample would be the same answer
     messages = as_json(list(request.messages))
     body = http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
     headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
     return http.ask(to, "/chat/completions", headers, body, read)
 
 
-def _format(request: Request) -> dict[str, Any]:
-    wanted = request.response_format
-    if wanted is None:
+def _format(request: Request) -> dict[str, Json]:
+    form = request.response_format
+    if form is None:
         return {}
-    if wanted["type"] == "grammar":
-        return {"grammar": wanted["grammar"]}
-    schema = {"name": "answer", "schema": wanted["schema"], "strict": True}
+    if form["type"] == "grammar":
+        return {"grammar": form["grammar"]}
+    schema = {"name": "answer", "schema": form["schema"], "strict": True}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _text(content: str | list[dict[str, Any]] | None) -> str:
+def _text(content: str | list[dict[str, Json]] | None) -> str:
     if isinstance(content, list):
         return "".join(part["text"] for part in content if part.get("type") == "text")
     return content or ""
 
 
-def _usage(usage: dict[str, Any] | None, choice: dict[str, Any]) -> Usage:
+def _usage(usage: dict[str, Json] | None, choice: dict[str, Json]) -> Usage:
     """The token counts, and the sum of the answer's log-probabilities where `extra_body` requests them."""
     tokens = (choice.get("logprobs") or {}).get("content")
     logprob = sum(token["logprob"] for token in tokens) if tokens else UNSET

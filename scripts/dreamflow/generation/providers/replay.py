@@ -1,23 +1,22 @@
-"""Recorded answers: for tests and demonstrations without a network.
+"""Recorded answers, for tests and demonstrations without a network.
 
-The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may say which
-prompts it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole of it).
-Of the lines that fit a prompt, sample n takes the n-th, and the last one when there are fewer.
+The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may restrict the
+prompts that it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole prompt). Sample n uses the n-th
+line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ...errors import ConfigError
 from ...files import sha256
-from ..model import Usage, from_json
+from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
 
 
 @cache
-def _lines(path: str) -> list[dict[str, Any]]:
+def _lines(path: str) -> list[dict[str, Json]]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -40,9 +39,14 @@ class Replay(Provider):
     def complete(self, request: Request) -> Response:
         """The recorded answer to a request's last message."""
         prompt, path = request.messages[-1].content, request.model.name
-        fitting = [line for line in _lines(path) if _fits(line, prompt)]
+        digest = sha256(prompt)
+        fitting = [
+            line
+            for line in _lines(path)
+            if line.get("contains", "") in prompt and line.get("prompt_sha256") in (None, digest)
+        ]
         if not fitting:
-            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {sha256(prompt)})", retryable=False)
+            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", retryable=False)
         line = fitting[min(request.sample, len(fitting) - 1)]
         counted = Usage(len(prompt.split()), 0, len(line["text"].split()))
         usage = from_json(line["usage"], Usage) if line.get("usage") else counted
@@ -50,8 +54,3 @@ class Replay(Provider):
 
 
 PROVIDER = Replay
-
-
-def _fits(line: dict[str, Any], prompt: str) -> bool:
-    digest = line.get("prompt_sha256")
-    return line.get("contains", "") in prompt and (digest is None or digest == sha256(prompt))
