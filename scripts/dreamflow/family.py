@@ -1,7 +1,7 @@
 """What a family is: a kind of thing that dreams, with its specs, its stages and its products, behind a few doors.
 
 All that crosses families (plan, forecast, packs, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`,
-so a family that is added there is forgotten nowhere. Families meet in files and never import each other.
+so a family that is named there is forgotten nowhere. Families meet in files and never import each other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,15 +39,24 @@ class World:
 class Family:
     """A family of a run. Subclasses set the class variables and override what they need.
 
-    `name` is that of its package; `config_key` the key of config.yaml that lists its specs; `goals` are the target
-    rules that need it, besides the default target if `in_default_target`.
+    `name` is that of its package; `config_key` the key of config.yaml that lists its specs, and `description` what
+    config/README.md says of that key; `goals` are the target rules that need it, besides the default target if
+    `in_default_target`.
     """
 
     name: ClassVar[str]
     config_key: ClassVar[str]
+    description: ClassVar[str]
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a family that has deferred generations and forgets what comes with them: products that keep needing
+        generations that no plan names, and a dry run that has to show calls and missing keys before they are known."""
+        for door in ("referenced", "preview"):
+            if cls.deferred is not Family.deferred and getattr(cls, door) is getattr(Family, door):
+                raise TypeError(f"{cls.__name__} has deferred generations, so it must define {door}()")
 
     def __init__(self, world: World) -> None:
         self.world, self.layout = world, world.layout

@@ -34,6 +34,7 @@ class Distill(Family):
 
     name = "distill"
     config_key = "distillations"
+    description = "Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`."
     goals = ("distill",)
     in_default_target = False
 
@@ -197,6 +198,9 @@ class Distill(Family):
 
         one = self.runs[run]
         return write_report(one.folder, report_facts(one))
+
+
+FAMILY = Distill
 
 
 def _teacher_rows(distillation: Distillation, path: Path) -> dict[str, Generation]:

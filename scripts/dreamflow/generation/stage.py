@@ -21,13 +21,15 @@ class PromptKind:
 class Stage:
     """A kind of generation: the folder below data/gens/, the first letter of its ids, the suffix of its parsed file.
 
-    `prompts` are the kinds of prompt that its generations can have.
+    `prompts` are the kinds of prompt that its generations can have. `planner` is a module of the family: its function
+    `rows(family)` plans the generations, from those that the family has planned, where `compile()` does not.
     """
 
     name: str
     prefix: str
     prompts: tuple[PromptKind, ...]
     suffix: str = ".txt"
+    planner: str = ""
 
     @property
     def parsed_name(self) -> str:

@@ -17,6 +17,7 @@ class Probe(Family):
 
     name = "probe"
     config_key = "probes"
+    description = "Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`."
     stages = (ANSWER,)
     goals = ("probe",)
     in_default_target = False
@@ -63,3 +64,6 @@ class Probe(Family):
         from .report import write_report
 
         return write_report(probe, [as_json(one) for one in read_grades(grades)], self.layout.root / "probes" / probe)
+
+
+FAMILY = Probe

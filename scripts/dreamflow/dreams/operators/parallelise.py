@@ -19,6 +19,8 @@ from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 # Code that speaks of these may depend on the thread or process that it runs in.
 _BOUND = re.compile(
     r"\b(?:threading|contextvars|asyncio|signal|decimal|locals|vars|_getframe|stack|currentframe|exc_info)\b"

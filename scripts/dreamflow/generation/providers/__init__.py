@@ -1,7 +1,7 @@
 """Providers answer `complete(request) -> Response`; each is a class in a module of its own. This is their interface.
 
 A provider knows one way of calling a model and nothing of plans, stores, retries or files. To add one, write a class
-`PROVIDER` in a module here and name the module in `PROVIDERS`.
+`PROVIDER` in a module here and name the module in `PROVIDERS` (docs/extending.md).
 Every failure has one class, and every class has one policy (`generation/respond.py`):
 
 - `CallError(retryable=True)`: no answer, worth another try (408, 429, 5xx, a broken connection);
@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CallError", "Pending", "Provider", "Request", "Response", "provider"]
 
-PROVIDERS = ("llama_cpp", "openai", "openrouter", "anthropic", "human", "replay")  # modules of this folder
+PROVIDERS = {  # modules of this folder, and what config/README.md says of each
+    "llama_cpp": "a GGUF file in this process",
+    "openai": "OpenAI or any compatible endpoint: vLLM, llama-server, Ollama",
+    "openrouter": "any model of openrouter.ai",
+    "anthropic": "Claude",
+    "human": "a person, through `data/inbox/`",
+    "replay": "recorded answers",
+}
 
 
 @dataclass(frozen=True)
