@@ -21,7 +21,7 @@ from .generation.providers import human, provider
 from .generation.respond import STOPPING
 from .pack_jobs import PackJobs
 from .plan import compile_plan
-from .upkeep import forecast_text, missing_keys
+from .upkeep import forecast_text, missing_keys, preview
 
 SHOWN_PROBLEMS = 10  # on the screen; each has a log file
 REPORTED = "the reason was shown when it happened"  # in errors that are raised after their message was shown
@@ -44,6 +44,7 @@ class Run:
         self.ledger = Ledger(self.layout.ledger)
         self.problems: list[str] = []  # jobs that failed
         self.shown: list[str] = []  # tables that the end of the run shows
+        self.missing: set[str] = set()  # lines on missing keys that were shown
         self.seen: dict[str, None] = {}  # the generations of the jobs that Snakemake considers
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
@@ -217,8 +218,7 @@ class Run:
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
             self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
-        for line in missing_keys(self.plan, due):
-            self.ledger.show(line)
+        self._show_missing_keys(due)
 
     # --- before and after a run ---
 
@@ -246,10 +246,16 @@ class Run:
         self.packs.write()
         counts = Counter(rules)
         self.ledger.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        for line in missing_keys(
-            self.plan, [self.row(gen_id) for gen_id in self.seen if self.freshness.is_stale(gen_id)]
-        ):
-            print(line, file=sys.stderr)
+        expected, _ = preview(self.plan)
+        later = [row for gen_id, row in expected.items() if self.plan.find(gen_id) is None]
+        self._show_missing_keys([*(self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)), *later])
+
+    def _show_missing_keys(self, due: Iterable[Generation]) -> None:
+        """Show which keys these generations lack, each line once in a run."""
+        for line in missing_keys(self.plan, due):
+            if line not in self.missing:
+                self.missing.add(line)
+                self.ledger.show(line)
 
     def finish(self, *, ok: bool) -> None:
         """Say what this run did, what it could not do, and where to look."""
