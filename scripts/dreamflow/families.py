@@ -7,6 +7,7 @@ from importlib import import_module
 
 from .family import Family
 
-NAMES = ("cohorts", "dreams", "chunks", "probe", "distill")  # in the order in which they are planned
+# Packages beside this file, in the order in which they are planned.
+NAMES = ("cohorts", "dreams", "chunks", "probe", "distill")
 
 FAMILIES: tuple[type[Family], ...] = tuple(import_module(f"{__package__}.{name}.family").FAMILY for name in NAMES)
