@@ -7,7 +7,7 @@ so a family that is named there is forgotten nowhere. Families meet in files and
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .deferred import Deferred
 from .errors import ConfigError, unknown
@@ -17,7 +17,9 @@ from .generation.layout import Layout
 from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.stage import Stage
-from .settings import Settings
+
+if TYPE_CHECKING:
+    from .settings import Settings  # which has a key of each family
 
 
 @dataclass
@@ -26,7 +28,7 @@ class World:
     so far, by id; `origin` says which spec planned an id first; `kept` has the stage of each generation that is only
     read; `candidates` are models that specs cannot name (yet)."""
 
-    settings: Settings
+    settings: "Settings"
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog
