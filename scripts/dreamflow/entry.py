@@ -21,7 +21,7 @@ def run_script(log: Path | str, work: Callable[[], None]) -> None:
         work()
     except DreamflowError as error:
         write_atomic(log, f"{error}\n")
-        tell(str(error))
+        show(str(error))
         sys.exit(REPORTED_STATUS)
     except KeyboardInterrupt:
         sys.exit("interrupted")

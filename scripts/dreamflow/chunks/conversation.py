@@ -11,7 +11,7 @@ from ..generation.model import Json
 Archive = Mapping[str, Json]  # the content of archive_v<N>.json, see archive.py
 ArchivedChunk = Mapping[str, Json]  # an item of its `b_chunks`
 
-LEVELS = ("basic", "good", "premium")  # of the quality of a chunk, the lowest first
+LEVELS = ("basic", "good", "premium")  # quality levels of chunks, the lowest first
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class Chunks(Family):
 
     name = "chunks"
     config_key = "conversations"
+    description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
     goals = ("chunks", "upgrade", "clusters")
 
@@ -275,6 +276,9 @@ class Chunks(Family):
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
+
+
+FAMILY = Chunks
 
 
 def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":

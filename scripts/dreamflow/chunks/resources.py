@@ -6,7 +6,8 @@ from ..errors import ConfigError
 from ..generation.model import Json
 from .conversation import LEVELS
 
-PREMIUM_ABOVE = 100_000  # tokens of budget
+FREE, FAST, BEST = LEVELS[0], LEVELS[1], LEVELS[-1]  # tiers between FAST and BEST are made only where required
+EXPENSIVE_ABOVE = 100_000  # tokens of budget that the tiers above FAST need
 FAST_BELOW_S = 60.0
 SMALL_BATCH = 10  # conversations
 
@@ -30,7 +31,7 @@ def select_resources(
         raise ConfigError(f"quality {quality_required!r}; there are {', '.join(LEVELS)}")
     if urgency not in ("normal", "high"):
         raise ConfigError(f"urgency {urgency!r}; there are normal, high")
-    if LEVELS[0] not in tiers:
+    if FREE not in tiers:
         raise ConfigError("the tier basic is missing: it is what always works")
     reasons: list[str] = []
     wanted = quality_required or _choice(budget_tokens, time_available_s, conversations, urgency, reasons)
@@ -43,7 +44,7 @@ def select_resources(
     return {
         "tier": tier,
         "model_id": tiers[tier].get("model_id"),
-        "max_tokens": min(limits, default=None) if tier != LEVELS[0] else None,
+        "max_tokens": min(limits, default=None) if tier != FREE else None,
         "as_required": quality_required in (None, tier),
         "reasons": reasons,
     }
@@ -52,18 +53,18 @@ def select_resources(
 def _choice(budget: int | None, seconds: float | None, conversations: int, urgency: str, reasons: list[str]) -> str:
     """The tier that the rules choose where no quality was required."""
     if budget == 0:
-        return LEVELS[0]  # `_allowed` says why
+        return FREE  # `_allowed` says why
     if seconds is not None and seconds < FAST_BELOW_S:
-        reasons.append(f"There are {seconds:g} s, less than {FAST_BELOW_S:g}: the fast model of the tier good.")
-        return "good"
-    if urgency == "high" and (budget is None or budget > PREMIUM_ABOVE):
+        reasons.append(f"There are {seconds:g} s, less than {FAST_BELOW_S:g}: the fast model of the tier {FAST}.")
+        return FAST
+    if urgency == "high" and (budget is None or budget > EXPENSIVE_ABOVE):
         reasons.append("It is urgent and the budget allows it: the best tier at once, no second pass later.")
-        return "premium"
+        return BEST
     if conversations < SMALL_BATCH:
-        reasons.append(f"{conversations} conversations are a small batch (below {SMALL_BATCH}): worth good quality.")
-        return "good"
+        reasons.append(f"{conversations} conversations are a small batch (below {SMALL_BATCH}): worth {FAST} quality.")
+        return FAST
     reasons.append(f"{conversations} conversations are a large batch: the free tier first, upgrades where it pays.")
-    return LEVELS[0]
+    return FREE
 
 
 def _allowed(
@@ -72,15 +73,16 @@ def _allowed(
     """The best tier up to `wanted` that budget, time and configuration allow."""
     if budget == 0:
         reasons.append("The budget is 0 tokens: the local tier, which is free.")
-        return LEVELS[0]
-    if wanted == "premium" and budget is not None and budget <= PREMIUM_ABOVE:
-        reasons.append(f"premium needs a budget above {PREMIUM_ABOVE:,} tokens; there are {budget:,}.")
-        wanted = "good"
-    if wanted == "premium" and seconds is not None and seconds < FAST_BELOW_S:
-        reasons.append(f"premium is too slow for {seconds:g} s; below {FAST_BELOW_S:g} s the fast model is taken.")
-        wanted = "good"
+        return FREE
+    is_expensive = LEVELS.index(wanted) > LEVELS.index(FAST)
+    if is_expensive and budget is not None and budget <= EXPENSIVE_ABOVE:
+        reasons.append(f"{wanted} needs a budget above {EXPENSIVE_ABOVE:,} tokens; there are {budget:,}.")
+        wanted = FAST
+    elif is_expensive and seconds is not None and seconds < FAST_BELOW_S:
+        reasons.append(f"{wanted} is too slow for {seconds:g} s; below {FAST_BELOW_S:g} s the fast model is taken.")
+        wanted = FAST
     for tier in reversed(LEVELS[: LEVELS.index(wanted) + 1]):
         if tier in tiers:
             return tier
         reasons.append(f"No model is configured for {tier}.")
-    return LEVELS[0]
+    return FREE

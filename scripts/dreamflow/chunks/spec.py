@@ -2,17 +2,18 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from ..config import AS_WRITTEN, Name, NotNegative, Optional, Section, Whole
 from ..generation.settings import ModelCall
+from .conversation import LEVELS
 
 
 class TierSpec(ModelCall):
     """How conversations are chunked at one quality level."""
 
     model: Optional[Name] = Field(
-        None, description="An id of models.yaml. `good` and `premium` need one; `basic` without one chunks by rules."
+        None, description="An id of models.yaml. `basic` without one chunks by rules; all other tiers need one."
     )
     template: Name = Field("boundaries-v1", description="A prompt in `raw_root/templates/chunk/`, without `.txt`.")
     format: Literal["numbers", "begins", "verbatim"] = Field(
@@ -36,12 +37,14 @@ class TierSpec(ModelCall):
     )
 
 
-class Levels(Section):
-    """The models of each quality level."""
-
-    basic: TierSpec = Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model.")
-    good: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
-    premium: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
+_RUNS_ALWAYS = (TierSpec, Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model."))
+_FOR_UPGRADES = (Optional[TierSpec], Field(None, description="For upgrades; needs a model."))
+Levels = create_model(
+    "Levels",
+    __base__=Section,
+    __doc__="The models of each quality level.",
+    **{level: _FOR_UPGRADES if place else _RUNS_ALWAYS for place, level in enumerate(LEVELS)},
+)
 
 
 class ChunkingSpec(Section):
@@ -51,7 +54,7 @@ class ChunkingSpec(Section):
         default_factory=lambda: ["*"],
         description="Shell patterns of conversation ids: the id in an export, else the file name without its suffix.",
     )
-    tiers: Levels = Field(default_factory=Levels, description="The quality levels `basic`, `good` and `premium`.")
+    tiers: Levels = Field(default_factory=Levels, description="The quality levels.")
     priorities: dict[str, NotNegative] = Field(
         default_factory=dict,
         description="Factors by which an upgrade is worth more or less, by label or conversation id, such as "
@@ -65,7 +68,7 @@ class Upgrade(Section):
     filter: Name = Field(
         "needs_upgrade=true", description="Which chunks to upgrade, such as `quality_level=basic` (see the filter)."
     )
-    target: Optional[Literal["good", "premium"]] = Field(
+    target: Optional[Literal[LEVELS[1:]]] = Field(
         None,
         description="Required quality. Without it, limits, urgency and the number of conversations decide, and the "
         "plan gives the reasons.",
@@ -73,8 +76,8 @@ class Upgrade(Section):
     limit: Optional[Whole] = Field(None, description="Maximum number of chunks to upgrade.")
     max_tokens: Optional[Whole] = Field(
         None,
-        description="Maximum tokens of prompts and answers together; 0 upgrades nothing, `premium` needs more than "
-        "100,000.",
+        description="Maximum tokens of prompts and answers together; 0 upgrades nothing, tiers above `good` "
+        "need more than 100,000.",
     )
     max_duration_s: Optional[NotNegative] = Field(
         None, description="Maximum seconds of all calls, made one after the other."

@@ -35,6 +35,7 @@ class Distill(Family):
 
     name = "distill"
     config_key = "distillations"
+    description = "Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`."
     goals = ("distill",)
     in_default_target = False
 
@@ -211,6 +212,9 @@ class Distill(Family):
         from .report import report_facts, write_report
 
         return write_report(self.runs[run].folder, report_facts(self.runs[run]))
+
+
+FAMILY = Distill
 
 
 def _teacher_rows(distillation: Distillation, path: Path) -> dict[str, Generation]:

@@ -21,7 +21,7 @@ from ..generation.models import Model
 from ..generation.parsers import parser_version
 from ..generation.questions import question_fields
 from ..pyanalysis.analysis import Analysis, analyse
-from .operators import OPERATORS
+from .operators import OPERATORS, operator
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
 from .procedure import Procedure
@@ -150,8 +150,8 @@ def _ideas(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysi
 
 
 def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
-    function, version = OPERATORS[kind]
-    for variation in function(procedure, analysis):
+    module = operator(kind)
+    for variation in module.variations(procedure, analysis):
         row = Generation(
             family="dream",
             stage="variant",
@@ -164,7 +164,10 @@ def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysi
             min_lines=1,
             variables={"code": {"sha256": sources.catalog.keep(procedure.source)}},
             request=f"{kind} {procedure.procedure_id} at {variation.site}: {variation.description}",
-            operator={"version": version, "effects": {call: list(words) for call, words in procedure.effects.items()}},
+            operator={
+                "version": module.VERSION,
+                "effects": {call: list(words) for call, words in procedure.effects.items()},
+            },
         )
         yield _Idea(variation.site, variation.description, row, variation.safe, variation.adds)
 

@@ -50,6 +50,7 @@ class Dreams(Family):
 
     name = "dreams"
     config_key = "procedures"
+    description = "Nights over procedures: names of files in `config/procedures/` without `.yaml`."
     goals = ("dreams", "promote")
     stages = (
         Stage("match", "m", (_MATCH,)),
@@ -109,12 +110,12 @@ class Dreams(Family):
 
     def _variations_of(self, procedure_id: str, kind: str) -> "dict[str, Variation]":
         from ..pyanalysis.analysis import analyse
-        from .operators import OPERATORS
+        from .operators import operator
 
         if (procedure_id, kind) not in self._variations:
             procedure = self.procedures[procedure_id]
             analysis = analyse(procedure.source, procedure.entry, procedure.effects)
-            variations = OPERATORS[kind][0](procedure, analysis)
+            variations = operator(kind).variations(procedure, analysis)
             self._variations[procedure_id, kind] = {variation.site: variation for variation in variations}
         return self._variations[procedure_id, kind]
 
@@ -224,3 +225,6 @@ class Dreams(Family):
             lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+
+FAMILY = Dreams

@@ -8,8 +8,8 @@ from pydantic_core import PydanticCustomError
 from ..config import Count, Different, Name, Optional, Positive, Section, Share, Whole
 from ..generation.model import Json
 from ..generation.settings import ModelCall
+from .operators import OPERATORS
 
-OPERATORS = ("reorder", "parallelise", "parameters", "conditional", "fallback")  # kinds that need no model
 KINDS = (*OPERATORS, "relax", "synthesise", "sample")
 Kind = Literal[KINDS]
 EFFECTS = (
@@ -62,9 +62,9 @@ class NightSpec(Section):
     )
     kinds: Different[Kind] = Field(
         default_factory=lambda: list(OPERATORS),
-        description="Kinds of variants. Operators, without calls: `reorder`, `parallelise`, `parameters`, "
-        "`conditional`, `fallback`. By a model: `relax`, `synthesise`, and `sample`, a plain rewrite to compare the "
-        "others with.",
+        description="Kinds of variants. Operators, without calls: "
+        + ", ".join(f"`{name}` ({text})" for name, text in OPERATORS.items())
+        + ". By a model: `relax`, `synthesise`, and `sample`, a plain rewrite to compare the others with.",
     )
     limits: dict[Kind, Annotated[int, Field(ge=0, le=1000)]] = Field(
         default_factory=dict, description="Variants per procedure for single kinds, in place of the strategy's number."

@@ -44,6 +44,7 @@ class Probe(Family):
 
     name = "probe"
     config_key = "probes"
+    description = "Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`."
     stages = (ANSWER,)
     goals = ("probe",)
     in_default_target = False
@@ -87,3 +88,6 @@ class Probe(Family):
         from .report import write_report
 
         return write_report(probe, [as_json(row) for row in read_grades(grades)], self.layout.root / "probes" / probe)
+
+
+FAMILY = Probe

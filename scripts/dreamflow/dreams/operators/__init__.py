@@ -1,16 +1,22 @@
-"""Operators: functions that list the variants of a procedure without a model.
+"""Operators: modules that list the variants of a procedure without a model.
 
-| operator      | change                                                                | safe |
-|---------------|-----------------------------------------------------------------------|------|
-| `reorder`     | the order of steps that do not depend on each other                   | yes  |
-| `parallelise` | independent steps run at the same time                                | yes  |
-| `parameters`  | a timeout, threshold, number of retries, delay or limit               | no   |
-| `conditional` | a step becomes optional by a new parameter; its default keeps the step | yes  |
-| `fallback`    | a call is retried with exponential back-off, or has an alternative    | no   |
+An operator has the function `variations(procedure, analysis)`, which lists its variations, the most promising first,
+and `VERSION`, which is raised with its behaviour. To add one, write a module here and name it in `OPERATORS`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+OPERATORS = {  # modules of this folder, and what each changes
+    "reorder": "the order of steps that do not depend on each other",
+    "parallelise": "independent steps run at the same time",
+    "parameters": "a timeout, threshold, number of retries, delay or limit",
+    "conditional": "a step becomes optional through a new argument, whose default keeps it",
+    "fallback": "the call is retried with exponential back-off, or has an alternative",
+}
 
 
 @dataclass(frozen=True)
@@ -29,11 +35,7 @@ class Variation:
     adds: tuple[str, ...] = ()
 
 
-from . import conditional, fallback, parallelise, parameters, reorder  # noqa: E402  (they need `Variation`)
-
-# name -> the function that lists the variations of an analysed procedure, the most promising first, and its version,
-# which increases with every change of behaviour
-OPERATORS = {
-    module.__name__.rpartition(".")[2]: (module.variations, 1)
-    for module in (reorder, parallelise, parameters, conditional, fallback)
-}
+@cache
+def operator(name: str) -> ModuleType:
+    """The operator called `name`; it is imported here, since it loads what reads code."""
+    return import_module(f"{__name__}.{name}")

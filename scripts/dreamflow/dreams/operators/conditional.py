@@ -15,6 +15,8 @@ from ...pyanalysis.syntax import Code, Edit
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 _LEAVES = (ast.Raise, ast.Return, ast.Continue, ast.Break)
 _FRAME = {"locals", "vars", "dir", "eval", "exec"}

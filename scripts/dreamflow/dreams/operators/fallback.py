@@ -15,6 +15,8 @@ from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds: the bound of the first pause
 

@@ -18,6 +18,8 @@ from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 # Code with these names may depend on its thread or process.
 _BOUND = re.compile(
     r"\b(?:threading|contextvars|asyncio|signal|decimal|locals|vars|_getframe|stack|currentframe|exc_info)\b"

@@ -18,6 +18,8 @@ from ...pyanalysis.syntax import Code, edited, name_of, read_code
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 # The original's multipliers and numbers of retries, the largest changes first.
 MULTIPLIERS = tuple(map(Fraction, ("2", "0.5", "5", "1.5", "0.75", "10")))
 RETRIES = (5, 1, 10, 2, 15)

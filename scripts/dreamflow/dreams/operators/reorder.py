@@ -13,6 +13,8 @@ from ...pyanalysis.syntax import Code, edited, own_lines, read_code
 from ..procedure import Procedure
 from . import Variation
 
+VERSION = 1
+
 LIMIT = 150  # orders of one block to consider
 _LETTERS = ascii_lowercase + ascii_uppercase + digits
 _SHOWN = 40  # characters of a step in a description
