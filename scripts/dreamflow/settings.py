@@ -35,7 +35,7 @@ class Settings(_Specs):
 
     salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
     upgrade: Upgrade = Field(
-        default_factory=Upgrade, description="Which chunks `snakemake upgrade` makes again with a better model."
+        default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )
     clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
     models: str = Field("config/models.yaml", description="The file that lists the models.")
