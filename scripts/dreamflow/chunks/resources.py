@@ -6,8 +6,8 @@ from ..errors import ConfigError, unknown
 from ..generation.model import Json
 from .conversation import LEVELS
 
-FREE, FAST, BEST = LEVELS[0], LEVELS[1], LEVELS[-1]  # tiers between FAST and BEST are made only where required
-EXPENSIVE_ABOVE = 100_000  # tokens of budget that the tiers above FAST need
+FREE, FAST, BEST = LEVELS[0], LEVELS[1], LEVELS[-1]  # other tiers run only if they are required
+EXPENSIVE_ABOVE = 100_000  # minimum token budget of the tiers above FAST, exclusive
 FAST_BELOW_S = 60.0
 SMALL_BATCH = 10  # conversations
 

@@ -35,7 +35,7 @@ class TierSpec(ModelCall):
     seconds_per_call: NotNegative = Field(10, description="Expected seconds of a call, for upgrades with a time limit.")
 
 
-_RUNS_ALWAYS = (TierSpec, Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model."))
+_RUNS_ALWAYS = (TierSpec, Field(default_factory=TierSpec, description="Always runs; by rules unless it has a model."))
 _FOR_UPGRADES = (Optional[TierSpec], Field(None, description="For upgrades; needs a model."))
 Levels = create_model(
     "Levels",
