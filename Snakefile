@@ -22,12 +22,14 @@ if configured:  # Snakemake refuses a blank file; here it means that every key h
 
 include: "rules/common.smk"
 include: "rules/generations.smk"
-include: "rules/cohorts.smk"
 include: "rules/packs.smk"
-include: "rules/dreams.smk"
-include: "rules/chunks.smk"
-include: "rules/probe.smk"
-include: "rules/distill.smk"
+
+
+for family in flow.families:
+
+    include: f"rules/{family}.smk"
+
+
 include: "rules/reports.smk"
 include: "rules/upkeep.smk"
 

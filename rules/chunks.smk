@@ -1,6 +1,6 @@
 """Conversations: windows -> archive -> page, for each configured conversation; upgrades of archives; clusters.
 
-Every archive is a file of its own that is never overwritten; which one is current is in the conversation's manifest.
+Every version of an archive is a separate file that is never overwritten. The manifest names the current version.
 """
 
 CHUNKS = flow.families["chunks"]
@@ -8,13 +8,13 @@ UPGRADE_JOB = job_file("upgrade_conversation", CHUNKS.upgrade_job, f"{DATA}/chun
 
 
 rule chunks:
-    """Every configured conversation."""
+    """Chunk every configured conversation."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "chunks"),
 
 
 rule archive:
-    """The chunks of a conversation, by its tier basic; better chunks that an upgrade made stay."""
+    """Chunk a conversation at the quality level basic; better chunks of an upgrade stay."""
     input:
         lambda wildcards: flow.look_up(CHUNKS.archive_inputs, wildcards.conversation),
         job=job_file("archive", CHUNKS.archive_job, f"{DATA}/chunks/{{conversation}}/manifest.json"),
@@ -29,7 +29,7 @@ rule archive:
 
 
 rule chunks_page:
-    """A conversation with its chunks side by side, to look at."""
+    """Write the page that shows a conversation and its chunks side by side."""
     input:
         f"{DATA}/chunks/{{conversation}}/manifest.json",
     output:
@@ -42,7 +42,7 @@ rule chunks_page:
 
 
 rule chunk_result:
-    """What a run changed in the archives, and what it cost."""
+    """Write the changes of a run to the archives, and its cost."""
     input:
         CHUNKS.manifests(),
     output:
@@ -55,10 +55,10 @@ rule chunk_result:
 
 
 checkpoint upgrade_plan:
-    """Which chunks a better model re-chunks: most value for money first, within the limits."""
+    """Select the chunks to upgrade: most value for money first, within the limits."""
     input:
         CHUNKS.manifests(),
-        lambda wildcards: flow.always(f"{DATA}/chunks/upgrade/plan.json"),  # each upgrade begins with its own plan
+        lambda wildcards: flow.always(f"{DATA}/chunks/upgrade/plan.json"),  # each upgrade makes a new plan
     output:
         f"{DATA}/chunks/upgrade/plan.json",
     log:
@@ -69,7 +69,7 @@ checkpoint upgrade_plan:
 
 
 rule upgrade_conversation:
-    """The next archive of a conversation, with the planned chunks re-chunked."""
+    """Write the next archive of a conversation, with the selected chunks re-chunked."""
     input:
         lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
         job=lambda wildcards: checkpoints.upgrade_plan.get() and UPGRADE_JOB(wildcards),
@@ -95,7 +95,7 @@ rule upgrade:
 
 
 checkpoint cluster_plan:
-    """Which chunks of all conversations are about the same thing."""
+    """Group the chunks of all conversations by topic."""
     input:
         CHUNKS.manifests(),
         job=job_file("cluster_plan", CHUNKS.cluster_plan_job, f"{DATA}/chunks/clusters/plan.json"),
@@ -109,7 +109,7 @@ checkpoint cluster_plan:
 
 
 rule clusters:
-    """Groups of chunks, with what a model says about them where one is configured: theme, summary, contradictions."""
+    """Write the groups of chunks on the same topic; a configured model adds theme, summary and contradictions."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "clusters"),
         lambda wildcards: checkpoints.cluster_plan.get() and flow.look_up(CHUNKS.cluster_inputs),

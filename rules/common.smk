@@ -7,6 +7,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
+from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
 from dreamflow.files import canonical
 from dreamflow.run import REPORTED, Run
@@ -14,6 +15,7 @@ from dreamflow.run import REPORTED, Run
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
 DAG_READY_BEGINS = ("Job stats", "Nothing to be done")
+SHOWN_ALREADY = (REPORTED, f"non-zero exit status {REPORTED_STATUS}.")  # errors whose message is on the screen
 DRY = workflow.output_settings.dryrun
 
 
@@ -30,7 +32,7 @@ def is_shown(record):
         if record.rule_name not in workflow._localrules:
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
     chatter = getattr(record, "event", None) in CHATTER or message.startswith(CHATTER_BEGINS)
-    return not chatter and REPORTED not in message
+    return not chatter and not any(text in message for text in SHOWN_ALREADY)
 
 
 def force(path):

@@ -1,6 +1,6 @@
-"""DREAM consolidation: experiences -> replay set -> teacher's answers -> student -> gate -> export -> a model to use.
+"""DREAM consolidation: experiences -> replay set -> teacher's answers -> student -> gate -> export -> registration.
 
-`run` is a distillation's name and cycle, as its folder is called: demo/cycle-1.
+`run` is the name and cycle of a distillation, as in its folder: demo/cycle-1.
 """
 
 DISTILL = flow.families["distill"]
@@ -8,7 +8,7 @@ RUN = f"{DATA}/distill/{{run}}"
 
 
 rule practice_grades:
-    """The grades of what the student answered before it learned anything; code runs in the sandbox."""
+    """Grade the answers of the untrained student; code runs in the sandbox."""
     input:
         lambda wildcards: flow.look_up(DISTILL.answer_files, wildcards.run, "practice"),
         job=job_file("practice_grades", DISTILL.grades_job, f"{RUN}/grades/practice.jsonl"),
@@ -24,7 +24,7 @@ rule practice_grades:
 
 
 rule experiences:
-    """What models did this cycle and how it turned out, with its salience."""
+    """Collect the verified generations of a cycle with their outcomes and salience."""
     input:
         lambda wildcards: flow.look_up(DISTILL.practice_grades, wildcards.cycle),
         job=job_file("experiences", DISTILL.experiences_job, f"{DATA}/experiences/cycle-{{cycle}}.jsonl"),
@@ -40,7 +40,7 @@ rule experiences:
 
 
 checkpoint replay_set:
-    """Which tasks are worth learning, and which ones nobody may learn from."""
+    """Select the tasks to learn from by salience, and the tasks to measure on."""
     input:
         lambda wildcards: flow.look_up(DISTILL.experiences_file, wildcards.run),
         job=job_file("replay_set", DISTILL.replay_job, f"{RUN}/replay.jsonl"),
@@ -58,7 +58,7 @@ checkpoint replay_set:
 
 
 rule teacher_grades:
-    """The grades of the teacher's answers to the tasks of the replay set."""
+    """Grade the teacher's answers to the tasks of the replay set."""
     input:
         answers=lambda wildcards: checkpoints.replay_set.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "teacher"),
@@ -75,7 +75,7 @@ rule teacher_grades:
 
 
 rule teacher_answers:
-    """The teacher's answers that the tasks' graders accept, as chat messages to train on."""
+    """Write the accepted answers of the teacher as chat messages to train on."""
     input:
         replay=f"{RUN}/replay.jsonl",
         practice=f"{RUN}/grades/practice.jsonl",
@@ -93,7 +93,7 @@ rule teacher_answers:
 
 
 rule teacher_logprobs:
-    """What the teacher finds likely at each token of its answers; made where the training needs it."""
+    """Write the teacher's log-probabilities at each token of its answers, if the training needs them."""
     input:
         train=f"{RUN}/train.jsonl",
         job=job_file("teacher_logprobs", DISTILL.logprobs_job, f"{RUN}/logprobs"),
@@ -114,7 +114,7 @@ rule teacher_logprobs:
 
 
 rule distill_student:
-    """LoRA training; a run that was killed goes on from its checkpoint."""
+    """Train the student with LoRA; an interrupted training resumes from its checkpoint."""
     input:
         train=f"{RUN}/train.jsonl",
         validation=f"{RUN}/validation.jsonl",
@@ -132,7 +132,7 @@ rule distill_student:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,  # it has the memory and the processors to itself
+        local_llm=1,  # no other model runs at the same time
         mem_mb=8000,
         runtime=240,
     script:
@@ -140,7 +140,7 @@ rule distill_student:
 
 
 rule validate_student:
-    """The student before and after, on tasks that nobody learned from; and whether that is good enough."""
+    """Measure the student before and after the training on held-out and general tasks; apply the gate."""
     input:
         adapter=f"{RUN}/adapter",
         held_out=f"{RUN}/held_out.jsonl",
@@ -165,7 +165,7 @@ rule validate_student:
 
 
 rule export_student:
-    """The adapter for other programs: safetensors with a model card, GGUF, merged; with a proof that they agree."""
+    """Export the adapter as safetensors with a model card, GGUF and merged weights; check that they agree."""
     input:
         adapter=f"{RUN}/adapter",
         validation=f"{RUN}/validation.json",
@@ -190,7 +190,7 @@ rule export_student:
 
 
 checkpoint exported_answers:
-    """Which answers the exported student gives: its adapter is a part of the questions, so they are known only now."""
+    """List the exported student's answers. They are known only now: the adapter is part of the requests."""
     input:
         f"{RUN}/export",
         f"{RUN}/held_out.jsonl",
@@ -204,7 +204,7 @@ checkpoint exported_answers:
 
 
 rule exported_grades:
-    """The grades of the exported student's answers to the held-out tasks."""
+    """Grade the exported student's answers to the held-out tasks."""
     input:
         answers=lambda wildcards: checkpoints.exported_answers.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "exported"),
@@ -222,7 +222,7 @@ rule exported_grades:
 
 
 rule register_student:
-    """Whether the exported student goes to work: where the gate lets it through, a model that any spec can name."""
+    """Register the exported student as a model for specs, if it passed the gate."""
     input:
         f"{RUN}/export",
         f"{RUN}/gate.json",
@@ -239,7 +239,7 @@ rule register_student:
 
 
 rule distill_report:
-    """What was learned, what it cost and what it saves."""
+    """Write the report: what the student learned, what it solves, and what it saves."""
     input:
         f"{RUN}/exported.json",
         f"{RUN}/training.csv",
@@ -256,6 +256,6 @@ rule distill_report:
 
 
 rule distill:
-    """Every configured distillation."""
+    """Train small models on the accepted answers of teachers."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "distill"),

@@ -1,6 +1,6 @@
-"""Procedures that dream: variant -> check -> sandbox test -> verdict -> journal, for each configured night.
+"""Nights over procedures: variant -> check -> sandbox test -> verdict -> journal.
 
-`night` is a night's name and cycle, as its folder is called: demo/cycle-1.
+The wildcard `night` is the name and cycle of a night, like its folder: demo/cycle-1.
 """
 
 from dreamflow.dreams.family import NIGHT_FILES
@@ -11,7 +11,7 @@ TESTS = f"{DATA}/dreams/{{night}}/tests/{{procedure}}.json"
 
 
 rule analyse:
-    """What the steps of a procedure read, write and do, and how they depend on each other."""
+    """Analyse the steps of a procedure and their dependences."""
     input:
         lambda wildcards: flow.look_up(DREAMS.procedure_files, wildcards.procedure),
     output:
@@ -25,7 +25,7 @@ rule analyse:
 
 
 rule check:
-    """Whether the variants of a procedure are sound, what they change, and how new they are."""
+    """Check the variants of a procedure: soundness, changes and novelty."""
     input:
         lambda wildcards: flow.look_up(DREAMS.variant_files, wildcards.night, wildcards.procedure),
         job=job_file("check", DREAMS.check_job, CHECKS),
@@ -39,7 +39,7 @@ rule check:
 
 
 rule sandbox_test:
-    """How the variants of a procedure behave, beside the original, on the same inputs."""
+    """Compare the behaviour of a procedure's variants with the original on the same inputs."""
     input:
         checks=CHECKS,
         job=job_file("sandbox_test", DREAMS.test_job, TESTS),
@@ -59,7 +59,7 @@ rule sandbox_test:
 
 
 rule journal:
-    """What a night brought: tables, a journal to read, health, and what the next night should do."""
+    """Write the results of a night: tables, journal, health, and the limits of the next cycle."""
     input:
         lambda wildcards: flow.look_up(DREAMS.journal_sources, wildcards.night),
         job=job_file("journal", DREAMS.journal_job, f"{DATA}/dreams/{{night}}/{NIGHT_FILES[0]}"),
@@ -73,13 +73,13 @@ rule journal:
 
 
 rule dreams:
-    """Every configured night over procedures."""
+    """Run every configured night over procedures."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "dreams"),
 
 
 rule promote:
-    """A patch for each variant in tier 1 that adds it as a procedure of its own; nothing is applied."""
+    """Write a patch for each variant in tier 1 that adds it as a procedure; apply nothing."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "promote"),
     log:

@@ -1,4 +1,4 @@
-"""Probes: the answers of models to tasks with exact graders, and how many are right."""
+"""Probes: models answer tasks with exact graders; the report has their accuracy."""
 
 from dreamflow.probe.family import REPORT_FILES as PROBE_FILES
 
@@ -6,7 +6,7 @@ PROBE = flow.families["probe"]
 
 
 rule probe_grades:
-    """The grade of each answer; code runs in the sandbox."""
+    """Grade all answers of a probe; code runs in the sandbox."""
     input:
         lambda wildcards: flow.look_up(PROBE.answer_files, wildcards.probe),
         job=job_file("probe_grades", PROBE.grades_job, f"{DATA}/probes/{{probe}}/grades.jsonl"),
@@ -22,7 +22,7 @@ rule probe_grades:
 
 
 rule probe_report:
-    """How many tasks each model solves, by kind."""
+    """Write tables and a figure of the accuracy of each model by kind of task."""
     input:
         f"{DATA}/probes/{{probe}}/grades.jsonl",
     output:
@@ -35,6 +35,6 @@ rule probe_report:
 
 
 rule probe:
-    """Measure every configured model."""
+    """Measure models on tasks with exact graders."""
     input:
         lambda wildcards: flow.look_up(flow.targets, "probe"),

@@ -1,11 +1,11 @@
-"""Train a student (rule distill_student): LoRA on chat messages from the accepted answers of teachers."""
+"""Train a student with LoRA on chat messages (rule distill_student)."""
 
 import os
 import sys
 from pathlib import Path
 
-# How long waiting threads spin before they sleep. With the default, practically for ever, two processes that share the
-# processors slow each other down tenfold. The variable is read when torch is loaded.
+# Waiting threads spin this long before they sleep. With the default, practically for ever, two processes that share
+# the processors slow each other down tenfold. torch reads it when it is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-# The export compares a few texts in float32, which needs no GPU. Both variables are read when torch is loaded.
+# Comparing a few texts in float32 needs no GPU. torch reads both variables when it is loaded.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # see scripts/distill_student.py
 sys.path.insert(0, str(Path(__file__).parent))
@@ -16,11 +16,11 @@ from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
-    """Write the folder, with a model card."""
+    """Write the export folder; the model card has all facts of the student."""
     files = snakemake.input  # noqa: F821  (Snakemake provides it)
     facts = {"Gate": "gate", "Results": "validation", "Data": "teaching", "Training": "training"}
     export_student(
-        read_json(files.job[0]),
+        read_json(snakemake.input.job[0]),  # noqa: F821
         Path(files.adapter),
         read_jsonl(files.held_out),
         {heading: read_json(files[name]) for heading, name in facts.items()},

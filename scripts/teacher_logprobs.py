@@ -1,4 +1,4 @@
-"""Write the teacher's most likely tokens, with log-probabilities, for its accepted answers (rule teacher_logprobs)."""
+"""Write a teacher's log-probabilities at each token of its accepted answers (rule teacher_logprobs)."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from dreamflow.files import read_json, read_jsonl
 
 
 def main() -> None:
-    """Collect the examples with `top_logprobs`, and the turns that preceded them, and write the file."""
+    """Collect the examples that need log-probabilities, with the turns before them in the teacher's chat."""
     job = read_json(snakemake.input.job[0])  # noqa: F821  (Snakemake provides it)
     torch.set_num_threads(processors(snakemake.threads))  # noqa: F821
     rows = []

@@ -32,7 +32,11 @@ CATALOG = {
 
 
 class Project:
-    """Files of a project under `root`: three concepts, two templates a stage, models and a cohort named `trial`."""
+    """Files of a project under `root`: three concepts, two templates a stage, models and a cohort named `trial`.
+
+    `repository` is the copy of Dreamflow that runs on it."""
+
+    repository = REPOSITORY
 
     def __init__(self, root: Path, models: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
         self.root = root
@@ -82,7 +86,7 @@ class Project:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a `snakemake` run on this project."""
-        program = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        program = [sys.executable, "-m", "snakemake", "--snakefile", str(self.repository / "Snakefile")]
         return [*program, "--directory", str(self.root), *arguments]
 
     def environment(self, **extra: str) -> dict[str, str]:

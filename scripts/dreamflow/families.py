@@ -1,9 +1,13 @@
-"""All families, in planning order. Importing this module registers their parsers."""
+"""All families. Importing this module registers their parsers.
 
-from .chunks.family import Chunks
-from .cohorts.family import Cohorts
-from .distill.family import Distill
-from .dreams.family import Dreams
-from .probe.family import Probe
+A family is a package beside this file: the class `FAMILY` of `<name>/family.py`, and the rules in `rules/<name>.smk`.
+"""
 
-FAMILIES = (Cohorts, Dreams, Chunks, Probe, Distill)
+from importlib import import_module
+
+from .family import Family
+
+# Packages beside this file, in the order in which they are planned.
+NAMES = ("cohorts", "dreams", "chunks", "probe", "distill")
+
+FAMILIES: tuple[type[Family], ...] = tuple(import_module(f"{__package__}.{name}.family").FAMILY for name in NAMES)

@@ -7,7 +7,7 @@ family in one place. Families exchange data through files and never import each 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .deferred import Deferred
 from .errors import ConfigError, unknown
@@ -17,7 +17,9 @@ from .generation.layout import Layout
 from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.stage import Stage
-from .settings import Settings
+
+if TYPE_CHECKING:
+    from .settings import Settings  # which has a key of each family
 
 
 @dataclass
@@ -29,7 +31,7 @@ class World:
     cannot name (yet).
     """
 
-    settings: Settings
+    settings: "Settings"
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog
@@ -42,15 +44,24 @@ class World:
 class Family:
     """A family in a run. Subclasses set the class variables and override methods.
 
-    `name` is the name of the package, `config_key` the key of config.yaml that lists the specs. `goals` are the target
-    rules that need the family; the default target needs it if `in_default_target`.
+    `name` is the name of the package, `config_key` the key of config.yaml that lists the specs, and `description` the
+    text on that key in config/README.md. `goals` are the target rules that need the family; the default target needs
+    it if `in_default_target`.
     """
 
     name: ClassVar[str]
     config_key: ClassVar[str]
+    description: ClassVar[str]
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a family that has deferred generations and forgets what comes with them: products that keep needing
+        generations that no plan names, and a dry run that has to show calls and missing keys before they are known."""
+        for door in ("referenced", "preview"):
+            if cls.deferred is not Family.deferred and getattr(cls, door) is getattr(Family, door):
+                raise TypeError(f"{cls.__name__} has deferred generations, so it must define {door}()")
 
     def __init__(self, world: World) -> None:
         self.world, self.layout = world, world.layout

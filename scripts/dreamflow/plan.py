@@ -3,6 +3,7 @@
 from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property
+from importlib import import_module
 from os.path import normpath
 from pathlib import Path
 
@@ -136,6 +137,10 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             try:
                 with in_config(config):
                     family.compile()
+                    for stage in family.stages:
+                        if stage.planner:
+                            planner = import_module(f"{__package__}.{family.name}.{stage.planner}")
+                            family.add(stage.name, planner.rows(family))
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
                 family.problem = str(error) if is_placed else f"{family.config_key}: {error}"

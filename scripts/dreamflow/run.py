@@ -21,7 +21,7 @@ from .generation.providers import human, provider
 from .generation.respond import STOPPING
 from .pack_jobs import PackJobs
 from .plan import compile_plan
-from .upkeep import forecast_text, missing_keys
+from .upkeep import forecast_text, missing_keys, preview
 
 SHOWN_PROBLEMS = 10  # errors on the screen; all are in log files
 REPORTED = "the reason was shown above"  # the message of an error whose cause was already shown
@@ -44,6 +44,7 @@ class Run:
         self.ledger = Ledger(self.layout.ledger)
         self.failed_logs: list[str] = []  # logs of failed jobs
         self.tables: list[str] = []  # shown at the end of the run
+        self.missing: set[str] = set()  # lines on missing keys that were shown
         self.seen: dict[str, None] = {}  # the generations whose jobs Snakemake considers
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
@@ -213,8 +214,7 @@ class Run:
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
             self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
-        for line in missing_keys(self.plan, due):
-            self.ledger.show(line)
+        self._show_missing_keys(due)
 
     # --- before and after a run ---
 
@@ -242,9 +242,16 @@ class Run:
         self.packs.write()
         counts = Counter(rules)
         self.ledger.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        due = [self.row(gen_id) for gen_id in self.seen if self.freshness.is_stale(gen_id)]
+        expected, _ = preview(self.plan)
+        later = [row for gen_id, row in expected.items() if self.plan.find(gen_id) is None]
+        self._show_missing_keys([*(self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)), *later])
+
+    def _show_missing_keys(self, due: Iterable[Generation]) -> None:
+        """Show which keys these generations lack, each line once in a run."""
         for line in missing_keys(self.plan, due):
-            print(line, file=sys.stderr)
+            if line not in self.missing:
+                self.missing.add(line)
+                self.ledger.show(line)
 
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""

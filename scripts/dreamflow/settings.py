@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from .chunks.spec import Clusters, Upgrade
 from .config import Count, Name, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
+from .families import FAMILIES
 from .files import read_text
 from .generation.settings import LocalModels
 from .yaml_file import parse_document
@@ -22,33 +23,19 @@ _UPGRADE = re.compile(r"upgrade[._](\w+)")
 _ABSENT = object()
 
 
-class Settings(Section):
+_Specs = create_model(
+    "_Specs",
+    __base__=Section,
+    **{one.config_key: (list[Name], Field(default_factory=list, description=one.description)) for one in FAMILIES},
+)
+
+
+class Settings(_Specs):
     """What to run (config/config.yaml)."""
 
-    cohorts: list[Name] = Field(
-        default_factory=list,
-        description="Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, "
-        "`.yml` or `.json`.",
-    )
-    procedures: list[Name] = Field(
-        default_factory=list,
-        description="Nights over procedures: names of files in `config/procedures/` without `.yaml`.",
-    )
-    conversations: list[Name] = Field(
-        default_factory=list,
-        description="Chunkings of conversations: names of files in `config/conversations/` without `.yaml`.",
-    )
-    probes: list[Name] = Field(
-        default_factory=list,
-        description="Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`.",
-    )
-    distillations: list[Name] = Field(
-        default_factory=list,
-        description="Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`.",
-    )
     salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
     upgrade: Upgrade = Field(
-        default_factory=Upgrade, description="Which chunks `snakemake upgrade` makes again with a better model."
+        default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )
     clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
     models: str = Field("config/models.yaml", description="The file that lists the models.")

@@ -3,11 +3,10 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .errors import DreamflowError
-from .family import Family
 from .files import read_json, write_atomic
 from .generation.forecast import as_table, forecast
 from .generation.make import REDRAW, Context
@@ -57,22 +56,29 @@ def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale
     and a line for each missing key."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
-    previews = [_preview(family) for family in plan.families.values()]
-    later = {gen_id: row for more, _ in previews for gen_id, row in more.items() if gen_id not in rows}
+    expected, texts = preview(plan)
+    later = {gen_id: row for gen_id, row in expected.items() if gen_id not in rows}
 
     def is_due(gen_id: str) -> bool:
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = [as_table(forecast(every, context, is_due, plan.folder)), *(text for _, text in previews if text)]
+    lines = [as_table(forecast(every, context, is_due, plan.folder)), *texts]
     return "\n".join([*lines, *missing_keys(plan, [row for row in every if is_due(row.gen_id)])])
 
 
-def _preview(family: Family) -> tuple[Mapping[str, Generation], str]:
-    try:
-        return family.preview()
-    except DreamflowError as error:
-        return {}, str(error)
+def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:
+    """The generations that wanted products may need and that are not known yet, and what families say of them."""
+    rows: dict[str, Generation] = {}
+    texts = []
+    for family in plan.families.values():
+        try:
+            more, text = family.preview()
+        except DreamflowError as error:
+            more, text = {}, str(error)
+        rows |= more
+        texts += [text] if text else []
+    return rows, texts
 
 
 def missing_keys(plan: Plan, rows: Iterable[Generation]) -> list[str]:

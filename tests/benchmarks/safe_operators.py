@@ -26,7 +26,7 @@ from corpus import corpus, procedure
 from dreamflow.dreams.check import unified_diff
 from dreamflow.dreams.equivalence import Trial
 from dreamflow.dreams.equivalence import test_procedure as compare
-from dreamflow.dreams.operators import OPERATORS
+from dreamflow.dreams.operators import operator
 from dreamflow.errors import DreamflowError
 from dreamflow.pyanalysis.analysis import analyse
 from dreamflow.sandbox.isolation import Isolation, Limits, isolation
@@ -59,7 +59,7 @@ def measure(name: str, most: int | None, inputs: int) -> tuple[list[Tested], dic
     """Test at most `most` safe variants of each kind of a function of the corpus; and how many there are, by kind."""
     original = procedure(name)
     analysis = analyse(original.source, original.entry, original.effects)
-    listed = {kind: [one for one in OPERATORS[kind][0](original, analysis) if one.safe] for kind in KINDS}
+    listed = {kind: [one for one in operator(kind).variations(original, analysis) if one.safe] for kind in KINDS}
     sources = {f"{kind} {one.site}": one.make() for kind in KINDS for one in _spread(listed[kind], most)}
     claims = dict.fromkeys(sources, True)
     answer = compare(original, sources, inputs=inputs, seed=SEED, limits=LIMITS, safe=claims)

@@ -450,7 +450,7 @@ SEVERAL_FUNCTION = (
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("def f(:", "not Python"), ("def g(): pass", "no function of that name"), ("class f: pass", "no function")],
+    [("def f(:", "not valid Python"), ("def g(): pass", "no function of that name"), ("class f: pass", "no function")],
 )
 def test_what_cannot_be_analysed(source, message):
     with pytest.raises(DreamflowError, match=message):

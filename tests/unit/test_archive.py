@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from chat import chunk, conversation, model, talks
 from dreamflow.chunks.archive import build_archive, check_archive, chunks_of, read_latest, read_version, write_archive
-from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, named
+from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, with_description
 from dreamflow.chunks.render import chunks_page
 from dreamflow.chunks.result import result_table, task_result
 from dreamflow.chunks.rules import chunk_by_rules
@@ -331,10 +331,12 @@ def test_only_a_generation_names_contradictions_and_only_between_chunks_that_exi
     assert cluster["contradictions"] == cluster["contradictions_resolved"] == []
     item = {"a": "b_a_0", "b": "b_b_0", "what": "flour", "resolved": ""}
     settled = {**item, "resolved": "b holds"}
-    said = named(cluster, {"theme": "bread", "summary": "", "contradictions": [item, settled]}, "g9")
+    said = with_description(cluster, {"theme": "bread", "summary": "", "contradictions": [item, settled]}, "g9")
     assert (said["theme"], said["contradictions"], said["contradictions_resolved"]) == ("bread", [item], [settled])
     check_clusters([said], archives)
-    wrong = named(cluster, {"theme": "x", "summary": "", "contradictions": [{**item, "b": "b_nowhere_0"}]}, "g9")
+    wrong = with_description(
+        cluster, {"theme": "x", "summary": "", "contradictions": [{**item, "b": "b_nowhere_0"}]}, "g9"
+    )
     with pytest.raises(DreamflowError, match="b_nowhere_0"):
         check_clusters([wrong], archives)
 

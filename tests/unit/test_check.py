@@ -68,7 +68,7 @@ PROBLEMS = {
     "another name": ("def sum_up(items): return 1\n", "the entry point 'total' is missing"),
     "async": ("async def total(items, rate=0.2, *, timeout=30): return 1\n", "is an async function"),
     "class": ("class total:\n    pass\n", "is a class"),
-    "lambda": ("total = lambda items, rate=0.2, *, timeout=30: 1\n", "is no function of its own"),
+    "lambda": ("total = lambda items, rate=0.2, *, timeout=30: 1\n", "is not a function"),
     "hidden by a class": (SOURCE + "class total: pass\n", "is a class"),
     "no import": (SOURCE.replace("import json\n", ""), "undefined name 'json' in line 7"),
     "no helper": (SOURCE.replace("def fetch(", "def get("), "undefined name 'fetch' in line 16"),
@@ -118,15 +118,15 @@ def test_signatures_that_calls_can_bear(old, new, signature):
 
 
 BROKEN_SIGNATURES = {
-    "removed": ("rate: float = 0.2, ", "", "signature: rate is gone"),
-    "renamed": ("rate: float = 0.2", "share: float = 0.2", "signature: rate is gone"),
+    "removed": ("rate: float = 0.2, ", "", "signature: rate is missing"),
+    "renamed": ("rate: float = 0.2", "share: float = 0.2", "signature: rate is missing"),
     "order": ("items: list, rate: float = 0.2", "rate: float, items: list = ()", "signature: the order is rate, items"),
     "default": ("timeout: int = 30", "timeout: int = 60", "signature: the default of timeout is 60, not 30"),
-    "default removed": ("timeout: int = 30", "timeout: int", "signature: the default of timeout is gone, not 30"),
+    "default removed": ("timeout: int = 30", "timeout: int", "signature: the default of timeout is missing, not 30"),
     "type of a default": ("timeout: int = 30", "timeout: int = 30.0", "the default of timeout is 30.0, not 30"),
     "kind": ("rate: float = 0.2, *,", "rate: float = 0.2,", "signature: timeout is positional, not keyword-only"),
     "required": ("*, timeout: int = 30", "*, user, timeout: int = 30", "signature: user is new and has no default"),
-    "in between": ("rate: float = 0.2", "depth: int = 1, rate: float = 0.2", "depth is new and stands before rate"),
+    "in between": ("rate: float = 0.2", "depth: int = 1, rate: float = 0.2", "depth is new and comes before rate"),
 }
 
 
@@ -154,12 +154,12 @@ def test_positional_only_and_starred_parameters():
     entry = check("def total(a, /, b, *rest, d=2, c=1, **options): return b\n", base=base)
     assert entry.passed and entry.signature == "added: d=2"
     entry = check("def total(a, /, b, x=1, *args, c=1, **kwargs): return b\n", base=base)
-    assert entry.problems == ["signature: x is new and stands before *args"]
+    assert entry.problems == ["signature: x is new and comes before *args"]
     entry = check("def total(a, b, /, c=1): return b\n", base=base)
-    assert "signature: *args is gone" in entry.problems
+    assert "signature: *args is missing" in entry.problems
     assert "signature: b is positional-only, not positional" in entry.problems
     assert "signature: c is positional, not keyword-only" in entry.problems
-    assert "signature: **kwargs is gone" in entry.problems
+    assert "signature: **kwargs is missing" in entry.problems
 
 
 def test_duplicates_of_the_base_and_of_earlier_siblings():
@@ -228,11 +228,11 @@ BROKEN = {
     ),
     "order of effects": ([(LOGGED, ""), (SWAPPED[0], SWAPPED[0] + LOGGED)], "reorder", (), "runs before"),
     "changed on the way": ([SWAPPED, ("+= item", "-= item")], "reorder", (), "line 16 of the base has changed"),
-    "a step less": ([(LOGGED, "")], "reorder", (), "other steps than in the base"),
+    "a step less": ([(LOGGED, "")], "reorder", (), "the number of steps differs"),
     "a step twice": ([("    high = low + 1\n", "    low = len(items)\n")], "reorder", (), "of the base has changed"),
-    "another helper": ([SWAPPED, ("json.loads(url)", "url")], "reorder", (), "more has changed"),
-    "another decorator": ([SWAPPED, ("def total", "@print\ndef total")], "reorder", (), "more has changed"),
-    "no threads": ([SWAPPED], "parallelise", (), "nothing runs at the same time"),
+    "another helper": ([SWAPPED, ("json.loads(url)", "url")], "reorder", (), "code outside the steps"),
+    "another decorator": ([SWAPPED, ("def total", "@print\ndef total")], "reorder", (), "code outside the steps"),
+    "no threads": ([SWAPPED], "parallelise", (), "no steps run at the same time"),
     "dependent steps": (
         [
             IMPORT,
@@ -247,31 +247,31 @@ BROKEN = {
         ],
         "parallelise",
         (),
-        "line 15 depends on line 14",
+        "line 14 and line 15 are not independent",
     ),
     "arguments computed early": (
         [IMPORT, (POOLED[0], POOLED[1].replace('lambda: fetch("b")', 'fetch, "b".lower()'))],
         "parallelise",
         (),
-        "are computed before earlier steps have ended",
+        "are computed before the previous steps end",
     ),
     "result left": (
         [IMPORT, (POOLED[0], POOLED[1].replace("        base = one.result()\n", ""))],
         "parallelise",
         (),
-        "a result is never taken",
+        "the result of a future is not used",
     ),
     "work in between": (
         [IMPORT, (POOLED[0], POOLED[1].replace("        base =", "        print(pool)\n        base ="))],
         "parallelise",
         (),
-        "is no part of a plain group of futures",
+        "is not part of a plain group of futures",
     ),
     "other default": (
         [SKIPPED, ("timeout: int = 30", "timeout: int = 30, quiet: bool = True")],
         "conditional",
         ("quiet",),
-        "other steps than in the base",
+        "the number of steps differs",
     ),
     "asked twice": (
         [SKIPPED, QUIET, ("return base", "return quiet or base")],
@@ -283,9 +283,9 @@ BROKEN = {
         [(LOGGED, SKIPPED[1] + "    else:\n        logging = None\n"), QUIET],
         "conditional",
         ("quiet",),
-        "changes what names mean",
+        "changes the scope of names",
     ),
-    "not declared": ([SKIPPED, QUIET], "conditional", (), "no declared keyword parameter"),
+    "not declared": ([SKIPPED, QUIET], "conditional", (), "declares no keyword parameter"),
     "wrong signature": ([SWAPPED, ("rate: float = 0.2, ", "")], "reorder", (), "not the same function"),
 }
 
@@ -300,7 +300,7 @@ def test_claims_that_do_not_hold(pairs, kind, adds, reason):
 
 def test_declared_parameters_have_to_be_there():
     entry = changed(SWAPPED, kind="conditional", adds=("quiet",))
-    assert "signature: quiet is declared but not there" in entry.problems
+    assert "signature: quiet is declared but missing" in entry.problems
 
 
 # --- diffs -------------------------------------------------------------------------------------------------

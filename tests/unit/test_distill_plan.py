@@ -115,7 +115,7 @@ def test_only_a_wanted_distillation_is_previewed_and_only_what_is_not_known(proj
 def test_a_model_that_has_the_name_of_the_student_is_an_error(project):
     project.write("config/models.yaml", {"models": {"small": STUDENT, "small-lesson-c1": STUDENT}})
     (problem,) = planned().problems
-    assert "there is another model of this id" in problem
+    assert "belongs to another model" in problem
     assert "data/models/small-lesson-c1.yaml" in problem
 
 
@@ -163,7 +163,7 @@ def test_a_student_that_solves_as_much_at_work_is_registered(project):
 
 @pytest.mark.parametrize(
     ("exported", "reasons", "why"),
-    [(0, [], "another share of the held-out tasks"), (4, ["it forgot too much"], "it forgot too much")],
+    [(0, [], "a different share of the held-out tasks"), (4, ["it forgot too much"], "it forgot too much")],
 )
 def test_a_student_is_taken_back(project, exported, reasons, why):
     plan = planned()

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from dreamflow.distill.report import asked_words, saving, write_report
-from dreamflow.distill.validate import gate, validated
+from dreamflow.distill.report import question_words, saving, write_report
+from dreamflow.distill.validate import compare_answers, gate
 from dreamflow.errors import DreamflowError
 
 LIMITS = {"margin": 0.1, "most_lost": 0.02, "smallest": 50}
@@ -57,7 +57,7 @@ FACTS = {
 
 
 def write_run(folder, general=("11",) * 60, deployed=True, accuracy=True):
-    validation = validated(
+    validation = compare_answers(
         [
             *rows("held_out", "extraction", ["01"] * 40 + ["11"] * 20 + ["00"] * 20),
             *(rows("general", "facts", general) + rows("general", "code", ["10", "01", "10"])),
@@ -81,16 +81,16 @@ def test_a_report_tells_the_whole_story(tmp_path):
     write_run(tmp_path)
     short = write_report(tmp_path, FACTS)
     assert short.startswith("small learned extraction from itself. It solves 75.0% (before: 25.0%; +50.0 points, 95% ")
-    assert short.endswith("It is at work: any spec can name it as small-demo-c1.")
+    assert short.endswith("It is registered: specs can name it as small-demo-c1.")
     text = (tmp_path / "report.md").read_text()
     assert text.startswith(f"# Distillation demo/cycle-1\n\n{short}\n\n## What it solves\n\n| set | kind |")
     assert "| held-out | extraction | 80 | 25.0% | 75.0% | +50.0 points | +38.8 to +61.3 |" in text
-    assert "Exported, in llama.cpp, it solves 73.8% of the held-out tasks" in text
+    assert "Exported to llama.cpp, the student solves 73.8% of the held-out tasks" in text
     assert "77 of 80 tasks have the same grade" in text
     assert "| target | extraction | 100 | 80 | 80 | 300 | 120 |" in text
     assert "| general | facts | 40 | 39 | 39 | - | - |" in text
-    assert "40 of 46 steps, stopped early; the weights of step 30 were kept. Validation loss 1.500 before" in text
-    assert "- Of general tasks of the kind code it solves fewer than before: -33.3 points" in text
+    assert "40 of 46 steps, stopped early; the weights of step 30 were kept. Validation loss: 1.500 before" in text
+    assert "- It solves fewer general tasks of the kind code than before: -33.3 points" in text
     assert "- Three epochs forgot too much." in text
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -105,7 +105,10 @@ def test_what_is_saved_is_per_task_and_per_solved_task(tmp_path):
     assert (
         "50 tokens instead of 630 (-92%), 0.40 seconds instead of 3.00 (-87%), 0.75 ATP instead of 6.00 (-88%)" in text
     )
-    assert "It solves fewer: 80%, not 100%. The training took 300 s, as long as is saved on 115 tasks." in text
+    assert (
+        "It solves fewer tasks: 80% instead of 100%. The training took 300 s: it pays off in time after 115 tasks."
+        in text
+    )
 
 
 def test_costs_that_are_not_known_are_not_made_up():
@@ -118,7 +121,7 @@ def test_a_student_that_was_held_back_and_could_not_be_measured_at_work(tmp_path
     write_run(tmp_path, general=["10"], deployed=False, accuracy=False)
     short = write_report(tmp_path, {**FACTS, "teacher": "large", "costs": {}, "notes": []})
     assert "learned extraction from large" in short
-    assert short.endswith("It was not put to work: it forgot; it is slow.")
+    assert short.endswith("It was not registered: it forgot; it is slow.")
     text = (tmp_path / "report.md").read_text()
     assert "What it saves" not in text
     assert "Exported" not in text
@@ -141,4 +144,4 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 
 def test_words_of_all_that_is_asked():
-    assert asked_words("Who  rang?", [{"content": "Who sang?"}, {"content": "Ann"}]) == 5
+    assert question_words("Who  rang?", [{"content": "Who sang?"}, {"content": "Ann"}]) == 5

@@ -72,7 +72,7 @@ def totals():
     sources = {outcome: source for outcome, (source, _) in OUTCOMES.items()}
     stuck = run(original, {"timeout": sources.pop("timeout")}, limits=SHORT)
     found = run(original, sources, safe={"differs": True})
-    return {**found, "variants": {**found["variants"], **stuck["variants"]}}
+    return structs.replace(found, variants={**found.variants, **stuck.variants})
 
 
 @needs_sandbox

@@ -175,13 +175,13 @@ def test_what_llama_cpp_cannot_apply_is_told(tmp_path):
     other = write_gguf(tiny(Qwen2Config), tmp_path / "qwen2.gguf")
     assert "architecture is 'qwen2', but the student's is 'llama'" in refused(plain, config, other)
     (tmp_path / "torn.gguf").write_bytes(b"GGUF")
-    assert "torn.gguf: not a GGUF" in refused(plain, config, tmp_path / "torn.gguf")
+    assert "torn.gguf: not a readable GGUF" in refused(plain, config, tmp_path / "torn.gguf")
     tensors = load_file(plain / "adapter_model.safetensors")
     save_file(
         {**tensors, "base_model.model.score.lora_A.weight": np.zeros((4, 64), np.float32)},
         plain / "adapter_model.safetensors",
     )
-    assert "score.lora_A.weight: llama.cpp's llama has no place" in refused(plain, config)
+    assert "score.lora_A.weight: llama.cpp's llama has no such tensor" in refused(plain, config)
 
 
 def test_distributions_are_compared_in_nats():
@@ -251,7 +251,7 @@ def test_without_a_model_file_llama_cpp_is_left_out_and_that_is_said(tmp_path, j
 
 def test_an_export_that_does_something_else_is_not_left_there(tmp_path, job, monkeypatch):
     monkeypatch.setattr(lora_gguf, "interleave", lambda rows, heads: rows)
-    with pytest.raises(DreamflowError, match="do not do the same"):
+    with pytest.raises(DreamflowError, match="its exports differ from the adapter"):
         exported(tmp_path, job)
     assert not (tmp_path / "export").exists()
     assert not list(tmp_path.glob(".export*"))

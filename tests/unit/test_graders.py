@@ -171,7 +171,7 @@ def test_why_says_what_was_expected():
 
 
 def test_unknown_grader_and_an_answer_that_is_no_number():
-    with pytest.raises(ConfigError, match=r"task t-1: no grader is called 'vague'; known: exact, number, .*, code"):
+    with pytest.raises(ConfigError, match=r"task t-1: unknown grader 'vague'; known: exact, number, .*, code"):
         grade(task("vague", "x"), "x")
     assert grade(task("number", "many"), "7").why == "the task's own answer 'many' is no number, in '7'"
 

@@ -291,11 +291,11 @@ def test_comparison_by_tokens_where_prices_are_zero():
 
 
 def test_comparison_says_when_it_cannot_be_made():
-    assert comparison([]).says.startswith("No comparison: this cycle has no dreams by relax or synthesise and plain")
+    assert comparison([]).says.startswith("No comparison: this cycle has no dreams (relax or synthesise) and no plain")
     assert "no plain samples" in comparison(dreams_and_samples([0.9], [])).says
     dear = [entry("p_d", "relax", result=answered("p_d", 0.5)), entry("p_s", "sample", result=answered("p_s", 0.002))]
     assert "The budgets differ" in comparison(table(*dear)).says
-    assert "Verdicts are missing" in comparison(table(*dear)).says
+    assert "Without verdicts" in comparison(table(*dear)).says
 
 
 # --- the journal ----------------------------------------------------------------------------------------
@@ -311,27 +311,30 @@ def page(records, title="demo, cycle 1"):
 def test_journal_tells_the_night():
     text = page(night())
     assert text.startswith(
-        "# demo, cycle 1\n\n**8 variants** of 1 procedure dreamt, **5** of them sound and not there already, "
-        "**2** viable; it cost 0.0140 USD. The best: keep in line 6: 3 -\\> 6, in `web.backup` "
+        "# demo, cycle 1\n\n**8 variants** of 1 procedure; **5** of them are sound and new, **2** viable. "
+        "Cost: 0.0140 USD. The best: keep in line 6: 3 -\\> 6, in `web.backup` "
         "(viability 0.85, behaves differently on 2 of 5 calls).\n"
     )
     headings = re.findall("^## (.*)", text, re.M)
     assert headings == [
-        *("The night at a glance", "The best", "Near misses", "What failed, and why", "Duplicates", "Health"),
-        *("Dreams against plain samples", "What the next cycle will do"),
+        *("The night at a glance", "The best", "Near misses", "Failures", "Duplicates", "Health"),
+        *("Dreams against plain samples", "The next cycle"),
     ]
     assert "```diff\n--- a/backup.py\n+++ b/backup.py\n" in text
     assert "the original `['b']`, the variant ``['`a`']``" in text
     assert "- `web.backup` itself: `p_same` (reorder)" in text
-    assert "**Analysis bugs:** variants labelled safe that do not behave as the original does: 1 by reorder." in text
+    assert (
+        "**Analysis bugs:** variants that are labelled safe, but behave differently from the original: 1 by reorder."
+        in text
+    )
     assert "- relax: 7. More, 7 instead of 5: of 6 variants, 4 reached tier 1." in text
     assert text == page(night())
 
 
 def test_journal_of_a_night_without_dreams_or_verdicts():
-    assert "Nothing was dreamt" in page([])
+    assert "This cycle has no variants" in page([])
     text = page(table(entry()))
-    assert "None has a verdict, so none can be in tier 1." in text
+    assert "No variant has a verdict, so no variant can be in tier 1." in text
     assert "## The best" not in text
 
 
@@ -352,7 +355,7 @@ def test_what_models_write_cannot_break_the_page():
     ]
     headings = [tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"]
     assert [text for text in headings if text.startswith("Heading")] == []
-    assert headings[-1] == "What the next cycle will do"
+    assert headings[-1] == "The next cycle"
     rows = [token for token in tokens if token.type == "tr_open"]
     cells = [token for token in tokens if token.type in ("td_open", "th_open")]
     assert len(cells) == 12 * 2 + 5 * 2 + 5 * 5

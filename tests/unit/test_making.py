@@ -27,7 +27,7 @@ def answer(first, last, *begins, status="ok", gen_id="c_1"):
     usage = Usage(prompt_tokens=90, completion_tokens=10)
     cost = {"usage": usage, "cost_usd": 0.5, "latency_s": 1.0}
     result = Result(gen_id=gen_id, stage="chunk", status=status, model_id="m", provider="p", **cost)
-    return Answer(Window(1, first, last), result, parsed)
+    return Answer(Window(first, last), result, parsed)
 
 
 def spans(chunks):
@@ -67,7 +67,7 @@ def test_another_text_keeps_nothing():
     good = build_archive(TALK, UNITS, [chunk(1, ALL, "rent")])
     longer = conversation(*[(role, SAID * 3) for role in ("user", "assistant") * 6], ("user", "Thanks."))
     assert {level for _, level in levels(basic_archive(longer, split_units(longer), [], good))} == {"basic"}
-    with pytest.raises(ConfigError, match="another one than its archive holds"):
+    with pytest.raises(ConfigError, match="has changed since its archive was made"):
         upgraded_archive(longer, split_units(longer), good, [], "good")
 
 

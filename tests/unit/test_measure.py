@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import peft
 import pytest
 import torch
-from dreamflow.distill.measure import load_trained, measured
+from dreamflow.distill.measure import load_trained, measure_student
 from dreamflow.distill.student import load_student
 from dreamflow.errors import ConfigError, DreamflowError
 from tiny_student import write_tiny_student
@@ -57,7 +57,7 @@ def write_adapter(student, folder, scale):
 def measure(student, adapter, lines, tmp_path):
     model, tokenizer = load_trained(str(student), tmp_path, adapter)
     sets = {"held_out": HELD_OUT, "general": GENERAL}
-    return measured(model, tokenizer, sets, max_new_tokens=6, batch=2, run="no sandbox", tell=lines.append)
+    return measure_student(model, tokenizer, sets, max_new_tokens=6, batch=2, run="no sandbox", tell=lines.append)
 
 
 def test_every_task_is_answered_before_and_after(student, adapter, tmp_path):
@@ -129,7 +129,7 @@ def test_the_script_writes_its_three_files_the_same_each_time(student, adapter, 
     assert (validation["held_out"]["extraction"]["n"], validation["general"]["facts"]["n"]) == (3, 2)
     gate = json.loads((tmp_path / "made" / "gate").read_text())
     assert gate["deployed"] is False
-    assert "not deployed: it solves +0.0 points of the held-out tasks" in capsys.readouterr().err
+    assert "+0.0 points; the minimum is" in capsys.readouterr().err
     run_script(tmp_path, student, adapter)
     again = [json.loads(line) for line in (tmp_path / "made" / "answers").read_text().splitlines()]
     assert [{**row, "seconds": 0} for row in again] == [{**row, "seconds": 0} for row in rows]

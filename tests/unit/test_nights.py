@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from dreamflow.dreams.check import Check
 from dreamflow.dreams.family import Dreams
-from dreamflow.dreams.operators import OPERATORS
+from dreamflow.dreams.operators import operator
 from dreamflow.errors import DreamflowError
 from dreamflow.family import World
 from dreamflow.files import pretty, read_as
@@ -55,7 +55,7 @@ def test_jobs_can_make_variants_at_the_same_time(dreams):
     procedure = KNOWN["web.backup"]
     dreams.procedures = KNOWN
     analysis = analyse(procedure.source, procedure.entry, procedure.effects)
-    expected = {one.site: one.make() for one in OPERATORS["parameters"][0](procedure, analysis)}
+    expected = {one.site: one.make() for one in operator("parameters").variations(procedure, analysis)}
     rows = [
         Generation(
             **{"family": "dream", "stage": "variant", "gen_id": f"p_{number}", "mode": "local"},

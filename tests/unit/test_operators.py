@@ -14,7 +14,7 @@ from textwrap import dedent
 
 import pytest
 from dreamflow.dreams.claims import broken_claim
-from dreamflow.dreams.operators import OPERATORS
+from dreamflow.dreams.operators import OPERATORS, operator
 from dreamflow.dreams.operators.relax import sites
 from dreamflow.dreams.operators.synthesise import FLOOR, WEIGHTS, partners, parts, similarity
 from dreamflow.dreams.procedure import Procedure, load_procedures
@@ -43,15 +43,14 @@ def procedure(source, entry="run", effects=None, **fields):
     return Procedure(entry=entry, source=dedent(source), effects=effects or {}, **values)
 
 
-def variations(operator, source, effects=None):
+def variations(name, source, effects=None):
     given = procedure(source, effects=effects)
-    function, _ = OPERATORS[operator]
-    return function(given, analyse(given.source, given.entry, given.effects))
+    return operator(name).variations(given, analyse(given.source, given.entry, given.effects))
 
 
-def variant(operator, source, site, effects=None):
+def variant(name, source, site, effects=None):
     """The code of the one variation whose site contains this."""
-    found = [v for v in variations(operator, source, effects) if site in v.site]
+    found = [v for v in variations(name, source, effects) if site in v.site]
     assert len(found) == 1, [v.site for v in found]
     return found[0].make()
 
@@ -91,10 +90,10 @@ def test_every_variation_of_a_corpus_is_whole_and_different(module):
             analysis = analyse(source, node.name, effects)
             relaxations = sites(given, analysis)
             assert len({relaxation.site for relaxation in relaxations}) == len(relaxations)
-            for name, (function, _) in OPERATORS.items():
+            for name in OPERATORS:
                 if effects and name not in ("reorder", "parallelise"):
                     continue
-                found = function(given, analysis)
+                found = operator(name).variations(given, analysis)
                 assert len({v.site for v in found}) == len(found)
                 for v in found:
                     where = f"{module}.{node.name}: {name} at {v.site}"
@@ -120,8 +119,9 @@ def listing():
     found = []
     for given in load_procedures(ROOT / "data/1_raw/procedures").values():
         analysis = analyse(given.source, given.entry, given.effects)
-        for name, (function, _) in OPERATORS.items():
-            found += [f"{name} {v.site} {v.description} {v.make()}" for v in function(given, analysis)]
+        for name in OPERATORS:
+            variations = operator(name).variations(given, analysis)
+            found += [f"{name} {v.site} {v.description} {v.make()}" for v in variations]
         found += map(str, sites(given, analysis))
     return "\n".join(found)
 
@@ -292,7 +292,7 @@ def test_a_pool_that_is_there_already_stays():
     """
     given = procedure(source, effects=PURE_READS)
     analysis = analyse(given.source, "run", PURE_READS)
-    found = OPERATORS["parallelise"][0](given, analysis)
+    found = operator("parallelise").variations(given, analysis)
     assert [v.site for v in found] == ["8,9 in threads"]
     code = found[0].make()
     assert code.count("import") == 1 and code.count("with Pool(") == 2

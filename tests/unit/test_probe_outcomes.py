@@ -74,13 +74,13 @@ def test_code_is_run_by_the_given_door(tmp_path):
 
 
 def test_what_is_no_answer_is_named(tmp_path):
-    with pytest.raises(DreamflowError, match=r"a_1: not a whole answer \(.*no such file"):
+    with pytest.raises(DreamflowError, match=r"a_1: not a complete answer \(.*no such file"):
         outcomes([tmp_path / "a_1"], TASKS, "")
     torn = answer(tmp_path, "a_2", "facts-1", "Ann")
     (torn / "metadata.json").write_text('{"status"')
-    with pytest.raises(DreamflowError, match=r"a_2: not a whole answer \(.*damaged"):
+    with pytest.raises(DreamflowError, match=r"a_2: not a complete answer \(.*damaged"):
         outcomes([torn], TASKS, "")
-    with pytest.raises(DreamflowError, match="a_3: an answer to the task 'facts-9', which is not among the tasks"):
+    with pytest.raises(DreamflowError, match="a_3: it answers the task 'facts-9', which is not among the tasks"):
         outcomes([answer(tmp_path, "a_3", "facts-9", "Ann")], TASKS, "")
 
 
@@ -101,5 +101,5 @@ def test_a_damaged_file_of_grades_is_named(tmp_path, line):
     write_grades(tmp_path / "grades.jsonl", outcomes([answer(tmp_path, "a_1", "facts-1", "Ann")], TASKS, ""))
     with (tmp_path / "grades.jsonl").open("a") as stream:
         stream.write(line)
-    with pytest.raises(DreamflowError, match=r"grades\.jsonl:2: no grade: .*; delete the file and run again"):
+    with pytest.raises(DreamflowError, match=r"grades\.jsonl:2: not a grade: .*; delete the file and run again"):
         read_grades(tmp_path / "grades.jsonl")

@@ -212,7 +212,7 @@ def test_what_cannot_be_generated_is_told():
     with pytest.raises(ConfigError, match=r"kind facts: no generator has the group 'facts\.who\.nobody'"):
         generate("facts", 1, only=["facts.who.nobody"])
     only = ["code.count.words"]
-    with pytest.raises(ConfigError, match=r"kind code: 9 tasks were asked for, but 1 group\(s\) give 3"):
+    with pytest.raises(ConfigError, match=r"kind code: 9 tasks were requested, but 1 group\(s\) have only 3"):
         generate("code", 9, only=only)
     assert len(generate("code", 3, only=only)) == 3
 
@@ -281,10 +281,10 @@ WRONG = {
     ),
     "no pattern": ({"grader": {"name": "regex"}}, "grader: 'pattern' is missing"),
     "bad pattern": ({"grader": {"name": "regex", "pattern": "("}}, "grader: missing \\)"),
-    "refused by its grader": ({"grader": {"name": "regex", "pattern": "Bob"}}, "answer: its own grader refuses it"),
-    "no number": ({"grader": {"name": "number"}}, "answer: its own grader refuses it: the task's own answer 'Ann'"),
-    "no JSON": ({"grader": {"name": "json"}}, "answer: its own grader refuses it: expected JSON alone"),
-    "no label": ({"grader": {"name": "one_of", "labels": ["Bob", "Eve"]}}, "answer: 'Ann' is none of the labels"),
+    "refused by its grader": ({"grader": {"name": "regex", "pattern": "Bob"}}, "answer: its own grader rejects it"),
+    "no number": ({"grader": {"name": "number"}}, "answer: its own grader rejects it: the task's own answer 'Ann'"),
+    "no JSON": ({"grader": {"name": "json"}}, "answer: its own grader rejects it: expected JSON alone"),
+    "no label": ({"grader": {"name": "one_of", "labels": ["Bob", "Eve"]}}, "answer: 'Ann' is not one of the labels"),
     "one test": (
         {"grader": {"name": "code", "entry": "f", "tests": [{"call": "f()", "returns": "1"}]}},
         "grader.tests: .* has too few entries: the minimum is 2",

@@ -203,7 +203,7 @@ WRONG = {
     "no code": (CARD, None, r"job\.py: no such file"),
     "no entry": (CARD + "entry: run\n", CODE, r"job\.yaml:3: entry: .*job\.py defines no function 'run' .*: job\)"),
     "entry in a class": (CARD, "class A:\n    def job(self): ...\n", r"no function 'job' \(it defines: none\)"),
-    "syntax error": (CARD, "x = 1\ndef job(:\n", r"job\.py:2: not Python"),
+    "syntax error": (CARD, "x = 1\ndef job(:\n", r"job\.py:2: not valid Python"),
     "not text": (CARD, b"\xff", r"job\.py: not UTF-8 text"),
     "effect word": (
         CARD + "effects:\n  a: []\n  b.c: [network]\n",

@@ -70,12 +70,12 @@ def test_the_header_tells_origin_verdict_and_test():
     header = text.partition("\ndiff --git ")[0].splitlines()
     assert all(line.startswith("#") for line in header)
     assert header[2:8] == [
-        "# Dreamt of web.backup as p_abcdef123456: keep in line 6: 3 -> 6",
-        "# Made by the model coder: relax at 6:31 keep*2",
+        "# Variant p_abcdef123456 of web.backup: keep in line 6: 3 -> 6",
+        "# Written by the model coder: relax at 6:31 keep*2",
         "# Verdict j_1: viability 0.9: viable",
         "# Reasons: It keeps more.",
         "# Test: behaves differently on 2 of 5 calls",
-        "# Where they differ: backup('x'): result: original 1, variant 2",
+        "# Difference: backup('x'): result: original 1, variant 2",
     ]
 
 

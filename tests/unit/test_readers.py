@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from dreamflow.chunks.conversation import content
 from dreamflow.chunks.readers import list_conversations, read_conversations
 from dreamflow.errors import ConfigError
 from hypothesis import given, settings
@@ -33,6 +32,12 @@ def check_partition(conversation):
         place = turn.end
     assert place == len(conversation.text)
     conversation.text.encode()
+
+
+def content(conversation, turn):
+    """The words of a turn: without its header, and without its final line break (LF or CR LF)."""
+    words = conversation.text[turn.content_start : turn.end]
+    return words.removesuffix("\n").removesuffix("\r") if words.endswith("\n") else words
 
 
 def said(conversation):
@@ -136,7 +141,7 @@ def test_chatgpt_export(folder):
 def test_chatgpt_export_in_a_circle(folder):
     broken = chatgpt()
     broken["mapping"]["q"]["parent"] = "tool"
-    with pytest.raises(ConfigError, match=r"conversation 2 \('Cats & dogs'\): its messages form a circle"):
+    with pytest.raises(ConfigError, match=r"conversation 2 \('Cats & dogs'\): its messages form a cycle"):
         read(folder, "conversations.json", json.dumps([chatgpt(conversation_id="other"), broken]))
 
 
@@ -181,7 +186,7 @@ def test_claude_export(folder):
 
 def test_two_conversations_of_an_export_with_one_id(folder):
     message = {"sender": "human", "text": "a"}
-    with pytest.raises(ConfigError, match=r"conversation 3 .* has the id of conversation 1, 'u-1'"):
+    with pytest.raises(ConfigError, match=r"conversation 3 .* conversation 1 has the same id, 'u-1'"):
         read(folder, "conversations.json", json.dumps([claude(message), claude(message, uuid="b"), claude(message)]))
 
 
@@ -287,16 +292,16 @@ REFUSED = {
     "empty": ("a.md", "\ufeff \n", "an empty file"),
     "no line": ("a.jsonl", "", "an empty file"),
     "broken line": ("a.jsonl", '{"role": "user", "content": "a"}\n\n{"role": "us', r"a\.jsonl:3: not valid JSON: U"),
-    "line that is no turn": ("a.jsonl", '{"role": "user", "content": "a"}\n[1]', r"a\.jsonl:2: a turn is an object"),
-    "no content": ("a.jsonl", '{"role": "user"}', r"a\.jsonl:1: a turn is"),
-    "role that is no text": ("a.jsonl", '{"role": 1, "content": ""}', r"a\.jsonl:1: a turn is"),
+    "line that is no turn": ("a.jsonl", '{"role": "user", "content": "a"}\n[1]', r"a\.jsonl:2: a turn must be"),
+    "no content": ("a.jsonl", '{"role": "user"}', r"a\.jsonl:1: a turn must be"),
+    "role that is no text": ("a.jsonl", '{"role": 1, "content": ""}', r"a\.jsonl:1: a turn must be"),
     "deep line": ("a.jsonl", "[" * 100_000, r"a\.jsonl:1: the JSON is nested too deeply"),
     "deep blocks": ("a.jsonl", '{"role": "user", "content": ' + "[" * 50 + "]" * 50 + "}", r"a\.jsonl:1: blocks"),
     "huge number": ("a.jsonl", '{"role": "user", "content": ' + "9" * 5000 + "}", r"a\.jsonl:1: not valid JSON"),
     "broken export": ("conversations.json", '[{"mapping": {}},\n {"x"', r"conversations\.json: not valid .* line 2"),
     "another JSON file": ("a.json", '{"messages": []}', r"conversation 1: neither a mapping \(ChatGPT\) nor a list"),
-    "a JSON list of others": ("a.json", "[1, 2]", "neither an export"),
-    "an empty JSON list": ("a.json", "[]", "neither an export"),
+    "a JSON list of others": ("a.json", "[1, 2]", "expected an export"),
+    "an empty JSON list": ("a.json", "[]", "expected an export"),
     "odd mapping": ("a.json", '{"mapping": [1]}', "its mapping is not"),
     "odd messages": ("a.json", '{"chat_messages": [1]}', "nor a list of chat_messages"),
 }  # fmt: skip
@@ -345,7 +350,7 @@ def test_list_conversations(tmp_path):
 
     write("export/b.txt", "User: another")
     with pytest.raises(
-        ConfigError, match=r"two conversations are called 'b': in .*b\.md and in .*export/b\.txt; rename"
+        ConfigError, match=r"two conversations have the id 'b': in .*b\.md and in .*export/b\.txt; rename"
     ):
         list_conversations(tmp_path)
 

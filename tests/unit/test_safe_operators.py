@@ -6,7 +6,7 @@ import pytest
 from benchmarks import safe_operators
 from benchmarks.safe_operators import KINDS, measure, table
 from corpus import corpus, procedure
-from dreamflow.dreams.operators import OPERATORS, Variation
+from dreamflow.dreams.operators import Variation, operator
 from dreamflow.sandbox.isolation import Isolation, isolation
 
 needs_sandbox = pytest.mark.skipif(not isinstance(isolation(), Isolation), reason=f"no sandbox here: {isolation()}")
@@ -65,7 +65,7 @@ def test_a_wrong_variant_is_counted(monkeypatch):
         return [Variation(site, site, lambda source=source: source, safe=True) for site, source in sources.items()]
 
     for kind in KINDS:
-        monkeypatch.setitem(OPERATORS, kind, (wrong if kind == "reorder" else lambda *_: [], 1))
+        monkeypatch.setattr(operator(kind), "variations", wrong if kind == "reorder" else lambda *_: [])
     monkeypatch.setattr(safe_operators, "LIMITS", replace(safe_operators.LIMITS, seconds=3))
     tested, found = measure("heapq._siftup", None, 5)
     assert {one.site: one.ending for one in tested} == {

@@ -3,22 +3,15 @@
 from math import log
 
 import pytest
+from dreamflow.config import check
 from dreamflow.distill.likeness import grams, near_duplicates, nearest_earlier
-from dreamflow.distill.salience import (
-    SIGNALS,
-    WEIGHTS,
-    arousal,
-    check_weights,
-    conflict,
-    expectation,
-    ranks,
-    salience,
-    surprise,
-)
+from dreamflow.distill.salience import SIGNALS, arousal, conflict, expectation, ranks, salience, surprise
+from dreamflow.distill.spec import Salience
 from dreamflow.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
 
+WEIGHTS = Salience().as_dict()
 UNIT = st.floats(0, 1)
 MAYBE = st.none() | UNIT
 
@@ -70,22 +63,22 @@ def test_salience_is_the_mean_over_what_is_there():
 
 def test_default_weights_are_the_originals_and_missing_ones_are_filled_in():
     assert list(WEIGHTS.values()) == [0.25, 0.20, 0.20, 0.20, 0.15]
-    assert check_weights({"reward": 0}) == {**WEIGHTS, "reward": 0}
+    assert check({"reward": 0}, Salience, "config.yaml").as_dict() == {**WEIGHTS, "reward": 0}
 
 
 @pytest.mark.parametrize(
     ("weights", "named"),
     [
-        ({"joy": 1}, "'joy' is no signal"),
-        ({"reward": -0.1}, "weights.reward: -0.1"),
-        ({"reward": float("nan")}, "weights.reward: nan"),
-        ({"reward": "much"}, "weights.reward: 'much'"),
-        (dict.fromkeys(SIGNALS, 0), "all are 0"),
+        ({"joy": 1}, "joy: unknown key"),
+        ({"reward": -0.1}, "reward: -0.1"),
+        ({"reward": float("nan")}, "Out of range float"),
+        ({"reward": "much"}, 'reward: "much"'),
+        (dict.fromkeys(SIGNALS, 0), "all weights are 0"),
     ],
 )
 def test_weights_that_make_no_mean_are_refused(weights, named):
     with pytest.raises(ConfigError, match=named):
-        check_weights(weights)
+        check(weights, Salience, "config.yaml")
 
 
 @given(UNIT, UNIT, st.none() | st.floats(-1e6, 1e-9), MAYBE, st.lists(UNIT, max_size=6), st.lists(UNIT, max_size=6))

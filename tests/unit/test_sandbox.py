@@ -14,6 +14,7 @@ from dreamflow.dreams.equivalence import test_procedure as compare
 from dreamflow.dreams.procedure import Procedure
 from dreamflow.sandbox import isolation as sandbox
 from dreamflow.sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
+from msgspec import structs
 
 LIMITS = Limits(seconds=60, memory_mb=256, processes=16, output_kb=256, disk_mb=8)
 SHORT = replace(LIMITS, seconds=2)  # for programs that never end
@@ -192,21 +193,21 @@ def answer(tool):
     programs = {**half, "ordinary": ORIGINAL, **hostile, "ordinary at the end": ORIGINAL}
     found = compare(procedure(), programs, inputs=1, seed=1, limits=LIMITS, tools=(tool,))
     programs = {**endless, "ordinary after endless ones": ORIGINAL}
-    found["variants"] |= compare(procedure(), programs, inputs=1, seed=1, limits=SHORT, tools=(tool,))["variants"]
-    return found
+    more = compare(procedure(), programs, inputs=1, seed=1, limits=SHORT, tools=(tool,))
+    return structs.replace(found, variants={**found.variants, **more.variants})
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_programs_are_contained(name, answer):
     _, outcome, said = HOSTILE[name]
-    verdict = answer["variants"][name]
-    assert (verdict["outcome"], said in verdict["reason"]) == (outcome, True), verdict
+    verdict = answer.variants[name]
+    assert (verdict.outcome, said in verdict.reason) == (outcome, True), verdict
 
 
 def test_the_run_goes_on_after_hostile_programs(answer):
-    assert answer["original"]["status"] == "steady"
-    ordinary = [verdict for name, verdict in answer["variants"].items() if name.startswith("ordinary")]
-    assert [verdict["outcome"] for verdict in ordinary] == ["equivalent"] * 3
+    assert answer.original.status == "steady"
+    ordinary = [verdict for name, verdict in answer.variants.items() if name.startswith("ordinary")]
+    assert [verdict.outcome for verdict in ordinary] == ["equivalent"] * 3
 
 
 # --- what is seen from inside ---------------------------------------------------------------------------
@@ -216,37 +217,37 @@ def same(original, variant, tool):
     """Whether two expressions have the same value inside."""
     sources = [f"import os\ndef f(x):\n    return {expression}\n" for expression in (original, variant)]
     answer = compare(procedure(sources[0]), {"v": sources[1]}, inputs=1, seed=1, limits=LIMITS, tools=(tool,))
-    return answer["variants"]["v"]["outcome"] in ("equivalent", "forbidden") and answer["variants"]["v"]
+    return answer.variants["v"].outcome in ("equivalent", "forbidden") and answer.variants["v"]
 
 
 def test_nothing_of_the_host_is_seen(tool):
     paths = [__file__, str(Path(sandbox.__file__)), "/etc/passwd", "/var", "/run", "/sys", "/home"]
     assert all(map(os.path.exists, paths[:4]))
     seen = f"[path for path in {paths!r} if os.path.exists(path)]"
-    assert same("[]", seen, tool)["outcome"] == "equivalent"
+    assert same("[]", seen, tool).outcome == "equivalent"
 
 
 def test_only_its_own_processes_are_seen(tool):
     found = same("['1', '2']", "[name for name in os.listdir('/proc') if name.isdigit()]", tool)
-    assert found["reason"].startswith("f(0): tries what it must not: list /proc")
+    assert found.reason.startswith("f(0): tries what it must not: list /proc")
     ids = same(
         "(2, 1, 65534, 65534, [])", "(os.getpid(), os.getppid(), os.getuid(), os.getgid(), os.getgroups()[:0])", tool
     )
-    assert ids["outcome"] == "equivalent"
+    assert ids.outcome == "equivalent"
 
 
 def test_the_environment_is_empty(tool, monkeypatch):
     monkeypatch.setenv("DREAMFLOW_SECRET", "key")
     fixed = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"}
     fixed |= {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
-    assert same(repr(fixed), "dict(os.environ)", tool)["outcome"] == "equivalent"
+    assert same(repr(fixed), "dict(os.environ)", tool).outcome == "equivalent"
 
 
 def test_limits_are_those_that_were_asked_for(tool):
     limits = "[__import__('resource').getrlimit(n)[1] for n in (1, 4, 7)]"  # file size, core, open files
-    assert same("[8 << 20, 0, 64]", limits, tool)["outcome"] == "equivalent"
+    assert same("[8 << 20, 0, 64]", limits, tool).outcome == "equivalent"
     disk = "(lambda s: s.f_blocks * s.f_frsize)(os.statvfs('/tmp'))"
-    assert same("8 << 20", disk, tool)["outcome"] == "equivalent"
+    assert same("8 << 20", disk, tool).outcome == "equivalent"
 
 
 # --- the host's side ------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def spans(chunks):
 def stitched(n, *windows, sizes=ANY_SIZE, tokens=10):
     """Windows as (first, last, begins…) over n units."""
     talk, units = talk_of([tokens] * n)
-    shown = [Window(i, first, last) for i, (first, last, *_) in enumerate(windows, 1)]
+    shown = [Window(first, last) for first, last, *_ in windows]
     answers = [cut(first, last, *begins) for first, last, *begins in windows]
     return spans(stitch(talk, units, shown, answers, sizes))
 
@@ -70,7 +70,7 @@ def test_windows_that_only_touch_are_parted_there():
 
 def test_what_is_said_follows_the_larger_share_and_the_level_the_lower():
     talk, units = talk_of([10] * 14)
-    windows = [Window(1, 1, 8), Window(2, 5, 14)]
+    windows = [Window(1, 8), Window(5, 14)]
     rules = {"method": "rules", "quality_level": "basic"}
     answers = [cut(1, 8, labels=["small"], made_by=rules), cut(5, 14, labels=["large"], made_by=model("premium"))]
     (joined,) = stitch(talk, units, windows, answers, ANY_SIZE)
@@ -81,7 +81,7 @@ def test_what_is_said_follows_the_larger_share_and_the_level_the_lower():
 def test_what_an_answer_leaves_unsaid_is_found_by_rules():
     talk, units = talk_of([10] * 4)
     bare = [replace(c, labels=(), summary="", language="") for c in cut(1, 4)]
-    (found,) = stitch(talk, units, [Window(1, 1, 4)], [bare], ANY_SIZE)
+    (found,) = stitch(talk, units, [Window(1, 4)], [bare], ANY_SIZE)
     assert found.summary
     assert found.made_by == model()
 
@@ -89,13 +89,13 @@ def test_what_an_answer_leaves_unsaid_is_found_by_rules():
 def test_a_small_chunk_joins_the_neighbour_of_its_subject():
     talk, units = talk_of([100] * 7)
     answer = [chunk(1, 3, "a"), chunk(4, 4, "b"), chunk(5, 7, "B", "c")]
-    found = stitch(talk, units, [Window(1, 1, 7)], [answer], (150, 800))
+    found = stitch(talk, units, [Window(1, 7)], [answer], (150, 800))
     assert spans(found) == [(1, 3), (4, 7)]
 
 
 def test_large_chunks_are_divided_and_small_ones_joined():
     talk, units = talk_of([50] * 100)
-    found = stitch(talk, units, [Window(1, 1, 100)], [cut(1, 100, 2, 60)])
+    found = stitch(talk, units, [Window(1, 100)], [cut(1, 100, 2, 60)])
     sizes = [50 * (c.last - c.first + 1) for c in found]
     assert min(sizes) >= 100
     assert max(sizes) <= 800
@@ -105,22 +105,22 @@ def test_large_chunks_are_divided_and_small_ones_joined():
 
 def test_a_chunk_too_small_takes_from_a_neighbour_without_room():
     talk, units = talk_of([50] * 33)
-    found = stitch(talk, units, [Window(1, 1, 33)], [cut(1, 33, 17, 18)])
+    found = stitch(talk, units, [Window(1, 33)], [cut(1, 33, 17, 18)])
     assert all(100 <= 50 * (c.last - c.first + 1) <= 800 for c in found)
 
 
 def test_one_unit_too_large_stands_alone():
     talk, units = talk_of([90, 5000, 90, 20])
-    assert spans(stitch(talk, units, [Window(1, 1, 4)], [cut(1, 4)])) == [(1, 1), (2, 2), (3, 4)]
+    assert spans(stitch(talk, units, [Window(1, 4)], [cut(1, 4)])) == [(1, 1), (2, 2), (3, 4)]
 
 
 def test_windows_and_answers_that_do_not_fit_are_an_error():
     talk, units = talk_of([10] * 10)
     for windows, answers in (
-        ([Window(1, 1, 10)], [cut(1, 9)]),
-        ([Window(1, 1, 10)], [[]]),
-        ([Window(1, 1, 4), Window(2, 6, 10)], [cut(1, 4), cut(6, 10)]),
-        ([Window(1, 1, 10)], [[chunk(1, 5), chunk(5, 10)]]),
+        ([Window(1, 10)], [cut(1, 9)]),
+        ([Window(1, 10)], [[]]),
+        ([Window(1, 4), Window(6, 10)], [cut(1, 4), cut(6, 10)]),
+        ([Window(1, 10)], [[chunk(1, 5), chunk(5, 10)]]),
     ):
         with pytest.raises(PartitionError):
             stitch(talk, units, windows, answers, ANY_SIZE)
@@ -128,7 +128,7 @@ def test_windows_and_answers_that_do_not_fit_are_an_error():
 
 def test_a_region_of_a_conversation_is_stitched_alone():
     talk, units = talk_of([50] * 40)
-    found = stitch(talk, units, [Window(1, 11, 20), Window(2, 18, 30)], [cut(11, 20, 14), cut(18, 30, 25)], (100, 800))
+    found = stitch(talk, units, [Window(11, 20), Window(18, 30)], [cut(11, 20, 14), cut(18, 30, 25)], (100, 800))
     assert found[0].first == 11
     assert found[-1].last == 30
 
@@ -166,7 +166,7 @@ def random_windows(rng, n):
     windows, first, last = [], 1, 0
     while last < n:
         last = min(n, last + rng.randint(1, 8))
-        windows.append(Window(len(windows) + 1, first, last))
+        windows.append(Window(first, last))
         first = rng.randint(first + 1 if first < last else last + 1, last + 1)
         first = min(first, last + 1)
     return windows
@@ -202,7 +202,7 @@ def test_random_windows_and_answers_become_a_partition(talk, seed, sizes):
 def test_sizes_are_kept_wherever_they_can_be(tokens, data):
     talk, units = talk_of(tokens)
     begins = sorted(data.draw(st.sets(st.integers(1, len(units)))) - {1})
-    chunks = stitch(talk, units, [Window(1, 1, len(units))], [cut(1, len(units), *begins)])
+    chunks = stitch(talk, units, [Window(1, len(units))], [cut(1, len(units), *begins)])
     sizes = [sum(tokens[c.first - 1 : c.last]) for c in chunks]
     assert max(sizes) <= 800
     assert min(sizes) >= 100 or len(sizes) == 1
@@ -212,7 +212,7 @@ def test_sizes_are_kept_wherever_they_can_be(tokens, data):
 
 
 def test_agreement_of_windows():
-    first, second = Window(1, 1, 10), Window(2, 5, 14)
+    first, second = Window(1, 10), Window(5, 14)
     both = signals(chunk(6, 8), [(first, {6, 9}), (second, {6, 9})], (), None, 14)
     one = signals(chunk(6, 8), [(first, {6, 9}), (second, {6})], (), None, 14)
     assert both["windows"] == 1
@@ -225,7 +225,7 @@ def test_agreement_of_windows():
 
 
 def test_agreement_of_samples():
-    window = Window(1, 1, 10)
+    window = Window(1, 10)
     readings = [(window, {4}), (window, {4}), (window, {5})]
     # Pairs: 4 and 4 agree, 4 and 5 twice do not: 1 of 1 + 2 + 2 boundaries.
     assert signals(chunk(1, 4), readings, (), None, 10)["windows"] == 0.2
@@ -238,7 +238,7 @@ def test_agreement_with_rules_is_within_a_unit_and_leaves_out_the_ends_of_the_co
 
 
 def test_confidence_is_the_mean_of_what_was_measured():
-    windows = [Window(1, 1, 10)]
+    windows = [Window(1, 10)]
     chunks = [chunk(1, 5, made_by=model(gen_id="g1")), chunk(6, 10, made_by=model(gen_id="g2"))]
     measured = with_confidence(chunks, windows, [chunks], {9}, {"g1": 0.8})
     assert [c.confidence for c in measured] == [0.4, 0.0]
@@ -248,7 +248,7 @@ def test_confidence_is_the_mean_of_what_was_measured():
 
 @given(st.sets(st.integers(2, 20)), st.sets(st.integers(2, 20)), st.floats(0, 1))
 def test_no_level_is_less_sure_by_construction(found, rules, validity):
-    windows = [Window(1, 1, 20)]
+    windows = [Window(1, 20)]
     by_level = []
     for level in ("basic", "good", "premium"):
         chunks = cut(1, 20, *sorted(found), made_by=model(level))
@@ -260,8 +260,8 @@ def test_no_level_is_less_sure_by_construction(found, rules, validity):
 def test_rules_keep_their_own_confidence_and_are_no_second_reading():
     talk, units = talk_of([60] * 20)
     ruled = chunk_by_rules(talk, units, 1, 20)
-    assert with_confidence(ruled, [Window(1, 1, 20)], [ruled], set(), {}) == ruled
+    assert with_confidence(ruled, [Window(1, 20)], [ruled], set(), {}) == ruled
     by_model = cut(1, 20, 10)
-    windows = [Window(1, 1, 20), Window(2, 1, 20)]
+    windows = [Window(1, 20), Window(1, 20)]
     measured = with_confidence(by_model, windows, [by_model, ruled], set(), {"g1": 1.0})
     assert [c.confidence for c in measured] == [0.5, 0.5]

@@ -124,7 +124,7 @@ def damaged(folder: Path, what: str) -> str:
         ("no weights", "not a model that transformers can read"),
         ("no chat template", "no chat template"),
         ("no end", "no end-of-sequence token"),
-        ("a template that ends nothing", "ends an answer with no special token"),
+        ("a template that ends nothing", "ends an answer without a special token"),
         ("a template of two minds", "writes a prompt differently"),
     ],
 )

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from dreamflow.distill.answers import answer_prompts
 from dreamflow.distill.encode import prompt_ids
+from dreamflow.distill.measure import answer_prompts
 from dreamflow.distill.student import load_student
 from tiny_student import write_tiny_student
 

@@ -1,7 +1,7 @@
 """What a student is taught: answers that a grader accepts, its own ones elsewhere, each with its weight."""
 
 import pytest
-from dreamflow.distill.teaching import Accepted, Answer, accepted, chat_rows
+from dreamflow.distill.teaching import AcceptedAnswers, Answer, accept_answers, chat_rows
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.model import Message
 from dreamflow.tasks.answers import worked_turns
@@ -25,25 +25,25 @@ def replayed(task, split="train", role="target", salience=0.5):
 
 
 def taught(*tasks):
-    return {task["task_id"]: accepted(answers(task, task["answer"]), 3) for task in tasks}
+    return {task["task_id"]: accept_answers(answers(task, task["answer"]), 3) for task in tasks}
 
 
 def test_only_answers_that_the_grader_accepts_are_kept():
     right = TASK["answer"]
-    found = accepted(answers(TASK, "no idea", f" {right}\n", right, f"It is {right}.", None), keep=4)
+    found = accept_answers(answers(TASK, "no idea", f" {right}\n", right, f"It is {right}.", None), keep=4)
     assert found.kept == [Answer("a1", right, passed=True)]
     assert (found.asked, found.rejected, found.repeated, found.ungraded) == (5, 3, 1, 0)
 
 
 def test_of_several_right_answers_the_shortest_are_kept():
     task = {**TASK, "grader": {"name": "mentions", "others": []}, "answer": "blue"}
-    found = accepted(answers(task, "It is blue, I think.", "blue", "It is blue."), keep=2)
+    found = accept_answers(answers(task, "It is blue, I think.", "blue", "It is blue."), keep=2)
     assert [one.text for one in found.kept] == ["blue", "It is blue."]
     assert found.rejected == found.repeated == 0
 
 
 def test_what_nothing_can_grade_is_not_taught():
-    found = accepted(answers(CODE, CODE["answer"]), keep=1)
+    found = accept_answers(answers(CODE, CODE["answer"]), keep=1)
     assert (found.kept, found.ungraded, found.rejected) == ([], 1, 0)
 
 
@@ -58,7 +58,7 @@ def test_a_teacher_sees_worked_examples_as_turns_before_the_task():
 
 
 def test_examples_are_chat_messages_with_the_plain_prompt_and_share_the_salience():
-    two = Accepted([Answer("a1", "7"), Answer("a2", "07")], asked=3, rejected=1)
+    two = AcceptedAnswers([Answer("a1", "7"), Answer("a2", "07")], asked=3, rejected=1)
     replay = [replayed(TASK, salience=0.8), replayed(OTHER, "validation")]
     train, validation, card = chat_rows(replay, {TASK["task_id"]: two, **taught(OTHER)}, {})
     assert [row["weight"] for row in train] == [0.4, 0.4]
@@ -96,9 +96,9 @@ def test_general_replay_is_the_students_own_answer_right_or_wrong():
 def test_where_nothing_was_accepted_the_error_says_what_was_rejected(split):
     other = "validation" if split == "train" else "train"
     replay = [replayed(TASK, split), replayed(OTHER, other), replayed(THIRD, split, "general")]
-    refused = {TASK["task_id"]: accepted(answers(TASK, "no", "idea"), 1)}
+    refused = {TASK["task_id"]: accept_answers(answers(TASK, "no", "idea"), 1)}
     own = {THIRD["task_id"]: Answer("mine", "So what?")}
     with pytest.raises(DreamflowError) as error:
         chat_rows(replay, {**taught(OTHER), **refused}, own)
     assert f"for the split {split}" in str(error.value)
-    assert "extraction: of 3 answers to 2 tasks 2 were rejected" in str(error.value)
+    assert "extraction: 3 answers to 2 tasks, 2 rejected" in str(error.value)

@@ -36,9 +36,9 @@ def test_more_of_what_reaches_tier_1_and_less_of_what_fails():
 
 
 STAYS = {
-    "too few": ([cycle(first=4)], "4 variants with a tier are too few"),
-    "one": ([cycle(first=1)], "1 variant with a tier is too few"),
-    "no verdicts": ([cycle(third=20, judged=0)], "nothing has been judged"),
+    "too few": ([cycle(first=4)], "only 4 variants with a tier, too few"),
+    "one": ([cycle(first=1)], "only 1 variant with a tier, too few"),
+    "no verdicts": ([cycle(third=20, judged=0)], "without verdicts"),
     "no history": ([], "the last cycle had no variant of this kind"),
 }
 
@@ -98,7 +98,7 @@ def test_next_yaml(tmp_path):
     path = tmp_path / "next.yaml"
     write_next(planned, path)
     text = path.read_text()
-    assert text.startswith("# What the next cycle makes of each kind")
+    assert text.startswith("# The limits of the next cycle")
     assert yaml.safe_load(text) == {"limits": as_json(planned)}
     assert read_next(path) == planned
     write_next({}, path)

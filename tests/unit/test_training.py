@@ -311,7 +311,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(job, files, tmp_path):
     told = []
     summary = trained(job, files, run, told)
     # The step that it died in was not kept: it is made again.
-    assert summary["resumed_at_step"] == 7 and "going on from the checkpoint at step 7" in told
+    assert summary["resumed_at_step"] == 7 and "resuming from the checkpoint at step 7" in told
     assert weights(run) == weights(tmp_path / "whole")
     for ours, other in zip(steps(run), steps(tmp_path / "whole"), strict=True):
         for name in ("step", "epoch", "tokens", "loss", "validation_loss", "lr"):
@@ -332,7 +332,7 @@ def test_a_checkpoint_of_something_else_is_not_gone_on_from(job, files, tmp_path
         kept.write_bytes(kept.read_bytes()[:-1000])
     told = []
     assert trained(job, files, tmp_path / "run", told)["resumed_at_step"] is None
-    assert any("training begins anew" in line for line in told)
+    assert any("starts from the beginning" in line for line in told)
     trained(job | {"checkpoint": str(tmp_path / "elsewhere")}, files, tmp_path / "fresh")
     assert weights(tmp_path / "run") == weights(tmp_path / "fresh")
 
@@ -356,7 +356,7 @@ def test_a_loss_that_is_no_number_stops_it(job, files, tmp_path):
 
 def test_a_validation_loss_that_is_no_number_stops_it(job, files, tmp_path):
     job["training"] |= {"learning_rate": 1e30, "batch_examples": 30}
-    with pytest.raises(DreamflowError, match=r"validation loss is no number .* after step 1"):
+    with pytest.raises(DreamflowError, match=r"validation loss is not a number .* after step 1"):
         trained(job, files, tmp_path / "run")
 
 
@@ -392,7 +392,7 @@ def test_a_disk_without_room_stops_it(job, files, tmp_path, what):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(DreamflowError, match=f"no room to write {what} .*goes on from its last checkpoint"):
+        with pytest.raises(DreamflowError, match=f"no room to write {what} .*resumes from its last checkpoint"):
             trained(job, files, tmp_path / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -410,9 +410,9 @@ def test_other_failures_to_write_are_not_hidden(tmp_path):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([], "there is no example to learn from"),
-        (rows(2) + rows(1), r"more than one example is called gen0 \(gen_id\)"),
-        ([row | {"weight": 0} for row in rows(3)], "every example has the weight 0"),
+        ([], "no example to learn from"),
+        (rows(2) + rows(1), "several examples have the same gen_id: gen0"),
+        ([row | {"weight": 0} for row in rows(3)], "all examples have the weight 0"),
     ],
 )
 def test_data_that_teach_nothing_are_refused(job, files, tmp_path, data, words):

@@ -5,7 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from dreamflow.distill.validate import agreement, gate, over_groups, over_tasks, validated
+from dreamflow.distill.register import agreement
+from dreamflow.distill.validate import compare_answers, gate, over_groups, over_tasks
 from dreamflow.errors import DreamflowError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ def rows(name, steps, kind="extraction", per_group=5):
 
 
 def told(held_out, general):
-    return validated([*rows("held_out", held_out), *rows("general", general, "facts")], seed=1)
+    return compare_answers([*rows("held_out", held_out), *rows("general", general, "facts")], seed=1)
 
 
 GAINED = ["01"] * 40 + ["11"] * 20 + ["00"] * 40
@@ -35,7 +36,7 @@ STEADY = ["11"] * 30 + ["00"] * 70
 
 
 def test_changes_by_set_and_kind():
-    found = validated(
+    found = compare_answers(
         [
             *rows("held_out", ["01", "01", "10", "11", "00", "?1"]),
             *rows("held_out", ["00"], "format"),
@@ -57,20 +58,20 @@ def test_changes_by_set_and_kind():
 
 
 def test_no_tasks_and_no_grades_are_none_and_never_nan():
-    found = validated(rows("held_out", ["??"]), seed=1)
+    found = compare_answers(rows("held_out", ["??"]), seed=1)
     for change in (found["held_out"]["all"], found["general"]["all"]):
         assert change["n"] == 0
         assert change["before"] is change["after"] is change["difference"] is change["low"] is change["high"] is None
     json.dumps(found, allow_nan=False)
     assert gate(found, LIMITS)["reasons"] == [
-        "only 0 held-out tasks were graded; 50 at least are needed",
-        "no general task was graded, so that it is not known what it forgot",
+        "only 0 held-out tasks were graded; the minimum is 50",
+        "no general task was graded, so forgetting is unknown",
     ]
 
 
 def test_what_was_answered_once_is_an_error():
     with pytest.raises(DreamflowError, match="held_out: extraction-0 was answered before or after the training"):
-        validated(rows("held_out", ["01"])[:1], seed=1)
+        compare_answers(rows("held_out", ["01"])[:1], seed=1)
 
 
 @pytest.mark.parametrize("steps", [[1, 0, 0, -1], [1, 1, 0], [0, 0], [1]])
@@ -125,14 +126,14 @@ def test_exactly_the_limits_are_enough():
 @pytest.mark.parametrize(
     ("held_out", "general", "reason"),
     [
-        (["01"] * 9 + ["00"] * 91, STEADY, "it solves +9.0 points of the held-out tasks; +10.0 points are needed"),
-        (GAINED[:30], STEADY, "only 30 held-out tasks were graded; 50 at least are needed"),
+        (["01"] * 9 + ["00"] * 91, STEADY, "held-out tasks: +9.0 points; the minimum is +10.0 points"),
+        (GAINED[:30], STEADY, "only 30 held-out tasks were graded; the minimum is 50"),
         (
             GAINED,
             ["10"] * 3 + ["11"] * 97,
-            "it solves -3.0 points of the general tasks; at most -2.0 points is allowed",
+            "general tasks: -3.0 points; the maximum loss is -2.0 points",
         ),
-        (GAINED, ["??"], "no general task was graded, so that it is not known what it forgot"),
+        (GAINED, ["??"], "no general task was graded, so forgetting is unknown"),
     ],
     ids=["margin", "few", "forgot", "not known"],
 )
@@ -144,12 +145,12 @@ def test_a_gain_that_may_be_chance_is_none():
     found = gate(told(["01"] * 28 + ["10"] * 20 + ["00"] * 12, STEADY), LIMITS)
     assert not found["deployed"]
     (reason,) = found["reasons"]
-    assert reason.startswith("on held-out tasks the interval of the difference, -")
+    assert reason.startswith("held-out tasks: the interval of the difference, -")
     assert reason.endswith("is not above 0")
 
 
 def test_kinds_that_got_worse_are_named_and_a_learned_one_counts():
-    found = validated(
+    found = compare_answers(
         [
             *rows("held_out", GAINED),
             *rows("held_out", ["10"] * 8 + ["11"] * 12, "format"),
@@ -163,7 +164,7 @@ def test_kinds_that_got_worse_are_named_and_a_learned_one_counts():
         ("held_out", "format", -0.4),
         ("general", "code", -0.1),
     ]
-    assert told["reasons"] == ["it learned format, and solves -40.0 points of these tasks"]
+    assert told["reasons"] == ["the learned kind format got worse: -40.0 points"]
 
 
 # --- the exported student -------------------------------------------------------------------------------

@@ -256,8 +256,8 @@ def test_a_call_that_fails_leaves_the_rest_and_the_same_command_completes_it(pro
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["upgrade_filter=labels CONTAINS 'x' AND sise > 3"], "wrong at column 25: there is no field 'sise'"),
-        (["upgrade_deadline=soon"], "'soon' is no time"),
+        (["upgrade_filter=labels CONTAINS 'x' AND sise > 3"], "wrong at column 25: unknown field 'sise'"),
+        (["upgrade_deadline=soon"], "'soon' is not a time"),
         (["upgrade_target=best"], "upgrade.target"),
         (["upgrade_sise=1"], "known keys: deadline, filter"),
     ],
@@ -299,7 +299,7 @@ def test_a_conversation_belongs_to_one_spec(project: Project):
     done = project.run("-n", "chunks")
     assert (
         done.returncode
-        and "conversation water is in config/conversations/trial.yaml and in config/conversations/other.yaml"
+        and "conversation water is in config/conversations/trial.yaml and config/conversations/other.yaml"
         in done.stdout
     )
 
@@ -309,7 +309,7 @@ def test_a_conversation_belongs_to_one_spec(project: Project):
     [
         ("bad.jsonl", b'{"role": "user", "content": "Hi"}\n{"role": "user", "con\n', "bad.jsonl:2: not valid JSON"),
         ("bad.md", bytes(range(256)) * 20, "bad.md: not UTF-8 text"),
-        ("upgrade.md", b"User: Hi.\n", "a conversation cannot be called 'upgrade'"),
+        ("upgrade.md", b"User: Hi.\n", "a conversation cannot have the reserved name 'upgrade'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(project: Project, name: str, content: bytes, told: str):

@@ -146,7 +146,7 @@ def test_the_next_cycle_goes_on_where_this_one_ended(project: Project):
     assert "0 generations" in project.run("orphans").stdout  # the first cycle's are named by its table
     project.edit("config/procedures/trial.yaml", cycle=9)
     refused = project.run("dreams")
-    assert refused.returncode and "cycle-8/next.yaml is not there" in refused.stdout
+    assert refused.returncode and "cycle-8/next.yaml does not exist" in refused.stdout
 
 
 def test_a_variant_in_tier_one_becomes_a_procedure_by_a_patch(project: Project):
@@ -162,7 +162,7 @@ def test_a_variant_in_tier_one_becomes_a_procedure_by_a_patch(project: Project):
     assert done.returncode == 0, done.stdout
     with (project.root / "data/dreams/trial/cycle-1/dreams.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 1 + len(patches)
-    assert "0 variants in tier 1 that are no procedures yet" not in done.stdout
+    assert "0 variants in tier 1 that are not procedures yet" not in done.stdout
 
 
 def test_a_model_chooses_the_partner_and_a_fallback_takes_over(project: Project, judge: Server):
@@ -228,6 +228,7 @@ def test_a_failed_job_is_one_line_on_the_screen_and_in_its_log(project: Project)
     log = project.read("data/logs/sandbox_test/trial/cycle-1/webshop.quote_basket.log")
     assert failed.returncode and len(log.splitlines()) == 1
     assert "checks/webshop.quote_basket.json" in log and failed.stdout.count(log) == 1
+    assert "RuleException" not in failed.stdout and "CalledProcessError" not in failed.stdout
     project.edit("config/config.yaml", procedures=[])
     failed = project.run("promote")
     assert failed.returncode and "Traceback" not in failed.stdout

@@ -1,1 +1,1 @@
-"""Conversations dream: read into turns, split into units and windows, and cut into chunks that lose nothing."""
+"""Conversations: read into turns, split into units and windows, and divided into chunks that contain the whole text."""

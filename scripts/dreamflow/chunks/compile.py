@@ -1,14 +1,13 @@
 """A spec of conversations -> its generations: one for each window and quality level.
 
-The windows of the tier that always runs (`basic`) are planned when the workflow is parsed. What an upgrade re-chunks
-follows from archives and a budget, so those rows are made from the upgrade's plan (`upgrade_rows`).
+The windows of the level `basic`, which always runs, are planned when the workflow is parsed. The windows of an upgrade
+depend on archives and a budget: `upgrade_rows` plans them from the upgrade's plan.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from ..config import in_file, load_yaml, under
 from ..errors import ConfigError, unknown
@@ -25,15 +24,15 @@ from .spec import ChunkingSpec, Clusters, TierSpec
 from .units import split_units
 from .windows import split_windows
 
+# A part of the prompt that follows an unreadable answer, and so of the key of the next answer: keep it unchanged.
 REPAIR = "Give the same answer again as valid JSON in the form that was asked for, and nothing else."
 
 
 @dataclass
 class Chunking:
-    """The conversations of one spec. `units` partition each; `generations` are those of the windows of the tier basic,
-    by conversation and in the order of its text: none where that tier has no model and rules do its work."""
+    """The conversations of one spec. `units` partition each conversation. `generations` are those of its `basic`
+    windows, in text order; empty if `basic` has no model."""
 
-    name: str
     path: Path
     spec: ChunkingSpec
     catalog: Catalog
@@ -44,8 +43,8 @@ class Chunking:
 
     @property
     def tiers(self) -> dict[str, TierSpec]:
-        """The settings of each quality level that is configured."""
-        return {level: tier for level, tier in self.spec.tiers if tier}
+        """The settings of each configured quality level."""
+        return {level: tier for level, tier in self.spec.tiers if tier is not None}
 
 
 def compile_chunking(
@@ -55,9 +54,13 @@ def compile_chunking(
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
     spec = load_yaml(path, ChunkingSpec)
     with in_file(path):
-        chunking = Chunking(name, path, spec, catalog, models, _matching(spec.conversations, known))
-        for level in chunking.tiers:
-            _check_tier(chunking, level)
+        chunking = Chunking(path, spec, catalog, models, _matching(spec.conversations, known))
+        for level, tier in chunking.tiers.items():  # without model files: only an upgrade may need them
+            with under("tiers", level):
+                if tier.model is not None:
+                    check_question("chunk", tier, catalog, models)
+                elif level != LEVELS[0]:
+                    raise ConfigError("'model' is missing; only basic works without a model, by rules")
     for conversation_id, conversation in chunking.conversations.items():
         units = chunking.units[conversation_id] = split_units(conversation)
         chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], (1, len(units)))
@@ -68,82 +71,62 @@ def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dic
     for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))
-    return {name: one for name, one in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
-
-
-def _check_tier(chunking: Chunking, level: str) -> None:
-    """Find mistakes in a tier that only an upgrade uses before anything runs, without reading its model's file."""
-    tier = chunking.tiers[level]
-    with under("tiers", level):
-        if tier.model:
-            check_question("chunk", tier, chunking.catalog, chunking.models)
-        elif level != LEVELS[0]:
-            raise ConfigError("'model' is missing; only basic works without one, by rules")
+    return {name: known[name] for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:
-    """The generations that chunk units `region` (first, last) of a conversation at a level, one for each window; none
-    where the level has no model."""
+    """The generations that chunk units `region` (first, last) of a conversation at a level: one for each window, none
+    without a model."""
     tier = chunking.tiers.get(level)
     if tier is None or tier.model is None:
         return []
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
     with in_file(chunking.path), under("tiers", level):
         fields = question_fields("chunk", tier, chunking.catalog, chunking.models)
-        inside = _counted(conversation, units[region[0] - 1 : region[1]], chunking.models[tier.model])
+        inside = _with_tokens(conversation, units[region[0] - 1 : region[1]], chunking.models[tier.model])
         windows = split_windows(inside, tier.window_tokens)
-    return [_chunk_row(chunking, conversation_id, level, window, fields) for window in windows]
+    rows = []
+    for window in windows:
+        first, last = window.first, window.last
+        options = {"first": first, "last": last, "format": tier.format}
+        if tier.format == "verbatim":
+            options["units"] = prompt.unit_texts(conversation, units, window)
+        if tier.format == "begins":
+            schema = prompt.schema(prompt.candidates(conversation, units, window))
+            fields["response_format"] = {"type": "json_schema", "schema": schema}
+        variables = prompt.variables(conversation, units, window)
+        texts = {key: {"sha256": chunking.catalog.keep(variables.pop(key))} for key in ("units", "text")}
+        row = Generation(
+            **fields,
+            family="conversation",
+            stage="chunk",
+            gen_id=generation_id("c_", conversation_id, level, fields["template_id"], tier.model, first, last),
+            parser_options=options,
+            variables={**texts, **variables},
+            wildcards={"conversation_id": conversation_id, "quality_level": level, "units": f"{first}-{last}"},
+            repair=REPAIR,
+        )
+        rows.append(row)
+    return rows
 
 
-def _counted(conversation: Conversation, units: Sequence[Unit], model: Model) -> Sequence[Unit]:
-    """The units with their tokens as the model counts them, where this machine can count for it."""
+def _with_tokens(conversation: Conversation, units: Sequence[Unit], model: Model) -> Sequence[Unit]:
+    """The units with the model's own token counts, if its tokenizer is available here."""
     count = provider(model.provider).token_counter(model)
     if count is None:
         return units
     return [replace(unit, tokens=count(conversation.text[unit.start : unit.end])) for unit in units]
 
 
-def _chunk_row(
-    chunking: Chunking, conversation_id: str, level: str, window: Window, fields: Mapping[str, Any]
-) -> Generation:
-    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    form = chunking.tiers[level].format
-    options = {"first": window.first, "last": window.last, "format": form}
-    if form == "verbatim":
-        options["units"] = prompt.unit_texts(conversation, units, window)
-    response_format = fields["response_format"]
-    if form == "begins":
-        schema = prompt.schema(prompt.candidates(conversation, units, window))
-        response_format = {"type": "json_schema", "schema": schema}
-    shown = prompt.variables(conversation, units, window)
-    texts = {key: {"sha256": chunking.catalog.keep(shown.pop(key))} for key in ("units", "text")}
-    parts = (conversation_id, level, fields["template_id"], fields["model"].model_id, window.first, window.last)
-    return Generation(
-        **{**fields, "response_format": response_format},
-        family="conversation",
-        stage="chunk",
-        gen_id=generation_id("c_", *parts),
-        parser_options=options,
-        variables={**texts, **shown},
-        wildcards={
-            "conversation_id": conversation_id,
-            "quality_level": level,
-            "units": f"{window.first}-{window.last}",
-        },
-        repair=REPAIR,
-    )
-
-
 def windows_of(rows: Iterable[Generation]) -> list[Window]:
-    """The window that each generation of the stage chunk reads."""
-    options = (row.parser_options for row in rows)
-    return [Window(number, option["first"], option["last"]) for number, option in enumerate(options, 1)]
+    """The window of each generation of the stage chunk."""
+    return [Window(row.parser_options["first"], row.parser_options["last"]) for row in rows]
 
 
 def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Generation]:
-    """The generations of a spec that an upgrade's plan (`upgrade_plan.plan_upgrade`) needs, by id.
+    """The generations of a spec for an upgrade's plan (`upgrade_plan.plan_upgrade`), by id.
 
-    Regions that the configured conversations no longer have are left out: the next plan decides what becomes of them.
+    Regions that no longer exist in the configured conversations are skipped.
     """
     rows = {}
     for conversation_id, level, region in regions_of(plan):
@@ -154,15 +137,15 @@ def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Gene
 
 
 def regions_of(plan: Mapping[str, Json]) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
-    """(conversation, quality level, region) for each region of an upgrade's plan, in the order of the text."""
+    """(conversation, quality level, region) for each region of an upgrade's plan, in text order."""
     for part in plan["specs"].values():
         for region in sorted(part["regions"], key=lambda region: (region["conversation_id"], region["first"])):
             yield region["conversation_id"], part["resources"]["tier"], region
 
 
 def check_cluster_model(settings: Clusters, catalog: Catalog, models: Mapping[str, Model]) -> None:
-    """Find mistakes in the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
-    if settings.model:
+    """Check the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
+    if settings.model is not None:
         with under("clusters"):
             check_question("cluster", settings, catalog, models)
 
@@ -170,15 +153,15 @@ def check_cluster_model(settings: Clusters, catalog: Catalog, models: Mapping[st
 def cluster_rows(
     plan: Mapping[str, Json], settings: Clusters, catalog: Catalog, models: Mapping[str, Model]
 ) -> dict[str, Generation]:
-    """The generations that say what clusters are about, by id; none without a model. `plan` is the clusters' plan
-    (`clusters.plan_clusters`), `settings` the section `clusters` of config.yaml."""
-    if not settings.model or not plan["clusters"]:
+    """The generations that describe clusters, by id; none without a model. `plan` is that of
+    `clusters.plan_clusters`, `settings` is the section `clusters` of config.yaml."""
+    if settings.model is None or not plan["clusters"]:
         return {}
     with under("clusters"):
         fields = question_fields("cluster", settings, catalog, models)
     rows = {}
     for cluster in plan["clusters"]:
-        gen_id = generation_id("k_", cluster["id"], fields["template_id"], fields["model"].model_id)
+        gen_id = generation_id("k_", cluster["id"], fields["template_id"], settings.model)
         rows[gen_id] = Generation(
             **fields,
             family="conversation",

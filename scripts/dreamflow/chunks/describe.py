@@ -1,17 +1,17 @@
-"""What chunks are about, without a model: labels, entities, a summarising sentence and the language.
+"""Descriptions of chunks without a model: labels, entities, a summary and the language.
 
 Labels are the terms that are frequent in a chunk and rare in the other chunks (Spärck Jones, "A statistical
-interpretation of term specificity", 1972); the summary is the sentence whose words are most like those of the whole
-chunk (the centroid of Radev, Jing and Budzikowska, "Centroid-based summarization of multiple documents", 2000),
-verbatim; entities are found by their form.
+interpretation of term specificity", 1972); the summary is the sentence whose words are most similar to those of the
+whole chunk (Radev, Jing and Budzikowska, "Centroid-based summarization of multiple documents", 2000), verbatim;
+entities are recognised by their form.
 """
 
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
+from ..generation.model import Json
 from ..generation.parsers.fences import without_blocks
 from .conversation import Conversation, Unit
 from .terms import GRAMMAR, HAN, words
@@ -26,7 +26,7 @@ _IDENTIFIER = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _QUOTED = re.compile(rf"[「『《“]([^「」『』《》“”\n]{{2,{LONGEST_NAME}}})[」』》”]")
-_LETTERS = "A-Za-zÀ-ÖØ-öø-ÿ0-9_"  # names in other scripts have no capitals to tell them by
+_LETTERS = "A-Za-zÀ-ÖØ-öø-ÿ0-9_"  # names in other scripts have no capital letters
 _CAPITAL = rf"[A-ZÀ-ÖØ-Þ](?:[{_LETTERS}&+]|['’-](?=[{_LETTERS}]))*"
 _NAME = re.compile(
     rf"(?<![{_LETTERS}.])(?<![{_LETTERS}]['’-])(?<!\d )"
@@ -37,16 +37,16 @@ _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?:。！？：;]|\n)[\s\"'“(*#>-]*\Z")
 
 def describe(
     conversation: Conversation, units: Sequence[Unit], spans: Sequence[tuple[int, int]]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Json]]:
     """{labels, entities, summary, language} for each span of units (first, last numbers, inclusive)."""
-    parts = [[(unit, _words_of(conversation, unit)) for unit in units[first - 1 : last]] for first, last in spans]
+    parts = [[(unit, _text_of(conversation, unit)) for unit in units[first - 1 : last]] for first, last in spans]
     texts = ["".join(text for _, text in part) for part in parts]
     counts = [_label_counts(text) for text in texts]
     spread = Counter(term for count in counts for term in count)
-    described = []
+    descriptions = []
     for part, text, count in zip(parts, texts, counts, strict=True):
         weights = {term: n * math.log(1 + len(spans) / spread[term]) for term, n in count.items()}
-        described.append(
+        descriptions.append(
             {
                 "labels": _labels(text, count, weights),
                 "entities": entities(text),
@@ -54,43 +54,43 @@ def describe(
                 "language": language(text),
             }
         )
-    return described
+    return descriptions
 
 
 def entities(text: str) -> tuple[str, ...]:
-    """Names by their form, as they first appear: `identifiers`, 「quoted」 titles, Capitalised Names, at most 12.
+    """At most 12 names by their form, in order: `identifiers`, 「quoted」 titles, Capitalised Names.
 
-    One capitalised word at the beginning of a sentence is no name, nor is one that also stands in small letters.
+    A capitalised word at the beginning of a sentence is no name, nor is a word that also occurs in lower case.
     """
     prose = without_blocks(text)
-    found: dict[str, int] = {}
+    starts: dict[str, int] = {}
     for match in _IDENTIFIER.finditer(prose):
-        found.setdefault((match["quoted"] or match["code"]).strip(), match.start())
+        starts.setdefault((match["quoted"] or match["code"]).strip(), match.start())
     for match in _QUOTED.finditer(prose):
-        found.setdefault(match[1].strip(), match.start())
+        starts.setdefault(match[1].strip(), match.start())
     plain = _IDENTIFIER.sub(lambda match: " " * len(match[0]), prose)
-    small = set(re.findall(rf"(?<![{_LETTERS}])[a-zß-öø-ÿ][{_LETTERS}]*", plain))
+    lower_case = set(re.findall(rf"(?<![{_LETTERS}])[a-zß-öø-ÿ][{_LETTERS}]*", plain))
     for match in _NAME.finditer(plain):
         name = match[0].removesuffix("'s").removesuffix("’s")
         if _BEGINS_SENTENCE.search(plain, max(match.start() - 8, 0), match.start()):
             first, _, rest = name.partition(" ")
-            if first.lower() in small or not words(first):
+            if first.lower() in lower_case or not words(first):
                 name = rest if rest[:1].isupper() else ""
             elif not any(map(str.isupper, name[1:])):
                 name = ""
-        if len(name) > 1 and words(name) and name.lower() not in small:
-            found.setdefault(name, match.start())
-    names = sorted((start, name) for name, start in found.items() if 1 < len(name) <= LONGEST_NAME)
+        if len(name) > 1 and words(name) and name.lower() not in lower_case:
+            starts.setdefault(name, match.start())
+    names = sorted((start, name) for name, start in starts.items() if 1 < len(name) <= LONGEST_NAME)
     return tuple(name for _, name in names[:MOST_ENTITIES])
 
 
-def _words_of(conversation: Conversation, unit: Unit) -> str:
+def _text_of(conversation: Conversation, unit: Unit) -> str:
     """A unit's text without the header of its turn."""
     return conversation.text[max(unit.start, conversation.turns[unit.turn - 1].content_start) : unit.end]
 
 
 def _label_counts(text: str) -> Counter[str]:
-    """How often each term, or run of 2 to 4 Han characters without grammar, stands in a text."""
+    """The frequency of each term, and of each run of 2 to 4 Han characters without grammar, in a text."""
     counts = Counter(term for term, written in words(text) if not _HAN_RUN.fullmatch(written))
     for piece in _han_pieces(text):
         counts.update(piece[i : i + n] for n in (2, 3, 4) for i in range(len(piece) - n + 1))
@@ -104,9 +104,9 @@ def _han_pieces(text: str) -> Iterator[str]:
 
 
 def _labels(text: str, counts: Counter[str], weights: dict[str, float]) -> tuple[str, ...]:
-    """The heaviest terms, each as it is mostly written; long ones first among equals, none a part of another.
+    """The heaviest terms in their most frequent spelling; long terms first among equals, none a part of another.
 
-    Han characters are a label if they come together twice, or stand alone: where else words end, nobody knows.
+    A run of Han characters is a label only if it occurs twice or alone, as word ends are unknown.
     """
     written: dict[str, Counter[str]] = {}
     for term, form in words(without_blocks(text)):
@@ -130,17 +130,19 @@ def _labels(text: str, counts: Counter[str], weights: dict[str, float]) -> tuple
 
 
 def _summary(part: Sequence[tuple[Unit, str]], weights: dict[str, float]) -> str:
-    """The line of a sentence that is most like the whole; the first words of the chunk if none says anything.
+    """The line of a sentence that is most similar to the whole chunk, else the first line of the chunk.
 
-    Dividing by the root of a line's length, not by the length, keeps two-word questions from winning.
+    Division by the square root of a line's norm, not by the norm, prevents two-word questions from winning.
     """
-    best, best_likeness = "", 0.0
+    best, best_similarity = "", 0.0
     for unit, text in part:
         for line in text.splitlines() if unit.kind == "sentence" else ():
             counts = _label_counts(line)
             norm = math.sqrt(sum(n * n for n in counts.values()))
-            likeness = sum(n * weights.get(term, 0.0) for term, n in counts.items()) / math.sqrt(norm) if norm else 0.0
-            if likeness > best_likeness:
-                best, best_likeness = line.strip(), likeness
+            similarity = (
+                sum(n * weights.get(term, 0.0) for term, n in counts.items()) / math.sqrt(norm) if norm else 0.0
+            )
+            if similarity > best_similarity:
+                best, best_similarity = line.strip(), similarity
     best = best or next((line.strip() for _, text in part for line in text.splitlines() if line.strip()), "")
     return best[:LONGEST_SUMMARY].rstrip()

@@ -1,8 +1,7 @@
-"""Conversations: which files their chunks consist of, what an upgrade is, and what makes them.
+"""The family of conversations: its doors, and the files and jobs of its rules.
 
-What reads and cuts text is imported where it is used: a project of cohorts alone need not wait for its libraries.
-An upgrade and the clusters are planned from the archives that exist when they begin; their generations are known from
-the files of these plans.
+Modules that read and split text are imported late: a project of cohorts alone need not wait for their libraries.
+Upgrades and clusters are planned from existing archives; their generations are known from the files of these plans.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,11 +30,12 @@ CLUSTER = Stage("cluster", "k", (PromptKind("cluster", ("chunks",), "cluster", S
 
 
 class Chunks(Family):
-    """The conversations of a configuration. `specs` are compiled; `spec_of` is that of each conversation, `wanted` are
-    the goals that Snakemake considers and whose generations are not known yet."""
+    """The conversations of a configuration. `specs` are the compiled specs by name, `spec_of` by conversation; `wanted`
+    are the goals of Snakemake whose generations are not known yet."""
 
     name = "chunks"
     config_key = "conversations"
+    description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
     goals = ("chunks", "upgrade", "clusters")
 
@@ -49,10 +49,8 @@ class Chunks(Family):
         self.wanted: set[str] = set()
         self._deferred: list[Deferred] = []
 
-    # --- doors ---
-
     def compile(self) -> None:
-        """Plan the windows of the tier basic of all conversations. Raises `ConfigError`."""
+        """Plan the windows of the level basic of all conversations. Raises `ConfigError`."""
         from .compile import check_cluster_model, compile_chunking
         from .filters import parse_filter
         from .readers import list_conversations
@@ -75,22 +73,21 @@ class Chunks(Family):
         self.specs, self.spec_of = specs, spec_of
 
     def _defer(self, specs: "Mapping[str, Chunking]") -> list[Deferred]:
-        """The generations of the upgrade that is planned, spec by spec, and of the clusters."""
         upgrades = [Deferred(self.upgrade_plan, name, partial(_read_upgrade, spec)) for name, spec in specs.items()]
-        deferred = [*upgrades, Deferred(self.cluster_plan, "clusters", self._read_clusters)]
-        for one in deferred:
+        clusters = Deferred(self.cluster_plan, "clusters", lambda path: self._cluster_rows(read_json(path)))
+        for deferred in (*upgrades, clusters):
             try:
-                one.generations  # noqa: B018  (what cannot be read is a problem of this family alone)
+                deferred.generations  # noqa: B018  (an unreadable plan stops this family alone)
             except DreamflowError as error:
-                raise ConfigError(f"{error}\n  Or delete {one.path}, which plans these generations.") from None
-        return deferred
+                raise ConfigError(f"{error}\n  Or delete {deferred.path}, which plans these generations.") from None
+        return [*upgrades, clusters]
 
     def deferred(self) -> Sequence[Deferred]:
         """The generations of the planned upgrade and of the planned clusters."""
         return self._deferred
 
     def targets(self, goal: str) -> list[str]:
-        """The files of a target rule; for `upgrade` and `clusters` the plan from which their other files follow."""
+        """The files of a target rule; for `upgrade` and `clusters` the plan that decides their other files."""
         if not self.specs:
             return []
         if goal in ("upgrade", "clusters"):
@@ -100,7 +97,7 @@ class Chunks(Family):
         return [*self.metadata_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
 
     def referenced(self) -> set[str]:
-        """The ids of all generations that archives name."""
+        """The ids of all generations in archives."""
         ids: set[str] = set()
         for path in self.folder.glob("*/archive_v*.json"):
             archive = read_json(path)
@@ -112,7 +109,7 @@ class Chunks(Family):
         return {"conversation": self.spec_of}
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
-        """The generations that a wanted upgrade, or wanted clusters, would plan now, and the upgrade's plan as text."""
+        """The generations that a wanted upgrade and wanted clusters would plan now, and the upgrade's plan as text."""
         if not self.wanted:
             return {}, ""
         from .compile import upgrade_rows
@@ -129,53 +126,45 @@ class Chunks(Family):
                 rows |= upgrade_rows(spec, plan)
         return rows, text
 
-    # --- archives ---
-
     def manifests(self) -> list[str]:
         """The manifests of all conversations."""
-        return [self.manifest(conversation_id) for conversation_id in self.spec_of]
-
-    def manifest(self, conversation_id: str) -> str:
-        """The manifest of a conversation's archives."""
-        return f"{self.folder}/{conversation_id}/manifest.json"
+        return [f"{self.folder}/{conversation_id}/manifest.json" for conversation_id in self.spec_of]
 
     def broken_manifest(self, conversation_id: str) -> list[str]:
-        """The manifest of a conversation if it cannot be read, or lists an archive that does not exist."""
+        """The manifest of a conversation if it is unreadable or lists a missing archive."""
         from .archive import is_broken
 
-        manifest = self.manifest(conversation_id)
-        return [manifest] if is_broken(Path(manifest)) else []
+        manifest = self.folder / conversation_id / "manifest.json"
+        return [str(manifest)] if is_broken(manifest) else []
 
     def archive_inputs(self, conversation_id: str) -> list[str]:
-        """The generations that an archive is made from."""
+        """The generations of an archive."""
         rows = self.spec_of[conversation_id].generations[conversation_id]
         return self.metadata_files("chunk", [row.gen_id for row in rows])
 
     def archive_job(self, conversation_id: str) -> str:
-        """All that decides an archive besides the answers, as JSON."""
+        """What decides an archive besides the answers, as JSON."""
         from .products import archive_job
 
         return archive_job(self.spec_of[conversation_id], conversation_id)
 
     def make_archive(self, conversation_id: str) -> None:
-        """Write the archive of a conversation, unless the latest one has the same content."""
+        """Write the archive of a conversation, unless the latest archive has the same content."""
         from .products import make_archive
 
         make_archive(self.spec_of[conversation_id], conversation_id, self.folder / conversation_id, self.layout)
 
     def write_page(self, conversation_id: str) -> None:
-        """Write the page that shows a conversation's chunks."""
+        """Write the page with a conversation's chunks."""
         from .products import write_page
 
         write_page(self.spec_of[conversation_id], conversation_id, self.folder / conversation_id)
 
     def write_result(self) -> str:
-        """Write what changed in the archives since the last result; returns its table."""
+        """Write the changes of the archives since the last result; returns its table."""
         from .products import write_result
 
         return write_result(self.spec_of, self.folder)
-
-    # --- upgrades ---
 
     def _plan_upgrade(self, now: str) -> dict[str, Json]:
         from .upgrade_plan import plan_upgrade
@@ -190,17 +179,12 @@ class Chunks(Family):
         write_atomic(self.upgrade_plan, pretty(plan))
         return plan_text(plan)
 
-    def _upgrade_parts(self, conversation_id: str) -> list[tuple[str, Mapping[str, Json]]]:
-        from .upgrade_plan import upgrade_parts
-
-        return upgrade_parts(read_json(self.upgrade_plan), conversation_id)
-
     def _upgrade_rows(self, conversation_id: str) -> list[Generation]:
-        rows = [row for deferred in self._deferred for row in deferred.generations.values() if row.stage == "chunk"]
+        rows = [row for deferred in self._deferred[:-1] for row in deferred.generations.values()]
         return [row for row in rows if row.wildcards["conversation_id"] == conversation_id]
 
     def upgraded(self) -> list[str]:
-        """The files that are written when the planned upgrades of conversations are done."""
+        """The last file of each conversation in the planned upgrade."""
         from .compile import regions_of
 
         self.wanted.discard("upgrade")
@@ -212,84 +196,76 @@ class Chunks(Family):
         return self.metadata_files("chunk", [row.gen_id for row in self._upgrade_rows(conversation_id)])
 
     def upgrade_job(self, conversation_id: str) -> str:
-        """A conversation's part of the plan, as JSON."""
-        from .products import VERSION
+        """A conversation's part of the upgrade's plan, as JSON."""
+        from .products import upgrade_job
 
-        parts = self._upgrade_parts(conversation_id)
-        regions = [[level, region["archive_version"], region["first"], region["last"]] for level, region in parts]
-        return canonical([VERSION, regions])
+        return upgrade_job(read_json(self.upgrade_plan), conversation_id)
 
     def upgrade(self, conversation_id: str, path: str) -> None:
-        """Write the upgraded archive of a conversation, its page, and what was done."""
+        """Write the upgraded archive of a conversation, its page, and a summary (`path`)."""
         from .products import upgrade_archive
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
-        parts = self._upgrade_parts(conversation_id)
-        done = upgrade_archive(spec, conversation_id, self.folder / conversation_id, self.layout, parts, rows)
-        write_atomic(path, pretty(done))
-
-    # --- clusters ---
-
-    def _plan_clusters(self) -> dict[str, Json]:
-        from .clusters import plan_clusters
-
-        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
+        folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
+        write_atomic(path, pretty(upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)))
 
     def _archives(self) -> list[Mapping[str, Json]]:
         from .upgrade_plan import archives_of
 
         return [archive for spec in self.specs.values() for archive in archives_of(spec, self.folder)]
 
+    def _plan_clusters(self) -> dict[str, Json]:
+        from .clusters import plan_clusters
+
+        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
+
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
 
         return cluster_rows(plan, self.world.settings.clusters, self.world.catalog, self.world.models)
 
-    def _read_clusters(self, path: Path) -> Mapping[str, Generation]:
-        return self._cluster_rows(read_json(path))
-
     def write_cluster_plan(self) -> None:
-        """Write which chunks of all conversations are about the same thing, and what a model is shown of them."""
+        """Write the clusters, and the texts of their chunks for prompts."""
         write_atomic(self.cluster_plan, pretty(self._plan_clusters()))
 
     def cluster_plan_job(self) -> str:
-        """What decides which chunks are a cluster, besides the archives, as JSON."""
+        """What decides the clusters besides the archives, as JSON."""
         return canonical(self.world.settings.clusters.similarity)
 
     def clusters_job(self) -> str:
-        """What decides who says what clusters are about, as JSON."""
+        """What decides the descriptions of clusters, as JSON."""
         return canonical(self.world.settings.clusters.as_dict())
 
     def cluster_inputs(self) -> list[str]:
-        """The generations that say what clusters are about."""
+        """The generations that describe clusters."""
         self.wanted.discard("clusters")
         return self.metadata_files("cluster", self._deferred[-1].generations)
 
     def write_clusters(self, path: str) -> str:
-        """Write the clusters with what models say about them, every chunk id checked; returns a line for the screen."""
+        """Write the clusters with their descriptions, and check all chunk ids; returns a line for the screen."""
         from .clusters import described_clusters
 
-        clusters = described_clusters(
-            read_json(self.cluster_plan)["clusters"], self._deferred[-1].generations, self._archives(), self.layout
-        )
+        plan, rows = read_json(self.cluster_plan), self._deferred[-1].generations
+        clusters = described_clusters(plan["clusters"], rows, self._archives(), self.layout)
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
 
 
+FAMILY = Chunks
+
+
 def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
-    """The spec of each conversation. Raises a `ConfigError` for a conversation that two specs name."""
+    """The spec of each conversation. Raises a `ConfigError` for a conversation of two specs."""
     spec_of: dict[str, Chunking] = {}
     for spec in specs:
         for conversation_id in spec.conversations:
             if conversation_id in RESERVED:
-                raise ConfigError(f"a conversation cannot be called {conversation_id!r}: rename its file")
+                raise ConfigError(f"a conversation cannot have the reserved name {conversation_id!r}; rename its file")
             other = spec_of.setdefault(conversation_id, spec)
             if other is not spec:
-                raise ConfigError(
-                    f"conversation {conversation_id} is in {other.path} and in {spec.path}: it has one archive, so one "
-                    "of them must leave it out"
-                )
+                both = f"{other.path} and {spec.path}"
+                raise ConfigError(f"conversation {conversation_id} is in {both}; remove it from one of them")
     return spec_of
 
 

@@ -1,24 +1,22 @@
-"""The filter language: which chunks of the archives are meant.
+"""The filter language, which selects chunks of archives.
 
     quality_level=basic AND needs_upgrade=true
     labels CONTAINS 'billing' AND quality_level != 'premium'
     (language IN (zh, ja) OR tokens > 500) AND NOT confidence >= 0.8 AND time >= 2026-02-01
 
     filter     := all ("OR" all)*
-    all        := one ("AND" one)*                      binds closer than OR
-    one        := "NOT" one | "(" filter ")" | comparison
+    all        := term ("AND" term)*                    binds closer than OR
+    term       := "NOT" term | "(" filter ")" | comparison
     comparison := field ("=" | "!=" | "<" | "<=" | ">" | ">=") value
                 | field "CONTAINS" value | field "IN" "(" value ("," value)* ")"
     value      := word, number, date, or text in '…' or "…"
 
-Words of the language and texts are compared without regard to case. Quality levels are ordered: basic < good <
-premium. CONTAINS asks a list (labels, entities, speaker) for a member, as = does, and a text for a part. A date
-without a time means the whole day (UTC); the time of a chunk is that of its first turn. What a chunk does not know (a
-confidence that could not be measured, a missing time) satisfies no comparison but `!=`; `field = null` asks for it.
-Types are checked when the filter is read.
+Keywords and texts are case-insensitive. Quality levels are ordered: basic < good < premium. CONTAINS, like =, tests
+whether a list (labels, entities, speaker) has a member; it also tests whether a text has a part. A date without a
+time is the whole day (UTC). The time of a chunk is that of its first turn. A missing value (such as a confidence that
+was not measured) matches only `!=` and `= null`. Types are checked when the filter is parsed.
 """
 
-import difflib
 import operator
 import re
 import unicodedata
@@ -27,7 +25,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import NoReturn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, unknown
 from .conversation import LEVELS, ArchivedChunk
 
 Predicate = Callable[[ArchivedChunk], bool]
@@ -37,13 +35,13 @@ _DEEPEST = 100
 
 
 class FilterError(ConfigError):
-    """A filter that cannot be read: what is wrong, with a caret under the column."""
+    """An invalid filter: the mistake, with a caret under its column."""
 
 
 @dataclass(frozen=True)
 class _Field:
     kind: str  # level, boolean, text, number, time, list
-    of: Callable[[ArchivedChunk], Value]
+    value: Callable[[ArchivedChunk], Value]
 
 
 _FIELDS = {
@@ -81,37 +79,37 @@ class _Token:
 
 
 def parse_filter(text: str) -> Predicate:
-    """A function that says of a chunk (a member of an archive's `b_chunks`) whether the filter means it.
+    """A function that decides whether a chunk (an item of an archive's `b_chunks`) matches the filter.
 
-    Raises a `FilterError` that points at the column of what is wrong.
+    Raises a `FilterError` that points at the column of a mistake.
     """
-    reader = _Reader(text)
-    predicate = reader.disjunction(0)
-    if reader.now.kind != "end":
-        reader.fail("AND, OR or the end was expected here")
+    parser = _Parser(text)
+    predicate = parser.disjunction(0)
+    if parser.current.kind != "end":
+        parser.fail("AND, OR or the end was expected here")
     return predicate
 
 
-class _Reader:
-    """Reads a filter from left to right; `now` is the token that comes next."""
+class _Parser:
+    """A recursive-descent parser; `current` is the next token."""
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = self._split()
+        self.tokens = self._tokenize()
         self.place = 0
 
     @property
-    def now(self) -> _Token:
+    def current(self) -> _Token:
         return self.tokens[self.place]
 
-    def _split(self) -> list[_Token]:
+    def _tokenize(self) -> list[_Token]:
         tokens, at = [], 0
         while True:
             match = _TOKEN.match(self.text, at)
             if not match:
                 at += len(self.text[at:]) - len(self.text[at:].lstrip())
                 quote = self.text[at] in "'\""
-                self.fail("this quotation is never closed" if quote else f"{self.text[at]!r} is not understood", at)
+                self.fail("this quotation is never closed" if quote else f"unexpected {self.text[at]!r}", at)
             kind = match.lastgroup
             tokens.append(_Token(kind, match[kind], match.start(kind)))
             if kind == "end":
@@ -119,99 +117,90 @@ class _Reader:
             at = match.end()
 
     def fail(self, problem: str, at: int | None = None) -> NoReturn:
-        at = self.now.at if at is None else at
+        at = self.current.at if at is None else at
         line = "".join(" " if c.isspace() else c for c in self.text)
         # Chinese and Japanese characters are two columns wide on a screen.
         width = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line[:at])
         raise FilterError(f"the filter is wrong at column {at + 1}: {problem}\n  {line}\n  {' ' * width}^")
 
-    def take(self) -> _Token:
-        token = self.now
-        if token.kind != "end":
-            self.place += 1
-        return token
+    def accept(self, word: str) -> bool:
+        accepted = self.current.is_word(word) or (self.current.kind == "mark" and self.current.text == word)
+        self.place += accepted
+        return accepted
 
-    def accepts(self, word: str) -> bool:
-        found = self.now.is_word(word) or (self.now.kind == "mark" and self.now.text == word)
-        if found:
-            self.place += 1
-        return found
+    def expect(self, word: str, expected: str) -> None:
+        if not self.accept(word):
+            self.fail(f"{expected} was expected here")
 
     def disjunction(self, depth: int) -> Predicate:
         parts = [self.conjunction(depth)]
-        while self.accepts("OR"):
+        while self.accept("OR"):
             parts.append(self.conjunction(depth))
         return parts[0] if len(parts) == 1 else lambda chunk: any(part(chunk) for part in parts)
 
     def conjunction(self, depth: int) -> Predicate:
-        parts = [self.one(depth)]
-        while self.accepts("AND"):
-            parts.append(self.one(depth))
+        parts = [self.term(depth)]
+        while self.accept("AND"):
+            parts.append(self.term(depth))
         return parts[0] if len(parts) == 1 else lambda chunk: all(part(chunk) for part in parts)
 
-    def one(self, depth: int) -> Predicate:
+    def term(self, depth: int) -> Predicate:
         if depth > _DEEPEST:
             self.fail(f"more than {_DEEPEST} levels of NOT and parentheses")
-        if self.accepts("NOT"):
-            inner = self.one(depth + 1)
+        if self.accept("NOT"):
+            inner = self.term(depth + 1)
             return lambda chunk: not inner(chunk)
-        if self.accepts("("):
+        if self.accept("("):
             inner = self.disjunction(depth + 1)
-            if not self.accepts(")"):
-                self.fail("')' was expected here")
+            self.expect(")", "')'")
             return inner
         return self.comparison()
 
     def comparison(self) -> Predicate:
-        token = self.now
+        token = self.current
         if token.kind != "word" or token.text.upper() in ("AND", "OR", "IN", "CONTAINS"):
-            self.fail(f"a field was expected here; there are {', '.join(sorted(_FIELDS))}")
+            self.fail(f"a field was expected here; known: {', '.join(sorted(_FIELDS))}")
         name = token.text.lower()
         if name not in _FIELDS:
-            near = difflib.get_close_matches(name, _FIELDS, 1)
-            meant = f" (did you mean {near[0]}?)" if near else ""
-            self.fail(f"there is no field {token.text!r}{meant}; there are {', '.join(sorted(_FIELDS))}")
-        self.take()
+            self.fail(unknown("field", token.text, _FIELDS))
+        self.place += 1
         field = _FIELDS[name]
-        if self.accepts("IN"):
+        if self.accept("IN"):
             return self.members(name, field)
         sign = self.sign(name, field)
-        value = self.value(name, field, sign)
-        return _comparison(field, sign, value)
+        return _comparison(field, sign, self.value(name, field, sign))
 
     def sign(self, name: str, field: _Field) -> str:
-        token = self.now
+        token = self.current
         sign = {"<>": "!=", "==": "="}.get(token.text, token.text.upper())
         if sign not in (*_COMPARE, "CONTAINS"):
             self.fail("=, !=, <, <=, >, >=, CONTAINS or IN was expected here")
         if sign not in _OPERATORS[field.kind]:
             allowed = ", ".join((*_OPERATORS[field.kind], "IN"))
-            self.fail(f"{name} cannot be compared by {token.text}; it can by {allowed}")
-        self.take()
+            self.fail(f"{name} does not allow {token.text}; allowed: {allowed}")
+        self.place += 1
         return sign
 
     def members(self, name: str, field: _Field) -> Predicate:
-        if not self.accepts("("):
-            self.fail("'(' was expected here: IN (a, b)")
+        self.expect("(", "'('")
         parts = [_comparison(field, "=", self.value(name, field, "="))]
-        while self.accepts(","):
+        while self.accept(","):
             parts.append(_comparison(field, "=", self.value(name, field, "=")))
-        if not self.accepts(")"):
-            self.fail("',' or ')' was expected here")
+        self.expect(")", "',' or ')'")
         return lambda chunk: any(part(chunk) for part in parts)
 
     def value(self, name: str, field: _Field, sign: str) -> Value:
-        token = self.now
+        token = self.current
         if token.kind not in ("word", "quoted"):
             self.fail(f"a value for {name} was expected here")
         text = token.text[1:-1] if token.kind == "quoted" else token.text
         if token.is_word("NULL"):
             if sign not in ("=", "!="):
-                self.fail(f"null can be compared by = and != only, not by {sign}")
+                self.fail(f"null allows only = and !=, not {sign}")
             value = None
         else:
             value = self.typed(name, field, text)
-        self.take()
+        self.place += 1
         return value
 
     def typed(self, name: str, field: _Field, text: str) -> Value:
@@ -219,41 +208,41 @@ class _Reader:
         match field.kind:
             case "level":
                 if lower not in LEVELS:
-                    self.fail(f"{text!r} is no quality level; there are {', '.join(LEVELS)}")
+                    self.fail(unknown("quality level", text, LEVELS))
                 return LEVELS.index(lower)
             case "boolean":
                 if lower not in ("true", "false"):
-                    self.fail(f"{name} is true or false, not {text!r}")
+                    self.fail(f"{name} must be true or false, not {text!r}")
                 return lower == "true"
             case "number":
                 if not re.fullmatch(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?", lower, re.ASCII):
-                    self.fail(f"{name} is a number, not {text!r}")
+                    self.fail(f"{name} must be a number, not {text!r}")
                 return float(lower)
             case "time":
                 value = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) and _moment(text) else None
                 value = value or _moment(text)
                 if value is None:
-                    self.fail(f"{name} is a date or time such as 2026-02-13 or '2026-02-13T08:00Z', not {text!r}")
+                    self.fail(f"{name} must be a date or time such as 2026-02-13 or '2026-02-13T08:00Z', not {text!r}")
                 return value
         return text.casefold()
 
 
-def _comparison(field: _Field, sign: str, wanted: Value) -> Predicate:
-    def holds(chunk: ArchivedChunk) -> bool:
-        value = field.of(chunk)
-        if wanted is None:
+def _comparison(field: _Field, sign: str, operand: Value) -> Predicate:
+    def matches(chunk: ArchivedChunk) -> bool:
+        value = field.value(chunk)
+        if operand is None:
             return (value is None or value == []) == (sign == "=")
         if value is None:
             return sign == "!="
         if sign == "CONTAINS":
-            return wanted in value
+            return operand in value
         if field.kind == "list":
-            return (wanted in value) == (sign == "=")
-        if isinstance(wanted, date) and not isinstance(wanted, datetime):
+            return (operand in value) == (sign == "=")
+        if isinstance(operand, date) and not isinstance(operand, datetime):
             value = value.date()
-        return _COMPARE[sign](value, wanted)
+        return _COMPARE[sign](value, operand)
 
-    return holds
+    return matches
 
 
 def _folded(text: str | None) -> str | None:
@@ -261,7 +250,7 @@ def _folded(text: str | None) -> str | None:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """A time in UTC; one without a zone is taken to be in UTC. None where it is no ISO 8601."""
+    """A time in UTC, which is also the default zone. None if the text is not ISO 8601."""
     try:
         moment = datetime.fromisoformat(text or "")
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Who speaks in a text: the labels at the beginnings of lines that divide it into turns."""
+"""The speakers of a text: labels at the beginnings of lines, which divide it into turns."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ _BOLD = r"(?:\*\*|__)"
 _SPACE = "[ \t\u3000]*"
 _BEGIN = "^\ufeff?"
 
-# The forms that a label may have. `form` tells them apart; headings of another level are another form.
+# The forms of a label. Headings of different levels are different forms.
 _LABEL = re.compile(
     rf"""{_BEGIN}(?:
     (?P<heading>\#{{1,6}}){_SPACE}(?:[^\w\s\#*]+[ ])?{_BOLD}?{_NAME}{_SPACE}[:：]?{_BOLD}?{_SPACE}\#*{_SPACE}(?=\r?$)
@@ -42,58 +42,58 @@ class _Label(NamedTuple):
 
 
 def label_turns(text: str) -> tuple[Turn, ...]:
-    """The turns of a text, which they partition; one of the role "text" if nobody is named as its speaker.
+    """The turns that partition a text; a single turn of the role "text" if no speaker is named.
 
-    A header is the label and the white space behind it, up to the first line that says something.
+    A header is a label and the white space after it, up to the first line with text.
     """
     labels = _speakers(text) or _transcript(text)
-    if not labels or _said(text[: labels[0].start]):
+    if not labels or _has_text(text[: labels[0].start]):
         labels = [_Label("text", 0, 0), *labels]
     ends = [label.start for label in labels[1:]] + [len(text)]
     turns = []
     for number, (label, end) in enumerate(zip(labels, ends, strict=True), 1):
-        start = turns[-1].end if turns else 0  # white space before the first label goes with it
+        start = turns[-1].end if turns else 0  # white space before the first label belongs to its turn
         content_start = _HEADER_END.match(text, label.end, end).end() if label.end else start
         turns.append(Turn(number, label.role, start, end, content_start))
     return tuple(turns)
 
 
 def _speakers(text: str) -> list[_Label]:
-    """The labels of known speakers: all of the form of the first one."""
+    """The labels of known speakers in the form of the first label."""
     labels: list[_Label] = []
     form, in_code = None, _code_test(text)
-    for found in _LABEL.finditer(text):
-        own_form = found["heading"] or ("bold" if found["bold"] else "plain")
-        role = ROLES[(found["name"] or found["bold_name"] or found["plain_name"]).lower()]
+    for match in _LABEL.finditer(text):
+        own_form = match["heading"] or ("bold" if match["bold"] else "plain")
+        role = ROLES[(match["name"] or match["bold_name"] or match["plain_name"]).lower()]
         late = role == "system" and any(label.role != "system" for label in labels)
-        if form not in (None, own_form) or late or in_code(found):
+        if form not in (None, own_form) or late or in_code(match):
             continue
         form = own_form
-        labels.append(_Label(role, found.start(), found.end()))
-    # One word with a colon amid a text names no speaker.
-    return labels if len(labels) > 1 or (labels and not _said(text[: labels[0].start])) else []
+        labels.append(_Label(role, match.start(), match.end()))
+    # A single label inside a text is no speaker.
+    return labels if len(labels) > 1 or (labels and not _has_text(text[: labels[0].start])) else []
 
 
 def _transcript(text: str) -> list[_Label]:
-    """Labels of a few recurring names, when most lines begin with one and the first does."""
+    """Labels of a few recurring names, if the first line and most other lines begin with a name."""
     in_code = _code_test(text)
     labels = [
-        _Label(found["any"], found.start(), found.end()) for found in _ANY_NAME.finditer(text) if not in_code(found)
+        _Label(match["any"], match.start(), match.end()) for match in _ANY_NAME.finditer(text) if not in_code(match)
     ]
     names = Counter(label.role for label in labels)
     lines = sum(1 for line in text.split("\n") if line.strip())
     recurring = 2 <= len(names) <= _MOST_NAMES and min(names.values()) > 1
-    return labels if recurring and len(labels) * 2 >= lines and not _said(text[: labels[0].start]) else []
+    return labels if recurring and len(labels) * 2 >= lines and not _has_text(text[: labels[0].start]) else []
 
 
-def _said(text: str) -> bool:
+def _has_text(text: str) -> bool:
     return bool(text.removeprefix("\ufeff").strip())
 
 
 def _code_test(text: str) -> Callable[[re.Match], bool]:
-    """A function that tells of one label after the other whether it stands in a code block that is closed."""
+    """A function that takes the labels in order and returns whether a label is in a closed code block."""
     position = 0
-    never_closed: dict[str, int] = {}  # by mark: so many of them are not met again, so none is searched twice
+    never_closed: dict[str, int] = {}  # by mark: the length from which fences are never closed: no second search
 
     def in_code(label: re.Match) -> bool:
         nonlocal position
@@ -105,7 +105,7 @@ def _code_test(text: str) -> Callable[[re.Match], bool]:
             position = end or opening.end()
         if position > label.start():
             return True
-        position = _HEADER_END.match(text, label.end()).end()  # a block may begin on the label's own line
+        position = _HEADER_END.match(text, label.end()).end()  # a block may begin on the line of the label
         return False
 
     return in_code

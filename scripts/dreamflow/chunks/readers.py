@@ -1,24 +1,24 @@
-"""Readers: files of conversations in, `Conversation`s out; nothing that was said is lost or retyped.
+"""Read files of conversations into `Conversation`s; no text is lost or changed.
 
-Formats, told by suffix and content:
+Formats, recognised by suffix and content:
 
-- JSON Lines (.jsonl, .ndjson): a turn {role, content, time?, id?} a line, one conversation a file; a .json list
-  of such turns is read, too. Content is text, or a list of blocks as the APIs have them.
-- An export of ChatGPT (conversations.json: `mapping` trees): the messages on the path to `current_node`, which is
-  what its owner saw last; answers that were replaced, and messages that it hides, are not on it.
+- JSON Lines (.jsonl, .ndjson): one conversation per file, one turn {role, content, time?, id?} per line; also a .json
+  list of such turns. Content is text, or a list of blocks as in the APIs.
+- An export of ChatGPT (conversations.json: `mapping` trees): the messages on the path to `current_node`, the branch
+  that its owner saw last, without hidden messages.
 - An export of Claude (conversations.json: `chat_messages`), with the text of its attachments.
-- Text and Markdown: "User: …", "**User:** …", or headings "## User", also Human, You, AI, Assistant, ChatGPT,
-  Claude, and these words in some other languages. The first of these forms that a file has is the file's form, so
-  that a dialogue quoted in another form, or in a code block, stays what it is. "System" is a speaker only at
-  the start. A text where most lines begin with one of a few recurring names is a transcript of their turns.
-  Text without speakers is one turn of the role "text", as are words before the first speaker.
+- Text and Markdown: "User: …", "**User:** …", or headings "## User", also Human, You, AI, Assistant, ChatGPT, Claude,
+  and these words in some other languages. A file has only one of these forms, the first in it, so a dialogue that is
+  quoted in another form or in a code block adds no turns. "System" is a speaker only at the start. A text in which most
+  lines begin with one of a few recurring names is a transcript of their turns. Text without speakers is one turn of the
+  role "text", as is text before the first speaker.
 
-In JSON what is no text (an image, a call of a tool) is named in brackets, such as "[image]"; half a character
-(a lone surrogate), which no file can hold, becomes U+FFFD; fields that are not named here are ignored. Of an
-export, conversations without messages are left out: there is nothing to keep.
+In JSON, content other than text (an image, a call of a tool) becomes its type in brackets, such as "[image]"; a lone
+surrogate, which no file can contain, becomes U+FFFD; other fields are ignored. Conversations of an export without
+messages are left out.
 
-The id of a conversation is the export's, else the file's stem. One that cannot be a file name is never used as a
-path: it becomes its harmless characters and twelve digits of its SHA-256 ("../../x" becomes "x-…").
+The id of a conversation is the export's, else the file's stem. An id that cannot be a file name becomes its safe
+characters and twelve digits of its SHA-256 ("../../x" becomes "x-…").
 """
 
 import json
@@ -39,29 +39,28 @@ _SUFFIXES = (*_LINES, ".json", *_TEXT)
 _CONTROL = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_DEEPEST = 20  # levels of blocks within blocks
-_ROLES = ROLES | {"model": "assistant"}  # Gemini's name, which in a text may label anything
+_DEEPEST = 20  # levels of nested blocks
+_ROLES = ROLES | {"model": "assistant"}  # Gemini's name, too common a word for labels in a text
 
 
 def list_conversations(root: Path) -> dict[str, Conversation]:
-    """All conversations in the folder `root` and below it, by id, in the order of their ids.
+    """All conversations in the folder `root` and below it, by id, sorted. Raises a `ConfigError`, also for equal ids.
 
-    Read are files ending in .jsonl, .ndjson, .json, .md, .markdown and .txt, unless their name begins with a
-    dot or is README or LICENSE; beside an export's conversations.json its other .json files are left alone. Two
-    conversations of one id are an error.
+    These are files ending in .jsonl, .ndjson, .json, .md, .markdown and .txt, except names that begin with a dot,
+    README, LICENSE, and other .json files beside an export's conversations.json.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root}: no such folder of conversations; make it, or correct the path")
-    found: dict[str, Conversation] = {}
+        raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")
+    conversations: dict[str, Conversation] = {}
     for path in sorted(path for path in root.rglob("*") if _is_conversation(path, root)):
         for conversation in read_conversations(path, root):
-            known = found.setdefault(conversation.conversation_id, conversation)
+            known = conversations.setdefault(conversation.conversation_id, conversation)
             if known is not conversation:
                 raise ConfigError(
-                    f"two conversations are called {known.conversation_id!r}: in {root / known.source} and in {path}; "
-                    "rename one of the files, or take it out"
+                    f"two conversations have the id {known.conversation_id!r}: in {root / known.source} and in {path}; "
+                    "rename or remove one of the files"
                 )
-    return dict(sorted(found.items()))
+    return dict(sorted(conversations.items()))
 
 
 def _is_conversation(path: Path, root: Path) -> bool:
@@ -74,11 +73,11 @@ def _is_conversation(path: Path, root: Path) -> bool:
 
 
 def read_conversations(path: Path, root: Path) -> list[Conversation]:
-    """The conversations in one file of the folder `root`: one, or as many as an export holds."""
+    """The conversations in a file of the folder `root`: several only from an export. Raises a `ConfigError`."""
     text = _read(path)
     source = path.relative_to(root).as_posix()
     suffix = path.suffix.lower()
-    if suffix in _LINES or (suffix != ".json" and _is_turn(_first_line(text))):
+    if suffix in _LINES or (suffix != ".json" and _begins_with_turn(text)):
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
     if suffix != ".json":
         turns = label_turns(text)
@@ -87,13 +86,13 @@ def read_conversations(path: Path, root: Path) -> list[Conversation]:
     try:
         value = _json(text.removeprefix("\ufeff"), str(path))
     except ConfigError:
-        if not _is_turn(_first_line(text)):
+        if not _begins_with_turn(text):
             raise
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
     if isinstance(value, dict):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value) or not value:
-        raise ConfigError(f"{path}: neither an export of ChatGPT or Claude nor a list of turns {{role, content}}")
+        raise ConfigError(f"{path}: expected an export of ChatGPT or Claude, or a list of turns {{role, content}}")
     if all("role" in item for item in value):
         turns = [_json_turn(item, f"{path}: turn {number}") for number, item in enumerate(value, 1)]
         return [_conversation(path.stem, turns, "", source)]
@@ -101,7 +100,7 @@ def read_conversations(path: Path, root: Path) -> list[Conversation]:
 
 
 def _read(path: Path) -> str:
-    """The text of a file as it is: no line break is changed, and a byte order mark stays."""
+    """The text of a file, with its line breaks and byte order mark unchanged."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -110,18 +109,15 @@ def _read(path: Path) -> str:
         str(path).encode()
         text = data.decode("utf-8")
     except UnicodeEncodeError:
-        raise ConfigError(f"{str(path)!r}: the name of the file is not UTF-8; rename it") from None
+        raise ConfigError(f"{str(path)!r}: the file name is not UTF-8; rename the file") from None
     except UnicodeDecodeError as error:
-        kind = (
-            "UTF-16"
-            if data[:2] in (b"\xff\xfe", b"\xfe\xff")
-            else f"binary, or in another encoding (byte {error.start})"
-        )
+        utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        kind = "UTF-16" if utf16 else f"binary, or in another encoding (byte {error.start})"
         raise ConfigError(f"{path}: not UTF-8 text but {kind}; save it as UTF-8") from None
     if len(_CONTROL.findall(text)) * 20 > len(text):
-        raise ConfigError(f"{path}: a binary file, not text: one of 20 characters or more is a control character")
+        raise ConfigError(f"{path}: a binary file, not text: more than 5% of its characters are control characters")
     if not text.removeprefix("\ufeff").strip():
-        raise ConfigError(f"{path}: an empty file; a conversation has at least one turn")
+        raise ConfigError(f"{path}: an empty file; a conversation needs at least one turn")
     return text
 
 
@@ -137,19 +133,19 @@ def _json(text: str, where: str) -> Json:
         raise ConfigError(f"{where}: not valid JSON: {error}") from None
 
 
-class _Said(NamedTuple):
+class _Message(NamedTuple):
     role: str
-    words: str
+    text: str
     time: str | None
     turn_id: str | None
 
 
-def _conversation(raw_id: str, said: Iterable[_Said], title: str, source: str) -> Conversation:
-    """Turns as one text, "role: content\\n" each."""
+def _conversation(raw_id: str, messages: Iterable[_Message], title: str, source: str) -> Conversation:
+    """The conversation whose text is "role: content\\n" for each message."""
     parts, turns, start = [], [], 0
-    for number, (role, words, time, turn_id) in enumerate(said, 1):
-        header = f"{_name(role)}: "
-        part = _SURROGATE.sub("\ufffd", f"{header}{words}\n")
+    for number, (role, text, time, turn_id) in enumerate(messages, 1):
+        header = f"{_role(role)}: "
+        part = _SURROGATE.sub("\ufffd", f"{header}{text}\n")
         end = start + len(part)
         turns.append(Turn(number, part[: len(header) - 2], start, end, start + len(header), time, turn_id))
         parts.append(part)
@@ -167,18 +163,18 @@ def _safe_id(raw: str) -> str:
     try:
         return checked_name(raw, "conversation")
     except ConfigError:
-        harmless = _UNSAFE.sub("-", raw).strip("-._")[:60] or "conversation"
-        return checked_name(f"{harmless}-{sha256(raw)[:12]}", "conversation")
+        safe = _UNSAFE.sub("-", raw).strip("-._")[:60] or "conversation"
+        return checked_name(f"{safe}-{sha256(raw)[:12]}", "conversation")
 
 
-def _name(role: str) -> str:
-    """A role on one line, the usual three by their usual names."""
+def _role(role: str) -> str:
+    """A role on one line; synonyms of user, assistant and system become these words."""
     role = " ".join(role.split())
     return _ROLES.get(role.lower(), role) or "unknown"
 
 
 def _time(value: Json) -> str | None:
-    """Seconds or milliseconds since 1970 as ISO 8601; text as it is."""
+    """Seconds or milliseconds since 1970 as ISO 8601; text stays unchanged."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value / 1000 if abs(value) > 1e11 else value
         try:
@@ -189,53 +185,49 @@ def _time(value: Json) -> str | None:
 
 
 def _label(value: Json) -> str | None:
-    """A short text such as an id, on one line; None for what is no text or number."""
+    """A text or number (such as an id) on one line; None for other types."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return _SURROGATE.sub("\ufffd", " ".join(str(value).split())) or None
 
 
-def _words(content: Json, depth: int = 0) -> str:
-    """The text of a message: of a string, of a list of blocks, of what blocks contain."""
+def _text(content: Json, depth: int = 0) -> str:
+    """The text of a message: a string, or a list of blocks, which may be nested."""
     if content is None or isinstance(content, str):
         return content or ""
     if depth > _DEEPEST:
-        raise ConfigError(f"blocks within blocks, more than {_DEEPEST} levels deep")
+        raise ConfigError(f"blocks are nested more than {_DEEPEST} levels deep")
     if isinstance(content, list):
-        return "\n".join(words for words in (_words(item, depth + 1) for item in content) if words)
+        return "\n".join(text for text in (_text(item, depth + 1) for item in content) if text)
     if not isinstance(content, dict):
         return canonical(content)
     for key in ("text", "thinking", "parts", "content", "thoughts", "result"):
         if isinstance(content.get(key), str | list):
-            return _words(content[key], depth + 1)
+            return _text(content[key], depth + 1)
     kind = _label(content.get("type")) or _label(content.get("content_type")) or "something else"
     return "[image]" if "image" in kind else f"[{kind[:60]}]"
 
 
-def _first_line(text: str) -> str:
-    return text.removeprefix("\ufeff").lstrip().partition("\n")[0]
-
-
-def _is_turn(line: str) -> bool:
+def _begins_with_turn(text: str) -> bool:
     try:
-        value = _json(line, "")
+        value = _json(text.removeprefix("\ufeff").lstrip().partition("\n")[0], "")
     except ConfigError:
         return False
     return isinstance(value, dict) and "role" in value and "content" in value
 
 
-def _line_turns(text: str, path: Path) -> Iterator[_Said]:
-    # Not splitlines(): a JSON string may contain U+2028 and its like.
+def _line_turns(text: str, path: Path) -> Iterator[_Message]:
+    # Not splitlines(): a JSON string may contain U+2028 and similar characters.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if line.strip():
             yield _json_turn(_json(line, f"{path}:{number}"), f"{path}:{number}")
 
 
-def _json_turn(value: Json, where: str) -> _Said:
+def _json_turn(value: Json, where: str) -> _Message:
     if not isinstance(value, dict) or not isinstance(value.get("role"), str) or "content" not in value:
-        raise ConfigError(f'{where}: a turn is an object such as {{"role": "user", "content": "…"}}')
+        raise ConfigError(f'{where}: a turn must be an object such as {{"role": "user", "content": "…"}}')
     try:
-        return _Said(value["role"], _words(value["content"]), _time(value.get("time")), _label(value.get("id")))
+        return _Message(value["role"], _text(value["content"]), _time(value.get("time")), _label(value.get("id")))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -248,62 +240,61 @@ def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:
         title = _label(item.get("title")) or _label(item.get("name")) or ""
         where = f"{path}: conversation {number}" + (f" ({title[:80]!r})" if title else "")
         try:
-            said = _chatgpt_turns(item) if "mapping" in item else _claude_turns(item)
+            messages = _chatgpt_messages(item) if "mapping" in item else _claude_messages(item)
         except ConfigError as error:
             raise ConfigError(f"{where}: {error}") from None
-        if not said:
+        if not messages:
             continue
-        conversation = _conversation(raw_id or f"{path.stem}-{number}", said, title, source)
+        conversation = _conversation(raw_id or f"{path.stem}-{number}", messages, title, source)
         first = places.setdefault(conversation.conversation_id, number)
         if first != number:
-            raise ConfigError(f"{where}: has the id of conversation {first}, {conversation.conversation_id!r}")
+            raise ConfigError(f"{where}: conversation {first} has the same id, {conversation.conversation_id!r}")
         conversations.append(conversation)
     return conversations
 
 
-def _chatgpt_turns(item: Mapping[str, Json]) -> list[_Said]:
+def _chatgpt_messages(item: Mapping[str, Json]) -> list[_Message]:
     mapping = item["mapping"]
     if not isinstance(mapping, dict) or not all(isinstance(node, dict) for node in mapping.values()):
         raise ConfigError("its mapping is not an object of nodes")
-    said = []
+    messages = []
     for name in _path(mapping, item.get("current_node")):
         message = mapping[name].get("message")
         if not isinstance(message, dict) or _object(message, "metadata").get("is_visually_hidden_from_conversation"):
             continue
         role = _label(_object(message, "author").get("role")) or "unknown"
-        words = _words(message.get("content"))
-        said.append(_Said(role, words, _time(message.get("create_time")), _label(message.get("id"))))
-    return said
+        text = _text(message.get("content"))
+        messages.append(_Message(role, text, _time(message.get("create_time")), _label(message.get("id"))))
+    return messages
 
 
 def _path(mapping: Mapping[str, Json], current: Json) -> list[str]:
-    """The names of the nodes from the root to `current`; without it, to the newest leaf."""
+    """The names of the nodes from the root to `current`, or to the newest leaf if `current` does not exist."""
     if not isinstance(current, str) or current not in mapping:
         current = next(reversed([name for name, node in mapping.items() if not node.get("children")]), None)
     path: dict[str, None] = {}
     while isinstance(current, str) and current in mapping:
         if current in path:
-            raise ConfigError(f"its messages form a circle at {current[:80]!r}")
+            raise ConfigError(f"its messages form a cycle at {current[:80]!r}")
         path[current] = None
         current = mapping[current].get("parent")
     return list(reversed(path))
 
 
-def _claude_turns(item: Mapping[str, Json]) -> list[_Said]:
-    messages = item.get("chat_messages")
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+def _claude_messages(item: Mapping[str, Json]) -> list[_Message]:
+    chat_messages = item.get("chat_messages")
+    if not isinstance(chat_messages, list) or not all(isinstance(message, dict) for message in chat_messages):
         raise ConfigError("neither a mapping (ChatGPT) nor a list of chat_messages (Claude)")
-    said = []
-    for message in messages:
-        words = [_words(message.get("content")) or _words(message.get("text"))]
+    messages = []
+    for message in chat_messages:
+        parts = [_text(message.get("content")) or _text(message.get("text"))]
         for attachment in message.get("attachments") or []:
             if isinstance(attachment, dict):
-                words += [f"[file: {_label(attachment.get('file_name')) or 'unnamed'}]"]
-                words += [_words(attachment.get("extracted_content"))]
-        role = _label(message.get("sender")) or "unknown"
-        words = "\n".join(part for part in words if part)
-        said.append(_Said(role, words, _time(message.get("created_at")), _label(message.get("uuid"))))
-    return said
+                parts.append(f"[file: {_label(attachment.get('file_name')) or 'unnamed'}]")
+                parts.append(_text(attachment.get("extracted_content")))
+        role, text = _label(message.get("sender")) or "unknown", "\n".join(filter(None, parts))
+        messages.append(_Message(role, text, _time(message.get("created_at")), _label(message.get("uuid"))))
+    return messages
 
 
 def _object(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:

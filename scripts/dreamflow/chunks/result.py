@@ -1,59 +1,51 @@
-"""What a run did to the memory: chunks made and upgraded, their quality, what it took; as JSON and as a table."""
+"""The result of a run: which chunks it made and upgraded, their quality, and their cost; as JSON and as a table."""
 
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .conversation import LEVELS
+from ..generation.model import Json
+from .conversation import LEVELS, Archive
 
 WIDTH = 100
 _SCHEMA_VERSION = 1
+_PER_TURNS = ("chunks", "tokens_consumed", "estimated_cost_usd", "processing_time_seconds")
+_SUMS = ("chunks_created", "chunks_upgraded", *_PER_TURNS)
 
 
-def task_result(
-    changes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]],
-) -> dict[str, Any]:
-    """The result of a run from what it changed: (archive now, archive before or None) of each conversation.
+def task_result(changes: Sequence[tuple[Archive, Archive | None]]) -> dict[str, Json]:
+    """The result of a run from its changes: (archive now, archive before or None) of each conversation.
 
-    Tokens, dollars and seconds are those of the generations of the archives that are new (`metadata.usage`), failed
-    ones included; seconds are the sum of the answers' times, which in a run overlap. Dollars leave out answers whose
-    price nobody knows.
+    Tokens, dollars and seconds are those of all generations of the new archives (`metadata.usage`), including failures.
+    Seconds are the sum of the answers' times, which overlap in a run. Dollars exclude answers of unknown price.
     """
     rows = [_row(now, before) for now, before in sorted(changes, key=lambda change: change[0]["conversation_id"])]
     new = [now for now, before in changes if _is_new(now, before)]
     used = {(c["llm_provider"], c["llm_used"]) for now in new for c in now["b_chunks"] if c["llm_used"]}
-    total = {key: round(sum(row[key] for row in rows), 9) for key in _SUMMED}
-    counts = Counter(chunk["quality_level"] for now, _ in changes for chunk in now["b_chunks"])
-    turns = total["turns"]
+    totals = {key: round(sum(row[key] for row in rows), 9) for key in (*_SUMS, "turns")}
+    turns = totals["turns"]
     return {
         "schema_version": _SCHEMA_VERSION,
-        **{key: total[key] for key in _SUMMED if key != "turns"},
-        "quality_counts": {level: counts[level] for level in LEVELS},
+        **totals,
+        "quality_counts": {level: sum(row["quality_counts"][level] for row in rows) for level in LEVELS},
         "llm_provider": ", ".join(sorted({provider for provider, _ in used})) or "none",
         "llm_model": ", ".join(sorted({model for _, model in used})) or "none (rules)",
-        "turns": turns,
         "conversations": rows,
-        "per_1000_turns": {key: round(1000 * total[key] / turns, 6) if turns else None for key in _PER_TURNS},
+        "per_1000_turns": {key: round(1000 * totals[key] / turns, 6) if turns else None for key in _PER_TURNS},
     }
 
 
-_PER_TURNS = ("chunks", "tokens_consumed", "estimated_cost_usd", "processing_time_seconds")
-_SUMMED = ("chunks_created", "chunks_upgraded", *_PER_TURNS, "turns")
-
-
-def _is_new(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> bool:
+def _is_new(now: Archive, before: Archive | None) -> bool:
     return before is None or before["version"] != now["version"]
 
 
-def _row(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    new = _is_new(now, before)
-    usage = now["metadata"]["usage"] if new else {}
+def _row(now: Archive, before: Archive | None) -> dict[str, Json]:
+    usage = now["metadata"]["usage"] if _is_new(now, before) else {}
     counts = Counter(chunk["quality_level"] for chunk in now["b_chunks"])
     return {
         "conversation_id": now["conversation_id"],
@@ -70,18 +62,18 @@ def _row(now: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, 
     }
 
 
-def _upgraded(now: Mapping[str, Any], before: Mapping[str, Any]) -> int:
-    """How many chunks now have a better level than the text that they hold had before, at its worst."""
-    old = [(chunk["unit_range"], LEVELS.index(chunk["quality_level"])) for chunk in before["b_chunks"]]
+def _upgraded(now: Archive, before: Archive) -> int:
+    """The number of chunks whose level is above the lowest level that their text had before."""
+    old = [(*chunk["unit_range"], LEVELS.index(chunk["quality_level"])) for chunk in before["b_chunks"]]
     count = 0
     for chunk in now["b_chunks"]:
         first, last = chunk["unit_range"]
-        were = [level for (begin, end), level in old if begin <= last and end >= first]
-        count += LEVELS.index(chunk["quality_level"]) > min(were)
+        lowest = min(level for begin, end, level in old if begin <= last and end >= first)
+        count += LEVELS.index(chunk["quality_level"]) > lowest
     return count
 
 
-def result_table(result: Mapping[str, Any], most_rows: int = 20) -> str:
+def result_table(result: Mapping[str, Json], most_rows: int = 20) -> str:
     """The result as a table of at most 100 columns, without colours: the conversations, then the sums."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("conversation", overflow="ellipsis", no_wrap=True, max_width=22)
@@ -107,13 +99,10 @@ def result_table(result: Mapping[str, Any], most_rows: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _cells(row: Mapping[str, Json]) -> list[str]:
+    counts = (row["turns"], row["chunks"], row["chunks_upgraded"], *(row["quality_counts"][level] for level in LEVELS))
     return [
-        f"{row['turns']:,}",
-        f"{row['chunks']:,}",
-        f"{row['chunks_upgraded']:,}",
-        *(f"{row['quality_counts'][level]:,}" for level in LEVELS),
-        f"{row['tokens_consumed']:,}",
+        *(f"{count:,}" for count in (*counts, row["tokens_consumed"])),
         f"{row['estimated_cost_usd']:.4f}",
         f"{row['processing_time_seconds']:,.1f}",
     ]

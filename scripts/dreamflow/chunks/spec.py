@@ -1,71 +1,71 @@
-"""The configuration of chunkings (config/conversations/<name>.yaml), upgrades and clusters."""
+"""The configuration of conversations (config/conversations/<name>.yaml), upgrades and clusters."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from ..config import AS_WRITTEN, Name, NotNegative, Optional, Section, Whole
 from ..generation.settings import ModelCall
+from .conversation import LEVELS
 
 
 class TierSpec(ModelCall):
-    """How conversations are chunked at one quality level."""
+    """How to chunk conversations at one quality level."""
 
     model: Optional[Name] = Field(
-        None, description="An id of models.yaml. `good` and `premium` need one; `basic` without one chunks by rules."
+        None, description="An id of models.yaml. `basic` without one chunks by rules; all other tiers need one."
     )
     template: Name = Field("boundaries-v1", description="A prompt in `raw_root/templates/chunk/`, without `.txt`.")
     format: Literal["numbers", "begins", "verbatim"] = Field(
         "numbers",
-        description="How the answer names chunks: `numbers` (of their first and last units), `begins` (for each turn, "
-        "whether a topic begins; template `boundaries-short-v1`) or `verbatim` (their words, which are compared with "
-        "the source; template `verbatim-v1`).",
+        description="Form of the answer: `numbers` (first and last unit of each chunk), `begins` (for each turn, "
+        "whether a topic begins; template `boundaries-short-v1`) or `verbatim` (the text of each chunk, which is "
+        "compared with the source; template `verbatim-v1`).",
     )
     window_tokens: Annotated[int, Field(ge=50)] = Field(
         6000,
-        description="Longest part of a conversation that one call reads; neighbours overlap by an eighth. Tokens are "
+        description="Maximum tokens of a conversation in one call; neighbouring calls overlap by an eighth. Tokens are "
         "counted with the model's vocabulary if it is a local file, else estimated.",
     )
     attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         2,
-        description="Samples to draw before a window is chunked by rules. The first unreadable answer is sent back "
+        description="Samples to draw before rules chunk a window instead. The first unreadable answer is sent back "
         "once with the error.",
     )
-    seconds_per_call: NotNegative = Field(
-        10, description="Expected seconds of one call, for upgrades with a time limit."
-    )
+    seconds_per_call: NotNegative = Field(10, description="Expected seconds of a call, for upgrades with a time limit.")
 
 
-class Levels(Section):
-    """The models of each quality level."""
-
-    basic: TierSpec = Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model.")
-    good: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
-    premium: Optional[TierSpec] = Field(None, description="For upgrades; needs a model.")
+_RUNS_ALWAYS = (TierSpec, Field(default_factory=TierSpec, description="Runs always; by rules unless it has a model."))
+_FOR_UPGRADES = (Optional[TierSpec], Field(None, description="For upgrades; needs a model."))
+Levels = create_model(
+    "Levels",
+    __base__=Section,
+    __doc__="The models of each quality level.",
+    **{level: _FOR_UPGRADES if place else _RUNS_ALWAYS for place, level in enumerate(LEVELS)},
+)
 
 
 class ChunkingSpec(Section):
-    """Which conversations are chunked, and how (config/conversations/<name>.yaml)."""
+    """Which conversations to chunk, and how (config/conversations/<name>.yaml)."""
 
     conversations: Annotated[list[Name], Field(min_length=1)] = Field(
         default_factory=lambda: ["*"],
         description="Shell patterns of conversation ids: the id in an export, else the file name without its suffix.",
     )
-    tiers: Levels = Field(default_factory=Levels, description="The quality levels `basic`, `good` and `premium`.")
+    tiers: Levels = Field(default_factory=Levels, description="The quality levels.")
     priorities: dict[str, NotNegative] = Field(
         default_factory=dict,
-        description="Factors by which an upgrade is worth more or less, by label or conversation id, such as "
-        "`{billing: 3}`.",
+        description="Factors for the value of an upgrade, by label or conversation id, such as `{billing: 3}`.",
     )
 
 
 class Upgrade(Section):
-    """Which chunks `snakemake upgrade` makes again with a better model."""
+    """Which chunks `snakemake upgrade` re-chunks with a better model."""
 
     filter: Name = Field(
-        "needs_upgrade=true", description="Which chunks to upgrade, such as `quality_level=basic` (see the filter)."
+        "needs_upgrade=true", description="Which chunks to upgrade, such as `language = en AND confidence < 0.5`."
     )
-    target: Optional[Literal["good", "premium"]] = Field(
+    target: Optional[Literal[LEVELS[1:]]] = Field(
         None,
         description="Required quality. Without it, limits, urgency and the number of conversations decide, and the "
         "plan gives the reasons.",
@@ -73,18 +73,13 @@ class Upgrade(Section):
     limit: Optional[Whole] = Field(None, description="Maximum number of chunks to upgrade.")
     max_tokens: Optional[Whole] = Field(
         None,
-        description="Maximum tokens of prompts and answers together; 0 upgrades nothing, `premium` needs more than "
-        "100,000.",
+        description="Maximum tokens of prompts and answers; 0 upgrades nothing, tiers above `good` need over 100,000.",
     )
-    max_duration_s: Optional[NotNegative] = Field(
-        None, description="Maximum seconds of all calls, made one after the other."
-    )
+    max_duration_s: Optional[NotNegative] = Field(None, description="Maximum seconds of all calls, made in sequence.")
     deadline: Optional[str] = Field(
         None, description="A time such as `2026-02-13T04:00:00Z` after which no call may end, by the same estimate."
     )
-    urgency: Literal["normal", "high"] = Field(
-        "normal", description="`high` selects the best tier at once if the budget allows it."
-    )
+    urgency: Literal["normal", "high"] = Field("normal", description="`high`: the best tier that the budget allows.")
 
 
 class Clusters(ModelCall):
@@ -95,8 +90,8 @@ class Clusters(ModelCall):
     )
     model: Optional[Name] = Field(
         None,
-        description="An id of models.yaml: the model that describes a cluster and its contradictions. Without one, "
-        "clusters are made and named without a model.",
+        description="An id of models.yaml: the model that describes a cluster and its contradictions. Without a model "
+        "the theme of a cluster is its most frequent labels.",
     )
     template: Name = Field(
         "cluster-v1", description="A prompt in `raw_root/templates/cluster/`, with the variable `chunks`."

@@ -1,10 +1,9 @@
-"""The words that a text is about, in any script, without a model: what cohesion and labels are counted from.
+"""The topical words of a text in any script, without a model: the basis of cohesion and labels.
 
-Scripts with spaces give words: lower case, without stop words and short numbers, with plural and verb endings
-taken off. Chinese and Japanese have no spaces; there, pairs of neighbouring Han characters stand for words, which
-is the usual choice where no dictionary is at hand (Nie, Gao, Zhang and Zhou, "On the use of words and n-grams for
-Chinese information retrieval", IRAL 2000). Runs of Katakana are words already, and Hiragana, which is mostly
-grammar, is left out; so are Chinese pairs with a grammatical character.
+In scripts with spaces the terms are words: in lower case, without stop words and short numbers, without plural and verb
+endings. In Chinese and Japanese they are pairs of neighbouring Han characters, the usual choice without a dictionary
+(Nie, Gao, Zhang and Zhou, "On the use of words and n-grams for Chinese information retrieval", IRAL 2000), without
+pairs that have a grammatical character, and runs of Katakana. Hiragana, which is mostly grammar, is left out.
 """
 
 import re
@@ -27,35 +26,31 @@ _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("edly", ""
 
 
 def stem(word: str) -> str:
-    """`word` without the commonest English endings, so that "cups" meets "cup" and "baking" meets "baked"."""
+    """`word` without the commonest English endings: "cups" becomes "cup", "baking" and "baked" become equal."""
     if len(word) < 4 or word.endswith(("ss", "us", "is")) or not word.isascii():
         return word
-    for ending, instead in _ENDINGS:
+    for ending, replacement in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: -len(ending)] + instead
+            word = word[: -len(ending)] + replacement
             break
     return word[:-1] if word.endswith("e") and len(word) > 4 else word
 
 
 def words(text: str) -> list[tuple[str, str]]:
-    """(term, how it is written) for each word of `text` that may carry a topic, in order."""
-    found = []
+    """(term, spelling) for each topical word of `text`, in order."""
+    pairs = []
     for piece in _TERM.findall(text):
         if _HAN_RUN.fullmatch(piece):
             if len(piece) == 1 and piece not in GRAMMAR:
-                found.append((piece, piece))
-            found += [(pair, pair) for pair in map("".join, pairwise(piece)) if not _grammar(pair)]
+                pairs.append((piece, piece))
+            pairs += [(pair, pair) for pair in map("".join, pairwise(piece)) if GRAMMAR.isdisjoint(pair)]
         elif len(piece) >= 2:
             lower = piece.lower().replace("’", "'")
             if lower not in STOP_WORDS and not (lower.isdigit() and len(lower) < 3):
-                found.append((stem(lower.removesuffix("'s")), piece))
-    return found
+                pairs.append((stem(lower.removesuffix("'s")), piece))
+    return pairs
 
 
 def terms(text: str) -> Counter[str]:
-    """How often each term stands in `text`."""
+    """The frequency of each term in `text`."""
     return Counter(term for term, _ in words(text))
-
-
-def _grammar(pair: str) -> bool:
-    return pair[0] in GRAMMAR or pair[1] in GRAMMAR

@@ -1,20 +1,20 @@
-"""How many tokens a text has, without a tokenizer: an estimate for modern multilingual vocabularies.
+"""An estimate of the number of tokens of a text for modern multilingual vocabularies, without a tokenizer.
 
-Byte-pair vocabularies first cut a text into words, runs of punctuation, digits and line breaks, and then each of
-these into known pieces. So the estimate cuts in the same way and charges each piece by its script and length. The
-charges were fitted (non-negative least squares of the relative error) on 2,370 texts of 100-2,500 characters:
-handbooks, manuals, aphorisms, everyday advice and source code in 20 natural and 6 programming languages. The target
-is the median of the vocabularies o200k_base (OpenAI), Qwen 3, Llama 3, DeepSeek V3, Gemma 3 and Tekken (Mistral).
+Byte-pair tokenizers first split a text into words, runs of punctuation, digits and line breaks, and then each of these
+into known pieces. The estimate splits in the same way and weights each piece by its script and length. The weights were
+fitted (non-negative least squares of the relative error) on 2,370 texts of 100-2,500 characters: handbooks, manuals,
+aphorisms, advice and source code in 20 natural and 6 programming languages. The target is the median of the
+vocabularies o200k_base (OpenAI), Qwen 3, Llama 3, DeepSeek V3, Gemma 3 and Tekken (Mistral).
 
-Error of one text against that median (median, and 90th percentile, of its absolute value):
+Relative error of a text (median and 90th percentile of its absolute value):
 
     English 3%, 9%   Chinese 5%, 11%   Japanese 4%, 11%   code 3%, 10%   Korean 3%, 5%   Russian 5%, 13%
     German 6%, 16%   French 9%, 16%    Spanish 7%, 14%    Italian 3%, 7%   Portuguese 4%, 11%   Dutch 8%, 11%
 
-Short texts err more (100 characters of Chinese chat: 5%, 22%), and single vocabularies differ: Tekken has 30% more
-Chinese tokens than the median, Gemma 3 20% fewer Japanese ones, o200k_base 15% fewer French and Spanish ones; old or
-small vocabularies (cl100k_base, SmolLM2) have 1.4 to 3 times as many in Chinese and Japanese. Where the model's own
-tokenizer is at hand, count with that.
+The error is larger for short texts (100 characters of Chinese chat: 5%, 22%) and for single vocabularies: Tekken has
+30% more Chinese tokens than the median, Gemma 3 20% fewer Japanese, o200k_base 15% fewer French and Spanish tokens; old
+or small vocabularies (cl100k_base, SmolLM2) have 1.4 to 3 times as many Chinese and Japanese tokens. Prefer the model's
+own tokenizer if it is available.
 """
 
 import re
@@ -24,8 +24,8 @@ from ..files import read_table
 _HAN = "\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LATIN = "\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
 
-# Kind of piece: (pattern, tokens of a piece, characters that this covers, tokens of each further character).
-# The first pattern that matches wins. One space before a word is part of the word, and free.
+# Kind of piece: (pattern, tokens of a piece, characters that they cover, tokens of each further character).
+# The first pattern that matches wins. A single space has no tokens of its own.
 _PIECES = {
     "word": (rf"(?:[A-Z]?[a-z]+|[A-Z]+)(?![a-z{_LATIN}])", 0.98, 6, 0.10),  # camelCase is two words
     "accented": (rf"[A-Za-z{_LATIN}]+", 0.93, 3, 0.43),
@@ -41,37 +41,34 @@ _PIECES = {
     "space": (r"\s", 0.0, 1, 0.0),
     "punctuation": (r"[!-/:-@\[-`{-~]+", 0.87, 1, 0.11),
     "wide punctuation": ("[\u2010-\u2027\u3000-\u303f\uff00-\uff65\u00a1-\u00bf]", 1.4, 1, 0.0),
-    "rest": ("[\u0080-\uffff]", 0.5, 1, 0.0),  # other scripts, symbols; not fitted, near what few samples gave
-    "emoji": (r"[^\0-\uffff]+", 1.5, 1, 1.5),  # and whatever else is rare
+    "rest": ("[\u0080-\uffff]", 0.5, 1, 0.0),  # other scripts, symbols; estimated from few samples
+    "emoji": (r"[^\0-\uffff]+", 1.5, 1, 1.5),  # and other rare characters
     "control": (r"[\0-\x08\x0e-\x1f\x7f]+", 1.0, 1, 1.0),
 }
 _PATTERN = re.compile("|".join(f"({pattern})" for pattern, *_ in _PIECES.values()))
-_CHARGES = tuple((first, covered, further) for _, first, covered, further in _PIECES.values())
+_WEIGHTS = tuple((first, covered, further) for _, first, covered, further in _PIECES.values())
 _FOREIGN_WORD = (0.50, 3, 0.33)  # unaccented words of German, Dutch, Spanish, Indonesian, …
-_KANJI = (0.75, 1, 0.75)  # Han characters in Japanese, of which the vocabularies know fewer words
+_KANJI = (0.75, 1, 0.75)  # Han characters in Japanese, which has fewer words in the vocabularies
 _KANA = re.compile("[\u3041-\u30ff]")
 _WORD_KIND, _HAN_KIND = map(list(_PIECES).index, ("word", "han"))
 
-# The commonest words of English, and of other languages in Latin letters: which of them prevail decides the charge.
+# The commonest words of English, and of other languages in Latin letters: the majority decides the weights.
 _LANGUAGES = read_table(__file__, "words.yaml")["languages"]
 _ENGLISH, _OTHERS = frozenset(_LANGUAGES["english"].split()), frozenset(_LANGUAGES["others"].split())
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a modern model's tokenizer makes of `text`; at least 1 unless it is empty.
-
-    The source of the method and its measured error are in the module's description.
-    """
+    """The estimated number of tokens of `text` for a modern model; at least 1 unless the text is empty."""
     words = re.findall("[a-z]+", text.lower())
     foreign = sum(map(_OTHERS.__contains__, words)) > sum(map(_ENGLISH.__contains__, words))
-    charges = list(_CHARGES)
+    weights = list(_WEIGHTS)
     if foreign:
-        charges[_WORD_KIND] = _FOREIGN_WORD
+        weights[_WORD_KIND] = _FOREIGN_WORD
     if _KANA.search(text):
-        charges[_HAN_KIND] = _KANJI
+        weights[_HAN_KIND] = _KANJI
     tokens = 0.0
     for piece in _PATTERN.finditer(text):
-        first, covered, further = charges[piece.lastindex - 1]
+        first, covered, further = weights[piece.lastindex - 1]
         tokens += first
         beyond = piece.end() - piece.start() - covered
         if beyond > 0:

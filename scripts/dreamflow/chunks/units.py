@@ -1,9 +1,9 @@
 """Units: sentences with exact offsets, and pieces of code, which partition a conversation.
 
-Sentences are found by sentencex (Wikimedia, MIT, compiled; about 300 languages, Chinese and Japanese among them):
-of the libraries that know both it alone is released regularly, gives offsets and is fast (pysbd rests since 2021,
-its fork sentencesplit is new; blingfire and syntok rest; wtpsplit needs a downloaded network). What it does not
-know is done here: code fences, lists, headings, tables, line breaks that end a thought, and sentences without end.
+sentencex (Wikimedia, MIT, compiled; about 300 languages) splits sentences: of the libraries that support Chinese and
+Japanese, only it is maintained, gives offsets and is fast (pysbd, blingfire and syntok are unmaintained; wtpsplit needs
+a download). This module adds code fences, lists, headings, tables and line breaks that end a sentence, and it limits
+the length of sentences.
 """
 
 import re
@@ -20,13 +20,13 @@ from .tokens import estimate_tokens
 Count = Callable[[str], int]
 Span = tuple[int, int]
 
-LONGEST = 200  # tokens: a longer sentence or piece of code is divided
-_TELLING = 40  # characters: a shorter paragraph is taken to be in the language of its turn
-_READ = 2000  # characters that the sentence library reads at once: its time grows faster than its text
-_WRAPPED = range(50, 121)  # characters of a line that was filled up, so that its line break means nothing
+LONGEST = 200  # tokens: longer sentences and pieces of code are divided
+_MIN_PROSE = 40  # characters: shorter paragraphs have the language of their turn
+_BATCH = 2000  # characters for one call of sentencex: its time grows faster than its text
+_WRAPPED = range(50, 121)  # characters of a full line, after which the line break only wraps the text
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-# What begins an item, a heading, a quotation or a row of a table; a block of its own.
+# The beginning of an item, a heading, a quotation or a row of a table, each a block of its own.
 _MARKER = re.compile(
     r"""[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z]\)|(?P<heading>\#{1,6})|>+)[ \t]+
     |[0-9]{1,3}、|[（(]?[一二三四五六七八九十]{1,3}[、）)]|(?P<row>\|))""",
@@ -41,12 +41,11 @@ _PLACES = (_LINE_BREAK, re.compile(r"[。！？；，、]|[.!?;:,]\s"), re.compi
 
 
 def split_units(conversation: Conversation, count: Count = estimate_tokens) -> tuple[Unit, ...]:
-    """The units of a conversation, in order; they partition its text and none crosses a turn.
+    """The units of a conversation, in order; they partition its text, and each lies within one turn.
 
-    White space goes with the unit before it (indentation with its line), a turn's header with its first unit. A
-    code block is one unit of kind "code", or several, divided at blank lines, when it is longer than `LONGEST`
-    tokens; a longer sentence is divided where that hurts least. `count` gives the tokens of a text: the model's
-    tokenizer, where it is at hand.
+    White space belongs to the unit before it (indentation to its line), a turn's header to its first unit. A code block
+    is one unit of kind "code", or several, divided at blank lines, if it is longer than `LONGEST` tokens; a longer
+    sentence is divided after a clause or word. `count` counts the tokens of a text.
     """
     text, units = conversation.text, []
     for turn in conversation.turns:
@@ -59,11 +58,13 @@ def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str
     parts: list[tuple[int, int, str]] = []
     default = language(text[turn.content_start : turn.end])
     for start, end, kind in _blocks(text, turn.content_start, turn.end):
-        spans = _code(text, start, end, count) if kind == "code" else _prose(text, start, end, count, default)
+        separators = (_BLANK_LINES, _LINE_BREAK)
+        code = kind == "code"
+        spans = _divided(text, start, end, count, separators) if code else _prose(text, start, end, count, default)
         for span_start, span_end in spans:
             words = text[span_start:span_end]
             blank = not words.strip()
-            # A smiley or a row of dashes says nothing alone.
+            # A smiley or a row of dashes is no sentence of its own.
             bare = kind == "sentence" and len(words) <= _WRAPPED.stop and not any(map(str.isalnum, words))
             if parts and (blank or (bare and parts[-1][2] == "sentence")):
                 parts[-1] = (parts[-1][0], span_end, parts[-1][2])
@@ -75,54 +76,54 @@ def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
     while opening := fence_opening(text, start, end):
         yield from _lines(text, start, opening.start())
-        start = fence_end(text, opening, end) or end  # a fence that is never closed holds all that follows
+        start = fence_end(text, opening, end) or end  # an unclosed fence contains the rest of the text
         yield opening.start(), start, "code"
     yield from _lines(text, start, end)
 
 
 def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
-    """Paragraphs, items, headings and rows: lines are joined only where the break merely filled up the line."""
+    """Paragraphs, items, headings and rows; lines are joined only at a break that wraps the text."""
     wrapped = True
-    begun = start
+    begin = start
     for line in _LINE.finditer(text, start, end):
         words = line[0].strip()
         if not words:
             wrapped = False
             continue
         marker = _MARKER.match(line[0])
-        if begun < line.start() and (marker or not wrapped):
-            yield begun, line.start(), "sentence"
-            begun = line.start()
+        if begin < line.start() and (marker or not wrapped):
+            yield begin, line.start(), "sentence"
+            begin = line.start()
         alone = marker and (marker["heading"] or marker["row"])
         wrapped = len(words) in _WRAPPED and not alone and not _WIDE_END.search(words)
-    if begun < end:
-        yield begun, end, "sentence"
+    if begin < end:
+        yield begin, end, "sentence"
 
 
 def _prose(text: str, start: int, end: int, count: Count, default: str) -> Iterator[Span]:
     marker = _MARKER.match(text, start, end)
-    begun, start = start, marker.end() if marker else start
+    begin, start = start, marker.end() if marker else start
     words = text[start:end]
-    code = language(words, default) if len(words) >= _TELLING or _WIDE_END.search(words) else default
+    code = language(words, default) if len(words) >= _MIN_PROSE or _WIDE_END.search(words) else default
     for stop in _sentence_ends(text, start, end, code):
-        yield from _cut(text, begun, stop, count)
-        begun = stop
-    if begun < end:
-        yield begun, end
+        yield from _cut(text, begin, stop, count)
+        begin = stop
+    if begin < end:
+        yield begin, end
 
 
 def _sentence_ends(text: str, start: int, end: int, code: str) -> Iterator[int]:
     while start < end:
-        stop = min(start + _READ, end)
-        piece = _SURROGATE.sub("\ufffd", text[start:stop])  # the library reads UTF-8
-        found = (start + sentence["end_index"] for sentence in sentencex.get_sentence_boundaries(code, piece))
-        ends = [*sorted({place for place in found if start < place < stop}), stop]
+        stop = min(start + _BATCH, end)
+        piece = _SURROGATE.sub("\ufffd", text[start:stop])  # sentencex needs valid UTF-8
+        places = (start + sentence["end_index"] for sentence in sentencex.get_sentence_boundaries(code, piece))
+        ends = [*sorted({place for place in places if start < place < stop}), stop]
         if stop < end and len(ends) > 1:
-            ends.pop()  # the last sentence may go on: it is read again, from its beginning
+            ends.pop()  # the last sentence may continue: the next batch begins with it
         elif stop < end:
-            ends = [_place(text, start + _READ // 2, stop)]
+            ends = [_place(text, start + _BATCH // 2, stop)]
         for place in ends:
-            if place <= start:  # within white space that was passed
+            if place <= start:  # within skipped white space
                 continue
             while place < end and text[place].isspace():
                 place += 1
@@ -131,13 +132,13 @@ def _sentence_ends(text: str, start: int, end: int, code: str) -> Iterator[int]:
 
 
 def _cut(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
-    """Pieces of at most about `LONGEST` tokens, cut behind a line, a clause or a word, else between characters."""
-    # No vocabulary has more tokens than a text has bytes, which are four a character at most.
+    """Pieces of at most about `LONGEST` tokens, cut after a line, a clause or a word, else between characters."""
+    # A text has at most as many tokens as bytes, and a character has at most four bytes.
     tokens = count(text[start:end]) if (end - start) * 4 > LONGEST else 0
     if tokens <= LONGEST:
         yield start, end
         return
-    most = -(-(end - start) // -(-tokens // LONGEST))  # characters of a piece
+    most = -(-(end - start) // -(-tokens // LONGEST))  # maximum characters of a piece
     while end - start > most:
         size = -(-(end - start) // -(-(end - start) // most))
         place = _place(text, start + size * 3 // 4, start + size)
@@ -150,7 +151,7 @@ def _cut(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
 
 
 def _place(text: str, low: int, high: int) -> int:
-    places = ([found.end() for found in pattern.finditer(text, low, high)] for pattern in _PLACES)
+    places = ([match.end() for match in pattern.finditer(text, low, high)] for pattern in _PLACES)
     place = next((ends[-1] for ends in places if ends), high)
     while place > low + 1 and _within_character(text, place):
         place -= 1
@@ -158,7 +159,7 @@ def _place(text: str, low: int, high: int) -> int:
 
 
 def _within_character(text: str, place: int) -> bool:
-    """Whether a cut would part a letter from its accent, an emoji from its parts, or CR from LF."""
+    """Whether a cut would separate a letter and its accent, the parts of an emoji, or CR and LF."""
     before, after = text[place - 1], text[place]
     return (
         unicodedata.category(after)[0] == "M"
@@ -168,41 +169,39 @@ def _within_character(text: str, place: int) -> bool:
     )
 
 
-def _code(text: str, start: int, end: int, count: Count) -> Iterator[Span]:
-    yield from _divided(text, start, end, count, (_BLANK_LINES, _LINE_BREAK))
-
-
 def _divided(text: str, start: int, end: int, count: Count, separators: tuple[re.Pattern, ...]) -> Iterator[Span]:
-    """Pieces that fit `LONGEST`, as large as possible, cut behind the first separator that makes them fit."""
+    """The largest pieces of at most `LONGEST` tokens, cut after the first separator that makes them small enough."""
     if not separators or (end - start) * 4 <= LONGEST:
         yield from _cut(text, start, end, count)
         return
-    ends = [found.end() for found in separators[0].finditer(text, start, end)]
+    ends = [match.end() for match in separators[0].finditer(text, start, end)]
     if not ends or ends[0] == end:
         yield from _divided(text, start, end, count, separators[1:])
         return
-    begun, held, place = start, 0, start
+    begin, size, place = start, 0, start
     for stop in ends if ends[-1] == end else [*ends, end]:
         tokens = count(text[place:stop])
-        if held and held + tokens > LONGEST:
-            yield begun, place
-            begun, held = place, 0
+        if size and size + tokens > LONGEST:
+            yield begin, place
+            begin, size = place, 0
         if tokens > LONGEST:
             yield from _divided(text, place, stop, count, separators[1:])
-            begun = stop
+            begin = stop
         else:
-            held += tokens
+            size += tokens
         place = stop
-    if begun < end:
-        yield begun, end
+    if begin < end:
+        yield begin, end
 
 
-# ISO 639-1 codes among which statistics decide; Chinese, Japanese and Korean are told by their script.
+# --- language
+
+# The ISO 639-1 codes that py3langid distinguishes; Chinese, Japanese and Korean are recognised by their script.
 _LANGUAGES = """ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it lt lv mr ms nl no pl pt ro ru sk sl sr sv
 sw ta te th tl tr uk ur vi"""
 _NOT_PROSE = re.compile(r"`[^`\n]*`|\bhttps?://\S+|<[^<>\n]*>")
-_SAMPLE = 4000  # characters that are enough to tell a language
-_SURE = 0.45  # probability
+_SAMPLE = 4000  # characters, enough to recognise a language
+_MIN_PROBABILITY = 0.45
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _HAN = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
@@ -210,11 +209,10 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def language(text: str, default: str = "und") -> str:
-    """The ISO 639-1 code of the language that most of `text` is in; `default` where too little tells.
+    """The ISO 639-1 code of the main language of `text`; `default` if it is uncertain.
 
-    Code in fences or backticks and addresses are left out. Chinese, Japanese and Korean are told by their
-    script, a character of which counts as four letters; the others by py3langid (BSD; Lui and Baldwin, 2012,
-    langid.py), which must be sure by `_SURE`.
+    Code in fences or backticks and URLs are ignored. Chinese, Japanese and Korean are recognised by their script, each
+    character of which counts as four letters; the others by py3langid (BSD; Lui and Baldwin, 2012, langid.py).
     """
     sample = _prose_sample(text)
     kana, han, hangul = (len(script.findall(sample)) for script in (_KANA, _HAN, _HANGUL))
@@ -227,7 +225,7 @@ def language(text: str, default: str = "und") -> str:
     if not letters:
         return default
     code, probability = _identifier().classify(sample)
-    return code if probability >= _SURE else default
+    return code if probability >= _MIN_PROBABILITY else default
 
 
 def _prose_sample(text: str) -> str:
@@ -241,7 +239,7 @@ def _prose_sample(text: str) -> str:
 
 @cache
 def _identifier() -> "LanguageIdentifier":  # noqa: F821
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # half a second, which Chinese need not wait
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier  # late: it takes half a second
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages(_LANGUAGES.split())

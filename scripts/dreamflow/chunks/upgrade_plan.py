@@ -1,4 +1,4 @@
-"""The plan of an upgrade: for each spec its quality level and what is re-chunked, as JSON and as text."""
+"""The plan of an upgrade: for each spec its quality level and its regions, as JSON and as text."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 from ..generation.catalog import template
 from ..generation.model import Json
 from .archive import has_archive, read_latest
-from .compile import Chunking, regions_of
-from .conversation import Archive
+from .compile import Chunking
+from .conversation import LEVELS, Archive
 from .filters import parse_filter
 from .resources import select_resources
 from .spec import Upgrade
@@ -22,7 +22,7 @@ def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade,
     """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
     `upgrade` of config.yaml.
 
-    The specs are planned in their order, each with what the ones before it left of the limits.
+    The specs are planned in their order, each with what the specs before it left of the limits.
     """
     limits = {"limit": settings.limit, "max_tokens": settings.max_tokens}
     limits["max_duration_s"] = available_seconds({**settings.as_dict(), "now": now})
@@ -44,7 +44,7 @@ def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade,
 
 
 def archives_of(chunking: Chunking, folder: Path) -> list[Archive]:
-    """The latest archives of those conversations that have one."""
+    """The latest archives of a spec's conversations, without conversations that have none."""
     return [read_latest(folder / name) for name in chunking.conversations if has_archive(folder / name)]
 
 
@@ -62,39 +62,31 @@ def _plan_spec(
     )
     part = {"resources": resources, "regions": [], "skipped": [], "totals": dict.fromkeys(_SUMS, 0)}
     level = resources["tier"]
-    if level == "basic":
+    if level == LEVELS[0]:
         return part
-    estimates, priorities = _estimates(chunking, level), chunking.spec.priorities
-    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, priorities)
-
-
-def _estimates(chunking: Chunking, level: str) -> Estimates:
     tier, catalog = chunking.tiers[level], chunking.catalog
-    text = catalog.texts[template(catalog, "chunk", tier.template).sha256]
-    return Estimates(
+    estimates = Estimates(
         model_id=tier.model,
         price=chunking.models[tier.model].prices,
-        template_tokens=estimate_tokens(text),
+        template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
         window_tokens=tier.window_tokens,
         seconds_per_call=tier.seconds_per_call,
     )
-
-
-def upgrade_parts(plan: Mapping[str, Json], conversation_id: str) -> list[tuple[str, Mapping[str, Json]]]:
-    """(quality level, region) for each region of a conversation that the plan upgrades, in the order of its text."""
-    return [(level, region) for name, level, region in regions_of(plan) if name == conversation_id]
+    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, chunking.spec.priorities)
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
-    """The plan of an upgrade for people: what it takes, and what is left out and why."""
+    """The plan of an upgrade as text: its size and cost, and the skipped regions with reasons."""
     lines = []
     for name, part in plan["specs"].items():
         totals, resources = part["totals"], part["resources"]
-        what = "nothing" if not totals["chunks"] else (
+        size = (
             f"{totals['chunks']:,} chunks of {totals['conversations']:,} conversations, {totals['calls']:,} calls, "
             f"at most {totals['tokens']:,} tokens and ${totals['cost_usd']:.4f}, about {totals['seconds']:,.0f} s"
-        )  # fmt: skip
-        lines.append(f"upgrade of {name} to {resources['tier']} ({resources['model_id'] or 'rules'}): {what}")
+            if totals["chunks"]
+            else "nothing"
+        )
+        lines.append(f"upgrade of {name} to {resources['tier']} ({resources['model_id'] or 'rules'}): {size}")
         lines += [f"  {reason}" for reason in resources["reasons"]]
         if done := totals.get("already_at_target"):
             lines.append(f"  {done:,} matching chunks are already at the target quality")
@@ -104,7 +96,7 @@ def plan_text(plan: Mapping[str, Json]) -> str:
             for region in part["skipped"][:SHOWN_SKIPPED]
         ]
         if (more := len(part["skipped"]) - SHOWN_SKIPPED) > 0:
-            lines.append(f"  skipped: {more:,} more; chunks/upgrade/plan.json names them")
+            lines.append(f"  skipped: {more:,} more; see chunks/upgrade/plan.json")
     if missing := plan["without_archive"]:
-        lines.append(f"without an archive yet, so not in this plan: {', '.join(missing)}")
+        lines.append(f"not in this plan, as they have no archive yet: {', '.join(missing)}")
     return "\n".join(lines)

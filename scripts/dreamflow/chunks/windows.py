@@ -1,4 +1,4 @@
-"""Windows: overlapping runs of units that fit a model, as few as possible and about equally full."""
+"""Windows: overlapping runs of units that fit a model, as few as possible and of about equal size."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -6,19 +6,19 @@ from itertools import pairwise
 from ..errors import ConfigError
 from .conversation import Unit, Window
 
-OVERLAP = 0.12  # of a window's tokens are read by the window before it, too
+OVERLAP = 0.12  # share of a window's tokens that the window before it contains, too
 
 
 def split_windows(units: Sequence[Unit], max_tokens: int, overlap: float = OVERLAP) -> tuple[Window, ...]:
-    """Windows of at most `max_tokens` tokens over `units`, which follow one another (all, or some, of a conversation).
+    """Windows of at most `max_tokens` tokens that cover consecutive `units` in order. Raises a `ConfigError`.
 
-    They cover the units in order. Neighbours share at least one unit, about the share `overlap` of a window's
-    tokens, except where that cannot fit: beside a unit that is larger than `max_tokens`, which stands alone, and
-    between two units too large to be in one window. Every window reads a unit that no window before it read.
+    Neighbours share at least one unit, about the share `overlap` of a window's tokens, except where that cannot fit:
+    beside a unit that is larger than `max_tokens` and has a window of its own, and between two units too large for one
+    window. Every window has a unit that no window before it has.
     """
     if max_tokens < 1 or not 0 <= overlap < 0.5:
         raise ConfigError(
-            f"windows of {max_tokens} tokens that overlap by {overlap}: at least 1, and from 0 to below 0.5"
+            f"windows of {max_tokens} tokens, overlap {overlap}: expected at least 1 token, overlap from 0 to below 0.5"
         )
     spans: list[tuple[int, int]] = []
     start = 0
@@ -27,13 +27,11 @@ def split_windows(units: Sequence[Unit], max_tokens: int, overlap: float = OVERL
             spans += [*_balanced(units, start, index, max_tokens, overlap), (index, index)]
             start = index + 1
     spans += _balanced(units, start, len(units), max_tokens, overlap)
-    return tuple(
-        Window(number, units[first].number, units[last].number) for number, (first, last) in enumerate(spans, 1)
-    )
+    return tuple(Window(units[first].number, units[last].number) for first, last in spans)
 
 
 def _balanced(units: Sequence[Unit], start: int, end: int, max_tokens: int, overlap: float) -> list[tuple[int, int]]:
-    """The greedy windows of a capacity as small as it gets without more windows, or gaps, than `max_tokens` has."""
+    """The greedy windows of the smallest capacity that needs no more windows or gaps than `max_tokens` does."""
     if start == end:
         return []
     best = _greedy(units, start, end, max_tokens, overlap)
@@ -49,12 +47,12 @@ def _balanced(units: Sequence[Unit], start: int, end: int, max_tokens: int, over
 
 
 def _gaps(spans: list[tuple[int, int]]) -> int:
-    """How many neighbours share no unit."""
-    return sum(one[1] < other[0] for one, other in pairwise(spans))
+    """The number of neighbours that share no unit."""
+    return sum(left[1] < right[0] for left, right in pairwise(spans))
 
 
 def _greedy(units: Sequence[Unit], start: int, end: int, capacity: int, overlap: float) -> list[tuple[int, int]]:
-    """Each window as full as it gets, then back by the overlap (indices, inclusive)."""
+    """Fill each window, then step back by the overlap; (first, last) indices of the units, inclusive."""
     spans = []
     first, tokens, last = start, 0, start - 1
     while last + 1 < end:
@@ -64,10 +62,10 @@ def _greedy(units: Sequence[Unit], start: int, end: int, capacity: int, overlap:
         spans.append((first, last))
         if last + 1 == end:
             break
-        # The overlap leaves room for at least one more unit, so that the next window gets ahead.
+        # The overlap leaves room for at least one more unit, so that the next window advances.
         room = capacity - units[last + 1].tokens
-        begun, first, tokens = first, last + 1, 0
-        while first - 1 > begun and tokens < overlap * capacity and tokens + units[first - 1].tokens <= room:
+        previous, first, tokens = first, last + 1, 0
+        while first - 1 > previous and tokens < overlap * capacity and tokens + units[first - 1].tokens <= room:
             if tokens and tokens + units[first - 1].tokens > 2 * overlap * capacity:
                 break
             first -= 1

@@ -19,6 +19,9 @@ class Cohorts(Family):
 
     name = "cohorts"
     config_key = "cohorts"
+    description = (
+        "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
+    )
     stages = STAGES
     goals = ("drafts", "essays", "evaluations")
 
@@ -127,3 +130,6 @@ class Cohorts(Family):
         from ..reports.cross import write_cross
 
         write_cross(self.layout.root, folder)
+
+
+FAMILY = Cohorts

@@ -1,1 +1,1 @@
-"""DREAM consolidation: experiences -> replay set -> a trained student that is measured, gated and registered."""
+"""DREAM consolidation: experiences -> replay set -> a trained, measured and registered student."""

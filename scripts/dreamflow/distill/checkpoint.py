@@ -1,4 +1,4 @@
-"""Where a training stands, in one file that is whole or absent; and what is done where there is no room for it."""
+"""Checkpoints of a training, in one file that is complete or absent; and errors of a full disk."""
 
 import contextlib
 import errno
@@ -13,11 +13,11 @@ import torch
 from ..errors import DreamflowError
 from ..generation.model import Json
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes so that `path` is never seen half-written, and lasts."""
+    """Write bytes atomically and durably."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -34,20 +34,20 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def room_for(what: str, folder: Path) -> Iterator[None]:
-    """Turns a full disk, quota or file size limit into an error that says what could not be written, and where."""
+    """Turn a full disk, quota or file size limit into a `DreamflowError` that names the file."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in _DISK_FULL:
             raise
         raise DreamflowError(
             f"{folder}: no room to write {what} ({error.strerror}); free some space and run again: "
-            "the training goes on from its last checkpoint"
+            "the training resumes from its last checkpoint"
         ) from None
 
 
 def save_checkpoint(folder: Path, key: str, state: dict[str, Json]) -> None:
-    """Keep `state` (tensors, numbers, texts, lists and dicts of them) as what a training of this `key` came to."""
+    """Save `state` (tensors and plain values) as the checkpoint of the training with this `key`."""
     buffer = io.BytesIO()
     torch.save({"key": key, **state}, buffer)
     with room_for("a checkpoint", folder):
@@ -55,12 +55,12 @@ def save_checkpoint(folder: Path, key: str, state: dict[str, Json]) -> None:
 
 
 def load_checkpoint(folder: Path, key: str) -> dict[str, Json] | None:
-    """What `save_checkpoint` kept; None where nothing was, or it is of another training, or is no checkpoint."""
+    """Return the state that `save_checkpoint` saved; None if it is missing, invalid or of another training."""
     path = folder / "checkpoint.pt"
     if not path.is_file():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever is wrong with a foreign or damaged file, the training begins anew
+    except Exception:  # an invalid file can cause any error; the training then starts from the beginning
         return None
     return state if isinstance(state, dict) and state.get("key") == key else None

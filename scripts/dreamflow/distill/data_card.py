@@ -1,17 +1,17 @@
-"""What is in a replay set and how it came about: counts for programs, and a data card for people.
+"""The content of a replay set and its origin: counts as JSON, and a data card as Markdown.
 
-The card has the sections of "Datasheets for Datasets" (Gebru et al. 2021) that can be told from the files.
+The card has the sections of "Datasheets for Datasets" (Gebru et al. 2021) that follow from the files.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, median
-from typing import Any
 
+from ..generation.model import Json
 from ..reports.render import render
 from .salience import SIGNALS
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 
 def summarise(
@@ -21,51 +21,48 @@ def summarise(
     left_out: Mapping[str, int],
     experiences: Sequence[Row],
     tasks: Sequence[Row],
-    settings: Mapping[str, Any],
+    settings: Mapping[str, Json],
     seed: int,
-) -> dict[str, Any]:
-    """The counts of a replay set as plain JSON. `measured` are tasks by set (held_out, general), `groups` the side of
-    each group, `left_out` how many tasks fell out at each step; for the rest see `replay.replay_set`."""
-    known = {task["task_id"] for task in tasks}
-    of_tasks = [one for one in experiences if one["task_id"] in known]
+) -> dict[str, Json]:
+    """Return the counts of a replay set. `measured` are the tasks of the sets held_out and general, `groups` the splits
+    of groups, `left_out` the tasks left out at each step; for the others see `replay.replay_set`."""
+    task_ids = {task["task_id"] for task in tasks}
+    of_tasks = [row for row in experiences if row["task_id"] in task_ids]
     chosen_ids = {row["experience_id"] for row in rows}
-    chosen = [one for one in of_tasks if one["experience_id"] in chosen_ids]
+    chosen = [row for row in of_tasks if row["experience_id"] in chosen_ids]
     return {
         "seed": seed,
         "settings": dict(settings),
         "tasks": len(tasks),
         "left_out": [{"step": step, "tasks": count} for step, count in left_out.items()],
-        "rows": _rows(rows),
+        "rows": _row_counts(rows),
         "measured": [
             {"set": name, "kind": kind, "tasks": count}
             for name, members in measured.items()
             for kind, count in sorted(Counter(task["kind"] for task in members).items())
         ],
-        "groups": _sides(groups),
+        "groups": _splits(groups),
         "experiences": {
             "all": len(experiences),
             "of_tasks": len(of_tasks),
             "chosen": {
-                "models": _counts(one["model_id"] for one in chosen),
-                "verified_by": _counts(one["verified_by"] for one in chosen),
-                "cycles": _counts(one["cycle"] for one in chosen),
-                "passed": sum(bool(one["passed"]) for one in chosen),
-                "signals": {name: _known(chosen, name) for name in (*SIGNALS, "salience")},
+                "models": _counts(row["model_id"] for row in chosen),
+                "verified_by": _counts(row["verified_by"] for row in chosen),
+                "cycles": _counts(row["cycle"] for row in chosen),
+                "passed": sum(bool(row["passed"]) for row in chosen),
+                "signals": {name: _signal(chosen, name) for name in (*SIGNALS, "salience")},
             },
         },
     }
 
 
-def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _row_counts(rows: Sequence[Row]) -> list[dict[str, Json]]:
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in rows:
         cells.setdefault((row["role"], row["kind"], row["split"]), []).append(row["salience"])
     return [
         {
-            "role": role,
-            "kind": kind,
-            "split": split,
-            "rows": len(values),
+            **{"role": role, "kind": kind, "split": split, "rows": len(values)},
             "salience": {"lowest": min(values), "median": round(median(values), 6), "highest": max(values)},
         }
         for (role, kind, split), values in sorted(
@@ -74,24 +71,24 @@ def _rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _sides(groups: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
-    sides: dict[str, dict[str, list[str]]] = {}
-    for group, side in sorted(groups.items()):
-        sides.setdefault(group.split(".")[0], {}).setdefault(side, []).append(group)
-    return sides
+def _splits(groups: Mapping[str, str]) -> dict[str, dict[str, list[str]]]:
+    splits: dict[str, dict[str, list[str]]] = {}
+    for group, split in sorted(groups.items()):
+        splits.setdefault(group.split(".")[0], {}).setdefault(split, []).append(group)
+    return splits
 
 
-def _counts(values: Iterable[Any]) -> dict[str, int]:
-    return {str(value): count for value, count in sorted(Counter(values).items(), key=lambda one: str(one[0]))}
+def _counts(values: Iterable[Json]) -> dict[str, int]:
+    return dict(sorted(Counter(map(str, values)).items()))
 
 
-def _known(rows: Sequence[Row], name: str) -> dict[str, Any]:
+def _signal(rows: Sequence[Row], name: str) -> dict[str, Json]:
     values = [row[name] for row in rows if row[name] is not None]
     return {"known": len(values), "mean": round(fmean(values), 6) if values else None}
 
 
-def data_card(summary: Mapping[str, Any]) -> str:
-    """The data card of a replay set, as Markdown, from what `summarise` says."""
+def data_card(summary: Mapping[str, Json]) -> str:
+    """Return the data card of a replay set as Markdown, from the result of `summarise`."""
     settings, rows, measured = summary["settings"], summary["rows"], summary["measured"]
     signals = summary["experiences"]["chosen"]["signals"]
     sizes = {name: sum(row["tasks"] for row in measured if row["set"] == name) for name in ("held_out", "general")}
@@ -103,21 +100,21 @@ def data_card(summary: Mapping[str, Any]) -> str:
             (row["role"], row["kind"], row["split"], row["rows"], *map(_cell, row["salience"].values())) for row in rows
         ],
         measured_rows=[tuple(row.values()) for row in measured],
-        left_out_rows=[(one["tasks"], one["step"]) for one in summary["left_out"]],
-        signals=[
-            (name, one["known"], "" if one["mean"] is None else _cell(one["mean"])) for name, one in signals.items()
-        ],
+        left_out_rows=[(row["tasks"], row["step"]) for row in summary["left_out"]],
+        signals=[(name, signal["known"], _cell(signal["mean"])) for name, signal in signals.items()],
         sides=[
-            (kind, *(len(sides.get(side, ())) for side in ("train", "validation", "held_out")))
-            for kind, sides in summary["groups"].items()
+            (kind, *(len(splits.get(split, ())) for split in ("train", "validation", "held_out")))
+            for kind, splits in summary["groups"].items()
         ],
         too_few=[
-            (name, settings[f"{name}_size"], there) for name, there in sizes.items() if there < settings[f"{name}_size"]
+            (name, settings[f"{name}_size"], size) for name, size in sizes.items() if size < settings[f"{name}_size"]
         ],
         general_replay=any(row["role"] == "general" for row in rows),
         unknown=[name for name in SIGNALS if not signals[name]["known"]],
     )
 
 
-def _cell(value: float) -> str:
+def _cell(value: float | None) -> str:
+    if value is None:
+        return ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,43 +1,37 @@
-"""Whether an adapter does the same in torch, merged into the weights, and as GGUF LoRA in llama.cpp.
+"""Check that an adapter behaves the same in torch, merged into the weights, and as GGUF LoRA in llama.cpp.
 
-Compared are next-token distributions: the logits at the last `POSITIONS` tokens of each text, from the same token ids.
-A model file is quantised as a rule, and llama.cpp quantises what it multiplies by it, so that it differs from torch
-with no adapter at all. Therefore:
+The next-token distributions at the last `POSITIONS` tokens of each text are compared, in nats per position. A quantised
+model file differs from torch even without an adapter. Therefore:
 
-- The yardstick is that difference without an adapter, by the same measures on the same texts.
-- The adapter is tried on a copy of the model file with 16-bit weights too. There the yardstick is small (a mean KL
-  divergence of about 5e-6 nats for SmolLM2-135M, against 3e-3 for its Q4_1 file), so that a mistake in the conversion
-  stands out: query and key rows in the wrong order gave 9e-4 for an adapter of hardly any effect, and 8e-3 for one
-  that had learned its tasks, which the quantised file alone would let pass for noise or nearly so.
-
-What counts as equal is in `TOLERANCE` and `LARGEST_BASE_KL`; all is measured in nats per position.
+- The baseline is the difference without an adapter, on the same texts.
+- The adapter is also tested on a copy of the model file with 16-bit weights. There the baseline is small (a mean KL
+  divergence of about 5e-6 nats for SmolLM2-135M, against 3e-3 for its Q4_1 file), so conversion errors are visible:
+  query and key rows in the wrong order gave 9e-4 for an adapter with hardly any effect and 8e-3 for a trained adapter,
+  which can pass for noise in the quantised file.
 """
 
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gguf
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from ..errors import ConfigError
 from ..generation.model import Json
 from ..generation.providers.llama_cpp_engine import attach_lora, llama_cpp
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 POSITIONS = 32
-LONGEST = 512  # tokens of a text that are read
-TOLERANCE = {  # the mean KL divergence may be `factor` times the yardstick's and `plus` more
+MAX_TOKENS = 512  # of a text
+TOLERANCE = {  # maximum mean KL divergence: `factor` times the baseline's, and `plus`
     "merged": {"factor": 0.0, "plus": 1e-6},  # the same arithmetic in float32, in another order
     "gguf_16_bit": {"factor": 2.0, "plus": 2e-5},
     "gguf": {"factor": 3.0, "plus": 1e-3},
 }
-LARGEST_BASE_KL = 0.5  # of the yardstick; quantisation stays far below, other weights than the student's far above
+MAX_BASE_KL = 0.5  # of the baseline: far above quantisation, far below the weights of another model
 _PLAIN = {gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.BF16}
 
 Logits = np.ndarray  # positions x vocabulary, float32
@@ -45,13 +39,13 @@ Sequences = Sequence[Sequence[int]]
 
 
 def check_equality(
-    model: "PreTrainedModel", sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
+    model: PreTrainedModel, sequences: Sequences, base: Path | None, lora: Path | None, *, scratch: Path, threads: int
 ) -> dict[str, Json]:
-    """All measures, and `equal`: whether they are within what is tolerated.
+    """Return all differences, and `equal`: whether they are within the tolerance. Merges the weights of `model`.
 
-    `model` is the student with its adapter (a `PeftModel`), whose weights are merged when this returns; `sequences` are
-    token ids; `base` is the student's GGUF and `lora` the adapter's, without which llama.cpp is left out; `scratch` is
-    a folder that has room for the student with 16-bit weights.
+    `model` is the student with its adapter (a `PeftModel`); `sequences` are token ids; `base` and `lora` are the GGUF
+    files of student and adapter, without which llama.cpp is left out; `scratch` is a folder for the student with 16-bit
+    weights.
     """
     with model.disable_adapter():
         bare = torch_logits(model, sequences)
@@ -61,41 +55,42 @@ def check_equality(
         "texts": len(sequences),
         "positions": len(adapted),
         "effect": difference(adapted, bare),
-        "merged": _judged(TOLERANCE["merged"], difference(adapted, torch_logits(model, sequences)), None),
+        "merged": _comparison("merged", difference(adapted, torch_logits(model, sequences)), None),
     }
     if base is None or lora is None:
         result["gguf"] = result["gguf_16_bit"] = None
     else:
         with _sixteen_bit(base, scratch) as plain:
             for name, path in (("gguf_16_bit", plain), ("gguf", base)):
-                yardstick = difference(bare, llama_logits(path, None, sequences, threads))
-                found = difference(adapted, llama_logits(path, lora, sequences, threads))
-                result[name] = _judged(TOLERANCE[name], found, yardstick)
-    result["equal"] = all(one["equal"] for one in result.values() if isinstance(one, Mapping) and "equal" in one)
+                baseline = difference(bare, llama_logits(path, None, sequences, threads))
+                with_adapter = difference(adapted, llama_logits(path, lora, sequences, threads))
+                result[name] = _comparison(name, with_adapter, baseline)
+    result["equal"] = all(result[name]["equal"] for name in TOLERANCE if result[name])
     return result
 
 
-def _judged(
-    tolerance: Mapping[str, float], found: Mapping[str, float], yardstick: Mapping[str, float] | None
-) -> dict[str, Json]:
-    """A comparison with its verdict; the yardstick stands beside it as `without_adapter`."""
-    noise = yardstick["mean_kl"] if yardstick else 0.0
-    limit = tolerance["factor"] * noise + tolerance["plus"]
-    equal = bool(found["mean_kl"] <= limit and noise <= LARGEST_BASE_KL)  # NaN is not
-    beside = {"without_adapter": dict(yardstick)} if yardstick else {}
-    return {**found, **beside, "largest_mean_kl": limit, "equal": equal}
+def _comparison(name: str, measured: Mapping[str, float], baseline: Mapping[str, float] | None) -> dict[str, Json]:
+    """Return a difference with its baseline (`without_adapter`), its limit and whether it is within the limit."""
+    noise = baseline["mean_kl"] if baseline else 0.0
+    limit = TOLERANCE[name]["factor"] * noise + TOLERANCE[name]["plus"]
+    equal = bool(measured["mean_kl"] <= limit and noise <= MAX_BASE_KL)  # False for NaN
+    return {
+        **measured,
+        **({"without_adapter": dict(baseline)} if baseline else {}),
+        "largest_mean_kl": limit,
+        "equal": equal,
+    }
 
 
 def difference(reference: Logits, other: Logits) -> dict[str, float]:
-    """How far next-token distributions differ: the share of positions with the same most likely token, the mean of the
-    KL divergence of `other` from `reference` (nats), and the largest difference between two logits."""
+    """Return the difference of next-token distributions: the share of positions with the same likeliest token, the mean
+    KL divergence of `other` from `reference` (nats), and the largest difference of two logits."""
     if reference.shape != other.shape:
         raise ConfigError(
-            f"torch knows {reference.shape[1]} tokens and llama.cpp {other.shape[1]}: "
-            "the model file is not the student's"
+            f"torch has {reference.shape[1]} tokens and llama.cpp {other.shape[1]}: the model file is not the student's"
         )
     total = 0.0
-    for left, right in zip(reference, other, strict=True):  # in rows: float64 for all at once takes too much memory
+    for left, right in zip(reference, other, strict=True):  # row by row: float64 needs too much memory for all
         p, q = _log_softmax(left), _log_softmax(right)
         total += float(np.exp(p) @ (p - q))
     return {
@@ -110,8 +105,8 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum())
 
 
-def torch_logits(model: "PreTrainedModel", sequences: Sequences) -> Logits:
-    """The logits at the last positions of each sequence, below each other."""
+def torch_logits(model: PreTrainedModel, sequences: Sequences) -> Logits:
+    """Return the logits at the last positions of all sequences, as rows."""
     rows = []
     with torch.inference_mode():
         for tokens in sequences:
@@ -121,23 +116,16 @@ def torch_logits(model: "PreTrainedModel", sequences: Sequences) -> Logits:
 
 
 def llama_logits(base: Path, lora: Path | None, sequences: Sequences, threads: int) -> Logits:
-    """The same of a model file in llama.cpp, with an adapter or without."""
+    """Return the same logits from llama.cpp, with or without an adapter."""
     longest = max(len(tokens) for tokens in sequences)
     try:
-        llm = llama_cpp.Llama(
-            str(base),
-            n_ctx=longest,
-            n_batch=longest,
-            n_ubatch=longest,
-            n_threads=threads,
-            n_threads_batch=threads,
-            logits_all=True,
-            verbose=False,
-        )
+        sizes = {"n_ctx": longest, "n_batch": longest, "n_ubatch": longest}
+        sizes |= {"n_threads": threads, "n_threads_batch": threads}
+        llm = llama_cpp.Llama(str(base), **sizes, logits_all=True, verbose=False)
         if lora:
             attach_lora(llm, lora)
     except ValueError as error:
-        raise ConfigError(f"{base}: llama.cpp cannot use it: {error}") from None
+        raise ConfigError(f"{base}: llama.cpp cannot load it: {error}") from None
     rows = []
     for tokens in sequences:
         llm._ctx.kv_cache_clear()
@@ -150,7 +138,7 @@ def llama_logits(base: Path, lora: Path | None, sequences: Sequences, threads: i
 
 @contextlib.contextmanager
 def _sixteen_bit(base: Path, scratch: Path) -> Iterator[Path]:
-    """A copy of a GGUF model whose matrices are float16; the file itself where it is not quantised."""
+    """Yield a copy of a GGUF model with float16 matrices; the file itself if it is not quantised."""
     reader = gguf.GGUFReader(base)
     if all(tensor.tensor_type in _PLAIN for tensor in reader.tensors):
         yield base
@@ -174,6 +162,6 @@ def _dequantise(reader: gguf.GGUFReader, path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for tensor, kind in zip(reader.tensors, kinds, strict=True):  # one at a time: all may be more than memory holds
+    for tensor, kind in zip(reader.tensors, kinds, strict=True):  # one by one: all may not fit into memory
         writer.write_tensor_data(gguf.dequantize(tensor.data, tensor.tensor_type).astype(kind))
     writer.close()

@@ -1,14 +1,14 @@
-"""Which generations have an outcome that somebody else than their model verified, and what it is.
+"""Collect generations whose outcome was checked independently of their model.
 
 | stage        | verified by       | outcome, from 0 to 1                                      | kind, context       |
 |--------------|-------------------|-----------------------------------------------------------|---------------------|
-| answer       | the task's grader | its score                                                 | the task's          |
-| draft, essay | judges            | the mean of its evaluations, each carried from its scale  | stage, template     |
-| variant      | the sandbox       | share of calls that behave as the original's; 0: it fails | "variant", operator |
-| chunk        | its parser        | share of its answer that needed no repair, 0 without one  | "chunk", quality    |
+| answer       | the task's grader | the score                                                 | those of the task   |
+| draft, essay | judges            | mean of the evaluations, scaled to 0-1                    | stage, template     |
+| variant      | the sandbox       | share of calls with the original's behaviour; 0: it fails | "variant", operator |
+| chunk        | its parser        | share of the answer without repairs; 0 without an answer  | "chunk", quality    |
 
-A judge's score is an opinion, and neither right nor wrong; a variant that differs may be meant to: both have no
-`passed`. Evaluations of a copy (an essay that is its draft) are of what was copied.
+`passed` is None for a judge's score, which is an opinion, and for a variant that differs, which may be intended.
+Evaluations of a copy (an essay that is its draft) count for the original.
 """
 
 from collections import Counter
@@ -28,26 +28,26 @@ from ..sandbox.runs import COMPARED, FAILED
 from ..tasks.outcomes import Outcome
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Out = TypeVar("Out")
 
-_NEEDED = (
+_REQUIRED = (
     *("gen_id", "stage", "mode", "status", "reason", "parents", "wildcards", "template_id", "model_id", "attempts"),
     *("prompt_sha256", "response_key", "usage", "cost_usd", "latency_s", "parsed", "parser_options", "created_at"),
 )
 
 
 @dataclass(frozen=True)
-class Graded:
-    """An answer's grade, and the prompt of its task: without the worked examples that a teacher is shown."""
+class GradedAnswer:
+    """The grade of an answer, and the prompt of its task without worked examples."""
 
     outcome: Outcome
     prompt: str
 
 
 @dataclass(frozen=True)
-class Verified:
-    """A generation and its outcome. `evidence` are the files that say so, from the data folder on; `judged` has the
-    outcomes that judges gave, one for each evaluation; `stakes` (0-1) is what the task says of them, else None."""
+class VerifiedResult:
+    """A generation and its outcome. `evidence` are the files that verify it, below the data folder; `judge_outcomes`
+    has an outcome per evaluation; `stakes` (0-1) are those of its task, if any."""
 
     metadata: Result
     prompt: str
@@ -58,51 +58,53 @@ class Verified:
     passed: bool | None
     why: str
     evidence: tuple[str, ...] = ()
-    judged: tuple[float, ...] = ()
+    judge_outcomes: tuple[float, ...] = ()
     group: str | None = None
     task_id: str | None = None
     stakes: float | None = None
 
     @property
     def order(self) -> tuple[str, str, str]:
-        """What comes earlier has the smaller one; what no model answered has no time and comes first."""
+        """The sort key: the time of the answer; generations without a model come first."""
         return self.metadata.created_at or "", self.metadata.stage, self.metadata.gen_id
 
     @property
     def experience_id(self) -> str:
-        """A digest of the generation and its answer: drawn anew, it is another experience."""
+        """A digest of the generation and its answer."""
         parts = [getattr(self.metadata, key) for key in ("stage", "gen_id", "response_key", "prompt_sha256")]
         return sha256(canonical(parts))[:16]
 
 
-class LeftOut(Exception):
-    """A generation that makes no experience; the message is the reason."""
+class NoExperience(Exception):
+    """Raised for a generation without an experience; the message is the reason."""
 
 
-def verified(data_root: Path, graded: Mapping[str, Graded], left_out: Counter[str]) -> list[Verified]:
-    """All generations under `data_root` with a verified outcome, in their `order`; others are counted in `left_out`.
+def collect_verified(
+    data_root: Path, graded: Mapping[str, GradedAnswer], left_out: Counter[str]
+) -> list[VerifiedResult]:
+    """Return all generations below `data_root` with a verified outcome, by `order`; count the others in `left_out`.
 
-    `graded` has the answers that were graded, by id.
+    `graded` are the graded answers, by id.
     """
     collect = partial(_collect, left_out)
     scores: dict[str, list[tuple[Result, float]]] = {}
     for author, evaluation, score in collect(partial(_score, data_root), _ids(data_root, "evaluation")):
         scores.setdefault(author, []).append((evaluation, score))
-    found = [
+    items = [
         *collect(partial(_answer, data_root), graded.items()),
         *collect(partial(_judged, data_root), scores.items()),
         *collect(partial(_tested, data_root), _tests(data_root, left_out).items()),
         *collect(partial(_chunked, data_root), _ids(data_root, "chunk")),
     ]
-    return sorted(found, key=lambda one: one.order)
+    return sorted(items, key=lambda item: item.order)
 
 
-def _collect(left_out: Counter[str], make: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
-    """What `make` makes of each item; items that it leaves out are counted."""
+def _collect(left_out: Counter[str], make: Callable[[Item], Out], items: Iterable[Item]) -> Iterator[Out]:
+    """Yield `make(item)` for each item; count the items for which it raises `NoExperience`."""
     for item in items:
         try:
             yield make(item)
-        except LeftOut as reason:
+        except NoExperience as reason:
             left_out[str(reason)] += 1
 
 
@@ -116,121 +118,106 @@ def _folder(data_root: Path, stage: str, gen_id: str) -> Path:
 
 
 def _generation(data_root: Path, stage: str, gen_id: str) -> Result:
-    """The metadata of a generation that was made, or could not be; other programs' have not all that is needed."""
+    """Return the metadata of a finished generation. Raises `NoExperience` for others."""
     try:
         metadata = read_json(_folder(data_root, stage, gen_id) / "metadata.json")
     except (OSError, DreamflowError):
-        raise LeftOut(f"{stage}: no metadata.json that can be read") from None
+        raise NoExperience(f"{stage}: no readable metadata.json") from None
     try:
-        if not all(key in metadata for key in _NEEDED):
-            raise LeftOut(f"{stage}: made by another program")
-        result = from_json(metadata, Result)
+        is_own = all(key in metadata for key in _REQUIRED) and metadata["gen_id"] == gen_id
+        result = from_json(metadata, Result) if is_own else None
     except (TypeError, ValidationError):
-        raise LeftOut(f"{stage}: made by another program") from None
-    if result.gen_id != gen_id:
-        raise LeftOut(f"{stage}: made by another program")
+        result = None
+    if result is None:
+        raise NoExperience(f"{stage}: made by another program")
     if result.status not in ("ok", "failed"):
-        raise LeftOut(f"{stage}: {result.status}")
+        raise NoExperience(f"{stage}: {result.status}")
     return result
 
 
 def prompt_of(data_root: Path, stage: str, gen_id: str) -> str:
-    """The prompt of a generation; empty where it had none (copies, skipped ones) or its file is gone."""
+    """Return the prompt of a generation; empty if it has none or its file is missing."""
     try:
         return (_folder(data_root, stage, gen_id) / "prompt.txt").read_text(encoding="utf-8")
     except (OSError, ValueError):
         return ""
 
 
-def _answer(data_root: Path, item: tuple[str, Graded]) -> Verified:
+def _answer(data_root: Path, item: tuple[str, GradedAnswer]) -> VerifiedResult:
     gen_id, graded = item
     metadata, outcome = _generation(data_root, "answer", gen_id), graded.outcome
     if outcome.passed is None:
-        raise LeftOut("answer: not graded")
-    return Verified(
-        metadata=metadata,
-        prompt=graded.prompt,
-        verified_by="grader",
-        outcome=float(outcome.score),
-        passed=outcome.passed,
-        why=outcome.why,
-        stakes=outcome.stakes,
-        kind=outcome.kind,
-        context=outcome.context,
-        group=outcome.group,
-        task_id=outcome.task_id,
+        raise NoExperience("answer: not graded")
+    return VerifiedResult(
+        **{"metadata": metadata, "prompt": graded.prompt, "verified_by": "grader", "outcome": float(outcome.score)},
+        **{name: getattr(outcome, name) for name in ("kind", "context", "group", "task_id", "passed", "why", "stakes")},
     )
 
 
 def _score(data_root: Path, gen_id: str) -> tuple[str, Result, float]:
-    """(the judged text as "<stage>/<gen_id>", the evaluation, its score from 0 to 1)."""
+    """Return the judged text as "<stage>/<gen_id>", the evaluation, and its score from 0 to 1."""
     metadata = _generation(data_root, "evaluation", gen_id)
     score = metadata.parsed.get("score")
     scale = metadata.parser_options.get("scale")
     if metadata.status != "ok" or score is None or not scale:
-        raise LeftOut("evaluation: without a score")
+        raise NoExperience("evaluation: without a score")
     low, high = scale
     return _author(data_root, metadata), metadata, (score - low) / (high - low)
 
 
 def _author(data_root: Path, evaluation: Result) -> str:
-    """The generation whose model wrote the text that was judged."""
+    """Return the generation whose model wrote the judged text."""
     metadata = evaluation
     while metadata is evaluation or metadata.mode == "copy":
         parent = next(iter(metadata.parents), "")
-        stage = next((one for one in ("essay", "draft") if parent and _folder(data_root, one, parent).is_dir()), "")
+        stage = next((name for name in ("essay", "draft") if parent and _folder(data_root, name, parent).is_dir()), "")
         if not stage:
-            raise LeftOut("evaluation: what it judged is gone")
+            raise NoExperience("evaluation: the judged text is missing")
         metadata = _generation(data_root, stage, parent)
     return f"{metadata.stage}/{metadata.gen_id}"
 
 
-def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -> Verified:
+def _judged(data_root: Path, item: tuple[str, Sequence[tuple[Result, float]]]) -> VerifiedResult:
     author, scores = item
     metadata = _generation(data_root, *author.split("/"))
     judges = ", ".join(sorted({str(evaluation.model_id) for evaluation, _ in scores}))
-    outcome = fmean(score for _, score in scores)
-    return Verified(
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, metadata.stage, metadata.gen_id),
-        verified_by="judge",
-        kind=metadata.stage,
-        context=metadata.template_id,
-        outcome=outcome,
+        **{"verified_by": "judge", "kind": metadata.stage, "context": metadata.template_id},
+        outcome=fmean(score for _, score in scores),
         passed=None,
         why=f"{len(scores)} evaluation(s) by {judges}",
         evidence=tuple(f"gens/evaluation/{evaluation.gen_id}/metadata.json" for evaluation, _ in scores),
-        judged=tuple(score for _, score in scores),
+        judge_outcomes=tuple(score for _, score in scores),
     )
 
 
 def _tests(data_root: Path, left_out: Counter[str]) -> dict[str, tuple[str, Json]]:
-    """gen_id -> (file, test) for each variant that was tested; of several nights' tests the last one's."""
-    found: dict[str, tuple[str, Json]] = {}
+    """Return (file, test) of each tested variant by gen_id; the last night's test counts."""
+    last: dict[str, tuple[str, Json]] = {}
     files = (data_root / "dreams").glob("*/cycle-*/tests/*.json")
     for path in sorted(files, key=lambda path: (path.parts[-4], len(path.parts[-3]), path.parts)):
         try:
             entries = read_json(path)
             tests = {gen_id: entry["test"] for gen_id, entry in entries.items() if gen_id != "procedure"}
         except (DreamflowError, OSError, TypeError, KeyError, AttributeError):
-            left_out["variant: tests that cannot be read"] += 1
+            left_out["variant: unreadable tests"] += 1
             continue
-        found |= {gen_id: (path.relative_to(data_root).as_posix(), test) for gen_id, test in tests.items()}
-    return found
+        last |= {gen_id: (path.relative_to(data_root).as_posix(), test) for gen_id, test in tests.items()}
+    return last
 
 
-def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | None]]) -> Verified:
+def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | None]]) -> VerifiedResult:
     gen_id, (path, test) = item
     metadata = _generation(data_root, "variant", gen_id)
     outcome = test["outcome"] if test else None
     if outcome not in (*COMPARED, *FAILED) or (outcome in COMPARED and not test["inputs_run"]):
-        raise LeftOut("variant: not tested")
-    return Verified(
+        raise NoExperience("variant: not tested")
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, "variant", gen_id),
-        verified_by="sandbox",
-        kind="variant",
-        context=metadata.wildcards["kind"],
+        **{"verified_by": "sandbox", "kind": "variant", "context": metadata.wildcards["kind"]},
         outcome=test["agreeing"] / test["inputs_run"] if outcome in COMPARED else 0.0,
         passed=None if outcome == "differs" else outcome == "equivalent",
         why=test["reason"],
@@ -238,17 +225,15 @@ def _tested(data_root: Path, item: tuple[str, tuple[str, Mapping[str, Json] | No
     )
 
 
-def _chunked(data_root: Path, gen_id: str) -> Verified:
+def _chunked(data_root: Path, gen_id: str) -> VerifiedResult:
     metadata = _generation(data_root, "chunk", gen_id)
-    made = metadata.status == "ok"
+    is_ok = metadata.status == "ok"
     repairs = len(metadata.parsed.get("warnings", ()))
-    return Verified(
+    return VerifiedResult(
         metadata=metadata,
         prompt=prompt_of(data_root, "chunk", gen_id),
-        verified_by="parser",
-        kind="chunk",
-        context=metadata.wildcards["quality_level"],
-        outcome=metadata.parsed["validity"] if made else 0.0,
-        passed=made,
-        why=f"read with {repairs} repair(s)" if made else f"rules stood in: {metadata.reason}",
+        **{"verified_by": "parser", "kind": "chunk", "context": metadata.wildcards["quality_level"]},
+        outcome=metadata.parsed["validity"] if is_ok else 0.0,
+        passed=is_ok,
+        why=f"read with {repairs} repair(s)" if is_ok else f"rules stood in: {metadata.reason}",
     )

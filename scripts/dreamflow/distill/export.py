@@ -1,13 +1,13 @@
-"""A trained adapter for other programs: safetensors with a model card, GGUF LoRA, merged weights.
+"""Export a trained adapter for other programs.
 
-An export folder holds
+An export folder contains
 
-| file | what it is |
+| file | content |
 |---|---|
-| `adapter_model.safetensors`, `adapter_config.json` | the adapter as peft loads it |
-| `adapter.gguf` | the adapter as llama.cpp loads it, where the student's architecture is known |
-| `merged/` | the student with the adapter in its weights (float32), a Hugging Face folder, if asked for |
-| `equality.json` | how alike they are, by equality.py |
+| `adapter_model.safetensors`, `adapter_config.json` | the adapter for peft |
+| `adapter.gguf` | the adapter for llama.cpp, if the student's architecture is known |
+| `merged/` | the student with the adapter in its weights (float32), a Hugging Face folder, if requested |
+| `equality.json` | the differences between them, by equality.py |
 | `README.md` | the model card, with the front matter of Hugging Face |
 """
 
@@ -24,12 +24,13 @@ from ..errors import ConfigError, DreamflowError
 from ..files import pretty, read_json
 from ..generation.model import Json
 from ..generation.model_files import model_file
-from .adapter import put_on
-from .equality import LONGEST, check_equality
+from ..reports.markdown import table
+from .adapter import attach_adapter
+from .equality import MAX_TOKENS, check_equality
 from .lora_gguf import ARCHITECTURES, write_lora_gguf
 from .student import load_student
 
-TEXTS = 8  # tasks on whose prompts and answers the three are compared
+MAX_TEXTS = 8  # tasks whose prompts and answers are compared
 
 
 def export_student(
@@ -42,82 +43,78 @@ def export_student(
     threads: int,
     tell: Callable[[str], None],
 ) -> dict[str, Json]:
-    """Write the export folder of the adapter in folder `adapter`; returns what is in equality.json.
+    """Write the export folder of the adapter in folder `adapter`; returns the content of equality.json.
 
     `job` has `student` and `cache` (see `load_student`), `gguf` (the student's model file for llama.cpp, or None),
-    `merged`, `license`, `model_id`. `tasks` have `prompt` and `answer`; `card` has what the model card tells, by
-    heading. `folder` appears when it is whole. Raises `DreamflowError` where the three do not do the same.
+    `merged`, `license` and `model_id`. `tasks` have `prompt` and `answer`; `card` has the facts of the model card by
+    heading. `folder` is complete or absent. Raises a `DreamflowError` if the exports differ.
     """
     if not tasks:
-        raise ConfigError(f"{adapter}: no tasks to compare its exports on")
+        raise ConfigError(f"{adapter}: no tasks to compare the exports on")
     base = model_file(job["gguf"]) if job["gguf"] else None
     student, tokenizer = load_student(job["student"], Path(job["cache"]))
     student.float()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        _copy_adapter(adapter, made, job["student"])
-        lora = made / "adapter.gguf"
+        _copy_adapter(adapter, temporary, job["student"])
+        lora = temporary / "adapter.gguf"
         if base is None and student.config.model_type not in ARCHITECTURES:
             lora = None
-            tell(f"no GGUF: students of type {student.config.model_type} have no known form there")
+            tell(f"no GGUF: students of type {student.config.model_type} are not supported")
         else:
-            write_lora_gguf(made, student.config.to_dict(), lora, name=job["model_id"], base=base)
-        model = put_on(student, adapter, job["student"])
+            write_lora_gguf(temporary, student.config.to_dict(), lora, name=job["model_id"], base=base)
+        model = attach_adapter(student, adapter, job["student"])
         tell("comparing the adapter in torch, merged, and in llama.cpp")
-        sequences = [_tokens(tokenizer, task) for task in _spread(tasks)]
+        count = min(MAX_TEXTS, len(tasks))
+        sequences = [_tokens(tokenizer, tasks[number * len(tasks) // count]) for number in range(count)]
         equality = {
             "model_id": job["model_id"],
-            **check_equality(model, sequences, base, lora, scratch=made, threads=threads),
+            **check_equality(model, sequences, base, lora, scratch=temporary, threads=threads),
         }
         if not equality["equal"]:
-            raise DreamflowError(f"{adapter}: its exports do not do the same as the adapter:\n{pretty(equality)}")
+            raise DreamflowError(f"{adapter}: its exports differ from the adapter:\n{pretty(equality)}")
         if job["merged"]:
-            merged = model.merge_and_unload()  # what is merged already stays so
-            merged.config._name_or_path = ""  # no machine's paths in the folder
-            merged.save_pretrained(made / "merged")
-            tokenizer.save_pretrained(made / "merged")
-        (made / "equality.json").write_text(pretty(equality), encoding="utf-8")
-        (made / "README.md").write_text(model_card(job, card, equality), encoding="utf-8")
-        made.chmod(0o755)
+            merged = model.merge_and_unload()  # keeps merged weights
+            merged.config._name_or_path = ""  # no path of this machine
+            merged.save_pretrained(temporary / "merged")
+            tokenizer.save_pretrained(temporary / "merged")
+        (temporary / "equality.json").write_text(pretty(equality), encoding="utf-8")
+        (temporary / "README.md").write_text(model_card(job, card, equality), encoding="utf-8")
+        temporary.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
-        made.rename(folder)
+        temporary.rename(folder)
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise DreamflowError(f"{folder}: the disk is full; nothing was written there") from None
+            raise DreamflowError(f"{folder}: the disk is full; nothing was written") from None
         raise
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return equality
 
 
 def _copy_adapter(adapter: Path, folder: Path, student: str) -> None:
-    """The two files that peft reads; the configuration names the student as the job does, not by its place here."""
+    """Copy the files for peft. The configuration names the student as the job does, not by its path here."""
     settings = read_json(adapter / "adapter_config.json")
     weights = adapter / "adapter_model.safetensors"
     if not weights.is_file():
         raise ConfigError(f"{weights}: no such file")
     shutil.copyfile(weights, folder / weights.name)
     settings["base_model_name_or_path"] = student
-    settings["target_modules"] = sorted(settings["target_modules"])  # a set, which peft writes in any order
+    settings["target_modules"] = sorted(settings["target_modules"])  # peft writes a set in any order
     (folder / "adapter_config.json").write_text(pretty(settings), encoding="utf-8")
 
 
-def _spread(tasks: Sequence[Mapping[str, Json]]) -> list[Mapping[str, Json]]:
-    """At most `TEXTS` of the tasks, from all over the list."""
-    return [tasks[number * len(tasks) // TEXTS] for number in range(TEXTS)] if len(tasks) > TEXTS else list(tasks)
-
-
 def _tokens(tokenizer: PreTrainedTokenizerBase, task: Mapping[str, Json]) -> list[int]:
-    """A task's prompt and reference answer in the student's chat template."""
+    """Return a task's prompt and reference answer in the student's chat template."""
     turns = [{"role": "user", "content": task["prompt"]}, {"role": "assistant", "content": task["answer"]}]
     text = tokenizer.apply_chat_template(turns, tokenize=False)
-    return tokenizer(text, add_special_tokens=False).input_ids[:LONGEST]
+    return tokenizer(text, add_special_tokens=False).input_ids[:MAX_TOKENS]
 
 
 def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapping[str, Json]) -> str:
-    """README.md: front matter as Hugging Face reads it, what is in the folder, and all facts in `card` by heading."""
+    """Return the model card: front matter for Hugging Face, the content of the folder, and the facts in `card`."""
     front = {
         "base_model": job["student"],
         "base_model_relation": "adapter",
@@ -126,13 +123,12 @@ def model_card(job: Mapping[str, Json], card: Mapping[str, Json], equality: Mapp
         "pipeline_tag": "text-generation",
         "tags": ["lora", "distillation"] + (["gguf"] if equality["gguf"] is not None else []),
     }
-    lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(), "---", ""]
-    lines += [
-        f"# {job['model_id']}",
-        "",
+    lines = [
+        *("---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(), "---", ""),
+        *(f"# {job['model_id']}", ""),
         f"A LoRA adapter of `{job['student']}`, trained by Dreamflow on answers that exact graders accepted.",
-        "`adapter_model.safetensors` is for peft, `adapter.gguf` (where it is there) for llama.cpp.",
-        "",
+        "`adapter_model.safetensors` is for peft, `adapter.gguf` (if it exists) for llama.cpp.",
+        *("", "## Equality", "", f"Next-token distributions at {equality['positions']} positions.", ""),
         *_equality_lines(equality),
     ]
     for heading, facts in card.items():
@@ -149,23 +145,24 @@ def _equality_lines(equality: Mapping[str, Json]) -> list[str]:
     rows = [
         {
             "compared with the adapter in torch": name,
-            "same most likely token": one["same_top"],
-            "mean KL (nats)": one["mean_kl"],
-            "mean KL with no adapter": one["without_adapter"]["mean_kl"] if "without_adapter" in one else None,
+            "same likeliest token": equality[key]["same_top"],
+            "mean KL (nats)": equality[key]["mean_kl"],
+            "mean KL without an adapter": equality[key].get("without_adapter", {}).get("mean_kl"),
         }
         for key, name in names.items()
-        if (one := equality[key])
+        if equality[key]
     ]
-    lines = ["## Equality", "", f"Next-token distributions at {equality['positions']} positions.", "", *_table(rows)]
-    return lines if equality["gguf"] else [*lines, "", "Not compared in llama.cpp: no model file of the student given."]
+    return [_table(rows)] + (
+        [] if equality["gguf"] else ["", "Not compared in llama.cpp: no model file of the student."]
+    )
 
 
 def _fact_lines(facts: Mapping[str, Json], level: int) -> list[str]:
-    """Facts of any shape: tables for rows, headings for what has parts of its own, a list for everything else."""
+    """Format facts of any shape: rows as tables, mappings under headings, everything else as a list."""
     lines = []
     for key, value in facts.items():
         if rows := _rows(value):
-            lines += ["", f"{'#' * level} {key}", "", *_table(rows), ""]
+            lines += ["", f"{'#' * level} {key}", "", _table(rows), ""]
         elif isinstance(value, Mapping):
             lines += ["", f"{'#' * level} {key}", "", *_fact_lines(value, level + 1), ""]
         else:
@@ -174,21 +171,18 @@ def _fact_lines(facts: Mapping[str, Json], level: int) -> list[str]:
 
 
 def _rows(value: Json) -> list[dict[str, Json]]:
-    """The rows in a list, or by name in a mapping; none where it is nothing of the kind."""
-    if isinstance(value, Mapping):
-        if not all(isinstance(row, Mapping) for row in value.values()):
-            return []
+    """Return the rows of a list, or of a mapping by name; empty for other values."""
+    if isinstance(value, Mapping) and all(isinstance(row, Mapping) for row in value.values()):
         value = [{"": name, **row} for name, row in value.items()]
     if not isinstance(value, list):
         return []
-    flat = (isinstance(row, Mapping) and not any(isinstance(one, Mapping) for one in row.values()) for row in value)
+    flat = (isinstance(row, Mapping) and not any(isinstance(cell, Mapping) for cell in row.values()) for row in value)
     return [dict(row) for row in value] if all(flat) else []
 
 
-def _table(rows: Sequence[Mapping[str, Json]]) -> list[str]:
+def _table(rows: Sequence[Mapping[str, Json]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    return lines + [f"| {' | '.join(_value(row.get(key)) for key in columns)} |" for row in rows]
+    return table([[_value(row.get(key)) for key in columns] for row in rows], columns)
 
 
 def _value(value: Json) -> str:

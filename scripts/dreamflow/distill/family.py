@@ -1,8 +1,9 @@
-"""Distillations: what models did is graded and ranked, a teacher shows how, and a small model learns from it.
+"""Distillations: select experiences, let a teacher answer their tasks, and train a small model on the answers.
 
-Two sets of answers are known only from files: which tasks a teacher is asked follows from a cycle's experiences
-(replay.jsonl), and an exported student can be asked when it is there (exported_answers.jsonl). What trains and draws is
-imported where it is used.
+Two sets of answers are known only from files: the teacher's follow from replay.jsonl, the exported student's from
+exported_answers.jsonl. Heavy modules are imported where they are used.
+
+The methods `..._job` return what decides a job besides its other input files, as JSON (see `Run.job_file`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +13,10 @@ from pathlib import Path
 from ..deferred import Deferred
 from ..errors import ConfigError
 from ..family import Family, World
-from ..files import canonical, jsonl, read_jsonl, write_atomic
-from ..generation.model import Generation
+from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
+from ..generation.model import Generation, Json
+from ..generation.model_files import weights_fingerprint
 from ..tasks.answers import ANSWER
-from . import jobs
 from .compile import (
     Distillation,
     compile_distillation,
@@ -26,14 +27,15 @@ from .compile import (
     teacher_rows,
 )
 
-GRADED = ("practice", "teacher", "exported")  # the sets of answers of a distillation
+VERSION = 1  # of grading and selection; raise it to grade and select again
 
 
 class Distill(Family):
-    """The distillations of a configuration. `runs` has them by name and cycle, as their folders are called."""
+    """The distillations of a configuration. `runs` has them by name and cycle."""
 
     name = "distill"
     config_key = "distillations"
+    description = "Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`."
     goals = ("distill",)
     in_default_target = False
 
@@ -45,12 +47,10 @@ class Distill(Family):
         self.exported: dict[str, Deferred] = {}
         self.is_wanted = False
 
-    # --- doors ---
-
     def compile(self) -> None:
-        """Plan what the students of all distillations answer before they learn."""
+        """Plan the answers of all untrained students."""
         for name in self.spec_names():
-            distillation = compile_distillation(name, self.world)
+            distillation = compile_distillation(name, self.spec_file(name), self.world)
             run, folder = distillation.run, distillation.folder
             self.practice[run] = practice_rows(distillation)
             self.add(name, self.practice[run])
@@ -61,20 +61,20 @@ class Distill(Family):
                 self.world.candidates[distillation.model_id] = distillation.exported
 
     def deferred(self) -> Sequence[Deferred]:
-        """The answers of teachers and of exported students."""
+        """Return the answers of teachers and exported students."""
         return [*self.teachers.values(), *self.exported.values()]
 
     def targets(self, goal: str) -> list[str]:
-        """The reports of all distillations."""
+        """Return the report files of all distillations."""
         self.is_wanted = True
-        return [f"{one.folder}/{name}" for one in self.runs.values() for name in ("report.md", "accuracy.png")]
+        return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
-        """The names of the runs."""
+        """Return the names of the runs."""
         return {"run": self.runs}
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
-        """As many answers of teachers and exported students as there can be, until it is known which."""
+        """Return as many answers of teachers and exported students as possible, where they are not known yet."""
         rows: dict[str, Generation] = {}
         for run, distillation in self.runs.items() if self.is_wanted else ():
             if not self.teachers[run].path.exists():
@@ -84,71 +84,66 @@ class Distill(Family):
         return rows, ""
 
     def referenced(self) -> set[str]:
-        """The answers that an experience, a training example or a grade came from."""
+        """Return the ids of the answers behind experiences, training examples and grades."""
         root = self.layout.root
         patterns = ("experiences/cycle-*.jsonl", "distill/*/cycle-*/train.jsonl", "distill/*/cycle-*/grades/*.jsonl")
         return {row["gen_id"] for pattern in patterns for path in root.glob(pattern) for row in read_jsonl(path)}
 
-    # --- answers and their grades ---
-
     def answers(self, run: str, which: str) -> Mapping[str, Generation]:
-        """A set of answers of a run (see `GRADED`) by id, as far as they are known."""
+        """Return the known answers of a run by id: its practice, teacher or exported answers."""
         deferred = {"teacher": self.teachers, "exported": self.exported}
         return deferred[which][run].generations if which in deferred else self.practice[run]
 
     def answer_files(self, run: str, which: str) -> list[str]:
-        """The metadata of a set of answers."""
+        """Return the metadata files of a set of answers."""
         return self.metadata_files(ANSWER.name, self.answers(run, which))
 
     def grades_job(self, run: str) -> str:
-        """What decides grades besides the answers."""
-        return jobs.grades_job(self.runs[run])
+        """Return the job of the grades of answers."""
+        return canonical([VERSION, sha256(canonical(self.runs[run].tasks))])
 
     def write_grades(self, run: str, which: str, path: str) -> None:
         """Grade a set of answers; code runs in the sandbox."""
-        from ..tasks.outcomes import outcomes, write_grades
-        from ..tasks.running import sandbox
+        from ..tasks.running import grade_answers
 
-        folders = [self.layout.generation(ANSWER.name, gen_id) for gen_id in self.answers(run, which)]
-        write_grades(path, outcomes(folders, self.runs[run].tasks, sandbox()))
-
-    # --- experiences and what is learned from them ---
+        grade_answers(self.layout, self.answers(run, which), self.runs[run].tasks, path)
 
     def practice_grades(self, cycle: str) -> list[str]:
-        """The grades of the answers that students gave before a cycle's training."""
-        paths = [f"{one.folder}/grades/practice.jsonl" for one in self.runs.values() if str(one.cycle) == cycle]
-        if not paths:
+        """Return the files with the grades of the untrained students of a cycle."""
+        runs = [run for run in self.runs.values() if str(run.spec.cycle) == cycle]
+        if not runs:
             raise ConfigError(f"no distillation of config/config.yaml has cycle {cycle}")
-        return paths
+        return [f"{run.folder}/grades/practice.jsonl" for run in runs]
 
     def experiences_job(self, cycle: str) -> str:
-        """What decides a cycle's experiences besides the grades. What else is below the data folder when they are
-        collected is taken as it is then: a later cycle sees what came after."""
-        return canonical([jobs.VERSION, self.world.settings.salience.as_dict()])
+        """Return the job of a cycle's experiences. Results of other families do not trigger it; a later cycle collects
+        new ones."""
+        return canonical([VERSION, self.world.settings.salience.as_dict()])
 
     def experiences_file(self, run: str) -> str:
-        """The experiences that a run learns from."""
-        return f"{self.layout.root}/experiences/cycle-{self.runs[run].cycle}.jsonl"
+        """Return the file of the experiences that a run learns from."""
+        return f"{self.layout.root}/experiences/cycle-{self.runs[run].spec.cycle}.jsonl"
 
     def experiences(self, cycle: str, path: str) -> str:
-        """Collect a cycle's experiences; returns a line on how many there are, and what was left out."""
+        """Collect a cycle's experiences; returns a line with the counts."""
         from .experiences import collect_experiences
 
         return collect_experiences(self.world, int(cycle), self.practice_grades(cycle), path)
 
     def replay_job(self, run: str) -> str:
-        """What decides a replay set besides the experiences."""
-        return jobs.replay_job(self.runs[run])
+        """Return the job of a replay set."""
+        return canonical([VERSION, self.runs[run].spec.replay.as_dict(), sha256(canonical(self.runs[run].tasks))])
 
     def select(self, run: str) -> None:
-        """Choose what is learned and what is only measured on; the teacher's answers are known then."""
+        """Select the tasks to learn from and to measure on; this determines the teacher's answers."""
         from .replay import write_replay_set
 
         write_replay_set(self.runs[run], self.practice[run])
 
     def teaching_job(self, run: str) -> str:
-        """What decides the training data besides the answers."""
-        return jobs.teaching_job(self.runs[run])
+        """Return the job of the training data."""
+        spec = self.runs[run].spec
+        return canonical([VERSION, spec.teacher.as_dict(), bool(spec.training.kl_weight)])
 
     def teach(self, run: str) -> None:
         """Write the accepted answers as training data."""
@@ -156,59 +151,81 @@ class Distill(Family):
 
         write_training_data(self.runs[run])
 
-    # --- the student ---
-
     def logprobs(self, run: str) -> list[str]:
-        """The folder of the teacher's log-probabilities, where the training asks for them."""
-        one = self.runs[run]
-        return [f"{one.folder}/logprobs"] if one.spec.training.kl_weight else []
+        """Return the folder of the teacher's log-probabilities if the training needs it."""
+        distillation = self.runs[run]
+        return [f"{distillation.folder}/logprobs"] if distillation.spec.training.kl_weight else []
 
     def logprobs_job(self, run: str) -> str:
-        """The job of scripts/teacher_logprobs.py."""
-        return jobs.logprobs_job(self.runs[run])
+        """Return the job of scripts/teacher_logprobs.py."""
+        weights = self.runs[run].teacher_weights
+        return canonical({
+            "teacher": weights,
+            "fingerprint": weights_fingerprint(weights),
+            "top_logprobs": self.runs[run].spec.teacher.top_logprobs,
+            "cache": str(self.layout.root / "distill" / "students"),
+            "answers": str(self.layout.root / "gens" / "answer"),
+        })  # fmt: skip
 
     def training_job(self, run: str) -> str:
-        """The job of scripts/distill_student.py."""
-        return jobs.training_job(self.runs[run])
+        """Return the job of scripts/distill_student.py."""
+        training, checkpoint = self.runs[run].spec.training.as_dict(), str(self.runs[run].folder / "checkpoint")
+        return self._student_job(run, training=training, checkpoint=checkpoint)
 
     def validation_job(self, run: str) -> str:
-        """The job of scripts/validate_student.py."""
-        return jobs.validation_job(self.runs[run])
+        """Return the job of scripts/validate_student.py."""
+        spec = self.runs[run].spec
+        gate = {key: getattr(spec.validation, key) for key in ("margin", "most_lost", "smallest")}
+        tokens, batch = spec.validation.max_tokens, spec.validation.batch
+        return self._student_job(run, max_new_tokens=tokens, batch=batch, gate=gate, seed=spec.training.seed)
 
     def export_job(self, run: str) -> str:
-        """The job of scripts/export_student.py."""
-        return jobs.export_job(self.runs[run])
+        """Return the job of scripts/export_student.py and of the registration."""
+        distillation = self.runs[run]
+        return self._student_job(
+            run,
+            gguf=distillation.student.name if distillation.exported else None,
+            merged=distillation.spec.export.merged,
+            license=distillation.spec.student.license,
+            model_id=distillation.model_id,
+        )
+
+    def _student_job(self, run: str, **settings: Json) -> str:
+        """Return a job with the student's weights; the fingerprint detects changed weights."""
+        weights = self.runs[run].weights
+        cache = str(self.layout.root / "distill" / "students")
+        return canonical({**settings, "student": weights, "fingerprint": weights_fingerprint(weights), "cache": cache})
 
     def write_exported(self, run: str, path: str) -> None:
-        """List the answers that the exported student gives to the held-out tasks: they are known then."""
+        """List the exported student's answers to the held-out tasks; this makes them known."""
         rows = _exported_rows(self.runs[run], Path(path))
         write_atomic(path, jsonl({"gen_id": gen_id, **row.wildcards} for gen_id, row in rows.items()))
 
     def register(self, run: str) -> None:
-        """Register the student as a model if the gate and its answers allow it; take it back if not."""
+        """Register the student as a model if the gate and its exported answers allow it; otherwise unregister it."""
         from .register import register
 
         register(self.runs[run])
 
     def report(self, run: str) -> str:
-        """Write what a run brought; returns its short form for the screen."""
-        from .facts import report_facts
-        from .report import write_report
+        """Write the report of a run; returns its summary."""
+        from .report import report_facts, write_report
 
-        one = self.runs[run]
-        return write_report(one.folder, report_facts(one))
+        return write_report(self.runs[run].folder, report_facts(self.runs[run]))
+
+
+FAMILY = Distill
 
 
 def _teacher_rows(distillation: Distillation, path: Path) -> dict[str, Generation]:
-    """The answers that a replay set needs of a teacher."""
     tasks = [row["task"] for row in read_jsonl(path) if row["role"] == "target"]
-    # Tasks of a group share their worked examples: side by side, they share the evaluated prefix too.
+    # Tasks of a group share their worked examples: in a row, they also share the evaluated prefix.
     tasks.sort(key=lambda task: (task["group"], task["task_id"]))
     return teacher_rows(distillation, tasks)
 
 
 def _exported_rows(distillation: Distillation, path: Path) -> dict[str, Generation]:
-    """The answers of the exported student; none where it was not exported as GGUF (or that was deleted)."""
+    """Return the answers of the exported student; none without a GGUF adapter."""
     exported = distillation.exported
     if exported is None or not Path(exported.lora).exists():
         return {}

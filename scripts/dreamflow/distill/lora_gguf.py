@@ -1,12 +1,12 @@
-"""A peft LoRA adapter as a GGUF file, which llama.cpp loads beside the model that it was trained on.
+"""Convert a peft LoRA adapter to a GGUF file for llama.cpp.
 
-The format is that of llama.cpp's own converter (convert_lora_to_gguf.py): `general.type` "adapter", `adapter.type`
-"lora", `adapter.lora.alpha`, and for every adapted matrix two tensors, `<name>.lora_a` (rank x inputs) and
-`<name>.lora_b` (outputs x rank). llama.cpp adds alpha / rank * lora_b @ lora_a to the matrix.
+The format is that of llama.cpp's convert_lora_to_gguf.py: `general.type` "adapter", `adapter.type` "lora",
+`adapter.lora.alpha`, and two tensors per adapted matrix, `<name>.lora_a` (rank x inputs) and `<name>.lora_b` (outputs x
+rank). llama.cpp adds alpha / rank * lora_b @ lora_a to the matrix.
 
-Rotary positions turn pairs of a head's dimensions. Transformers pairs dimension i with i + half; for some architectures
-llama.cpp pairs 2i with 2i + 1 instead, and its converter reorders the rows of the query and key matrices accordingly.
-An adapter's rows must be reordered alike: without that it loads, answers, and is wrong.
+Rotary positions rotate pairs of a head's dimensions. Transformers pairs dimension i with i + half. For some
+architectures llama.cpp pairs 2i with 2i + 1, so the rows of query and key matrices are reordered; otherwise the adapter
+loads but its answers are wrong.
 """
 
 import math
@@ -21,7 +21,7 @@ from ..errors import ConfigError
 from ..files import read_json
 from ..generation.model import Json
 
-# By transformers' model type: llama.cpp's architecture, and whether its query and key rows are reordered.
+# Model type of transformers: architecture of llama.cpp, and whether query and key rows are reordered.
 ARCHITECTURES = {
     "llama": ("llama", True),
     "mistral": ("llama", True),
@@ -34,32 +34,31 @@ _HALVES = {".lora_A.weight": ".weight.lora_a", ".lora_B.weight": ".weight.lora_b
 
 
 def architecture_of(base: Path) -> str:
-    """The architecture that a GGUF model names itself by, such as "llama"."""
+    """Return the architecture in a GGUF model file, such as "llama". Raises `ConfigError`."""
     try:
         field = gguf.GGUFReader(base).get_field(gguf.Keys.General.ARCHITECTURE)
     except (ValueError, OSError, IndexError) as error:
-        raise ConfigError(f"{base}: not a GGUF file that can be read: {error}") from None
+        raise ConfigError(f"{base}: not a readable GGUF file: {error}") from None
     if field is None:
-        raise ConfigError(f"{base}: a GGUF file that does not name its architecture")
+        raise ConfigError(f"{base}: the GGUF file does not name its architecture")
     return str(field.contents())
 
 
 def write_lora_gguf(adapter: Path, config: Mapping[str, Json], path: Path, *, name: str, base: Path | None) -> None:
-    """Write the adapter in folder `adapter` (safetensors, as peft saves it) to `path`; same input, same bytes.
+    """Write the peft adapter in folder `adapter` to `path`; the same input gives the same bytes.
 
-    `config` is the configuration of the student that it was trained on (`model.config.to_dict()`), `base` the GGUF
-    model that it is meant for, if there is one. Raises `ConfigError` for an architecture that is not known here, a
-    `base` of another one, and kinds of LoRA that llama.cpp cannot apply.
+    `config` is the student's `model.config.to_dict()`, `base` its GGUF model, if any. Raises `ConfigError` for an
+    unknown architecture, a `base` with another architecture, and variants of LoRA that llama.cpp does not support.
     """
     model_type = str(config.get("model_type"))
     if model_type not in ARCHITECTURES:
         raise ConfigError(
             f"{adapter}: a student of type {model_type!r} cannot be exported to GGUF; "
-            f"known are {', '.join(sorted(ARCHITECTURES))}"
+            f"supported types: {', '.join(sorted(ARCHITECTURES))}"
         )
     architecture, reordered = ARCHITECTURES[model_type]
-    if base is not None and (found := architecture_of(base)) != architecture:
-        raise ConfigError(f"{base}: its architecture is {found!r}, but the student's is {architecture!r}")
+    if base is not None and (other := architecture_of(base)) != architecture:
+        raise ConfigError(f"{base}: its architecture is {other!r}, but the student's is {architecture!r}")
     alpha = _alpha(adapter)
     tensors = _tensors(adapter, config, architecture, reordered)
     writer = gguf.GGUFWriter(path, architecture)
@@ -76,14 +75,14 @@ def write_lora_gguf(adapter: Path, config: Mapping[str, Json], path: Path, *, na
 
 
 def _alpha(adapter: Path) -> float:
-    """The alpha by which llama.cpp, which divides it by the rank, scales as peft does."""
+    """Return the alpha with which llama.cpp (alpha / rank) scales like peft."""
     where = adapter / "adapter_config.json"
     settings = read_json(where)
-    unknown = [key for key, value in settings.items() if key.startswith("use_") and value and key != "use_rslora"]
-    unknown += [key for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out") if settings.get(key)]
-    if settings.get("peft_type") != "LORA" or unknown:
-        what = ", ".join(unknown) or f"peft_type {settings.get('peft_type')}"
-        raise ConfigError(f"{where}: {what}: llama.cpp applies plain LoRA only; train without it")
+    unsupported = [key for key, value in settings.items() if key.startswith("use_") and value and key != "use_rslora"]
+    unsupported += [key for key in ("rank_pattern", "alpha_pattern", "fan_in_fan_out") if settings.get(key)]
+    if settings.get("peft_type") != "LORA" or unsupported:
+        what = ", ".join(unsupported) or f"peft_type {settings.get('peft_type')}"
+        raise ConfigError(f"{where}: {what}: llama.cpp supports plain LoRA only; train without it")
     rank, alpha = settings["r"], settings["lora_alpha"]
     return alpha * math.sqrt(rank) if settings.get("use_rslora") else float(alpha)
 
@@ -99,7 +98,7 @@ def _tensors(adapter: Path, config: Mapping[str, Json], architecture: str, reord
         name = names.get_name(module) if half else None
         if name is None:
             raise ConfigError(
-                f"{adapter}: {key}: llama.cpp's {architecture} has no place for it; "
+                f"{adapter}: {key}: llama.cpp's {architecture} has no such tensor; "
                 "only LoRA of linear layers can be exported"
             )
         matrix = name.rsplit(".", 1)[-1]
@@ -110,5 +109,5 @@ def _tensors(adapter: Path, config: Mapping[str, Json], architecture: str, reord
 
 
 def interleave(rows: np.ndarray, heads: int) -> np.ndarray:
-    """The rows of a query or key matrix so that dimensions i and i + half of each head come to lie side by side."""
+    """Reorder the rows of a query or key matrix so that dimensions i and i + half of each head are adjacent."""
     return rows.reshape(heads, 2, -1, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)

@@ -1,55 +1,109 @@
-"""What a distillation brought: what was taught, what the student solves before and after, and what it saves."""
+"""The report of a distillation: what the student learned, what it solves before and after, and what it saves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from ..files import read_json, write_atomic
+from ..files import read_json, read_jsonl, write_atomic
+from ..generation.make import read_result
+from ..generation.model import Json, as_json
 from ..reports.accuracy import ALL, tokens_of
 from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
 from ..reports.render import render
 from ..reports.statistics import wilson
+from ..tasks.outcomes import Outcome, read_grades
+from .compile import Distillation
 from .validate import SETS, points
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 _NAMES = {"held_out": "held-out", "general": "general"}
 _FILES = ("validation", "gate", "training", "teaching", "exported")  # .json, in the folder of a run
+_COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
 WHO = ("teacher", "before", "after")
 
 
-def write_report(folder: Path, facts: Mapping[str, Any]) -> str:
-    """Write report.md and accuracy.png of a distillation into its `folder`; returns its short form for the screen.
+def report_facts(distillation: Distillation) -> dict[str, Json]:
+    """Return the `facts` of `write_report`."""
+    student, teacher, spec = distillation.student, distillation.teacher, distillation.spec
+    notes = []
+    if teacher.model_id == student.model_id:
+        notes.append(
+            f"Teacher and student are the same model: the teacher saw {spec.teacher.worked} worked examples before "
+            f"each question and drew {spec.teacher.samples} answers, of which the graders selected. The student "
+            "learned to do without the examples, not anything that it could not do with them."
+        )
+    if spec.replay.general_share:
+        notes.append("Answers to general tasks are the student's own, right or wrong: they prevent forgetting.")
+    return {
+        "run": distillation.run,
+        "student": student.model_id,
+        "teacher": teacher.model_id,
+        "model_id": distillation.model_id,
+        "atp": {"student": student.atp, "teacher": teacher.atp},
+        "costs": _costs(distillation),
+        "notes": notes,
+    }
 
-    The numbers are read from the run's own files there: validation.json, gate.json, training.json, teaching.json and
-    exported.json. `facts` has what they do not know:
-    run: name and cycle; student, teacher: ids of the models; model_id: what the student is called at work;
-    atp: {student, teacher}: base cost of an answer;
-    costs: {who: rows} for who in WHO, as far as measured: outcomes (see `probe.outcomes`) of the kinds to learn with
-    `words` (of all that was asked, see `asked_words`): the teacher's answers when it taught, the student's before and
-    after; all with the models as they are served, so that tokens and seconds can be compared;
-    notes: lines of Markdown about what did not work, or what the numbers do not show.
-    """
-    found = {name: read_json(folder / f"{name}.json") for name in _FILES}
-    base = {who: facts["atp"]["teacher" if who == "teacher" else "student"] for who in WHO}
-    savings = [saving(who, facts["costs"][who], base[who]) for who in WHO if facts["costs"].get(who)]
-    draw_shares(_series(found["validation"]), f"Tasks solved: {facts['run']}", folder / "accuracy.png")
-    short = _short(facts, found)
-    write_atomic(folder / "report.md", _page(facts, found, savings, short))
-    return short
+
+def _costs(distillation: Distillation) -> dict[str, list[dict[str, Json]]]:
+    """Return the answers to compare: the teacher's, and the student's before and after."""
+    grades = distillation.folder / "grades"
+    replay = read_jsonl(distillation.folder / "replay.jsonl")
+    targets = {row["task_id"] for row in replay if row["role"] == "target"}
+    practice = (row for row in read_grades(grades / "practice.jsonl") if row.task_id in targets)
+    costs = {
+        "teacher": _with_words(distillation, read_grades(grades / "teacher.jsonl")),
+        "before": _with_words(distillation, practice),
+    }
+    if read_json(distillation.folder / "exported.json")["accuracy"] is not None:
+        costs["after"] = _with_words(distillation, read_grades(grades / "exported.jsonl"))
+    return costs
 
 
-def asked_words(prompt: str, turns: Sequence[Mapping[str, str]] = ()) -> int:
-    """The words of a question and of the turns (worked examples) before it: what an answer's ATP cost grows with."""
+def _with_words(distillation: Distillation, outcomes: Iterable[Outcome]) -> list[dict[str, Json]]:
+    rows = []
+    for outcome in outcomes:
+        folder = distillation.world.layout.generation("answer", outcome.gen_id)
+        turns = as_json(read_result(folder).turns or [])
+        words = question_words((folder / "prompt.txt").read_text(encoding="utf-8"), turns)
+        rows.append({**as_json(outcome), "words": words})
+    return rows
+
+
+def question_words(prompt: str, turns: Sequence[Mapping[str, str]] = ()) -> int:
+    """Count the words of a question and of the turns (worked examples) before it, which decide its ATP cost."""
     return len(prompt.split()) + sum(len(turn["content"].split()) for turn in turns)
 
 
-def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Any]:
-    """What a task costs: {who, tasks, answers (to a task), solved, tokens, seconds, atp, usd}, the last four in all
-    answers to a task, as means; solved is the share of tasks with a right answer among theirs. What is not known is
-    None. An answer costs `base` · (1 + words / 100) ATP (as in SAGE's selector, with the words of what was asked)."""
+def write_report(folder: Path, facts: Mapping[str, Json]) -> str:
+    """Write report.md and accuracy.png of a distillation into its `folder`; returns the summary.
+
+    The numbers come from validation.json, gate.json, training.json, teaching.json and exported.json there, and from
+    `facts`: run (name and cycle); student, teacher (model ids); model_id (of the registered student); atp: {student,
+    teacher} (base cost of an answer); costs: {who: rows} for who in WHO, where measured: outcomes of the kinds to learn
+    with `words` (see `question_words`), all by the deployed models, so that tokens and seconds are comparable; notes
+    (lines of Markdown).
+    """
+    files = {name: read_json(folder / f"{name}.json") for name in _FILES}
+    savings = {
+        who: saving(who, facts["costs"][who], facts["atp"]["teacher" if who == "teacher" else "student"])
+        for who in WHO
+        if facts["costs"].get(who)
+    }
+    draw_shares(_series(files["validation"]), f"Tasks solved: {facts['run']}", folder / "accuracy.png")
+    summary = _summary(facts, files)
+    write_atomic(folder / "report.md", _page(facts, files, savings, summary))
+    return summary
+
+
+def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Json]:
+    """Return the costs of a task: {who, tasks, answers, solved, tokens, seconds, atp, usd}.
+
+    `solved` is the share of tasks with a correct answer; the others are means per task over all its answers, None if
+    unknown. An answer costs `base` · (1 + words / 100) ATP, as in SAGE's selector, with the words of the question.
+    """
     by_task: dict[str, list[Row]] = {}
     for row in rows:
         by_task.setdefault(row["task_id"], []).append(row)
@@ -65,13 +119,13 @@ def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Any]:
     }
 
 
-def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Any) -> float | None:
-    sums = [[measure(row) for row in answers] for answers in by_task.values()]
-    return None if any(None in values for values in sums) else fmean(map(sum, sums))
+def _per_task(by_task: Mapping[str, Sequence[Row]], measure: Callable[[Row], float | None]) -> float | None:
+    costs = [[measure(row) for row in answers] for answers in by_task.values()]
+    return None if any(None in values for values in costs) else fmean(map(sum, costs))
 
 
-def _series(validation: Row) -> dict[str, dict[str, Any]]:
-    series: dict[str, dict[str, Any]] = {"before": {}, "after": {}}
+def _series(validation: Row) -> dict[str, dict[str, Json]]:
+    series: dict[str, dict[str, Json]] = {"before": {}, "after": {}}
     for name in SETS:
         for kind, change in validation[name].items():
             for when, shares in series.items():
@@ -81,22 +135,22 @@ def _series(validation: Row) -> dict[str, dict[str, Any]]:
     return series
 
 
-def _short(facts: Row, found: Row) -> str:
-    """The whole story in a few sentences."""
-    kinds = ", ".join(kind for kind in found["validation"]["held_out"] if kind != ALL)
-    by = "itself" if facts["teacher"] == facts["student"] else facts["teacher"]
-    lines = [
-        f"{facts['student']} learned {kinds} from {by}. It solves {_told(found['validation']['held_out'][ALL])} of the "
-        f"held-out tasks, and {_told(found['validation']['general'][ALL])} of the general ones."
-    ]
-    if found["exported"]["deployed"]:
-        lines.append(f"It is at work: any spec can name it as {facts['model_id']}.")
-    else:
-        lines.append(f"It was not put to work: {'; '.join(found['exported']['reasons'])}.")
-    return " ".join(lines)
+def _summary(facts: Row, files: Row) -> str:
+    validation, exported = files["validation"], files["exported"]
+    kinds = ", ".join(kind for kind in validation["held_out"] if kind != ALL)
+    teacher = "itself" if facts["teacher"] == facts["student"] else facts["teacher"]
+    deployed = (
+        f"It is registered: specs can name it as {facts['model_id']}."
+        if exported["deployed"]
+        else f"It was not registered: {'; '.join(exported['reasons'])}."
+    )
+    return (
+        f"{facts['student']} learned {kinds} from {teacher}. It solves {_change(validation['held_out'][ALL])} of the "
+        f"held-out tasks, and {_change(validation['general'][ALL])} of the general tasks. {deployed}"
+    )
 
 
-def _told(change: Row) -> str:
+def _change(change: Row) -> str:
     if not change["n"]:
         return "an unknown share"
     interval = f"95% interval {_interval(change['low'], change['high'])}"
@@ -104,40 +158,27 @@ def _told(change: Row) -> str:
     return f"{change['after']:.1%} (before: {change['before']:.1%}; {difference}, {interval}; {change['n']} tasks)"
 
 
-def _page(facts: Row, found: Row, savings: Sequence[Row], short: str) -> str:
-    training, limits = found["training"], found["gate"]["limits"]
-    by_who = {one["who"]: one for one in savings}
-    both = {"teacher", "after"} <= by_who.keys()
+def _page(facts: Row, files: Row, savings: Mapping[str, Row], summary: str) -> str:
+    training = files["training"]
+    both = {"teacher", "after"} <= savings.keys()
     return render(
         "distillation.md",
         run=facts["run"],
-        short=short,
-        solved=_solved(found["validation"]),
-        exported=found["exported"]["accuracy"],
-        saved=[_saved(one) for one in savings],
-        comparison=_compared(by_who["teacher"], by_who["after"], training["seconds"]["in_all"]) if both else "",
-        taught=[
-            (row["role"], row["kind"], *(row.get(name, "-") for name in _COUNTS)) for row in found["teaching"]["kinds"]
+        summary=summary,
+        solved=_solved(files["validation"]),
+        exported=files["exported"]["accuracy"],
+        saved=[_saved(row) for row in savings.values()],
+        comparison=_comparison(savings["teacher"], savings["after"], training["seconds"]["in_all"]) if both else "",
+        learned=[
+            (row["role"], row["kind"], *(row.get(name, "-") for name in _COUNTS)) for row in files["teaching"]["kinds"]
         ],
         training=training,
-        worse=[
-            {
-                **{"set": _NAMES[one["set"]], "kind": one["kind"], "difference": points(one["difference"])},
-                **{"interval": _interval(one["low"], one["high"]), "n": one["n"]},
-            }
-            for one in found["gate"]["worse"]
-        ],
-        margin=points(limits["margin"]),
-        smallest=limits["smallest"],
-        most_lost=points(-limits["most_lost"]),
-        notes=facts["notes"],
+        gate=files["gate"],
+        **{"names": _NAMES, "points": points, "interval": _interval, "notes": facts["notes"]},
     )
 
 
-_COUNTS = ("tasks", "tasks_taught", "examples", "asked", "rejected")
-
-
-def _solved(validation: Row) -> list[tuple[Any, ...]]:
+def _solved(validation: Row) -> list[tuple[Json, ...]]:
     return [
         (
             *(_NAMES[name], kind, change["n"]),
@@ -150,32 +191,34 @@ def _solved(validation: Row) -> list[tuple[Any, ...]]:
     ]
 
 
-def _saved(one: Row) -> tuple[Any, ...]:
+def _saved(row: Row) -> tuple[Json, ...]:
+    per_solved = None if row["atp"] is None or not row["solved"] else row["atp"] / row["solved"]
     return (
-        *(one["who"], one["tasks"], number(one["answers"], 1), percent(one["solved"], 1)),
-        *(number(one[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),
-        number(None if one["atp"] is None or not one["solved"] else one["atp"] / one["solved"], 2),
-        number(one["usd"], 6),
+        *(row["who"], row["tasks"], number(row["answers"], 1), percent(row["solved"], 1)),
+        *(number(row[name], digits) for name, digits in (("tokens", 0), ("seconds", 2), ("atp", 2))),
+        number(per_solved, 2),
+        number(row["usd"], 6),
     )
 
 
-def _compared(teacher: Row, after: Row, seconds: float) -> str:
-    """What the student saves against the teacher, and when the training has paid for itself in seconds."""
-    told = []
-    for name, unit, digits in (("tokens", "tokens", 0), ("seconds", "seconds", 2), ("atp", "ATP", 2)):
-        if teacher[name] and after[name] is not None:
-            change = after[name] / teacher[name] - 1
-            told.append(
-                f"{number(after[name], digits)} {unit} instead of {number(teacher[name], digits)} ({change:+.0%})"
-            )
-    if not told:
-        return "Too little is known of what the answers cost to compare them."
-    text = f"A task sent to the student instead of the teacher takes {', '.join(told)}."
+def _comparison(teacher: Row, after: Row, seconds: float) -> str:
+    """Compare the costs of student and teacher, and the saved seconds with those of the training."""
+    changes = [
+        f"{number(after[name], digits)} {unit} instead of {number(teacher[name], digits)} "
+        f"({after[name] / teacher[name] - 1:+.0%})"
+        for name, unit, digits in (("tokens", "tokens", 0), ("seconds", "seconds", 2), ("atp", "ATP", 2))
+        if teacher[name] and after[name] is not None
+    ]
+    if not changes:
+        return "The costs of the answers are unknown, so they cannot be compared."
+    text = f"The student needs {', '.join(changes)} per task, compared with the teacher."
     if teacher["solved"] > after["solved"]:
-        text += f" It solves fewer: {after['solved']:.0%}, not {teacher['solved']:.0%}."
+        text += f" It solves fewer tasks: {after['solved']:.0%} instead of {teacher['solved']:.0%}."
     saved = None if None in (teacher["seconds"], after["seconds"]) else teacher["seconds"] - after["seconds"]
     if saved is not None and saved > 0:
-        text += f" The training took {number(seconds, 0)} s, as long as is saved on {number(seconds / saved, 0)} tasks."
+        text += (
+            f" The training took {number(seconds, 0)} s: it pays off in time after {number(seconds / saved, 0)} tasks."
+        )
     return text
 
 

@@ -1,79 +1,70 @@
 """Salience: how much an experience is worth learning from, by the five signals of SNARC, each between 0 and 1.
 
-| signal   | what it is here                                                                        | null where       |
+| signal   | definition                                                                             | null if          |
 |----------|----------------------------------------------------------------------------------------|------------------|
 | surprise | 1 - geometric mean probability of the answer's tokens; else abs(outcome - expectation) | never            |
-| novelty  | 1 - likeness to the most alike prompt that the model met before                        | no prompt        |
-| arousal  | mean of the task's stakes and the rank of what the answer cost                         | neither is known |
+| novelty  | 1 - likeness to the most similar earlier prompt of the model                           | no prompt        |
+| arousal  | mean of the task's stakes and the rank of the answer's cost                            | both are unknown |
 | reward   | the outcome                                                                            | never            |
-| conflict | twice the standard deviation of outcomes of the same question, or by several judges    | there is one     |
+| conflict | twice the standard deviation of outcomes of the same question, or by several judges    | one outcome      |
 
-Salience is the mean of the signals that are there, weighted. The names of the signals are those of SAGE; its variants
-compute them from words, lengths and question marks. Here they are computed from what was verified, and what is not
-known is null and in no mean. The default weights are those of SAGE's compression module, .25 .20 .20 .20 .15, the
-only variant of the original with weights in this order that were not fitted to a handful of examples.
+Salience is the weighted mean of the known signals. The signals have the names of SAGE, which computes them from words,
+lengths and question marks; here they follow from verified outcomes. The default weights are those of SAGE's compression
+module, the only variant whose weights were not fitted to a handful of examples.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from math import exp, isfinite, sqrt
+from math import exp, sqrt
 from statistics import fmean
 from typing import TypeVar
-
-from ..errors import ConfigError
 
 Value = TypeVar("Value")
 
 SIGNALS = ("surprise", "novelty", "arousal", "reward", "conflict")
-WEIGHTS = {"surprise": 0.25, "novelty": 0.20, "arousal": 0.20, "reward": 0.20, "conflict": 0.15}
 
 
 def expectation(successes: float, trials: int) -> float:
-    """What outcome (0-1) is expected after so many of the same model, kind and context: (1 + successes) / (2 + trials).
+    """Return the expected outcome (0-1) after `trials` of the same model, kind and context; 0.5 before the first.
 
-    `successes` is the sum of the outcomes, so that one between 0 and 1 counts as that part of a success. The mean of
-    the posterior after a uniform prior, Beta(1, 1), which is Laplace's rule of succession; 0.5 before the first.
+    `successes` is the sum of their outcomes. This is Laplace's rule of succession: the posterior mean after a uniform
+    prior, Beta(1, 1).
     """
     return (1 + successes) / (2 + trials)
 
 
 def surprise(outcome: float, expected: float, mean_logprob: float | None = None) -> float:
-    """How unexpected an answer was: 1 - exp(mean natural log-probability of its tokens), which is 1 - 1/perplexity.
+    """Return how unexpected an answer was: 1 - exp(mean natural log-probability of its tokens), or 1 - 1/perplexity.
 
-    Where the provider gives no log-probabilities, the gap between outcome and expectation: the prediction error, as
-    in the rule of Rescorla and Wagner (1972).
+    Without log-probabilities it is the prediction error, as in the rule of Rescorla and Wagner (1972).
     """
     if mean_logprob is None:
         return abs(outcome - expected)
-    return 1.0 - exp(min(0.0, mean_logprob))  # above 0 by rounding only
+    return 1.0 - exp(min(0.0, mean_logprob))  # only rounding puts it above 0
 
 
 def arousal(stakes: float | None, cost_rank: float | None) -> float | None:
-    """How much was at stake: the mean of what is known of the task's stakes and the rank of the answer's cost."""
+    """Return the mean of the task's stakes and the rank of the answer's cost, as far as known."""
     known = [value for value in (stakes, cost_rank) if value is not None]
     return fmean(known) if known else None
 
 
 def ranks(values: Sequence[Value | None]) -> list[float | None]:
-    """The mid-rank of each value among all that are not None, from 0 (the least) to 1 (the most); None for None.
-
-    The share of the other values that are smaller, equal ones counted half. A single value has no rank.
-    """
+    """Return the mid-rank of each value, from 0 (smallest) to 1 (largest): the share of smaller values plus half the
+    share of equal values. None has no rank, and neither has a single value."""
     known = sorted(value for value in values if value is not None)
     if len(known) < 2:
         return [None] * len(values)
-    first: dict[Value, int] = {}
-    number: dict[Value, int] = {}
-    for place, value in enumerate(known):
-        first.setdefault(value, place)
-        number[value] = number.get(value, 0) + 1
-    others = len(known) - 1
-    return [None if value is None else (first[value] + (number[value] - 1) / 2) / others for value in values]
+    return [
+        None if value is None else (bisect_left(known, value) + bisect_right(known, value) - 1) / 2 / (len(known) - 1)
+        for value in values
+    ]
 
 
 def conflict(outcomes: Sequence[float]) -> float | None:
-    """How far outcomes (0-1) disagree: twice their standard deviation, 1 where one half is 0 and the other 1.
+    """Return how much outcomes (0-1) disagree: twice their standard deviation; None for fewer than two.
 
-    The variance of what lies in [0, 1] is at most 1/4 (Popoviciu 1935), so this is at most 1. None for one outcome.
+    The variance of values in [0, 1] is at most 1/4 (Popoviciu 1935), so the result is at most 1.
     """
     if len(outcomes) < 2:
         return None
@@ -82,21 +73,8 @@ def conflict(outcomes: Sequence[float]) -> float | None:
 
 
 def salience(signals: Mapping[str, float | None], weights: Mapping[str, float]) -> float | None:
-    """The mean of the signals that are known, each by its weight; None where none of them has a weight above 0."""
+    """Return the weighted mean of the known signals; None if their weights are all 0."""
     known = [(value, weights[name]) for name, value in signals.items() if value is not None]
     total = sum(weight for _, weight in known)
-    # Shares first, or tiny weights vanish; and rounding must not lift the mean above its largest term.
+    # Normalise the weights first, so that tiny weights do not vanish; rounding must not lift the mean above 1.
     return min(1.0, sum(value * (weight / total) for value, weight in known)) if total else None
-
-
-def check_weights(weights: Mapping[str, float]) -> dict[str, float]:
-    """`weights` with the defaults for the signals that they leave out, or a `ConfigError`."""
-    for name, weight in weights.items():
-        if name not in SIGNALS:
-            raise ConfigError(f"weights: {name!r} is no signal of salience; known: {', '.join(SIGNALS)}")
-        if not isinstance(weight, int | float) or isinstance(weight, bool) or not isfinite(weight) or weight < 0:
-            raise ConfigError(f"weights.{name}: {weight!r}; a number from 0 is expected")
-    whole = {**WEIGHTS, **weights}
-    if not any(whole.values()):
-        raise ConfigError("weights: all are 0; at least one signal must count")
-    return whole

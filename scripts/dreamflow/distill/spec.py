@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
 from ..tasks.spec import AnswerSettings, TaskSelection
@@ -16,6 +17,12 @@ class Salience(Section):
     arousal: NotNegative = Field(0.2, description="Weight of stakes and cost.")
     reward: NotNegative = Field(0.2, description="Weight of the outcome.")
     conflict: NotNegative = Field(0.15, description="Weight of disagreement between samples or judges.")
+
+    @model_validator(mode="after")
+    def _check_sum(self) -> "Salience":
+        if not any(self.as_dict().values()):
+            raise PydanticCustomError("no_weight", "all weights are 0; set at least one of them above 0")
+        return self
 
 
 class Student(Section):

@@ -1,4 +1,4 @@
-"""What a teacher finds likely at each token of the answers that it taught: for a student that learns from that too."""
+"""Write the teacher's log-probabilities at each token of its accepted answers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -19,30 +19,30 @@ def write_top_logprobs(
     source: str,
     cache: Path,
     rows: Sequence[tuple[Mapping[str, Json], Sequence[Mapping[str, str]]]],
-    most: int,
+    count: int,
     folder: Path,
     tell: Callable[[str], None],
 ) -> None:
     """Write `folder`/<gen_id>.json for each example: {tokenizer_sha256, temperature, positions: [{ids, logprobs}]}.
 
-    `source` are the teacher's weights (see `load_student`); a row is an example of train.jsonl and the turns that the
-    teacher saw before it. A position is a token of the answer, its end included, with the `most` likeliest token ids
-    and their log-probabilities (nats).
+    `source` are the teacher's weights (see `load_student`); a row is an example of train.jsonl and the turns before it
+    in the teacher's chat. A position has the `count` likeliest token ids and their log-probabilities (nats) at a token
+    of the answer or at its end.
     """
     model, tokenizer = load_student(source, cache)
-    if most > model.config.vocab_size:
-        raise ConfigError(f"top_logprobs is {most}, but {source} knows {model.config.vocab_size} tokens")
+    if count > model.config.vocab_size:
+        raise ConfigError(f"top_logprobs is {count}, but {source} has {model.config.vocab_size} tokens")
     digest = tokenizer_sha256(tokenizer)
     for number, (row, turns) in enumerate(rows, 1):
         ids, start = encode_chat(tokenizer, [*turns, *row["messages"]])
-        given = torch.tensor([ids[:-1]], device=model.device)
-        logits = model(input_ids=given, logits_to_keep=len(ids) - start, use_cache=False).logits[0].float()
-        likeliest = log_softmax(logits, -1).topk(most)
+        inputs = torch.tensor([ids[:-1]], device=model.device)
+        logits = model(input_ids=inputs, logits_to_keep=len(ids) - start, use_cache=False).logits[0].float()
+        likeliest = log_softmax(logits, -1).topk(count)
         positions = [
-            {"ids": one.tolist(), "logprobs": [round(value, 5) for value in values.tolist()]}
-            for one, values in zip(likeliest.indices, likeliest.values, strict=True)
+            {"ids": tokens.tolist(), "logprobs": [round(value, 5) for value in values.tolist()]}
+            for tokens, values in zip(likeliest.indices, likeliest.values, strict=True)
         ]
-        said = {"tokenizer_sha256": digest, "temperature": 1.0, "positions": positions}
-        write_atomic(folder / f"{row['gen_id']}.json", json.dumps(said) + "\n")
+        content = {"tokenizer_sha256": digest, "temperature": 1.0, "positions": positions}
+        write_atomic(folder / f"{row['gen_id']}.json", json.dumps(content) + "\n")
         if number % 20 == 0 or number == len(rows):
             tell(f"log-probabilities of {number} of {len(rows)} answers")

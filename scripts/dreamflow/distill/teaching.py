@@ -1,13 +1,14 @@
-"""What a student is taught: answers of a teacher that a grader accepted, and its own answers to everything else.
+"""Training data: a teacher's answers that a grader accepted, and the student's own answers to general tasks.
 
-Rejection sampling: a teacher answers a task several times, and the answers that the task's grader accepts are kept
-(Zelikman et al. 2022, "STaR"). A teacher that is shown worked examples, which its student does not see, teaches what
-the examples told it (Snell et al. 2022, "Learning by distilling context"); so a model can be its own teacher.
+Rejection sampling: a teacher answers a task several times, and the accepted answers are kept (Zelikman et al. 2022,
+"STaR"). The teacher sees worked examples that the student does not see, so a model can be its own teacher (Snell et
+al. 2022, "Learning by distilling context").
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
 from ..errors import DreamflowError
 from ..files import jsonl, pretty, read_jsonl, write_atomic
@@ -16,13 +17,28 @@ from ..generation.model import Json
 from ..tasks.answers import ANSWER
 from ..tasks.outcomes import read_grades
 from .compile import Distillation
-from .rows import Example, ReplayRow
+from .replay import ReplayRow, Role
+
+_GENERAL = ("tasks", "tasks_taught", "examples")
+_COUNTS = {"target": (*_GENERAL, "asked", "rejected", "ungraded", "repeated"), "general": _GENERAL}
+
+
+class Example(TypedDict):
+    """A line of train.jsonl and validation.jsonl: a chat with the answer to learn, and its weight."""
+
+    messages: list[dict[str, str]]
+    weight: float
+    task_id: str
+    kind: str
+    group: str
+    role: Role
+    gen_id: str
+    top_logprobs: NotRequired[str]  # the file of the teacher's log-probabilities
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer to a task, and whether it is right (None: it could not be graded). `text` is None where there is no
-    usable answer."""
+    """A graded answer. `text` is None if it is not usable, `passed` None if it could not be graded."""
 
     gen_id: str
     text: str | None
@@ -31,10 +47,9 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """What became of a task's answers. `kept` are those to teach, the shortest first; `asked` counts all there were,
-    `rejected` those that the grader refused, `ungraded` those that nothing could grade, `repeated` accepted ones that
-    say the same as another."""
+class AcceptedAnswers:
+    """The accepted answers to a task: `kept` for training, shortest first. The counts: `asked` (all), `rejected` by the
+    grader, `ungraded`, and `repeated` (accepted, with the same text as another)."""
 
     kept: list[Answer] = field(default_factory=list)
     asked: int = 0
@@ -45,15 +60,15 @@ class Accepted:
 
 def write_training_data(distillation: Distillation) -> None:
     """Write train.jsonl, validation.jsonl and teaching.json from the replay set, the answers and their grades."""
-    folder = distillation.folder
+    folder, spec = distillation.folder, distillation.spec
     answers: dict[str, list[Answer]] = {}
     for task_id, answer in _answers(distillation, "teacher"):
         answers.setdefault(task_id, []).append(answer)
-    keep = distillation.spec.teacher.keep
-    taught = {task_id: accepted(given, keep) for task_id, given in answers.items()}
-    own = {task_id: one for task_id, one in _answers(distillation, "practice") if one.text and not one.truncated}
-    train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), taught, own)
-    if distillation.spec.training.kl_weight:
+    teacher = {task_id: accept_answers(candidates, spec.teacher.keep) for task_id, candidates in answers.items()}
+    practice = _answers(distillation, "practice")
+    own = {task_id: answer for task_id, answer in practice if answer.text and not answer.truncated}
+    train, validation, counts = chat_rows(read_jsonl(folder / "replay.jsonl"), teacher, own)
+    if spec.training.kl_weight:
         for row in train:
             if row["role"] == "target":
                 row["top_logprobs"] = f"logprobs/{row['gen_id']}.json"
@@ -63,7 +78,7 @@ def write_training_data(distillation: Distillation) -> None:
 
 
 def _answers(distillation: Distillation, which: str) -> Iterable[tuple[str, Answer]]:
-    """The graded answers of a set, each with the id of its task."""
+    """Yield (task id, answer) for each line of a file of grades."""
     for outcome in read_grades(distillation.folder / "grades" / f"{which}.jsonl"):
         folder = distillation.world.layout.generation(ANSWER.name, outcome.gen_id)
         result = read_result(folder)
@@ -71,49 +86,44 @@ def _answers(distillation: Distillation, which: str) -> Iterable[tuple[str, Answ
         yield outcome.task_id, Answer(outcome.gen_id, text, outcome.passed, result.truncated)
 
 
-def accepted(answers: Iterable[Answer], keep: int) -> Accepted:
-    """Which of a task's answers are taught: those that pass, each text once, at most `keep`, the shortest first.
+def accept_answers(answers: Iterable[Answer], keep: int) -> AcceptedAnswers:
+    """Select at most `keep` different answers that pass. Answers without a text count as rejected.
 
-    An answer without a text counts as rejected. The shortest come first because what else an answer says is not what
-    the task wanted, however right it is.
+    The shortest come first: further text in an answer is not what the task requires.
     """
-    answers = list(answers)
-    right: dict[str, Answer] = {}
+    correct: dict[str, Answer] = {}
     counts: Counter[str] = Counter()
     for answer in answers:
+        counts["asked"] += 1
         if answer.text is None or not answer.passed:
             counts["ungraded" if answer.text is not None and answer.passed is None else "rejected"] += 1
             continue
         text = answer.text.strip()
-        counts["repeated"] += text in right
-        right.setdefault(text, Answer(answer.gen_id, text, answer.passed, answer.truncated))
-    kept = sorted(right.values(), key=lambda answer: (len(answer.text), answer.text))[:keep]
-    return Accepted(kept, len(answers), counts["rejected"], counts["ungraded"], counts["repeated"])
+        counts["repeated"] += text in correct
+        correct.setdefault(text, Answer(answer.gen_id, text, answer.passed, answer.truncated))
+    kept = sorted(correct.values(), key=lambda answer: (len(answer.text), answer.text))[:keep]
+    return AcceptedAnswers(kept, **counts)
 
 
 def chat_rows(
-    replay: Sequence[ReplayRow], taught: Mapping[str, Accepted], own: Mapping[str, Answer]
+    replay: Sequence[ReplayRow], teacher: Mapping[str, AcceptedAnswers], own: Mapping[str, Answer]
 ) -> tuple[list[Example], list[Example], dict[str, Json]]:
-    """(train, validation, counts): the rows of train.jsonl and validation.jsonl, and what was taught, by role and kind.
+    """Return the rows of train.jsonl and validation.jsonl, and the counts by role and kind.
 
-    `replay` are rows of a replay set. A task to learn (role target) gets an example for each of its answers in
-    `taught`, which share its salience as their weight. A task of general replay gets the student's own answer, from
-    `own` (by task_id; only whole answers belong there): learning without forgetting (Li and Hoiem
-    2017). That answer may be wrong, and is no less fit for that: it is there to keep the student as it is where it is
-    not to change. A right answer would teach it something new, which then could not be told from what was forgotten.
+    A target task gets an example per answer in `teacher`; they share its salience as weight. A general task gets the
+    student's own complete answer, from `own` (learning without forgetting; Li and Hoiem 2017). It may be wrong: it
+    preserves the student, and a correct answer would teach something new, which hides forgetting.
 
-    An example: {messages, weight, task_id, kind, group, role, gen_id}. A `DreamflowError` tells where nothing was
-    accepted to train on, or to validate on.
+    Raises a `DreamflowError` if a split has no accepted answer of the teacher.
     """
     examples: dict[str, list[Example]] = {"train": [], "validation": []}
     counts: dict[tuple[str, str], Counter[str]] = {}
     for row in replay:
         count = counts.setdefault((row["role"], row["kind"]), Counter())
         if row["role"] == "target":
-            one = taught.get(row["task_id"], Accepted())
-            answers = one.kept
-            judged = {"rejected": one.rejected, "ungraded": one.ungraded, "repeated": one.repeated}
-            count.update({"asked": one.asked, **judged})
+            selected = teacher.get(row["task_id"], AcceptedAnswers())
+            answers = selected.kept
+            count.update({name: getattr(selected, name) for name in ("asked", "rejected", "ungraded", "repeated")})
         else:
             answers = [own[row["task_id"]]] if row["task_id"] in own else []
         count.update({"tasks": 1, "tasks_taught": bool(answers), "examples": len(answers)})
@@ -122,12 +132,8 @@ def chat_rows(
         {"role": role, "kind": kind, **{name: count[name] for name in _COUNTS[role]}}
         for (role, kind), count in sorted(counts.items(), reverse=True)
     ]
-    _check_taught(examples, table)
+    _check_examples(examples, table)
     return examples["train"], examples["validation"], {"kinds": table}
-
-
-_GENERAL = ("tasks", "tasks_taught", "examples")
-_COUNTS = {"target": (*_GENERAL, "asked", "rejected", "ungraded", "repeated"), "general": _GENERAL}
 
 
 def _example(row: ReplayRow, answer: Answer, weight: float) -> Example:
@@ -139,16 +145,16 @@ def _example(row: ReplayRow, answer: Answer, weight: float) -> Example:
     return {"messages": messages, "weight": round(weight, 6), **same, "gen_id": answer.gen_id}
 
 
-def _check_taught(examples: Mapping[str, Sequence[Example]], table: Sequence[Mapping[str, Json]]) -> None:
+def _check_examples(examples: Mapping[str, Sequence[Example]], table: Sequence[Mapping[str, Json]]) -> None:
     for split, rows in examples.items():
         if not any(row["role"] == "target" for row in rows):
-            told = "; ".join(
-                f"{row['kind']}: of {row['asked']} answers to {row['tasks']} tasks {row['rejected']} were rejected and "
-                f"{row['ungraded']} could not be graded"
+            counts = "; ".join(
+                f"{row['kind']}: {row['asked']} answers to {row['tasks']} tasks, {row['rejected']} rejected, "
+                f"{row['ungraded']} ungraded"
                 for row in table
                 if row["role"] == "target"
             )
             raise DreamflowError(
-                f"no answer of the teacher was accepted for the split {split} ({told or 'no tasks to learn'}). Ask for "
-                "more samples or worked examples, choose a better teacher, or replay more tasks"
+                f"no answer of the teacher was accepted for the split {split} ({counts or 'no tasks to learn'}). Draw "
+                "more samples, add worked examples, choose a better teacher, or replay more tasks"
             )

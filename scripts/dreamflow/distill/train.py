@@ -1,8 +1,8 @@
-"""A student learns: LoRA on a file of chat messages, with its loss on the answers only, resumable at any step.
+"""Train a student: LoRA on chat messages, with the loss on the answers only; resumable at any step.
 
-LoRA: Hu et al. 2021, on all linear layers (Dettmers et al. 2023 found that to matter more than the rank). AdamW with
-a linear warmup and a cosine to zero. The same settings and data give the same weights, whether or not the training
-was interrupted (on a CPU with as many threads; a GPU adds up in no fixed order).
+LoRA (Hu et al. 2021) on all linear layers, which matters more than the rank (Dettmers et al. 2023); AdamW with linear
+warmup and cosine decay. On a CPU, the same settings, data and number of threads give the same weights, interrupted or
+not; a GPU adds in no fixed order.
 """
 
 import math
@@ -25,7 +25,7 @@ from ..errors import DreamflowError
 from ..files import canonical, pretty, sha256, write_atomic
 from ..generation.model import Json
 from ..generation.model_files import weights_fingerprint
-from .adapter import adapter_weights, with_adapter, write_adapter
+from .adapter import adapter_weights, add_adapter, write_adapter
 from .checkpoint import load_checkpoint, room_for, save_checkpoint
 from .encode import Example
 from .losses import answer_logits, answer_loss, teacher_loss
@@ -33,168 +33,179 @@ from .student import load_student
 from .training_data import Data, read_data
 from .training_log import draw_training, training_csv
 
-CLIPPED = 1.0  # the longest gradient (2-norm) that a step follows; a longer one is shortened to this
-TOGETHER = 1024  # tokens that go through the model at once on a CPU; more is no faster there, and takes memory
-TOGETHER_ON_GPU = 16384
-TOLD_EVERY = 5.0  # seconds between two lines of progress
+MAX_GRADIENT = 1.0  # 2-norm; longer gradients are scaled to it
+TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 16384}  # more is not faster on a CPU, and needs memory
+PROGRESS_INTERVAL_S = 5.0
 
 Tell = Callable[[str], None]
+LogRow = dict[str, float | None]
 
 
 @dataclass
 class _Progress:
-    """Where a training stands: all that a checkpoint must bring back, besides weights and optimizer."""
+    """The state of a training besides weights and optimizer, as in a checkpoint."""
 
     step: int = 0
-    tokens: int = 0  # that went through the model
+    tokens: int = 0  # processed by the model
     seconds: float = 0.0
     best: float = math.inf  # validation loss
     best_step: int = 0
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     waited: int = 0  # evaluations since the best
-    rows: list[dict[str, float | None]] = field(default_factory=list)
+    rows: list[LogRow] = field(default_factory=list)
     resumed: int = 0
 
 
 @dataclass
-class _Training:
-    """A model with all that it is trained by, and where that stands."""
+class _Run:
+    """A running training. `begun` is the time when it would have begun without interruptions."""
 
     model: PreTrainedModel
-    padding: int
+    optimizer: torch.optim.Optimizer
     data: Data
     settings: Mapping[str, Json]
-    checkpoint: Path
-    key: str
-    tell: Tell
-    optimizer: torch.optim.Optimizer
-    progress: _Progress = field(default_factory=_Progress)
-    begun: float = field(default_factory=time.monotonic)  # less the seconds before an interruption
+    padding: int
+    progress: _Progress
+    begun: float
+
+    @property
+    def device(self) -> str:
+        return self.model.device.type
 
 
 def train(job: Mapping[str, Json], train_file: Path, validation_file: Path, folder: Path, tell: Tell) -> dict:
-    """Train `job["student"]` by `job["training"]`; returns what training.json says.
+    """Train `job["student"]` with the settings `job["training"]`; returns the content of training.json.
 
-    Writes `folder`/adapter (a peft adapter: the weights of the lowest validation loss), training.csv, training.png
-    and training.json; a file or folder is there whole or not at all. Until then, what was reached is kept in the
-    folder `job["checkpoint"]`: training again with the same job and files goes on from there.
-    Raises `ConfigError` for wrong data or settings before it trains; `DreamflowError` where the loss is no number, or
-    memory or disk do not suffice.
+    Writes `folder`/adapter (a peft adapter with the weights of the lowest validation loss), training.csv, training.png
+    and training.json. Checkpoints are in the folder `job["checkpoint"]`: a training with the same job and files resumes
+    from there. Raises `ConfigError` for invalid data or settings, and `DreamflowError` if the loss is not a number or
+    memory or disk space is too small.
     """
     settings = dict(job["training"])
     folder, checkpoint = Path(folder), Path(job["checkpoint"])
     torch.set_num_threads(settings["threads"])
     started = time.monotonic()
     model, tokenizer = load_student(job["student"], Path(job["cache"]))
+    device = model.device.type
     data = read_data(settings, tokenizer, Path(train_file), Path(validation_file))
     for line in data.too_long:
         tell(f"left out: {line}")
     try:
-        model = with_adapter(model, settings)
-        key = _key(job, [train_file, validation_file], data, model.device.type)
-        tell(_first_words(job, data, model))
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=settings["weight_decay"])
-        training = _Training(model, tokenizer.pad_token_id, data, settings, checkpoint, key, tell, optimizer)
-        _restore(training)
-        _train(training)
+        model = add_adapter(model, settings)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        trained_count = sum(parameter.numel() for parameter in trained)
+        count = sum(parameter.numel() for parameter in model.parameters())
+        tell(
+            f"{job['student']} on {device}: {len(data.train)} training examples, {len(data.validation)} validation "
+            f"examples, {trained_count / 1e6:.1f} of {count / 1e6:.1f} million parameters are trained"
+        )
+        optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=settings["weight_decay"])
+        key = _key(job, [train_file, validation_file], data, device)
+        progress = _restore(model, optimizer, checkpoint, key, tell)
+        begun = time.monotonic() - progress.seconds
+        _train(_Run(model, optimizer, data, settings, tokenizer.pad_token_id, progress, begun), checkpoint, key, tell)
     except (MemoryError, RuntimeError) as error:
-        words = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(w in str(error) for w in words):
+        if not _is_out_of_memory(error):
             raise
-        raise DreamflowError(_out_of_memory(settings, model.device.type)) from None
+        hint = "" if settings["gradient_checkpointing"] else "set training.gradient_checkpointing: true, "
+        raise DreamflowError(
+            f"training: out of memory on {device}; {hint}lower training.max_length (now {settings['max_length']}), "
+            f"training.batch_examples ({settings['batch_examples']}) or training.rank ({settings['rank']}), or take a "
+            "smaller student"
+        ) from None
     with room_for("the adapter", folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_adapter(model, job["student"], folder / "adapter")
-        write_atomic(folder / "training.csv", training_csv(training.progress.rows))
+        write_atomic(folder / "training.csv", training_csv(progress.rows))
         draw_training(folder / "training.csv", folder / "training.png")
-        summary = _summary(job, data, model, training.progress, time.monotonic() - started)
+        summary = _summary(job, data, progress, trained_count, time.monotonic() - started, device)
         write_atomic(folder / "training.json", pretty(summary))
     shutil.rmtree(checkpoint, ignore_errors=True)
     return summary
 
 
-def _train(training: _Training) -> None:
-    """Train from where it stands; leaves the best weights in the model."""
-    progress, settings, tell = training.progress, training.settings, training.tell
-    steps_per_epoch = math.ceil(len(training.data.train) / settings["batch_examples"])
-    steps = steps_per_epoch * settings["epochs"]
-    every = max(1, round(steps_per_epoch / settings["evaluations_per_epoch"]))
-    begun_at = progress.tokens
-    begun_here = saved = told = time.monotonic()
-    training.begun = begun_here - progress.seconds
+def _train(run: _Run, checkpoint: Path, key: str, tell: Tell) -> None:
+    """Train to the end; leaves the best weights in the model."""
+    settings, progress = run.settings, run.progress
+    steps_per_epoch, steps = _steps(run.data, settings)
+    interval = max(1, round(steps_per_epoch / settings["evaluations_per_epoch"]))
+    resumed_at = saved_at = shown_at = time.monotonic()
+    resumed_tokens = progress.tokens
     if not progress.rows:
-        _validated(training, {"step": 0, "epoch": 0.0, "loss": None, "lr": None})
+        _validate(run, {"step": 0, "epoch": 0.0, "loss": None, "lr": None})
     while progress.step < steps and progress.waited < max(1, settings["patience"]):
         step = progress.step + 1
-        rate = settings["learning_rate"] * _share(step, steps, settings["warmup"])
-        batch = _batch(training.data.train, settings, progress.step, steps_per_epoch)
-        loss = _step(training, batch, rate, step)
+        rate = settings["learning_rate"] * _rate_factor(step, steps, settings["warmup"])
+        batch = _batch(run.data.train, settings, progress.step, steps_per_epoch)
+        loss = _step(run, batch, rate, step)
         progress.step = step
         progress.tokens += sum(len(example.ids) for example in batch)
-        speed = (progress.tokens - begun_at) / (time.monotonic() - begun_here)
+        speed = (progress.tokens - resumed_tokens) / (time.monotonic() - resumed_at)
         row = {"step": step, "epoch": step / steps_per_epoch, "loss": loss, "lr": rate, "tokens_per_s": speed}
-        if step % steps_per_epoch % every == 0 or step == steps:
-            last = _validated(training, row)
-            tell(f"step {step} of {steps}: validation loss {last:.4f}, best {progress.best:.4f}")
+        if step % steps_per_epoch % interval == 0 or step == steps:
+            validation_loss = _validate(run, row)
+            tell(f"step {step} of {steps}: validation loss {validation_loss:.4f}, best {progress.best:.4f}")
         else:
-            progress.rows.append(_row(training, row, None))
+            _log(run, row, None)
         now = time.monotonic()
-        progress.seconds = now - training.begun
-        if now - told >= TOLD_EVERY:
-            told = now
-            left = (now - begun_here) / (step - progress.resumed) * (steps - step)
+        progress.seconds = now - run.begun
+        if now - shown_at >= PROGRESS_INTERVAL_S:
+            shown_at = now
+            left = (now - resumed_at) / (step - progress.resumed) * (steps - step)
             tell(f"step {step} of {steps}: loss {loss:.4f}, {speed:.0f} tokens/s, {left:.0f} s left")
-        if now - saved >= settings["checkpoint_s"]:
-            _keep(training)
-            saved = time.monotonic()
-    set_peft_model_state_dict(training.model, progress.best_weights)
+        if now - saved_at >= settings["checkpoint_s"]:
+            _save(run, checkpoint, key)
+            saved_at = time.monotonic()
+    set_peft_model_state_dict(run.model, progress.best_weights)
 
 
-def _step(training: _Training, batch: Sequence[Example], rate: float, step: int) -> float:
-    """One step of the optimizer; returns the loss: the mean over the batch's answer tokens, by example weight."""
-    model, optimizer, settings, data = training.model, training.optimizer, training.settings, training.data
-    model.train()
+def _steps(data: Data, settings: Mapping[str, Json]) -> tuple[int, int]:
+    """Return the number of steps in an epoch and in all epochs."""
+    per_epoch = math.ceil(len(data.train) / settings["batch_examples"])
+    return per_epoch, per_epoch * settings["epochs"]
+
+
+def _step(run: _Run, batch: Sequence[Example], rate: float, step: int) -> float:
+    """Do a step of the optimizer; returns the loss: the mean over the batch's answer tokens, by example weight."""
+    run.model.train()
+    data, kl_weight = run.data, run.settings["kl_weight"]
     tokens = sum(len(example.answer) for example in batch)
     total = 0.0
-    for together in _together(batch, model.device.type):
-        with _precision(model):
-            logits = answer_logits(model, together, training.padding)
+    for part in _parts(batch, run.device):
+        with _precision(run.device):
+            logits = answer_logits(run.model, part, run.padding)
         loss = logits[0].new_zeros(())
-        for example, own in zip(together, logits, strict=True):
-            part = answer_loss(own, example)
+        for example, own in zip(part, logits, strict=True):
+            example_loss = answer_loss(own, example)
             if example.name in data.teacher:
-                share = settings["kl_weight"]
-                against = teacher_loss(own, data.teacher[example.name], settings["kl_temperature"])
-                part = (1 - share) * part + share * against
-            loss = loss + data.weights[example.name] * part / tokens
+                distance = teacher_loss(own, data.teacher[example.name], run.settings["kl_temperature"])
+                example_loss = (1 - kl_weight) * example_loss + kl_weight * distance
+            loss = loss + data.weights[example.name] * example_loss / tokens
         loss.backward()
         total += loss.item()
-    for group in optimizer.param_groups:
+    for group in run.optimizer.param_groups:
         group["lr"] = rate
-    norm = torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], CLIPPED)
+    norm = torch.nn.utils.clip_grad_norm_(run.optimizer.param_groups[0]["params"], MAX_GRADIENT)
     if not math.isfinite(total) or not torch.isfinite(norm):
         raise DreamflowError(
             f"training: the loss is no longer a number ({total}, gradient {norm.item()}) at step {step} with a "
             f"learning rate of {rate:.3g}, on {', '.join(example.name for example in batch)}; "
             "lower training.learning_rate or raise training.warmup"
         )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
     return total
 
 
-def _together(batch: Sequence[Example], device: str) -> Iterator[list[Example]]:
-    """A batch in parts that go through the model at once: of like length, so that little of it is padding.
+def _parts(batch: Sequence[Example], device: str) -> Iterator[list[Example]]:
+    """Split a batch into parts of similar length, so that padding is short; each goes through the model at once.
 
-    Measured on two CPU cores (135M parameters, 16 examples of 58 to 98 tokens): 190 tokens of training a second, and
-    210 where 8 examples are packed into one sequence with a mask between them. That is not worth the packing, which
-    only holds for architectures without a state that runs through the sequence.
+    Packing 8 examples into one masked sequence is hardly faster (210 instead of 190 tokens/s with 135M parameters on
+    two CPU cores), and does not work for recurrent architectures.
     """
-    most = TOGETHER_ON_GPU if device == "cuda" else TOGETHER
     part: list[Example] = []
     for example in sorted(batch, key=lambda example: (len(example.ids), example.name)):
-        if part and (len(part) + 1) * len(example.ids) > most:
+        if part and (len(part) + 1) * len(example.ids) > TOKENS_PER_BATCH[device]:
             yield part
             part = []
         part.append(example)
@@ -202,7 +213,7 @@ def _together(batch: Sequence[Example], device: str) -> Iterator[list[Example]]:
 
 
 def _batch(examples: Sequence[Example], settings: Mapping[str, Json], step: int, steps_per_epoch: int) -> list[Example]:
-    """The examples of a step: each epoch goes through all of them in an order of its own, drawn from the seed."""
+    """Return the examples of a step. Each epoch has its own order, drawn from the seed."""
     epoch, place = divmod(step, steps_per_epoch)
     order = list(range(len(examples)))
     random.Random(f"{settings['seed']}:{epoch}").shuffle(order)  # noqa: S311  (not for secrets)
@@ -210,132 +221,114 @@ def _batch(examples: Sequence[Example], settings: Mapping[str, Json], step: int,
     return [examples[index] for index in order[place * size : (place + 1) * size]]
 
 
-def _share(step: int, steps: int, warmup: float) -> float:
-    """Which share of the learning rate a step has: linear over the first `warmup` of all, then a cosine to zero."""
+def _rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Return the factor of the learning rate: linear over the first `warmup` (a share), then a cosine to zero."""
     first = max(1, round(steps * warmup))
     if step <= first:
         return step / first
     return 0.5 * (1 + math.cos(math.pi * (step - first) / max(1, steps - first)))
 
 
-def _validated(training: _Training, row: dict[str, float | None]) -> float:
-    """Measure the validation loss, write its row of the log, and keep the weights if none were better."""
-    model, progress, examples = training.model, training.progress, training.data.validation
-    model.eval()
+def _validate(run: _Run, row: LogRow) -> float:
+    """Measure and log the validation loss; keep the weights if it is the best."""
+    run.model.eval()
+    progress, examples = run.progress, run.data.validation
     total = 0.0
-    with torch.inference_mode(), _precision(model):
-        for together in _together(examples, model.device.type):
-            logits = answer_logits(model, together, training.padding)
-            total += sum(answer_loss(own, example).item() for own, example in zip(logits, together, strict=True))
+    with torch.inference_mode(), _precision(run.device):
+        for part in _parts(examples, run.device):
+            logits = answer_logits(run.model, part, run.padding)
+            total += sum(answer_loss(own, example).item() for own, example in zip(logits, part, strict=True))
     loss = total / sum(len(example.answer) for example in examples)
     if not math.isfinite(loss):
         raise DreamflowError(
-            f"training: the validation loss is no number ({loss}) after step {progress.step}; lower "
-            "training.learning_rate (or, at step 0, look at the student: it cannot read the validation examples)"
+            f"training: the validation loss is not a number ({loss}) after step {progress.step}; lower "
+            "training.learning_rate (or, at step 0, check the student: it cannot read the validation examples)"
         )
-    progress.rows.append(_row(training, row, loss))
+    _log(run, row, loss)
     if loss < progress.best or not progress.best_weights:
         progress.best, progress.best_step, progress.waited = loss, progress.step, 0
-        progress.best_weights = adapter_weights(model)
+        progress.best_weights = adapter_weights(run.model)
     else:
         progress.waited += 1
     return loss
 
 
-def _row(training: _Training, row: dict[str, float | None], validation: float | None) -> dict:
-    timing = {"tokens": training.progress.tokens, "seconds": time.monotonic() - training.begun}
-    return row | timing | {"tokens_per_s": row.get("tokens_per_s"), "validation_loss": validation}
+def _log(run: _Run, row: LogRow, validation_loss: float | None) -> None:
+    timing = {"tokens": run.progress.tokens, "seconds": time.monotonic() - run.begun}
+    run.progress.rows.append({"tokens_per_s": None, **row, **timing, "validation_loss": validation_loss})
 
 
-def _precision(model: PreTrainedModel) -> torch.autocast:
+def _precision(device: str) -> torch.autocast:
     """bfloat16 on a GPU, float32 on a CPU."""
-    device = model.device.type
     return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
 
 def _key(job: Mapping[str, Json], files: Sequence[Path], data: Data, device: str) -> str:
-    """What must be the same for a training to go on: all that its weights depend on."""
-    return sha256(
-        canonical(
-            {
-                "training": {name: value for name, value in job["training"].items() if name != "checkpoint_s"},
-                "student": weights_fingerprint(job["student"]),
-                "files": [sha256(Path(file).read_text(encoding="utf-8")) for file in files],
-                "teacher": sha256(canonical(data.teacher)),
-                "versions": _versions(),
-                "device": device,
-            }
-        )
-    )
+    """Return a digest of all that decides the weights: only a training with the same key resumes from a checkpoint."""
+    parts = {
+        "training": {name: value for name, value in job["training"].items() if name != "checkpoint_s"},
+        "student": weights_fingerprint(job["student"]),
+        "files": [sha256(Path(file).read_text(encoding="utf-8")) for file in files],
+        "teacher": sha256(canonical(data.teacher)),
+        "versions": _versions(),
+        "device": device,
+    }
+    return sha256(canonical(parts))
 
 
-def _keep(training: _Training) -> None:
+def _save(run: _Run, checkpoint: Path, key: str) -> None:
     state = {
-        "progress": dict(vars(training.progress)),
-        "weights": adapter_weights(training.model),
-        "optimizer": training.optimizer.state_dict(),
+        "progress": dict(vars(run.progress)),
+        "weights": adapter_weights(run.model),
+        "optimizer": run.optimizer.state_dict(),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
-    save_checkpoint(training.checkpoint, training.key, state)
+    save_checkpoint(checkpoint, key, state)
 
 
-def _restore(training: _Training) -> None:
-    state = load_checkpoint(training.checkpoint, training.key)
+def _restore(
+    model: PreTrainedModel, optimizer: torch.optim.Optimizer, checkpoint: Path, key: str, tell: Tell
+) -> _Progress:
+    state = load_checkpoint(checkpoint, key)
     if state is None:
-        if (training.checkpoint / "checkpoint.pt").exists():
-            training.tell("the checkpoint is of other settings or data, or damaged: training begins anew")
-        return
-    set_peft_model_state_dict(training.model, state["weights"])
-    training.optimizer.load_state_dict(state["optimizer"])
+        if (checkpoint / "checkpoint.pt").exists():
+            tell("the checkpoint is damaged or of other settings or data: the training starts from the beginning")
+        return _Progress()
+    set_peft_model_state_dict(model, state["weights"])
+    optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     if state["random_cuda"]:
         torch.cuda.set_rng_state_all(state["random_cuda"])
-    training.progress = _Progress(**state["progress"])
-    training.progress.resumed = training.progress.step
-    training.tell(f"going on from the checkpoint at step {training.progress.step}")
+    progress = _Progress(**state["progress"])
+    progress.resumed = progress.step
+    tell(f"resuming from the checkpoint at step {progress.step}")
+    return progress
 
 
-def _first_words(job: Mapping[str, Json], data: Data, model: PreTrainedModel) -> str:
-    learned = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    return (
-        f"{job['student']} on {model.device.type}: {len(data.train)} examples to learn from, {len(data.validation)} to "
-        f"validate, {learned / 1e6:.1f} of {everything / 1e6:.1f} million parameters are trained"
-    )
-
-
-def _out_of_memory(settings: Mapping[str, Json], device: str) -> str:
-    hint = "" if settings["gradient_checkpointing"] else "set training.gradient_checkpointing: true, "
-    return (
-        f"training: out of memory on {device}; {hint}lower training.max_length (now {settings['max_length']}), "
-        f"training.batch_examples ({settings['batch_examples']}) or training.rank ({settings['rank']}), or take a "
-        "smaller student"
-    )
+def _is_out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "DefaultCPUAllocator", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-    }
+    libraries = {library.__name__: library.__version__ for library in (torch, transformers, peft)}
+    return {"python": platform.python_version(), **libraries}
 
 
-def _summary(job: Mapping[str, Json], data: Data, model: PreTrainedModel, progress: _Progress, seconds: float) -> dict:
-    cuda = model.device.type == "cuda"
+def _summary(
+    job: Mapping[str, Json], data: Data, progress: _Progress, trained: int, seconds: float, device: str
+) -> dict[str, Json]:
+    cuda = device == "cuda"
     validations = [row["validation_loss"] for row in progress.rows if row["validation_loss"] is not None]
-    steps = math.ceil(len(data.train) / job["training"]["batch_examples"]) * job["training"]["epochs"]
+    _, steps = _steps(data, job["training"])
     return {
         "student": job["student"],
         "student_fingerprint": weights_fingerprint(job["student"]),
         "training": dict(job["training"]),
         "examples": {
-            "train": len(data.train),
-            "validation": len(data.validation),
-            "with_teacher": len(data.teacher),
-            "too_long": data.too_long,
+            **{"train": len(data.train), "validation": len(data.validation)},
+            **{"with_teacher": len(data.teacher), "too_long": data.too_long},
         },
         "tokens": {
             "seen": progress.tokens,
@@ -347,7 +340,7 @@ def _summary(job: Mapping[str, Json], data: Data, model: PreTrainedModel, progre
         "stopped_early": progress.step < steps,
         "best_step": progress.best_step,
         "validation_loss": {"before": validations[0], "best": progress.best, "last": validations[-1]},
-        "trained_parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "trained_parameters": trained,
         "resumed_at_step": progress.resumed or None,
         "seconds": {"training": progress.seconds, "in_all": seconds},
         "tokens_per_s": progress.tokens / progress.seconds if progress.seconds else None,

@@ -1,4 +1,4 @@
-"""The log of a training: a table for machines, a picture for people."""
+"""The log of a training: a CSV file and a figure."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ COLUMNS = ("step", "epoch", "tokens", "loss", "validation_loss", "lr", "tokens_p
 
 
 def training_csv(rows: Sequence[Mapping[str, float | None]]) -> str:
-    """The log as CSV: one row a step, empty where a step was not validated (loss is the mean over answer tokens)."""
+    """Return the log as CSV: a row per step, with empty cells for unknown values. Losses are means per answer token."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -22,7 +22,7 @@ def training_csv(rows: Sequence[Mapping[str, float | None]]) -> str:
 
 
 def draw_training(log: Path, picture: Path) -> None:
-    """Draw the losses of a training log over its steps (PNG), and the learning rate below them."""
+    """Draw the losses and the learning rate of a training log (PNG)."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""Whether dreaming beats plain sampling at the same cost: best-of-N."""
+"""Compare dreams with plain sampling at the same cost: best-of-N."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -8,11 +8,11 @@ from msgspec import Struct
 from .health import known_values, rounded
 from .records import Record
 
-DREAMT = ("relax", "synthesise")
+DREAMS = ("relax", "synthesise")
 
 
 class Side(Struct, frozen=True):
-    """The variants of one side: so many `of` all are compared. `best_viability` is None without verdicts."""
+    """The compared variants of one side, out of `of`. `best_viability` is None without verdicts."""
 
     variants: int
     of: int
@@ -23,8 +23,8 @@ class Side(Struct, frozen=True):
 
 
 class Comparison(Struct, frozen=True):
-    """Both sides. The `unit` of costs is "cost_usd" where all prices are known and none is 0, else "tokens"; `says`
-    puts the comparison, or why it cannot be made, in words."""
+    """Both sides. The `unit` of costs is "cost_usd" if all prices are known and above 0, else "tokens"; `says` is the
+    result in words, or why no comparison is possible."""
 
     unit: str
     dreams: Side
@@ -33,14 +33,14 @@ class Comparison(Struct, frozen=True):
 
 
 def comparison(table: Sequence[Record]) -> Comparison:
-    """Dreams (relax, synthesise) against as much plain sampling (kind sample) by cost.
+    """Compare dreams (relax, synthesise) with plain samples (sample) of the same total cost.
 
-    The more expensive side is cut, in the order of the plan, at the variant with which it reaches the cost of the
-    other. Only variants that were made are compared, and all that they cost: answers and verdicts.
+    The more expensive side is cut, in plan order, after the variant that reaches the cost of the other side. Only
+    variants that could be made count, with the full cost of their answers and verdicts.
     """
-    made = [record for record in table if record.check]
-    dreams = [record for record in made if record.kind in DREAMT]
-    samples = [record for record in made if record.kind == "sample"]
+    compared = [record for record in table if record.check]
+    dreams = [record for record in compared if record.kind in DREAMS]
+    samples = [record for record in compared if record.kind == "sample"]
     unit = "cost_usd" if all(record.cost_usd for record in (*dreams, *samples)) else "tokens"
     budget = min(_cost(dreams, unit), _cost(samples, unit))
     sides = [_side(_up_to(records, unit, budget), len(records), unit) for records in (dreams, samples)]
@@ -75,34 +75,30 @@ def _side(kept: Sequence[Record], of: int, unit: str) -> Side:
 
 def _says(dreams: Side, samples: Side, unit: str) -> str:
     if not dreams.of or not samples.of:
-        missing = " and ".join(
-            name
-            for name, side in (("dreams by relax or synthesise", dreams), ("plain samples", samples))
-            if not side.of
-        )
-        return f"No comparison: this cycle has no {missing}."
+        names = [("dreams (relax or synthesise)", dreams), ("plain samples", samples)]
+        return f"No comparison: this cycle has no {' and no '.join(name for name, side in names if not side.of)}."
     what = "dollars" if unit == "cost_usd" else "tokens"
     spent = f"{dreams.cost:,g} {what} on dreams, {samples.cost:,g} on samples"
     least, most = sorted((dreams.cost, samples.cost))
     if not least:
-        equal = f"The costs are not known ({spent}), so the sides are compared as they are."
+        equal = f"The costs are not known ({spent}), so the comparison ignores them."
     elif most > 1.1 * least:
-        equal = f"The budgets differ ({spent}): a variant is too dear to cut them closer."
+        equal = f"The budgets differ ({spent}): the variants are too expensive for a closer cut."
     else:
         equal = f"At about equal cost ({spent})."
     if dreams.best_viability is None or samples.best_viability is None:
-        return f"{equal} Verdicts are missing, so neither side can be called better."
+        return f"{equal} Without verdicts, neither side can be called better."
     better = []
-    for name, word in (
-        ("tier_1", "variants in tier 1"),
-        ("best_viability", "best viability"),
-        ("mean_novelty", "mean novelty"),
+    for name, words in (
+        ("tier_1", "more variants in tier 1"),
+        ("best_viability", "a higher best viability"),
+        ("mean_novelty", "a higher mean novelty"),
     ):
         ours, theirs = getattr(dreams, name), getattr(samples, name)
-        verb = "more" if name == "tier_1" else "a higher"
         if ours == theirs or ours is None or theirs is None:
-            better.append(f"no difference in {word}")
+            better.append(f"no difference in {words.removeprefix('more ').removeprefix('a higher ')}")
         else:
             side = "dreams" if ours > theirs else "samples"
-            better.append(f"{side} have {verb} {word} ({max(ours, theirs):g} against {min(ours, theirs):g})")
-    return f"{equal} {'; '.join(better)[0].upper()}{'; '.join(better)[1:]}."
+            better.append(f"{side} have {words} ({max(ours, theirs):g} against {min(ours, theirs):g})")
+    text = "; ".join(better)
+    return f"{equal} {text[0].upper()}{text[1:]}."

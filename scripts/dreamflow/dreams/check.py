@@ -1,4 +1,4 @@
-"""What can be said of a variant without running it: whether it may be run, and how new it is."""
+"""The check of a variant without running it: whether it may be run, and how novel it is."""
 
 import ast
 import difflib
@@ -19,12 +19,12 @@ from .procedure import Procedure
 BASE = "base"
 
 _UNDEFINED = (messages.UndefinedName, messages.UndefinedLocal)
-_CLAIMING = ("reorder", "parallelise", "conditional")  # the kinds that say that they respect dependences
+_CLAIMING = ("reorder", "parallelise", "conditional")  # the kinds that claim to respect dependences
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A variant before its check. `adds` are the parameters that it declares to add, `site` is where it was made."""
+    """A variant before its check. `adds` are the parameters that it declares to add, `site` is where it edits."""
 
     code: str
     kind: str
@@ -34,12 +34,11 @@ class Candidate:
 
 
 class Check(Struct, kw_only=True):
-    """What is known of a variant that was not run yet. Distances are 0-1; they are 0 for code that does not compile.
+    """The check of a variant. Distances are 0-1; they are 0 for code that does not compile.
 
     `problems` are lines for people; `signature` is "kept", "declared: +skip_save", "added: x=3" or "changed: ...";
-    `undefined` are names; `claims` is "verified", "none" or why not; `duplicate_of` is "base" or the first variant with
-    the same normalised tree; `novelty` is the smallest distance to the base and to the variants before it, `nearest`
-    whose that is.
+    `undefined` are names; `claims` is "verified", "none" or a reason; `duplicate_of` is "base" or the id of the first
+    equal variant; `novelty` is the smallest distance to the base and the previous variants, `nearest` the id.
     """
 
     compiles: bool
@@ -56,7 +55,7 @@ class Check(Struct, kw_only=True):
 
 
 class _Base(NamedTuple):
-    """What variants are compared with; `undefined` are names that it does not define either."""
+    """The base of the comparison; `undefined` are the names that it does not define either."""
 
     procedure: Procedure
     analysis: Analysis
@@ -65,7 +64,7 @@ class _Base(NamedTuple):
 
 class _Parameter(NamedTuple):
     kind: str
-    default: str | None  # as normalised source; None for none
+    default: str | None  # normalised source; None without a default
 
 
 class _Signature(NamedTuple):
@@ -74,7 +73,7 @@ class _Signature(NamedTuple):
 
 
 def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) -> dict[str, Check]:
-    """The checks of variants by id, each compared with the base and with those before it."""
+    """The checks of variants by id. Each variant is compared with the base and with the previous variants."""
     base = _Base(
         procedure,
         analyse(procedure.source, procedure.entry, procedure.effects),
@@ -85,7 +84,7 @@ def check_variants(procedure: Procedure, candidates: Mapping[str, Candidate]) ->
 
 
 def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -> Check:
-    """The check of one variant; adds its code to what was `seen`, by id."""
+    """The check of one variant; adds its code to `seen` (code by id)."""
     procedure = base.procedure
     diff = unified_diff(procedure.source, candidate.code, procedure.procedure_id.removeprefix(f"{procedure.project}."))
     try:
@@ -106,7 +105,7 @@ def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -
         broken = "the entry point is not the same function" if signature.problems else ""
         broken = broken or broken_claim(base.analysis, candidate.code, candidate.kind, candidate.adds)
         claims = broken or "verified"
-        problems += [f"claims not to touch dependences, but {broken}"] if broken else []
+        problems += [f"its kind keeps all dependences, but {broken}"] if broken else []
     nearest = min(distances, key=lambda other: distances[other])
     return Check(
         compiles=True,
@@ -124,15 +123,11 @@ def _check(base: _Base, name: str, candidate: Candidate, seen: dict[str, str]) -
 
 
 def unified_diff(base: str, variant: str, name: str) -> str:
-    """A diff that `patch -p1` reads, of `<name>.py`; empty for equal texts."""
-    before, after = (_lines(text) for text in (base, variant))
+    """A diff of `<name>.py` that `patch -p1` reads; empty for equal texts."""
+    # not splitlines: a form feed ends no line of a patch
+    before, after = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (base, variant))
     lines = difflib.unified_diff(before, after, f"a/{name}.py", f"b/{name}.py")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def _lines(text: str) -> list[str]:
-    # not splitlines: a form feed ends no line of a patch
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _unreadable(error: Exception) -> str:
@@ -144,20 +139,20 @@ def _unreadable(error: Exception) -> str:
 
 
 def _undefined(tree: ast.Module) -> dict[str, int]:
-    """Names that nothing defines, with the line where each comes up first."""
-    found: dict[str, int] = {}
+    """The undefined names, with the first line of each."""
+    lines: dict[str, int] = {}
     for message in sorted(checker.Checker(tree).messages, key=lambda message: (message.lineno, message.col)):
         if isinstance(message, _UNDEFINED):
-            found.setdefault(message.message_args[0], message.lineno)
-    return found
+            lines.setdefault(message.message_args[0], message.lineno)
+    return lines
 
 
 def _signature(procedure: Procedure, tree: ast.Module, candidate: Candidate) -> _Signature:
     base = _entry(parse_python(procedure.source), procedure.entry)
     entry = _entry(tree, procedure.entry)
     if not isinstance(entry, ast.FunctionDef):
-        found = {ast.AsyncFunctionDef: "an async function", ast.ClassDef: "a class", type(None): "missing"}
-        what = f"{procedure.entry!r} is {found.get(type(entry), 'no function of its own')}"
+        kinds = {ast.AsyncFunctionDef: "an async function", ast.ClassDef: "a class", type(None): "missing"}
+        what = f"{procedure.entry!r} is {kinds.get(type(entry), 'not a function')}"
         return _Signature(f"changed: {what}", [f"the entry point {what}"])
     before, after = _parameters(base.args), _parameters(entry.args)
     declared = [f"+{name}" for name in candidate.adds]
@@ -166,7 +161,7 @@ def _signature(procedure: Procedure, tree: ast.Module, candidate: Candidate) -> 
         declared.append(f"{changed}={after[changed].default}")
         before[changed] = before[changed]._replace(default=after[changed].default)
     changes = list(_changes(before, after))
-    changes += [f"{name} is declared but not there" for name in candidate.adds if name not in after]
+    changes += [f"{name} is declared but missing" for name in candidate.adds if name not in after]
     if changes:
         return _Signature(f"changed: {'; '.join(changes)}", [f"signature: {change}" for change in changes])
     free = [name for name in after if name not in before and name not in candidate.adds]
@@ -177,54 +172,50 @@ def _signature(procedure: Procedure, tree: ast.Module, candidate: Candidate) -> 
 
 
 def _changed_default(candidate: Candidate) -> str:
-    """The parameter that a site such as "12:8 timeout*2" declares to change."""
-    found = re.fullmatch(r"[0-9:]+ (\w+)[*=][0-9.]+", candidate.site)
-    return found[1] if found and candidate.kind == "parameters" else ""
+    """The parameter that a site such as "12:8 timeout*2" declares to change; empty for other sites."""
+    match = re.fullmatch(r"[0-9:]+ (\w+)[*=][0-9.]+", candidate.site)
+    return match[1] if match and candidate.kind == "parameters" else ""
 
 
 def _entry(tree: ast.Module, name: str) -> ast.stmt | None:
     """The last statement at the top level that binds `name`."""
-    found = None
+    binding = None
     for node in tree.body:
         bound = [target.id for target in ast.walk(node) if isinstance(target, ast.Name)]
         is_assigned = isinstance(node, ast.Assign | ast.AnnAssign) and name in bound
         if getattr(node, "name", None) == name or is_assigned:
-            found = node
-    return found
+            binding = node
+    return binding
 
 
 def _parameters(arguments: ast.arguments) -> dict[str, _Parameter]:
-    """The parameters by name, in their order; *args and **kwargs are called so, whatever their names."""
+    """The parameters by name, in order; `*args` and `**kwargs` stand for these two, whatever their names are."""
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-    found = {}
+    parameters = {}
     for number, (arg, default) in enumerate(zip(positional, defaults, strict=True)):
         kind = "positional-only" if number < len(arguments.posonlyargs) else "positional"
-        found[arg.arg] = _Parameter(kind, _normal(default))
+        parameters[arg.arg] = _Parameter(kind, default and ast.unparse(default))
     if arguments.vararg:
-        found["*args"] = _Parameter("*", None)
+        parameters["*args"] = _Parameter("*", None)
     for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        found[arg.arg] = _Parameter("keyword-only", _normal(default))
+        parameters[arg.arg] = _Parameter("keyword-only", default and ast.unparse(default))
     if arguments.kwarg:
-        found["**kwargs"] = _Parameter("**", None)
-    return found
-
-
-def _normal(default: ast.expr | None) -> str | None:
-    return None if default is None else ast.unparse(default)
+        parameters["**kwargs"] = _Parameter("**", None)
+    return parameters
 
 
 def _changes(before: Mapping[str, _Parameter], after: Mapping[str, _Parameter]) -> Iterator[str]:
-    """What calls of the original would stumble over."""
+    """The changes that break calls of the original."""
     for name, (kind, default) in before.items():
         if name not in after:
-            yield f"{name} is gone"
+            yield f"{name} is missing"
         elif after[name].kind != kind:
             yield f"{name} is {after[name].kind}, not {kind}"
         elif after[name].default != default:
-            yield f"the default of {name} is {after[name].default or 'gone'}, not {default or 'none'}"
-    by_place = ("positional-only", "positional", "*")
-    places = [name for name, parameter in before.items() if parameter.kind in by_place and name in after]
+            yield f"the default of {name} is {after[name].default or 'missing'}, not {default or 'none'}"
+    positional = ("positional-only", "positional", "*")
+    places = [name for name, parameter in before.items() if parameter.kind in positional and name in after]
     new_places = [name for name in after if name in places]
     if places != new_places:
         yield f"the order is {', '.join(new_places)}, not {', '.join(places)}"
@@ -234,5 +225,5 @@ def _changes(before: Mapping[str, _Parameter], after: Mapping[str, _Parameter]) 
             continue
         if default is None:
             yield f"{name} is new and has no default"
-        elif kind in by_place and any(other in places for other in names[names.index(name) + 1 :]):
-            yield f"{name} is new and stands before {places[-1]}"
+        elif kind in positional and any(other in places for other in names[names.index(name) + 1 :]):
+            yield f"{name} is new and comes before {places[-1]}"

@@ -1,7 +1,7 @@
-"""Whether a variant keeps what its kind claims about dependences, found without asking the operator that made it.
+"""Check what a variant claims about dependences, without trust in the operator that made it.
 
-What a variant adds is taken away again (threads, the new parameter at its default). What is left has to be the base:
-the same statements, those of a block in an order that the base's dependence graph, made anew, allows.
+The additions of the variant are removed (threads, the new parameter at its default). The rest must equal the base: the
+same statements, and in each block an order that the dependence graph of the base allows.
 """
 
 import ast
@@ -18,32 +18,31 @@ _EXECUTORS = {"ThreadPoolExecutor", "ProcessPoolExecutor"}
 
 
 class _Broken(Exception):
-    """A claim does not hold; the message says why."""
+    """A claim does not hold; the message is the reason."""
 
 
 def broken_claim(analysis: Analysis, source: str, kind: str, adds: Sequence[str]) -> str:
-    """Why the claim of a variant of this kind does not hold; empty if it does. It defines the entry as a function.
+    """Why the claim of a variant of this kind does not hold; empty if it does.
 
-    `analysis` is the base's, made from its source.
+    `analysis` is the one of the base. The variant must define the entry as a function.
     """
     try:
         base = read_code(analysis.source, analysis.entry)
         variant = parse_python(source)
         entry = next(n for n in reversed(variant.body) if isinstance(n, ast.FunctionDef) and n.name == analysis.entry)
-        # What a variant of this kind adds is taken away; `groups` are the statements that it runs at the same time.
         if kind == "conditional":
-            _decide(base, entry, _remove_parameters(entry, adds))
-        groups = _without_pools(base, variant, entry) if kind == "parallelise" else []
+            _apply_defaults(base, entry, _remove_parameters(entry, adds))
+        parallel = _remove_pools(base, variant, entry) if kind == "parallelise" else []
         if _outside(variant, entry) != _outside(base.tree, base.entry) or _head(entry) != _head(base.entry):
-            raise _Broken("more has changed than the steps of the entry point")
-        _Comparison(base, analysis).check(entry, groups)
+            raise _Broken("code outside the steps of the entry point has changed")
+        _Comparison(base, analysis).check(entry, parallel)
     except _Broken as reason:
         return str(reason)
     return ""
 
 
-def _without_pools(base: Code, variant: ast.Module, entry: ast.FunctionDef) -> list[list[ast.stmt]]:
-    """Replace every new pool by its work in turn; returns the statements that are put in the place of each."""
+def _remove_pools(base: Code, variant: ast.Module, entry: ast.FunctionDef) -> list[list[ast.stmt]]:
+    """Replace every new pool by its statements in sequence; returns these statements for each pool."""
     imported = [
         node for node in variant.body if isinstance(node, ast.ImportFrom) and node.module == "concurrent.futures"
     ]
@@ -56,16 +55,16 @@ def _without_pools(base: Code, variant: ast.Module, entry: ast.FunctionDef) -> l
         for place, statement in enumerate(block):
             is_pool = isinstance(statement, ast.With) and _called(statement.items[0].context_expr) in executors
             if is_pool and ast.dump(statement) not in pools:
-                groups.append(_in_turn(statement))
+                groups.append(_in_sequence(statement))
                 block[place : place + 1] = groups[-1]
     if not groups:
-        raise _Broken("nothing runs at the same time")
+        raise _Broken("no steps run at the same time")
     return groups
 
 
 def _blocks(entry: ast.FunctionDef) -> Iterator[list[ast.stmt]]:
     blocks = [entry.body]
-    for block in blocks:  # grows while it is read
+    for block in blocks:  # the list grows during the loop
         yield block
         blocks += [inner for statement in block for inner in inner_blocks(statement)]
 
@@ -74,8 +73,8 @@ def _called(node: ast.AST | None) -> str:
     return name_of(node.func) if isinstance(node, ast.Call) else ""
 
 
-def _in_turn(pool: ast.With) -> list[ast.stmt]:
-    """The statements that a `with` of futures stands for, in the order in which it takes the results."""
+def _in_sequence(pool: ast.With) -> list[ast.stmt]:
+    """The statements that a `with` of futures runs, in the order of their results."""
     name = name_of(pool.items[0].optional_vars) if pool.items[0].optional_vars else ""
     work: dict[str, ast.expr] = {}
     results = []
@@ -88,9 +87,9 @@ def _in_turn(pool: ast.With) -> list[ast.stmt]:
             statement.value = work.pop(called.removesuffix(".result"))
             results.append(statement)
         else:
-            raise _Broken(f"line {statement.lineno} is no part of a plain group of futures")
+            raise _Broken(f"line {statement.lineno} is not part of a plain group of futures")
     if work:
-        raise _Broken("a result is never taken")
+        raise _Broken("the result of a future is not used")
     return results
 
 
@@ -100,12 +99,12 @@ def _submitted(submit: ast.Call) -> ast.expr:
         return function.body
     values = [function, *arguments, *(keyword.value for keyword in submit.keywords)]
     if not all(isinstance(value, ast.Name | ast.Constant) for value in values):
-        raise _Broken(f"arguments in line {submit.lineno} are computed before earlier steps have ended")
+        raise _Broken(f"arguments in line {submit.lineno} are computed before the previous steps end")
     return ast.Call(function, arguments, submit.keywords)
 
 
 def _remove_parameters(entry: ast.FunctionDef, adds: Sequence[str]) -> dict[str, bool]:
-    """Take the added parameters out of the entry; returns their defaults."""
+    """Remove the added parameters from the entry; returns their defaults."""
     defaults = {}
     pairs = list(zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True))
     for arg, default in pairs:
@@ -114,12 +113,12 @@ def _remove_parameters(entry: ast.FunctionDef, adds: Sequence[str]) -> dict[str,
     entry.args.kwonlyargs = [arg for arg, _ in pairs if arg.arg not in defaults]
     entry.args.kw_defaults = [default for arg, default in pairs if arg.arg not in defaults]
     if not defaults:
-        raise _Broken("no declared keyword parameter with a constant default")
+        raise _Broken("it declares no keyword parameter with a constant default")
     return defaults
 
 
-def _decide(base: Code, entry: ast.FunctionDef, defaults: dict[str, bool]) -> None:
-    """Replace every `if` that asks for an added parameter by what it does at the default."""
+def _apply_defaults(base: Code, entry: ast.FunctionDef, defaults: dict[str, bool]) -> None:
+    """Replace every `if` on an added parameter by the branch that its default selects."""
     local = bound_names(base.entry.body)
     for block in _blocks(entry):
         for place in reversed(range(len(block))):
@@ -132,10 +131,10 @@ def _decide(base: Code, entry: ast.FunctionDef, defaults: dict[str, bool]) -> No
                 taken, dropped = statement.body, statement.orelse
                 if defaults[name] == negated:
                     taken, dropped = dropped, taken
-                # even what never runs makes names local, and a function a generator
+                # a branch that never runs still makes names local, or the function a generator
                 scope = (ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom)
                 if bound_names(dropped) - local or any(isinstance(node, scope) for node in own_nodes(dropped)):
-                    raise _Broken(f"the other branch of line {statement.lineno} changes what names mean")
+                    raise _Broken(f"the other branch of line {statement.lineno} changes the scope of names")
                 block[place : place + 1] = taken
 
 
@@ -144,20 +143,20 @@ def _outside(tree: ast.Module, entry: ast.FunctionDef) -> list[str]:
 
 
 def _head(statement: ast.stmt) -> list[str]:
-    """All of a statement but the blocks inside it."""
+    """All of a statement except its inner blocks."""
     inner = {id(part) for block in inner_blocks(statement) for part in block}
-    found = [type(statement).__name__]
+    head = [type(statement).__name__]
     for name, value in ast.iter_fields(statement):
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, ast.ExceptHandler | ast.match_case):
-                found += _head(part)
+                head += _head(part)
             elif id(part) not in inner:
-                found.append(f"{name}: {ast.dump(part) if isinstance(part, ast.AST) else part!r}")
-    return found
+                head.append(f"{name}: {ast.dump(part) if isinstance(part, ast.AST) else part!r}")
+    return head
 
 
 class _Comparison:
-    """Finds which statement of the base each statement of a variant is, and whether the orders agree."""
+    """Maps each statement of a variant to its statement in the base, and compares their orders."""
 
     def __init__(self, base: Code, analysis: Analysis) -> None:
         self.base, self.analysis = base, analysis
@@ -169,12 +168,12 @@ class _Comparison:
         self.original: dict[int, ast.stmt] = {}
 
     def check(self, entry: ast.FunctionDef, groups: list[list[ast.stmt]]) -> None:
-        """Raise `_Broken` unless `entry` is the base's in a permitted order, and groups are independent there."""
+        """Raise `_Broken` unless `entry` is the base in a permitted order, with independent steps in each group."""
         self.block(self.base.entry.body, entry.body)
         for group in groups:
-            for one, other in combinations((self.original[id(statement)] for statement in group), 2):
-                if not movable(self.analysis, self.step_id(one), self.step_id(other)):
-                    raise _Broken(f"line {other.lineno} depends on line {one.lineno}, or the other way round")
+            for first, second in combinations((self.original[id(statement)] for statement in group), 2):
+                if not movable(self.analysis, self.step_id(first), self.step_id(second)):
+                    raise _Broken(f"line {first.lineno} and line {second.lineno} are not independent")
 
     def block(self, base: list[ast.stmt], variant: list[ast.stmt]) -> None:
         dumps = defaultdict(list)
@@ -189,7 +188,7 @@ class _Comparison:
                 if later > earlier:
                     self.order(base[earlier], base[later])
         elif len(base) != len(variant):
-            raise _Broken(f"there are other steps than in the base, from line {base[0].lineno} on")
+            raise _Broken(f"the number of steps differs from the base, from line {base[0].lineno} on")
         else:
             for old, new in zip(base, variant, strict=True):
                 if _head(old) != _head(new):
@@ -198,7 +197,7 @@ class _Comparison:
                     self.block(inner, new_inner)
 
     def order(self, first: ast.stmt, second: ast.stmt) -> None:
-        """Raise `_Broken` if the base needs `first` before `second`."""
+        """Raise `_Broken` if `first` must run before `second` in the base."""
         edge = (self.step_id(first), self.step_id(second))
         if self.analysis.graph.has_edge(*edge):
             why = "; ".join(self.analysis.graph.edges[edge]["why"])
@@ -206,5 +205,5 @@ class _Comparison:
 
     def step_id(self, statement: ast.stmt) -> str:
         if id(statement) not in self.steps:
-            raise _Broken(f"line {statement.lineno} holds several statements, which cannot be told apart")
+            raise _Broken(f"line {statement.lineno} has several statements, which the analysis cannot separate")
         return self.steps[id(statement)].step_id

@@ -1,11 +1,11 @@
-"""A night's spec -> its generations: variants of procedures, the partners of syntheses, and verdicts on variants."""
+"""Compile the spec of a night into generations: variants of procedures, partner choices and verdicts."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,26 +21,26 @@ from ..generation.models import Model
 from ..generation.parsers import parser_version
 from ..generation.questions import question_fields
 from ..pyanalysis.analysis import Analysis, analyse
-from .operators import OPERATORS
+from .operators import OPERATORS, operator
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
 from .procedure import Procedure
 from .spec import NightSpec
 from .tightening import Limit, read_next
 
-STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of a kind that a procedure gets
-INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls that a variant is tested with
+STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of each kind per procedure
+INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls in the test of a variant
 CANDIDATES = 8  # procedures among which a model chooses a partner
 
 
 @dataclass
 class Night:
-    """One cycle over some procedures. `variants` are the ids of a procedure's variants, `verdicts` maps a variant's id
-    to its verdict's. `configured` says for each kind how many variants a procedure gets by strategy and spec, `limits`
-    how many it gets in this cycle."""
+    """One cycle of a night. `variants` has the ids of variants by procedure, `verdicts` the verdict's id by variant.
+
+    `configured` is the number of variants of each kind that strategy and spec give, `limits` the one in this cycle.
+    """
 
     name: str
-    path: Path
     spec: NightSpec
     procedures: dict[str, Procedure]
     configured: dict[str, int]
@@ -51,12 +51,12 @@ class Night:
 
     @property
     def key(self) -> str:
-        """Its name and cycle, as its folder below dreams/ is called."""
+        """Name and cycle; also the path of its folder below dreams/."""
         return f"{self.name}/cycle-{self.spec.cycle}"
 
 
 class _Sources(NamedTuple):
-    """What ideas are made from. `question(kind)` has the fields of a row that model and template of the kind decide."""
+    """The sources of ideas. `question(kind)` has the fields of a row that the kind's model and template decide."""
 
     spec: NightSpec
     known: Mapping[str, Procedure]
@@ -65,7 +65,7 @@ class _Sources(NamedTuple):
 
 
 class _Idea(NamedTuple):
-    """A variant that can be made: its row, which lacks only what all variants have, and the rows that it needs."""
+    """A possible variant: its row, without the fields that all variants share, and the rows that it depends on."""
 
     site: str
     description: str
@@ -87,42 +87,40 @@ def compile_night(
     question = cache(lambda kind: _question(kind, spec, catalog, models))
     with in_file(path):
         limits = _limits(name, spec.cycle, configured, data_root)
-        night = Night(name, path, spec, _chosen(spec.procedures, known), configured, limits)
+        night = Night(name, spec, _matching(spec.procedures, known), configured, limits)
         _plan(night, _Sources(spec, known, catalog, question))
     return night
 
 
-def _chosen(patterns: list[str], known: Mapping[str, Procedure]) -> dict[str, Procedure]:
-    for place, pattern in enumerate(patterns):
+def _matching(patterns: list[str], known: Mapping[str, Procedure]) -> dict[str, Procedure]:
+    for position, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise ConfigError(unknown("procedure", pattern, known), ("procedures", place))
+            raise ConfigError(unknown("procedure", pattern, known), ("procedures", position))
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def _limits(name: str, cycle: int, configured: Mapping[str, int], data_root: Path) -> dict[str, Limit]:
     if cycle == 1:
         return {kind: Limit(limit, 0, "as configured") for kind, limit in configured.items()}
-    before = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
-    if not before.exists():
+    path = data_root / "dreams" / name / f"cycle-{cycle - 1}" / "next.yaml"
+    if not path.exists():
         raise ConfigError(
-            f"cycle {cycle} continues cycle {cycle - 1}, but {before} does not exist: run 'cycle: {cycle - 1}' first",
+            f"cycle {cycle} continues cycle {cycle - 1}, but {path} does not exist: run 'cycle: {cycle - 1}' first",
             ("cycle",),
         )
-    planned = read_next(before)
-    why = "as configured: new in this cycle"
+    planned, why = read_next(path), "as configured: new in this cycle"
     return {kind: planned.get(kind, Limit(limit, 0, why)) for kind, limit in configured.items()}
 
 
 def _question(kind: str, spec: NightSpec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
-    settings = spec.models.get(kind)
-    if settings is None:
-        raise ConfigError(f"missing: name the model that makes it, or leave {kind!r} out", ("models", kind))
+    if kind not in spec.models:
+        raise ConfigError(f"missing: name the model for {kind!r}, or remove {kind!r}", ("models", kind))
     with under("models", kind):
-        return question_fields(kind, settings, catalog, models)
+        return question_fields(kind, spec.models[kind], catalog, models)
 
 
 def _plan(night: Night, sources: _Sources) -> None:
-    """Plan the ideas of each kind for each procedure that the limits allow, and the verdicts on them."""
+    """Plan the variants of each procedure, as many of each kind as its limit allows, and their verdicts."""
     for procedure in night.procedures.values():
         analysis = analyse(procedure.source, procedure.entry, procedure.effects)
         variants = night.variants[procedure.procedure_id] = []
@@ -142,24 +140,18 @@ def _plan(night: Night, sources: _Sources) -> None:
 
 
 def _ideas(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
-    """The ideas of a kind in their order; those that need a model go on without end, with new samples."""
+    """The ideas of a kind in order. Those for a model repeat without end, with the next replicate each time."""
     if kind in OPERATORS:
-        return _local(kind, sources, procedure, analysis)
-    return _repeated(_WITH_MODEL[kind](sources, procedure, analysis))
-
-
-def _repeated(ideas: list[_Idea]) -> Iterator[_Idea]:
-    """The ideas once, and again and again with the next replicate."""
-    replicate = 0
-    while ideas:
-        replicate += 1
-        for idea in ideas:
-            yield idea._replace(row=replace(idea.row, replicate=replicate))
+        yield from _local(kind, sources, procedure, analysis)
+        return
+    ideas = _WITH_MODEL[kind](sources, procedure, analysis)
+    for replicate in count(1) if ideas else ():
+        yield from (idea._replace(row=replace(idea.row, replicate=replicate)) for idea in ideas)
 
 
 def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysis) -> Iterator[_Idea]:
-    function, version = OPERATORS[kind]
-    for variation in function(procedure, analysis):
+    module = operator(kind)
+    for variation in module.variations(procedure, analysis):
         row = Generation(
             family="dream",
             stage="variant",
@@ -172,13 +164,16 @@ def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysi
             min_lines=1,
             variables={"code": {"sha256": sources.catalog.keep(procedure.source)}},
             request=f"{kind} {procedure.procedure_id} at {variation.site}: {variation.description}",
-            operator={"version": version, "effects": {call: list(words) for call, words in procedure.effects.items()}},
+            operator={
+                "version": module.VERSION,
+                "effects": {call: list(words) for call, words in procedure.effects.items()},
+            },
         )
         yield _Idea(variation.site, variation.description, row, variation.safe, variation.adds)
 
 
 def _with_model(kind: str, sources: _Sources, **fields: Json) -> Generation:
-    """The row of a variant that a model makes."""
+    """The row of a variant that a model writes."""
     return Generation(family="dream", stage="variant", gen_id="", **sources.question(kind), **fields)
 
 
@@ -186,7 +181,8 @@ def _relax(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[
     edits = sources.question("relax")["parser"].startswith("statement/")  # the answer is one statement of the module
     ideas = []
     for relaxation in relaxations(procedure, analysis):
-        statement = _lines(procedure.source, *relaxation.lines)
+        first, last = relaxation.lines
+        statement = textwrap.dedent("\n".join(procedure.source.splitlines()[first - 1 : last]))
         variables = {
             "procedure": _described(procedure, sources),
             "constraint": relaxation.constraint,
@@ -194,10 +190,9 @@ def _relax(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[
             "request": relaxation.request,
             "statement": {"sha256": sources.catalog.keep(statement)},
         }
-        options = {"base": procedure.source, "lines": list(relaxation.lines)} if edits else {}
-        description = f"{relaxation.constraint} relaxed at {relaxation.place}"
+        options = {"base": procedure.source, "lines": [first, last]} if edits else {}
         row = _with_model("relax", sources, variables=variables, parser_options=options)
-        ideas.append(_Idea(relaxation.site, description, row))
+        ideas.append(_Idea(relaxation.site, f"{relaxation.constraint} relaxed at {relaxation.place}", row))
     return ideas
 
 
@@ -210,14 +205,11 @@ def _synthesise(sources: _Sources, procedure: Procedure, analysis: Analysis) -> 
     related = {name: _described(sources.known[name], sources) for name, _ in partners(procedure, sources.known)}
     mine = _described(procedure, sources)
     if sources.spec.match != "model":
-        return [
-            _Idea(
-                f"with {name}",
-                f"a hybrid with {name}",
-                _with_model("synthesise", sources, variables={"procedure": mine, "partner": partner}),
-            )
+        hybrids = {
+            name: _with_model("synthesise", sources, variables={"procedure": mine, "partner": partner})
             for name, partner in related.items()
-        ]
+        }
+        return [_Idea(f"with {name}", f"a hybrid with {name}", row) for name, row in hybrids.items()]
     related = dict(islice(related.items(), CANDIDATES))
     if not related:
         return []
@@ -231,7 +223,7 @@ _WITH_MODEL = {"relax": _relax, "synthesise": _synthesise, "sample": _sample}
 
 
 def _match(procedure: Procedure, related: list[str], sources: _Sources) -> Generation:
-    """The choice of a partner by a model."""
+    """The row of a model's choice of a partner."""
     question = sources.question("match")
     candidates = [
         {"id": name, "category": p.category, "tags": list(p.tags), "description": p.description}
@@ -250,7 +242,7 @@ def _match(procedure: Procedure, related: list[str], sources: _Sources) -> Gener
 
 
 def _described(procedure: Procedure, sources: _Sources) -> dict[str, Json]:
-    """What a prompt says of a procedure."""
+    """The description of a procedure in a prompt."""
     return {
         "name": procedure.procedure_id,
         "description": procedure.description,
@@ -291,8 +283,3 @@ def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _
         parser_options={"viable": tiers.viable, "speculative": tiers.speculative},
         wildcards=variant.wildcards,
     )
-
-
-def _lines(source: str, first: int, last: int) -> str:
-    """Lines of a module, from 1, without their common indentation."""
-    return textwrap.dedent("\n".join(source.splitlines()[first - 1 : last]))

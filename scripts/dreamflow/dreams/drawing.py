@@ -1,4 +1,4 @@
-"""A drawing of a dependency analysis: the source from top to bottom, with what orders its steps beside it."""
+"""A drawing of a dependency analysis: the source from top to bottom, with the order of its steps beside it."""
 
 import re
 import unicodedata
@@ -12,12 +12,12 @@ from ..pyanalysis.dependences import DATA, EFFECT, EXCEPTION, PLACE
 _COLOURS = {DATA: "#2563a8", EFFECT: "#c66a00", EXCEPTION: "#b0305c"}
 _DASHES = {DATA: "", EFFECT: ' stroke-dasharray="7 3"', EXCEPTION: ' stroke-dasharray="2 3"'}
 _LEGEND = {
-    DATA: "one uses what the other writes or changes",
+    DATA: "it uses what the other step writes or changes",
     EFFECT: "order of effects",
-    EXCEPTION: "one may end early (raise, return)",
+    EXCEPTION: "either step may end early (raise, return)",
 }
 _FREE, _INK, _FAINT = "#0f7b6c", "#1f2328", "#6e7781"
-# Pixels: height of a row, widths of a lane of arrows, of a column of groups, of the margin and of an indentation.
+# Pixels: height of a row, widths of a lane of arrows, a column of groups, the margin and an indentation.
 _ROW, _LANE, _COLUMN, _MARGIN, _INDENT = 22, 11, 13, 20, 24
 _TOP = 70
 _CHARACTER = {13: 7.85, 11: 6.65}  # width in pixels of a monospaced character, by font size
@@ -28,10 +28,10 @@ _UNFIT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  #
 
 
 def dependency_svg(analysis: Analysis, title: str) -> str:
-    """A stand-alone SVG: steps with their ids and effects, an arrow from each step to those that must stay behind it.
+    """A stand-alone SVG of the steps with their ids and effects; an arrow joins a step to each that must stay behind.
 
-    Arrows that follow from others are left out, as are those to steps that stay in place, which have a square
-    instead. Dots joined by a line, left of the steps, are a group that could be done at the same time.
+    An arrow that follows from others is omitted. A step that cannot move has a square instead of arrows. Dots joined
+    by a line, left of the steps, are a group that can run at the same time.
     """
     rows = _rows(analysis)
     place = {step.step_id: number for number, (step, _, _) in enumerate(rows) if step}
@@ -68,17 +68,17 @@ def dependency_svg(analysis: Analysis, title: str) -> str:
         f"<title>{_text(title)}</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         _label(_MARGIN, 32, title, size=17, weight="bold"),
-        _label(_MARGIN, 53, f"{len(analysis.steps)} steps, {len(pairs)} pairs that may change places", 11, _FAINT),
+        _label(_MARGIN, 53, f"{len(analysis.steps)} steps, {len(pairs)} pairs can change places", 11, _FAINT),
     ]
-    drawn = [_arrow(analysis, one, other, arrow, place, lane) for one, other, lane in arrows]
+    drawn = [_arrow(analysis, first, second, arrow, place, lane) for first, second, lane in arrows]
     return "\n".join([*head, *stripes, *_group_lines(groups, place), *labels, *drawn, *_legend(bottom), "</svg>\n"])
 
 
 def _rows(analysis: Analysis) -> list[tuple[Step | None, str, int]]:
-    """What is written from top to bottom: (step, text, depth), without a step for `else:` and its like."""
+    """The rows from top to bottom: (step, text, depth); the step is None for `else:` and similar lines."""
     lines = _LINE.split(analysis.source)
     rows: list[tuple[Step | None, str, int]] = []
-    chained = {step.step_id for step in analysis.steps if step.kind == "elif"}  # stands as deep as its if
+    chained = {step.step_id for step in analysis.steps if step.kind == "elif"}  # as deep as its `if`
     for step in analysis.steps:
         depth = len(step.control) - len(chained & {step.step_id, *step.control})
         head = lines[step.start - 2].strip()
@@ -97,38 +97,38 @@ def _effects(step: Step) -> str:
 
 
 def _stays(analysis: Analysis, step: Step) -> bool:
-    """Whether nothing moves across a step: it is ordered with all others of its block, by its place alone."""
+    """Whether nothing moves across a step: only its position orders it with all others of its block."""
     graph, others = analysis.graph, len(analysis.blocks[step.block]) - 1
     around = [*graph.in_edges(step.step_id, data=True), *graph.out_edges(step.step_id, data=True)]
     return 0 < others == len(around) and all(PLACE in data["kinds"] for _, _, data in around)
 
 
 def _arrows(analysis: Analysis, place: dict[str, int]) -> list[tuple[str, str, int]]:
-    """The dependences that no others imply, each with a lane in which it meets none of those that overlap it."""
+    """The dependences that no others imply, each with a lane in which it overlaps no other arrow."""
     kept = networkx.DiGraph()
     kept.add_edges_from(
-        (one, other) for one, other, data in analysis.graph.edges(data=True) if PLACE not in data["kinds"]
+        (first, second) for first, second, data in analysis.graph.edges(data=True) if PLACE not in data["kinds"]
     )
     edges = sorted(
         networkx.transitive_reduction(kept).edges, key=lambda edge: (place[edge[1]] - place[edge[0]], place[edge[0]])
     )
     lanes: list[list[tuple[int, int]]] = []
-    found = []
-    for one, other in edges:
-        start, end = place[one], place[other]
+    arrows = []
+    for first, second in edges:
+        start, end = place[first], place[second]
         free = (n for n, taken in enumerate(lanes) if all(end <= top or low <= start for top, low in taken))
         lane = next(free, len(lanes))
         if lane == len(lanes):
             lanes.append([])
         lanes[lane].append((start, end))
-        found.append((one, other, lane))
-    return found
+        arrows.append((first, second, lane))
+    return arrows
 
 
-def _arrow(analysis: Analysis, one: str, other: str, x: float, place: dict[str, int], lane: int) -> str:
-    edge = analysis.graph.edges[one, other]
+def _arrow(analysis: Analysis, first: str, second: str, x: float, place: dict[str, int], lane: int) -> str:
+    edge = analysis.graph.edges[first, second]
     kind = edge["kinds"][0]
-    start, end, far = _middle(place[one]) + 3, _middle(place[other]) - 3, x + _LANE * (lane + 1.4)
+    start, end, far = _middle(place[first]) + 3, _middle(place[second]) - 3, x + _LANE * (lane + 1.4)
     path = f"M{x:.1f} {start} H{far - 5:.1f} Q{far:.1f} {start} {far:.1f} {start + 5} V{end - 5} " + (
         f"Q{far:.1f} {end} {far - 5:.1f} {end} H{x + 5:.1f}"
     )
@@ -158,10 +158,10 @@ def _legend(y: int) -> list[str]:
             f'<path d="M{_MARGIN + 6} {middle} h26" stroke="{_COLOURS[kind]}" stroke-width="1.5"{_DASHES[kind]}/>'
             f'<path d="M{_MARGIN} {middle} l7 -3.5 v7 z" fill="{_COLOURS[kind]}"/>'
         )
-        parts.append(_label(_MARGIN + 42, middle + 4, f"stays behind the other: {text}", size=11, fill=_FAINT))
+        parts.append(_label(_MARGIN + 42, middle + 4, f"must stay behind: {text}", size=11, fill=_FAINT))
     middle += 20
     parts.append(f'<circle cx="{_MARGIN + 4}" cy="{middle}" r="3.4" fill="{_FREE}"/>')
-    parts.append(_label(_MARGIN + 14, middle + 4, "could be done at the same time", size=11, fill=_FAINT))
+    parts.append(_label(_MARGIN + 14, middle + 4, "can run at the same time", size=11, fill=_FAINT))
     parts.append(_square(_MARGIN + 244, middle))
     parts.append(_label(_MARGIN + 256, middle + 4, "nothing moves across", size=11, fill=_FAINT))
     parts.append(_label(_MARGIN + 414, middle + 4, "! may raise", size=11, fill=_FAINT))

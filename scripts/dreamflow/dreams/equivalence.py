@@ -1,8 +1,7 @@
-"""Does a variant behave as its original does? Both run in a sandbox on the same inputs, and all that can be seen of
-each call is compared: result or exception, the arguments as it leaves them, calls of the declared fakes, files, and
-what is printed.
+"""Compare the behaviour of a variant with its original. Both run in a sandbox on the same inputs; each call is compared
+by result or exception, arguments after the call, calls of the declared fakes, files, and printed text.
 
-Everything in the answer but `seconds` and `seconds_ratio` is the same for the same programs, inputs and seed.
+All of the result except `seconds` and `seconds_ratio` is the same for the same programs, inputs and seed.
 """
 
 import ast
@@ -22,15 +21,15 @@ from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable,
 from .procedure import Procedure
 from .smaller import smaller
 
-_MOST_STUCK = 3  # calls that meet a limit, after which a program is not called any more
-_ROUNDS, _A_ROUND = 5, 8  # of making a counterexample smaller, and calls tried in each
-_SHOWN = 300  # characters of a text that is shown
+_MOST_STUCK = 3  # calls that meet a limit, after which the program is not called again
+_ROUNDS, _A_ROUND = 5, 8  # rounds that reduce a counterexample, and calls in each
+_SHOWN = 300  # characters of a text in a counterexample
 
 TELLING_S = 0.005  # a shorter call says nothing about speed: the fakes answer at once
 
 
 class Counterexample(Struct, frozen=True):
-    """A call on which a variant and its original differ, in which aspect, and what each does."""
+    """A call on which a variant and its original differ, the aspect, and the behaviour of both."""
 
     call: str
     aspect: str
@@ -39,7 +38,7 @@ class Counterexample(Struct, frozen=True):
 
 
 class Trial(Struct, frozen=True):
-    """How a variant behaves beside its original: `outcome` is one of `sandbox.runs.OUTCOMES`."""
+    """The comparison of a variant with its original: `outcome` is one of `sandbox.runs.OUTCOMES`."""
 
     outcome: str
     reason: str
@@ -50,8 +49,8 @@ class Trial(Struct, frozen=True):
 
 
 class OriginalTrial(Struct, frozen=True):
-    """How the original behaves: `status` is steady, flaky or an outcome, `not_used` says of calls why they cannot be
-    compared, `tried` is what it tried outside of the sandbox."""
+    """The behaviour of the original: `status` is steady, flaky or an outcome, `not_used` has the reason for each call
+    that cannot be compared, `tried` are its forbidden attempts."""
 
     status: str
     reason: str
@@ -61,8 +60,8 @@ class OriginalTrial(Struct, frozen=True):
 
 
 class Trials(Struct, frozen=True):
-    """The tests of a procedure's variants, by id. `isolation` is the tool, `inputs` are the calls that were compared,
-    as Python text."""
+    """The tests of a procedure's variants, by id. `isolation` is the tool, `inputs` are the compared calls as Python
+    text."""
 
     isolation: str | None
     inputs: list[str]
@@ -72,7 +71,7 @@ class Trials(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Bench:
-    """A sandbox, what all programs that are compared in it share, and the original's runs on smaller inputs."""
+    """A sandbox, the job that all compared programs share, and the original's runs on reduced inputs."""
 
     way: Isolation
     limits: Limits
@@ -81,25 +80,25 @@ class _Bench:
     steady: dict[str, Run | None] = field(default_factory=dict)
 
     def run(self, source: str, calls: Sequence[str], most_stuck: int = _MOST_STUCK) -> list[Run]:
-        """What comes of each call of a program, in their order; fewer after `most_stuck` that met a limit."""
+        """The runs of a program's calls in order; fewer after `most_stuck` calls that meet a limit."""
         runs: list[Run] = []
         while len(runs) < len(calls) and sum(run["ended"] in STUCK for run in runs) < most_stuck:
             runs += run_calls({**self.job, "source": source}, calls[len(runs) :], self.limits, self.way)
         return runs
 
     def inputs(self, count: int, seed: int) -> list[str]:
-        """Texts of generated calls; none where the module cannot be loaded, which its first call will tell."""
+        """Generated calls as text; empty if the module cannot be loaded, which its first call will report."""
         limits = replace(self.limits, seconds=max(30.0, self.limits.seconds), memory_mb=max(512, self.limits.memory_mb))
         job = {**self.job, "task": "inputs", "source": self.original, "calls": [""], "count": count, "seed": seed}
         finished = run_isolated(job, limits, self.way, limits.seconds)
         try:
             return [str(text) for text in json.loads(finished.stdout)["report"]["inputs"]]
         except (ValueError, KeyError, TypeError):
-            told = f"{finished.stdout}{finished.stderr}".strip()[-500:] or finished.ended
-            raise DreamflowError(f"no inputs could be generated for {self.job['entry']}: {told}") from None
+            output = f"{finished.stdout}{finished.stderr}".strip()[-500:] or finished.ended
+            raise DreamflowError(f"no inputs could be generated for {self.job['entry']}: {output}") from None
 
     def steady_runs(self, calls: Sequence[str]) -> dict[str, Run]:
-        """The original's runs on `calls`, without those that differ from one time to the next or meet a limit."""
+        """The original's runs on `calls`, without those that are not repeatable or meet a limit."""
         new = [call for call in calls if call not in self.steady]
         self.steady.update(dict.fromkeys(new))
         if new:
@@ -120,9 +119,8 @@ def test_procedure(
     safe: Mapping[str, bool] | None = None,
     tools: Sequence[str] = TOOLS,
 ) -> Trials:
-    """Compare variants (id -> source of the module) with the original, on about `inputs` calls: the card's, and
-    generated ones. `safe` says which claim the same behaviour. A card that asks for what is not there is a ConfigError.
-    """
+    """Compare variants (id -> source of the module) with the original, on about `inputs` calls of the card and the
+    generator. `safe` has the variants that claim the same behaviour. Raises `ConfigError` for an invalid card."""
     way = isolation(tuple(tools))
     if isinstance(way, str):
         reason = f"no sandbox can be made here: {way}"
@@ -136,26 +134,25 @@ def test_procedure(
     return Trials(str(way), list(runs), original, trials)
 
 
-test_procedure.__test__ = False  # pytest: it is no test
+test_procedure.__test__ = False  # not a test of pytest
 
 
 def _untested(way: Isolation | None, calls: list[str], original: OriginalTrial, variants: Iterable[str]) -> Trials:
-    """The answer where no variant was run, because of the original."""
+    """The result if no variant was run, because of the original."""
     outcome = "flaky original" if original.status == "flaky" else "untested"
-    return Trials(
-        str(way) if way else None, calls, original, {name: Trial(outcome, original.reason) for name in variants}
-    )
+    trials = {name: Trial(outcome, original.reason) for name in variants}
+    return Trials(str(way) if way else None, calls, original, trials)
 
 
 def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tuple[dict[str, Run], OriginalTrial]:
-    """The calls that can be compared, with what the original does on them, and how it fared."""
+    """The calls that can be compared, with the original's runs on them, and its status."""
     card = [_call(procedure, given) for given in procedure.inputs]
     wanted = max(0, inputs - len(card)) if procedure.generate else 0
     first = dict(zip(card, bench.run(bench.original, card, most_stuck=len(card) + 1), strict=True))
     _check_card(procedure, first)
     if wanted:
-        made = [call for call in bench.inputs(wanted, seed) if call not in first] or [f"{procedure.entry}()"]
-        drawn = dict(zip(made, bench.run(bench.original, made), strict=False))
+        generated = [call for call in bench.inputs(wanted, seed) if call not in first] or [f"{procedure.entry}()"]
+        drawn = dict(zip(generated, bench.run(bench.original, generated), strict=False))
         _check_card(procedure, {call: run for call, run in drawn.items() if run["phase"] != "input"})
         first.update(_chosen(drawn, wanted))
     for run in first.values():
@@ -183,8 +180,8 @@ def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tu
 
 
 def _chosen(runs: Mapping[str, Run], wanted: int) -> dict[str, Run]:
-    """`wanted` generated calls, those first that the original accepts; at most a third that raise, unless there
-    are too few others. Where there is nothing else, those that cannot be used: they tell why."""
+    """`wanted` generated calls: first those that the original accepts, then at most a third that raise, or more if the
+    others are too few. Without either, the first unusable call, whose run says why."""
     returns = [call for call, run in runs.items() if run["ended"] == "returned"]
     raises = [call for call, run in runs.items() if run["ended"] == "raised" and run["phase"] == "call"]
     raising = max(min(wanted // 3, len(raises)), wanted - len(returns))
@@ -201,7 +198,7 @@ def _check_card(procedure: Procedure, runs: Mapping[str, Run]) -> None:
 
 
 def _job(procedure: Procedure) -> dict[str, Json]:
-    """What every run of the procedure is told, in plain JSON; values are texts of Python expressions."""
+    """The job that all runs of the procedure share, as plain JSON; values are Python expressions as text."""
     effects = procedure.effects
     reads = [name for name in effects if all(word.startswith("read:") for word in effects[name])]
     tree = parse_python(procedure.source)
@@ -218,7 +215,7 @@ def _job(procedure: Procedure) -> dict[str, Json]:
 
 def _behaviour(behaviour: Mapping[str, Json], procedure: Procedure) -> dict[str, Json]:
     if "sequence" in behaviour:
-        return {"sequence": [_behaviour(one, procedure) for one in behaviour["sequence"]]}
+        return {"sequence": [_behaviour(item, procedure) for item in behaviour["sequence"]]}
     if "returns" in behaviour:
         return {"returns": _expression(behaviour["returns"], procedure)}
     return dict(behaviour)
@@ -257,10 +254,10 @@ def _expression(value: Json, procedure: Procedure) -> str:
 
 
 def _tried(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_safe: bool) -> Trial:
-    """The test of a variant."""
+    """The trial of one variant."""
     runs = dict(zip(originals, bench.run(source, list(originals)), strict=False))
-    found = {call: compare(originals[call], run) for call, run in runs.items()}
-    differences = {call: difference for call, difference in found.items() if difference is not None}
+    compared = {call: compare(originals[call], run) for call, run in runs.items()}
+    differences = {call: difference for call, difference in compared.items() if difference is not None}
     agreeing = len(runs) - len(differences)
     pairs = [(run["seconds"], originals[call]["seconds"]) for call, run in runs.items()]
     ratios = [mine / its for mine, its in pairs if mine is not None and its and its >= TELLING_S]
@@ -281,14 +278,14 @@ def _tried(bench: _Bench, source: str, originals: Mapping[str, Run], claimed_saf
 
 
 def _shrunk(bench: _Bench, source: str, call: str, difference: Difference) -> tuple[str, Difference]:
-    """A smaller call with the same outcome, by steps that take the smallest that will do."""
+    """A smaller call with the same outcome; each step takes the smallest call that keeps it."""
     for _ in range(_ROUNDS):
-        tried = smaller(call)
-        few = [tried[at * len(tried) // _A_ROUND] for at in range(_A_ROUND)] if len(tried) > _A_ROUND else tried
-        originals = bench.steady_runs(few)  # bold steps and careful ones
+        texts = smaller(call)
+        few = [texts[at * len(texts) // _A_ROUND] for at in range(_A_ROUND)] if len(texts) > _A_ROUND else texts
+        originals = bench.steady_runs(few)  # large steps and small steps
         runs = zip(originals, bench.run(source, list(originals)), strict=False) if originals else ()
-        found = ((text, compare(originals[text], run)) for text, run in runs)
-        better = next(((text, d) for text, d in found if d is not None and d.outcome == difference.outcome), None)
+        compared = ((text, compare(originals[text], run)) for text, run in runs)
+        better = next(((text, d) for text, d in compared if d is not None and d.outcome == difference.outcome), None)
         if better is None:
             break
         call, difference = better
@@ -306,7 +303,7 @@ def _sentence(call: str, difference: Difference) -> str:
 
 
 def _excerpts(first: str, second: str, longest: int) -> list[str]:
-    """Both texts, cut to where they begin to differ if they are long."""
+    """Both texts; long texts are cut to the part where they start to differ."""
     at = next((i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second)))
     start = max(0, at - longest // 4) if max(len(first), len(second)) > longest else 0
     cut = [f"{'…' if start else ''}{text[start:]}" for text in (first, second)]

@@ -1,7 +1,7 @@
-"""Nights over procedures: variants of code are made, checked, tested in a sandbox, judged, and described in a journal.
+"""The family of nights over procedures: variants of code are written, checked, tested in a sandbox and judged.
 
-A night's key is its name and cycle, as its folder below dreams/ is called: demo/cycle-1. What reads code is imported
-where it is used: a project of cohorts alone does not wait for its libraries.
+The key of a night is its name and cycle, like its folder below dreams/: demo/cycle-1. Modules that read code are
+imported where they are used: a project of cohorts alone does not load their libraries.
 """
 
 import csv
@@ -14,7 +14,7 @@ from ..errors import DreamflowError
 from ..family import Family, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
-from ..generation.model import Generation, Result, as_json
+from ..generation.model import Generation, as_json
 from ..generation.stage import PromptKind, Stage
 from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .records import Record
 
 NIGHT_FILES = ("journal.md", "dreams.csv", "dreams.sqlite", "health.json", "yield.csv", "next.yaml")
-VERSION = 1  # of the checks and tests; raised, they are made again
+VERSION = 1  # of checks and tests; a higher number runs them again
 
-# A plain sample is requested as a relaxation is, so that the two compare.
+# A plain sample has the sampling parameters of a relaxation, so that the two are comparable.
 _RELAX = {"temperature": 0.8, "top_p": 0.9, "max_tokens": 2000}
 _MATCH = PromptKind(
     "match", ("procedure", "candidates"), "choice", {"temperature": 0.5, "top_p": 0.9, "max_tokens": 1000}
@@ -46,10 +46,11 @@ _VERDICT = PromptKind(
 
 
 class Dreams(Family):
-    """The family of nights; `nights` has them by key, `procedures` all that a night can choose from."""
+    """The family of nights; `nights` has them by key, `procedures` are all that a night can select."""
 
     name = "dreams"
     config_key = "procedures"
+    description = "Nights over procedures: names of files in `config/procedures/` without `.yaml`."
     goals = ("dreams", "promote")
     stages = (
         Stage("match", "m", (_MATCH,)),
@@ -65,15 +66,12 @@ class Dreams(Family):
         self._variations: dict[tuple[str, str], dict[str, Variation]] = {}
         self._lock = Lock()
 
-    # --- doors ---
-
     def compile(self) -> None:
         """Plan every configured night. Raises `ConfigError`."""
         from .compile import compile_night
         from .procedure import load_procedures
 
-        world = self.world
-        names = self.spec_names()
+        names, world = self.spec_names(), self.world
         self.procedures = load_procedures(Path(world.settings.raw_root) / "procedures")
         for name in names:
             night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root)
@@ -82,32 +80,29 @@ class Dreams(Family):
 
     def targets(self, goal: str) -> list[str]:
         """Every file of every night."""
-        drawn = sorted({name for night in self.nights.values() for name in night.variants})
-        analyses = [f"{self.folder}/analysis/{name}.{suffix}" for name in drawn for suffix in ("json", "svg")]
+        procedures = sorted({name for night in self.nights.values() for name in night.variants})
+        analyses = [f"{self.folder}/analysis/{name}.{suffix}" for name in procedures for suffix in ("json", "svg")]
         return analyses + [path for key in self.nights for path in self.journal_files(key)]
 
     def referenced(self) -> set[str]:
-        """The ids in the tables of all cycles, those of earlier ones too, and what their variants were made from."""
+        """The ids in the tables of all cycles, previous ones too, and the parents of their variants."""
         ids: set[str] = set()
         for path in self.layout.root.glob("dreams/*/cycle-*/dreams.csv"):
             with path.open(encoding="utf-8", newline="") as stream:
                 rows = csv.DictReader(stream)
                 if not {"gen_id", "verdict_id"} <= {*(rows.fieldnames or ())}:
-                    raise DreamflowError(f"{path}: damaged: no columns gen_id and verdict_id. Delete it")
+                    raise DreamflowError(f"{path}: damaged: the columns gen_id and verdict_id are missing. Delete it")
                 ids |= {row[name] for row in rows for name in ("gen_id", "verdict_id") if row[name]}
-        return ids | self._parents(ids)
-
-    def _parents(self, variants: Iterable[str]) -> set[str]:
-        folders = [self.layout.generation("variant", gen_id) for gen_id in variants]
-        made = [folder for folder in folders if (folder / "metadata.json").exists()]
-        return {parent for folder in made for parent in read_result(folder).parents}
+        folders = [self.layout.generation("variant", gen_id) for gen_id in ids]
+        existing = [folder for folder in folders if (folder / "metadata.json").exists()]
+        return ids | {parent for folder in existing for parent in read_result(folder).parents}
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The keys of nights and the ids of procedures."""
         return {"night": self.nights, "procedure": self.procedures}
 
     def local_text(self, generation: Generation) -> str:
-        """The code of a variant that an operator makes without a model."""
+        """The code of a variant that an operator writes without a model."""
         where = generation.wildcards
         with self._lock:  # jobs are threads; those of the same procedure wait for one analysis
             variations = self._variations_of(where["procedure_id"], where["kind"])
@@ -115,16 +110,14 @@ class Dreams(Family):
 
     def _variations_of(self, procedure_id: str, kind: str) -> "dict[str, Variation]":
         from ..pyanalysis.analysis import analyse
-        from .operators import OPERATORS
+        from .operators import operator
 
         if (procedure_id, kind) not in self._variations:
             procedure = self.procedures[procedure_id]
             analysis = analyse(procedure.source, procedure.entry, procedure.effects)
-            function, _ = OPERATORS[kind]
-            self._variations[procedure_id, kind] = {one.site: one for one in function(procedure, analysis)}
+            variations = operator(kind).variations(procedure, analysis)
+            self._variations[procedure_id, kind] = {variation.site: variation for variation in variations}
         return self._variations[procedure_id, kind]
-
-    # --- rules ---
 
     def procedure_files(self, procedure: str) -> list[str]:
         """A procedure's card and its code."""
@@ -142,11 +135,11 @@ class Dreams(Family):
         return self.metadata_files("variant", self.nights[key].variants[procedure])
 
     def _variants(self, key: str, procedure: str) -> list[Generation]:
-        """A procedure's variants, in the order in which later ones are compared with earlier ones."""
+        """A procedure's variants in plan order: each is compared with the previous ones."""
         return [self.generations[gen_id] for gen_id in self.nights[key].variants[procedure]]
 
     def check_job(self, key: str, procedure: str) -> str:
-        """What decides a check besides the variants."""
+        """The inputs of a check, besides the variants, as a job file."""
         rows = {row.gen_id: as_json(row.variant) for row in self._variants(key, procedure)}
         return canonical([VERSION, sha256(self.procedures[procedure].source), rows])
 
@@ -157,7 +150,7 @@ class Dreams(Family):
         write_checks(self.procedures[procedure], self._variants(key, procedure), self.layout, path)
 
     def test_job(self, key: str, procedure: str) -> str:
-        """The job of a sandbox test (see `night.write_tests`) and a digest of what it reads besides."""
+        """The job file of a sandbox test (see `night.write_tests`), with a digest of its other inputs."""
         planned = self.procedures[procedure]
         card = [planned.source, planned.effects, planned.fakes, planned.files, planned.inputs, planned.generate]
         job = {
@@ -171,22 +164,22 @@ class Dreams(Family):
         return canonical(job)
 
     def journal_sources(self, key: str) -> list[str]:
-        """What a journal is written from: the tests of all procedures, and the verdicts."""
+        """The inputs of a journal: the tests of all procedures, and the verdicts."""
         night = self.nights[key]
         tests = [f"{self.folder}/{key}/tests/{procedure}.json" for procedure in night.variants]
         return tests + self.metadata_files("verdict", night.verdicts.values())
 
     def journal_files(self, key: str) -> list[str]:
-        """The files that a night ends with."""
+        """The final files of a night."""
         return [f"{self.folder}/{key}/{name}" for name in NIGHT_FILES]
 
     def journal_job(self, key: str) -> str:
-        """What decides a journal besides its sources."""
+        """The inputs of a journal, besides its sources, as a job file."""
         night = self.nights[key]
         return canonical([VERSION, night.spec.as_dict(), as_json(night.limits), night.verdicts])
 
     def write_journal(self, key: str) -> str:
-        """Write the files of a night; returns its table."""
+        """Write the final files of a night; returns its table."""
         from .night import write_night
 
         folder = self.folder / key
@@ -198,37 +191,40 @@ class Dreams(Family):
         from .night import Tested, table_of
         from .records import Entry
 
-        night = self.nights[key]
+        night, root = self.nights[key], self.layout.root
         entries = []
         for procedure in night.variants:
             checks = read_as(self.folder / key / "checks" / f"{procedure}.json", dict[str, Check])
             tests = read_as(self.folder / key / "tests" / f"{procedure}.json", dict[str, Tested])
             for row in self._variants(key, procedure):
                 folder, verdict = self.layout.generation("variant", row.gen_id), night.verdicts.get(row.gen_id)
+                judged = read_result(self.layout.generation("verdict", verdict)) if verdict else None
                 entries.append(
                     Entry(
                         row=row,
-                        result=with_total_cost(read_result(folder), self.layout.root),
+                        result=with_total_cost(read_result(folder), root),
                         code=(folder / self.layout.parsed_name("variant")).read_text(encoding="utf-8"),
                         check=checks.get(row.gen_id),
                         test=tests[row.gen_id].test,
-                        verdict=self._verdict(verdict) if verdict else None,
+                        verdict=with_total_cost(judged, root) if judged else None,
                     )
                 )
         return table_of(entries, self.procedures, night.spec.tiers)
-
-    def _verdict(self, gen_id: str) -> Result:
-        return with_total_cost(read_result(self.layout.generation("verdict", gen_id)), self.layout.root)
 
     def promote(self) -> str:
         """Write a patch for each variant in tier 1 of the configured nights; returns the commands that apply them."""
         from .night import write_patches
 
         if not self.nights:
-            raise DreamflowError("config/config.yaml: procedures: no night is configured: there is nothing to promote")
+            raise DreamflowError(
+                "config/config.yaml: procedures: no night is configured, so no variant can be promoted"
+            )
         lines = []
         for key in self.nights:
             patches = write_patches(self._table(key), self.procedures, self.folder / key / "promoted")
-            lines.append(f"{key}: {len(patches)} variants in tier 1 that are no procedures yet")
+            lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+
+FAMILY = Dreams

@@ -1,6 +1,6 @@
-"""How well a cycle dreamt: health, failure patterns, and yield per kind.
+"""The quality of a cycle: health, failure patterns, and yield per kind.
 
-All functions take the records of `records.records`. A number that cannot be known is None, never 0.
+All functions take the records of `records.records`. An unknown number is None, never 0.
 """
 
 import csv
@@ -22,24 +22,24 @@ Inputs = dict[str, float | None]
 WEIGHTS = {"novelty": 0.60, "quality": 0.15, "leverage": 0.15, "efficiency": 0.10}
 HEALTHY = 0.6
 HIGH_NOVELTY = 0.7
-MANY_NOVEL = 10  # dreams of high novelty, from which on more are not better
+MANY_NOVEL = 10  # dreams of high novelty for the full score
 ENOUGH_ADOPTED = 0.25
-MATCHES = 2  # procedures of other projects, from which on a viable variant counts as adopted
+MATCHES = 2  # procedures of other projects that a viable variant must match to count as adopted
 QUICK_S = 30.0
 
 FORMULAS = {
-    "novelty": "0.7 * the average novelty + 0.3 * the share of 10 that have a novelty of 0.7 or more (at most 1)",
-    "quality": "0.5 * the average viability + 0.3 * (0.5 * tier 1 + 0.3 * tier 2 + 0.1 * tier 3) / dreams with a tier "
-    "+ 0.2 * the share of those judged viable whose test let them into tier 1",
-    "leverage": "the share of dreams that are adopted, as a share of 0.25 (at most 1); adopted: promoted, or in tier 1 "
-    "and its procedure matches at least 2 procedures of other projects",
-    "efficiency": "1 if the models' answers took 30 seconds or less, else 30 / seconds, at least 0.1; seconds as they "
-    "were measured call by call, so that it does not matter how many ran at once",
+    "novelty": "0.7 * average novelty + 0.3 * (dreams with novelty 0.7 or more) / 10, that share at most 1",
+    "quality": "0.5 * average viability + 0.3 * (0.5 * tier 1 + 0.3 * tier 2 + 0.1 * tier 3) / dreams with a tier "
+    "+ 0.2 * the share of viable verdicts whose test allows tier 1",
+    "leverage": "the share of adopted dreams / 0.25, at most 1; adopted: promoted, or in tier 1 with a procedure that "
+    "matches at least 2 procedures of other projects",
+    "efficiency": "1 if the models' answers took 30 seconds or less, else 30 / seconds, at least 0.1; the seconds of "
+    "parallel calls are added",
 }
 
 
 class Part(Struct, frozen=True):
-    """A part of health: its score (None without data), its weight as used, its formula, and what went into it."""
+    """A part of health: its score (None without data), its effective weight, its formula and its inputs."""
 
     score: float | None
     weight: float
@@ -48,7 +48,7 @@ class Part(Struct, frozen=True):
 
 
 class Health(Struct, frozen=True):
-    """How well a cycle dreamt; `left_out` are the parts without data."""
+    """The health of a cycle; `left_out` are the parts without data."""
 
     score: float | None
     healthy: bool | None
@@ -60,8 +60,8 @@ class Health(Struct, frozen=True):
 def health(table: Sequence[Record]) -> Health:
     """The health of a cycle: 0.60 novelty + 0.15 quality + 0.15 leverage + 0.10 efficiency, each in 0-1.
 
-    The formulas are Athena's (`FORMULAS` has them in words), on numbers that are really measured. A part without
-    data has the score None and is left out: the weights of the others are divided by their sum.
+    The formulas are Athena's (`FORMULAS` has them in words), on measured numbers. A part without data has the score
+    None and is left out: the other weights are divided by their sum.
     """
     parts = {
         "novelty": _novelty(table),
@@ -116,7 +116,7 @@ def _leverage(table: Sequence[Record]) -> tuple[float | None, Inputs]:
     adopted = sum(r.promoted or (r.tier == 1 and r.matches >= MATCHES) for r in table)
     adoption = adopted / len(table) if table else None
     inputs = {"adopted": adopted, "adoption": adoption}
-    # Where nothing was judged, nothing could be adopted: that says nothing of the dreams.
+    # Without verdicts nothing could be adopted, which says nothing about the dreams.
     judged = known_values(table, "viability") or adopted
     return (min(adoption / ENOUGH_ADOPTED, 1) if judged else None), inputs
 
@@ -130,24 +130,24 @@ def _efficiency(table: Sequence[Record]) -> tuple[float | None, Inputs]:
 
 
 def known_values(table: Iterable[Record], name: str) -> list[float]:
-    """The values of a field where they are known."""
+    """The known values of a field."""
     return [value for record in table if (value := getattr(record, name)) is not None]
 
 
 def rounded(value: float | None) -> float | None:
-    """A value at six decimals; whole numbers and None stay."""
+    """A value rounded to six decimals; whole numbers and None stay."""
     return round(value, 6) if isinstance(value, float) else value
 
 
 class Example(Struct, frozen=True):
-    """A variant that failed, and how."""
+    """A variant that failed, and the message."""
 
     gen_id: str
     message: str
 
 
 class Pattern(Struct, frozen=True):
-    """Failures that are alike. `examples` are up to three of them."""
+    """Similar failures. `examples` are up to three of them."""
 
     category: str
     pattern: str
@@ -157,26 +157,26 @@ class Pattern(Struct, frozen=True):
 
 
 def failure_patterns(table: Sequence[Record]) -> list[Pattern]:
-    """What went wrong, the most frequent first.
+    """The failures of a cycle, the most frequent pattern first.
 
-    Failures with one category and the same first 50 characters, numbers and quotations apart, are one pattern. The
-    categories: not made, check, the outcome of a test, "analysis bug" for a variant that is labelled safe and differs
-    all the same, and verdict, where that could not be had.
+    A pattern is one category and the same first 50 characters of the message, without numbers and quotations. The
+    categories: not made, check, the outcome of a test, "analysis bug" for a variant that is labelled safe but differs,
+    and verdict for a missing verdict.
     """
-    found: dict[tuple[str, str], list[tuple[Record, str]]] = {}
+    patterns: dict[tuple[str, str], list[tuple[Record, str]]] = {}
     for record in table:
         for category, message in _failures(record):
-            found.setdefault((category, normalised(message)), []).append((record, message))
-    ranked = sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+            patterns.setdefault((category, normalised(message)), []).append((record, message))
+    ranked = sorted(patterns.items(), key=lambda item: (-len(item[1]), item[0]))
     return [
         Pattern(
             category=category,
             pattern=pattern,
-            count=len(those),
-            kinds=sorted({record.kind for record, _ in those}),
-            examples=[Example(record.gen_id, message) for record, message in those[:3]],
+            count=len(failures),
+            kinds=sorted({record.kind for record, _ in failures}),
+            examples=[Example(record.gen_id, message) for record, message in failures[:3]],
         )
-        for (category, pattern), those in ranked
+        for (category, pattern), failures in ranked
     ]
 
 
@@ -194,19 +194,19 @@ def _failures(record: Record) -> list[tuple[str, str]]:
 
 
 def is_analysis_bug(record: Record) -> bool:
-    """Labelled safe, and yet its test found a difference: the analysis claimed too much."""
+    """Whether a variant is labelled safe, but its test found a difference: the analysis is wrong."""
     return record.safe and record.outcome in (*FAILED, "differs")
 
 
 def normalised(message: str) -> str:
-    """The first 50 characters of a message, with what differs from case to case taken out."""
+    """The first 50 characters of a message, without the parts that differ from case to case."""
     text = re.sub(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?", "N", re.sub(r"'[^']*'|\"[^\"]*\"", "'…'", message))
     return " ".join(text.split())[:50].rstrip()
 
 
 class Yield(Struct, frozen=True, kw_only=True):
-    """What a kind brought: counts, the share of tier 1 with its 95% Wilson interval, costs, and tier 1 for a dollar and
-    for 1,000 tokens (None where nothing was spent). Costs are those of the variants and verdicts."""
+    """The results of a kind: counts, the share of tier 1 with its 95% Wilson interval, costs of variants and verdicts,
+    and tier 1 per dollar and per 1,000 tokens (None if nothing was spent)."""
 
     variants: int
     made: int
@@ -231,25 +231,25 @@ class Yield(Struct, frozen=True, kw_only=True):
 
 
 def yields(table: Sequence[Record]) -> dict[str, Yield]:
-    """What each kind brought, by kind."""
+    """The yield of each kind."""
     kinds: dict[str, list[Record]] = {}
     for record in table:
         kinds.setdefault(record.kind, []).append(record)
-    return {kind: _yield(those) for kind, those in kinds.items()}
+    return {kind: _yield(records) for kind, records in kinds.items()}
 
 
-def _yield(those: list[Record]) -> Yield:
-    from ..reports.statistics import wilson  # imported late: it takes a second, and only journals need it
+def _yield(records: list[Record]) -> Yield:
+    from ..reports.statistics import wilson  # a slow import that only journals need
 
-    checks = [record.check for record in those if record.check]
-    outcomes = [record.outcome for record in those]
-    tier_1, tier_2, tier_3 = (sum(record.tier == tier for record in those) for tier in (1, 2, 3))
-    low, high = wilson(tier_1, len(those))
-    costs = known_values(those, "cost_usd")
+    checks = [record.check for record in records if record.check]
+    outcomes = [record.outcome for record in records]
+    tier_1, tier_2, tier_3 = (sum(record.tier == tier for record in records) for tier in (1, 2, 3))
+    low, high = wilson(tier_1, len(records))
+    costs = known_values(records, "cost_usd")
     cost = round(sum(costs), 9) if costs else None
-    tokens = sum(record.tokens for record in those)
+    tokens = sum(record.tokens for record in records)
     return Yield(
-        variants=len(those),
+        variants=len(records),
         made=len(checks),
         unique=sum(check.compiles and not check.duplicate_of for check in checks),
         passed_check=sum(check.passed and not check.duplicate_of for check in checks),
@@ -257,13 +257,13 @@ def _yield(those: list[Record]) -> Yield:
         differs=outcomes.count("differs"),
         failed=sum(outcome in FAILED for outcome in outcomes),
         untested=sum(outcome in UNTESTED for outcome in outcomes),
-        judged=len(known_values(those, "viability")),
+        judged=len(known_values(records, "viability")),
         tier_1=tier_1,
         tier_2=tier_2,
         tier_3=tier_3,
-        analysis_bugs=sum(map(is_analysis_bug, those)),
+        analysis_bugs=sum(map(is_analysis_bug, records)),
         tokens=tokens,
-        tier_1_share=rounded(tier_1 / len(those)),
+        tier_1_share=rounded(tier_1 / len(records)),
         tier_1_low=rounded(low),
         tier_1_high=rounded(high),
         cost_usd=cost,
@@ -272,18 +272,18 @@ def _yield(those: list[Record]) -> Yield:
     )
 
 
-def write_yields(found: Mapping[str, Yield], path: Path | str) -> None:
-    """Write yield.csv: a row a kind."""
+def write_yields(by_kind: Mapping[str, Yield], path: Path | str) -> None:
+    """Write yield.csv: one row per kind."""
     import pandas as pd
 
     from ..reports.frames import write_table
 
-    columns = ["kind", *Yield.__struct_fields__]
-    write_table(pd.DataFrame([{"kind": kind, **as_json(one)} for kind, one in found.items()], columns=columns), path)
+    rows = [{"kind": kind, **as_json(result)} for kind, result in by_kind.items()]
+    write_table(pd.DataFrame(rows, columns=["kind", *Yield.__struct_fields__]), path)
 
 
 def read_yields(path: Path | str) -> dict[str, Yield]:
-    """The yields in a yield.csv, as they were before (floats at four decimals)."""
+    """The yields in a yield.csv (floats have four decimals)."""
     with Path(path).open(encoding="utf-8", newline="") as stream:
         rows = [{name: value or None for name, value in row.items()} for row in csv.DictReader(stream)]
     try:

@@ -1,7 +1,7 @@
-"""The journal of a cycle: a Markdown page that says what was dreamt, what of it is worth a look, and why.
+"""The journal of a cycle: a Markdown page with the best variants, the failures, and the reasons.
 
-The same records give the same page, byte for byte: no clock, no machine, no order that a set has. What comes from
-models and programs is escaped, so that it can neither break the page nor pretend to be a part of it.
+The same records give the same page, byte for byte. Text from models and programs is escaped, so that it cannot break
+the page or imitate a part of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from .health import HEALTHY, Health, Inputs, Pattern, Yield
 from .records import Record
 from .tightening import Limit
 
-BEST = 5  # variants that are shown whole
+BEST = 5  # variants with full details
 NEAR = 5  # near misses
 PATTERNS = 10
 DIFF_LINES = 80
 _SHOWN = 600  # characters of a text by a model
-_CALL_SHOWN = 200  # characters of a call and of what it gave
+_CALL_SHOWN = 200  # characters of a call or its result
 
 
 def journal(
@@ -30,7 +30,7 @@ def journal(
     next_limits: Mapping[str, Limit],
     title: str,
 ) -> str:
-    """The page: `table` from `records.records`, the rest from the functions of `health` and `tightening`."""
+    """The page: `table` from `records.records`, the other arguments from `health`, `best_of_n` and `tightening`."""
     costs = [record.cost_usd for record in table if record.cost_usd is not None]
     near = [record for record in table if record.tier == 2]
     near.sort(key=lambda r: (-(r.novelty or 0), -r.viability, r.gen_id))
@@ -43,7 +43,7 @@ def journal(
         judged=any(record.viability is not None for record in table),
         cost=_cost(sum(costs) if costs else None, sum(record.tokens for record in table)),
         glance=_glance(yields),
-        bugs=[f"{one.analysis_bugs} by {kind}" for kind, one in yields.items() if one.analysis_bugs],
+        bugs=[f"{results.analysis_bugs} by {kind}" for kind, results in yields.items() if results.analysis_bugs],
         best=best_first(table),
         shown=BEST,
         near=near,
@@ -53,7 +53,10 @@ def journal(
         duplicates=_duplicates(table),
         health=health,
         healthy_above=HEALTHY,
-        parts=_parts(health),
+        parts=[
+            (name, number(part.score, 2, "–"), f"{part.weight:.0%}", part.formula, _inputs(part.inputs))
+            for name, part in health.parts.items()
+        ],
         comparison=comparison,
         sides=_sides(comparison),
         next_limits=next_limits,
@@ -83,10 +86,10 @@ def best_first(table: Sequence[Record]) -> list[Record]:
 
 
 def tested(record: Record) -> str:
-    """What the test of a variant found, in a few words."""
+    """The test result of a variant in a few words."""
     outcome = record.outcome
     if outcome == "equivalent":
-        return f"behaves as the original does on {count(record.inputs_run, 'call')}"
+        return f"behaves like the original on {count(record.inputs_run, 'call')}"
     if outcome == "differs":
         differing = record.inputs_run - record.agreeing
         return f"behaves differently on {differing} of {count(record.inputs_run, 'call')}"
@@ -97,30 +100,33 @@ def _glance(yields: Mapping[str, Yield]) -> list[tuple[object, ...]]:
     return [
         (
             kind,
-            *(getattr(one, name) for name in ("variants", "unique", "passed_check", "equivalent", "differs", "failed")),
-            *(one.tier_1, one.tier_2, one.tier_3),
-            f"{one.tier_1_share:.0%} ({one.tier_1_low:.0%} to {one.tier_1_high:.0%})",
-            _cost(one.cost_usd, one.tokens),
+            *(
+                getattr(results, name)
+                for name in ("variants", "unique", "passed_check", "equivalent", "differs", "failed")
+            ),
+            *(results.tier_1, results.tier_2, results.tier_3),
+            f"{results.tier_1_share:.0%} ({results.tier_1_low:.0%} to {results.tier_1_high:.0%})",
+            _cost(results.cost_usd, results.tokens),
         )
-        for kind, one in yields.items()
+        for kind, results in yields.items()
     ]
 
 
 def _failures(patterns: Sequence[Pattern]) -> list[tuple[object, ...]]:
     return [
         (
-            one.count,
-            one.category,
-            code(one.pattern).replace("|", "\\|"),
-            ", ".join(one.kinds),
-            ", ".join(code(example.gen_id) for example in one.examples),
+            pattern.count,
+            pattern.category,
+            code(pattern.pattern).replace("|", "\\|"),
+            ", ".join(pattern.kinds),
+            ", ".join(code(example.gen_id) for example in pattern.examples),
         )
-        for one in patterns
+        for pattern in patterns
     ]
 
 
 def _duplicates(table: Sequence[Record]) -> list[dict[str, object]]:
-    """The variants that were there already: {same (as what), records, kinds}."""
+    """The duplicates, grouped by their original: {same (the original), records, kinds}."""
     groups: dict[str, list[Record]] = {}
     for record in table:
         if record.duplicate_of:
@@ -128,15 +134,8 @@ def _duplicates(table: Sequence[Record]) -> list[dict[str, object]]:
             same = f"{code(record.procedure_id)} itself" if base else code(record.duplicate_of)
             groups.setdefault(same, []).append(record)
     return [
-        {"same": same, "records": those, "kinds": sorted({record.kind for record in those})}
-        for same, those in groups.items()
-    ]
-
-
-def _parts(health: Health) -> list[tuple[str, ...]]:
-    return [
-        (name, number(part.score, 2, "–"), f"{part.weight:.0%}", part.formula, _inputs(part.inputs))
-        for name, part in health.parts.items()
+        {"same": same, "records": records, "kinds": sorted({record.kind for record in records})}
+        for same, records in groups.items()
     ]
 
 
@@ -164,7 +163,7 @@ def _sides(comparison: Comparison) -> list[tuple[object, ...]]:
 
 
 def summary_table(table: Sequence[Record], top_n: int = 5) -> str:
-    """The short table that ends a run (at most 100 columns, no colours): the best variants, else how far it came."""
+    """The short table at the end of a run (at most 100 columns, no colours): the best variants, or only the counts."""
     best = best_first(table)
     judged = any(record.viability is not None for record in table)
     viable = f"{len(best)} in tier 1" if judged else "none judged"

@@ -1,17 +1,16 @@
-"""How new a variant is: the distance between normalised syntax trees, from 0 (the same) to 1 (nothing in common).
+"""The novelty of a variant: the distance between normalised syntax trees, from 0 (the same) to 1 (nothing in common).
 
-Normalised means: no docstrings, comments, annotations or statements without effect, local variables renamed in the
-order in which they come up, arithmetic on constants done. What can matter to a caller stays: names of functions and
-of their parameters, and annotations in classes, since they make fields there.
+A normalised tree has no docstrings, comments, annotations or statements without effect; local variables are numbered
+in order of appearance, and arithmetic on constants is evaluated. What callers can see stays: the names of functions and
+parameters, and annotations in classes, which define fields.
 
-The distance is the normalised Indel distance (the edit distance without substitution, so the one that belongs to the
-longest common subsequence; `rapidfuzz.distance.Indel`) between the trees written as tokens in preorder:
+The distance is the normalised Indel distance (edit distance without substitution, see `rapidfuzz.distance.Indel`)
+between the trees, written as tokens in preorder:
 
     distance(a, b) = (insertions + deletions) / (len(a) + len(b)) = 1 - 2 * LCS(a, b) / (len(a) + len(b))
 
-A change of one number in sixty lines is about 0.005, two procedures of different purpose are 0.5-0.7 apart. A pair
-takes some 10 microseconds; tree edit distance (Zhang and Shasha) would multiply the sizes of both trees with their
-depths.
+One changed number in sixty lines is about 0.005; two procedures with different purposes are 0.5-0.7 apart. A pair takes
+some 10 microseconds; tree edit distance (Zhang and Shasha) is slower by orders of magnitude.
 """
 
 import ast
@@ -40,13 +39,13 @@ _IGNORED = {"ctx", "kind", "type_comment", "type_ignores"}
 
 
 def distance(a: str, b: str) -> float:
-    """The distance of two sources, 0-1 (see above). SyntaxError for what is not Python."""
+    """The distance of two sources, 0-1 (see above). Raises SyntaxError for invalid Python."""
     return Indel.normalized_distance(_tokens(a), _tokens(b))
 
 
 @lru_cache(maxsize=4096)
 def fingerprint(source: str) -> str:
-    """A digest that is equal for equal normalised trees, and for no others."""
+    """A digest that is equal for equal normalised trees only."""
     return sha256("\n".join(_tokens(source)))
 
 
@@ -57,12 +56,9 @@ def _tokens(source: str) -> tuple[str, ...]:
 
 
 def _preorder(node: ast.AST) -> Iterator[str]:
-    """Tokens from which the tree could be built again: absent fields are named at the node, lists have an end."""
-    if isinstance(node, ast.Constant):
-        yield repr(node.value)
-        return
-    if isinstance(node, ast.Name):
-        yield f"name {node.id}"
+    """Tokens that determine the tree: absent fields are named at the node, lists have an end."""
+    if isinstance(node, ast.Constant | ast.Name):
+        yield repr(node.value) if isinstance(node, ast.Constant) else f"name {node.id}"
         return
     fields = [(name, value) for name, value in ast.iter_fields(node) if name not in _IGNORED]
     absent = "".join(f"-{name}" for name, value in fields if value is None or value == [])
@@ -73,7 +69,7 @@ def _preorder(node: ast.AST) -> Iterator[str]:
                 if isinstance(item, ast.AST):
                     yield from _preorder(item)
                 else:
-                    yield "-" if item is None else str(item)  # None: ** in a dictionary; else a name of `global`
+                    yield "-" if item is None else str(item)  # None: ** in a dictionary; else a name in `global`
             yield ")"
         elif isinstance(value, ast.AST):
             yield from _preorder(value)
@@ -82,7 +78,7 @@ def _preorder(node: ast.AST) -> Iterator[str]:
 
 
 class _Normaliser(ast.NodeTransformer):
-    """Makes the normalised tree. A scope maps its names to new ones; None is a new one not yet numbered."""
+    """Normalises a tree. A scope maps its names to new names; None marks a new name that has no number yet."""
 
     def __init__(self) -> None:
         self.scopes: list[dict[str, str | None]] = []
@@ -94,7 +90,8 @@ class _Normaliser(ast.NodeTransformer):
         for name in ("body", "orelse", "finalbody"):
             statements = getattr(node, name, None)
             if isinstance(statements, list):
-                kept = [statement for statement in statements if not _without_effect(statement)]
+                kept = [statement for statement in statements if not isinstance(statement, ast.Pass)]
+                kept = [s for s in kept if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
                 setattr(node, name, kept or ([ast.Pass()] if name == "body" else []))
         return node
 
@@ -110,22 +107,22 @@ class _Normaliser(ast.NodeTransformer):
         return self.function(node, [node.body])
 
     def function(self, node: ast.AST, body: list[ast.AST]) -> ast.AST:
-        node.args = self.visit(node.args)  # its defaults belong to the scope around it
+        node.args = self.visit(node.args)  # defaults belong to the outer scope
         parameters = [arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)]
-        # parameters keep their names: calls may use them, and would not be renamed with them
+        # parameters keep their names: calls may use them
         scope = {**_scope(body), **{name: name for name in parameters}}
         visited = self.inside(scope, lambda: [self.visit(item) for item in body])
         node.body = visited[0] if isinstance(node, ast.Lambda) else [item for item in visited if item is not None]
         return node
 
-    def inside(self, scope: dict[str, str | None], visit: Callable[[], T]) -> T:
+    def inside(self, scope: dict[str, str | None], visit: Callable[[], T], in_class: bool = False) -> T:
         """The result of a visit in an inner scope."""
-        if not self.scopes:
+        if not self.scopes and not in_class:
             self.number = 0  # a change in one function does not rename in the next one
         self.scopes.append(scope)
-        in_class, self.in_class = self.in_class, False
+        outer, self.in_class = self.in_class, in_class
         result = visit()
-        self.in_class = in_class
+        self.in_class = outer
         self.scopes.pop()
         return result
 
@@ -137,18 +134,14 @@ class _Normaliser(ast.NodeTransformer):
         node.name = self.new_name(node.name)
         for name in ("decorator_list", "bases", "keywords"):
             setattr(node, name, [self.visit(item) for item in getattr(node, name)])
-        # what a class binds are its attributes, known by name
+        # the names that a class binds are its attributes
         scope = {name: name for name in _scope(node.body)}
-        self.scopes.append(scope)
-        in_class, self.in_class = self.in_class, True
-        node.body = [self.visit(item) for item in node.body]
-        self.scopes.pop()
-        self.in_class = in_class
+        node.body = self.inside(scope, lambda: [self.visit(item) for item in node.body], in_class=True)
         return node
 
     def comprehension(self, node: ast.AST) -> ast.AST:
         first, *others = node.generators
-        first.iter = self.visit(first.iter)  # evaluated in the scope around it
+        first.iter = self.visit(first.iter)  # evaluated in the outer scope
         targets = (name for generator in node.generators for name in ast.walk(generator.target))
         scope: dict[str, str | None] = {name.id: None for name in targets if isinstance(name, ast.Name)}
 
@@ -217,7 +210,7 @@ class _Normaliser(ast.NodeTransformer):
 
 
 def _folded(node: ast.expr, operation: Callable | None, *operands: ast.expr) -> ast.expr:
-    """The constant that `node` amounts to, or `node` where its operands are no plain numbers."""
+    """The value of `node` as a constant, or `node` itself unless its operands are plain numbers."""
     if operation is None or not all(isinstance(o, ast.Constant) and type(o.value) in (int, float) for o in operands):
         return node
     try:
@@ -226,21 +219,16 @@ def _folded(node: ast.expr, operation: Callable | None, *operands: ast.expr) -> 
         return node
 
 
-def _without_effect(statement: ast.stmt) -> bool:
-    is_constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    return is_constant or isinstance(statement, ast.Pass)
-
-
 def _scope(body: list[ast.AST]) -> dict[str, str | None]:
-    """The names that a function's body binds: None for those to rename, themselves for those of the outside."""
+    """The names that a function's body binds: None for those to rename, themselves for outer names."""
     nodes = list(own_nodes(body))
-    found: dict[str, str | None] = {name: None for node in nodes for name in bound_by(node)}
+    names: dict[str, str | None] = {name: None for node in nodes for name in bound_by(node)}
     for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            found |= {name: name for name in bound_by(node)}
+            names |= {name: name for name in bound_by(node)}
         elif isinstance(node, ast.Global):
-            found |= {name: name for name in node.names}
+            names |= {name: name for name in node.names}
     for node in nodes:
         if isinstance(node, ast.Nonlocal):
-            found = {name: new for name, new in found.items() if name not in node.names}
-    return found
+            names = {name: new for name, new in names.items() if name not in node.names}
+    return names

@@ -1,4 +1,4 @@
-"""Procedures: Python functions in files, each with a YAML card that says what it is for and how to call it."""
+"""Procedures: Python functions in files, each with a YAML card for its purpose and its calls."""
 
 import ast
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from .spec import ProcedureCard
 
 @dataclass(frozen=True)
 class Procedure:
-    """A procedure and its card. `source` is the whole module; `entry` names the function in it that is dreamt about.
+    """A procedure and its card. `source` is the whole module; `entry` is the name of the procedure's function.
 
-    `effects` declares what calls do that analysis cannot look into: dotted name as written -> effect words, none for
-    a pure one. `fakes` stand in for the outside during tests, by dotted name in the module. `files` lie in the
-    working directory before every call. `inputs` are calls: {"args": [...], "kwargs": {...}}.
+    `effects` declares calls that the analysis cannot inspect: dotted name as written -> effect words, () for a pure
+    call. `fakes` replace outside calls during tests, by dotted name in the module. `files` are in the working directory
+    before every call. `inputs` are calls: {"args": [...], "kwargs": {...}}.
     """
 
     procedure_id: str
@@ -35,26 +35,26 @@ class Procedure:
     files: Mapping[str, str]
     inputs: tuple[Mapping[str, Json], ...]
     generate: bool
-    card: str = ""  # the file that it was read from
+    card: str = ""  # the path of the card
 
 
 def load_procedures(root: Path) -> dict[str, Procedure]:
     """The procedures under `<root>/<project>/<name>.yaml` with their `.py` beside them, by `<project>.<name>`."""
-    found = (load_procedure(card) for card in sorted(root.glob("*/*.yaml")))
-    return {procedure.procedure_id: procedure for procedure in found}
+    procedures = (load_procedure(card) for card in sorted(root.glob("*/*.yaml")))
+    return {procedure.procedure_id: procedure for procedure in procedures}
 
 
 def load_procedure(card_path: Path) -> Procedure:
-    """The procedure of a card; errors name the file that is wrong."""
-    card = load_yaml(card_path, ProcedureCard).as_dict()
+    """The procedure of a card. Raises a `ConfigError` that names the invalid file."""
+    card = load_yaml(card_path, ProcedureCard)
     name = checked_name(f"{card_path.parent.name}.{card_path.stem}", "procedure")
     code = card_path.with_suffix(".py")
-    source, entry = read_text(code), card.get("entry", card_path.stem)
+    source, entry = read_text(code), card.entry or card_path.stem
     try:
         module = parse_python(source)
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
-        raise ConfigError(f"{code}{line}: not Python: {error}") from None
+        raise ConfigError(f"{code}{line}: not valid Python: {error}") from None
     functions = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
     if entry not in functions:
         known = ", ".join(functions) or "none"
@@ -63,16 +63,16 @@ def load_procedure(card_path: Path) -> Procedure:
     return Procedure(
         procedure_id=name,
         project=card_path.parent.name,
-        category=card["category"],
-        tags=tuple(card["tags"]),
-        contexts=tuple(card["contexts"]),
-        description=card["description"],
+        category=card.category,
+        tags=tuple(card.tags),
+        contexts=tuple(card.contexts),
+        description=card.description,
         entry=entry,
         source=source,
-        effects={call: tuple(words) for call, words in card["effects"].items()},
-        fakes=card["fakes"],
-        files=card["files"],
-        inputs=tuple({"args": [], "kwargs": {}, **call} for call in card["inputs"]),
-        generate=card["generate"],
+        effects={call: tuple(words) for call, words in card.effects.items()},
+        fakes={call: fake.as_dict() for call, fake in card.fakes.items()},
+        files=card.files,
+        inputs=tuple({"args": [], "kwargs": {}, **call.as_dict()} for call in card.inputs),
+        generate=card.generate,
         card=card_path.as_posix(),
     )

@@ -1,7 +1,6 @@
-"""Promotion: a viable variant becomes a procedure of its own, by way of a patch that a person reads and applies.
+"""Promotion: a viable variant becomes a procedure, through a patch that a person reads and applies.
 
-The patch only adds files, so it can neither change nor overwrite what is there: `git apply` refuses it where a file
-of the same name exists.
+The patch only adds files, so it cannot overwrite anything: `git apply` refuses it if a file of that name exists.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,11 +16,11 @@ from .journal import tested
 from .procedure import Procedure
 from .records import Record
 
-_SHORT = 8  # characters of the variant's id in the new name: of 36 to the 8th, no two will meet
+_SHORT = 8  # characters of the variant's id in the new name, of 36 possible ones: enough to avoid collisions
 
 
 def promoted_id(procedure: Procedure, gen_id: str) -> str:
-    """The id that a variant of `procedure` gets as a procedure: `<project>.<entry>_<the id's first letters>`."""
+    """The id of a promoted variant of `procedure`: `<project>.<entry>_<the first letters of its id>`."""
     letters = "".join(char for char in gen_id.partition("_")[2] if char.isalnum())
     return checked_name(f"{procedure.project}.{procedure.entry}_{letters[:_SHORT]}", "procedure")
 
@@ -29,12 +28,12 @@ def promoted_id(procedure: Procedure, gen_id: str) -> str:
 def patch(procedure: Procedure, code: str, record: Record, existing: Collection[str]) -> tuple[str, str]:
     """(name of the patch file, its text): adds `code` as a procedure beside `procedure`.
 
-    `record` is the variant's (`records.records`); `existing` are the ids of all procedures there are. The entry keeps
-    its name, which the card says. Raises `DreamflowError` where the variant is a procedure already.
+    `record` is the variant's record; `existing` are the ids of all procedures. The entry keeps its name, which the card
+    gives. Raises `DreamflowError` if the variant is a procedure already.
     """
     new_id = promoted_id(procedure, record.gen_id)
     if new_id in existing:
-        raise DreamflowError(f"{record.gen_id} has been promoted already: it is the procedure {new_id}")
+        raise DreamflowError(f"{record.gen_id} is promoted already: it is the procedure {new_id}")
     path = PurePosixPath(procedure.card).parent / new_id.removeprefix(f"{procedure.project}.")
     origin = _origin(procedure, record)
     header = [
@@ -42,29 +41,29 @@ def patch(procedure: Procedure, code: str, record: Record, existing: Collection[
         "",
         *origin,
         "",
-        "Read it, then: git apply <this file>. Edit the description in the card; nothing else depends on it.",
+        "Read it, then run: git apply <this file>. Edit the description in the card; nothing else depends on it.",
     ]
     added = [_added(f"{path}.py", code), _added(f"{path}.yaml", _card(procedure, record, origin))]
     return f"{new_id}.patch", "\n".join([*map(_commented, header), *added, ""])
 
 
 def _origin(procedure: Procedure, record: Record) -> list[str]:
-    """Where a variant comes from and what was found out about it."""
-    made_by = f"the model {record.model_id}" if record.model_id else "an operator, without a model"
+    """The origin of a variant and its results."""
+    author = f"the model {record.model_id}" if record.model_id else "an operator, without a model"
     lines = [
-        f"Dreamt of {procedure.procedure_id} as {record.gen_id}: {record.description}",
-        f"Made by {made_by}: {record.kind} at {record.site}",
+        f"Variant {record.gen_id} of {procedure.procedure_id}: {record.description}",
+        f"Written by {author}: {record.kind} at {record.site}",
         f"Verdict {record.verdict_id}: {record.why}",
         f"Reasons: {record.reasons or 'none given'}",
         f"Test: {tested(record)}",
     ]
     if record.counterexample:
-        lines.append(f"Where they differ: {record.counterexample}")
+        lines.append(f"Difference: {record.counterexample}")
     return [visible(" ".join(line.split())) for line in lines]
 
 
 def _commented(line: str) -> str:
-    # A comment can be taken for no part of a patch, whatever a model wrote into it.
+    # Whatever a model wrote, a comment is not a part of a patch.
     return f"# {line}".rstrip()
 
 
@@ -87,7 +86,7 @@ def _card(procedure: Procedure, record: Record, origin: list[str]) -> str:
 
 
 def _plain(value: Json) -> Json:
-    """A value in the types that YAML has."""
+    """A value in types that YAML can write."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -96,7 +95,7 @@ def _plain(value: Json) -> Json:
 
 
 def _added(path: str, text: str) -> str:
-    """The part of a patch that makes a new file."""
+    """The part of a patch that adds a file."""
     lines = text.removesuffix("\n").split("\n")
     head = [f"diff --git a/{path} b/{path}", "new file mode 100644", "--- /dev/null", f"+++ b/{path}"]
     return "\n".join([*head, f"@@ -0,0 +1,{len(lines)} @@", *(f"+{line}" for line in lines)])

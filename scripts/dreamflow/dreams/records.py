@@ -1,7 +1,6 @@
-"""The table of a cycle: one record a variant, with all that is known of it.
+"""The table of a cycle: one record per variant, with everything known about it.
 
-Nothing here reads a clock: times come from the response store, by way of the metadata, and what an operator made
-without a model has none.
+Nothing here reads a clock: times come from the metadata, and a variant without a model has none.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -19,8 +18,8 @@ from .tiers import final_tier
 
 
 class Entry(NamedTuple):
-    """All that files say of a variant: its plan row, its metadata and code, its check and its test (None where there is
-    none), and the metadata of its verdict (None where none is planned)."""
+    """The files of a variant: its plan row, metadata and code, its check and test (None if missing), and the metadata
+    of its verdict (None if none is planned)."""
 
     row: Generation
     result: Result
@@ -31,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class Record(Struct, kw_only=True):
-    """A variant in the table of its cycle. All fields but the last three are columns of dreams.csv."""
+    """A variant in the table of its cycle. All fields except the last three are columns of dreams.csv."""
 
     gen_id: str
     procedure_id: str
@@ -92,34 +91,31 @@ def records(
 ) -> list[Record]:
     """One record for each of `entries`, in their order.
 
-    `matches` says for each procedure how many procedures of other projects it matches, `promoted` which variants (by
-    id) have become procedures of their own.
+    `matches` has the number of matching procedures of other projects by procedure; `promoted` are the ids of variants
+    that are procedures already.
     """
-    return [_record(entry, procedures, tiers, matches, promoted) for entry in entries]
+    table = []
+    for entry in entries:
+        procedure = procedures[entry.row.wildcards["procedure_id"]]
+        matching = matches.get(procedure.procedure_id, 0)
+        table.append(_record(entry, procedure, tiers, matching, entry.row.gen_id in promoted))
+    return table
 
 
-def _record(
-    entry: Entry,
-    procedures: Mapping[str, Procedure],
-    tiers: Tiers,
-    matches: Mapping[str, int],
-    promoted: Collection[str],
-) -> Record:
-    row, result, where = entry.row, entry.result, entry.row.wildcards
-    procedure = procedures[where["procedure_id"]]
-    check, test, judge = entry.check, entry.test, entry.verdict
+def _record(entry: Entry, procedure: Procedure, tiers: Tiers, matches: int, promoted: bool) -> Record:
+    row, result, check, test, judge = entry.row, entry.result, entry.check, entry.test, entry.verdict
     verdict = judge.parsed if judge and judge.status == "ok" else None
     tier, why = final_tier(verdict, check, test, row.variant.safe, tiers)
     if not check:
-        why = f"it was not made: {result.reason or result.status}"
-    paid = [result, *([judge] if judge else [])]  # what a variant costs: to make it, and to judge it
+        why = f"it could not be made: {result.reason or result.status}"
+    paid = [result, *([judge] if judge else [])]  # a variant costs its own answer and its verdict
     record = Record(
         gen_id=row.gen_id,
         procedure_id=procedure.procedure_id,
         project=procedure.project,
         category=procedure.category,
-        kind=where["kind"],
-        site=where["site"],
+        kind=row.wildcards["kind"],
+        site=row.wildcards["site"],
         description=row.variant.description,
         safe=row.variant.safe,
         model_id=result.model_id,
@@ -128,11 +124,11 @@ def _record(
         status=_status(check, test, verdict, tier),
         tier=tier,
         why=why,
-        matches=matches.get(procedure.procedure_id, 0),
-        promoted=row.gen_id in promoted,
-        tokens=sum(one.usage.prompt + one.usage.completion for one in paid),
-        cost_usd=known_sum(one.cost_usd for one in paid),
-        latency_s=known_sum(one.latency_s for one in paid),
+        matches=matches,
+        promoted=promoted,
+        tokens=sum(call.usage.prompt + call.usage.completion for call in paid),
+        cost_usd=known_sum(call.cost_usd for call in paid),
+        latency_s=known_sum(call.latency_s for call in paid),
         created_at=result.created_at,
         code=entry.code,
         check=check,
@@ -148,22 +144,23 @@ def _record(
         record.check_passed, record.problems = check.passed, "; ".join(check.problems)
         record.signature, record.claims = check.signature, check.claims
         record.duplicate_of, record.nearest = check.duplicate_of, check.nearest
-        if check.compiles:  # else its distances are 0 for want of a tree, not because it is like another
-            record.novelty, record.distance_to_base = check.novelty, check.distance_to_base
+    if check and check.compiles:  # without a tree, the distances are placeholders
+        record.novelty, record.distance_to_base = check.novelty, check.distance_to_base
     if test:
         record.outcome, record.test_reason = test.outcome, test.reason
         record.inputs_run, record.agreeing, record.seconds_ratio = test.inputs_run, test.agreeing, test.seconds_ratio
         record.counterexample = ""
-        if one := test.counterexample:
-            record.counterexample = f"{one.call}: {one.aspect}: original {one.original}, variant {one.variant}"
+        if example := test.counterexample:
+            answers = f"original {example.original}, variant {example.variant}"
+            record.counterexample = f"{example.call}: {example.aspect}: {answers}"
     return record
 
 
 def _status(check: Check | None, test: Trial | None, verdict: Mapping[str, Json] | None, tier: int | None) -> str:
-    """The original's word for how far a dream has come. Here tests come before verdicts, so that a judge knows them.
+    """The progress of a variant, in the original's words. Tests run before verdicts, so that a judge sees the result.
 
-    archived: in tier 3, or never made; pending_test: fit to be run, but its test is not there; pending_evaluation:
-    without a verdict; evaluated: judged, but its test could say nothing; tested: judged and tested.
+    archived: in tier 3, or not made; pending_test: ready for its test; pending_evaluation: without a verdict;
+    evaluated: judged, but its test has no result; tested: judged and tested.
     """
     if tier == 3 or not check:
         return "archived"
@@ -175,6 +172,6 @@ def _status(check: Check | None, test: Trial | None, verdict: Mapping[str, Json]
 
 
 def known_sum(values: Iterable[float | None]) -> float | None:
-    """The sum of what is known; None where nothing is."""
+    """The sum of the known values; None if none is known."""
     known = [value for value in values if value is not None]
     return round(sum(known), 9) if known else None

@@ -1,4 +1,4 @@
-"""Making the text of a call smaller, one step at a time: for counterexamples that people can read."""
+"""Reduce the text of a call step by step, to counterexamples that people can read."""
 
 import ast
 from collections.abc import Iterator
@@ -8,15 +8,17 @@ from ..pyanalysis.source import parse_python
 
 
 def smaller(call: str) -> list[str]:
-    """Calls that are one step smaller than `call`: a number nearer to 0, a shorter text, fewer items, a keyword
-    less. All are shorter, or as short with a smaller number; the shortest come first."""
+    """The calls one step smaller than `call`: a number nearer to 0, a shorter text, fewer items, a keyword less.
+
+    All are shorter, or equally long with a smaller number. The shortest are first.
+    """
     tree = parse_python(call, mode="eval").body
-    found = {text for text in map(ast.unparse, _steps(tree, top=True)) if len(text) <= len(call) and text != call}
-    return sorted(found, key=lambda text: (len(text), text))
+    texts = {text for text in map(ast.unparse, _steps(tree, top=True)) if len(text) <= len(call) and text != call}
+    return sorted(texts, key=lambda text: (len(text), text))
 
 
 def _steps(node: ast.expr, top: bool = False) -> Iterator[ast.expr]:
-    """Every way to make one part of an expression smaller; `top` is the call itself, which stays."""
+    """Every way to reduce one part of an expression; `top` is the call itself, which stays."""
     if isinstance(node, ast.Constant):
         yield from (ast.Constant(value) for value in _constants(node.value))
     elif isinstance(node, ast.UnaryOp):
@@ -24,12 +26,12 @@ def _steps(node: ast.expr, top: bool = False) -> Iterator[ast.expr]:
     elif isinstance(node, ast.BinOp):  # [1] * 1000, 'a' * 10000
         yield node.left
     elif isinstance(node, ast.List | ast.Tuple | ast.Set):
-        for kept in _fewer(len(node.elts)):
-            if kept or not isinstance(node, ast.Set):
-                yield _with(node, elts=[node.elts[at] for at in kept])
+        for positions in _fewer(len(node.elts)):
+            if positions or not isinstance(node, ast.Set):
+                yield _with(node, elts=[node.elts[at] for at in positions])
     elif isinstance(node, ast.Dict):
-        for kept in _fewer(len(node.keys)):
-            yield _with(node, keys=[node.keys[at] for at in kept], values=[node.values[at] for at in kept])
+        for positions in _fewer(len(node.keys)):
+            yield _with(node, keys=[node.keys[at] for at in positions], values=[node.values[at] for at in positions])
     elif isinstance(node, ast.Call):
         for at in range(len(node.keywords)):
             yield _with(node, keywords=[*node.keywords[:at], *node.keywords[at + 1 :]])
@@ -40,7 +42,7 @@ def _steps(node: ast.expr, top: bool = False) -> Iterator[ast.expr]:
 
 
 def _inner(node: ast.expr, name: str) -> Iterator[ast.expr]:
-    """`node` with one step made inside of the part `name`."""
+    """`node` with one part inside `name` reduced by one step."""
     part = getattr(node, name, None)
     for at, item in enumerate(part if isinstance(part, list) else []):
         if isinstance(item, ast.keyword):
@@ -61,7 +63,7 @@ def _with(node: ast.expr, **parts: object) -> ast.expr:
 
 
 def _fewer(count: int) -> Iterator[list[int]]:
-    """Positions to keep of `count` items: none, a half, all but one of the first ten."""
+    """The positions to keep of `count` items: none, each half, all but one (of the first ten)."""
     if count:
         yield []
     if count > 2:

@@ -1,14 +1,15 @@
 """The configuration of dreams: nights (config/procedures/<name>.yaml) and the cards of procedures."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import Count, Different, Name, Optional, Positive, Section, Share, Whole
+from ..generation.model import Json
 from ..generation.settings import ModelCall
+from .operators import OPERATORS
 
-OPERATORS = ("reorder", "parallelise", "parameters", "conditional", "fallback")  # kinds that need no model
 KINDS = (*OPERATORS, "relax", "synthesise", "sample")
 Kind = Literal[KINDS]
 EFFECTS = (
@@ -61,9 +62,9 @@ class NightSpec(Section):
     )
     kinds: Different[Kind] = Field(
         default_factory=lambda: list(OPERATORS),
-        description="Kinds of variants. Operators, without calls: `reorder`, `parallelise`, `parameters`, "
-        "`conditional`, `fallback`. By a model: `relax`, `synthesise`, and `sample`, a plain rewrite to compare the "
-        "others with.",
+        description="Kinds of variants. Operators, without calls: "
+        + ", ".join(f"`{name}` ({text})" for name, text in OPERATORS.items())
+        + ". By a model: `relax`, `synthesise`, and `sample`, a plain rewrite to compare the others with.",
     )
     limits: dict[Kind, Annotated[int, Field(ge=0, le=1000)]] = Field(
         default_factory=dict, description="Variants per procedure for single kinds, in place of the strategy's number."
@@ -85,7 +86,7 @@ class NightSpec(Section):
 class Behaviour(Section):
     """What a fake does: nothing (`{}`), or one of `returns`, `raises` and `sequence`."""
 
-    returns: Any = Field(
+    returns: Json = Field(
         None,
         description="The value to return; `{python: expression}` or `{attributes: {...}}` if YAML cannot express it.",
     )
@@ -106,8 +107,8 @@ class Behaviour(Section):
 class Call(Section):
     """One call to test with."""
 
-    args: Optional[list[Any]] = Field(None, description="Positional arguments.")
-    kwargs: Optional[dict[str, Any]] = Field(None, description="Keyword arguments.")
+    args: Optional[list[Json]] = Field(None, description="Positional arguments.")
+    kwargs: Optional[dict[str, Json]] = Field(None, description="Keyword arguments.")
 
 
 class ProcedureCard(Section):

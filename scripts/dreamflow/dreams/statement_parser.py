@@ -1,4 +1,4 @@
-"""The parser of answers that rewrite one statement: fewer tokens than a whole module, and nothing else can change."""
+"""The parser of answers that rewrite one statement: fewer tokens than a whole module, and no other code can change."""
 
 import re
 import textwrap
@@ -12,7 +12,7 @@ from ..pyanalysis.source import parse_python
 
 @register("statement", version=1)
 def statement(raw: str, options: Options) -> Parsed:
-    """The module `base` with its `lines` (first, last) replaced by the code of the answer, or the answer's module."""
+    """The module `base`, with its `lines` (first, last) replaced by the answer; or the module in the answer."""
     if not {"entry", "base", "lines"} <= options.keys():
         raise ConfigError("the parser 'statement' needs the options 'entry', 'base' and 'lines'")
     text = drop_thinking(raw)
@@ -22,8 +22,8 @@ def statement(raw: str, options: Options) -> Parsed:
     lines = options["base"].splitlines(keepends=True)
     margin = re.match(r"[ \t]*", lines[first - 1])[0]
     problem = "there is no code"
-    for found in [*closed_blocks(text), text]:
-        replacement = textwrap.dedent(found.strip("\n")).strip()
+    for block in [*closed_blocks(text), text]:
+        replacement = textwrap.dedent(block.strip("\n")).strip()
         if not replacement:
             continue
         module = "".join(lines[: first - 1]) + textwrap.indent(replacement, margin) + "\n" + "".join(lines[last:])

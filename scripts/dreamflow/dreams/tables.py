@@ -1,4 +1,4 @@
-"""The tables of a cycle as files: CSV, and SQLite in the schema of the original."""
+"""The tables of a cycle as files: CSV, and SQLite with the schema of the original."""
 
 import json
 import sqlite3
@@ -11,7 +11,7 @@ from pathlib import Path
 from .health import Health
 from .records import COLUMNS, Record, known_sum
 
-# The original's words for kinds of dreams; it has none for our other kinds.
+# The original's names of dream types; other kinds keep their own names.
 DREAM_TYPES = {
     "relax": "constraint_relaxation",
     "synthesise": "cross_project_synthesis",
@@ -34,9 +34,8 @@ def write_csv(table: Sequence[Record], path: Path | str) -> None:
 def write_sqlite(table: Sequence[Record], health: Health, strategy: str, path: Path | str) -> None:
     """Write dreams.sqlite: dream_procedures, dream_generation_runs (one row) and dream_metrics (one row).
 
-    `health` is what `health.health` says of the same records. Times are whole seconds since 1970, null where none is
-    known; `test_timestamp` always is, since tests leave no time. `effectiveness_metric` is the time of a variant's
-    calls as a share of its original's.
+    `health` is the health of the same records. Times are whole seconds since 1970, null if unknown; `test_timestamp` is
+    always null. `effectiveness_metric` is the time of a variant's calls as a share of its original's.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,38 +54,19 @@ def write_sqlite(table: Sequence[Record], health: Health, strategy: str, path: P
 def _insert(base: sqlite3.Connection, name: str, rows: Sequence[tuple]) -> None:
     if rows:
         places = ", ".join("?" * len(rows[0]))
-        base.executemany(f"INSERT INTO {name} VALUES ({places})", rows)  # noqa: S608  (names of ours)
+        base.executemany(f"INSERT INTO {name} VALUES ({places})", rows)  # noqa: S608  (our own names)
 
 
 def _dream(record: Record) -> tuple:
+    error = None if record.outcome in (None, "equivalent") else record.test_reason
+    name = record.procedure_id.removeprefix(f"{record.project}.")
     return (
-        record.gen_id,
-        record.procedure_id,
-        record.procedure_id.removeprefix(f"{record.project}."),
-        dream_type(record.kind),
-        record.code,
-        record.model_id or "local",
-        f"{record.kind} at {record.site}",
-        record.description,
-        record.status,
-        record.tier,
-        record.viability,
-        record.reasons or None,
-        record.outcome,
-        None if record.outcome in (None, "equivalent") else record.test_reason,
-        None,
-        record.novelty,
-        record.matches,
-        record.seconds_ratio,
-        _seconds(record.created_at),
-        _seconds(record.evaluated_at),
+        *(record.gen_id, record.procedure_id, name, DREAM_TYPES.get(record.kind, record.kind), record.code),
+        *(record.model_id or "local", f"{record.kind} at {record.site}", record.description, record.status),
+        *(record.tier, record.viability, record.reasons or None, record.outcome, error, None, record.novelty),
+        *(record.matches, record.seconds_ratio, _seconds(record.created_at), _seconds(record.evaluated_at)),
         "dreamflow",
     )
-
-
-def dream_type(kind: str) -> str:
-    """The original's word for a kind of dreams, or our own."""
-    return DREAM_TYPES.get(kind, kind)
 
 
 def _run(table: Sequence[Record], strategy: str) -> tuple:
@@ -100,12 +80,9 @@ def _run(table: Sequence[Record], strategy: str) -> tuple:
 def _metrics(table: Sequence[Record], health: Health, strategy: str) -> tuple:
     parts = health.parts
     inputs = {key: value for part in parts.values() for key, value in part.inputs.items()}
+    healthy = None if health.healthy is None else int(health.healthy)
     return (
-        _latest(table),
-        strategy,
-        len(table),
-        health.score,
-        None if health.healthy is None else int(health.healthy),
+        *(_latest(table), strategy, len(table), health.score, healthy),
         *(parts[name].score for name in ("novelty", "quality", "leverage", "efficiency")),
         *(inputs[name] for name in ("average_novelty", "high_novelty", "average_viability", "tier_1", "tier_2")),
         *(inputs[name] for name in ("tier_3", "tier_1_success", "adoption", "call_seconds")),

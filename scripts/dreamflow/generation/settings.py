@@ -41,10 +41,8 @@ class Price(Section):
 class ModelSettings(Section):
     """One model of models.yaml."""
 
-    provider: Literal[PROVIDERS] = Field(
-        description="Who answers: `llama_cpp` (a GGUF file in this process), `openai` (OpenAI or any compatible "
-        "endpoint: vLLM, llama-server, Ollama), `openrouter`, `anthropic`, `human` (a person, through `data/inbox/`) "
-        "or `replay` (recorded answers)."
+    provider: Literal[tuple(PROVIDERS)] = Field(
+        description="Who answers: " + ", ".join(f"`{name}` ({text})" for name, text in PROVIDERS.items()) + "."
     )
     name: str = Field(
         "",

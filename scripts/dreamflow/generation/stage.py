@@ -20,12 +20,17 @@ class PromptKind:
 @dataclass(frozen=True)
 class Stage:
     """A kind of generation: its folder in data/gens/, the first letter of its ids, its kinds of prompt, and the suffix
-    of its parsed file."""
+    of its parsed file.
+
+    `planner` is a module of the family: its function `rows(family)` plans the generations, from those that the family
+    has planned, where `compile()` does not.
+    """
 
     name: str
     prefix: str
     prompts: tuple[PromptKind, ...]
     suffix: str = ".txt"
+    planner: str = ""
 
     @property
     def parsed_name(self) -> str:

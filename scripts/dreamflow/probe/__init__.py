@@ -1,1 +1,1 @@
-"""Tasks with exact answers: what a model can do is measured on them, and what a student learns is checked on them."""
+"""Probes measure what models can do, on tasks with exact answers."""

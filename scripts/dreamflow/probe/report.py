@@ -1,57 +1,58 @@
-"""What a probe found: how many tasks each model solves, by kind, with what an answer costs."""
+"""The report of a probe: how many tasks of each kind each model solves, and the costs of an answer."""
 
 import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..files import write_atomic
+from ..generation.model import Json
 from ..reports.accuracy import accuracy_by_kind, tokens_of
 from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
 from ..reports.render import render
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Json]
 
 ACCURACY = ("model_id", "kind", "n", "passed", "ungraded", "accuracy", "low", "high", "tokens", "seconds", "cost_usd")
 ANSWERS = (
     *("model_id", "task_id", "kind", "context", "group", "gen_id", "sample", "score", "passed", "why"),
     *("prompt_tokens", "completion_tokens", "latency_s", "cost_usd"),
 )
-_EXAMPLES = 2  # wrong answers of a kind that the report shows
-_LONGEST = 200  # characters of why one is wrong
+_MAX_EXAMPLES = 2  # wrong answers in the report per model and kind
+_MAX_REASON = 200  # characters
 
 
 def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
-    """Write answers.csv, accuracy.csv, accuracy.png and report.md of a probe; returns the table for the screen.
+    """Write answers.csv, accuracy.csv, accuracy.png and report.md of a probe; returns the table to print.
 
-    `outcomes` are those of `probe.outcomes`. Tokens are those of prompt and answer together.
+    `outcomes` are rows of a file of grades. Tokens are those of prompt and answer.
     """
     rows = accuracy_by_model(outcomes)
     write_atomic(folder / "answers.csv", _csv(outcomes, ANSWERS))
     write_atomic(folder / "accuracy.csv", _csv(rows, ACCURACY))
-    series: dict[str, dict[str, Any]] = {}
+    series: dict[str, dict[str, Json]] = {}
     for row in rows:
         share = None if row["accuracy"] is None else (row["accuracy"], row["low"], row["high"])
         series.setdefault(row["model_id"], {})[row["kind"]] = share
     draw_shares(series, f"Tasks solved: {probe}", folder / "accuracy.png")
-    write_atomic(folder / "report.md", _report(probe, rows, outcomes))
-    return f"probe {probe}\n\n{text_table(_HEADER, [_cells(row) for row in rows])}"
+    table = [_cells(row) for row in rows]
+    values = {"rows": table, "header": _HEADER, "reasons": _reasons(outcomes), "wrong": _wrong(outcomes)}
+    write_atomic(folder / "report.md", render("probe.md", probe=probe, **values))
+    return f"probe {probe}\n\n{_text_table([_HEADER, *table])}"
 
 
-def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows of `accuracy_by_kind` for each model, in order of name."""
-    models: dict[str, list[dict[str, Any]]] = {}
+def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Json]]:
+    """Return the rows of `accuracy_by_kind` for each model, by name."""
+    models: dict[str, list[dict[str, Json]]] = {}
     for row in outcomes:
-        known = {"kind": row["kind"], "passed": row["passed"], "cost_usd": row["cost_usd"]}
-        models.setdefault(row["model_id"], []).append({**known, "tokens": tokens_of(row), "seconds": row["latency_s"]})
+        models.setdefault(row["model_id"], []).append({**row, "tokens": tokens_of(row), "seconds": row["latency_s"]})
     return [{"model_id": model, **row} for model in sorted(models) for row in accuracy_by_kind(models[model])]
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    """Floats at four decimals, costs as they are; what is not known is an empty cell."""
+    """Return CSV: floats with four decimals, exact costs, empty cells for unknown values."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -77,36 +78,28 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _report(probe: str, rows: Sequence[Row], outcomes: Sequence[Row]) -> str:
-    table = [_cells(row) for row in rows]
-    return render(
-        "probe.md", probe=probe, rows=table, header=_HEADER, reasons=_reasons(outcomes), wrong=_wrong(outcomes)
-    )
-
-
 def _reasons(outcomes: Sequence[Row]) -> list[tuple[str, int]]:
-    """Why answers were not graded, and how many for each reason."""
+    """Count the ungraded answers by reason."""
     reasons = Counter(row["why"] for row in outcomes if row["passed"] is None)
     return [(why.removeprefix("ungraded: "), times) for why, times in sorted(reasons.items())]
 
 
 def _wrong(outcomes: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """The first wrong answers of each model and kind: (model_id, task_id, why)."""
+    """Return the first wrong answers of each model and kind: (model_id, task_id, why)."""
     shown: Counter[tuple[str, str]] = Counter()
     wrong = []
     for row in sorted(outcomes, key=lambda row: (row["model_id"], row["kind"])):
         place = (row["model_id"], row["kind"])
-        if row["passed"] is False and shown[place] < _EXAMPLES:
+        if row["passed"] is False and shown[place] < _MAX_EXAMPLES:
             shown[place] += 1
-            why = row["why"] if len(row["why"]) <= _LONGEST else f"{row['why'][:_LONGEST]}…"
+            why = row["why"] if len(row["why"]) <= _MAX_REASON else f"{row['why'][:_MAX_REASON]}…"
             wrong.append((row["model_id"], row["task_id"], why))
     return wrong
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for the screen: columns side by side, numbers to the right."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+def _text_table(lines: Sequence[Sequence[str]]) -> str:
+    """Format a table for the screen; numbers are right-aligned."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if place < 2 else cell.rjust(width)

@@ -1,33 +1,35 @@
 """What each statement of a function reads, changes and causes, and whether it can end early.
 
-A walk over the syntax tree in the order of execution. Of every expression it is asked what it reads, what it may
-change, and whether it is *calm*: surely runs nothing but the interpreter's own code on builtin values, and raises
-nothing. What is not calm may raise, and may run code of unknown objects (a property, `__add__`, `__hash__`), which
-sees and changes anything but the private state of the function.
+The walk follows the syntax tree in the order of execution. It determines for each expression what it reads, what it may
+change, and whether it is *calm*: it runs only the interpreter's own code on builtin values, and cannot raise. Any other
+expression may raise, and may run code of unknown objects (a property, `__add__`, `__hash__`), which can see and change
+everything except the private state of the function.
 
-State that can change is named by regions: "x" for the content of a list, dict or set that is *private* (made here,
-held by the name x alone, never handed out), "*" for all the rest of the world, attributes and captured variables
-included. Since being private depends on all uses of a name, the function is walked twice: the first walk finds the
-names that are handed out or captured.
+Mutable state is named by regions: "x" is the content of a list, dict or set that is *private* (created here, held by
+the name x only, never handed out); "*" is the rest of the world, with attributes and captured variables. All uses of a
+name decide whether it is private, so the function is walked twice: the first walk collects the names that are handed
+out or captured.
 """
 
 import ast
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from . import types_of_builtins as table
 from .calls import Calls
 from .effects import UNKNOWN as UNKNOWN_EFFECT
-from .expressions import Access
+from .expressions import Access, Declared, Names
 from .scope import Scope, bound_by, own_nodes
 from .types_of_builtins import IMMUTABLE
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass
 class Statement:
-    """A step as the walk sees it: one statement, or several on one line joined by ";"."""
+    """A step of the walk: one statement, or several on one line joined by ";"."""
 
     step_id: str
     block: str
@@ -37,11 +39,11 @@ class Statement:
 
 
 def statements_of(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope, declared: Mapping[str, Sequence[str]]
+    function: Function, scope: Scope, declared: Declared
 ) -> tuple[list[Statement], dict[str, frozenset[str]]]:
     """All statements of the function in document order; nested functions and classes are one statement each.
 
-    The second value gives for each block the local names that may be looked at after an exception inside it.
+    The second value has for each block the local names that may be read after an exception inside it.
     """
     first = _Walk(function, scope, declared)
     first.block(function.body, "", ())
@@ -53,7 +55,7 @@ def statements_of(
 
 
 def group_lines(body: list[ast.stmt]) -> list[list[ast.stmt]]:
-    """The statements of a block, those that share a line together."""
+    """The statements of a block, in groups that share a line."""
     groups: list[list[ast.stmt]] = []
     for node in body:
         if groups and node.lineno == groups[-1][-1].end_lineno:
@@ -70,15 +72,8 @@ def _count_names(nodes: Iterable[ast.AST]) -> Counter[str]:
 class _Walk(Calls):
     """The walk over statements; see `Expressions` for its state."""
 
-    def __init__(
-        self,
-        function: ast.FunctionDef | ast.AsyncFunctionDef,
-        scope: Scope,
-        declared: Mapping[str, Sequence[str]],
-        private: frozenset[str] = frozenset(),
-        captured: frozenset[str] = frozenset(),
-    ):
-        super().__init__(scope, declared, private, captured)
+    def __init__(self, function: Function, scope: Scope, declared: Declared, *results: Names):
+        super().__init__(scope, declared, *results)
         self.statements: list[Statement] = []
         self.visible_in: dict[str, frozenset[str]] = {}
         self.visible: frozenset[str] = frozenset()
@@ -87,7 +82,7 @@ class _Walk(Calls):
         self.loops = 0
 
     def block(self, body: list[ast.stmt], block: str, control: tuple[str, ...]) -> Access:
-        """Walk the statements of a block; gives what they do together."""
+        """Walk the statements of a block; returns their combined access."""
         total = Access()
         self.visible_in[block] = self.visible
         for number, nodes in enumerate(group_lines(body), 1):
@@ -111,10 +106,10 @@ class _Walk(Calls):
         acc.merge(self.block(body, statement.step_id + suffix, (*statement.control, statement.step_id)))
 
     def _guarded(self, body: list[ast.stmt], suffix: str, acc: Access, statement: Statement) -> None:
-        """A branch of a try or with: after an exception inside, the function may go on outside of it."""
+        """Walk a branch of a try or with: after an exception in it, the function may continue outside."""
         before, inside = self.visible, _count_names(body)
         after = {name for name, count in self.names.items() if count > inside[name]}
-        # In a loop, that is the branch itself too, in the next turn.
+        # In a loop, the branch itself runs again in the next iteration.
         self.visible = before | (self.scope.locals if self.loops else frozenset(after))
         self.guards += 1
         self._inside(body, suffix, acc, statement)
@@ -168,12 +163,12 @@ class _Walk(Calls):
         handed_out = set(self.handed_out)
         self.expr(node.value, acc)
         if not self.guards:
-            # Nothing of the function runs after it, so it may hand out what was private until then.
+            # The function ends here, so it may hand out what was private until now.
             leaving = (self.handed_out - handed_out) & self.private
             acc.seen |= leaving
             acc.changed |= leaving
             self.handed_out = handed_out
-        self.bound = set(self.scope.stable)  # what follows is never reached
+        self.bound = set(self.scope.stable)  # the next statements are unreachable
 
     def _do_raise(self, node: ast.Raise, acc: Access, _: Statement) -> None:
         acc.exits.add("raise")
@@ -249,7 +244,7 @@ class _Walk(Calls):
             self.store(node.target, source)
         body = self._loop_body(node, statement)
         if source.seen & body.changed:
-            source.runs_code()  # what it runs through may grow for ever, or complain
+            source.runs_code()  # the iterable changes during the loop: endless growth, or an exception
         acc.merge(source)
         acc.merge(body)
         self.bound = set(before)
@@ -262,7 +257,7 @@ class _Walk(Calls):
         before = set(self.bound)
         self._enter_loop(node)
         self.truth(node.test, acc)
-        acc.may_raise = True  # it may never end, which is to what follows as an exception is
+        acc.may_raise = True  # it may never end, which affects the next statements like an exception
         acc.merge(self._loop_body(node, statement))
         self.bound = set(before)
         self._inside(node.orelse, "e", acc, statement)
@@ -270,7 +265,7 @@ class _Walk(Calls):
 
     def _enter_loop(self, node: ast.For | ast.AsyncFor | ast.While) -> None:
         self.loops += 1
-        # Everywhere in the loop, what it binds may hold an object from the turn before.
+        # Everywhere in the loop, its names may hold an object of the previous iteration.
         self.used.update(name for part in own_nodes([node]) for name in bound_by(part))
 
     def _loop_body(self, node: ast.For | ast.AsyncFor | ast.While, statement: Statement) -> Access:
@@ -341,7 +336,7 @@ class _Walk(Calls):
 
 
 def _pairs(node: ast.Assign) -> list[tuple[ast.expr, ast.expr]]:
-    """The assignments of which `a, b = x, y` consists, if nothing is unpacked but what is written there."""
+    """The assignments in `a, b = x, y`, if every target has its own value in the source."""
     target = node.targets[0]
     written = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(node.targets) == 1
     if not written or len(target.elts) != len(node.value.elts):

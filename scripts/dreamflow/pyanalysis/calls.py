@@ -1,4 +1,4 @@
-"""What calls read, change and cause: declared ones, builtins, methods of builtin types, and all the rest."""
+"""What calls read, change and cause: declared calls, builtins, methods of builtin types, and others."""
 
 import ast
 import builtins
@@ -44,7 +44,7 @@ class Calls(Expressions):
                 acc.runs_code()
 
     def _declared(self, node: ast.Call, acc: Access) -> None:
-        """What the card says and no more; it may look at whatever its arguments lead to."""
+        """A call that the card declares, with the declared effects only; it may look at anything in its arguments."""
         root = node.func
         while isinstance(root, ast.Attribute):
             acc.reads.add(dotted(root))
@@ -52,7 +52,7 @@ class Calls(Expressions):
         raised = acc.may_raise
         self.expr(root, acc)
         if root.id not in self.scope.locals:
-            acc.may_raise = raised  # a card that declares a name vouches for its being there
+            acc.may_raise = raised  # the declaration of a name guarantees that it exists
         self._arguments(node, acc)
         words = set(self.declared[dotted(node.func)])
         acc.effects |= words
@@ -79,7 +79,9 @@ class Calls(Expressions):
         self._keywords(node, acc)
         if name == "isinstance" and len(types) == 2 and not node.keywords:
             classes = node.args[1].elts if isinstance(node.args[1], ast.Tuple) else [node.args[1]]
-            named = all(self.scope.is_builtin(part) and _is_class(part.id) for part in classes)
+            named = all(
+                self.scope.is_builtin(part) and isinstance(getattr(builtins, part.id), type) for part in classes
+            )
             calm = named and bool(types[0]) and types[0] <= KNOWN
         acc.runs_code(unless=calm)
         if name == "open":
@@ -88,7 +90,7 @@ class Calls(Expressions):
         self._note_effects(node, effects_of_call(name), acc)
 
     def _note_effects(self, node: ast.Call, effects: frozenset[str], acc: Access) -> None:
-        """Effects from the table; what is passed to be called back may have any."""
+        """Add effects from the table; a callback among the arguments may have any effect."""
         if effects <= {"raise"} and any(map(_calls_back, node.keywords)):
             effects = UNKNOWN_EFFECT
         acc.effects |= effects
@@ -101,7 +103,7 @@ class Calls(Expressions):
             self.look(argument, acc)
         self._keywords(node, acc)
         acc.effects.add("print")
-        acc.may_raise = True  # the stream may be closed, or unable to encode
+        acc.may_raise = True  # the stream may be closed, or cannot encode the text
         streams = [keyword.value for keyword in node.keywords if keyword.arg == "file"]
         if any(self.scope.origin(stream) not in _STREAMS for stream in streams):
             acc.effects |= UNKNOWN_EFFECT
@@ -113,7 +115,7 @@ class Calls(Expressions):
         if name in table.CHANGING:
             self.change(method.value, acc)
         elif name in table.VIEWS:
-            self.expr(method.value, acc)  # a view lives on with its dict
+            self.expr(method.value, acc)  # a view keeps a reference to its dict
         else:
             self.look(method.value, acc)
         for argument in node.args:
@@ -127,7 +129,7 @@ class Calls(Expressions):
         self._note_effects(node, frozenset(), acc)
 
     def _other(self, node: ast.Call, acc: Access) -> None:
-        """A library call of the table, or one of which nothing is known."""
+        """A library call in the table, or an unknown call."""
         origin = self.scope.origin(node.func) or ""
         self.expr(node.func, acc)
         self._arguments(node, acc)
@@ -152,16 +154,11 @@ def _calls_back(keyword: ast.keyword) -> bool:
 
 
 def _mode(node: ast.Call, position: int = 1) -> str | None:
-    """The mode of an `open`, if it is written out."""
+    """The mode of an `open`, if it is a constant."""
     modes = [keyword.value for keyword in node.keywords if keyword.arg == "mode"] + node.args[position : position + 1]
-    if any(keyword.arg is None for keyword in node.keywords) or any(
-        isinstance(part, ast.Starred) for part in node.args
-    ):
+    unknown = any(keyword.arg is None for keyword in node.keywords)
+    if unknown or any(isinstance(part, ast.Starred) for part in node.args):
         return None
     if not modes:
         return "r"
     return modes[0].value if isinstance(modes[0], ast.Constant) and isinstance(modes[0].value, str) else None
-
-
-def _is_class(name: str) -> bool:
-    return isinstance(getattr(builtins, name), type)

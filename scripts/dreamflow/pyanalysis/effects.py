@@ -1,8 +1,8 @@
-"""What calls do to the world, as far as it is known without running them: the words of a card's `effects:`.
+"""The known effects of calls, in the words of a card's `effects:`.
 
-Soundness does not rest on the table of library calls: every call that is not a plain one on values of known builtin
-type may raise and may run code of its arguments, whatever the table says. The table makes the effects readable
-("write:files" rather than "unknown"), and cards add to it by `effects:`.
+Soundness does not depend on the table of library calls: every call may raise and may run code of its arguments, unless
+it is a plain call on values of known builtin types. The table makes the effects readable ("write:files" instead of
+"unknown"), and the `effects:` of cards add to it.
 """
 
 import builtins
@@ -20,7 +20,7 @@ _CALLS |= {
     if isinstance(value, type) and issubclass(value, BaseException)
 }
 
-# What a method called so does on the objects that usually have it; the receiver is unknown, so "unknown" stays.
+# The effects of methods on their usual objects; the receiver is unknown, so "unknown" stays.
 _HINTS = {name: frozenset(effects.split()) for effects, names in _TABLE["methods"].items() for name in names.split()}
 
 UNKNOWN = frozenset({"unknown"})
@@ -39,14 +39,14 @@ def effects_of_call(name: str) -> frozenset[str]:
 
 
 def effects_of_open(mode: str | None) -> frozenset[str]:
-    """The effects of `open` with this mode; None is one that is not written out."""
+    """The effects of `open` with this mode; None if the mode is not a constant."""
     if mode is None or "+" in mode:
         return _CALLS["open"]
     return frozenset({"read:files"} if set(mode) <= set("rbt") else {"write:files"})
 
 
 def ordered_effects(first: Iterable[str], second: Iterable[str]) -> list[str]:
-    """The effects of two steps if they have to keep their order, else nothing: two reads do not, all others do."""
+    """The effects of two steps that must keep their order; empty without effects in a step, or if both only read."""
     first, second = set(first) - {"raise"}, set(second) - {"raise"}
     if not first or not second or all(word.startswith("read:") for word in first | second):
         return []

@@ -1,7 +1,7 @@
-"""What expressions read, change and cause, and whether they can raise; see `access` for how this is used.
+"""What expressions read, change and cause, and whether they can raise; see `access` for the whole analysis.
 
-Two ways to evaluate a name are told apart: *looking* at an object (its length, its elements) leaves it private, while
-using it as a value hands it out, since whoever gets it may keep it.
+The evaluation of a name has two forms: *looking* at an object (its length, its elements) leaves it private; using it as
+a value hands it out, because the receiver may keep it. One class walks all expressions: they share its state.
 """
 
 import ast
@@ -13,8 +13,11 @@ from .effects import UNKNOWN as UNKNOWN_EFFECT
 from .scope import FUNCTIONS, Scope, dotted, elements
 from .types_of_builtins import CONTAINERS, IMMUTABLE, ITERABLE, SCALARS, UNKNOWN, Types, words
 
+Names = frozenset[str]
+Declared = Mapping[str, Sequence[str]]  # effects of calls by dotted name, from a card
+
 WORLD = "*"
-# Whoever mentions one of these can read or change the variables of the function itself.
+# These can read or change the variables of the function itself.
 _FRAME_BUILTINS = words("exec eval locals globals vars dir compile __import__ breakpoint")
 _FRAME_ATTRIBUTES = words("_getframe currentframe f_locals f_back")
 _FRAME_CALLS = words("inspect.stack inspect.trace sys.settrace sys.setprofile")
@@ -23,7 +26,7 @@ _ITERATORS = frozenset({"enumerate", "zip", "reversed"})
 
 @dataclass
 class Access:
-    """What a statement, with all that stands inside it, does. `seen` and `changed` are regions, see `access`."""
+    """The combined access of a statement and its parts. `seen` and `changed` are regions, see `access`."""
 
     reads: set[str] = field(default_factory=set)
     writes: set[str] = field(default_factory=set)
@@ -39,7 +42,7 @@ class Access:
     sees_frame: bool = False
 
     def merge(self, other: "Access") -> None:
-        """Add what `other` does."""
+        """Add another access."""
         for name, value in vars(other).items():
             if isinstance(value, set):
                 getattr(self, name).update(value)
@@ -47,7 +50,7 @@ class Access:
                 setattr(self, name, True)
 
     def runs_code(self, unless: bool = False) -> None:
-        """Note that code of objects of unknown type may run, and raise."""
+        """Record that code of unknown objects may run, and raise."""
         if not unless:
             self.may_raise = True
             self.seen.add(WORLD)
@@ -55,19 +58,13 @@ class Access:
 
 
 class Expressions:
-    """The walk over expressions. `bound` are locals surely bound at this point, `used` may hold an object already.
+    """The walk over expressions. `bound` are locals that are certainly bound here, `used` may hold an object already.
 
-    `private` and `captured` come from the walk before; `handed_out`, `found_captured` and `frame_seen` are what
-    this one finds.
+    `private` and `captured` are results of the first walk; `handed_out`, `found_captured` and `frame_seen` are results
+    of this walk.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        declared: Mapping[str, Sequence[str]],
-        private: frozenset[str] = frozenset(),
-        captured: frozenset[str] = frozenset(),
-    ):
+    def __init__(self, scope: Scope, declared: Declared, private: Names = frozenset(), captured: Names = frozenset()):
         self.scope, self.declared, self.private, self.captured = scope, declared, private, captured
         self.bound = set(scope.parameters & scope.stable)
         self.used = set(scope.parameters)
@@ -76,7 +73,7 @@ class Expressions:
         self.frame_seen = False
 
     def bind(self, name: str, acc: Access, surely: bool = True) -> None:
-        """A name gets a value (or loses it)."""
+        """Bind a name (or unbind it)."""
         acc.writes.add(name)
         if name in self.captured or name not in self.scope.locals:
             acc.changed.add(WORLD)
@@ -89,7 +86,7 @@ class Expressions:
             self.bound.add(name)
 
     def store(self, target: ast.expr, acc: Access, reads: bool = False, removes: bool = False) -> None:
-        """A target of an assignment, a loop, a with or a `del`; one that `reads` is `x.n += 1`."""
+        """Store into a target of an assignment, loop, with or `del`; with `reads` for `x.n += 1`."""
         if isinstance(target, ast.Name):
             if removes:
                 acc.deletes.add(target.id)
@@ -98,7 +95,7 @@ class Expressions:
         elif isinstance(target, ast.Starred):
             self.store(target.value, acc)
         elif isinstance(target, ast.Tuple | ast.List):
-            acc.runs_code()  # what is unpacked may have another number of elements
+            acc.runs_code()  # the number of elements may differ
             for part in target.elts:
                 self.store(part, acc, removes=removes)
         else:
@@ -117,23 +114,19 @@ class Expressions:
                 acc.effects.add("write:environment")
 
     def store_elements(self, target: ast.expr, iterable: ast.expr, acc: Access) -> dict[str, Types]:
-        """The targets of `for target in iterable`; gives the names among them that are surely bound, with types."""
+        """Store into the targets of `for target in iterable`; returns the certainly bound names, with types."""
         names: dict[str, Types] = {}
         for part, types in elements(self.scope, target, iterable):
             pair = isinstance(part, ast.Tuple) and len(part.elts) == 2 and self._view_of_dict(iterable) == "items"
             for inner in part.elts if pair else [part]:
-                plain = [
-                    node.id
-                    for node in ast.walk(inner)
-                    if isinstance(getattr(node, "ctx", None), ast.Store) and isinstance(node, ast.Name)
-                ]
-                names |= dict.fromkeys(plain, types if inner is part and isinstance(inner, ast.Name) else UNKNOWN)
+                stored = (n.id for n in ast.walk(inner) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+                names |= dict.fromkeys(stored, types if inner is part and isinstance(inner, ast.Name) else UNKNOWN)
                 if not isinstance(inner, ast.Name):
                     acc.runs_code()
         return names
 
     def change(self, node: ast.expr, acc: Access) -> None:
-        """The object that `node` gives is changed."""
+        """Change the object that `node` gives."""
         acc.mutates |= self.roots(node)
         self.look(node, acc)
         if isinstance(node, ast.Name) and node.id in self.private and node.id not in self.scope.inner:
@@ -142,7 +135,7 @@ class Expressions:
             acc.changed.add(WORLD)
 
     def roots(self, node: ast.AST) -> set[str]:
-        """The name through which an object is reached, unless that holds a value that cannot change."""
+        """The name that leads to an object, unless its value is immutable."""
         while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred | ast.Call):
             if isinstance(node, ast.Call):
                 node = node.func
@@ -163,7 +156,7 @@ class Expressions:
         return None
 
     def capture(self, node: ast.AST, acc: Access) -> None:
-        """A nested function, class or generator: it reads its free variables whenever it likes."""
+        """Capture by a nested function, class or generator, which may read its free variables at any time."""
         names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         self.found_captured |= names & self.scope.locals
         acc.reads |= names & (self.scope.locals | self.scope.module_names)
@@ -185,14 +178,14 @@ class Expressions:
         if node is None or isinstance(node, ast.Constant):
             return
         visit = getattr(self, f"_{type(node).__name__.lower()}", None)
-        if visit is None:  # an expression of a later Python
+        if visit is None:  # an expression of a later Python version
             acc.runs_code()
             acc.sees_frame = self.frame_seen = True
         else:
             visit(node, acc)
 
     def look(self, node: ast.expr, acc: Access, content: bool = True) -> None:
-        """Evaluate to look at the object itself, or (without `content`) only at which object it is."""
+        """Evaluate to look at the object, or (without `content`) only at its identity."""
         if not isinstance(node, ast.Name):
             self.expr(node, acc)
             if content and not self.scope.is_fresh(node):
@@ -203,7 +196,7 @@ class Expressions:
             acc.seen.add(node.id if node.id in self.private and node.id not in self.scope.inner else WORLD)
 
     def truth(self, node: ast.expr, acc: Access) -> None:
-        """Evaluate for its truth."""
+        """Evaluate as a condition."""
         if isinstance(node, ast.BoolOp):
             for value in node.values:
                 self.truth(value, acc)
@@ -214,7 +207,7 @@ class Expressions:
             acc.runs_code(unless=table.has_truth(self.scope.type_of(node)))
 
     def iterate(self, node: ast.expr, acc: Access) -> None:
-        """Evaluate and run through all elements at once."""
+        """Evaluate and iterate over all elements."""
         if isinstance(node, ast.GeneratorExp):
             self._comprehension(node, acc)
         elif self._view_of_dict(node):
@@ -234,10 +227,10 @@ class Expressions:
             self.look(node, acc)
             if not self.scope.type_of(node) <= ITERABLE:
                 acc.runs_code()
-                acc.mutates |= self.roots(node)  # an iterator is used up
+                acc.mutates |= self.roots(node)  # iteration consumes an iterator
 
     def _view_of_dict(self, node: ast.AST) -> str | None:
-        """ "items", "keys" or "values" if that is what is called on a dict."""
+        """ "items", "keys" or "values" for a call of this method on a dict, else None."""
         call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not (node.args or node.keywords)
         if call and node.func.attr in table.VIEWS and self.scope.type_of(node.func.value) == {"dict"}:
             return None if dotted(node.func) in self.declared else node.func.attr
@@ -419,7 +412,7 @@ class Expressions:
     _yieldfrom = _await = _yield
 
     def suspend(self, how: str, acc: Access) -> None:
-        """The function stops here, and anybody may run before it goes on."""
+        """Suspend the function: any other code may run before it continues."""
         acc.exits.add(how)
         acc.effects |= UNKNOWN_EFFECT
         acc.runs_code()

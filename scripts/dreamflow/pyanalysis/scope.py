@@ -1,8 +1,8 @@
-"""What is known of the names of a function before its steps are looked at: which are local, and what they can hold.
+"""The names of a function: which are local, and which types they can hold.
 
-The types are those that hold whatever the order of execution: the union over all bindings of a name. They are names
-of builtin types ("int", "list", ...), exact, never a subclass; "?" is anything. Annotations and defaults say nothing,
-since nobody checks them at run time. A name without a type yet (an empty set) is one that is never bound.
+The types hold for any order of execution: they are the union over all bindings of a name. They are names of builtin
+types ("int", "list", ...), never of a subclass; "?" is any type. Annotations and defaults do not count, since nothing
+checks them at run time. A name with an empty set of types is never bound.
 """
 
 import ast
@@ -14,7 +14,6 @@ from . import types_of_builtins as table
 from .types_of_builtins import CONTAINERS, IMMUTABLE, UNKNOWN, Types
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _KINDS = {ast.JoinedStr: "str", ast.Tuple: "tuple", ast.Lambda: "function", ast.List: "list", ast.ListComp: "list"}
 _KINDS |= {ast.Set: "set", ast.SetComp: "set", ast.Dict: "dict", ast.DictComp: "dict"}
 _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
@@ -22,34 +21,29 @@ _DISPLAYS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetCom
 
 @dataclass
 class Scope:
-    """Names of one function. `inner` holds the variables of the comprehension that is being read, with their types."""
+    """The names of one function. `inner` has the variables of the current comprehension, with their types."""
 
     locals: frozenset[str]
     parameters: frozenset[str]
-    stable: frozenset[str]  # locals that stay bound once they are
+    stable: frozenset[str]  # locals that stay bound after the first binding
     declared_global: frozenset[str]
     nonlocals: frozenset[str]  # locals that a nested function binds
     module_names: frozenset[str]  # names bound in the module
-    module_stable: frozenset[str]  # those that are bound for good when the function runs
-    shadowed: frozenset[str]  # names that are not the builtins of that name
-    origins: Mapping[str, str]  # name -> what it stands for: "os.path", "pathlib.Path()"
-    declared: frozenset[str] = frozenset()  # calls whose effects a card declares: these are not looked into
+    module_stable: frozenset[str]  # module names that are always bound when the function runs
+    shadowed: frozenset[str]  # names that hide the builtins of that name
+    origins: Mapping[str, str]  # name -> its meaning: "os.path", "pathlib.Path()"
+    declared: frozenset[str] = frozenset()  # calls with effects in the card, which the analysis does not inspect
     types: dict[str, Types] = field(default_factory=dict)
-    fresh: frozenset[str] = frozenset()  # locals that only ever hold objects made where they are bound
+    fresh: frozenset[str] = frozenset()  # locals that only hold objects created at their bindings
     inner: dict[str, Types] = field(default_factory=dict)
 
     def is_builtin(self, node: ast.AST) -> bool:
         """Whether `node` is a name that means the builtin of that name."""
-        return (
-            isinstance(node, ast.Name)
-            and node.id not in self.inner
-            and node.id not in self.locals
-            and node.id not in self.shadowed
-            and hasattr(builtins, node.id)
-        )
+        hidden = isinstance(node, ast.Name) and (node.id in self.inner or node.id in self.locals | self.shadowed)
+        return isinstance(node, ast.Name) and not hidden and hasattr(builtins, node.id)
 
     def origin(self, node: ast.AST) -> str | None:
-        """What an expression stands for, with imports resolved: "os.path.join", "pathlib.Path()", or None."""
+        """The meaning of an expression with imports resolved: "os.path.join", "pathlib.Path()", or None."""
         if isinstance(node, ast.Name):
             return None if node.id in self.inner else self.origins.get(node.id) or (node.id * self.is_builtin(node))
         if isinstance(node, ast.Attribute):
@@ -63,7 +57,7 @@ class Scope:
         return None
 
     def type_of(self, node: ast.AST) -> Types:
-        """The builtin types that the value of an expression can have."""
+        """The builtin types of an expression's value."""
         match node:
             case ast.Constant(value=value):
                 return table.type_of_constant(value)
@@ -82,7 +76,7 @@ class Scope:
             case ast.Compare(left=left, ops=ops, comparators=rights):
                 types = [self.type_of(operand) for operand in (left, *rights)]
                 pairs = zip(ops, types, types[1:], strict=False)
-                return frozenset().union(*(table.comparison(op, one, other)[0] for op, one, other in pairs))
+                return frozenset().union(*(table.comparison(op, a, b)[0] for op, a, b in pairs))
             case ast.Subscript(value=value, slice=index):
                 return table.subscript(self.type_of(value), isinstance(index, ast.Slice))
             case ast.Call():
@@ -99,7 +93,7 @@ class Scope:
         return UNKNOWN
 
     def is_fresh(self, node: ast.AST) -> bool:
-        """Whether nothing else refers to the changeable object that an expression gives (or there is none)."""
+        """Whether an expression gives an immutable object, or a mutable object without any other reference."""
         types = self.type_of(node)
         if types <= IMMUTABLE or isinstance(node, _DISPLAYS):
             return True
@@ -107,12 +101,12 @@ class Scope:
             return self.is_fresh(node.body) and self.is_fresh(node.orelse)
         if isinstance(node, ast.BoolOp):
             return all(map(self.is_fresh, node.values))
-        # Calls and operators of the table that give a container give a new one.
+        # Calls and operators in the table give new containers.
         return isinstance(node, ast.Call | ast.BinOp | ast.Subscript) and types <= IMMUTABLE | CONTAINERS
 
 
 def dotted(node: ast.AST) -> str | None:
-    """ "a.b.c" for a name with attributes, None for all else."""
+    """ "a.b.c" for a name with attributes, None for any other expression."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -122,7 +116,7 @@ def dotted(node: ast.AST) -> str | None:
 
 
 def scope_of(module: ast.Module, function: ast.FunctionDef | ast.AsyncFunctionDef, declared: Iterable[str]) -> Scope:
-    """The names of `function`, which stands at the top of `module`."""
+    """The names of `function`, which is at the top level of `module`."""
     arguments = function.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     parameters = frozenset(argument.arg for argument in every if argument)
@@ -159,7 +153,7 @@ def scope_of(module: ast.Module, function: ast.FunctionDef | ast.AsyncFunctionDe
 
 
 def own_nodes(roots: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes below `roots` that run in their scope: without the bodies of nested functions and classes."""
+    """The nodes below `roots` that run in their scope, without the bodies of nested functions and classes."""
     stack = [*roots][::-1]
     while stack:
         node = stack.pop()
@@ -179,7 +173,7 @@ def _own_children(node: ast.AST) -> list[ast.AST]:
 
 
 def bound_by(node: ast.AST) -> list[str]:
-    """The names that this very node binds (or unbinds), in its own scope."""
+    """The names that this node itself binds (or unbinds) in its own scope."""
     match node:
         case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
             return [name]
@@ -201,7 +195,7 @@ def _unbound_by(node: ast.AST) -> list[str]:
 
 
 def _bound_at_once(node: ast.stmt) -> list[str]:
-    """Names that a statement of a module surely binds."""
+    """The names that a statement of a module certainly binds."""
     if isinstance(node, ast.Assign):
         return [target.id for target in node.targets if isinstance(target, ast.Name)]
     if isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
@@ -210,8 +204,8 @@ def _bound_at_once(node: ast.stmt) -> list[str]:
 
 
 def _origins(scope: Scope, nodes: list[ast.AST], names: frozenset[str], outer: dict[str, str]) -> dict[str, str]:
-    """What names bound once, by an import or to the result of a known call, stand for."""
-    found, counts = dict(outer), dict.fromkeys(names, 0)
+    """The meaning of names that are bound once, by an import or to the result of a known call."""
+    origins, counts = dict(outer), dict.fromkeys(names, 0)
     for node in nodes:
         for name in bound_by(node):
             counts[name] = counts.get(name, 0) + 1
@@ -219,16 +213,18 @@ def _origins(scope: Scope, nodes: list[ast.AST], names: frozenset[str], outer: d
         if isinstance(node, ast.Import):
             for alias in node.names:
                 first = alias.name.partition(".")[0]
-                found[alias.asname or first] = alias.name if alias.asname else first
+                origins[alias.asname or first] = alias.name if alias.asname else first
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            origins |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Assign | ast.withitem) and (call := _called(node)):
-            scope.origins = found
+            scope.origins = origins
             name, value = call
             if origin := scope.origin(value):
-                found[name] = origin
+                origins[name] = origin
     parameters = scope.parameters if names is scope.locals else frozenset()
-    return {name: o for name, o in found.items() if name in outer or (counts.get(name) == 1 and name not in parameters)}
+    return {
+        name: o for name, o in origins.items() if name in outer or (counts.get(name) == 1 and name not in parameters)
+    }
 
 
 def _called(node: ast.Assign | ast.withitem) -> tuple[str, ast.expr] | None:
@@ -239,7 +235,7 @@ def _called(node: ast.Assign | ast.withitem) -> tuple[str, ast.expr] | None:
 
 
 def _infer(scope: Scope, nodes: list[ast.AST]) -> None:
-    """Set `types` and `fresh` of the scope, by widening from nothing until all bindings are covered."""
+    """Set `types` and `fresh` of the scope: widen from empty sets until all bindings are covered."""
     bindings: list[tuple[str, ast.AST | Types, bool]] = []  # name, value or its types, whether it may be shared
     seen: set[int] = set()
 
@@ -251,9 +247,8 @@ def _infer(scope: Scope, nodes: list[ast.AST]) -> None:
             bind(target.value, frozenset({"list"}))
         elif isinstance(target, ast.Tuple | ast.List):
             parts = value.elts if isinstance(value, ast.Tuple | ast.List) else []
-            plain = len(parts) == len(target.elts) and not any(
-                isinstance(part, ast.Starred) for part in (*parts, *target.elts)
-            )
+            starred = any(isinstance(part, ast.Starred) for part in (*parts, *target.elts))
+            plain = len(parts) == len(target.elts) and not starred
             for position, element in enumerate(target.elts):
                 bind(element, parts[position] if plain else UNKNOWN, shared)
 
@@ -297,7 +292,7 @@ def _infer(scope: Scope, nodes: list[ast.AST]) -> None:
 
 
 def elements(scope: Scope, target: ast.expr, iterable: ast.expr) -> list[tuple[ast.expr, Types]]:
-    """The targets that `for target in iterable` binds, with the types of what they get."""
+    """The targets that `for target in iterable` binds, with the types of their values."""
     if isinstance(iterable, ast.Call) and scope.is_builtin(iterable.func) and iterable.func.id not in scope.declared:
         parts = target.elts if isinstance(target, ast.Tuple) else []
         if iterable.func.id == "enumerate" and len(parts) == 2 and len(iterable.args) in (1, 2):
@@ -306,5 +301,5 @@ def elements(scope: Scope, target: ast.expr, iterable: ast.expr) -> list[tuple[a
             return [(parts[0], number), *elements(scope, parts[1], iterable.args[0])]
         if iterable.func.id == "zip" and len(parts) == len(iterable.args) and not iterable.keywords:
             pairs = zip(parts, iterable.args, strict=True)
-            return [found for part, source in pairs for found in elements(scope, part, source)]
+            return [bound for part, source in pairs for bound in elements(scope, part, source)]
     return [(target, table.element(scope.type_of(iterable)))]

@@ -9,8 +9,8 @@ _LOCK = Lock()
 def parse_python(source: str, mode: str = "exec") -> ast.AST:
     """`ast.parse`, one thread at a time.
 
-    CPython 3.11 counts the depth of a tree in one place for all threads, and two that parse at once can fail
-    with "SystemError: AST constructor recursion depth mismatch" (https://github.com/python/cpython/issues/106905).
+    CPython 3.11 counts the depth of a tree for all threads together, so parallel calls can fail with "SystemError: AST
+    constructor recursion depth mismatch" (https://github.com/python/cpython/issues/106905).
     """
     with _LOCK:
         return ast.parse(source, mode=mode)

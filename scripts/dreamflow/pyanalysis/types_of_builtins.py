@@ -1,7 +1,7 @@
-"""What operators, builtins and methods give on values of builtin types, and which of them cannot raise.
+"""The results of operators, builtins and methods on values of builtin types, and which of them cannot raise.
 
-"Cannot raise" leaves out only that memory, stack or the limit on the digits of a printed integer run out. Elements of
-containers are of unknown type here, so all that compares, hashes or prints them may raise (and may run their code).
+"Cannot raise" ignores exhausted memory, stack or digits of a printed integer. Elements of containers have an unknown
+type, so comparing, hashing or printing them may raise (and may run their code).
 """
 
 import ast
@@ -40,7 +40,7 @@ def type_of_constant(value: object) -> Types:
 
 def binary(op: ast.operator, left: Types, right: Types) -> tuple[Types, bool]:
     """Types of `left op right`, and whether it cannot raise."""
-    pairs = [_binary(op, one, other) for one in left for other in right]
+    pairs = [_binary(op, a, b) for a in left for b in right]
     return frozenset(result for result, _ in pairs), bool(pairs) and all(calm for _, calm in pairs)
 
 
@@ -60,8 +60,8 @@ def _binary(op: ast.operator, left: str, right: str) -> tuple[str, bool]:
         return ("float" if numeric else "?"), pair == {"float"} and isinstance(op, _ARITHMETIC)
     if left == right and left in ("str", "bytes", "list", "tuple") and isinstance(op, ast.Add):
         return left, True
-    if isinstance(op, ast.Mult) and pair & _WHOLE and len(found := pair & {"str", "list", "tuple"}) == 1:
-        return found.pop(), False
+    if isinstance(op, ast.Mult) and pair & _WHOLE and len(sequence := pair & {"str", "list", "tuple"}) == 1:
+        return sequence.pop(), False
     if pair == {"set"} and isinstance(op, (*_BITS, ast.Sub)):
         return "set", False
     return "?", False
@@ -100,13 +100,13 @@ def subscript(value: Types, is_slice: bool) -> Types:
 
 
 def element(iterable: Types) -> Types:
-    """Types of what an iteration gives."""
+    """Types of the items of an iteration."""
     gives = {"str": "str", "bytes": "int", "range": "int"}
     return frozenset(gives.get(name, "?") for name in iterable)
 
 
 def has_truth(types: Types) -> bool:
-    """Whether `bool(x)` runs nobody's code."""
+    """Whether `bool(x)` runs only code of builtin types."""
     return _is(types, KNOWN)
 
 
@@ -115,7 +115,7 @@ _ALWAYS = {name: result for result, names in _TABLE["functions"].items() for nam
 
 
 def builtin_result(name: str, arguments: list[Types]) -> Types:
-    """Types of what the builtin function or type `name` gives, if it gives anything."""
+    """Types of the result of the builtin function or type `name`; empty if it has none yet."""
     if name in _ALWAYS:
         return frozenset({_ALWAYS[name]})
     if not all(arguments):
@@ -131,7 +131,7 @@ def builtin_result(name: str, arguments: list[Types]) -> Types:
 
 
 def builtin_is_calm(name: str, arguments: list[Types]) -> bool:
-    """Whether calling the builtin `name` with these positional arguments cannot raise nor run anybody's code."""
+    """Whether a call of the builtin `name` with these positional arguments cannot raise or run unknown code."""
     if len(arguments) == 0:
         return name in ("list", "tuple", "set", "frozenset", "dict", "str", "int", "float", "bool", "object")
     first = arguments[0]
@@ -170,18 +170,18 @@ CHANGING = words("append extend insert remove clear sort reverse pop popitem set
 CHANGING |= {"difference_update", "intersection_update"}
 COPYING = words("extend update join union intersection difference issubset issuperset isdisjoint")
 VIEWS = frozenset({"keys", "values", "items"})
-_CALM_TEXT = {  # by name: with how many arguments
+_CALM_TEXT = {  # numbers of arguments by name
     name: tuple(map(int, counts.split())) for counts, names in _TABLE["calm_text"].items() for name in names.split()
 }
 
 
 def has_method(receiver: Types, name: str) -> bool:
-    """Whether the receiver is of builtin types of which one, at least, has this method in the table."""
+    """Whether the receiver has builtin types only, and the table has this method for any of them."""
     return _is(receiver, KNOWN) and any(name in _RESULTS.get(kind, ()) for kind in receiver)
 
 
 def method_result(receiver: Types, name: str) -> Types:
-    """Types of what a method gives, if it gives anything."""
+    """Types of the result of a method; empty if it has none yet."""
     if not receiver:
         return receiver
     if not has_method(receiver, name):
@@ -190,7 +190,7 @@ def method_result(receiver: Types, name: str) -> Types:
 
 
 def method_is_calm(receiver: Types, name: str, arguments: list[Types]) -> bool:
-    """Whether calling the method with these positional arguments cannot raise nor run anybody's code."""
+    """Whether a call of the method with these positional arguments cannot raise or run unknown code."""
     if _is(receiver, {"str"}):
         return len(arguments) in _CALM_TEXT.get(name, ()) and all(_is(types, {"str"}) for types in arguments)
     if _is(receiver, {"list"}) and name == "append":

@@ -1,14 +1,14 @@
-"""Running programs that nobody has read: no network, nothing to read or write, limits on all they may use.
+"""Run programs that nobody has reviewed: without network or access to files, and with limits on all resources.
 
-Two ways: bubblewrap (`bwrap`), else `unshare` of util-linux; where neither works, nothing is run. Both give the program
-new namespaces (processes, mounts, network, users, IPC, host name) and a root that holds only the system's libraries and
-Python, read-only, besides a private /tmp of limited size. Then the guard (`inside/__main__.py`), which is the first
-process in there, gives up all privileges and filters system calls, and runs each call in a child.
+Two tools: bubblewrap (`bwrap`), else `unshare` of util-linux; without them, nothing is run. Both give the program new
+namespaces (processes, mounts, network, users, IPC, host name) and a root with only the system's libraries and Python,
+read-only, and a private /tmp of limited size. The guard (`inside/__main__.py`) is the first process inside. It gives up
+all privileges, filters system calls, and runs each call in a child.
 
-What is bounded: wall time of a call; processor time, address space, open files and file size of each process; the
-number of processes and threads; the memory that all of them use together (measured 20 times a second); what is printed;
-what is written, in bytes and in files. Nothing outlives its call, nor the sandbox. Not guarded against: a program that
-forges the report of its own call, since both are one process; it can reach no other call's, nor the guard.
+Limits: wall time of a call; processor time, address space, open files and file size of each process; the number of
+processes and threads; their total memory (measured 20 times a second); printed output; written bytes and files. Nothing
+outlives its call or the sandbox. A program can forge the report of its own call, since both are one process; it cannot
+reach the report of another call, nor the guard.
 """
 
 import compileall
@@ -27,23 +27,23 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from time import monotonic
-from typing import Any
+
+from ..generation.model import Json
 
 TOOLS = ("bwrap", "unshare")
-
 _INSIDE = Path(__file__).parent / "inside"
 _MOST_ANSWERS = 64 << 20  # bytes
 _START_SECONDS = 20.0
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
 _ENVIRONMENT = {
     **{"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"},  # noqa: S108
-    "MALLOC_ARENA_MAX": "1",  # each arena would take 64 MB of the address space that is limited
+    "MALLOC_ARENA_MAX": "1",  # each arena would take 64 MB of the limited address space
 }
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`seconds` of wall time for one call; memory, processes (threads included) and disk of all that it starts."""
+    """`seconds` of wall time for one call; memory, processes (with threads) and disk for all that it starts."""
 
     seconds: float = 10
     memory_mb: int = 512
@@ -54,7 +54,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Isolation:
-    """A way to make a sandbox that has been tried on this machine: `tool` at `path`."""
+    """A tested tool of this machine for sandboxes: `tool` at `path`."""
 
     tool: str
     path: str
@@ -66,7 +66,7 @@ class Isolation:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a sandbox answered, how its tool ended, and why: "ok", "timeout" or "output" (too much of it)."""
+    """The output of a sandbox, the exit status of its tool, and the ending: "ok", "timeout" or "output" (too much)."""
 
     stdout: str
     stderr: str
@@ -76,24 +76,24 @@ class Finished:
 
 @cache
 def isolation(tools: Sequence[str] = TOOLS) -> Isolation | str:
-    """The first of `tools` by which a sound sandbox can be made here, or why there is none. Tried once a process."""
-    if not sys.dont_write_bytecode:  # inside nothing can be written, and each sandbox would compile its guard anew
+    """The first of `tools` with a sound sandbox on this machine, or why none works. Tried once per process."""
+    if not sys.dont_write_bytecode:  # the sandbox is read-only: without this, each would compile its guard again
         compileall.compile_dir(_INSIDE, quiet=2)
     reasons = []
     for tool in tools:
-        found = _try(tool)
-        if isinstance(found, Isolation):
-            return found
-        reasons.append(f"{tool}: {found}")
+        way = _try(tool)
+        if isinstance(way, Isolation):
+            return way
+        reasons.append(f"{tool}: {way}")
     return "; ".join(reasons)
 
 
-def run_isolated(job: Mapping[str, Any], limits: Limits, way: Isolation, seconds: float) -> Finished:
+def run_isolated(job: Mapping[str, Json], limits: Limits, way: Isolation, seconds: float) -> Finished:
     """Give `job` (plain JSON) to the guard of a new sandbox; its answers are lines of JSON in `stdout`.
 
-    `limits` bind each call of the job, `seconds` is for all of it. Nothing that was started remains.
+    `limits` apply to each call of the job, `seconds` to the whole job. No process of it remains.
     """
-    with subprocess.Popen(  # noqa: S603  (a list of arguments, all ours)
+    with subprocess.Popen(  # noqa: S603  (a list of our own arguments)
         _command(way, limits),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -111,7 +111,7 @@ def run_isolated(job: Mapping[str, Any], limits: Limits, way: Isolation, seconds
 
 
 def _talk(process: subprocess.Popen, job: bytes, seconds: float) -> tuple[list[bytes], str]:
-    """Send the job, read until the end of both outputs, of the time, or of what is read at most."""
+    """Send the job, and read until both outputs end, the time is over, or the output is too large."""
     deadline = monotonic() + seconds
     read = {process.stdout: bytearray(), process.stderr: bytearray()}
     rest = memoryview(job)
@@ -128,7 +128,7 @@ def _talk(process: subprocess.Popen, job: bytes, seconds: float) -> tuple[list[b
                         rest = rest[os.write(key.fd, rest) :]
                     except BrokenPipeError:
                         rest = rest[:0]
-                    if not rest:  # but it stays open: its end tells the guard that the host has gone
+                    if not rest:  # stdin stays open: its end tells the guard that the host is gone
                         selector.unregister(process.stdin)
                     continue
                 data = os.read(key.fd, 1 << 16)
@@ -143,19 +143,20 @@ def _talk(process: subprocess.Popen, job: bytes, seconds: float) -> tuple[list[b
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Let the guard end, which ends all in its namespace; by force where that does not help."""
+    """Let the guard end, which ends its whole namespace; kill it if it does not."""
     process.stdin.close()
     try:
         process.wait(timeout=5)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)  # the guard has asked the kernel to die with its parent
+        os.killpg(process.pid, 9)  # the guard dies with its parent
 
 
 def _command(way: Isolation, limits: Limits) -> list[str]:
-    root = _is_root()
+    # The host's root, not only the root of a user namespace.
+    root = os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
     settings = {
         "limits": {**asdict(limits), "other_processes": 0 if root else _other_processes()},
-        # Limits on processes do not bind root. Each sandbox gets a user of its own, lest they be counted together.
+        # Limits on processes do not apply to root. Each sandbox has its own user, so that each counts alone.
         "host_uid": 1_000_000_000 + threading.get_native_id() if root else None,
         "new_user": root or way.tool == "unshare",
         "root": None,
@@ -163,22 +164,25 @@ def _command(way: Isolation, limits: Limits) -> list[str]:
     if way.tool == "unshare":
         mounts = str(Path("/proc/self/ns/mnt").readlink())
         settings["root"] = {"binds": _binds(), "links": _links(), "host_mounts": mounts}
-    # This Python itself, not a virtual environment's, which cannot be seen inside.
-    program = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
-    python = [program, "-P", "-S", "-s", "-B", "-m", "inside", json.dumps(settings)]
-    return [*(_bwrap(way, limits, root) if way.tool == "bwrap" else _unshare(way, root)), *python]
+    # Python itself, not the one of a virtual environment, which is not visible inside.
+    python = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    guard = [python, "-P", "-S", "-s", "-B", "-m", "inside", json.dumps(settings)]
+    if way.tool == "bwrap":
+        return [*_bwrap(way, limits, root), *guard]
+    user = [] if root else ["--user", "--map-root-user"]
+    return [way.path, *user, "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--", *guard]
 
 
 def _bwrap(way: Isolation, limits: Limits, root: bool) -> list[str]:
     kinds = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     rights = ["--cap-drop", "ALL"]
-    if root:  # the guard becomes another user, and only the host's root can
+    if root:  # the guard changes its user, which only the host's root can
         rights += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         kinds += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
-    # Folders on the way to a mount would be for the user alone who makes the sandbox, and that is not who lives in it.
-    ways = sorted({str(way) for _, target in _binds() for way in Path(target).parents if way != Path("/")})
-    mounts = [part for folder in ways for part in ("--perms", "0755", "--dir", folder)]
+    # Parent folders of mounts would belong to the user who starts the sandbox, not to the user inside.
+    parents = sorted({str(way) for _, target in _binds() for way in Path(target).parents if way != Path("/")})
+    mounts = [part for folder in parents for part in ("--perms", "0755", "--dir", folder)]
     mounts += [part for source, target in _binds() for part in ("--ro-bind", source, target)]
     mounts += [part for link, target in _links().items() for part in ("--symlink", target, link)]
     mounts += ["--proc", "/proc", "--dev", "/dev"]
@@ -189,13 +193,8 @@ def _bwrap(way: Isolation, limits: Limits, root: bool) -> list[str]:
     return [way.path, *kinds, *rights, *mounts, *ends, "--"]
 
 
-def _unshare(way: Isolation, root: bool) -> list[str]:
-    user = [] if root else ["--user", "--map-root-user"]
-    return [way.path, *user, "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--"]
-
-
 def _binds() -> list[tuple[str, str]]:
-    """What can be seen inside, read-only: [from, to]."""
+    """The visible files and folders, read-only: [from, to]."""
     places = [place for place in _SYSTEM if Path(place).exists() and not Path(place).is_symlink()]
     if not Path(sys.base_prefix).is_relative_to("/usr"):
         places.append(sys.base_prefix)
@@ -210,25 +209,20 @@ def _links() -> dict[str, str]:
     return {place: str(Path(place).readlink()) for place in _SYSTEM if Path(place).is_symlink()}
 
 
-def _is_root() -> bool:
-    """Whether we are the host's root, and not only that of a user namespace."""
-    return os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
-
-
 def _other_processes() -> int:
-    """Processes and threads that count together with those in a sandbox: all of this user's, before Linux 5.14."""
+    """Processes and threads that count together with those of a sandbox: before Linux 5.14, all of this user's."""
     if tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (5, 14):
         return 0
     count = 0
     for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # one that has ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended
             if place.stat().st_uid == os.geteuid():
                 count += len(list((place / "task").iterdir()))
     return count
 
 
 def _try(tool: str) -> Isolation | str:
-    """Make a sandbox by `tool` and look round in it."""
+    """Start a sandbox by `tool` and check it from inside; the reason if it is not sound."""
     path = shutil.which(tool)
     if path is None:
         return "not installed"
@@ -245,7 +239,7 @@ def _try(tool: str) -> Isolation | str:
 
 
 def _hidden() -> list[str]:
-    """Paths of this machine that must not be there inside: the person's, the project's and the system's own."""
+    """Paths of this machine that must be invisible inside: the user's, the project's and the system's own."""
     paths = [Path("/etc/passwd"), Path("/etc/shadow"), Path("/var"), Path("/run"), Path("/home"), Path(__file__)]
     for folder in (Path("~").expanduser(), Path.cwd()):
         paths += folder.iterdir() if folder.is_dir() else ()

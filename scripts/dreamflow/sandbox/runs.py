@@ -1,31 +1,32 @@
-"""What a program did on one call, as the guard of its sandbox tells it, and in what two such runs differ."""
+"""The result of one call of a program, as the guard of its sandbox reports it, and the difference of two results."""
 
 import json
 import signal
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..errors import DreamflowError
+from ..generation.model import Json
 from .isolation import Isolation, Limits, run_isolated
 
-OUTCOMES = (  # the worst first: a variant that has several is said to have the first of them
+OUTCOMES = (  # the worst first: a variant with several outcomes gets the first
     *("untested", "flaky original", "syntax", "forbidden", "resource", "timeout", "runtime", "type", "differs"),
     "equivalent",
 )
 
-FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a program that is wrong
+FAILED = ("syntax", "runtime", "type", "timeout", "resource", "forbidden")  # outcomes of a wrong program
 COMPARED = ("equivalent", "differs")  # outcomes of a program that answered
 UNTESTED = ("untested", "flaky original")
 
-STUCK = ("timeout", "resource")  # how runs end that meet a limit
+STUCK = ("timeout", "resource")  # endings of runs that meet a limit
 
 _ASPECTS = ("result", "arguments", "calls", "files", "printed")
 
-Run = Mapping[str, Any]
+Run = Mapping[str, Json]
 
 
 class Difference(NamedTuple):
-    """In which aspect (of `_ASPECTS`, or "exception", or "outcome") two runs differ, and how that is judged."""
+    """The aspect (of `_ASPECTS`, or "exception", or "outcome") in which two runs differ, and the outcome."""
 
     outcome: str
     aspect: str
@@ -34,7 +35,7 @@ class Difference(NamedTuple):
 
 
 def compare(original: Run, variant: Run) -> Difference | None:
-    """The first thing in which a variant's run departs from the original's."""
+    """The first difference between a variant's run and the original's; None if they agree."""
     endings = (original["says"], variant["says"])
     if variant["phase"] == "syntax":
         return Difference("syntax", "outcome", *endings)
@@ -57,37 +58,36 @@ def compare(original: Run, variant: Run) -> Difference | None:
 
 
 def is_usable(run: Run) -> bool:
-    """Whether the call was made and came to an end, so that others can be compared with it."""
+    """Whether the call was made and ended, so that other runs can be compared with it."""
     return run["ended"] in ("returned", "raised") and run["phase"] == "call"
 
 
-def _run(ended: str, says: str, **rest: Any) -> Run:
-    """A run: how it ended (returned, raised, timeout, resource), that in words, and what was seen of it."""
+def _run(ended: str, says: str, **rest: Json) -> Run:
+    """A run: its ending (returned, raised, timeout, resource), the ending in words, and the observations."""
     empty = {**dict.fromkeys(_ASPECTS, ""), "phase": "call", "error": "", "kind": "", "attempts": [], "seconds": None}
     return {**empty, "ended": ended, "says": says, **rest}
 
 
-def run_calls(job: Mapping[str, Any], calls: Sequence[str], limits: Limits, way: Isolation) -> list[Run]:
-    """What comes of each call of `job` (as the guard reads it, less its calls) in a sandbox of its own, in their order.
+def run_calls(job: Mapping[str, Json], calls: Sequence[str], limits: Limits, way: Isolation) -> list[Run]:
+    """The runs of the calls of `job` (a job for the guard, without its calls) in a new sandbox, in order.
 
-    The list is shorter where a call met a limit or the sandbox ended early, but never empty: where the sandbox itself
-    died, the last run is of the call that it died of. Raises a `DreamflowError` where no sandbox could be made.
+    The list is shorter if a call met a limit or the sandbox ended early, but never empty: if the sandbox itself ended,
+    the last run belongs to the call that ended it. Raises a `DreamflowError` if no sandbox could be started.
     """
     whole_job = {**job, "task": "calls", "calls": list(calls)}
     finished = run_isolated(whole_job, limits, way, (limits.seconds + 1) * len(calls))
     if finished.stderr:  # programs cannot write there
-        raise DreamflowError(f"a sandbox by {way} could not be made: {finished.stderr.strip()[-500:]}")
+        raise DreamflowError(f"the sandbox ({way}) could not be started: {finished.stderr.strip()[-500:]}")
     whole = finished.stdout[: finished.stdout.rfind("\n") + 1]
     runs = [_read(json.loads(line), limits) for line in whole.splitlines()]
     return runs or [_run("resource", "ends the sandbox without an answer")]
 
 
-def _read(answer: Mapping[str, Any], limits: Limits) -> Run:
-    """A run as the guard tells it."""
-    seen = {"attempts": answer["attempts"], "printed": answer["stdout"]}
-    if answer["stderr"]:
-        seen["printed"] += f"[printed as error]\n{answer['stderr']}"
-    limit = {
+def _read(answer: Mapping[str, Json], limits: Limits) -> Run:
+    """The run in an answer of the guard."""
+    printed = answer["stdout"] + (f"[printed as error]\n{answer['stderr']}" if answer["stderr"] else "")
+    seen = {"attempts": answer["attempts"], "printed": printed}
+    limit = {  # these words are in prompts of verdicts
         "timeout": ("timeout", f"gives no answer within {limits.seconds:g} s"),
         "memory": ("resource", f"uses more than {limits.memory_mb} MB of memory"),
         "output": ("resource", f"prints more than {limits.output_kb} KB"),
@@ -104,7 +104,7 @@ def _read(answer: Mapping[str, Any], limits: Limits) -> Run:
     seen |= {"error": str(error.get("text", "")), "kind": str(error.get("kind", ""))}
     seconds = report.get("seconds")
     seen["seconds"] = seconds if isinstance(seconds, float) else None
-    if seen["kind"] == "resource":  # which of the two limits on memory a program meets first is chance
+    if seen["kind"] == "resource":  # which of the two memory limits a program meets first is random
         memory = seen["error"].startswith("MemoryError")
         return _run("resource", limit["memory"][1] if memory else f"raises {seen['error']}", **seen)
     if error:
@@ -112,13 +112,12 @@ def _read(answer: Mapping[str, Any], limits: Limits) -> Run:
     return _run("returned", f"returns {seen['result']}", **seen)
 
 
-def _died(status: int | None, seen: Mapping[str, Any]) -> Run:
-    """The run of a process that has ended without a report."""
-    if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        if -status in (signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ):
-            return _run("resource", f"is ended by {name}", **seen)
-        says = f"is ended by {name}"
-    else:
+def _died(status: int | None, seen: Mapping[str, Json]) -> Run:
+    """The run of a process that ended without a report."""
+    if status is None or status >= 0:
         says = f"ends its process with status {status}"
+    else:
+        says = f"is ended by {signal.Signals(-status).name}"
+        if -status in (signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ):
+            return _run("resource", says, **seen)
     return _run("raised", says, error=says, kind="runtime", **seen)

@@ -1,1 +1,1 @@
-"""Tasks with exact graders, and the answers to them: what probes and distillations are made of."""
+"""Tasks with exact graders, and the answers to them. Probes and distillations use them."""

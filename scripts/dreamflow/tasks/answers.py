@@ -1,7 +1,7 @@
-"""Answers of models to tasks: which tasks a spec names, and the generations that answer them."""
+"""The tasks that a spec selects, and the generations that answer them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cache
 
 from ..config import under
 from ..errors import ConfigError, Key, unknown
@@ -22,16 +22,15 @@ _SAMPLING = {"temperature": 0.0, "repeat_penalty": 1.0, "max_tokens": 48}
 ANSWER = Stage("answer", "a", (PromptKind("answer", ("prompt",), "identity", _SAMPLING),))
 
 
-def spec_tasks(settings: TaskSelection, catalog: Catalog) -> dict[str, Task]:
-    """The tasks that a spec names, by id: those that people wrote, and generated ones. `settings` are its `tasks`.
-    Raises `ConfigError` if there are none, or not of a kind."""
-    tasks = load_tasks(catalog.root / "probe") if settings.base else []
-    if settings.kinds is not None:
-        check_kinds(settings.kinds, tasks, ("tasks", "kinds"))
-        tasks = [task for task in tasks if task["kind"] in settings.kinds]
-    for kind, number in settings.generate.items():
+def select_tasks(selection: TaskSelection, catalog: Catalog) -> dict[str, Task]:
+    """Load and generate the selected tasks; returns them by id. Raises a `ConfigError` if nothing is selected."""
+    tasks = load_tasks(catalog.root / "probe") if selection.base else []
+    if selection.kinds is not None:
+        check_kinds(selection.kinds, tasks, ("tasks", "kinds"))
+        tasks = [task for task in tasks if task["kind"] in selection.kinds]
+    for kind, number in selection.generate.items():
         with under("tasks", "generate", kind):
-            tasks += generate(kind, number, settings.seed)
+            tasks += generate(kind, number, selection.seed)
     with under("tasks"):
         tasks = check_tasks(tasks)
     if not tasks:
@@ -40,7 +39,7 @@ def spec_tasks(settings: TaskSelection, catalog: Catalog) -> dict[str, Task]:
 
 
 def check_kinds(kinds: Iterable[str], tasks: Iterable[Task], key: Key) -> None:
-    """Raise a `ConfigError` if there are no tasks of one of these kinds; `key` is that of the list of kinds."""
+    """Raise a `ConfigError` for a kind without tasks; `key` is the key of the list of kinds."""
     existing = {task["kind"] for task in tasks}
     for place, kind in enumerate(kinds):
         if kind not in existing:
@@ -48,10 +47,10 @@ def check_kinds(kinds: Iterable[str], tasks: Iterable[Task], key: Key) -> None:
 
 
 def worked_turns(task: Task) -> list[Message]:
-    """The chat before a task, in which its worked examples (see `tasks.with_worked`) were answered already.
+    """Return the worked examples of a task as turns of a chat.
 
-    Examples as turns of a chat, not as one text, since small models were trained on chats: of 12 extraction tasks
-    SmolLM2-135M answered 7 with three examples as turns, and none or one with the same three in any of four texts.
+    Small models are trained on chats: SmolLM2-135M solved 7 of 12 extraction tasks with three examples as turns, and
+    at most one with the same examples in one text, in four different layouts.
     """
     return [
         Message(role, example[part])
@@ -60,47 +59,35 @@ def worked_turns(task: Task) -> list[Message]:
     ]
 
 
-@dataclass(frozen=True)
-class Questions:
-    """How a spec has a model answer tasks."""
+def answer_rows(
+    tasks: Iterable[Task], settings: AnswerSettings, model: str, catalog: Catalog, models: Mapping[str, Model]
+) -> dict[str, Generation]:
+    """Return the answers of `model` to the tasks, by gen_id. Truncated answers are kept and graded."""
 
-    settings: AnswerSettings
-    model_id: str
-    catalog: Catalog
-    models: Mapping[str, Model]
-    fields: dict[str, dict[str, Json]] = field(default_factory=dict)  # by kind of task
+    @cache
+    def fields_of(kind: str) -> dict[str, Json]:
+        own = settings.by_kind[kind].as_dict() if kind in settings.by_kind else {}
+        sampling = Sampling(**{**settings.sampling.as_dict(), **own})
+        call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling)
+        return {**question_fields("answer", call, catalog, models), "min_lines": 0}
 
-    def of_kind(self, kind: str) -> dict[str, Json]:
-        """The fields that all answers to tasks of a kind have in common. Raises `ConfigError`."""
-        if kind not in self.fields:
-            settings = self.settings
-            sampling = settings.sampling.as_dict()
-            if kind in settings.by_kind:
-                sampling |= settings.by_kind[kind].as_dict()
-            call = ModelCall(model=self.model_id, template=settings.template, attempts=1, sampling=Sampling(**sampling))
-            self.fields[kind] = question_fields("answer", call, self.catalog, self.models)
-        return self.fields[kind]
-
-
-def answer_rows(tasks: Iterable[Task], questions: Questions) -> dict[str, Generation]:
-    """The answers of a model to tasks, by gen_id. A truncated answer is an answer: it is graded as it is."""
     rows: dict[str, Generation] = {}
     for task in tasks:
-        fields, turns = questions.of_kind(task["kind"]), worked_turns(task)
-        # Sampling and turns are a part of the id: a model may answer a task warm for one spec and cold for another.
+        fields, turns = fields_of(task["kind"]), worked_turns(task)
+        # Sampling and turns are part of the id: two specs may ask one model the same task with different settings.
         variant = sha256(canonical([fields["sampling"], as_json(turns)]))
-        for sample in range(1, questions.settings.samples + 1):
+        for sample in range(1, settings.samples + 1):
             signature = (task["task_id"], fields["template_id"], fields["model"].model_id, variant, sample)
             gen_id = generation_id("a_", *signature)
             rows[gen_id] = Generation(
-                **{**fields, "min_lines": 0},
+                **fields,
                 family="model",
                 stage=ANSWER.name,
                 gen_id=gen_id,
                 replicate=sample,
                 keep_truncated=True,
                 turns=turns,
-                variables={"prompt": {"sha256": questions.catalog.keep(task["prompt"])}},
+                variables={"prompt": {"sha256": catalog.keep(task["prompt"])}},
                 wildcards={"task_id": task["task_id"], "kind": task["kind"]},
             )
     return rows

@@ -1,11 +1,11 @@
-"""Exact graders: is a text the answer that its task asked for? Pure functions; nothing is run here.
+"""Exact graders: compare an answer with the correct answer of its task. Pure functions; no code is run here.
 
-An answer must be the answer, not contain it: "Sure! The order number is A-17." is no order number. Whitespace around it
-never counts. What else is forgiven, a task says by its grader's `allow`: "fence" (one code fence around the whole),
-"quotes" (one pair around the whole), "full stop" (one at the end), "case" (of letters; exact, one_of and mentions).
-Tasks that let a model talk around its answer say so too: by `mentions`, `last` or `wrapped`.
+The whole text must be the answer: "Sure! The order number is A-17." is not an order number. Surrounding whitespace is
+ignored. A grader's `allow` lists further differences to ignore: "fence" (a code fence around the text), "quotes"
+(a pair around the text), "full stop" (at the end), "case" (only for exact, one_of and mentions). Text around the answer
+is accepted with `mentions`, `last` and `wrapped` only.
 
-What is right stands once, in the task's `answer`; graders are ways to compare with it:
+The graders compare with the task's `answer`:
 
 | name       | passes                                                            | options                       |
 |------------|-------------------------------------------------------------------|-------------------------------|
@@ -20,8 +20,9 @@ What is right stands once, in the task's `answer`; graders are ways to compare w
 | `mentions` | a text that names the answer and none of `others`, as whole words | `others`                      |
 | `code`     | Python that defines `entry` and returns what `tests` say          | `entry`, `tests`, `wrapped`   |
 
-`units` may stand by a number. With `last` the last number of a text counts, whatever stands before it; with `wrapped`
-code is looked for amid prose. Each test is {call, returns}: Python text, and the repr of what it gives.
+`units` are texts that may stand before or after the number. With `last`, the last number of the text is compared. With
+`wrapped`, code is extracted from surrounding prose. A test is {call, returns}: a Python expression and the repr of its
+value.
 """
 
 import ast
@@ -42,16 +43,9 @@ from ..generation.parsers.fences import drop_fence
 from ..generation.parsers.json_text import no_constant, unique_keys
 
 
-class Worked(TypedDict):
-    """A worked example: another task with its answer, which a teacher is shown before its own."""
-
-    prompt: str
-    answer: str
-
-
 class Task(TypedDict):
-    """A task, as a line of a .jsonl file has it: see config/schemas/task.schema.json. `answer` is a right answer,
-    `stakes` (0-1) how much depends on it."""
+    """A task: a line of a .jsonl file (see config/schemas/task.schema.json). `answer` is a correct answer, `stakes`
+    (0-1) how much depends on it."""
 
     task_id: str
     kind: str
@@ -61,37 +55,37 @@ class Task(TypedDict):
     grader: Mapping[str, Json]
     answer: str
     stakes: NotRequired[float]
-    worked: NotRequired[list[Worked]]
+    worked: NotRequired[list[dict[str, str]]]  # examples for a teacher: prompt and answer of other tasks
 
 
 class Grade(Struct, frozen=True):
-    """What a grader says of an answer: `score` is 1.0 and `passed` True for a right one, and both are None where it
-    could not be graded; `why` says in one line what was looked for."""
+    """The grade of an answer: `score` is 1.0 and `passed` True for a correct answer; both are None if it could not be
+    graded. `why` is the reason, in one line."""
 
     score: float | None
     passed: bool | None
     why: str
 
 
-# The door to a sandbox: (source of a module, texts of calls) -> one mapping for each call, in their order, with
-# {"returned": repr of the result} or {"error": what happened}. Where it ends early, the rest may be missing.
+# Runs code in a sandbox: (source of a module, calls) -> a mapping per call, in order: {"returned": repr of the result}
+# or {"error": reason}. After an early end, the remaining calls are missing.
 Run = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
 
-LONGEST_ANSWER = 20_000  # characters; what is longer is no answer to a short question, and slow to match
+LONGEST_ANSWER = 20_000  # characters; a longer text is not an answer to a short question, and slow to match
 _QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)"
-_SHOWN = 60  # characters of an item that is shown
+_MAX_SHOWN = 60  # characters of a value in a message
 
 
 def grade(task: Task, answer: str, run: Run | str = "no sandbox was given") -> Grade:
-    """The grade of an answer to a task.
+    """Return the grade of an answer to a task.
 
-    Only code has scores between 0 and 1, the share of its tests. It is run by `run` and never without: where `run`
-    is the reason why there is no sandbox, score and passed are None and `why` begins with "ungraded".
+    Only code has scores between 0 and 1: the share of its tests that pass. `run` runs it. If `run` is the reason why
+    there is no sandbox, score and passed are None and `why` begins with "ungraded".
     """
     name = task["grader"]["name"]
     if name != "code" and name not in _COMPARISONS:
-        raise ConfigError(f"task {task['task_id']}: no grader is called {name!r}; known: {', '.join(NAMES)}")
+        raise ConfigError(f"task {task['task_id']}: unknown grader {name!r}; known: {', '.join(NAMES)}")
     if len(answer) > LONGEST_ANSWER:
         return _graded(0.0, f"an answer of {len(answer):,} characters; at most {LONGEST_ANSWER:,} are read")
     text = _plain(answer, task)
@@ -106,7 +100,7 @@ def _graded(score: float, why: str) -> Grade:
 
 
 def _plain(text: str, task: Task) -> str:
-    """`text` without what the task forgives around it."""
+    """Return `text` without the surroundings that the task allows."""
     allow = task["grader"].get("allow", ())
     text = text.replace("\r\n", "\n").strip()
     if "fence" in allow:
@@ -122,12 +116,13 @@ def _unquoted(text: str, allow: Sequence[str]) -> str:
 
 
 def _exact(text: str, task: Task) -> str | None:
-    accepted = [_plain(one, task) for one in (task["answer"], *task["grader"].get("also", ()))]
-    if "case" in task["grader"].get("allow", ()):
-        same = text.casefold() in [one.casefold() for one in accepted]
-    else:
-        same = text in accepted
-    return None if same else f"expected {_shown(task['answer'])}"
+    fold = _fold(task)
+    accepted = [fold(_plain(answer, task)) for answer in (task["answer"], *task["grader"].get("also", ()))]
+    return None if fold(text) in accepted else f"expected {_shown(task['answer'])}"
+
+
+def _fold(task: Task) -> Callable[[str], str]:
+    return str.casefold if "case" in task["grader"].get("allow", ()) else str
 
 
 def _number(text: str, task: Task) -> str | None:
@@ -140,12 +135,12 @@ def _number(text: str, task: Task) -> str | None:
         plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)  # 1,042 is one number
         numbers = re.findall(rf"(?<![\w.]){_NUMBER}", plain, re.ASCII)
     else:
-        found = re.fullmatch(rf"(?:(?:{units}) ?)?({_NUMBER})(?: ?(?:{units}))?", text, re.ASCII)
-        numbers = [found[1]] if found else []
+        match = re.fullmatch(rf"(?:(?:{units}) ?)?({_NUMBER})(?: ?(?:{units}))?", text, re.ASCII)
+        numbers = [match[1]] if match else []
     if not numbers:
         return f"expected the number {_shown(task['answer'])}{'' if grader.get('last') else ' alone'}"
-    away = abs(Decimal(numbers[-1]) - Decimal(right[0]))
-    return None if away <= Decimal(str(grader.get("tolerance", 0))) else f"expected {_shown(task['answer'])}"
+    difference = abs(Decimal(numbers[-1]) - Decimal(right[0]))
+    return None if difference <= Decimal(str(grader.get("tolerance", 0))) else f"expected {_shown(task['answer'])}"
 
 
 def _mentions(text: str, task: Task) -> str | None:
@@ -172,13 +167,13 @@ def _strict_json(text: str) -> Json:
     return json.loads(text, object_pairs_hook=unique_keys, parse_float=Decimal, parse_constant=no_constant)
 
 
-def _same(one: Json, other: Json) -> bool:
-    """Equality as JSON has it: 1 is 1.0, but true is not 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and one == other
+def _same(left: Json, right: Json) -> bool:
+    """Return whether two JSON values are equal: 1 equals 1.0, but not true."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(value, right[key]) for key, value in left.items())
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return isinstance(left, bool) == isinstance(right, bool) and left == right
 
 
 def _regex(text: str, task: Task) -> str | None:
@@ -188,7 +183,7 @@ def _regex(text: str, task: Task) -> str | None:
 
 def _one_of(text: str, task: Task) -> str | None:
     labels = task["grader"]["labels"]
-    fold = str.casefold if "case" in task["grader"].get("allow", ()) else str
+    fold = _fold(task)
     if fold(text) == fold(task["answer"]):
         return None
     if fold(text) in map(fold, labels):
@@ -210,25 +205,26 @@ def _items(text: str, task: Task) -> list[str]:
 
 
 def _lines(text: str, task: Task) -> str | None:
-    found, right = ([line.rstrip() for line in one.split("\n")] for one in (text, task["answer"].strip()))
-    if len(found) != len(right):
-        return f"expected {len(right)} lines, not {len(found)}"
-    wrong = next((number for number, pair in enumerate(zip(found, right, strict=True), 1) if len(set(pair)) > 1), None)
+    lines, right = ([line.rstrip() for line in part.split("\n")] for part in (text, task["answer"].strip()))
+    if len(lines) != len(right):
+        return f"expected {len(right)} lines, not {len(lines)}"
+    wrong = next((number for number, pair in enumerate(zip(lines, right, strict=True), 1) if len(set(pair)) > 1), None)
     return None if wrong is None else f"expected {_shown(right[wrong - 1])} in line {wrong}"
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…")
 
 
 _COMPARISONS: dict[str, Callable[[str, Task], str | None]] = {
-    one.__name__[1:]: one for one in (_exact, _number, _mentions, _json, _regex, _one_of, _list, _set, _lines)
+    **{"exact": _exact, "number": _number, "mentions": _mentions, "json": _json, "regex": _regex},
+    **{"one_of": _one_of, "list": _list, "set": _set, "lines": _lines},
 }
 NAMES = (*_COMPARISONS, "code")
 
 
 def code_problem(source: str, entry: str) -> str | None:
-    """Why `source` is no Python module that defines the function `entry`, without running it; None if it is one."""
+    """Return why `source` is not a Python module that defines the function `entry`, or None. Does not run it."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -251,10 +247,10 @@ def _grade_code(text: str, grader: Mapping[str, Json], run: Run | str) -> Grade:
     if isinstance(run, str):
         return Grade(None, None, f"ungraded: {run}")
     tests = grader["tests"]
-    # What the calls should return is not told to the program.
+    # The program does not get the expected values.
     results = run(text.strip("\n") + "\n", [test["call"] for test in tests])
     failures = [
-        f"{test['call']} {_told(result)}, expected {_shown(test['returns'])}"
+        f"{test['call']} {_result(result)}, expected {_shown(test['returns'])}"
         for test, result in zip_longest(tests, results[: len(tests)], fillvalue={})
         if result.get("returned") != test["returns"]
     ]
@@ -264,7 +260,7 @@ def _grade_code(text: str, grader: Mapping[str, Json], run: Run | str) -> Grade:
     return _graded(right / len(tests), f"{right} of {len(tests)} tests: {failures[0]}")
 
 
-def _told(result: Mapping[str, str]) -> str:
+def _result(result: Mapping[str, str]) -> str:
     if "returned" in result:
         return f"gave {_shown(result['returned'])}"
     return f"failed ({_shown(result['error'])})" if "error" in result else "was not reached"

@@ -1,9 +1,9 @@
-"""Answers with their grades, and what they cost. Answers are graded once; a file keeps what came of it."""
+"""Outcomes: answers with their grades and costs, kept in a file of grades."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from msgspec import UNSET, DecodeError, Struct, UnsetType
+from msgspec import DecodeError, Struct
 from msgspec.json import decode
 
 from ..errors import DreamflowError
@@ -14,8 +14,8 @@ from .graders import Grade, Run, Task, grade
 
 
 class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An answer to a task and its grade (see `Grade`): a line of a file of grades. Tokens, seconds and cost are None
-    where they are not known. `sample` counts from 1; `stakes` are the task's, if it names some."""
+    """An answer to a task and its grade: a line of a file of grades. Unknown tokens, seconds and costs are None.
+    `sample` counts from 1; `stakes` is that of the task."""
 
     task_id: str
     kind: str
@@ -35,11 +35,10 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def outcomes(folders: Iterable[Path], tasks: Mapping[str, Task], run: Run | str) -> list[Outcome]:
-    """One outcome for each generation of the stage answer, in the order of their `folders`.
+    """Grade the answers in `folders`; returns their outcomes in the same order.
 
-    A truncated answer is graded as it is. An answer that failed is wrong, for the reason in its metadata; one that is
-    skipped or pending is ungraded (score and passed are None), and so is code where `run` is the reason why there is
-    no sandbox. `tasks` are by id. A `DreamflowError` names a folder that is no answer to any of them.
+    A failed answer is wrong. A skipped or pending answer is ungraded (score and passed are None), and so is code
+    without a sandbox (`run` is then the reason). Raises a `DreamflowError` for a folder that answers none of `tasks`.
     """
     return [_outcome(folder, tasks, run) for folder in folders]
 
@@ -50,11 +49,12 @@ def _outcome(folder: Path, tasks: Mapping[str, Task], run: Run | str) -> Outcome
         text = (folder / "parsed.txt").read_text(encoding="utf-8") if result.status == "ok" else ""
         task_id = result.wildcards["task_id"]
     except (DreamflowError, OSError, ValueError, KeyError) as error:
-        raise DreamflowError(f"{folder}: not a whole answer ({error}); delete the folder and run again") from None
+        raise DreamflowError(f"{folder}: not a complete answer ({error}); delete the folder and run again") from None
     if task_id not in tasks:
-        raise DreamflowError(f"{folder}: an answer to the task {task_id!r}, which is not among the tasks")
+        raise DreamflowError(f"{folder}: it answers the task {task_id!r}, which is not among the tasks")
     task = tasks[task_id]
     graded = _grade(result, task, text, run)
+    usage = {"prompt_tokens": None, "completion_tokens": None, **as_json(result.usage)}
     return Outcome(
         **{key: task[key] for key in ("task_id", "kind", "context", "group")},
         model_id=result.model_id,
@@ -63,16 +63,12 @@ def _outcome(folder: Path, tasks: Mapping[str, Task], run: Run | str) -> Outcome
         score=graded.score,
         passed=graded.passed,
         why=graded.why,
-        prompt_tokens=_known(result.usage.prompt_tokens),
-        completion_tokens=_known(result.usage.completion_tokens),
+        prompt_tokens=usage["prompt_tokens"],
+        completion_tokens=usage["completion_tokens"],
         latency_s=result.latency_s,
         cost_usd=result.cost_usd,
         stakes=task.get("stakes"),
     )
-
-
-def _known(count: int | UnsetType) -> int | None:
-    return None if count is UNSET else count
 
 
 def _grade(result: Result, task: Task, text: str, run: Run | str) -> Grade:
@@ -85,15 +81,15 @@ def _grade(result: Result, task: Task, text: str, run: Run | str) -> Grade:
 
 def write_grades(path: Path | str, graded: Iterable[Outcome]) -> None:
     """Write a file of grades: JSON Lines, in the order of the answers."""
-    write_atomic(path, "".join(canonical(as_json(one)) + "\n" for one in graded))
+    write_atomic(path, "".join(canonical(as_json(outcome)) + "\n" for outcome in graded))
 
 
 def read_grades(path: Path | str) -> list[Outcome]:
-    """The outcomes in a file of grades. Raises a `DreamflowError` that names the line that cannot be read."""
-    found = []
+    """Return the outcomes in a file of grades. Raises a `DreamflowError` that names an invalid line."""
+    outcomes = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         try:
-            found += [decode(line, type=Outcome)] if line else []
+            outcomes += [decode(line, type=Outcome)] if line else []
         except DecodeError as error:
-            raise DreamflowError(f"{path}:{number}: no grade: {error}; delete the file and run again") from None
-    return found
+            raise DreamflowError(f"{path}:{number}: not a grade: {error}; delete the file and run again") from None
+    return outcomes

@@ -1,23 +1,29 @@
-"""The door to the sandbox for answers that are code: what their functions return, told by what can do no harm.
+"""Grade answers; the code in them runs in the sandbox (see sandbox/isolation.py)."""
 
-How it is closed in, and against what it is not guarded, stands in sandbox/isolation.py.
-"""
+from collections.abc import Iterable, Mapping, Sequence
 
-from collections.abc import Sequence
-
+from ..generation.layout import Layout
 from ..sandbox.isolation import TOOLS, Limits, isolation
 from ..sandbox.runs import STUCK, run_calls
-from .graders import Run
+from .answers import ANSWER
+from .graders import Run, Task
+from .outcomes import outcomes, write_grades
 
 LIMITS = Limits(seconds=3, memory_mb=256, processes=8, output_kb=64, disk_mb=4)  # of one call of a small function
 
 
-def sandbox(limits: Limits = LIMITS, tools: Sequence[str] = TOOLS) -> Run | str:
-    """What `graders.grade` takes as `run`: runs code in a sandbox; or the reason why there is none on this machine.
+def grade_answers(layout: Layout, gen_ids: Iterable[str], tasks: Mapping[str, Task], path: str) -> None:
+    """Grade the answers and write the grades to `path`."""
+    folders = [layout.generation(ANSWER.name, gen_id) for gen_id in gen_ids]
+    write_grades(path, outcomes(folders, tasks, sandbox()))
 
-    Each answer has a sandbox of its own, each of its calls a process of its own that loads the module anew, within
-    `limits`. After a call that met a limit, or broke its sandbox, the rest of that answer's calls is not made. A
-    `DreamflowError` is raised where a sandbox that worked before cannot be made any more.
+
+def sandbox(limits: Limits = LIMITS, tools: Sequence[str] = TOOLS) -> Run | str:
+    """Return a function that runs code in a sandbox (`run` of `graders.grade`), or the reason why there is none.
+
+    Each answer has its own sandbox, and each call its own process with these `limits`. If a call exceeds a limit or
+    breaks its sandbox, the remaining calls of the answer are skipped. The function raises a `DreamflowError` if a
+    sandbox cannot be created any more.
     """
     way = isolation(tuple(tools))
     if isinstance(way, str):
@@ -29,10 +35,10 @@ def sandbox(limits: Limits = LIMITS, tools: Sequence[str] = TOOLS) -> Run | str:
             **{"fakes": {}, "files": {}, "unordered": [], "preload": []},
         }
         return [
-            {"returned": one["result"]}
-            if one["ended"] == "returned"
-            else {"error": one["says"] if one["ended"] in STUCK else one["error"]}
-            for one in run_calls(job, calls, limits, way)
+            {"returned": result["result"]}
+            if result["ended"] == "returned"
+            else {"error": result["says"] if result["ended"] in STUCK else result["error"]}
+            for result in run_calls(job, calls, limits, way)
         ]
 
     return run

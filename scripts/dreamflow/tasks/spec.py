@@ -1,4 +1,4 @@
-"""The form of a task (raw_root/probe/<name>.jsonl), and which tasks a spec uses."""
+"""The format of a task (raw_root/probe/<name>.jsonl), the selection of tasks, and how models answer them."""
 
 from typing import Annotated, Literal
 

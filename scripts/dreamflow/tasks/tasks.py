@@ -1,8 +1,7 @@
-"""Tasks as files: one JSON object a line, checked against `TaskLine` and against their graders.
+"""Read tasks from JSON Lines files; check them against `TaskLine` and their own graders.
 
-A task's `group` is "<kind>.<skill>.<template>": tasks of one template are alike and never go to both sides of a split.
-Templates of the base tasks, which people wrote one by one, begin with "base-"; those of generators do not, so that
-the two never share a group.
+A task's `group` is "<kind>.<skill>.<template>". Tasks of one group are similar, so a split never separates them. The
+templates of hand-written (base) tasks begin with "base-", so they share no group with generated tasks.
 """
 
 import json
@@ -19,72 +18,60 @@ from .spec import TaskLine
 
 
 def load_tasks(path: Path | str) -> list[Task]:
-    """The tasks of a .jsonl file, or of all those in a folder in order of name, checked together."""
+    """Return the tasks of a .jsonl file or of all .jsonl files in a folder, by file name. Raises `ConfigError`."""
     path = Path(path)
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
-        raise ConfigError(f"{path}: no .jsonl files of tasks here")
+        raise ConfigError(f"{path}: no .jsonl files in this folder")
     placed: list[tuple[str, Task]] = []
     for file in files:
         for number, line in enumerate(read_text(file).split("\n"), 1):
             if line.strip():
-                placed.append((f"{file}:{number}", _read(line, f"{file}:{number}")))
+                try:
+                    placed.append((f"{file}:{number}", json.loads(line)))
+                except (ValueError, RecursionError) as error:
+                    raise ConfigError(f"{file}:{number}: not a line of JSON: {error}") from None
     return _checked(placed)
 
 
 def check_tasks(tasks: Iterable[Task], where: str = "tasks") -> list[Task]:
-    """`tasks`, or one `ConfigError` for all that is wrong with them.
-
-    Wrong are: what `TaskLine` refuses, an id or a prompt that is there twice, a kind that is not its group's, and a
-    reference answer that the task's own grader refuses (code is read only, not run).
-    """
+    """Return the tasks. Raises one `ConfigError` with all mistakes: those that `TaskLine` rejects, ids and prompts that
+    occur twice, a group of another kind, and a reference answer that the task's grader rejects (code is not run)."""
     return _checked([(f"{where}[{number}]", task) for number, task in enumerate(tasks)])
 
 
 def skill_of(task: Task) -> str:
-    """What a task asks for within its kind, such as "date-iso"."""
+    """Return the skill of a task within its kind, such as "date-iso"."""
     return task["group"].split(".")[1]
 
 
 def with_worked(tasks: Iterable[Task], pool: Sequence[Task], count: int, seed: int = 0) -> list[Task]:
-    """`tasks`, each with at most `count` worked examples drawn from `pool`: of its group as far as there are, else of
-    its skill, else of its kind; never the task itself.
+    """Return the tasks with at most `count` worked examples each, drawn from `pool` by seed and group.
 
-    Whoever gives a pool of tasks to learn from decides what a teacher sees: held-out tasks do not belong in it.
-    Tasks of a group see the same examples in the same order (but for those that are examples themselves), so that a
-    model evaluates them once. The draw depends on seed, group and pool.
+    Examples of the same group come first, then those of the same skill, then those of the same kind; the task itself
+    is excluded. The pool must not contain held-out tasks. Tasks of a group get the same examples in the same order, so
+    that a model evaluates this prefix once.
     """
-    by_kind: dict[str, list[Task]] = {}
-    for one in pool:
-        by_kind.setdefault(one["kind"], []).append(one)
     orders: dict[str, list[Task]] = {}
-    taught = []
+    with_examples = []
     for task in tasks:
         if task["group"] not in orders:
-            orders[task["group"]] = _by_likeness(task, by_kind.get(task["kind"], ()), seed)
-        others = [one for one in orders[task["group"]] if one["prompt"] != task["prompt"]]
-        worked = [{"prompt": one["prompt"], "answer": one["answer"]} for one in others[:count]]
-        taught.append({**task, "worked": worked})
-    return taught
+            orders[task["group"]] = _by_similarity(task, pool, seed)
+        others = [example for example in orders[task["group"]] if example["prompt"] != task["prompt"]]
+        worked = [{"prompt": example["prompt"], "answer": example["answer"]} for example in others[:count]]
+        with_examples.append({**task, "worked": worked})
+    return with_examples
 
 
-def _by_likeness(task: Task, pool: Sequence[Task], seed: int) -> list[Task]:
-    order = list(pool)
+def _by_similarity(task: Task, pool: Sequence[Task], seed: int) -> list[Task]:
+    order = [example for example in pool if example["kind"] == task["kind"]]
     Random(f"{seed}:{task['group']}").shuffle(order)  # noqa: S311  (a reproducible draw, not a secret)
-    return sorted(order, key=lambda one: (one["group"] != task["group"]) + (skill_of(one) != skill_of(task)))
-
-
-def _read(line: str, where: str) -> Task:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not a line of JSON: {error}") from None
+    return sorted(order, key=lambda other: (other["group"] != task["group"]) + (skill_of(other) != skill_of(task)))
 
 
 def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
     tasks, problems = [], []
-    first_by_id: dict[str, str] = {}
-    first_by_prompt: dict[str, str] = {}
+    first_places: dict[tuple[str, str], str] = {}
     for where, task in placed:
         try:
             check(task, TaskLine, where)
@@ -93,29 +80,29 @@ def _checked(placed: Sequence[tuple[str, Task]]) -> list[Task]:
             continue
         tasks.append(task)
         problems += [f"{where}: {problem}" for problem in _problems(task)]
-        for key, first in (("task_id", first_by_id), ("prompt", first_by_prompt)):
-            earlier = first.setdefault(task[key].strip(), where)
-            if earlier != where:
-                problems.append(f"{where}: {key}: the same as in {earlier}; every task needs its own")
+        for key in ("task_id", "prompt"):
+            first = first_places.setdefault((key, task[key].strip()), where)
+            if first != where:
+                problems.append(f"{where}: {key}: the same as in {first}; every task needs its own")
     if problems:
         raise ConfigError("\n".join(problems))
     return tasks
 
 
 def _problems(task: Task) -> list[str]:
-    """What `TaskLine` cannot check in one task."""
+    """Return the mistakes in a task that `TaskLine` does not find."""
     grader, problems = task["grader"], []
     if task["group"].split(".")[0] != task["kind"]:
         problems.append(f"group: {task['group']!r} must begin with the kind, {task['kind']!r}")
     if grader["name"] == "one_of" and task["answer"] not in grader["labels"]:
-        problems.append(f"answer: {task['answer']!r} is none of the labels {grader['labels']}")
+        problems.append(f"answer: {task['answer']!r} is not one of the labels {grader['labels']}")
     if grader["name"] == "code":
         problem = code_problem(task["answer"], grader["entry"])
         return [*problems, f"answer: {problem}"] if problem else problems
     try:
         graded = grade(task, task["answer"])
-    except (ValueError, re.error) as error:  # an answer that is no JSON, a pattern that is none
+    except (ValueError, re.error) as error:  # the answer is not JSON, or the pattern is not a pattern
         return [*problems, f"grader: {error}"]
     if not graded.passed:
-        problems.append(f"answer: its own grader refuses it: {graded.why}")
+        problems.append(f"answer: its own grader rejects it: {graded.why}")
     return problems

@@ -1,25 +1,31 @@
-"""Operators: functions that list the variants of a procedure which need no model.
+"""Operators: modules that list the variants of a procedure without a model.
 
-| operator      | what it changes                                                        | safe |
-|---------------|------------------------------------------------------------------------|------|
-| `reorder`     | the order of steps that do not depend on each other                      | yes  |
-| `parallelise` | independent steps run at the same time                                   | yes  |
-| `parameters`  | a timeout, threshold, number of retries, delay or limit                  | no   |
-| `conditional` | a step becomes optional through a new argument; its default keeps the step | yes  |
-| `fallback`    | the call is retried with exponential back-off, or has an alternative     | no   |
+An operator has the function `variations(procedure, analysis)`, which lists its variations, the most promising first,
+and `VERSION`, which is raised with its behaviour. To add one, write a module here and name it in `OPERATORS`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+OPERATORS = {  # modules of this folder, and what each changes
+    "reorder": "the order of steps that do not depend on each other",
+    "parallelise": "independent steps run at the same time",
+    "parameters": "a timeout, threshold, number of retries, delay or limit",
+    "conditional": "a step becomes optional through a new argument, whose default keeps it",
+    "fallback": "the call is retried with exponential back-off, or has an alternative",
+}
 
 
 @dataclass(frozen=True)
 class Variation:
-    """One variant that an operator can make.
+    """One variant of an operator.
 
-    `site` says where and what, unique within procedure and operator (`12:8 timeout*2`). `make()` is the whole new
-    source. `safe` claims the same behaviour for every call that the original accepts; `adds` are parameters that
-    the entry gains, each with a default.
+    `site` is place and change, unique within procedure and operator (`12:8 timeout*2`). `make()` returns the new
+    source. `safe` claims the same behaviour for every call that the original accepts; `adds` are the new parameters of
+    the entry, each with a default.
     """
 
     site: str
@@ -29,11 +35,7 @@ class Variation:
     adds: tuple[str, ...] = ()
 
 
-from . import conditional, fallback, parallelise, parameters, reorder  # noqa: E402  (they need `Variation`)
-
-# name -> the function that lists variations of a procedure with an analysis, the most promising first, and its
-# version, which is raised with its behaviour
-OPERATORS = {
-    one.__name__.rpartition(".")[2]: (one.variations, 1)
-    for one in (reorder, parallelise, parameters, conditional, fallback)
-}
+@cache
+def operator(name: str) -> ModuleType:
+    """The operator called `name`; it is imported here, since it loads what reads code."""
+    return import_module(f"{__name__}.{name}")

@@ -1,4 +1,4 @@
-"""Variants in which a step can be left out by a new argument of the entry, whose default keeps the step."""
+"""Variants in which a new parameter of the entry can skip a step; its default keeps the step."""
 
 import ast
 import io
@@ -9,21 +9,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis
-from ...pyanalysis.syntax import (
-    Code,
-    Edit,
-    bound_names,
-    checked,
-    edited,
-    name_of,
-    read_code,
-    reindented,
-    steps_by_line,
-    surely_bound,
-)
+from ...pyanalysis.syntax import Code, Edit
 from ..procedure import Procedure
 from . import Variation
+
+VERSION = 1
 
 _COMPOUND = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 _LEAVES = (ast.Raise, ast.Return, ast.Continue, ast.Break)
@@ -32,7 +24,7 @@ _PAUSES = (ast.Yield, ast.YieldFrom, ast.Await)
 
 
 class _Step(NamedTuple):
-    """A statement that can be left out: how good an idea that is (0 is best), and what to call it."""
+    """A statement that can be skipped, its rank (0 is best), and its name."""
 
     statement: ast.stmt
     rank: int
@@ -41,11 +33,11 @@ class _Step(NamedTuple):
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
     """Calls made for their effect first, then checks, then other compound steps, then calls whose value is used."""
-    code = read_code(procedure.source, procedure.entry)
-    effects = {line: step.effects for line, step in steps_by_line(code, analysis).items()}
+    code = syntax.read_code(procedure.source, procedure.entry)
+    effects = {line: step.effects for line, step in syntax.steps_by_line(code, analysis).items()}
     steps = [step for statement in code.statements.values() for step in _steps(statement)]
     steps.sort(key=lambda step: (step.rank, not effects.get(step.statement.lineno), step.statement.lineno))
-    # **kwargs may hold such a keyword today, and means something else by it; a frame shows what it has been given
+    # **kwargs may already accept such a keyword with another meaning; a frame shows all parameters
     safe = code.entry.args.kwarg is None and not _FRAME & code.names
     reads = _reads(code.entry)
     return [_variation(code, step, _unset(code, step.statement, reads), safe) for step in steps]
@@ -68,7 +60,9 @@ def _steps(statement: ast.stmt) -> Iterator[_Step]:
         return
     if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         yield _Step(statement, 0, _call(statement))
-    elif _is_check(statement):
+    elif isinstance(statement, ast.Assert) or (
+        isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], _LEAVES)
+    ):  # a check
         yield _Step(statement, 1, f"{_first_name(statement.test)}_check")
     elif isinstance(statement, _COMPOUND):
         if not any(isinstance(node, ast.Return) for node in ast.walk(statement)):
@@ -77,12 +71,6 @@ def _steps(statement: ast.stmt) -> Iterator[_Step]:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if _call(statement) and all(isinstance(target, ast.Name) for target in targets):
             yield _Step(statement, 3, _word(targets[0].id))
-
-
-def _is_check(statement: ast.stmt) -> bool:
-    """Whether a statement asserts something, or leaves early when something is the case."""
-    leaves = isinstance(statement, ast.If) and not statement.orelse and isinstance(statement.body[-1], _LEAVES)
-    return leaves or isinstance(statement, ast.Assert)
 
 
 def _compound(statement: ast.stmt) -> str:
@@ -99,7 +87,7 @@ def _call(statement: ast.stmt) -> str:
     """The name of the first call in a statement, such as `save`, `time_sleep`, `rows_append`; "" for none."""
     for node in ast.walk(statement):
         if isinstance(node, ast.Call):
-            whole = name_of(node.func)
+            whole = syntax.name_of(node.func)
             last = node.func.attr if isinstance(node.func, ast.Attribute) else "call"
             return _word("_".join(whole.split(".")[-2:]) if whole else last)
     return ""
@@ -115,31 +103,30 @@ def _word(name: str) -> str:
 
 
 def _reads(node: ast.AST) -> Counter[str]:
-    """How often each name is read."""
+    """The number of reads of each name."""
     names = (inner for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Load))
     return Counter(name.id for name in names)
 
 
 def _unset(code: Code, statement: ast.stmt, reads: Counter[str]) -> list[str]:
-    """The names that only this statement binds and that are read elsewhere: they need a value without it too."""
-    bound = bound_names([statement])
+    """The names that only this statement binds and that are read elsewhere: without it they need a value."""
+    bound = syntax.bound_names([statement])
     inside = _reads(statement) if bound else {}
     needed = {name for name in bound if reads[name] > inside.get(name, 0)}
-    return sorted(needed - surely_bound(code, statement)) if needed else []
+    return sorted(needed - syntax.surely_bound(code, statement)) if needed else []
 
 
 def _made(code: Code, statement: ast.stmt, parameter: str, unset: list[str]) -> str:
     indent, unit = code.indent(statement), code.indent(code.entry.body[0])
     start, end = code.lines(statement)
-    lines = f"{indent}if not {parameter}:\n" + reindented(code.text[start:end], indent, unit)
+    lines = f"{indent}if not {parameter}:\n" + syntax.reindented(code.text[start:end], indent, unit)
     if unset:
         lines = lines.removesuffix("\n") + f"\n{indent}else:\n{indent}{unit}{' = '.join(unset)} = None\n"
-    text = edited(code.text, [(start, end, lines), *_new_parameter(code, parameter)])
-    return checked(text, "conditional")
+    return syntax.edited(code, [(start, end, lines), *_new_parameter(code, parameter)], "conditional")
 
 
 def _new_parameter(code: Code, name: str) -> list[Edit]:
-    """Edits that add a keyword-only parameter, False by default, in front of **kwargs or as the last one."""
+    """Edits that add a keyword-only parameter, False by default, before **kwargs or at the end."""
     arguments = code.entry.args
     annotated = any(isinstance(node, ast.arg) and node.annotation for node in ast.walk(arguments))
     new = f"{name}: bool = False" if annotated else f"{name}=False"
@@ -151,7 +138,7 @@ def _new_parameter(code: Code, name: str) -> list[Edit]:
         return [(place, place, "".join(part + behind for part in [*star, new]))]
     last, last_end, close = _header_end(code)
     if last != "(" and "\n" in code.text[last_end:close]:
-        # one parameter a line, and `)` on its own
+        # one parameter per line, and `)` on its own line
         line = code.text.rindex("\n", 0, last_end) + 1
         indent = code.text[line : len(code.text) - len(code.text[line:].lstrip())]
         place = code.text.rindex("\n", 0, close) + 1
@@ -162,8 +149,8 @@ def _new_parameter(code: Code, name: str) -> list[Edit]:
 
 
 def _header_end(code: Code) -> tuple[str, int, int]:
-    """The last token in the parentheses of the entry's definition, the opening one included; where that ends; and
-    where the closing parenthesis is."""
+    """The last token in the parentheses of the entry's definition (maybe the opening one), its end, and the position of
+    the closing parenthesis."""
     start = code.span(code.entry)[0]
     depth = 0
     last, last_end = "", 0

@@ -1,57 +1,50 @@
-"""Variants that bear failure: a call is retried with exponential back-off, or has an alternative.
+"""Variants that survive a failure: a call is retried with exponential back-off, or has an alternative.
 
-Retries wait a random time between 0 and a bound that doubles each time: exponential back-off with "full jitter", as in
-M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (randomised like the binary exponential
-back-off of Ethernet). Only `Exception`s are caught, never what stops a program, and the last one is raised again.
+A retry waits a random time up to a bound that doubles each time: exponential back-off with "full jitter", as in
+M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Only `Exception`s are caught, not those that
+stop a program; the last one is raised again.
 """
 
 import ast
 from functools import partial
 from itertools import chain, zip_longest
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis, Step
-from ...pyanalysis.syntax import (
-    Code,
-    bring,
-    checked,
-    edited,
-    import_edits,
-    name_of,
-    read_code,
-    reindented,
-    steps_by_line,
-    surely_bound,
-)
+from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
+
+VERSION = 1
 
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds: the bound of the first pause
 
-# What may fail today and not tomorrow, the likeliest first.
+# Effects that may fail now and succeed later, the likeliest first.
 _RISKS = ("network", "process", "files", "unknown")
-# What stands for "nothing" of the type that a helper says it returns; there is no number that means nothing.
+# The empty value of each type that a helper can declare; numbers have none.
 _EMPTY = {"dict": "{}", "list": "[]", "str": '""', "tuple": "()", "set": "set()", "bool": "False", "bytes": 'b""'}
 
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
-    """The retries of risky calls and the alternatives to calls that may fail, in turn; network first."""
-    code = read_code(procedure.source, procedure.entry)
-    steps = steps_by_line(code, analysis)
+    """Alternately the retries of risky calls and the alternatives to calls that may fail; network calls first."""
+    code = syntax.read_code(procedure.source, procedure.entry)
+    steps = syntax.steps_by_line(code, analysis)
     fit = [
         (statement, steps[line])
         for line, statement in code.statements.items()
         if line in steps and steps[line].may_raise and _fit(statement)
     ]
     tries = [node for node in ast.walk(code.entry) if isinstance(node, ast.Try) and node.handlers]
-    fit.sort(key=lambda pair: (_guarded(pair[0], tries), _risk(pair[1]), pair[0].lineno))
+    guarded = {line for t in tries for line in range(t.body[0].lineno, (t.body[-1].end_lineno or 0) + 1)}
+    fit.sort(key=lambda pair: (pair[0].lineno in guarded, _risk(pair[1]), pair[0].lineno))
     retries = [_retry(code, statement) for statement, step in fit if _risk(step) < len(_RISKS)]
     alternatives = [v for statement, step in fit for v in _alternatives(code, statement, step)]
     return [v for v in chain.from_iterable(zip_longest(retries, alternatives)) if v]
 
 
 def _fit(statement: ast.stmt) -> bool:
-    """Whether a statement is a simple one with a call in it, and nothing that another frame has to see."""
+    """Whether a statement is simple, contains a call, and does not suspend the function."""
     simple = isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Return)
     nodes = list(ast.walk(statement)) if simple else []
     pauses = any(isinstance(node, ast.Yield | ast.YieldFrom | ast.Await) for node in nodes)
@@ -63,29 +56,24 @@ def _risk(step: Step) -> int:
     return next((rank for rank, risk in enumerate(_RISKS) if risk in kinds), len(_RISKS))
 
 
-def _guarded(statement: ast.stmt, tries: list[ast.Try]) -> bool:
-    """Whether a failure of a statement is handled already."""
-    return any(t.body[0].lineno <= statement.lineno <= (t.body[-1].end_lineno or 0) for t in tries)
-
-
 def _retry(code: Code, statement: ast.stmt) -> Variation:
     called = _called(statement)
     return Variation(
         site=f"{code.position(statement)} retry {_ascii(called)}",
         description=f"{called} in line {statement.lineno} is tried up to {ATTEMPTS} times with exponential back-off",
-        make=partial(_retried, code, statement),
+        make=partial(_with_retry, code, statement),
     )
 
 
-def _retried(code: Code, statement: ast.stmt) -> str:
-    time, time_import = bring(code, "time")
-    random, random_import = bring(code, "random")
+def _with_retry(code: Code, statement: ast.stmt) -> str:
+    time, time_import = syntax.bring(code, "time")
+    random, random_import = syntax.bring(code, "random")
     attempt = code.fresh("attempt")
     unit = code.indent(code.entry.body[0])
     lines = [
         f"for {attempt} in range({ATTEMPTS}):",
         f"{unit}try:",
-        _moved(code, statement, unit * 2),
+        _indented(code, statement, unit * 2),
         *([] if isinstance(statement, ast.Return) else [f"{unit * 2}break"]),
         f"{unit}except Exception:",
         f"{unit * 2}if {attempt} == {ATTEMPTS - 1}:",
@@ -105,7 +93,7 @@ def _alternatives(code: Code, statement: ast.stmt, step: Step) -> list[Variation
         targets = _names(statement)
         if not targets:
             return []
-        value = "" if set(targets) <= surely_bound(code, statement) else _empty(code, statement)
+        value = "" if set(targets) <= syntax.surely_bound(code, statement) else _empty(code, statement)
         names = " and ".join(targets)
         end = f"gives {names} the value {value}" if value else f"leaves {names} as before"
     site = f"else {'='.join([*targets, value])}" if value else f"else go on without {called}"
@@ -119,11 +107,11 @@ def _alternatives(code: Code, statement: ast.stmt, step: Step) -> list[Variation
 
 
 def _with_alternative(code: Code, statement: ast.stmt, called: str, targets: list[str], value: str) -> str:
-    logging, logging_import = bring(code, "logging")
+    logging, logging_import = syntax.bring(code, "logging")
     unit = code.indent(code.entry.body[0])
     lines = [
         "try:",
-        _moved(code, statement, unit),
+        _indented(code, statement, unit),
         "except Exception:",
         f'{unit}{logging}.warning("{called} failed, going on", exc_info=True)',
         *([f"{unit}{' = '.join([*targets, value])}"] if value else []),
@@ -131,17 +119,17 @@ def _with_alternative(code: Code, statement: ast.stmt, called: str, targets: lis
     return _written(code, statement, lines, [logging_import])
 
 
-def _moved(code: Code, statement: ast.stmt, by: str) -> str:
-    """The lines of a statement, moved by `by` and without the indent that it has."""
+def _indented(code: Code, statement: ast.stmt, by: str) -> str:
+    """The lines of a statement, moved by `by`, without its first indent."""
     start, end = code.lines(statement)
     indent = code.indent(statement)
-    return reindented(code.text[start:end], indent, by).removesuffix("\n").removeprefix(indent)
+    return syntax.reindented(code.text[start:end], indent, by).removesuffix("\n").removeprefix(indent)
 
 
 def _written(code: Code, statement: ast.stmt, lines: list[str], imports: list[str]) -> str:
     indent = code.indent(statement)
     text = "".join(f"{indent}{line}\n" for line in lines)
-    return checked(edited(code.text, [(*code.lines(statement), text), *import_edits(code, imports)]), "fallback")
+    return syntax.edited(code, [(*code.lines(statement), text), *syntax.import_edits(code, imports)], "fallback")
 
 
 def _names(statement: ast.stmt) -> list[str]:
@@ -154,11 +142,11 @@ def _names(statement: ast.stmt) -> list[str]:
 
 
 def _empty(code: Code, statement: ast.Assign | ast.AnnAssign) -> str:
-    """The nothing of the type that the called helper declares, else None."""
+    """The empty value of the type that the called helper declares, else None."""
     value = statement.value
     if isinstance(value, ast.Call) and len(_names(statement)) == 1:
         for node in code.tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name == name_of(value.func) and node.returns:
+            if isinstance(node, ast.FunctionDef) and node.name == syntax.name_of(value.func) and node.returns:
                 return _EMPTY.get(ast.unparse(node.returns).partition("[")[0], "None")
     return "None"
 
@@ -166,7 +154,7 @@ def _empty(code: Code, statement: ast.Assign | ast.AnnAssign) -> str:
 def _called(statement: ast.stmt) -> str:
     """The outermost call of a statement, such as "time.sleep" or "read_text"."""
     call = next(node for node in ast.walk(statement) if isinstance(node, ast.Call))
-    return name_of(call.func) or getattr(call.func, "attr", "the call")
+    return syntax.name_of(call.func) or getattr(call.func, "attr", "the call")
 
 
 def _ascii(text: str) -> str:

@@ -1,8 +1,7 @@
-"""Variants in which independent calls run at the same time, in threads or, where that is enough, in processes.
+"""Variants in which independent calls run at the same time, in threads or, for pure functions, in processes.
 
-Results are taken in the original's order, so an exception comes out where it did. That what runs early then leaves
-no trace is for the analysis to say: nothing here is laxer than its graph. Threads claim to be safe. Processes do not:
-a value that cannot be pickled may come by.
+Results are taken in the original's order, so an exception is raised at the same place. The analysis decides what may
+run early; this operator permits nothing more. Threads claim to be safe. Processes do not: a value may not be picklable.
 """
 
 import ast
@@ -13,23 +12,15 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
+from ...pyanalysis import syntax
 from ...pyanalysis.analysis import Analysis, Step, independent_groups
-from ...pyanalysis.syntax import (
-    Code,
-    bound_names,
-    bring,
-    checked,
-    edited,
-    import_edits,
-    name_of,
-    own_lines,
-    read_code,
-    steps_by_line,
-)
+from ...pyanalysis.syntax import Code
 from ..procedure import Procedure
 from . import Variation
 
-# Code that speaks of these may depend on the thread or process that it runs in.
+VERSION = 1
+
+# Code with these names may depend on its thread or process.
 _BOUND = re.compile(
     r"\b(?:threading|contextvars|asyncio|signal|decimal|locals|vars|_getframe|stack|currentframe|exc_info)\b"
 )
@@ -38,7 +29,7 @@ _PICKLABLE = {"str", "int", "float", "bool", "bytes"}
 
 
 class _Job(NamedTuple):
-    """A step that may run on its own: what to hand to the pool, and where its text is."""
+    """A step that can run in a pool, its assignment, and the position of its text."""
 
     step: Step
     statement: ast.Assign | ast.AnnAssign
@@ -48,18 +39,18 @@ class _Job(NamedTuple):
 
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
-    """Whole groups before pairs, those that wait for something outside first."""
+    """Whole groups before pairs, groups with effects first."""
     if _BOUND.search(procedure.source):
         return []
-    code = read_code(procedure.source, procedure.entry)
+    code = syntax.read_code(procedure.source, procedure.entry)
     jobs = _jobs(code, analysis)
     groups: dict[tuple[str, ...], list[_Job]] = {}
     for group in independent_groups(analysis):
-        found = [jobs[name] for name in group if name in jobs]
-        for chosen in (found, *map(list, pairwise(found))):
-            chosen = _together(analysis, chosen)
-            if len(chosen) > 1:
-                groups.setdefault(tuple(job.step.step_id for job in chosen), chosen)
+        candidates = [jobs[name] for name in group if name in jobs]
+        for members in (candidates, *map(list, pairwise(candidates))):
+            members = _together(analysis, members)
+            if len(members) > 1:
+                groups.setdefault(tuple(job.step.step_id for job in members), members)
     ranked = sorted(
         groups.values(), key=lambda g: (-sum(j.works for j in g), -len(g), g[0].step.start, g[-1].step.start)
     )
@@ -67,12 +58,12 @@ def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
 
 
 def _jobs(code: Code, analysis: Analysis) -> dict[str, _Job]:
-    """The steps that are worth it, by their id: variables set to the result of a call that is no builtin."""
-    lines = own_lines(code, analysis)
-    found = {}
-    for line, step in steps_by_line(code, analysis).items():
+    """The steps to run in a pool, by id: variables set to the result of a call, except calls of builtins."""
+    lines = syntax.own_lines(code, analysis)
+    jobs = {}
+    for line, step in syntax.steps_by_line(code, analysis).items():
         statement = code.statements.get(line)
-        # "x" and "f": in an except or finally, where the thread that runs it knows what went wrong
+        # "x" and "f" mark an except or finally, in which the current thread knows the exception
         if (
             step.step_id not in lines
             or set("xf") & set(step.step_id)
@@ -85,15 +76,15 @@ def _jobs(code: Code, analysis: Analysis) -> dict[str, _Job]:
         simple = len(targets) == 1 and isinstance(call, ast.Call) and all(isinstance(n, ast.Name) for n in names)
         if not simple or any(isinstance(node, _UNMOVABLE) for node in ast.walk(statement)):
             continue
-        root = name_of(call.func).partition(".")[0]
+        root = syntax.name_of(call.func).partition(".")[0]
         if step.effects or (root and root not in dir(builtins)):
             pure = not step.effects and not step.may_raise and _picklable(code, call)
-            found[step.step_id] = _Job(step, statement, lines[step.step_id], bool(step.effects), pure)
-    return found
+            jobs[step.step_id] = _Job(step, statement, lines[step.step_id], bool(step.effects), pure)
+    return jobs
 
 
 def _picklable(code: Code, call: ast.Call) -> bool:
-    """Whether a call is one of a plain function of the module with constants and plain parameters of the entry."""
+    """Whether a call is a plain function of the module with constants and plain parameters of the entry."""
     functions = {node.name for node in code.tree.body if isinstance(node, ast.FunctionDef) and not node.decorator_list}
     plain = {
         node.arg
@@ -111,7 +102,7 @@ def _picklable(code: Code, call: ast.Call) -> bool:
 
 
 def _together(analysis: Analysis, jobs: Sequence[_Job]) -> list[_Job]:
-    """Those of the jobs of a block that can be moved up to the first one, past all steps between that are no jobs."""
+    """The first of these jobs of a block, and those that can be moved up to it, past all steps in between."""
     chosen = list(jobs[:1])
     names = [step.step_id for step in analysis.blocks[chosen[0].step.block]] if chosen else []
     for job in jobs[1:]:
@@ -136,13 +127,13 @@ def _variation(code: Code, analysis: Analysis, jobs: list[_Job]) -> Variation:
 
 
 def _made(code: Code, jobs: list[_Job], executor: str) -> str:
-    executor, executor_import = bring(code, "concurrent.futures", executor)
+    executor, executor_import = syntax.bring(code, "concurrent.futures", executor)
     pool = code.fresh("pool")
     indent, unit = code.indent(jobs[0].statement), code.indent(code.entry.body[0])
     submits, results = [], []
     for job in jobs:
         statement, call = job.statement, job.statement.value
-        target = min(bound_names([statement]))
+        target = min(syntax.bound_names([statement]))
         future = code.fresh(f"{target}_future")
         start, end = code.span(statement)
         value_start, value_end = code.span(call)
@@ -157,12 +148,12 @@ def _made(code: Code, jobs: list[_Job], executor: str) -> str:
     block = "\n".join([opening, *submits, *results]) + "\n"
     (first_start, first_end), *others = [job.lines for job in jobs]
     edits = [(first_start, first_end, block), *((start, end, "") for start, end in others)]
-    return checked(edited(code.text, [*edits, *import_edits(code, [executor_import])]), "parallelise")
+    return syntax.edited(code, [*edits, *syntax.import_edits(code, [executor_import])], "parallelise")
 
 
 def _work(code: Code, call: ast.Call) -> str:
-    """The arguments of `submit`: function and arguments where these are plain, so that nothing of it can fail or
-    change before the call; else all of it, put off."""
+    """The arguments of `submit`: function and arguments if they are plain, so that nothing can fail or change before
+    the call; else the call as a lambda."""
     values = [*call.args, *(keyword.value for keyword in call.keywords)]
     if isinstance(call.func, ast.Name) and all(isinstance(v, ast.Name | ast.Constant) for v in values):
         arguments = code.text[code.span(call.func)[1] : code.span(call)[1]].partition("(")[2][:-1]

@@ -1,8 +1,8 @@
 """Variants with another timeout, threshold, number of retries, delay or limit: one number at one place each.
 
-A number is found by the name that it belongs to, in the syntax tree: keyword of a call, default of a parameter,
-constant, comparison; and as what `sleep` and the `range` of a retry loop are called with. Its text is replaced by
-position. Integers stay integers and positive; zero and negative numbers often mean "none" and are left alone.
+A number is recognised by its name in the syntax tree: keyword of a call, default of a parameter, constant, comparison,
+argument of `sleep`, or `range` of a retry loop. Its text is replaced by position. Integers stay integers and positive;
+zero and negative numbers often mean "none" and stay.
 """
 
 import ast
@@ -14,11 +14,13 @@ from itertools import chain, zip_longest
 from typing import NamedTuple
 
 from ...pyanalysis.analysis import Analysis
-from ...pyanalysis.syntax import Code, checked, edited, name_of, read_code
+from ...pyanalysis.syntax import Code, edited, name_of, read_code
 from ..procedure import Procedure
 from . import Variation
 
-# The original's multipliers and its ladder of retries, the most different from the base in small numbers first.
+VERSION = 1
+
+# The original's multipliers and numbers of retries, the largest changes first.
 MULTIPLIERS = tuple(map(Fraction, ("2", "0.5", "5", "1.5", "0.75", "10")))
 RETRIES = (5, 1, 10, 2, 15)
 
@@ -37,7 +39,7 @@ _ORDERINGS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 class _Place(NamedTuple):
-    """A number, the name that it belongs to, and the role of that name."""
+    """A number, its name, and the role of the name."""
 
     number: ast.Constant
     name: str
@@ -45,7 +47,7 @@ class _Place(NamedTuple):
 
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
-    """Every place with its first other value, then every place with its second one, and so on; the entry's first."""
+    """Every place with its first new value, then every place with its second, and so on; the entry's places first."""
     code = read_code(procedure.source, procedure.entry)
     places = list(_places(code))
     inside = [code.entry.lineno <= place.number.lineno <= (code.entry.end_lineno or 0) for place in places]
@@ -55,11 +57,10 @@ def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
 
 
 def role(name: str) -> str:
-    """What a number of this name is for: "timeout" for `connect_timeout`; "" for a name without a role."""
-    words = name.lower().strip("_").split("_")
-    found = [_ROLES[word] for word in words if word in _ROLES]
-    # what `max_retries` bounds says more than that it is a bound
-    return next((role for role in found if role not in ("limit", "threshold")), found[0] if found else "")
+    """The role of a number with this name: "timeout" for `connect_timeout`; "" for a name without a role."""
+    roles = [_ROLES[word] for word in name.lower().strip("_").split("_") if word in _ROLES]
+    # the bounded thing (`max_retries`) is more specific than the bound
+    return next((role for role in roles if role not in ("limit", "threshold")), roles[0] if roles else "")
 
 
 def _variations(code: Code, place: _Place) -> list[Variation]:
@@ -73,7 +74,7 @@ def _variations(code: Code, place: _Place) -> list[Variation]:
         Variation(
             site=f"{code.position(place.number)} {name}{how}",
             description=f"{place.name} in line {place.number.lineno}: {old} -> {text}",
-            make=partial(_replaced, code, place.number, text),
+            make=partial(edited, code, [(*code.span(place.number), text)], "parameters"),
         )
         for value, (how, text) in values.items()
         if value != place.number.value
@@ -85,36 +86,31 @@ def _others(place: _Place) -> list[tuple[str, int | float]]:
     if isinstance(base, int):
         if place.role == "retries":
             return [(f"={count}", count) for count in RETRIES]
-        # half up, and never to 0: that would be another meaning, not a smaller number
+        # rounded half up, and never to 0, which often means "none"
         return [(f"*{float(m):g}", max(1, math.floor(base * m + Fraction(1, 2)))) for m in MULTIPLIERS]
     scaled = [(f"*{float(m):g}", float(f"{base * float(m):.12g}")) for m in MULTIPLIERS]
     return [(how, value) for how, value in scaled if 0 < value < math.inf]
 
 
-def _replaced(code: Code, number: ast.Constant, text: str) -> str:
-    start, end = code.span(number)
-    return checked(edited(code.text, [(start, end, text)]), "parameters")
-
-
 def _places(code: Code) -> Iterator[_Place]:
-    """Each number with a role once, in the order of the source."""
-    found: dict[tuple[int, int], _Place] = {}
+    """Each number with a role, in the order of the source."""
+    places: dict[tuple[int, int], _Place] = {}
     stack: list[ast.AST] = [code.tree]
     while stack:
         node = stack.pop()
-        # before Python 3.12, what is inside an f-string has no usable position
+        # before Python 3.12, the positions inside an f-string are unusable
         if isinstance(node, ast.JoinedStr):
             continue
         for name, value in _named(node):
             number = _number(value)
             if number is not None and (what := role(name)):
-                found.setdefault((number.lineno, number.col_offset), _Place(number, name, what))
+                places.setdefault((number.lineno, number.col_offset), _Place(number, name, what))
         stack += ast.iter_child_nodes(node)
-    yield from (found[position] for position in sorted(found))
+    yield from (places[position] for position in sorted(places))
 
 
 def _number(value: ast.expr | None) -> ast.Constant | None:
-    """The number that `value` is, or the first factor of a product such as `24 * 60 * 60`."""
+    """The number in `value`, or the first factor of a product such as `24 * 60 * 60`."""
     while isinstance(value, ast.BinOp) and isinstance(value.op, ast.Mult) and _number(value.right) is not None:
         value = value.left
     is_number = isinstance(value, ast.Constant) and type(value.value) in (int, float)
@@ -122,12 +118,11 @@ def _number(value: ast.expr | None) -> ast.Constant | None:
 
 
 def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
-    """Pairs of a name and the expression that gives it a value or is compared with it."""
+    """Pairs of a name and the expression that is assigned to it or compared with it."""
     if isinstance(node, ast.Call):
         yield from ((keyword.arg or "", keyword.value) for keyword in node.keywords)
-        name = name_of(node.func).rpartition(".")[2]
-        if name == "sleep":
-            yield from ((name, value) for value in node.args[:1])
+        if name_of(node.func).rpartition(".")[2] == "sleep":
+            yield from (("sleep", value) for value in node.args[:1])
     elif isinstance(node, ast.arguments):
         positional = [*node.posonlyargs, *node.args]
         yield from ((a.arg, value) for a, value in zip(reversed(positional), reversed(node.defaults), strict=False))
@@ -145,7 +140,7 @@ def _named(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
 
 
 def _retries(loop: ast.For) -> bool:
-    """Whether a loop over a range repeats something until it succeeds: it says so, or leaves a `try` when done."""
+    """Whether a loop over a range repeats until success: its variable says so, or a `try` in it leaves the loop."""
     is_range = isinstance(loop.iter, ast.Call) and name_of(loop.iter.func) == "range" and len(loop.iter.args) in (1, 2)
     if not is_range:
         return False

@@ -1,6 +1,6 @@
-"""Variants with the steps of one block in another order that keeps all dependences; these claim to be safe.
+"""Variants with another order of the steps in one block that keeps all dependences; they claim to be safe.
 
-Two steps that only set variables are never exchanged: `a = []; b = []` is the same either way.
+Two steps that only set variables are never swapped: `a = []; b = []` is the same in either order.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,19 @@ from itertools import combinations
 from string import ascii_lowercase, ascii_uppercase, digits
 
 from ...pyanalysis.analysis import Analysis, Step, permutations
-from ...pyanalysis.syntax import Code, checked, edited, own_lines, read_code
+from ...pyanalysis.syntax import Code, edited, own_lines, read_code
 from ..procedure import Procedure
 from . import Variation
 
-LIMIT = 150  # orders of one block that are looked at
+VERSION = 1
+
+LIMIT = 150  # orders of one block to consider
 _LETTERS = ascii_lowercase + ascii_uppercase + digits
 _SHOWN = 40  # characters of a step in a description
 
 
 def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
-    """Orders in which two steps that do something change places first, then those with the fewest changes."""
+    """Orders that swap two steps with effects first, then those with the fewest changes."""
     code = read_code(procedure.source, procedure.entry)
     lines = own_lines(code, analysis)
     ranked = []
@@ -29,22 +31,22 @@ def variations(procedure: Procedure, analysis: Analysis) -> list[Variation]:
             order = [names.index(name) for name in new_names]
             places = [place for place, name in enumerate(order) if place != name]
             first, last = places[0], places[-1]
-            # the site has a letter for each step
+            # the site has one letter per step
             if last - first >= len(_LETTERS) or not all(names[place] in lines for place in places):
                 continue
             texts = [code.text[slice(*lines[names[place]])].strip() for place in places]
             if texts != [code.text[slice(*lines[new_names[place]])].strip() for place in places]:
                 swapped = [(steps[a], steps[b]) for a, b in combinations(order, 2) if a > b]
-                working = [_works(one) + _works(other) for one, other in swapped]
-                if min(working):
-                    rank = (-max(working), len(swapped), steps[first].start, number)
+                effective = [_has_effect(first_step) + _has_effect(second) for first_step, second in swapped]
+                if min(effective):
+                    rank = (-max(effective), len(swapped), steps[first].start, number)
                     order = [place - first for place in order[first : last + 1]]
                     ranked.append((rank, steps[first : last + 1], order))
     ranked.sort(key=lambda entry: entry[0])
     return [_variation(code, lines, steps, order) for _, steps, order in ranked]
 
 
-def _works(step: Step) -> bool:
+def _has_effect(step: Step) -> bool:
     return bool(step.effects or step.mutates or step.may_raise)
 
 
@@ -64,6 +66,6 @@ def _made(code: Code, places: list[tuple[int, int]], order: list[int]) -> str:
     for (start, end), number in zip(places, order, strict=True):
         if places[number] != (start, end):
             text = code.text[slice(*places[number])].removesuffix("\n")
-            # the last step of a file may end without a line break
+            # the last step of a file may have no line break at its end
             edits.append((start, end, text + "\n" * code.text.endswith("\n", start, end)))
-    return checked(edited(code.text, edits), "reorder")
+    return edited(code, edits, "reorder")

@@ -1,7 +1,7 @@
 """Providers call models: `complete(request) -> Response`. This is their interface; each is a class in its own module.
 
 A provider does not plan, store or retry. To add a provider, write a class `PROVIDER` in a module here and add the
-module to `PROVIDERS`. Every failure has a class, and every class has a policy (`generation/respond.py`):
+module to `PROVIDERS` (docs/extending.md). Every failure has a class, and every class has a policy in `respond.py`:
 
 - `CallError(retryable=True)`: no answer, another call may succeed (408, 429, 5xx, a broken connection);
 - `CallError(retryable=False)`: no answer, another call would fail too (other 4xx, no key);
@@ -27,7 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = ["CallError", "Pending", "Provider", "Request", "Response", "provider"]
 
-PROVIDERS = ("llama_cpp", "openai", "openrouter", "anthropic", "human", "replay")  # modules of this folder
+PROVIDERS = {  # modules of this folder, and what config/README.md says of each
+    "llama_cpp": "a GGUF file in this process",
+    "openai": "OpenAI or any compatible endpoint: vLLM, llama-server, Ollama",
+    "openrouter": "any model of openrouter.ai",
+    "anthropic": "Claude",
+    "human": "a person, through `data/inbox/`",
+    "replay": "recorded answers",
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What runs inside the sandbox: standard library only (and hypothesis, where inputs are generated), no dreamflow.
+"""The code inside the sandbox: standard library only (and hypothesis, to generate inputs), without dreamflow.
 
-`__main__` is the first process of the sandbox and is trusted; each call of a program under test is a child of it.
+`__main__` is the first process of the sandbox and is trusted; each call of a tested program is a child of it.
 """

@@ -1,4 +1,4 @@
-"""One call of a program under test: its module, its fakes, the call, and what can be seen of it afterwards."""
+"""One call of a tested program: its module, its fakes, the call, and the observations after it."""
 
 import builtins
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -20,43 +20,44 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
-from .canonical import Recorded, canonical, files_below, shorten, type_name
+from .canonical import Recorded, Value, canonical, files_below, shorten, type_name
 from .watch import Watch
 
-Report = dict[str, Any]
+Json = Any  # a value that JSON can hold
+Report = dict[str, Json]
 
-# Names that the text of an input may use besides those of the module.
+# Names that the text of an input may use, besides the names of the module.
 _HELPERS = {
     **{"SimpleNamespace": types.SimpleNamespace, "Path": Path, "Decimal": Decimal, "Fraction": Fraction, "UUID": UUID},
     **{"datetime": datetime, "date": datetime.date, "timedelta": datetime.timedelta, "timezone": datetime.timezone},
 }
-_MOST_CALLS = 10_000  # of fakes, that are kept
+_MOST_CALLS = 10_000  # recorded calls of fakes
 _REFUSALS = {errno.EPERM, errno.EACCES, errno.EROFS, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
 _SHORTAGES = {errno.ENOSPC, errno.EFBIG, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EDQUOT}
 
-WORK = Path("/tmp/work")  # noqa: S108  (private to the sandbox); where every call begins
+WORK = Path("/tmp/work")  # noqa: S108  (private to the sandbox); the working directory of every call
 
 
 class CardError(Exception):
-    """The card of the procedure asks for something that is not there."""
+    """The card of the procedure refers to something that does not exist."""
 
 
 class Fake(Recorded):
-    """Stands in for `name`: notes each call, then does the next of its behaviours."""
+    """Replaces `name`: records each call, then follows the next of its behaviours."""
 
-    def __init__(self, name: str, behaviour: Mapping[str, Any], module: "Module") -> None:
+    def __init__(self, name: str, behaviour: Mapping[str, Json], module: "Module") -> None:
         self.name, self.module = name, module
         self.behaviours = behaviour.get("sequence", [behaviour])
         self.calls = 0
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        told = [canonical(value) for value in args]
-        told += [f"{key}={canonical(value)}" for key, value in sorted(kwargs.items())]
+    def __call__(self, *args: Value, **kwargs: Value) -> Value:
+        texts = [canonical(value) for value in args]
+        texts += [f"{key}={canonical(value)}" for key, value in sorted(kwargs.items())]
         with self.module.lock:
             behaviour = self.behaviours[min(self.calls, len(self.behaviours) - 1)]
             self.calls += 1
             if len(self.module.calls) < _MOST_CALLS:
-                self.module.calls.append((self.name, shorten(f"{self.name}({', '.join(told)})", 2_000)))
+                self.module.calls.append((self.name, shorten(f"{self.name}({', '.join(texts)})", 2_000)))
         if "sequence" in behaviour:
             raise CardError(f"fake {self.name}: a sequence within a sequence")
         if "raises" in behaviour:
@@ -65,17 +66,17 @@ class Fake(Recorded):
 
 
 class Module:
-    """The module of a program, its fakes, and the calls that they have noted."""
+    """The module of a program, its fakes, and their recorded calls."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Mapping[str, Json]) -> None:
         self.job = job
-        self.names: dict[str, Any] = {"__name__": "procedure"}
+        self.names: dict[str, Value] = {"__name__": "procedure"}
         self.calls: list[tuple[str, str]] = []
         self.lock = threading.Lock()
-        self.replaced: list[tuple[Any, str, Any]] = []
+        self.replaced: list[tuple[object, str, Value]] = []
 
     def load(self, code: types.CodeType) -> None:
-        """Run the module; fakes stand in already while it runs."""
+        """Run the module; the fakes are active while it runs."""
         module = types.ModuleType("procedure")
         module.__file__ = str(Path.cwd() / "procedure.py")
         sys.modules["procedure"] = module
@@ -87,7 +88,7 @@ class Module:
                 self.names[name] = fake
             elif (library := _library(head)) is not None:
                 self.replace(library, rest, fake, missing_is_fine=True)
-        exec(code, self.names)  # noqa: S102  (what the sandbox is for)
+        exec(code, self.names)  # noqa: S102  (the purpose of the sandbox)
         for name, fake in fakes.items():
             head, _, rest = name.partition(".")
             if not rest:
@@ -95,10 +96,10 @@ class Module:
             elif head in self.names:
                 self.replace(self.names[head], rest, fake, missing_is_fine=False)
 
-    def replace(self, holder: Any, path: str, fake: Fake, missing_is_fine: bool) -> None:
-        """Put a fake in the place of `path` below `holder`."""
-        *way, last = path.split(".")
-        for part in way:
+    def replace(self, holder: object, path: str, fake: Fake, missing_is_fine: bool) -> None:
+        """Put a fake at `path` below `holder`."""
+        *parents, last = path.split(".")
+        for part in parents:
             holder = getattr(holder, part, None)
         if holder is None:
             if missing_is_fine:
@@ -110,42 +111,37 @@ class Module:
             setattr(holder, last, fake)
 
     def restore(self) -> None:
-        """Take the fakes out of libraries, which the report needs as they are."""
+        """Remove the fakes from libraries, which the report needs unchanged."""
         for holder, name, old in reversed(self.replaced):
             setattr(holder, name, old)
 
-    def value(self, text: str) -> Any:
-        """What a Python expression is, with the names of the module."""
-        return eval(text, self.environment())  # noqa: S307  (what the sandbox is for)
+    def value(self, text: str) -> Value:
+        """The value of a Python expression with the names of the module."""
+        return eval(text, self.environment())  # noqa: S307  (the purpose of the sandbox)
 
-    def environment(self) -> dict[str, Any]:
-        """Names that an expression may use."""
-        return {**_HELPERS, **self.names, "recorder": self.recorder, "_arguments": _arguments}
+    def environment(self) -> dict[str, Value]:
+        """The names that an expression may use; `recorder` stands for an argument that is a function."""
 
-    def arguments(self, call: str) -> tuple[tuple, dict[str, Any]]:
-        """The arguments that the text of a call gives."""
-        return self.value(call.replace(self.job["entry"], "_arguments", 1))
+        def recorder(name: str) -> Fake:
+            return Fake(name, {}, self)
 
-    def recorder(self, name: str) -> Fake:
-        """A function that notes its calls and returns None: for parameters that are functions."""
-        return Fake(name, {}, self)
+        def arguments(*args: Value, **kwargs: Value) -> tuple[tuple, dict[str, Value]]:
+            return args, kwargs
+
+        return {**_HELPERS, **self.names, "recorder": recorder, "_arguments": arguments}
 
     def exception(self, text: str, fake: str) -> BaseException:
-        """The exception that "TimeoutError: text" means."""
+        """The exception that a text such as "TimeoutError: down" describes."""
         name, _, message = text.partition(": ")
         head, *rest = name.split(".")
-        found = self.names.get(head, getattr(builtins, head, None)) or _library(head)
+        kind = self.names.get(head, getattr(builtins, head, None)) or _library(head)
         for part in rest:
-            found = getattr(found, part, None)
-        if not (isinstance(found, type) and issubclass(found, BaseException)):
+            kind = getattr(kind, part, None)
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise CardError(f"fake {fake}: there is no exception {name!r}")
         if name.endswith("CalledProcessError"):
-            return found(1, message)
-        return found(message) if message else found()
-
-
-def _arguments(*args: Any, **kwargs: Any) -> tuple[tuple, dict[str, Any]]:
-    return args, kwargs
+            return kind(1, message)
+        return kind(message) if message else kind()
 
 
 def _library(name: str) -> types.ModuleType | None:
@@ -155,17 +151,21 @@ def _library(name: str) -> types.ModuleType | None:
         return None
 
 
-def prepare(job: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
-    """Bind this process and its children to the limits; make its folder, with the card's files, and go there."""
+def prepare(job: Mapping[str, Json], limits: Mapping[str, Json]) -> None:
+    """Apply the limits to this process and its children; create its folder with the card's files, and enter it."""
     mb = 1 << 20
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    _limit(resource.RLIMIT_AS, limits["memory_mb"] * mb + size)
-    _limit(resource.RLIMIT_NPROC, limits["processes"] + limits["other_processes"] + 1)  # and the guard
-    _limit(resource.RLIMIT_FSIZE, limits["disk_mb"] * mb)
-    _limit(resource.RLIMIT_CPU, int(limits["seconds"]) + 2)
-    _limit(resource.RLIMIT_NOFILE, 64)
-    _limit(resource.RLIMIT_CORE, 0)
-    threading.stack_size(1 << 20)  # address space is what is counted, and a thread takes 8 MB of it by default
+    bounds = {
+        resource.RLIMIT_AS: limits["memory_mb"] * mb + size,
+        resource.RLIMIT_NPROC: limits["processes"] + limits["other_processes"] + 1,  # and the guard
+        resource.RLIMIT_FSIZE: limits["disk_mb"] * mb,
+        resource.RLIMIT_CPU: int(limits["seconds"]) + 2,
+        resource.RLIMIT_NOFILE: 64,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, value in bounds.items():
+        resource.setrlimit(limit, (value, value))
+    threading.stack_size(1 << 20)  # a thread takes 8 MB of the limited address space by default
     WORK.mkdir()
     for name, text in job.get("files", {}).items():
         path = WORK / name
@@ -176,12 +176,8 @@ def prepare(job: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"  # no line numbers
 
 
-def _limit(which: int, value: int) -> None:
-    resource.setrlimit(which, (value, value))
-
-
-def run_call(job: Mapping[str, Any], text: str, send: Callable[[Report], None]) -> None:
-    """Load the program, make the call that `text` is, send what happened."""
+def run_call(job: Mapping[str, Json], text: str, send: Callable[[Report], None]) -> None:
+    """Load the program, make the call in `text`, and send the report."""
     own = os.getpid()
     watch = Watch(lambda attempt: send({"attempt": attempt}))
     module = Module(job)
@@ -191,20 +187,22 @@ def run_call(job: Mapping[str, Any], text: str, send: Callable[[Report], None]) 
         _run(module, text, report)
     except BaseException as error:
         report["error"] = describe(error)
-    if os.getpid() != own:  # a process that the program has made came back through its call
+    if os.getpid() != own:  # a child process of the program has returned from its call
         os._exit(0)
     module.restore()
     watch.active = False
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
             stream.flush()
-    report["calls"] = _calls(module.calls, job["unordered"])
+    free = sorted(call for name, call in module.calls if name in job["unordered"])
+    ordered = [call for name, call in module.calls if name not in job["unordered"]]
+    report["calls"] = shorten("\n".join([*ordered, *(f"in any order: {call}" for call in free)]))
     report["files"] = files_below(WORK)
     send({"report": report})
 
 
 def _run(module: Module, text: str, report: Report) -> None:
-    """Fill in the report as far as the program comes; `phase` is where it was."""
+    """Fill in the report as far as the program runs; `phase` is the current phase."""
     report["phase"] = "syntax"
     code = compile(module.job["source"], "procedure.py", "exec", dont_inherit=True)
     report["phase"] = "load"
@@ -213,7 +211,7 @@ def _run(module: Module, text: str, report: Report) -> None:
     if entry is None:
         raise NameError(f"the module defines no {module.job['entry']!r}")
     report["phase"] = "input"
-    args, kwargs = module.arguments(text)
+    args, kwargs = module.value(text.replace(module.job["entry"], "_arguments", 1))
     report["phase"] = "call"
     started = perf_counter()
     try:
@@ -225,10 +223,10 @@ def _run(module: Module, text: str, report: Report) -> None:
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """An exception as text, and its kind: type, resource (a limit), forbidden (refused by the sandbox) or runtime."""
+    """An exception as text, and its kind: type, resource (a limit), forbidden (by the sandbox), card or runtime."""
     try:
         message = str(error)
-    except Exception:  # a __str__ of the program
+    except Exception:  # the program's own __str__
         message = "(no text)"
     name = type_name(type(error))
     return {"text": shorten(f"{name}: {message}" if message else name, 2_000), "kind": _kind(error)}
@@ -242,18 +240,8 @@ def _kind(error: BaseException) -> str:
         link = link.__cause__ or link.__context__
     if any(type(link).__name__ == "gaierror" or getattr(link, "errno", None) in _REFUSALS for link in chain):
         return "forbidden"
-    if any(_is_limit(link) for link in chain):
+    if any(isinstance(link, MemoryError) or getattr(link, "errno", None) in _SHORTAGES for link in chain):
+        return "resource"
+    if any(isinstance(link, RuntimeError) and "can't start new thread" in link.args for link in chain):
         return "resource"
     return "card" if isinstance(error, CardError) else "type" if isinstance(error, TypeError) else "runtime"
-
-
-def _is_limit(error: BaseException) -> bool:
-    no_thread = isinstance(error, RuntimeError) and "can't start new thread" in error.args
-    return no_thread or isinstance(error, MemoryError) or getattr(error, "errno", None) in _SHORTAGES
-
-
-def _calls(calls: list[tuple[str, str]], unordered: Iterable[str]) -> str:
-    """The calls of fakes in their order, then, sorted, those whose order is without effect."""
-    free = sorted(told for name, told in calls if name in unordered)
-    ordered = [told for name, told in calls if name not in unordered]
-    return shorten("\n".join([*ordered, *(f"in any order: {told}" for told in free)]))

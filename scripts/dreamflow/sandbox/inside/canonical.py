@@ -1,21 +1,23 @@
-"""One text for equal values: what results, arguments, calls and files of two programs are compared by."""
+"""One text for equal values: the comparison of results, arguments, calls and files of two programs uses it."""
 
 import hashlib
 import os
 import re
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-MOST_ITEMS = 1_000  # that are taken from an iterator
-_MOST_VALUES = 200_000  # values inside of values, after which only their number is told
+Value = Any  # a value of the program
+
+MOST_ITEMS = 1_000  # items taken from an iterator
+_MOST_VALUES = 200_000  # nested values; further values are shown by type only
 _DEEPEST = 100
 _DEEPEST_FOLDER = 50
-_LONGEST = 20_000  # characters; what is longer is cut, with a digest of the whole
+_LONGEST = 20_000  # characters; a longer text is cut, with a digest of the whole
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (type(None), bool, int, str, bytes, complex, range, type(Ellipsis), type(NotImplemented))
@@ -24,22 +26,22 @@ _CONTAINERS = {list: "[]", tuple: "()", set: "{}", frozenset: "{}", deque: "[]"}
 
 
 class Recorded:
-    """A stand-in that the comparison knows by its name alone."""
+    """A stand-in that is compared by its name only."""
 
     name: str
 
 
-def canonical(value: Any) -> str:
-    """A text that tells `value` and its type, the same for equal values of two processes.
+def canonical(value: Value) -> str:
+    """A text for `value` and its type, the same for equal values of two processes.
 
-    Sets are sorted, the order of dicts counts; objects are told by type and attributes, functions and classes by name;
-    iterators are consumed. At most 20,000 characters, with a digest of the whole where that was longer.
+    Sets are sorted, the order of dicts counts. Objects are shown by type and attributes, functions and classes by name;
+    iterators are consumed. At most 20,000 characters, with a digest if the text was longer.
     """
-    return shorten(_Teller().tell(value, ()))
+    return shorten(_Writer().write(value, ()))
 
 
 def shorten(text: str, longest: int = _LONGEST) -> str:
-    """`text`, or its beginning with length and digest of the whole."""
+    """`text`, or its beginning with the length and a digest of the whole."""
     if len(text) <= longest:
         return text
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -47,13 +49,13 @@ def shorten(text: str, longest: int = _LONGEST) -> str:
 
 
 def type_name(kind: type) -> str:
-    """The name of a type, with its module unless that is builtins or the program's own."""
+    """The name of a type, with its module unless this is builtins or the program."""
     module = getattr(kind, "__module__", None)
     return kind.__qualname__ if module in (None, "builtins", "procedure") else f"{module}.{kind.__qualname__}"
 
 
 def files_below(folder: Path) -> str:
-    """All files, links and folders below `folder`, a line each: path, what it is, size and digest."""
+    """All files, links and folders below `folder`, one per line: path, type, size and digest."""
     lines = []
     for place, folders, names in os.walk(folder):
         here = Path(place)
@@ -68,7 +70,7 @@ def files_below(folder: Path) -> str:
 
 def _file_line(path: Path, folder: Path) -> str:
     name = path.relative_to(folder)
-    if not path.is_file():  # reading a pipe or a device would wait
+    if not path.is_file():  # reading a pipe or a device would block
         return f"{name} (no regular file)"
     executable = ", executable" if path.stat().st_mode & 0o100 else ""
     try:
@@ -79,13 +81,13 @@ def _file_line(path: Path, folder: Path) -> str:
     return f"{name} ({path.stat().st_size} bytes, sha256 {digest[:16]}{executable})"
 
 
-class _Teller:
-    """Tells one value; counts what it has told, so that values that share parts cannot grow without end."""
+class _Writer:
+    """Writes one value; counts its parts, so that shared parts cannot grow without end."""
 
     def __init__(self) -> None:
         self.left = _MOST_VALUES
 
-    def tell(self, value: Any, above: tuple[int, ...]) -> str:
+    def write(self, value: Value, above: tuple[int, ...]) -> str:
         self.left -= 1
         if id(value) in above:
             return f"<the value {len(above) - above.index(id(value))} levels above>"
@@ -98,7 +100,7 @@ class _Teller:
         except Exception as error:  # a property or a __repr__ of the program
             return f"<{type_name(type(value))} that raises {type_name(type(error))} when looked at>"
 
-    def known(self, value: Any, above: tuple[int, ...]) -> str:
+    def known(self, value: Value, above: tuple[int, ...]) -> str:
         kind = type(value)
         if kind in _PLAIN:
             return repr(value)
@@ -115,7 +117,7 @@ class _Teller:
         if isinstance(value, BaseException):
             return f"{type_name(kind)}{self.items(value.args, above, '()')}"
         if isinstance(value, dict):
-            pairs = [f"{self.tell(key, above)}: {self.tell(item, above)}" for key, item in value.items()]
+            pairs = [f"{self.write(key, above)}: {self.write(item, above)}" for key, item in value.items()]
             return self.named(value, "{" + ", ".join(pairs) + "}", dict, above)
         for base, marks in _CONTAINERS.items():
             if isinstance(value, base):
@@ -127,49 +129,49 @@ class _Teller:
                 return self.named(value, base.__repr__(value), base, above)
         return self.object(value, above)
 
-    def items(self, values: Any, above: tuple[int, ...], marks: str) -> str:
-        told = [self.tell(item, above) for item in values]
+    def items(self, values: Iterable[Value], above: tuple[int, ...], marks: str) -> str:
+        texts = [self.write(item, above) for item in values]
         if marks == "{}":
-            told.sort()
-        if marks == "{}" and not told:
+            texts.sort()
+        if marks == "{}" and not texts:
             return "set()"  # an empty dict is {}
-        comma = "," if marks == "()" and len(told) == 1 else ""
-        return f"{marks[0]}{', '.join(told)}{comma}{marks[1]}"
+        comma = "," if marks == "()" and len(texts) == 1 else ""
+        return f"{marks[0]}{', '.join(texts)}{comma}{marks[1]}"
 
-    def named(self, value: Any, told: str, base: type, above: tuple[int, ...]) -> str:
-        """What a subclass of a built-in type is called, holds and has besides."""
+    def named(self, value: Value, text: str, base: type, above: tuple[int, ...]) -> str:
+        """The name, content and attributes of a value whose class is derived from a built-in type."""
         if type(value) is base and base in (dict, list, tuple, set):
-            return told
-        factory = f" of {self.tell(value.default_factory, above)}" if hasattr(value, "default_factory") else ""
-        return f"{type_name(type(value))}{factory}({told}){self.attributes(value, above)}"
+            return text
+        factory = f" of {self.write(value.default_factory, above)}" if hasattr(value, "default_factory") else ""
+        return f"{type_name(type(value))}{factory}({text}){self.attributes(value, above)}"
 
     def consumed(self, values: Iterator, above: tuple[int, ...]) -> str:
-        told = []
+        texts = []
         try:
             for item in islice(values, MOST_ITEMS):
-                told.append(self.tell(item, above))
+                texts.append(self.write(item, above))
         except Exception as error:
-            told.append(f"raises {type_name(type(error))}: {error}")
-        return f"<{', '.join(told)}{', …' if len(told) == MOST_ITEMS else ''}>"
+            texts.append(f"raises {type_name(type(error))}: {error}")
+        return f"<{', '.join(texts)}{', …' if len(texts) == MOST_ITEMS else ''}>"
 
-    def object(self, value: Any, above: tuple[int, ...]) -> str:
+    def object(self, value: Value, above: tuple[int, ...]) -> str:
         kind = type(value)
-        for way in ("to_dict", "tolist"):  # tables and arrays, whose own repr leaves out their middle
+        for way in ("to_dict", "tolist"):  # tables and arrays, whose repr omits their middle
             if kind.__module__ != "procedure" and hasattr(kind, way):
                 dtype = getattr(value, "dtype", "")
-                return f"{type_name(kind)}({f'{dtype} ' if dtype else ''}{self.tell(getattr(value, way)(), above)})"
+                return f"{type_name(kind)}({f'{dtype} ' if dtype else ''}{self.write(getattr(value, way)(), above)})"
         if attributes := self.attributes(value, above):
             return type_name(kind) + attributes
         if kind.__repr__ is object.__repr__:
             return f"{type_name(kind)}()"
-        told = _ADDRESS.sub("", repr(value))  # dates, decimals, paths, patterns
-        return told if told.startswith((kind.__name__, type_name(kind), "<")) else f"{type_name(kind)} {told}"
+        text = _ADDRESS.sub("", repr(value))  # dates, decimals, paths, patterns
+        return text if text.startswith((kind.__name__, type_name(kind), "<")) else f"{type_name(kind)} {text}"
 
-    def attributes(self, value: Any, above: tuple[int, ...]) -> str:
+    def attributes(self, value: Value, above: tuple[int, ...]) -> str:
         names = set(getattr(value, "__dict__", ()))
         for kind in type(value).__mro__:
-            if kind.__module__ == "procedure":  # others keep caches in their slots
+            if kind.__module__ == "procedure":  # other classes keep caches in their slots
                 slots = kind.__dict__.get("__slots__", ())
                 names.update([slots] if isinstance(slots, str) else slots)
         held = [(name, getattr(value, name)) for name in sorted(names) if hasattr(value, name)]
-        return f"({', '.join(f'{name}={self.tell(item, above)}' for name, item in held)})" if held else ""
+        return f"({', '.join(f'{name}={self.write(item, above)}' for name, item in held)})" if held else ""

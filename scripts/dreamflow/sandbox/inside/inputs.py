@@ -1,8 +1,8 @@
-"""Calls to test a procedure with, made from the annotations and defaults of its parameters.
+"""Generate calls to test a procedure, from the annotations and defaults of its parameters.
 
 An input is the text of a call. Each kind of parameter gives texts of expressions: edge cases, and a strategy of
-hypothesis for more. Constants of the program and names of the card's files are among the strings and numbers, since
-what a program compares with is where it branches.
+hypothesis for more. Constants of the program and names of the card's files are among the strings and numbers: a program
+often branches on them.
 """
 
 import ast
@@ -16,14 +16,17 @@ import pathlib
 import types
 import typing
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
-from .call import Module
+from .call import Json, Module
+from .canonical import Value
 
-_SURPLUS = 3  # times as many as asked for: the original may not accept all
+Annotation = Any  # a type, a special form of typing, or anything else that a program annotates with
+
+_SURPLUS = 3  # generated calls per requested call: the original may reject some
 _DEEPEST = 4  # classes within classes
 _ALPHABET = "abcXYZ019 _-./:,=é\n"
 
@@ -32,7 +35,7 @@ _LISTS += (collections.abc.MutableSequence, collections.abc.Iterator)
 _DICTS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _SETS = (set, collections.abc.Set, collections.abc.MutableSet)
 _FLOATS = ("0.0", "1.0", "-1.5", "0.1", "1e9", "float('nan')", "float('inf')")
-_FIXED: dict[Any, tuple[str, ...]] = {
+_FIXED: dict[Annotation, tuple[str, ...]] = {
     bool: ("True", "False"),
     complex: ("0j", "1 + 2j"),
     bytes: ("b''", "b'a'", "b'\\x00\\xff'", "b'a' * 10000"),
@@ -45,32 +48,36 @@ _FIXED: dict[Any, tuple[str, ...]] = {
 _MIX = ("None", "1", "'a'", "0", "-1", "''", "[]", "[1, 2]", "['a', 'b']", "{}", "{'a': 1}", "True", "1.5")
 
 
-class Kind(typing.NamedTuple):
-    """Texts of values of one annotation: edge cases, the second of them an ordinary one, and a strategy for more."""
+class Kind(NamedTuple):
+    """Texts of values of one annotation: edge cases, the second of them an ordinary value, and a strategy for more."""
 
     edges: Sequence[str]
-    more: Any
+    more: Any  # a strategy of hypothesis, which is loaded late
+
+    @property
+    def ordinary(self) -> str:
+        return self.edges[min(1, len(self.edges) - 1)]
 
 
-def send_inputs(job: Mapping[str, Any], _: str, send: Callable) -> None:
-    """Report the texts of calls: about `count` times three, distinct, edge cases among the first."""
+def send_inputs(job: Mapping[str, Json], _: str, send: Callable) -> None:
+    """Report the texts of about three times `count` different calls, edge cases first."""
     module = Module(job)
     try:
         module.load(compile(job["source"], "procedure.py", "exec", dont_inherit=True))
         entry = module.names[job["entry"]]
-    except BaseException:  # whatever the program does; its first call will tell
+    except BaseException:  # its first call will report the error
         send({"report": {"inputs": []}})
         return
     send({"report": {"inputs": _calls(entry, Kinds(module), job)}})
 
 
-def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]:
+def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Json]) -> list[str]:
     hints = _hints(entry)
     parameters = [p for p in inspect.signature(entry).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    # By name: a parameter is no key of a dictionary where its default is a list.
+    # By name: a parameter with a list as its default cannot be a key of a dictionary.
     given = {p.name: kinds.parameter(p, hints.get(p.name, p.empty)) for p in parameters}
     omitted = {p.name for p in parameters if p.default is not p.empty or p.kind is p.VAR_POSITIONAL}
-    base = {name: kind.edges[min(1, len(kind.edges) - 1)] for name, kind in given.items() if name not in omitted}
+    base = {name: kind.ordinary for name, kind in given.items() if name not in omitted}
     edges = [_text(job["entry"], parameters, base)]
     for row in zip_longest(*(kind.edges for kind in given.values())):
         for name, text in zip(given, row, strict=True):
@@ -80,37 +87,35 @@ def _calls(entry: Callable, kinds: "Kinds", job: Mapping[str, Any]) -> list[str]
     texts = [_text(job["entry"], parameters, drawn) for drawn in _drawn(job["seed"], given, omitted, most)]
     edges = list(dict.fromkeys(edges))
     first = edges[: max(1, job["count"] // 2)]
-    return list(dict.fromkeys([*first, *_in_turn([texts, edges[len(first) :]])]))[:most]
-
-
-def _in_turn(lists: Iterable[Sequence[str]]) -> Iterator[str]:
-    return (text for row in zip_longest(*lists) for text in row if text is not None)
+    mixed = (text for row in zip_longest(texts, edges[len(first) :]) for text in row if text is not None)
+    return list(dict.fromkeys([*first, *mixed]))[:most]
 
 
 def _drawn(number: int, given: Mapping[str, Kind], omitted: Collection[str], most: int) -> list[dict[str, str]]:
-    """Arguments that hypothesis draws, the same for the same seed `number`."""
+    """Arguments from hypothesis, the same for the same seed `number`."""
     from hypothesis import HealthCheck, Phase, seed, settings
     from hypothesis import given as drawing
     from hypothesis import strategies as st
 
     required = {name: kind.more for name, kind in given.items() if name not in omitted}
     optional = {name: kind.more for name, kind in given.items() if name in omitted}
-    found: list[dict[str, str]] = []
-    checks = list(HealthCheck)
+    drawings: list[dict[str, str]] = []
 
     @seed(number)
-    @settings(max_examples=most, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=checks)
+    @settings(
+        max_examples=most, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
     @drawing(st.fixed_dictionaries(required, optional=optional))
     def collect(drawn: dict[str, str]) -> None:
-        found.append(drawn)
+        drawings.append(drawn)
 
     if given:
         collect()
-    return found
+    return drawings
 
 
 def _text(entry: str, parameters: Sequence[inspect.Parameter], texts: Mapping[str, str]) -> str:
-    """The call: what has no default by position, the rest by name."""
+    """The call: parameters without a default by position, the others by name."""
     parts = []
     for parameter in sorted(parameters, key=lambda parameter: parameter.kind):
         by_name = parameter.kind is parameter.KEYWORD_ONLY or (
@@ -121,15 +126,15 @@ def _text(entry: str, parameters: Sequence[inspect.Parameter], texts: Mapping[st
     return f"{entry}({', '.join(parts)})"
 
 
-def _hints(entry: Callable) -> dict[str, Any]:
+def _hints(entry: Callable) -> dict[str, Annotation]:
     try:
         return typing.get_type_hints(entry, include_extras=True)
-    except (NameError, TypeError, AttributeError):  # annotations that mean nothing at run time
+    except (NameError, TypeError, AttributeError):  # annotations without a meaning at run time
         return {}
 
 
 class Kinds:
-    """Kinds of parameters of one module, whose classes and constants they use."""
+    """The kinds of parameters of one module; they use its classes and constants."""
 
     def __init__(self, module: Module) -> None:
         from hypothesis import strategies as st
@@ -141,8 +146,8 @@ class Kinds:
         numbers = [value for value in constants if type(value) is int and abs(value) <= 10_000]
         self.numbers = list(dict.fromkeys(near for value in numbers for near in (value, value - 1, value + 1)))[:30]
 
-    def parameter(self, parameter: inspect.Parameter, annotation: Any) -> Kind:
-        """The kind of a parameter, by its annotation, else its default, else a mix."""
+    def parameter(self, parameter: inspect.Parameter, annotation: Annotation) -> Kind:
+        """The kind of a parameter by its annotation, else by its default, else a mix."""
         default = parameter.default
         if _is_function(annotation):
             text = f"recorder({parameter.name!r})"
@@ -155,7 +160,7 @@ class Kinds:
         texts = self.st.lists(kind.more, max_size=3).map(", ".join)
         return Kind((kind.edges[0], ", ".join(kind.edges[:2])), texts)
 
-    def of(self, annotation: Any, depth: int = 0) -> Kind:
+    def of(self, annotation: Annotation, depth: int = 0) -> Kind:
         origin, args = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
         if annotation in (Any, object):
             return self.mix()
@@ -199,21 +204,22 @@ class Kinds:
         return Kind(tuple(dict.fromkeys(edges)), some)
 
     def mix(self) -> Kind:
-        """For what is not annotated: a bit of everything."""
+        """Values of many types, for parameters without annotation."""
         return self.union([self.fixed(_MIX), self.strings(), self.integers()])
 
     def fixed(self, texts: Sequence[str]) -> Kind:
         return Kind(tuple(texts), self.st.sampled_from(list(texts)))
 
     def union(self, kinds: Sequence[Kind]) -> Kind:
-        edges = dict.fromkeys(_in_turn(kind.edges for kind in kinds))
+        rows = zip_longest(*(kind.edges for kind in kinds))
+        edges = dict.fromkeys(text for row in rows for text in row if text is not None)
         return Kind(tuple(edges), self.st.one_of(*(kind.more for kind in kinds)))
 
-    def literal(self, value: Any) -> str:
+    def literal(self, value: Value) -> str:
         return f"{self.name(type(value))}.{value.name}" if isinstance(value, enum.Enum) else repr(value)
 
     def container(self, origin: type, args: tuple, depth: int) -> Kind:
-        """Lists, sets, tuples and dicts: empty, of one, of three, of a thousand."""
+        """Lists, sets, tuples and dicts: empty, with one, three and a thousand items."""
         st = self.st
         if origin is tuple and args and args[-1] is not Ellipsis:
             parts = [self.of(part, depth) for part in args if part != ()]
@@ -224,14 +230,13 @@ class Kinds:
             keys, values = (self.of(part, depth) for part in (args or (str, Any)))
             pairs = st.lists(st.tuples(keys.more, values.more), max_size=4)
             edges = [f"{{{key}: {value}}}" for key, value in zip(keys.edges, _cycled(values.edges), strict=False)]
-            drawn = pairs.map(lambda drawn: "{" + ", ".join(f"{key}: {value}" for key, value in drawn) + "}")
-            return Kind(["{}", *edges], drawn)
+            texts = pairs.map(lambda drawn: "{" + ", ".join(f"{key}: {value}" for key, value in drawn) + "}")
+            return Kind(["{}", *edges], texts)
         kind = self.of(args[0] if args else Any, depth)
         inner = _tuple if origin is tuple else lambda texts: f"[{', '.join(texts)}]"
         wrap = {frozenset: "frozenset", **dict.fromkeys(_SETS, "set"), collections.abc.Iterator: "iter"}.get(origin, "")
-        ordinary = kind.edges[min(1, len(kind.edges) - 1)]
-        some = (inner(list(values)) for values in ([], [ordinary], kind.edges[:3], kind.edges[2::-1]))
-        texts = [*some, f"{inner([ordinary])} * 1000"]
+        single = inner([kind.ordinary])
+        texts = [inner([]), single, inner(kind.edges[:3]), inner(kind.edges[2::-1]), f"{single} * 1000"]
         edges = list(dict.fromkeys(f"{wrap}({text})" if wrap else text for text in texts))
         drawn = st.lists(kind.more, max_size=6).map(inner)
         return Kind(edges, drawn.map(lambda text: f"{wrap}({text})") if wrap else drawn)
@@ -250,19 +255,18 @@ class Kinds:
         if cls in (datetime.datetime, datetime.date):
             return self.dates(name, ", 12, 30" if cls is datetime.datetime else "")
         if cls is datetime.timedelta:
-            seconds = self.integers()
-            edges = [f"{name}(seconds={text})" for text in seconds.edges]
-            return Kind(edges, seconds.more.map(f"{name}(seconds={{}})".format))
+            seconds, text = self.integers(), f"{name}(seconds={{}})".format
+            return Kind([text(edge) for edge in seconds.edges], seconds.more.map(text))
         if dataclasses.is_dataclass(cls):
             missing = dataclasses.MISSING
-            fields = [field for field in dataclasses.fields(cls) if field.init]
-            given = {f.name: f.default is not missing or f.default_factory is not missing for f in fields}
-            return self.built(name, given, _hints(cls), depth)
+            init = [field for field in dataclasses.fields(cls) if field.init]
+            fields = {f.name: f.default is not missing or f.default_factory is not missing for f in init}
+            return self.built(name, fields, _hints(cls), depth)
         if issubclass(cls, tuple) and hasattr(cls, "_fields"):
             return self.built(name, {field: field in cls._field_defaults for field in cls._fields}, _hints(cls), depth)
         if typing.is_typeddict(cls):
-            optional = {key: key in cls.__optional_keys__ for key in cls.__annotations__}
-            return self.built("dict", optional, _hints(cls), depth)
+            fields = {key: key in cls.__optional_keys__ for key in cls.__annotations__}
+            return self.built("dict", fields, _hints(cls), depth)
         return self.unknown(cls)
 
     def dates(self, name: str, hours: str) -> Kind:
@@ -272,44 +276,44 @@ class Kinds:
         more = st.dates(datetime.date(1970, 1, 1), datetime.date(2100, 1, 1))
         return Kind(edges, more.map(lambda day: f"{name}({day.year}, {day.month}, {day.day}{hours})"))
 
-    def built(self, name: str, fields: Mapping[str, bool], hints: Mapping[str, Any], depth: int) -> Kind:
-        """Calls of a class by its fields; those that have a default may be left out."""
+    def built(self, name: str, fields: Mapping[str, bool], hints: Mapping[str, Annotation], depth: int) -> Kind:
+        """Calls of a class by its fields; fields with a default may be omitted."""
         kinds = {field: self.of(hints.get(field, Any), depth + 1) for field in fields}
         required = {field: kind for field, kind in kinds.items() if not fields[field]}
 
         def text(values: Mapping[str, str]) -> str:
             return f"{name}({', '.join(f'{field}={values[field]}' for field in kinds if field in values)})"
 
-        ordinary = {field: kind.edges[min(1, len(kind.edges) - 1)] for field, kind in required.items()}
+        ordinary = {field: kind.ordinary for field, kind in required.items()}
         edges = [text({**ordinary, field: edge}) for field, kind in kinds.items() for edge in kind.edges[:4]]
         optional = {field: kind.more for field, kind in kinds.items() if fields[field]}
         drawn = self.st.fixed_dictionaries({field: kind.more for field, kind in required.items()}, optional=optional)
         return Kind(list(dict.fromkeys([text(ordinary), *edges])), drawn.map(text))
 
-    def unknown(self, annotation: Any) -> Kind:
-        """What hypothesis makes of it, as far as its repr gives the same value again."""
+    def unknown(self, annotation: Annotation) -> Kind:
+        """Values that hypothesis generates, if their repr evaluates to an equal value."""
         try:
-            texts = self.st.from_type(annotation).map(repr).filter(self.can_be_read)
+            texts = self.st.from_type(annotation).map(repr).filter(self.is_readable)
             texts.validate()
         except Exception:  # hypothesis raises many kinds for types that it cannot make
             return self.mix()
         return Kind(("None",), self.st.one_of(texts, self.st.just("None")))
 
-    def can_be_read(self, text: str) -> bool:
+    def is_readable(self, text: str) -> bool:
         try:
             return repr(eval(text, dict(self.environment))) == text  # noqa: S307  (inside the sandbox)
         except Exception:
             return False
 
     def name(self, cls: type) -> str | None:
-        """How the text of an input can call a class, if it can."""
+        """The name of a class in the text of an input, if it has one."""
         if self.environment.get(cls.__name__) is cls:
             return cls.__name__
         holder = self.environment.get(cls.__module__)
         return f"{cls.__module__}.{cls.__name__}" if getattr(holder, cls.__name__, None) is cls else None
 
 
-def _is_function(annotation: Any) -> bool:
+def _is_function(annotation: Annotation) -> bool:
     parts = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else ()
     return any(
         (typing.get_origin(part) or part) is collections.abc.Callable or part is typing.Callable
@@ -322,12 +326,12 @@ def _tuple(texts: Sequence[str]) -> str:
 
 
 def _cycled(texts: Sequence[str]) -> list[str]:
-    """The texts over and over, to go with longer lists."""
+    """The first eight of the texts, repeated if they are fewer."""
     return [texts[at % len(texts)] for at in range(8)]
 
 
-def _constants(source: str) -> list[Any]:
-    """Strings and numbers that a program is written with, in their order; no docstrings."""
+def _constants(source: str) -> list[Value]:
+    """The strings and numbers in a program, in order, without docstrings."""
     tree = ast.parse(source)
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documents]

@@ -1,14 +1,13 @@
-"""Locking the door from inside: a private root, an unprivileged user, no way back. Linux calls through ctypes."""
+"""Close the sandbox from inside: a private root, an unprivileged user, no way back. Linux calls through ctypes."""
 
 import ctypes
 import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-NOBODY = 65534  # who the program is, as it sees itself
-AF_UNIX = 1  # sockets within the machine; the module that knows all kinds takes long to load
+NOBODY = 65534  # the user inside the sandbox
+AF_UNIX = 1  # local sockets; a constant because the module `socket` is slow to import
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -20,43 +19,33 @@ _ANY_NAMESPACE = 0x7E020000
 _PDEATHSIG, _DUMPABLE, _SECCOMP, _CAPBSET_DROP, _NO_NEW_PRIVS, _AMBIENT = 1, 4, 22, 24, 38, 47
 
 # By machine: its audit number, then numbers of system calls.
+_NAMES = ("clone", "socket", "unshare", "setns", "shmget", "msgget", "semget", "memfd_create", "io_uring_setup")
+_NAMES += ("pivot_root", "capset")
 _CALLS = {
-    "x86_64": (
-        0xC000003E,
-        {
-            **{"clone": 56, "socket": 41, "unshare": 272, "setns": 308, "shmget": 29, "msgget": 68, "semget": 64},
-            **{"memfd_create": 319, "io_uring_setup": 425, "pivot_root": 155, "capset": 126},
-        },
-    ),
-    "aarch64": (
-        0xC00000B7,
-        {
-            **{"clone": 220, "socket": 198, "unshare": 97, "setns": 268, "shmget": 194, "msgget": 186, "semget": 190},
-            **{"memfd_create": 279, "io_uring_setup": 425, "pivot_root": 41, "capset": 91},
-        },
-    ),
+    "x86_64": (0xC000003E, dict(zip(_NAMES, (56, 41, 272, 308, 29, 68, 64, 319, 425, 155, 126), strict=True))),
+    "aarch64": (0xC00000B7, dict(zip(_NAMES, (220, 198, 97, 268, 194, 186, 190, 279, 425, 41, 91), strict=True))),
 }
 _MOUNT_SETATTR, _CLONE3, _MEMFD_SECRET = 442, 435, 447  # the same on every machine
-# New namespaces would give back the right to mount (memory without limit); the others are memory that no limit counts,
-# or, io_uring, a second door to all system calls.
+# New namespaces would restore the right to mount (memory without limit). The others use memory that no limit counts;
+# io_uring also bypasses the filter of system calls.
 _REFUSED = ("unshare", "setns", "memfd_create", "shmget", "msgget", "semget", "io_uring_setup")
 
 
 def machine() -> str:
-    """This machine's architecture, if its system calls are known; else an OSError."""
+    """The architecture of this machine; raises OSError if its system calls are not known."""
     if os.uname().machine not in _CALLS:
         raise OSError(f"no filter of system calls is known for {os.uname().machine}, only for {', '.join(_CALLS)}")
     return os.uname().machine
 
 
 def build_root(binds: Sequence[Sequence[str]], links: Mapping[str, str], disk_mb: int) -> None:
-    """Make a root of nothing but read-only `binds` [from, to], `links`, /proc, /dev and a private /tmp, and enter it.
+    """Create a root with only read-only `binds` [from, to], `links`, /proc, /dev and a private /tmp, and enter it.
 
-    Needs new mount and process namespaces, and the right to mount in them. The way is bubblewrap's: pivot to an empty
-    base, build the new root out of the old, pivot again, drop the old.
+    Needs new mount and process namespaces, and the right to mount in them. The method is bubblewrap's: pivot to an
+    empty base, build the new root from the old root, pivot again, detach the old root.
     """
     _mount("none", "/", None, _REC | _PRIVATE)
-    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=755")  # noqa: S108  (a place that every system has)
+    _mount("tmpfs", "/tmp", "tmpfs", _NOSUID | _NODEV, "mode=755")  # noqa: S108  (exists on every system)
     for name in ("new", "old"):
         Path("/tmp", name).mkdir()  # noqa: S108
     _syscall("pivot_root", b"/tmp", b"/tmp/old")
@@ -88,10 +77,10 @@ def build_root(binds: Sequence[Sequence[str]], links: Mapping[str, str], disk_mb
 
 
 def lock(host_uid: int | None, new_user: bool) -> None:
-    """Give up every privilege for good; raises OSError where that fails.
+    """Give up every privilege for good; raises OSError if that fails.
 
-    `host_uid` is for a host's root: the user to become, since limits on processes do not bind root. `new_user` enters
-    a user namespace in which all that remains is one user without rights over the namespaces around.
+    `host_uid` is for the host's root: the user to become, since limits on processes do not apply to root. `new_user`
+    enters a user namespace with one user, without rights in the namespaces around it.
     """
     machine()
     if host_uid is not None:
@@ -107,42 +96,42 @@ def lock(host_uid: int | None, new_user: bool) -> None:
         Path("/proc/self/gid_map").write_text(f"{NOBODY} {group} 1")
     _check(_prctl(_NO_NEW_PRIVS, 1), "no_new_privs")
     for capability in range(64):
-        _prctl(_CAPBSET_DROP, capability)  # refused where bubblewrap has done it: the check below decides
+        _prctl(_CAPBSET_DROP, capability)  # may fail under bubblewrap: the check below decides
     _prctl(_AMBIENT, 4)
     _syscall("capset", struct.pack("Ii", 0x20080522, 0), bytes(24))
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     if any(int(status[kind], 16) for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb")) or os.geteuid() != NOBODY:
         raise OSError(f"privileges remain: user {os.geteuid()}, capabilities {status['CapPrm'].strip()}")
-    _check(_prctl(_PDEATHSIG, 9), "parent death signal")  # a change of user has cleared it
-    set_dumpable(False)  # no other process may look into this one, or write to it
+    _check(_prctl(_PDEATHSIG, 9), "parent death signal")  # the change of user has cleared it
+    set_dumpable(False)  # no other process may read or write this process
     _filter_calls()
 
 
 def set_dumpable(dumpable: bool) -> None:
-    """Whether processes of the same user may look into this one."""
+    """Set whether processes of the same user may read this process."""
     _check(_prctl(_DUMPABLE, int(dumpable)), "dumpable")
 
 
 def try_new_user() -> bool:
-    """Whether a new user namespace can be had: it must not, from inside."""
+    """Whether a new user namespace is possible, which must fail inside."""
     return _LIBC.unshare(_NEWUSER) == 0
 
 
 def _filter_calls() -> None:
-    """Refuse system calls that would lead round the limits, and sockets other than local ones."""
+    """Refuse system calls that bypass the limits, and all sockets except local ones."""
     audit, numbers = _CALLS[machine()]
     load, equal, at_least, any_bit, give = 0x20, 0x15, 0x35, 0x45, 0x06
     allow, refuse, no_such_call, no_access = 0x7FFF0000, 0x50001, 0x50026, 0x5000D  # errno EPERM, ENOSYS, EACCES
 
     def unless(code: int, value: int, verdict: int) -> list[tuple[int, int, int, int]]:
-        """`verdict` where the comparison holds, else on to what follows."""
+        """Give `verdict` if the comparison holds, else continue."""
         return [(code, 0, 1, value), (give, 0, 0, verdict)]
 
     program = [(load, 0, 0, 4), (equal, 1, 0, audit), (give, 0, 0, refuse), (load, 0, 0, 0)]
     program += unless(at_least, 0x40000000, refuse)  # the x32 table of x86_64
     for number in sorted([numbers[name] for name in _REFUSED] + [_MEMFD_SECRET]):
         program += unless(equal, number, refuse)
-    program += unless(equal, _CLONE3, no_such_call)  # its flags lie in memory, out of sight: libraries fall back
+    program += unless(equal, _CLONE3, no_such_call)  # the filter cannot read its flags; libraries fall back to clone
     program += [(equal, 0, 4, numbers["clone"]), (load, 0, 0, 16)]
     program += [*unless(any_bit, _ANY_NAMESPACE, refuse), (give, 0, 0, allow)]
     program += [(equal, 0, 3, numbers["socket"]), (load, 0, 0, 16), (equal, 1, 0, AF_UNIX)]
@@ -159,7 +148,7 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int, data: 
 
 
 def _bind(source: str, target: str) -> None:
-    """Mount a file or folder and all that is mounted below it, read-only without exception."""
+    """Mount a file or folder, with all mounts below it, read-only."""
     if Path(source).is_dir():
         Path(target).mkdir(parents=True, exist_ok=True)
     else:
@@ -171,7 +160,7 @@ def _bind(source: str, target: str) -> None:
     _check(result, f"make {target.removeprefix('/new')} read-only (Linux 5.12 or newer)")
 
 
-def _syscall(name: str, *arguments: Any) -> None:
+def _syscall(name: str, *arguments: bytes | str) -> None:
     _check(_LIBC.syscall(_CALLS[machine()][1][name], *arguments), name)
 
 

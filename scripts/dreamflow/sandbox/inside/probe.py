@@ -1,4 +1,4 @@
-"""Whether the sandbox keeps what it promises: asked of each way of making one, before it is used."""
+"""Check from inside whether a sandbox is sound, before its tool is used."""
 
 import importlib.util
 import os
@@ -6,20 +6,20 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from . import lock
+from .call import Json
 
 
-def send_findings(job: Mapping[str, Any], call: Any, send: Callable) -> None:
-    """Report what does not hold, one text each: nothing, if the sandbox is sound."""
+def send_findings(job: Mapping[str, Json], call: str, send: Callable) -> None:
+    """Report each broken promise of the sandbox as a text; none if the sandbox is sound."""
     send({"report": {"findings": list(_findings(job["hidden"], job["limits"]))}})
 
 
-def _findings(hidden: list[str], limits: Mapping[str, Any]) -> Iterator[str]:
+def _findings(hidden: list[str], limits: Mapping[str, Json]) -> Iterator[str]:
     yield from (f"{path} can be seen" for path in hidden if os.path.lexists(path))
     yield from (f"{folder} can be written to" for folder in _writable(("/", "/usr", "/dev", "/packages", "/sandbox")))
-    for name in ("wave", "hypothesis"):  # that nothing here has imported yet
+    for name in ("wave", "hypothesis"):  # modules that are not imported yet
         if importlib.util.find_spec(name) is None:
             yield f"Python's module {name} cannot be read"
     interfaces = [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
@@ -34,9 +34,9 @@ def _findings(hidden: list[str], limits: Mapping[str, Any]) -> Iterator[str]:
         yield "the size of /tmp is not limited"
     if resource.getrlimit(resource.RLIMIT_AS)[1] == resource.RLIM_INFINITY:
         yield "memory is not limited"
-    made = _processes(limits["processes"] + 8)
-    if made != limits["processes"]:
-        yield f"a limit of {limits['processes']} processes lets {made} be made"
+    count = _processes(limits["processes"] + 8)
+    if count != limits["processes"]:
+        yield f"a limit of {limits['processes']} processes lets {count} be made"
 
 
 def _writable(folders: tuple[str, ...]) -> Iterator[str]:
@@ -49,7 +49,7 @@ def _writable(folders: tuple[str, ...]) -> Iterator[str]:
 
 
 def _processes(most: int) -> int:
-    """How many processes, with this one, can be at the same time; tries `most`."""
+    """The possible number of processes at a time, with this one; tries `most`."""
     count = 1
     while count < most:
         try:

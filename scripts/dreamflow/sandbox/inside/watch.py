@@ -1,20 +1,19 @@
-"""What a program tries that it must not: reading or writing outside its folder, the network, signals to its guard.
+"""Forbidden attempts of a program: access to files outside its folder, the network, signals to its guard.
 
-Python announces such calls to an audit hook before it makes them, so that an attempt is known even where the program
-swallows the error. The hook contains nothing (the namespaces and the filter of system calls do): it is for the report.
+Python reports such calls to an audit hook before it makes them, so an attempt is known even if the program hides the
+error. The hook is only for the report: the namespaces and the filter of system calls do the protection.
 """
 
 import os
 import sys
 from collections.abc import Callable, Iterator
-from os import fsdecode, getcwd  # as they are now: a program's fakes may replace them in os
+from os import fsdecode, getcwd  # bound now: a program's fakes may replace them in os
 from os.path import join, normpath
-from typing import Any
 
 from .canonical import shorten
 from .lock import AF_UNIX
 
-_MOST = 20  # attempts that are told
+_MOST = 20  # reported attempts
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _READABLE = ("/usr", "/lib", "/lib64", "/bin", "/packages", "/proc/self", "/dev", "/sandbox", "/etc/ld.so.cache")
 _WRITABLE = ("/tmp", "/dev/null", "/dev/shm", "/dev/fd", "/dev/stdout", "/dev/stderr")  # noqa: S108
@@ -34,7 +33,7 @@ _NETWORK = {
 
 
 class Watch:
-    """Reports attempts, each once, to `report` while it is `active`."""
+    """Reports each attempt once to `report` while `active`."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self.report, self.active, self.seen = report, False, set()
@@ -49,7 +48,7 @@ class Watch:
                 if attempt not in self.seen and len(self.seen) < _MOST:
                     self.seen.add(attempt)
                     self.report(shorten(attempt, 200))
-        except (OSError, ValueError, TypeError, RecursionError):  # an odd path; the call itself will fail on it
+        except (OSError, ValueError, TypeError, RecursionError):  # an invalid path; the call itself will fail
             return
 
     def attempts(self, event: str, arguments: tuple) -> Iterator[str]:
@@ -70,7 +69,7 @@ class Watch:
         elif event == "os.kill" and arguments[0] in (1, -1):
             yield "signal to the sandbox"
 
-    def outside(self, verb: str, path: Any) -> Iterator[str]:
+    def outside(self, verb: str, path: str | bytes | os.PathLike | int | None) -> Iterator[str]:
         if isinstance(path, int) or path is None:
             return
         text = fsdecode(path)

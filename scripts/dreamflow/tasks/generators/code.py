@@ -1,21 +1,20 @@
 """Code: a small Python function with hidden tests.
 
-Each reference is there twice, as text in the table and as a function here: the text is the answer that is kept,
-the function says what the hidden calls return. That the two agree is what the tests of this project run.
+Each reference exists twice: as text in the table (the reference answer) and as a function here (the results of the
+hidden calls). The tests of this project check that they agree.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from itertools import pairwise
 from random import Random
-from typing import Any
 
-from .base import Made, Make, Row
-from .words import lists
+from ...generation.model import Json
+from .base import Content, Make, Row, lists
 
 _CALLS = 8  # hidden calls of a task
 
-Draw = Callable[[Random, int], tuple[Any, ...]]
+Draw = Callable[[Random, int], tuple[Json, ...]]
 
 
 @cache
@@ -24,7 +23,7 @@ def _things() -> Sequence[str]:
 
 
 def _numbers(low: int = -20, high: int = 40, least: int = 1) -> Draw:
-    """Lists of numbers; half of them have k and its neighbours, where "more than k" and "k or more" part."""
+    """Draw lists of numbers. Half of them contain k and its neighbours, to tell "more than k" from "k or more"."""
 
     def draw(random: Random, k: int) -> tuple[list[int]]:
         numbers = [random.randint(low, high) for _ in range(random.randint(least, 6))]
@@ -44,10 +43,13 @@ def _two_numbers(random: Random, _: int) -> tuple[int, int]:
 
 
 def _words(random: Random, k: int) -> tuple[list[str]]:
-    """Lists of words; one of them has k letters and one k + 1, where there is a k."""
+    """Draw a list of words. If k is not 0, it contains words of k and k + 1 letters."""
     words = random.sample(_things(), random.randint(1, 5))
     return (
-        [*words, *(random.choice([one for one in _things() if len(one) == k + more]) for more in range(2 * bool(k)))],
+        [
+            *words,
+            *(random.choice([word for word in _things() if len(word) == k + more]) for more in range(2 * bool(k))),
+        ],
     )
 
 
@@ -59,8 +61,8 @@ def _phrase(random: Random, _: int) -> tuple[str]:
     return (" ".join(random.sample(_things(), random.randint(1, 4))),)
 
 
-# Template: how to draw arguments, and the function of k and the arguments that says what the hidden calls return.
-_REFERENCES: Mapping[str, tuple[Draw, Callable[..., Any]]] = {
+# Template name: the function that draws arguments, and the reference function of k and the arguments.
+_REFERENCES: Mapping[str, tuple[Draw, Callable[..., Json]]] = {
     "scale": (_numbers(), lambda k, numbers: [number * k for number in numbers]),
     "shift": (_numbers(), lambda k, numbers: [number + k for number in numbers]),
     "lengths": (_words, lambda k, words: [len(word) for word in words]),
@@ -93,20 +95,20 @@ def code(row: Row) -> Make:
     draw, reference = _REFERENCES[row["name"]]
     names, constants = row["names"].split(), range(*row.get("k", (1,)))
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         entry, k = random.choice(names), random.choice(constants)
         signature = f"{entry}({row['takes']})"
         answer = f"def {signature}:\n    {row['body'].format(k=k)}"
         prompt = f"Write a Python function {signature} that {row['does'].format(k=k)}.{ending}"
         tests = _tests(entry, partial(draw, Random(prompt), k), partial(reference, k))  # noqa: S311
         forgiven = {"wrapped": True} if row["free"] else {"allow": ["fence"]}
-        return Made(prompt, answer, {"name": "code", "entry": entry, "tests": tests, **forgiven})
+        return Content(prompt, answer, {"name": "code", "entry": entry, "tests": tests, **forgiven})
 
     return make
 
 
-def _tests(entry: str, draw: Callable[[], tuple[Any, ...]], reference: Callable[..., Any]) -> list[dict[str, str]]:
-    """Hidden calls, the same for the same prompt; drawn until a function that always returns the same would fail."""
+def _tests(entry: str, draw: Callable[[], tuple[Json, ...]], reference: Callable[..., Json]) -> list[dict[str, str]]:
+    """Return hidden tests, the same for the same prompt. Their results differ, so that a constant function fails."""
     tests: list[dict[str, str]] = []
     while len({test["returns"] for test in tests}) < 2:
         calls = [draw() for _ in range(_CALLS)]

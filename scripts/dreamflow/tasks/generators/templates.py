@@ -1,13 +1,12 @@
-"""The templates of each kind of text, from the tables beside this module."""
+"""The templates of each kind, from the tables beside this module."""
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any
 
-from .base import Grader, Made, Make, Row, fill, kind_of
-from .words import lists
+from ...generation.model import Json
+from .base import Content, Grader, Make, Row, fill, kind_of, lists
 
 Values = Mapping[str, str]
 
@@ -16,15 +15,18 @@ _PHRASE: Grader = {"name": "exact", "allow": ["quotes", "full stop"]}
 _NUMBER: Grader = {"name": "number"}
 
 
-def extraction(row: Row) -> Make:
-    """One field out of a text of everyday business, without a word around it."""
+# --- extraction: a field of an everyday business text, without other words
 
-    def make(random: Random) -> Made:
+
+def extraction(row: Row) -> Make:
+    def make(random: Random) -> Content:
         prompt, values = fill(random, row["prompt"])
-        return Made(prompt, values[row["answer"]], _EXACT)
+        return Content(prompt, values[row["answer"]], _EXACT)
 
     return make
 
+
+# --- format: rewrite a part of the text in an exact format
 
 _FORMATS: Mapping[str, Grader] = {
     "exact": _EXACT,
@@ -36,19 +38,19 @@ _FORMATS: Mapping[str, Grader] = {
 
 
 def _date(text: str) -> dict[str, int]:
-    """The parts of "3 May 2024"."""
+    """Return the parts of "3 May 2024"."""
     day, month, year = text.split()
     return {"day": int(day), "month": lists()["month"].index(month) + 1, "year": int(year)}
 
 
 def _clock(afternoon: str) -> str:
-    """13:05 for "1:05 pm"; afternoons only."""
+    """Return 13:05 for "1:05 pm"; afternoons only."""
     hour, minute = afternoon.removesuffix(" pm").split(":")
     return f"{int(hour) + 12}:{minute}"
 
 
 def _object(**words: str) -> str:
-    """A JSON object with numbers for words that are whole numbers."""
+    """Return a JSON object; whole numbers become numbers."""
     return json.dumps({key: int(word) if word.isdecimal() else word for key, word in words.items()})
 
 
@@ -65,7 +67,7 @@ _FUNCTIONS: Mapping[str, Callable[..., str]] = {
 }
 
 
-def _formatted(answer: str | Mapping[str, Any], values: Values) -> str:
+def _formatted(answer: str | Mapping[str, Json], values: Values) -> str:
     if isinstance(answer, str):
         return answer.format_map(values)
     ((name, slots),) = answer.items()
@@ -75,14 +77,14 @@ def _formatted(answer: str | Mapping[str, Any], values: Values) -> str:
 
 
 def format_(row: Row) -> Make:
-    """What to write stands in the text; how to write it is asked exactly."""
-
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         prompt, values = fill(random, row["prompt"])
-        return Made(prompt, _formatted(row["answer"], values), _FORMATS[row["grader"]])
+        return Content(prompt, _formatted(row["answer"], values), _FORMATS[row["grader"]])
 
     return make
 
+
+# --- classification: choose the label of a short text
 
 _ENDINGS = (
     "Answer with one of: {}.",
@@ -93,12 +95,11 @@ _FREE_ENDINGS = ("Choose from: {}. Answer in one short sentence.", "It is one of
 
 
 def classification(row: Row) -> Make:
-    """A short text, a few labels, and the one that fits."""
     labels = list(row["labels"])
     endings = _FREE_ENDINGS if row["free"] else _ENDINGS
     ending = endings[row["number"] // 2 % len(endings)].format(", ".join(labels))
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         label = random.choice(labels)
         text, _ = fill(random, random.choice(row["labels"][label]))
         grader = (
@@ -106,13 +107,16 @@ def classification(row: Row) -> Make:
             if row["free"]
             else {"name": "one_of", "labels": labels, "allow": ["quotes", "full stop"]}
         )
-        return Made(f"{text}\n\n{row['question']} {ending}", label, grader)
+        return Content(f"{text}\n\n{row['question']} {ending}", label, grader)
 
     return make
 
 
+# --- facts: a question about a text; the answer is one or two words of it
+
+
 def _in_order(values: Values) -> Values:
-    """`values`, but years, times and months come in their order, as a story has them."""
+    """Return the values with years, times and months in chronological order, as in a story."""
     ordered = dict(values)
     for kind, key in (("year", int), ("time", str), ("month", lists()["month"].index)):
         slots = [slot for slot in values if kind_of(slot) == kind]
@@ -121,29 +125,26 @@ def _in_order(values: Values) -> Values:
 
 
 def _compared(row: Row, values: Values) -> str:
-    """The first of the two things that are compared, or the second, whichever has the lowest (highest) value."""
+    """Return the thing with the lowest (highest) value of the two that the row compares."""
     slot = row.get("lowest") or row["highest"]
-    one, two = (float(values[name].replace(":", ".")) for name in (slot, f"{slot}2"))
-    is_first = one < two if "lowest" in row else one > two
+    first, second = (float(values[name].replace(":", ".")) for name in (slot, f"{slot}2"))
+    is_first = first < second if "lowest" in row else first > second
     return values[row["answer"] if is_first else f"{row['answer']}2"]
 
 
 def facts(row: Row) -> Make:
-    """A question whose answer is a word or two of a given text, among others that are wrong.
-
-    Comparisons want the answer alone: a sentence may well name what is compared, and both could be right.
-    """
+    """Return a template of facts. Comparisons are never free: a sentence may name both things that are compared."""
     compares = row["skill"] == "compare"
     free = row["free"] and not compares
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         _, values = fill(random, row["prompt"])
         values = values if compares else _in_order(values)
         answer = _compared(row, values) if compares else values[row["answer"]]
         kinds = {kind_of(slot) for slot, word in values.items() if word == answer}
         others = [word for slot, word in values.items() if kind_of(slot) in kinds and word != answer]
         ending = "Answer in one short sentence." if free else row["how"]
-        return Made(
+        return Content(
             f"{row['prompt'].format_map(values)} {ending}",
             answer,
             {"name": "mentions", "others": others} if free else _PHRASE,
@@ -152,6 +153,9 @@ def facts(row: Row) -> Make:
     return make
 
 
+# --- knowledge: common knowledge; the answer may stand in a sentence. These tasks show whether training made a model
+# forget what it knew.
+
 _SUMS = {
     "plus": {f"{a} + {b}": str(a + b) for a in range(2, 10) for b in range(2, 10)},
     "times": {f"{a} times {b}": str(a * b) for a in range(2, 11) for b in range(2, 11)},
@@ -159,23 +163,21 @@ _SUMS = {
 
 
 def knowledge(row: Row) -> Make:
-    """What most people know; the answer may stand in a sentence, so that even a small model can show it.
-
-    These tasks measure what a model has besides the skills that it is trained in: one that forgets loses them.
-    """
     answers = row.get("facts") or _SUMS[row["name"]]
     questions = list(answers)
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         question = random.choice(questions)
         answer = answers[question]
-        # What the question names may be named in the answer too: "The day after Monday is Tuesday."
+        # The answer may repeat the question: "The day after Monday is Tuesday."
         others = [] if row.get("others_allowed") else sorted(set(answers.values()) - {answer, question})
         grader = {"name": "mentions", "allow": ["case"], "others": others}
-        return Made(row["question"].format(question), answer, grader)
+        return Content(row["question"].format(question), answer, grader)
 
     return make
 
+
+# --- arithmetic: a short story with small numbers; the answer is the result
 
 _RESULTS: Mapping[str, Callable[..., int]] = {
     "a + b": lambda a, b: a + b,
@@ -193,18 +195,17 @@ _RESULTS: Mapping[str, Callable[..., int]] = {
 
 
 def arithmetic(row: Row) -> Make:
-    """A short story with small numbers, and the number that it comes to."""
     ending = "Give the result at the end." if row["free"] else "Answer with the number only."
     grader = {**_NUMBER, "last": True} if row["free"] else _NUMBER
 
-    def make(random: Random) -> Made:
+    def make(random: Random) -> Content:
         while True:
             numbers = {name: random.randint(*ends) for name, ends in row["numbers"].items()}
             derived = {"total": numbers["a"] * numbers["b"], "ten_a": 10 * numbers["a"], "ten_b": 10 * numbers["b"]}
-            given = {name: str(value) for name, value in {**derived, **numbers}.items()}
-            story, _ = fill(random, row["prompt"], **given)
+            words = {name: str(value) for name, value in {**derived, **numbers}.items()}
+            story, _ = fill(random, row["prompt"], **words)
             answer = str(_RESULTS[row["result"]](**numbers))
-            if answer not in re.findall(r"\d+", story):  # else who repeats the question would be right
-                return Made(f"{story} {ending}", answer, grader)
+            if answer not in re.findall(r"\d+", story):  # otherwise repeating the question would be correct
+                return Content(f"{story} {ending}", answer, grader)
 
     return make
