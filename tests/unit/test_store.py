@@ -240,5 +240,5 @@ def test_the_total_counts_every_answer_that_was_drawn(tmp_path):
 
 def test_an_answer_that_is_gone_is_named_with_what_to_do(tmp_path):
     save_response(tmp_path / "store", "aa", record())
-    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore the file, or"):
+    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore the file"):
         with_total_cost(drawn(tmp_path, "aa", "gone"), tmp_path)
