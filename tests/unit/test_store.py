@@ -181,7 +181,7 @@ def test_damaged_metadata_is_named_with_what_to_do(tmp_path, content):
     with pytest.raises(DreamflowError) as error:
         read_result(tmp_path)
     assert str(error.value).startswith(f"{path}: ")
-    assert "Delete the file and run again: it is made from the store, without a call" in str(error.value)
+    assert "Delete the file and run again: it is rebuilt from the store, without a call" in str(error.value)
 
 
 # Usage and cost of all answers of a generation.
@@ -240,5 +240,5 @@ def test_the_total_counts_every_answer_that_was_drawn(tmp_path):
 
 def test_an_answer_that_is_gone_is_named_with_what_to_do(tmp_path):
     save_response(tmp_path / "store", "aa", record())
-    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore it, or"):
+    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore the file"):
         with_total_cost(drawn(tmp_path, "aa", "gone"), tmp_path)

@@ -155,7 +155,7 @@ def _from_inbox(generation: Generation, prompt: str, context: Context) -> Outcom
     inbox = context.layout.inbox
     request = Request(model, [Message("user", prompt)], {}, gen_id=generation.gen_id, inbox=inbox)
     try:
-        text = provider(model.provider).complete(request).text
+        text = provider("human").complete(request).text
     except Pending as pending:
         return Outcome("pending", str(pending))
     outcome = _parse_text(generation, text)
