@@ -10,7 +10,8 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
 from dreamflow.files import canonical
-from dreamflow.run import REPORTED, Run
+from dreamflow.jobs import REPORTED
+from dreamflow.run import Run
 
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")

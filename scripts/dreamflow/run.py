@@ -3,47 +3,33 @@
 import re
 import signal
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
-from typing import Any  # Snakemake wildcards, and the arguments and results of input functions
 
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.digest import Freshness
-from .generation.ledger import Ledger
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
 from .generation.model import Generation, Json
 from .generation.providers import human, provider
 from .generation.respond import STOPPING
+from .jobs import Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
 from .upkeep import forecast_text, missing_keys, preview
 
-SHOWN_PROBLEMS = 10  # errors on the screen; all are in log files
-REPORTED = "the reason was shown above"  # the message of an error whose cause was already shown
 
-
-class Run:
-    """The plan of a configuration and the state of one process that carries it out.
-
-    `in_job`: this process is a job of a run. `dry`: nothing may be written. `force(path)` makes Snakemake run the job
-    that writes `path`, whatever its own records say.
-    """
+class Run(Jobs):
+    """The plan of a configuration and the state of one process that carries it out. The arguments are those of `Jobs`."""
 
     def __init__(
         self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
     ) -> None:
         self.plan = compile_plan(config)
-        self.settings, self.layout = self.plan.world.settings, self.plan.world.layout
-        self.families = self.plan.families
-        self.force, self.in_job, self.dry = force, in_job, dry
-        self.ledger = Ledger(self.layout.ledger)
-        self.failed_logs: list[str] = []  # logs of failed jobs
-        self.tables: list[str] = []  # shown at the end of the run
+        super().__init__(self.plan.world.layout, force, in_job=in_job, dry=dry)
+        self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
         self.seen: dict[str, None] = {}  # the generations whose jobs Snakemake considers
         self.forecast_shown = False
@@ -59,16 +45,6 @@ class Run:
             on_answer=self.ledger.record_answer,
             on_done=lambda result: (self.freshness.forget(), self.ledger.count_generation(result)),
         )
-
-    # --- look-ups: input functions of the rules ---
-
-    def look_up(self, find: Callable[..., Any], *arguments: str) -> Any:
-        """Call the input function `find`; show the message of its error and raise one without details."""
-        try:
-            return find(*arguments)
-        except (DreamflowError, OSError) as error:
-            self.ledger.show(str(error))
-            raise RuntimeError(REPORTED) from None
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -133,30 +109,6 @@ class Run:
         """A pattern for each wildcard of the families' rules, which matches the existing names."""
         return {name: "|".join(map(re.escape, values)) or "(?!)" for name, values in self.plan.wildcards().items()}
 
-    def job_file(self, rule: str, wildcards: Any, job: Callable[..., str], output: str) -> list[str]:
-        """The job file `data/jobs/<rule>/<wildcards>.json` with the text `job(*wildcards)`, written if it has changed.
-
-        A dry run writes nothing; instead it forces `output`, the pattern of an output of the rule.
-        """
-        text = self.look_up(job, *wildcards)
-        path = self.layout.root / "jobs" / rule / f"{'/'.join(wildcards) or 'all'}.json"
-        current = path.read_text(encoding="utf-8") if path.exists() else None
-        if current != text and not self.in_job:
-            if self.dry:
-                self.force(output.format(**wildcards))
-            else:
-                write_atomic(path, text)
-        return [str(path)] if path.exists() else []
-
-    def always(self, *outputs: str) -> list[str]:
-        """An input function without files that forces the job of `outputs`, so that it runs in every run."""
-        if not self.in_job:
-            for file in outputs:
-                self.force(file)
-        return []
-
-    # --- jobs ---
-
     def make(self, gen_id: str, log: str) -> None:
         """Make one generation."""
         row = self.row(gen_id)
@@ -178,32 +130,6 @@ class Run:
 
         self.job(log, lambda: self.packs.answer(pack_id, answer, log))
 
-    def job(self, log: str, work: Callable[[], str | None]) -> None:
-        """Do the work of a job; the text that it returns is shown when the run ends.
-
-        On an error, write the message to the log file, with a traceback unless it is a `DreamflowError`, show it, and
-        raise an error without details.
-        """
-        try:
-            table = work()
-        except Exception as error:
-            is_plain = isinstance(error, DreamflowError)
-            message = str(error) if is_plain else f"{type(error).__name__}: {error} (see {log})"
-            write_atomic(log, f"{message}\n" if is_plain else f"{message}\n\n{traceback.format_exc()}")
-            self.failed_logs.append(log)
-            if len(self.failed_logs) <= SHOWN_PROBLEMS:
-                self.ledger.show(message)
-            raise RuntimeError(REPORTED) from None
-        if table:
-            self.tables.append(table)
-
-    def report_failure(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
-        """Show the error of a failed cluster job: the message in its log, else `reason`, and the paths of its logs."""
-        written = [path for path in logs if Path(path).exists() and Path(path).stat().st_size]
-        message = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] != [] else ""
-        where = f"see {' and '.join(written)}" if written else "it wrote no log"
-        self.ledger.show(f"rule {rule} failed: {message or reason or 'unknown reason'}\n  {where}")
-
     def expect_more(self, *stages: str) -> None:
         """After a job that wrote a file of deferred generations of these stages: form packs of them, count them in the
         progress, and show missing keys."""
@@ -215,8 +141,6 @@ class Run:
         for stage, count in Counter(row.stage for row in due).items():
             self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
         self._show_missing_keys(due)
-
-    # --- before and after a run ---
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
