@@ -22,7 +22,7 @@ from .upkeep import forecast_text, missing_keys, preview
 
 
 class Run(Jobs):
-    """The plan of a configuration and the state of one process that carries it out. The arguments are those of `Jobs`."""
+    """The plan of a configuration and the state of one process that carries it out; arguments as in `Jobs`."""
 
     def __init__(
         self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
