@@ -152,7 +152,7 @@ def test_a_run_reads_kept_texts_as_inputs_and_leaves_them_alone(project: Project
 def test_orphans_are_not_what_a_selection_keeps(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     lay_original(project)
     lay(project, "e_other", "essay")
-    list_orphans(select(project, {"essays": ["e_old"]}, remove=True))
+    list_orphans(select(project, {"essays": ["e_old"]}), remove=True)
     assert capsys.readouterr().out.splitlines()[0] == "data/gens/essay/e_other"
     assert sorted(path.name for path in project.root.glob("data/gens/*/*")) == ["d_old", "e_old"]
 
