@@ -9,7 +9,7 @@ from dreamflow.files import write_atomic
 from dreamflow.generation.make import REDRAW
 from dreamflow.plan import Plan, compile_plan
 from dreamflow.run import Run
-from dreamflow.upkeep import forget_failed, missing_keys, preview, prune
+from dreamflow.upkeep import forget_failed, list_orphans, missing_keys, preview
 from project import Project
 
 RUN = "lesson/cycle-1"
@@ -59,7 +59,7 @@ def test_prune_keeps_the_answers_of_an_exported_student(project):
     plan = compile_plan(CONFIG)
     answers = [make(plan, gen_id, "ok") for gen_id in export(plan)]
     stranger = project.root / make(plan, "a_stranger", "ok")
-    prune(compile_plan(CONFIG))
+    list_orphans(compile_plan(CONFIG), remove=True)
     assert all((project.root / path).exists() for path in answers) and not stranger.exists()
 
 
@@ -68,7 +68,7 @@ def test_prune_keeps_graded_answers_of_a_distillation_that_is_not_configured_now
     answers = [make(plan, gen_id, "ok") for gen_id in export(plan)]
     grades = "".join(json.dumps({"gen_id": path.split("/")[-2]}) + "\n" for path in answers[1:])
     write_atomic(f"data/distill/{RUN}/grades/exported.jsonl", grades)
-    prune(compile_plan({}))
+    list_orphans(compile_plan({}), remove=True)
     assert [(project.root / path).exists() for path in answers] == [False, True, True, True, True]
 
 
