@@ -28,7 +28,7 @@ def is_shown(record):
     message = str(record.msg)
     if DRY and message.startswith(DAG_READY_BEGINS) and not flow.forecast_shown:
         flow.forecast_shown = True
-        print(flow.forecast_text(), file=sys.stderr)
+        flow.show_forecast()
     if getattr(record, "event", None) == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
         if record.rule_name not in workflow._localrules:
             flow.report_failure(record.rule_name, record.rule_msg, record.log)

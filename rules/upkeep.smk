@@ -50,7 +50,8 @@ checkpoint forget_failed:
 rule retry_failed:
     """Draw new samples for failed generations, and make the generations that were skipped because of them."""
     input:
-        lambda wildcards: [*checkpoints.forget_failed.get().output, *flow.look_up(flow.retry_targets)],
+        # The targets come first: if a family cannot be compiled, nothing is marked.
+        lambda wildcards: [*flow.look_up(flow.retry_targets), *checkpoints.forget_failed.get().output],
     log:
         f"{DATA}/logs/retry_failed.log",
     localrule: True

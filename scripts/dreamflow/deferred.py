@@ -7,6 +7,7 @@ after an interruption, read the same file.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .errors import DreamflowError
 from .generation.model import Generation
 
 
@@ -24,13 +25,16 @@ class Deferred:
 
     @property
     def generations(self) -> Mapping[str, Generation]:
-        """The generations by id, from the current content of the file."""
+        """The generations by id, from the current content of the file. Raises a `DreamflowError` if it is damaged."""
         try:
             changed = self.path.stat().st_mtime_ns
         except FileNotFoundError:
             return {}
         if changed != self._changed:
-            self._generations = self._read(self.path)
+            try:
+                self._generations = self._read(self.path)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise DreamflowError(f"{self.path}: damaged: {type(error).__name__}: {error}") from None
             self._positions = {gen_id: position for position, gen_id in enumerate(self._generations)}
             self._changed = changed
         return self._generations

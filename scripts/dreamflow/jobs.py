@@ -27,7 +27,7 @@ class Jobs:
         self.failed_logs: list[str] = []  # logs of failed jobs
         self.tables: list[str] = []  # shown at the end of the run
 
-    def look_up(self, find: Callable[..., Any], *arguments: str) -> Any:
+    def look_up(self, find: Callable[..., Any], *arguments: Any) -> Any:
         """Call the input function `find`; show the message of its error and raise one without details."""
         try:
             return find(*arguments)
@@ -47,7 +47,7 @@ class Jobs:
             if self.dry:
                 self.force(output.format(**wildcards))
             else:
-                write_atomic(path, text)
+                self.look_up(write_atomic, path, text)
         return [str(path)] if path.exists() else []
 
     def always(self, *outputs: str) -> list[str]:

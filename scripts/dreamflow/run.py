@@ -146,6 +146,13 @@ class Run(Jobs):
         """The calls and the cost of this run as a table, and a line for each missing key."""
         return forecast_text(self.plan, self.context, self.seen, self.freshness.is_stale)
 
+    def show_forecast(self) -> None:
+        """Show the forecast of a dry run, or why it cannot be made."""
+        try:
+            print(self.forecast_text(), file=sys.stderr)
+        except (DreamflowError, OSError) as error:
+            print(f"no forecast: {error}", file=sys.stderr)
+
     def estimate(self, path: str) -> None:
         """Write the forecast of the default target to a file and show it."""
         self.seen |= dict.fromkeys(self.plan.world.generations)

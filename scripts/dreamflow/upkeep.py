@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .errors import DreamflowError
-from .files import read_json, write_atomic
+from .files import write_atomic
 from .generation.forecast import as_table, forecast
-from .generation.make import REDRAW, Context
+from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.providers import provider
 from .plan import Plan
@@ -47,8 +47,11 @@ def forget_failed(plan: Plan, path: str) -> None:
 
 
 def _status(folder: Path) -> str | None:
-    path = folder / "metadata.json"
-    return read_json(path)["status"] if path.exists() else None
+    """The status in a generation's metadata; None if it is missing or damaged: then the generation is made again."""
+    try:
+        return read_result(folder).status
+    except DreamflowError:
+        return None
 
 
 def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale: Callable[[str], bool]) -> str:

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import pytest
+from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
 from dreamflow.generation.digest import Freshness, inputs_digest, late_input
 from dreamflow.generation.layout import Layout
@@ -296,6 +297,15 @@ def test_evidence_is_noticed_entry_by_entry(world):
     write_atomic(path, json.dumps({"other": 2, "mine": {"values": {"a": 1}, "skip": None}}))
     os.utime(path, (6, 6))
     assert world.stale() == {"v_1"}
+
+
+@pytest.mark.parametrize("content", [{}, [], {"mine": 1}, {"mine": {"skip": None}}])
+def test_damaged_evidence_is_named_when_it_is_read(world, content):
+    world.rows["v_2"] = replace(world.rows["v_2"], evidence=Evidence("x.json", "mine"))
+    write_atomic(world.layout.root / "x.json", json.dumps(content))
+    assert world.stale() == {"v_2"}
+    with pytest.raises(DreamflowError, match=r"x\.json: damaged"):
+        world.make("v_2")
 
 
 def test_what_was_read_is_cached_until_it_is_forgotten(world):

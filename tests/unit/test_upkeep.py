@@ -96,3 +96,12 @@ def test_a_family_with_deferred_generations_cannot_forget_what_comes_with_them(f
     doors = dict.fromkeys({"deferred", "referenced", "preview"} - {forgotten}, lambda self: ())
     with pytest.raises(TypeError, match=rf"Tomorrow has deferred generations, so it must define {forgotten}\(\)"):
         type("Tomorrow", (Family,), doors)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_damaged_metadata_is_no_failed_generation(project, content):
+    plan = compile_plan(CONFIG)
+    path = make(plan, next(iter(plan.generations)), "failed")
+    write_atomic(path, content)
+    forget_failed(plan, "forgotten.txt")
+    assert project.read("forgotten.txt") == ""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -293,6 +294,36 @@ def test_a_dry_run_forecasts_and_a_missing_key_is_told(fresh: Project, own_serve
     assert "ANTHROPIC_API_KEY is not set" not in fresh.run("-n", ANTHROPIC_API_KEY="k").stdout
     assert not (fresh.root / "data/gens").exists()
     assert own_server.calls == 0
+
+
+def test_a_dry_run_names_a_damaged_record_of_the_store(project: Project) -> None:
+    next(project.root.glob("data/store/responses/*/*.json")).write_text("{")
+    shutil.rmtree(project.root / "data/gens")
+    dry = project.run("-n")
+    assert dry.returncode == 0, dry.stdout
+    assert "no forecast: data/store/responses/" in dry.stdout
+    assert "Job stats" in dry.stdout
+    assert "File " not in dry.stdout
+
+
+def test_a_job_file_that_cannot_be_written_is_one_line(project: Project) -> None:
+    shutil.rmtree(project.root / "data/jobs")
+    project.write("data/jobs", "no folder")
+    done = project.run()
+    assert done.returncode == 1
+    assert "Not a directory" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_nothing_is_marked_for_new_samples_if_a_family_cannot_be_compiled(project: Project) -> None:
+    project.edit("config/config.yaml", procedures=["nowhere"])
+    path = next(project.root.glob("data/gens/draft/*/metadata.json"))
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "failed"'))
+    done = project.run("retry_failed")
+    assert done.returncode == 1
+    assert "nowhere" in done.stdout
+    assert path.exists()
+    assert not path.with_name("redraw").exists()
 
 
 def test_the_estimate_counts_what_is_answered(project: Project) -> None:

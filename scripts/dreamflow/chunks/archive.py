@@ -213,7 +213,7 @@ def write_archive(folder: Path | str, archive: Archive) -> int:
     if folder.name != name:
         raise ConfigError(f"{folder}: not the folder of conversation {name}")
     check_archive(archive)
-    existing = {version: _load(path) for version, path in sorted(_paths(folder).items(), reverse=True)}
+    existing = {version: load_archive(path) for version, path in sorted(_paths(folder).items(), reverse=True)}
     text = archive["metadata"]["text_sha256"]
     of_text = takewhile(lambda item: item[1]["metadata"]["text_sha256"] == text, existing.items())
     version = next((number for number, other in of_text if _content(other) == _content(archive)), None)
@@ -239,7 +239,7 @@ def read_latest(folder: Path | str) -> Archive:
     paths = _paths(Path(folder))
     if not paths:
         raise ConfigError(f"{folder}: no archive; run `snakemake chunks` to make it")
-    return _load(paths[max(paths)])
+    return load_archive(paths[max(paths)])
 
 
 def read_version(folder: Path, version: int) -> Archive:
@@ -247,7 +247,7 @@ def read_version(folder: Path, version: int) -> Archive:
     paths = _paths(folder)
     if version not in paths:
         raise ConfigError(f"{folder}: archive_v{version}.json is missing; restore it")
-    return _load(paths[version])
+    return load_archive(paths[version])
 
 
 def has_archive(folder: Path) -> bool:
@@ -257,7 +257,7 @@ def has_archive(folder: Path) -> bool:
 
 def write_manifest(folder: Path) -> None:
     """Derive manifest.json from the archives in a folder: the latest version, and what superseded the others when."""
-    archives = {version: _load(path) for version, path in sorted(_paths(folder).items())}
+    archives = {version: load_archive(path) for version, path in sorted(_paths(folder).items())}
     latest = max(archives)
     versions = {}
     for (version, archive), after in zip(archives.items(), [*list(archives)[1:], None], strict=True):
@@ -298,7 +298,8 @@ def _paths(folder: Path) -> dict[int, Path]:
     return {int(match[1]): path for path in files if (match := _FILE.fullmatch(path.name))}
 
 
-def _load(path: Path) -> Archive:
+def load_archive(path: Path) -> Archive:
+    """The archive in a file, checked. Raises a `ConfigError` if it is damaged."""
     try:
         archive = json.loads(path.read_text(encoding="utf-8"))
         check_archive(archive)

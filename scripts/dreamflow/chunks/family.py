@@ -97,10 +97,12 @@ class Chunks(Family):
         return [*self.metadata_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
 
     def referenced(self) -> set[str]:
-        """The ids of all generations in archives."""
+        """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
+        from .archive import load_archive
+
         ids: set[str] = set()
         for path in self.folder.glob("*/archive_v*.json"):
-            archive = read_json(path)
+            archive = load_archive(path)
             ids |= {*archive["metadata"]["generations"], *(chunk["gen_id"] or "" for chunk in archive["b_chunks"])}
         return ids
 

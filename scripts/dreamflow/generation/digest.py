@@ -62,11 +62,12 @@ def evidence_text(root: Path, evidence: Evidence) -> str:
         entries = _decoded(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
         return ""
-    return canonical(entries[evidence.entry]) if evidence.entry in entries else ""
+    is_there = isinstance(entries, dict) and evidence.entry in entries
+    return canonical(entries[evidence.entry]) if is_there else ""
 
 
 @lru_cache(maxsize=64)
-def _decoded(path: Path, _changed: int) -> Mapping[str, Json]:
+def _decoded(path: Path, _changed: int) -> Json:
     return read_json(path)
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import pretty, read_as, read_json, sha256, write_atomic
+from ..files import pretty, read_as, sha256, write_atomic
 from .digest import inputs_digest, late_input
 from .layout import Layout
 from .model import Generation, Json, Message, Parent, Record, Result, as_json
@@ -124,8 +124,7 @@ def build(
     by_id = {parent.gen_id: parent.text for parent in parents}
     values = resolve(generation.variables, context.texts, by_id.__getitem__)
     if generation.evidence:
-        # {"skip": a reason to skip the generation, or null, "values": further variables of its template}
-        evidence = read_json(evidence_path(generation, context.layout))[generation.evidence.entry]
+        evidence = _evidence(generation, context.layout)
         if evidence["skip"]:
             return Build("", Outcome("skipped", evidence["skip"]))
         values |= evidence["values"]
@@ -140,6 +139,16 @@ def build(
 def evidence_path(generation: Generation, layout: Layout) -> Path:
     """The JSON file with measurements of a generation's parent."""
     return layout.root / generation.evidence.file
+
+
+def _evidence(generation: Generation, layout: Layout) -> Mapping[str, Json]:
+    """{"skip": a reason to skip the generation, or null, "values": further variables of its template}"""
+    path, entry = evidence_path(generation, layout), generation.evidence.entry
+    entries = read_as(path, dict[str, Json])
+    evidence = entries.get(entry)
+    if not isinstance(evidence, dict) or not {"skip", "values"} <= evidence.keys():
+        raise DreamflowError(f"{path}: damaged: no measurements of {entry}. Delete {path.name} and run again")
+    return evidence
 
 
 def _parse_text(generation: Generation, text: str) -> Outcome:
