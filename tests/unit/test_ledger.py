@@ -23,7 +23,8 @@ def test_lines_of_many_writers_are_whole_and_add_up(tmp_path):
     def write(number):
         for turn in range(50):
             gen_id = f"d_{number}_{turn}" + "x" * 200 * number
-            ledgers[number % 2].record_answer(record(gen_id, prompt_tokens=10, cached_tokens=4, completion_tokens=number))
+            answer = record(gen_id, prompt_tokens=10, cached_tokens=4, completion_tokens=number)
+            ledgers[number % 2].record_answer(answer)
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for thread in threads:
