@@ -61,7 +61,9 @@ class ModelSettings(Section):
         "file without a revision is identified by its content.",
     )
     base_url: Optional[Annotated[str, Field(pattern="^https?://")]] = Field(
-        None, description="URL of the endpoint. Default: the provider's own."
+        None,
+        description="URL of the endpoint. Default: the provider's own. Another public host is another service, which "
+        "answers again; a private address or a local name may change without a new call.",
     )
     api_key_env: Optional[Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")]] = Field(
         None,
@@ -97,7 +99,9 @@ class ModelSettings(Section):
         2,
         description="Attention points of one answer, before its length counts. Reports show how many a student saves.",
     )
-    extra_body: dict[str, Any] = Field(default_factory=dict, description="More fields of the request, sent unchanged.")
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="More fields of the request, sent unchanged. A change asks the model again."
+    )
 
     @model_validator(mode="after")
     def _fields_fit_the_provider(self) -> "ModelSettings":
