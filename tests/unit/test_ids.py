@@ -120,5 +120,5 @@ def test_prefix_and_alphabet(prefix, parts):
     ],
 )
 def test_a_separator_inside_a_part_is_an_error(make):
-    with pytest.raises(ConfigError, match=r"'a\|b' cannot be a part of an id"):
+    with pytest.raises(ConfigError, match=r"'a\|b' cannot be part of an id"):
         make()

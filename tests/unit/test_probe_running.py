@@ -113,5 +113,5 @@ def test_without_a_sandbox_code_is_ungraded_and_never_run():
 def test_a_sandbox_that_breaks_is_an_error_and_no_wrong_answer(monkeypatch):
     run = sandbox()
     monkeypatch.setattr(runs, "run_isolated", lambda *given: Finished("", "no space\n", 1, "ok"))
-    with pytest.raises(DreamflowError, match="could not be made: no space"):
+    with pytest.raises(DreamflowError, match="could not be started: no space"):
         grade(TASK, "def twice(n):\n    return n * 2", run)

@@ -328,7 +328,7 @@ def test_the_next_tool_is_taken(fake_tool, tool):
 
 def test_a_tool_that_isolates_nothing_is_not_used(fake_tool):
     fake_tool("unshare", 'while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
-    assert "runs only as the first of its own" in isolation(("unshare",))
+    assert "must be the first process of its own namespace" in isolation(("unshare",))
 
 
 @pytest.mark.skipif(not isinstance(isolation(("bwrap",)), Isolation), reason="no bwrap here")
@@ -351,5 +351,5 @@ def test_a_sandbox_whose_tmp_is_not_its_own_is_not_used(fake_tool, tmp_path):
     kept.touch()
     bind = f'[ "$a" = -- ] && set -- "$@" --bind {kept.parent} /tmp'
     fake_tool("bwrap", f'for a; do shift; {bind}; set -- "$@" "$a"; done; exec "$REAL" "$@"')
-    assert "/tmp is not the sandbox's own" in isolation(("bwrap",))
+    assert "/tmp is not private to the sandbox" in isolation(("bwrap",))
     assert kept.exists()
