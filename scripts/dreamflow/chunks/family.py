@@ -195,6 +195,7 @@ class Chunks(Family):
 
     def upgrade_inputs(self, conversation_id: str) -> list[str]:
         """The generations of a conversation's upgrade."""
+        self.wanted.discard("upgrade")
         return self.metadata_files("chunk", [row.gen_id for row in self._upgrade_rows(conversation_id)])
 
     def upgrade_job(self, conversation_id: str) -> str:
