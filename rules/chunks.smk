@@ -71,7 +71,9 @@ checkpoint upgrade_plan:
 rule upgrade_conversation:
     """Write the next archive of a conversation, with the selected chunks re-chunked."""
     input:
-        lambda wildcards: checkpoints.upgrade_plan.get() and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
+        lambda wildcards: flow.look_up(flow.targets, "upgrade")
+        and checkpoints.upgrade_plan.get()
+        and flow.look_up(CHUNKS.upgrade_inputs, wildcards.conversation),
         job=lambda wildcards: checkpoints.upgrade_plan.get() and UPGRADE_JOB(wildcards),
     output:
         f"{DATA}/chunks/{{conversation}}/upgrade.json",

@@ -60,7 +60,8 @@ checkpoint replay_set:
 rule teacher_grades:
     """Grade the teacher's answers to the tasks of the replay set."""
     input:
-        answers=lambda wildcards: checkpoints.replay_set.get(run=wildcards.run)
+        answers=lambda wildcards: DISTILL.want("teacher")
+        and checkpoints.replay_set.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "teacher"),
         job=job_file("teacher_grades", DISTILL.grades_job, f"{RUN}/grades/teacher.jsonl"),
     output:
@@ -206,7 +207,8 @@ checkpoint exported_answers:
 rule exported_grades:
     """Grade the exported student's answers to the held-out tasks."""
     input:
-        answers=lambda wildcards: checkpoints.exported_answers.get(run=wildcards.run)
+        answers=lambda wildcards: DISTILL.want("exported")
+        and checkpoints.exported_answers.get(run=wildcards.run)
         and flow.look_up(DISTILL.answer_files, wildcards.run, "exported"),
         known=f"{RUN}/exported_answers.jsonl",
         job=job_file("exported_grades", DISTILL.grades_job, f"{RUN}/grades/exported.jsonl"),

@@ -34,7 +34,8 @@ class Deferred:
             try:
                 self._generations = self._read(self.path)
             except (LookupError, TypeError, ValueError, AttributeError) as error:
-                raise DreamflowError(f"{self.path}: damaged: {type(error).__name__}: {error}") from None
+                problem = f"unexpected content ({type(error).__name__}: {error})"
+                raise DreamflowError(f"{self.path}: damaged: {problem}") from None
             self._positions = {gen_id: position for position, gen_id in enumerate(self._generations)}
             self._changed = changed
         return self._generations

@@ -126,6 +126,11 @@ class Family:
             self.generations[gen_id] = existing
             world.origin.setdefault(gen_id, origin)
 
+    def result_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
+        """The metadata.json and the parsed files of these generations; a parsed file may be edited by hand."""
+        paths = self.metadata_files(stage, gen_ids)
+        return [*paths, *(f"{path.removesuffix('metadata.json')}{self.layout.parsed_name(stage)}" for path in paths)]
+
     def metadata_files(self, stage: str, gen_ids: Iterable[str] | None = None) -> list[str]:
         """The metadata.json files of the given generations of a stage, or of all planned generations of the stage."""
         if gen_ids is None:

@@ -81,7 +81,9 @@ def test_windows_are_planned_for_the_tier_that_has_a_model(project):
     rows = chunks.spec_of["one"].generations["one"]
     assert len(rows) > 1 and {row.wildcards["conversation_id"] for row in rows} == {"one"}
     assert [row.parser_options["first"] for row in rows] == sorted(row.parser_options["first"] for row in rows)
-    assert set(chunks.archive_inputs("one")) < set(chunks.targets("chunks"))
+    metadata = {path for path in chunks.archive_inputs("one") if path.endswith("metadata.json")}
+    assert len(metadata) == len(rows) and metadata < set(chunks.targets("chunks"))
+    assert {path.replace("metadata", "parsed") for path in metadata} < set(chunks.archive_inputs("one"))
     assert all(set(chunks.world.catalog.texts) >= {row.variables["text"]["sha256"]} for row in rows)
 
 

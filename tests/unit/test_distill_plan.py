@@ -4,6 +4,7 @@ an exported student goes to work."""
 import json
 
 import pytest
+from dreamflow.distill.compile import replay_counts
 from dreamflow.files import write_atomic
 from dreamflow.plan import compile_plan
 from dreamflow.tasks.outcomes import Outcome, write_grades
@@ -103,13 +104,22 @@ def test_answers_that_a_report_needs_are_kept(project):
 def test_only_a_wanted_distillation_is_previewed_and_only_what_is_not_known(project):
     plan = planned()
     assert plan.families["distill"].preview() == ({}, "")
-    plan.targets("distill")
+    assert plan.families["distill"].want("teacher")
+    assert len(plan.families["distill"].preview()[0]) == 2 * 16
+    assert plan.families["distill"].want("exported")
     rows, _ = plan.families["distill"].preview()
     students = [row for row in rows.values() if row.model.model_id == "small-lesson-c1"]
     assert (len(students), len(rows) - len(students)) == (10, 2 * 16)
     export(project, plan)
     write_atomic(project.root / "data/distill" / RUN / "replay.jsonl", "")
     assert plan.families["distill"].preview() == ({}, "")
+
+
+def test_a_replay_set_has_as_many_tasks_as_the_forecast_counts():
+    assert replay_counts(24, 0.1, 0.2) == {
+        "train": {"target": 18, "general": 4},
+        "validation": {"target": 2, "general": 0},
+    }
 
 
 def test_a_model_that_has_the_name_of_the_student_is_an_error(project):

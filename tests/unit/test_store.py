@@ -122,6 +122,14 @@ def test_an_answer_of_a_service_is_not_one_of_another_or_of_the_providers_own(tm
         assert load_response(tmp_path, question(model), key(model)) is None
 
 
+def test_an_answer_that_is_known_to_be_of_no_service_is_never_one_of_a_service(tmp_path):
+    noted = changed(record(), service="")
+    save_response(tmp_path, key(PLAIN), noted)
+    assert load_response(tmp_path, question(PLAIN), key(PLAIN)) == noted
+    service = other_model(base_url=PUBLIC)
+    assert load_response(tmp_path, question(service), key(service)) is None
+
+
 # Records of earlier versions.
 
 

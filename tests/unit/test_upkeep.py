@@ -87,6 +87,7 @@ def test_the_missing_key_of_a_teacher_is_known_before_its_questions_are(project,
     plan = compile_plan(CONFIG)
     assert preview(plan) == ({}, [])
     plan.targets("distill")
+    assert plan.families["distill"].want("teacher") and plan.families["distill"].want("exported")
     (line,) = missing_keys(plan, preview(plan)[0].values())
     assert line.startswith("environment variable TEACHER_KEY is not set: the ")
 

@@ -109,6 +109,14 @@ def text_of(lines: str) -> str:
     return "".join(f"{turn['role']}: {turn['content']}\n" for turn in map(json.loads, lines.splitlines()))
 
 
+def test_a_dry_run_of_one_conversations_upgrade_forecasts_the_upgrade(project: Project):
+    project.edit("config/config.yaml", upgrade={"target": "good", "filter": "quality_level=basic"})
+    dry = project.run("-n", "data/chunks/water/upgrade.json")
+    assert dry.returncode == 0, dry.stdout
+    assert "upgrade of trial to good (writer)" in dry.stdout
+    assert "\n0 calls to make" not in dry.stdout
+
+
 def test_rules_chunk_everything_and_nothing_is_left_to_do(project: Project):
     for name, turns in TURNS.items():
         assert whole(project, name) == text_of(talk(name, turns))

@@ -79,6 +79,15 @@ def taught(school: Server, weights: Path, tmp_path_factory: pytest.TempPathFacto
 RUN = "data/distill/lesson/cycle-1"
 
 
+def test_a_dry_run_of_one_file_forecasts_what_that_file_needs(school: Server, weights: Path, tmp_path: Path) -> None:
+    project = school_project(tmp_path, school, weights)
+    for name, of_teacher in (("practice", 0), ("teacher", 2 * 20)):
+        dry = project.run("-n", f"{RUN}/grades/{name}.jsonl")
+        assert dry.returncode == 0, dry.stdout
+        assert forecast(dry.stdout, "small") > 0
+        assert forecast(dry.stdout, "big") == of_teacher
+
+
 def test_what_is_learned_is_what_the_grader_accepted(taught: Project) -> None:
     replay = lines(taught, f"{RUN}/replay.jsonl")
     assert {row["role"] for row in replay} == {"target", "general"}

@@ -219,6 +219,17 @@ def test_an_edit_is_noticed_without_the_notes_of_snakemake(project: Project, jud
     assert "Nothing to be done" in project.run("dreams").stdout
 
 
+def test_a_variant_that_was_edited_by_hand_is_checked_and_tested_again(project: Project):
+    path = project.root / f"data/gens/variant/{table(project)['reorder']['gen_id']}/parsed.py"
+    path.write_text(path.read_text() + "\n# by hand\nSPEED = 1\n")
+    (checks,) = (project.root / "data/dreams/trial/cycle-1/checks").iterdir()
+    before = checks.read_text()
+    done = project.run("dreams")
+    assert done.returncode == 0, done.stdout
+    assert checks.read_text() != before
+    assert "Nothing to be done" in project.run("dreams").stdout
+
+
 def test_a_failed_job_is_one_line_on_the_screen_and_in_its_log(project: Project):
     checks = project.root / "data/dreams/trial/cycle-1/checks/webshop.quote_basket.json"
     times = checks.stat()

@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from project import Project
@@ -33,6 +34,20 @@ def sampling(model: str, **values: float) -> Callable[[Project], None]:
         project.edit("config/models.yaml", models=models)
 
     return change
+
+
+def model(model_id: str, **changes: Any) -> Callable[[Project], None]:
+    def change(project: Project) -> None:
+        models = project.read("config/models.yaml")["models"]
+        models[model_id].update(changes)
+        project.edit("config/models.yaml", models=models)
+
+    return change
+
+
+def other_name_of_the_server(project: Project) -> None:
+    url = project.read("config/models.yaml")["models"]["judge"]["base_url"]
+    model("judge", base_url=url.replace("127.0.0.1", "localhost"))(project)
 
 
 def nothing(project: Project) -> None:
@@ -84,6 +99,9 @@ TABLE = [
     ("an edit that renders alike", text("templates/draft/plain.txt", "{# why #}" + DRAFT), EVERYTHING, 0),
     ("the evaluator's temperature", sampling("judge", temperature=0.1), EVALUATIONS, 4),
     ("two parameters swap values", sampling("judge", temperature=0.9, top_p=0.5), EVALUATIONS, 4),
+    ("more fields of the request", model("judge", extra_body={"reasoning": {"effort": "high"}}), EVALUATIONS, 4),
+    ("another name of a private server", other_name_of_the_server, {}, 0),
+    ("another price", model("judge", price={"prompt": 9.0, "completion": 9.0}), {}, 0),
     ("another parser", other_parser, EVALUATIONS, 0),
     ("the cohort renamed", renamed_cohort, {}, 0),
     ("the same prompts in a second cohort", second_cohort, EVERYTHING, 0),

@@ -140,9 +140,9 @@ class Chunks(Family):
         return [str(manifest)] if is_broken(manifest) else []
 
     def archive_inputs(self, conversation_id: str) -> list[str]:
-        """The generations of an archive."""
+        """The files of the generations of an archive."""
         rows = self.spec_of[conversation_id].generations[conversation_id]
-        return self.metadata_files("chunk", [row.gen_id for row in rows])
+        return self.result_files("chunk", [row.gen_id for row in rows])
 
     def archive_job(self, conversation_id: str) -> str:
         """What decides an archive besides the answers, as JSON."""
@@ -195,6 +195,7 @@ class Chunks(Family):
 
     def upgrade_inputs(self, conversation_id: str) -> list[str]:
         """The generations of a conversation's upgrade."""
+        self.wanted.discard("upgrade")
         return self.metadata_files("chunk", [row.gen_id for row in self._upgrade_rows(conversation_id)])
 
     def upgrade_job(self, conversation_id: str) -> str:

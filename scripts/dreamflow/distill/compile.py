@@ -197,9 +197,19 @@ def exported_rows(distillation: Distillation, tasks: Iterable[Task], exported: M
 def possible_teacher_rows(distillation: Distillation) -> dict[str, Generation]:
     """Return as many teacher's answers as a replay set can need."""
     replay = distillation.spec.replay
-    return teacher_rows(
-        distillation, distillation.target_tasks(held_out=False)[: round(replay.size * (1 - replay.general_share))]
-    )
+    counts = replay_counts(replay.size, replay.validation, replay.general_share)
+    most = sum(of_split["target"] for of_split in counts.values())
+    return teacher_rows(distillation, distillation.target_tasks(held_out=False)[:most])
+
+
+def replay_counts(size: int, validation: float, general_share: float) -> dict[str, dict[str, int]]:
+    """Return how many tasks of each role the splits of a replay set have at most."""
+    counts = {}
+    for split, share in (("train", 1 - validation), ("validation", validation)):
+        of_split = round(size * share)
+        general = round(of_split * general_share)
+        counts[split] = {"target": of_split - general, "general": general}
+    return counts
 
 
 def possible_exported_rows(distillation: Distillation) -> dict[str, Generation]:

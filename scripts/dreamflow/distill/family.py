@@ -45,7 +45,7 @@ class Distill(Family):
         self.practice: dict[str, Mapping[str, Generation]] = {}
         self.teachers: dict[str, Deferred] = {}
         self.exported: dict[str, Deferred] = {}
-        self.is_wanted = False
+        self.wanted: set[str] = set()  # sets of answers that requested files depend on
 
     def compile(self) -> None:
         """Plan the answers of all untrained students."""
@@ -66,8 +66,12 @@ class Distill(Family):
 
     def targets(self, goal: str) -> list[str]:
         """Return the report files of all distillations."""
-        self.is_wanted = True
         return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
+
+    def want(self, which: str) -> bool:
+        """Note that a requested file depends on the "teacher" or "exported" answers; always true, for use in rules."""
+        self.wanted.add(which)
+        return True
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """Return the names of the runs."""
@@ -76,10 +80,10 @@ class Distill(Family):
     def preview(self) -> tuple[Mapping[str, Generation], str]:
         """Return as many answers of teachers and exported students as possible, where they are not known yet."""
         rows: dict[str, Generation] = {}
-        for run, distillation in self.runs.items() if self.is_wanted else ():
-            if not self.teachers[run].path.exists():
+        for run, distillation in self.runs.items():
+            if "teacher" in self.wanted and not self.teachers[run].path.exists():
                 rows |= possible_teacher_rows(distillation)
-            if not self.exported[run].path.exists():
+            if "exported" in self.wanted and not self.exported[run].path.exists():
                 rows |= possible_exported_rows(distillation)
         return rows, ""
 

@@ -14,7 +14,7 @@ from ..errors import DreamflowError
 from ..files import jsonl, pretty, sha256, write_atomic
 from ..generation.model import Generation, Json
 from ..tasks.graders import Task
-from .compile import Distillation, split_groups
+from .compile import Distillation, replay_counts, split_groups
 from .data_card import data_card, summarise
 from .experiences import Experience, load_experiences
 from .likeness import near_duplicates, plain
@@ -81,10 +81,8 @@ def replay_set(
     candidates, left_out = _candidates(experiences, tasks, groups, settings["min_salience"], seed)
     kept = _distinct(candidates, [*measured["target"], *measured["general"]], settings["near_duplicate"], left_out)
     rows: list[ReplayRow] = []
-    for split, share in (("train", 1 - settings["validation"]), ("validation", settings["validation"])):
-        size = round(settings["size"] * share)
-        general = round(size * settings["general_share"])
-        for role, count in (("target", size - general), ("general", general)):
+    for split, counts in replay_counts(settings["size"], settings["validation"], settings["general_share"]).items():
+        for role, count in counts.items():
             available = [row for row in kept if groups[row["group"]] == split and roles[row["kind"]] == role]
             rows += [{**row, "split": split, "role": role} for row in _balanced(available, count)]
     rows.sort(key=_by_salience(seed))

@@ -131,8 +131,8 @@ class Dreams(Family):
         write_analysis(self.procedures[procedure], analysis_path, drawing_path)
 
     def variant_files(self, key: str, procedure: str) -> list[str]:
-        """The metadata of a procedure's variants."""
-        return self.metadata_files("variant", self.nights[key].variants[procedure])
+        """The files of a procedure's variants."""
+        return self.result_files("variant", self.nights[key].variants[procedure])
 
     def _variants(self, key: str, procedure: str) -> list[Generation]:
         """A procedure's variants in plan order: each is compared with the previous ones."""

@@ -189,8 +189,9 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """An answer as the response store keeps it. In a record of an earlier version, `service` is the service whose key
-    now has a copy of this answer (see `store.load_response`)."""
+    """An answer as the response store keeps it. `service` is "" if it is known to be from no public service besides the
+    provider's own. In a record of an earlier version it is the service whose key now has a copy of this answer (see
+    `store.load_response`)."""
 
     schema_version: int
     request: Question

@@ -228,7 +228,8 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         cost_usd=cost(response, model.prices),
     )
     stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
-    return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call)
+    service = "" if provider(model.provider).base_url and not question.model.service else UNSET
+    return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call, service=service)
 
 
 def _storable(text: str) -> str:

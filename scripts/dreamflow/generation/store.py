@@ -32,13 +32,14 @@ def response_path(store: Path, key: str) -> Path:
 def load_response(store: Path, question: Question, key: str, *, read_only: bool = False) -> Record | None:
     """The answer to a question with the key `key`; None if the store has no answer.
 
-    Earlier versions left the service out of the key. Such an answer belongs to the first service that looks it up: it
+    Earlier versions left the service out of the key, and their records note none. (Now a record notes "" if it is from
+    the provider's own endpoint or a private server.) Such an answer belongs to the first service that looks it up: it
     is copied to the key with that service, and the old record notes the service, so that no other service gets it. With
     `read_only` nothing is written.
     """
     service = question.model.service
     record = read_record(response_path(store, key))
-    if record is not None and record.service is UNSET:
+    if record is not None and not record.service:
         return record
     if service is UNSET:
         return None

@@ -68,8 +68,8 @@ class Probe(Family):
         return [f"{self.layout.root}/probes/{probe}/{name}" for probe in self.probes for name in REPORT_FILES]
 
     def answer_files(self, probe: str) -> list[str]:
-        """Return the metadata files of a probe's answers."""
-        return self.metadata_files(ANSWER.name, self.probes[probe].answers)
+        """Return the files of a probe's answers."""
+        return self.result_files(ANSWER.name, self.probes[probe].answers)
 
     def grades_job(self, probe: str) -> str:
         """Return the job of the grades: the tasks of the probe."""
