@@ -219,6 +219,14 @@ def test_an_edit_is_noticed_without_the_notes_of_snakemake(project: Project, jud
     assert "Nothing to be done" in project.run("dreams").stdout
 
 
+def test_lost_checks_are_made_again(project: Project):
+    (checks,) = (project.root / "data/dreams/trial/cycle-1/checks").iterdir()
+    before = checks.read_text()
+    checks.unlink()
+    assert project.run("promote").returncode == 0
+    assert checks.read_text() == before
+
+
 def test_a_variant_that_was_edited_by_hand_is_checked_and_tested_again(project: Project):
     path = project.root / f"data/gens/variant/{table(project)['reorder']['gen_id']}/parsed.py"
     path.write_text(path.read_text() + "\n# by hand\nSPEED = 1\n")
@@ -251,7 +259,7 @@ def test_a_failed_job_is_one_line_on_the_screen_and_in_its_log(project: Project)
     ("changes", "told"),
     [
         ({"procedures": ["nothing.*"]}, "procedures[0]: unknown procedure 'nothing.*'; known: fleet-ops.check_host"),
-        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: name the model that makes it"),
+        ({"kinds": ["relax"], "models": {}}, "models.relax: missing: name the model for 'relax'"),
         ({"models": {"verdict": {"model": "nobody"}}, "kinds": ["reorder"]}, "unknown model 'nobody'"),
         ({"kinds": ["dance"]}, "trial.yaml:"),
         ({"tiers": {"viable": 0.2}}, "tiers: 'speculative' is above 'viable'"),

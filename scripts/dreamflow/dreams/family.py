@@ -82,7 +82,13 @@ class Dreams(Family):
         """Every file of every night."""
         procedures = sorted({name for night in self.nights.values() for name in night.variants})
         analyses = [f"{self.folder}/analysis/{name}.{suffix}" for name in procedures for suffix in ("json", "svg")]
-        return analyses + [path for key in self.nights for path in self.journal_files(key)]
+        measured = [
+            f"{self.folder}/{key}/{kind}/{procedure}.json"
+            for key, night in self.nights.items()
+            for kind in ("checks", "tests")
+            for procedure in night.variants
+        ]
+        return [*analyses, *measured, *(path for key in self.nights for path in self.journal_files(key))]
 
     def referenced(self) -> set[str]:
         """The ids in the tables of all cycles, previous ones too, and the parents of their variants."""
