@@ -60,7 +60,7 @@ def _compiled(options: argparse.Namespace, config: Settings) -> Cohort:
         known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
         models = load_models(config.models, Layout(data_root).registered_models, config.local_models.as_dict())
         return compile_cohort(path, spec, load_catalog(root, prompts), models, known)
-    catalog = load_catalog(root, prompts) if spec.combos else Catalog(root, {}, {}, {})
+    catalog = load_catalog(root, prompts) if spec.combos else Catalog(root, {})
     return compile_rows(path, spec, catalog, data_root)
 
 

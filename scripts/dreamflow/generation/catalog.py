@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from ..errors import ConfigError, unknown
@@ -40,16 +41,15 @@ class Template:
 
 @dataclass
 class Catalog:
-    """Inputs by name. `prompts` are the kinds of prompt, `rows` the rows of their template catalogs; `texts` has every
-    input text of the plan, by its SHA-256."""
+    """Inputs by name. `prompts` are the kinds of prompt; `texts` has every input text of the plan, by its SHA-256. CSV
+    catalogs, templates and descriptions are read when a plan needs them."""
 
     root: Path
     prompts: Mapping[str, PromptKind]
-    concepts: dict[str, str]
-    rows: dict[str, dict[str, dict[str, str]]]
     texts: dict[str, str] = field(default_factory=dict)
     templates: dict[tuple[str, str], Template] = field(default_factory=dict)
     descriptions: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    _rows: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
 
     def keep(self, text: str) -> str:
         """Add a text to `texts`; returns its digest."""
@@ -57,19 +57,24 @@ class Catalog:
         self.texts[digest] = text
         return digest
 
+    @cached_property
+    def concepts(self) -> dict[str, str]:
+        """The names of the concepts, by id. Raises `ConfigError`."""
+        rows = read_csv(self.root / "concepts_metadata.csv", ("concept_id",))
+        return {concept_id: row.get("name") or concept_id for concept_id, row in rows.items()}
+
+    def rows(self, kind: str) -> dict[str, dict[str, str]]:
+        """The rows of the template catalog of a kind of prompt, by template. Raises `ConfigError`."""
+        if kind not in self._rows:
+            self._rows[kind] = read_csv(self.root / f"{kind}_templates.csv", ("template_id",), missing_ok=True)
+        return self._rows[kind]
+
 
 def load_catalog(root: Path | str, prompts: Iterable[PromptKind]) -> Catalog:
-    """Read the catalogs under `root`. Templates and descriptions are read when a plan needs them."""
-    root = Path(root)
-    if not root.is_dir():
+    """The catalog of the inputs under `root`. Raises `ConfigError` if there is no such folder."""
+    if not Path(root).is_dir():
         raise ConfigError(f"raw_root: {root}: no such folder")
-    concepts = {
-        row["concept_id"]: row.get("name") or row["concept_id"]
-        for row in read_csv(root / "concepts_metadata.csv", ("concept_id",)).values()
-    }
-    kinds = {prompt.name: prompt for prompt in prompts}
-    rows = {kind: read_csv(root / f"{kind}_templates.csv", ("template_id",), missing_ok=True) for kind in kinds}
-    return Catalog(root, kinds, concepts, rows)
+    return Catalog(Path(root), {prompt.name: prompt for prompt in prompts})
 
 
 def read_csv(path: Path, required: tuple[str, ...], *, missing_ok: bool = False) -> dict[str, dict[str, str]]:
@@ -101,14 +106,14 @@ def template(catalog: Catalog, kind: str, template_id: str) -> Template:
 
 
 def _load_template(catalog: Catalog, kind: PromptKind, template_id: str) -> Template:
-    row = catalog.rows[kind.name].get(template_id, {})
+    row = catalog.rows(kind.name).get(template_id, {})
     listing = catalog.root / f"{kind.name}_templates.csv"
     path = catalog.root / "templates" / kind.name / f"{checked_name(template_id, 'template')}.txt"
     generator = row.get("generator") or "llm"
     if generator not in GENERATORS:
         raise ConfigError(f"{listing}: {template_id}: generator {generator!r}; expected {', '.join(GENERATORS)}")
     if not row and not path.exists():
-        known = sorted({*catalog.rows[kind.name], *(file.stem for file in path.parent.glob("*.txt"))})
+        known = sorted({*catalog.rows(kind.name), *(file.stem for file in path.parent.glob("*.txt"))})
         message = unknown(f"{kind.name} template", template_id, known)
         raise ConfigError(f"{message} (no row in {listing}, no file {path})")
     text = "" if generator == "copy" else read_text(path)
