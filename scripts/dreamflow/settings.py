@@ -46,7 +46,7 @@ class Settings(_Specs):
     data_root: str = Field("data", description="The folder for everything that is made.")
     results_top_n: Count = Field(5, description="Number of essays in `data/results/<cohort>/`.")
     call_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
-        5, description="Attempts at one call if the connection or the server fails."
+        5, description="Attempts at one call if the connection or the server fails; 1 is no retry."
     )
     pack: Whole = Field(
         0,

@@ -12,7 +12,7 @@ from ..tasks.spec import AnswerSettings, TaskSelection
 class Salience(Section):
     """Weights of the signals in the salience of an experience. An unknown signal counts nothing."""
 
-    surprise: NotNegative = Field(0.25, description="Weight of how unexpected the outcome was.")
+    surprise: NotNegative = Field(0.25, description="Weight of how unexpected the answer was, or else its outcome.")
     novelty: NotNegative = Field(0.2, description="Weight of how different the question is from earlier ones.")
     arousal: NotNegative = Field(0.2, description="Weight of stakes and cost.")
     reward: NotNegative = Field(0.2, description="Weight of the outcome.")
@@ -67,7 +67,7 @@ class Replay(Section):
     )
     min_salience: Share = Field(0, description="Minimum salience of an experience to learn from.")
     validation: Annotated[float, Field(gt=0, le=0.5), AS_WRITTEN] = Field(
-        0.1, description="Share of the groups of tasks that decide when the training stops."
+        0.1, description="Share of the groups of tasks that decide when the training stops (`validation.jsonl`)."
     )
     held_out: Annotated[float, Field(gt=0, le=0.8), AS_WRITTEN] = Field(
         0.3, description="Share of the groups of tasks that are used for measuring only."
@@ -156,5 +156,7 @@ class DistillationSpec(Section):
     teacher: Teacher = Field(description="The model that shows correct answers.")
     replay: Replay = Field(description="What is learned, and on which tasks it is measured.")
     training: Training = Field(default_factory=Training, description="LoRA and its optimiser.")
-    validation: Validation = Field(default_factory=Validation, description="When the student is good enough.")
+    validation: Validation = Field(
+        default_factory=Validation, description="When the trained student is good enough to be used."
+    )
     export: Export = Field(default_factory=Export, description="Which files are written besides the adapter.")

@@ -26,7 +26,9 @@ class TestLimits(Section):
     )
     seed: Whole = Field(1, description="Seed of the generated inputs.")
     seconds: Positive = Field(10, description="Maximum seconds of one call.")
-    memory_mb: Annotated[int, Field(ge=64)] = Field(512, description="Maximum memory of a process, in megabytes.")
+    memory_mb: Annotated[int, Field(ge=64)] = Field(
+        512, description="Maximum memory of all processes of a call together, in megabytes."
+    )
     processes: Annotated[int, Field(ge=4)] = Field(32, description="Maximum number of processes and threads together.")
     output_kb: Count = Field(1024, description="Maximum output of one call, in kilobytes.")
     disk_mb: Count = Field(64, description="Maximum size of written files, in megabytes.")
@@ -35,7 +37,11 @@ class TestLimits(Section):
 class Tiers(Section):
     """Minimum viability of a variant for the tiers 1 and 2."""
 
-    viable: Share = Field(0.6, description="Minimum viability for tier 1.")
+    viable: Share = Field(
+        0.6,
+        description="Minimum viability for tier 1. Tier 2 at best: variants that failed their test or could not be "
+        "tested, and those that differ although labelled safe.",
+    )
     speculative: Share = Field(0.3, description="Minimum viability for tier 2; not above `viable`.")
 
     @model_validator(mode="after")
@@ -80,7 +86,7 @@ class NightSpec(Section):
         "`verdict`, variants are tested but not judged.",
     )
     test: TestLimits = Field(default_factory=TestLimits, description="How variants are tested against their original.")
-    tiers: Tiers = Field(default_factory=Tiers, description="Minimum viability of the tiers.")
+    tiers: Tiers = Field(default_factory=Tiers, description="Minimum viability of the tiers of variants.")
 
 
 class Behaviour(Section):

@@ -62,13 +62,13 @@ class ModelSettings(Section):
     )
     base_url: Optional[Annotated[str, Field(pattern="^https?://")]] = Field(
         None,
-        description="URL of the endpoint. Default: the provider's own. Another public host is another service, which "
-        "answers again; a private address or a local name may change without a new call.",
+        description="URL of the endpoint. Default: the provider's own. A change to another public host asks the model "
+        "again; the provider's own endpoint and private servers (local names and addresses) share stored answers.",
     )
     api_key_env: Optional[Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")]] = Field(
         None,
         description="Environment variable that holds the API key. Default: `OPENAI_API_KEY`, `OPENROUTER_API_KEY` or "
-        "`ANTHROPIC_API_KEY`; an `openai` model with a `base_url` needs none.",
+        "`ANTHROPIC_API_KEY`; an `openai` model at another `base_url` needs none.",
     )
     context_length: Annotated[int, Field(ge=64)] = Field(
         131072, description="Maximum tokens of prompt and answer together."
