@@ -18,7 +18,7 @@ from .generation.respond import STOPPING
 from .jobs import Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
-from .upkeep import forecast_text, missing_keys, preview
+from .upkeep import failed_generations, forecast_text, missing_keys, preview
 
 
 class Run(Jobs):
@@ -32,6 +32,8 @@ class Run(Jobs):
         self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
         self.seen: dict[str, None] = {}  # the generations whose jobs Snakemake considers
+        self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
+        self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
         self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
@@ -96,8 +98,16 @@ class Run(Jobs):
         return self.plan.targets(goal)
 
     def retry_targets(self) -> list[str]:
-        """The default target, and all generations that have a folder."""
+        """The default target, and all generations that have a folder. A dry run does not mark the failed ones, so it
+        notes what would be made: they, and the descendants that were skipped because of them."""
         rows = [row for row in self.plan.generations.values() if self.plan.folder(row.gen_id).exists()]
+        if self.dry:
+            self.redraws = set(failed_generations(self.plan))
+            self.retried = set(self.redraws)
+            for row in rows:
+                if not self.retried.isdisjoint(row.parents):
+                    self.retried.add(row.gen_id)
+            self.seen |= dict.fromkeys(self.retried)
         return [*self.targets("all"), *(self.layout.metadata(row.stage, row.gen_id) for row in rows)]
 
     def gen_id_pattern(self) -> str:
@@ -144,7 +154,11 @@ class Run(Jobs):
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
-        return forecast_text(self.plan, self.context, self.seen, self.freshness.is_stale)
+
+        def is_due(gen_id: str) -> bool:
+            return gen_id in self.retried or self.freshness.is_stale(gen_id)
+
+        return forecast_text(self.plan, self.context, self.seen, is_due, self.redraws)
 
     def show_forecast(self) -> None:
         """Show the forecast of a dry run, or why it cannot be made."""

@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 from .errors import DreamflowError
@@ -38,12 +38,17 @@ def forget_failed(plan: Plan, path: str) -> None:
 
     Generations that were skipped because of them are made again too, since they are their descendants.
     """
-    failed = [folder for folder in map(plan.folder, plan.generations) if _status(folder) == "failed"]
+    failed = [plan.folder(gen_id) for gen_id in failed_generations(plan)]
     for folder in failed:
         write_atomic(folder / REDRAW, "")
         (folder / "metadata.json").unlink()
     write_atomic(path, "".join(f"{folder}\n" for folder in failed))
     print(f"new samples will be drawn for {len(failed):,} failed generations", file=sys.stderr)
+
+
+def failed_generations(plan: Plan) -> list[str]:
+    """The ids of the failed generations."""
+    return [gen_id for gen_id in plan.generations if _status(plan.folder(gen_id)) == "failed"]
 
 
 def _status(folder: Path) -> str | None:
@@ -54,9 +59,15 @@ def _status(folder: Path) -> str | None:
         return None
 
 
-def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale: Callable[[str], bool]) -> str:
+def forecast_text(
+    plan: Plan,
+    context: Context,
+    gen_ids: Iterable[str],
+    is_stale: Callable[[str], bool],
+    redraws: Container[str] = frozenset(),
+) -> str:
     """The forecast for these generations as a table, with the generations that requested products may need in addition,
-    and a line for each missing key."""
+    and a line for each missing key. `redraws` get new samples."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     expected, texts = preview(plan)
@@ -66,7 +77,7 @@ def forecast_text(plan: Plan, context: Context, gen_ids: Iterable[str], is_stale
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = [as_table(forecast(every, context, is_due, plan.folder)), *texts]
+    lines = [as_table(forecast(every, context, is_due, plan.folder, redraws)), *texts]
     return "\n".join([*lines, *missing_keys(plan, [row for row in every if is_due(row.gen_id)])])
 
 

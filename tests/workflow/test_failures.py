@@ -93,6 +93,7 @@ def test_what_fails_for_good_is_told_skips_its_descendants_and_can_be_drawn_anew
     calls = own_server.calls
     assert "Nothing to be done" in fresh.run().stdout
     assert own_server.calls == calls
+    assert "4 calls to make" in fresh.run("-n", "retry_failed").stdout
     again = fresh.run("retry_failed")
     assert again.returncode == 0, again.stdout
     assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}

@@ -1,6 +1,6 @@
 """Forecast of the calls and the cost of a run, from the plan and the response store, before anything is spent."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +43,20 @@ def _no_call(question: Question, key: str) -> Record:
 
 
 def forecast(
-    rows: Iterable[Generation], context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]
+    rows: Iterable[Generation],
+    context: Context,
+    is_stale: Callable[[str], bool],
+    folder: Callable[[str], Path],
+    redraws: Container[str] = frozenset(),
 ) -> list[Line]:
-    """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder.
+    """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder;
+    the generations in `redraws` get new samples.
 
     Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
     answers are tried as in a run. If an answer is missing, the forecast assumes that the answers of the row's children
     are missing too, and that its text is as long as its limit allows.
     """
-    walk = _Walk(context, is_stale, folder)
+    walk = _Walk(context, is_stale, folder, redraws)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
@@ -61,8 +66,14 @@ class _Walk:
     """The state of a forecast. `known` has the parents whose text exists or follows from the store, `longest` the
     maximum tokens of the texts of all others; `keys` are the keys of missing answers."""
 
-    def __init__(self, context: Context, is_stale: Callable[[str], bool], folder: Callable[[str], Path]) -> None:
-        self.context, self.is_stale, self.folder = context, is_stale, folder
+    def __init__(
+        self,
+        context: Context,
+        is_stale: Callable[[str], bool],
+        folder: Callable[[str], Path],
+        redraws: Container[str],
+    ) -> None:
+        self.context, self.is_stale, self.folder, self.redraws = context, is_stale, folder, redraws
         self.lines: dict[tuple[str, str], Line] = {}
         self.known: dict[str, Parent] = {}
         self.longest: dict[str, int] = {}
@@ -84,7 +95,8 @@ class _Walk:
         new = True
         if complete and not (row.evidence and not late_input(row, self.context.layout)):
             try:
-                outcome = build(row, self.context, parents, _no_call, read_only=True).outcome
+                redraw = row.gen_id in self.redraws
+                outcome = build(row, self.context, parents, _no_call, redraw=redraw, read_only=True).outcome
                 self.known[row.gen_id] = Parent(row.gen_id, outcome.status, outcome.parsed.text)
                 line.answered += 1
                 return
