@@ -142,7 +142,7 @@ def test_a_dry_run_forecasts_what_there_can_be(school: Server, weights: Path, tm
     shown = project.run("-n", "distill")
     assert shown.returncode == 0, shown.stdout
     assert forecast(shown.stdout, "small") > 24
-    assert forecast(shown.stdout, "big") == 2 * 20  # 24 tasks, less a fifth of general ones, rounded down
+    assert forecast(shown.stdout, "big") == 2 * 20  # of 24 tasks; general ones are rounded in each split
     assert "big" not in project.run("-n", "probe").stdout
 
 
