@@ -197,9 +197,9 @@ def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"teacher": {"model": "nobody"}}, "lesson.yaml: unknown model 'nobody'"),
-        ({"replay": {"kinds": ["poems"]}}, "there are no tasks of the kind 'poems'"),
-        ({"student": {"model": "small"}}, "student.weights is missing"),
+        ({"teacher": {"model": "nobody"}}, "teacher.model: unknown model 'nobody'; known: big, small"),
+        ({"replay": {"kinds": ["poems"]}}, "replay.kinds[0]: no tasks of this kind: unknown kind 'poems'"),
+        ({"student": {"model": "small"}}, "its weights must be named"),
         ({"student": {"model": "small", "weights": "nowhere"}}, "nowhere"),
         ({"training": {"rank": 0}}, "lesson.yaml:"),
         ({"tasks": {"base": False, "generate": {"extraction": 2}}}, "cannot be split"),
