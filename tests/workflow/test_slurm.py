@@ -218,7 +218,7 @@ def test_a_distillation_on_the_gpu_partition(slurm: Slurm, tmp_path: Path) -> No
     where = {rule_of(job): (job["Partition"], job["JOB_GRES"]) for job in jobs}
     assert where == {
         **dict.fromkeys(("distill_student", "validate_student"), ("gpu", "gpu:fake:1")),
-        **dict.fromkeys(("pack", "export_student", "register_student"), ("cpu", "(null)")),
+        **dict.fromkeys(("pack", "export_student"), ("cpu", "(null)")),
     }
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert (project.root / "data/distill/tiny/cycle-1/report.md").exists()
