@@ -200,7 +200,7 @@ def _binds() -> list[tuple[str, str]]:
         places.append(sys.base_prefix)
     return [
         *((place, place) for place in places),
-        (sysconfig.get_path("purelib"), "/packages"),
+        (str(Path(sysconfig.get_path("purelib")).resolve()), "/packages"),
         (str(_INSIDE), "/sandbox/inside"),
     ]
 
