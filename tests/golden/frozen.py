@@ -37,11 +37,12 @@ _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
     (
         re.compile(
-            r'("(latency_s|seconds|seconds_ratio|overhead_s|duration_s|processing_time_(seconds|ms))": ?)'
+            r'("(latency_s|seconds|seconds_ratio|overhead_s|duration_s|call_seconds|processing_time_(seconds|ms))": ?)'
             r"(null|[\d.]+(e-\d+)?)"
         ),
         r"\1<seconds>",
     ),
+    (re.compile(r"\bcall seconds [\d.]+"), "call seconds <seconds>"),
     (re.compile(r"; takes [\d.]+ times as long"), ""),
     (re.compile(r"\b(bwrap|bubblewrap|unshare) [\d.]+\b"), "<sandbox>"),
 ]
