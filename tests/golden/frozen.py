@@ -43,6 +43,7 @@ _VOLATILE = [
         r"\1<seconds>",
     ),
     (re.compile(r"\bcall seconds [\d.]+"), "call seconds <seconds>"),
+    (re.compile(r"\| \d+\.\d\d (\| \d+\.\d{6} \|)$", re.M), r"| <seconds> \1"),  # a probe's table: seconds, USD
     (re.compile(r"; takes [\d.]+ times as long"), ""),
     (re.compile(r"\b(bwrap|bubblewrap|unshare) [\d.]+\b"), "<sandbox>"),
 ]
