@@ -9,7 +9,6 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
-from dreamflow.files import canonical
 from dreamflow.jobs import REPORTED
 from dreamflow.run import Run
 

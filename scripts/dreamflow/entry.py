@@ -16,21 +16,22 @@ def show(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def run_script(log: Path | str, work: Callable[[], None]) -> None:
-    """Run a script. On an error, log and show its message, and exit with `REPORTED_STATUS`.
+def log_error(log: Path | str, error: Exception) -> str:
+    """Write an error to a log file, with a traceback unless it is a `DreamflowError`; returns its message."""
+    if isinstance(error, DreamflowError):
+        write_atomic(log, f"{error}\n")
+        return str(error)
+    message = f"{type(error).__name__}: {error} (see {log})"
+    write_atomic(log, f"{message}\n\n{''.join(traceback.format_exception(error))}")
+    return message
 
-    The log has the traceback too if it is not a `DreamflowError`.
-    """
+
+def run_script(log: Path | str, work: Callable[[], None]) -> None:
+    """Run a script. On an error, log and show its message, and exit with `REPORTED_STATUS`."""
     try:
         work()
-    except DreamflowError as error:
-        write_atomic(log, f"{error}\n")
-        show(str(error))
-        sys.exit(REPORTED_STATUS)
     except Exception as error:
-        message = f"{type(error).__name__}: {error} (see {log})"
-        write_atomic(log, f"{message}\n\n{traceback.format_exc()}")
-        show(message)
+        show(log_error(log, error))
         sys.exit(REPORTED_STATUS)
     except KeyboardInterrupt:
         sys.exit("interrupted")

@@ -1,10 +1,10 @@
 """The jobs of a run: their input functions and job files, and the one way in which their errors are reported."""
 
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any  # Snakemake wildcards, and the arguments and results of input functions
 
+from .entry import log_error
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.layout import Layout
@@ -66,9 +66,7 @@ class Jobs:
         try:
             table = work()
         except Exception as error:
-            is_plain = isinstance(error, DreamflowError)
-            message = str(error) if is_plain else f"{type(error).__name__}: {error} (see {log})"
-            write_atomic(log, f"{message}\n" if is_plain else f"{message}\n\n{traceback.format_exc()}")
+            message = log_error(log, error)
             self.failed_logs.append(log)
             if len(self.failed_logs) <= SHOWN_PROBLEMS:
                 self.ledger.show(message)

@@ -1,7 +1,7 @@
 """The plan of a configuration: the generations of all families, compiled without side effects when a run starts."""
 
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib import import_module
 from os.path import normpath
@@ -29,10 +29,11 @@ class Plan:
         """The error message of each family that could not be compiled."""
         return [family.problem for family in self.families.values() if family.problem]
 
-    def check(self) -> None:
-        """Raise a `DreamflowError` if a family could not be compiled."""
-        if self.problems:
-            raise DreamflowError("\n".join(self.problems))
+    def check(self, families: Iterable[Family] | None = None) -> None:
+        """Raise a `DreamflowError` if one of these families (default: all) could not be compiled."""
+        families = self.families.values() if families is None else families
+        if problems := [family.problem for family in families if family.problem]:
+            raise DreamflowError("\n".join(problems))
 
     def find(self, gen_id: str) -> Generation | None:
         """A planned or deferred generation; None if the id is unknown."""
@@ -116,8 +117,7 @@ class Plan:
         """The files of a target rule (or "all"). Raises a `DreamflowError` if a necessary family was not compiled."""
         families = self.families.values()
         needed = [each for each in families if (each.in_default_target if goal == "all" else goal in each.goals)]
-        if problems := [family.problem for family in needed if family.problem]:
-            raise DreamflowError("\n".join(problems))
+        self.check(needed)
         return [path for family in needed for path in family.targets(goal)]
 
 
