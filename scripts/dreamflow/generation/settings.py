@@ -22,7 +22,7 @@ class Sampling(Section):
     min_p: Optional[Share] = Field(
         None, description="Drop tokens less likely than this share of the likeliest token's probability."
     )
-    repeat_penalty: Optional[NotNegative] = Field(None, description="Penalty for repeated tokens; 1 is none.")
+    repeat_penalty: Optional[NotNegative] = Field(None, description="Penalty for repeated tokens; 1 means no penalty.")
     max_tokens: Optional[Count] = Field(None, description="Maximum length of an answer, in tokens.")
     seed: Optional[Whole] = Field(None, description="Seed of the random draw, sent to providers that accept one.")
     stop: Optional[list[str]] = Field(None, description="Texts at which the answer ends.")
