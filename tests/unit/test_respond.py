@@ -180,7 +180,7 @@ def by_model(store, **answers):
 
 
 def down():
-    return CallError("no connection", retryable=True)
+    return CallError("no connection", kind="connection")
 
 
 @pytest.mark.parametrize(

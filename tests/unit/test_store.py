@@ -138,7 +138,10 @@ def test_an_answer_that_is_known_to_be_of_no_service_is_never_one_of_a_service(t
     [
         ({}, Usage()),
         ({"prompt_tokens": 3, "completion_tokens": 4}, Usage(prompt_tokens=3, completion_tokens=4)),
-        ({"prompt_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 7}, Usage(prompt_tokens=3, cached_tokens=1)),
+        (
+            {"prompt_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 7},
+            Usage(prompt_tokens=3, cached_tokens=1, reasoning_tokens=7),
+        ),
         ({"logprob": -1.75}, Usage(logprob=-1.75)),
         ({"logprob": -2}, Usage(logprob=-2)),
     ],
