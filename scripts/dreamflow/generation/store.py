@@ -181,6 +181,14 @@ def ledger_entry(key: str, record: Record, **fields: Any) -> dict[str, Json]:
     }
 
 
+def run_totals(store: Path, run: str) -> tuple[int, int, int, int, float]:
+    """The calls, prompt, cached and completion tokens, and the cost of a run, with those of its other processes."""
+    sums = "total(prompt_tokens), total(cached_tokens), total(completion_tokens), total(cost_usd)"
+    rows = database(store).read(f"SELECT count(*), {sums} FROM ledger WHERE run = ?", (run,))  # noqa: S608
+    calls, *tokens, cost = rows[0] if rows else (0, 0, 0, 0, 0.0)
+    return (calls, *map(int, tokens), cost)
+
+
 def _copy_old_ledger(connection: sqlite3.Connection, path: Path) -> None:
     """Copy the ledger of an earlier version; a torn line, as the last line can be, is left out."""
     if not path.exists():
