@@ -18,7 +18,8 @@ from dreamflow.generation.model import (
     Usage,
 )
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.respond import cost, respond
+from dreamflow.generation.prices import answer_cost
+from dreamflow.generation.respond import respond
 from dreamflow.generation.store import request_key, save_response
 from dreamflow.run import Run
 from hypothesis import given
@@ -95,11 +96,11 @@ def test_counts_before_during_and_after(project):
     make(flow, "draft")
     assert counts(flow) == {d: (2, 2, 0), e: (2, 0, 2), c: (2, 2, 0), v: (4, 0, 4)}
     make(flow, "essay")
-    before = flow.ledger.calls
+    before = flow.display.calls
     assert (before, counts(flow)[v]) == (4, (4, 0, 4))
     make(flow, "evaluation")
     assert counts(flow) == {d: (2, 2, 0), e: (2, 2, 0), c: (2, 2, 0), v: (4, 4, 0)}
-    assert flow.ledger.calls == 8
+    assert flow.display.calls == 8
     assert "0 calls to make (at most 0 with every retry), 10 generations already answered" in flow.forecast_text()
     assert flow.forecast_text().endswith("about $0.00, at most $0.00")
 
@@ -112,7 +113,7 @@ def test_what_was_spent_lies_below_what_was_forecast(project):
     before = lines(flow).values()
     for stage in ("draft", "essay", "evaluation"):
         make(flow, stage)
-    assert 0 < flow.ledger.cost_usd <= sum(line.cost_upper_usd for line in before)
+    assert 0 < flow.display.cost_usd <= sum(line.cost_upper_usd for line in before)
 
 
 def test_a_forecast_writes_nothing_and_waiting_for_a_person_is_not_answered(project):
@@ -192,7 +193,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
         **({"max_output_tokens": most} if most else {}),
         price=price,
     )
-    context = Context(Layout(data), {"T": template}, {"m": model}, {})
+    context = Context(Layout(data), {"T": template}, {"m": model})
     chain, parents = [], []
     for number, limit in enumerate(limits):
         chain.append(planned(f"stage{number}", parents, limit, attempts))
@@ -209,7 +210,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
         prompt, answer = estimate_tokens(question.messages[0].content), question.sampling["max_tokens"]
         usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
         spent["tokens"] += prompt + answer
-        spent["cost"] += cost(Response("", usage=usage), price)
+        spent["cost"] += answer_cost(Response("", usage=usage), price)
         save_response(data / "fresh", key, record(question, "x", "length", usage))
         return record(question, "x", "length", usage)
 
@@ -241,7 +242,7 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
 def context(tmp_path):
     texts = {"T": "Rate it.", "P": "Rate {{ text }}."}
     model = Model(model_id="m", provider="replay", name="x", context_length=8000)
-    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")}, {})
+    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")})
 
 
 def keep(context, stage, gen_id, text, status="ok"):
