@@ -25,7 +25,7 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
-from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, cost, respond
+from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, respond
 from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
@@ -322,26 +322,6 @@ def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http
     server.script += [reply(200, {"model": "m\ud800", "choices": [{"message": message, "finish_reason": "stop"}]})]
     record = ask_through({"m": http}, tmp_path, "trial", 1)(question(), "k")
     assert load_response(tmp_path, question(), "k").response == record.response
-
-
-PRICE = {"prompt": 2.0, "cached_prompt": 0.5, "completion": 10.0}
-
-
-@pytest.mark.parametrize(
-    ("usage", "billed", "price", "expected"),
-    [
-        ({"prompt_tokens": 1000, "completion_tokens": 100}, None, PRICE, 0.003),
-        ({"prompt_tokens": 1000, "cached_tokens": 800, "completion_tokens": 100}, None, PRICE, 0.0018),
-        ({"prompt_tokens": 1000, "cached_tokens": 800}, None, {"prompt": 2.0, "completion": 1}, 0.002),
-        ({"prompt_tokens": 1000}, 0.5, PRICE, 0.5),
-        ({"prompt_tokens": 1000}, 0.0, PRICE, 0.0),
-        ({"prompt_tokens": 1000}, 0.5, None, 0.5),
-        ({"prompt_tokens": 1000}, None, None, None),
-        ({}, None, PRICE, 0.0),
-    ],
-)
-def test_cost(usage, billed, price, expected):
-    assert cost(Response("", usage=Usage(**usage), cost_usd=billed), price) == pytest.approx(expected)
 
 
 # From a row to a generation.

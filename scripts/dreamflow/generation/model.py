@@ -195,7 +195,7 @@ class Call(Struct, frozen=True, kw_only=True):
     at: str
     latency_s: Number
     waits: list[Wait] = field(name="attempts", default_factory=list)
-    price: Mapping[str, Number] | None = None
+    price: Mapping[str, Number | str] | None = None
     cost_usd: Number | None = None
     batch: str | UnsetType = UNSET
 
@@ -254,7 +254,7 @@ class Result(Struct, kw_only=True):
     finish_reason: str | None = None
     truncated: bool = False
     usage: Usage = Usage()
-    price: dict[str, Number] | None = None
+    price: dict[str, Number | str] | None = None
     cost_usd: Number | None = None
     latency_s: Number | None = None
     attempts: list[Attempt] = []

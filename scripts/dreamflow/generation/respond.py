@@ -27,9 +27,10 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from .backoff import call_with_retries
-from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response, Usage
+from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response
 from .models import Model
 from .parsers import Parsed, ParseError, parse
+from .prices import answer_cost, price_row
 from .providers import CallError, Request, provider
 from .store import SCHEMA_VERSION, load_response, request_key, response_path, save_response
 
@@ -217,6 +218,7 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         return complete(request), round(time.monotonic() - started, 3)
 
     (response, latency_s), waits = call_with_retries(timed, call_attempts, STOPPING)
+    price = price_row(model, response.usage.prompt)
     call = Call(
         gen_id=generation.gen_id,
         stage=generation.stage,
@@ -224,8 +226,8 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         latency_s=latency_s,
         waits=waits,
-        price=model.prices,
-        cost_usd=cost(response, model.prices),
+        price=price,
+        cost_usd=answer_cost(response, price),
     )
     stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
     service = "" if provider(model.provider).base_url and not question.model.service else UNSET
@@ -235,20 +237,3 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
 def _storable(text: str) -> str:
     """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
-    """The cost of an answer in US dollars: as the provider reports it, else the price of its tokens."""
-    if isinstance(response.cost_usd, int | float):
-        return response.cost_usd
-    return None if price is None else price_of(response.usage, price)
-
-
-def price_of(usage: Usage, price: Mapping[str, float]) -> float:
-    """The cost of tokens in US dollars; `price` is in US dollars per million tokens."""
-    total = (
-        (usage.prompt - usage.cached) * price["prompt"]
-        + usage.cached * price.get("cached_prompt", price["prompt"])
-        + usage.completion * price["completion"]
-    )
-    return round(total / 1e6, 9)
