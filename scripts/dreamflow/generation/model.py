@@ -13,6 +13,7 @@ from msgspec.structs import replace
 T = TypeVar("T")
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
 Number = int | float  # whole numbers stay whole in files
+SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
 Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
@@ -217,7 +218,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     sample: int
     response_key: str
-    response: str  # the answer's file, below the data folder
     error: str | None
     reason: str | UnsetType = UNSET
 

@@ -134,6 +134,13 @@ class ModelsFile(Section):
     )
 
 
+class Cap(Section):
+    """A budget: no call is made that could exceed it."""
+
+    usd: Optional[NotNegative] = Field(None, description="US dollars.")
+    tokens: Optional[Whole] = Field(None, description="Tokens of prompts and answers.")
+
+
 class LocalModels(Section):
     """Limits of models that run in this process."""
 
