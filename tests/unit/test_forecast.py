@@ -4,7 +4,7 @@ import json
 
 import pytest
 from dreamflow.generation.digest import Freshness
-from dreamflow.generation.forecast import as_table, estimate_tokens, forecast
+from dreamflow.generation.forecast import as_table, forecast
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build
 from dreamflow.generation.model import (
@@ -18,9 +18,14 @@ from dreamflow.generation.model import (
     Usage,
 )
 from dreamflow.generation.models import Model, identity
+<<<<<<< HEAD
 from dreamflow.generation.prices import answer_cost
+=======
+from dreamflow.generation.prices import cost
+>>>>>>> money
 from dreamflow.generation.respond import respond
 from dreamflow.generation.store import request_key, save_response
+from dreamflow.generation.tokens import most_tokens
 from dreamflow.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,11 +136,12 @@ def test_models_without_a_price_are_named_as_long_as_they_are_to_be_called(proje
     project.edit("config/models.yaml", models=models)
     flow = run()
     table = flow.forecast_text()
-    assert table.endswith("not counted, since models.yaml has no price: judge")
+    unknown = next(line for line in table.splitlines() if line.startswith("not counted, since the price is unknown"))
+    assert ": judge. Write it into models.yaml" in unknown
     row = next(line for line in table.splitlines() if line.startswith("evaluation"))
     assert row.split()[-2:] == ["?", "?"]
     make(flow, "draft")
-    assert "has no price" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
+    assert "price is unknown" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
     assert as_table([]).splitlines()[1].startswith("0 calls to make")
 
 
@@ -207,10 +213,14 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
     spent = {"tokens": 0, "cost": 0.0}
 
     def ask(question, key):
-        prompt, answer = estimate_tokens(question.messages[0].content), question.sampling["max_tokens"]
+        prompt, answer = most_tokens(question.messages[0].content), question.sampling["max_tokens"]
         usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
         spent["tokens"] += prompt + answer
+<<<<<<< HEAD
         spent["cost"] += answer_cost(Response("", usage=usage), price)
+=======
+        spent["cost"] += cost(usage, price)
+>>>>>>> money
         save_response(data / "fresh", key, record(question, "x", "length", usage))
         return record(question, "x", "length", usage)
 
@@ -231,7 +241,7 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
     for row in flow.plan.generations.values():
         (line,) = forecast_of(flow, [row])
         prompt = build(row, flow.context, [], lambda question, key: record(question, "x\n" * 9)).prompt
-        tokens = estimate_tokens(prompt)
+        tokens = most_tokens(prompt)
         assert 0 < tokens <= line.tokens_upper / row.max_attempts - row.sampling["max_tokens"]
 
 
@@ -259,7 +269,7 @@ def child(parent):
 def test_a_parent_that_is_only_read_is_found_by_its_stage(context):
     keep(context, "draft", "d_1", "word " * 4000)
     (long,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
-    assert (long.calls, long.prompt_tokens > 4000) == (1, True)
+    assert (long.calls, long.prompt_tokens > 3000) == (1, True)
     prompt = "Rate " + "word " * 4000 + ".\n"
     question = Question(child("d_1").model, [Message("user", prompt)], {"max_tokens": 9}, None, 0)
     save_response(context.layout.store, request_key(question), record(question))
@@ -294,24 +304,3 @@ def test_without_its_parents_text_nothing_is_called_for_a_mode_without_calls(con
     rows = [planned("draft"), planned("essay", ["draft_1"], mode=mode, model=person if mode == "human" else None)]
     draft, essay = forecast_all([*rows, planned("evaluation", ["essay_1"])], context)[:2]
     assert (draft.calls, essay.calls, essay.answered, essay.generations) == (1, 0, 0, 1)
-
-
-@pytest.mark.parametrize(
-    ("text", "low", "high"),
-    [
-        ("", 0, 0),
-        ("The quick brown fox jumps over the lazy dog.", 8, 14),
-        ("机器学习正在改变我们理解世界的方式。", 9, 24),
-        ("Größenwahn naïf", 3, 8),
-    ],
-)
-def test_tokens_are_about_what_tokenizers_count(text, low, high):
-    assert low <= estimate_tokens(text) <= high
-
-
-@given(st.text(), st.text())
-def test_more_text_is_more_tokens(one, other):
-    both = estimate_tokens(one + other)
-    assert (
-        max(estimate_tokens(one), estimate_tokens(other)) <= both <= estimate_tokens(one) + estimate_tokens(other) + 1
-    )

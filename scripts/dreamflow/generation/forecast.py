@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from .digest import late_input
 from .make import Context, build, read_parent
-from .model import Candidate, Generation, Json, Parent, Question, Record, Usage
+from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
-from .respond import SAMPLES_PER_REPLICATE, NeedsCall
+from .respond import NeedsCall
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 if TYPE_CHECKING:
