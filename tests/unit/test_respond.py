@@ -75,14 +75,15 @@ def call(**changes):
 class Script:
     """An `ask` that gives answers in order and keeps them in the store, as the true one does."""
 
-    def __init__(self, store, *answers):
-        self.store, self.answers, self.questions = store, list(answers), []
+    def __init__(self, store, *answers, gen_id="v_1"):
+        self.store, self.answers, self.questions, self.gen_id = store, list(answers), [], gen_id
 
     def __call__(self, question, key):
         text, finish = self.answers.pop(0)
         self.questions.append(question)
         response = Response(text, finish, Usage(completion_tokens=9), "M")
-        save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=call()))
+        made = call(gen_id=self.gen_id)
+        save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=made))
         return load_response(self.store, question, key)
 
 
@@ -209,6 +210,8 @@ def test_a_fallback_answers_where_the_first_model_does_not(context, first, spare
     assert metadata.status == status
     assert metadata.model_id == ("spare" if spare else "m")
     assert metadata.sampling["temperature"] == (0.1 if spare else 0.5)
+    given = [answer for answer in (*first, *spare) if not isinstance(answer, CallError)]
+    assert len(metadata.attempts) == len(given)  # those of the first model were paid for too
     # Rebuilt, it is the same, and nobody is asked: not even the model that was down.
     if not any(isinstance(answer, CallError) for answer in first) or status == "ok":
         assert build(planned, context, [ESSAY], nobody) == made
@@ -221,6 +224,17 @@ def test_while_a_model_was_not_asked_the_next_run_tries_again(tmp_path, spare):
         respond(planned, "Rate it.", tmp_path, by_model(tmp_path, m=[down()], spare=spare), models=BOTH)
     again = by_model(tmp_path, m=[GOOD], spare=[])
     assert respond(planned, "Rate it.", tmp_path, again, models=BOTH).status == "ok"
+
+
+def test_an_answer_of_a_fallback_to_another_generation_stands_in_for_nobody(tmp_path):
+    sampling = {"temperature": 0.1, "max_tokens": 9}
+    other = Script(tmp_path, GOOD, gen_id="v_2")
+    respond(row(gen_id="v_2", model=SPARE, sampling=sampling), "Rate it.", tmp_path, other, models=BOTH)
+    planned = row(fallbacks=[Candidate(SPARE, sampling)])
+    for first, answered in (([down()], "spare"), ([GOOD], "m")):
+        ask = by_model(tmp_path, m=first, spare=[])
+        outcome = respond(planned, "Rate it.", tmp_path, ask, models=BOTH)
+        assert outcome.record.request.model.model_id == answered
 
 
 # Repairs.
