@@ -1,7 +1,7 @@
 """The batch APIs of OpenAI (files and batches) and Anthropic (message batches), as the test servers have them.
 
 A batch is in progress until it was looked at `polls` times. `outcomes` has what becomes of the items, one after the
-other in order of arrival: "ok", "expired", "errored" (a 400 for this item) or "canceled"; where it has ended, an item is
+other in order of arrival: "ok", "expired", "errored" (a 400 for this item) or "canceled"; where it has ended, items are
 "ok". `billed` has the custom_id of every item that was answered, as often as it was.
 """
 
