@@ -105,6 +105,7 @@ class Counts:
         names = ("calls", "answers", "unsure", "refused", "prompt_tokens", "completion_tokens", "cost_usd")
         return {
             **{name: self.total[name] for name in names},
+            "total": self.total,
             "keys": self.keys,
             "kinds": self.kinds,
             "faults": self.faults,
