@@ -18,11 +18,7 @@ from dreamflow.generation.model import (
     Usage,
 )
 from dreamflow.generation.models import Model, identity
-<<<<<<< HEAD
-from dreamflow.generation.prices import answer_cost
-=======
 from dreamflow.generation.prices import cost
->>>>>>> money
 from dreamflow.generation.respond import respond
 from dreamflow.generation.store import request_key, save_response
 from dreamflow.generation.tokens import most_tokens
@@ -216,11 +212,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
         prompt, answer = most_tokens(question.messages[0].content), question.sampling["max_tokens"]
         usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
         spent["tokens"] += prompt + answer
-<<<<<<< HEAD
-        spent["cost"] += answer_cost(Response("", usage=usage), price)
-=======
         spent["cost"] += cost(usage, price)
->>>>>>> money
         save_response(data / "fresh", key, record(question, "x", "length", usage))
         return record(question, "x", "length", usage)
 

@@ -28,13 +28,8 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
-<<<<<<< HEAD
 from dreamflow.generation.respond import NeedsCall, respond
 from dreamflow.generation.store import database, load_response, read_record, request_key, save_response
-=======
-from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, respond
-from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
->>>>>>> money
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
 
@@ -348,12 +343,9 @@ def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http
     assert load_response(tmp_path, question(), "k").response == record.response
 
 
-<<<<<<< HEAD
 TABLES = ("answers", "ledger", "spent", "in_flight", "reserved", "lost")
 
 
-=======
->>>>>>> money
 # From a row to a generation.
 
 

@@ -239,8 +239,7 @@ class Calls:
         if budget.tokens is not None:
             parts.append(f"{tokens:,} of {budget.tokens:,} tokens are spent and the call may take {worst.all_tokens:,}")
         cause = (
-            f"the budget {budget.key} does not allow the calls that are left. Raise it, or lower max_tokens or attempts, "
-            "and run again"
+            f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
         )
         return CallError(
             f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
