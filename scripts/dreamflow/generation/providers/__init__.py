@@ -115,7 +115,7 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`.
+    and `read`; else only `complete`. `highest_temperature` is that which it takes.
     """
 
     key_env: str | None = None
@@ -124,6 +124,7 @@ class Provider:
     is_free = False
     takes_adapters = False
     sends = False
+    highest_temperature = 2.0
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""
@@ -137,6 +138,10 @@ class Provider:
         """The response in the body of an answer to `request`. It never raises: what cannot be read has the
         `finish_reason` "unreadable" and says why. It asks nobody, so a stored body can be read again."""
         raise NotImplementedError
+
+    def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]] | None:
+        """The provider's names of each of our sampling parameters that it takes; None if it takes all."""
+        return None
 
     def limits_from(self, headers: Mapping[str, str]) -> dict[str, float]:
         """The limits that the headers of an answer or an error report; any of requests_per_minute, tokens_per_minute,
