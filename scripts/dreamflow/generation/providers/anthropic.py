@@ -24,7 +24,7 @@ class Anthropic(Provider):
         to = http.endpoint(request, BASE_URL, self.key_env)
         http.refuse_grammar(request, to)
         if not request.sampling.get("max_tokens"):
-            raise http.failure(to, "this provider needs sampling.max_tokens", retryable=False)
+            raise http.failure(to, "this provider needs sampling.max_tokens", kind="request")
         headers = {"x-api-key": to.key, "anthropic-version": "2023-06-01"}
         # base_url may be written with /v1, as for every other provider, or without, as Anthropic does.
         path = "/messages" if to.base_url.endswith("/v1") else "/v1/messages"

@@ -25,7 +25,6 @@ from . import CallError, Request, Response
 
 CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
-RETRYABLE = {408, 409, 425, 429}  # and every 5xx
 NEVER_SENT = (InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema)  # base_url or the body is wrong
 _sessions: dict[tuple[str, str], requests.Session] = {}
 _sessions_lock = threading.Lock()
@@ -52,9 +51,9 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     key = os.environ.get(name, "").strip() if name else ""
     to = Endpoint(model.provider, model.model_id, (model.base_url or base_url).rstrip("/"), model.timeout_s, key)
     if key_env and not key:
-        raise failure(to, f"no key: set the environment variable {name}", retryable=False)
+        raise failure(to, f"no key: set the environment variable {name}", kind="account")
     if not (key.isascii() and key.isprintable()):  # the HTTP library would quote the key in its error
-        raise failure(to, f"the environment variable {name} has characters that no key contains", retryable=False)
+        raise failure(to, f"the environment variable {name} has characters that no key contains", kind="account")
     return to
 
 
@@ -72,11 +71,11 @@ def ask(
         status, response_headers, content = _exchange(to, path, headers, body)
     except (requests.RequestException, ValueError) as error:  # ValueError: a redirect to something that is not a URL
         what = f"no answer: {type(error).__name__}: {error}"
-        raise failure(to, what, retryable=not isinstance(error, NEVER_SENT)) from None
+        raise failure(to, what, kind="account" if isinstance(error, NEVER_SENT) else "connection") from None
     if 300 <= status < 400:
         target = host(response_headers.get("Location", "")) or "another path"
         what = f"error {status}: redirects to {target}; if that is intended, change base_url"
-        raise failure(to, what, retryable=False, status=status)
+        raise failure(to, what, kind="account", status=status)
     try:
         answer = json.loads(content)
     except ValueError:
@@ -88,7 +87,7 @@ def ask(
         return read(to, answer)
     except (LookupError, TypeError, AttributeError, ValueError):
         what = "the answer is not a JSON object with the documented fields"
-        raise failure(to, what, retryable=True, status=status) from None
+        raise failure(to, what, kind="server", status=status) from None
 
 
 def server_error(to: Endpoint, error: Json, status: int, headers: Mapping[str, str]) -> CallError:
@@ -102,12 +101,21 @@ def server_error(to: Endpoint, error: Json, status: int, headers: Mapping[str, s
     if status < 400 and str(code).isdecimal():
         status = int(code)
     # insufficient_quota is OpenAI's 429 for an account without credit: waiting does not help.
-    retryable = (status < 400 or status in RETRYABLE or status >= 500) and code != "insufficient_quota"
+    kind = "account" if code == "insufficient_quota" else kind_of(status, headers)
     message = fields.get("message") or fields.get("detail") or error
     if isinstance(metadata, dict) and metadata.get("raw"):  # the error of the provider behind OpenRouter
         message = f"{message}: {metadata['raw']}"
     wait = _retry_after(headers)
-    return failure(to, f"error {status}: {message}", retryable=retryable, status=status, retry_after=wait)
+    return failure(to, f"error {status}: {message}", kind=kind, status=status, retry_after=wait, headers=headers)
+
+
+def kind_of(status: int, headers: Mapping[str, str]) -> str:
+    """The kind of the `CallError` for a status; a status below 400 comes with an error that has no code."""
+    if status in (429, 529) or (status == 503 and "Retry-After" in headers):
+        return "busy"
+    if status < 400 or status >= 500 or status in (408, 409, 425):
+        return "server"
+    return "account" if status in (401, 402, 403, 404) else "request"
 
 
 def failure(to: Endpoint, what: str, **fields: Json) -> CallError:
@@ -122,7 +130,7 @@ def failure(to: Endpoint, what: str, **fields: Json) -> CallError:
 def refuse_grammar(request: Request, to: Endpoint) -> None:
     """Raise a `CallError` if the request has a grammar; for providers that cannot enforce one."""
     if request.response_format and request.response_format["type"] == "grammar":
-        raise failure(to, "a grammar is not supported by this provider", retryable=False)
+        raise failure(to, "a grammar is not supported by this provider", kind="request")
 
 
 def host(url: str) -> str:
