@@ -2,12 +2,14 @@
 
 import os
 import secrets
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import ConfigError, unknown
 from .generation.budgets import DAY, MONTH, Budget, Labels
 from .generation.model import Generation
+from .generation.prices import unpriced
 from .generation.settings import Cap
 from .plan import Plan
 from .settings import Settings
@@ -55,3 +57,16 @@ def labels(plan: Plan, run: str, generation: Generation) -> Labels:
     tier = next((scope.removeprefix("tier:") for scope in own if scope.startswith("tier:")), "")
     scopes = [f"run:{run}", f"{family.config_key}:{spec}", *own]
     return Labels(family.config_key, spec, tier, scopes)
+
+
+def check_prices(
+    plan: Plan, budgets: Iterable[Budget], of: Callable[[Generation], Labels], rows: Iterable[Generation]
+) -> None:
+    """Raise a `ConfigError` if a budget in dollars covers a generation whose model has no known price."""
+    rows = list(rows)
+    for budget in budgets:
+        if budget.usd is not None:
+            everything = budget.scope.startswith(("run:", DAY, MONTH))
+            covered = [row for row in rows if everything or budget.scope in of(row).scopes]
+            names = {candidate.model.model_id for row in covered for candidate in row.candidates}
+            unpriced([plan.models[name] for name in sorted(names)], [budget])

@@ -18,8 +18,9 @@ def show(line: str) -> None:
 
 
 def log_error(log: Path | str, error: Exception) -> str:
-    """Write an error to a log file, with a traceback unless it is a `DreamflowError`; returns its message. On a full disk
-    the message is all that there is."""
+    """Write an error to a log file, with a traceback unless it is a `DreamflowError`; returns its message.
+
+    On a full disk no log is written."""
     if isinstance(error, DreamflowError):
         message = text = str(error)
     else:

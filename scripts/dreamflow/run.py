@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
 
-from .caps import configured_budgets, labels, run_name
+from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.calls import Calls
@@ -23,6 +23,7 @@ from .generation.store import run_totals
 from .jobs import JobError, Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
+from .settings import in_config
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
 
 
@@ -33,6 +34,9 @@ class Run(Jobs):
         self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
     ) -> None:
         self.plan = compile_plan(config)
+        run = run_name(in_job=in_job)
+        with in_config(config):
+            self.budgets = configured_budgets(self.plan.world.settings, run)
         super().__init__(self.plan.world.layout, force, in_job=in_job, dry=dry)
         self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
@@ -42,25 +46,22 @@ class Run(Jobs):
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
         self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
-        self.context = Context(
-            layout=self.layout,
-            texts=self.plan.world.catalog.texts,
-            models=self.plan.models,
-            calls=self._calls(),
-            local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
-        )
-
-    def _calls(self) -> Calls:
-        run = run_name(in_job=self.in_job)
-        return Calls(
+        calls = Calls(
             self.layout.store,
             self.plan.models,
             attempts=self.settings.call_attempts,
             run=run,
-            budgets=configured_budgets(self.settings, run),
+            budgets=self.budgets,
             labels=partial(labels, self.plan, run),
             on_answer=self.display.record_answer,
+        )
+        self.context = Context(
+            layout=self.layout,
+            texts=self.plan.world.catalog.texts,
+            models=self.plan.models,
+            calls=calls,
+            local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
+            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
         )
 
     def row(self, gen_id: str) -> Generation:
@@ -207,12 +208,13 @@ class Run(Jobs):
         self.packs.write()
         counts = Counter(rules)
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        self._check_keys()
-
-    def _check_keys(self) -> None:
-        """Raise a `DreamflowError` if calls of this run need a key that is not set."""
         due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
         due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
+        self._check_keys(due)
+
+    def _check_keys(self, due: Mapping[str, Generation]) -> None:
+        """Raise a `DreamflowError` if calls of this run need a key that is not set."""
         lines = missing_keys(self.plan, due.values())
         if lines:  # the answers may be in the store
             asked = {line.model_id for line in self._forecast() if line.calls}

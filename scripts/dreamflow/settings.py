@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
+from .chunks.conversation import LEVELS
 from .chunks.spec import Clusters, Upgrade
 from .config import Count, Name, Optional, Section, Whole, check_placed, place
 from .distill.spec import Salience
@@ -38,7 +39,10 @@ _Budgets = create_model(
     **{
         one.config_key: (
             dict[Name, Cap],
-            Field(default_factory=dict, description=f"Budgets of single specs in `config/{one.config_key}/`, by name."),
+            Field(
+                default_factory=dict,
+                description=f"Of single specs in `config/{one.config_key}/`, by name, for all time.",
+            ),
         )
         for one in FAMILIES
     },
@@ -54,7 +58,7 @@ class Budgets(_Budgets):
     )
     day: Optional[Cap] = Field(None, description="Of a day (UTC).")
     month: Optional[Cap] = Field(None, description="Of a calendar month (UTC).")
-    tiers: dict[Name, Cap] = Field(
+    tiers: dict[Literal[LEVELS], Cap] = Field(
         default_factory=dict, description="Of quality levels of chunks, for all time: `basic`, `good`, `premium`."
     )
 

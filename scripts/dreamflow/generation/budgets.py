@@ -19,7 +19,6 @@ from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .presence import is_alive, own_name
 from .prices import most_cost
-
 from .store import add_spent
 from .tokens import most_prompt_tokens
 

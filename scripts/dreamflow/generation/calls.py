@@ -1,6 +1,6 @@
 """One call of a model: claim the question, reserve its cost, wait for its turn, send it, store the answer.
 
-    claim and reserve (budgets.py) -> circuit (circuit.py) -> turn (limits.py) -> send -> read -> store and book (store.py)
+    claim and reserve (budgets) -> circuit -> turn (limits) -> send -> read -> store and book (store)
 
 The bytes that the provider sent are stored with what was read from them, before anything else uses the answer. If the
 store cannot be written, no further call is made.
@@ -36,7 +36,7 @@ from .budgets import (
 from .circuit import Circuits
 from .database import Database, DatabaseError, T, Work
 from .limits import Limits
-from .model import Call, Generation, Question, Record, Response, Usage, Wait
+from .model import Call, Generation, Question, Record, Response, Wait
 from .models import Model
 from .prices import answer_cost, price_row
 from .providers import CallError, Request, provider
@@ -242,7 +242,9 @@ class Calls:
             f"the budget {budget.key} does not allow the calls that are left. Raise it, or lower max_tokens or attempts, "
             "and run again"
         )
-        return CallError(f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause)
+        return CallError(
+            f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
+        )
 
     def _check_store(self, question: Question) -> None:
         """Raise a `CallError` if the answer could not be stored: it would be paid and lost."""

@@ -64,17 +64,31 @@ def respond(
     """Try the samples of a generation's model until an answer is usable, then those of its fallback models, in order.
 
     `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
-    the store. A usable answer in the store is used whichever candidate gave it; otherwise a model that was down once
-    would be called again whenever the generation is rebuilt.
+    the store. A usable answer of a fallback in the store is used if the models before it gave none, or if it was asked
+    for this generation; otherwise a model that was down once would be called again whenever the generation is rebuilt.
+    The answer of a fallback to another generation's question stands in for nobody. The attempts are those of all
+    models up to the one that answered: they were all paid for.
     """
     candidates = generation.candidates
+
+    def stored(candidate: Candidate) -> Outcome:
+        return _walk(generation, candidate, prompt, store, None, models, read_only=read_only)
+
+    def with_earlier(outcome: Outcome, place: int) -> Outcome:
+        earlier = [attempt for candidate in candidates[:place] for attempt in stored(candidate).attempts]
+        outcome.attempts = [*earlier, *outcome.attempts]
+        return outcome
+
     if len(candidates) > 1 and not redraw:
-        for candidate in candidates:
-            outcome = _walk(generation, candidate, prompt, store, None, models, read_only=read_only)
-            if outcome.status == "ok":
-                return outcome
+        all_tried = True
+        for place, candidate in enumerate(candidates):
+            outcome = stored(candidate)
+            is_own = outcome.record is not None and outcome.record.call.gen_id == generation.gen_id
+            if outcome.status == "ok" and (all_tried or is_own):
+                return with_earlier(outcome, place)
+            all_tried = all_tried and len(outcome.attempts) >= generation.max_attempts
     problem = None
-    for candidate in candidates:
+    for place, candidate in enumerate(candidates):
         try:
             outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw, read_only=read_only)
         except CallError as error:
@@ -83,10 +97,10 @@ def respond(
             problem = problem or error
             continue
         if outcome.status == "ok":
-            return outcome
+            return with_earlier(outcome, place)
     if problem is not None:  # a model could not be called: the next run calls it again
         raise problem
-    return outcome
+    return with_earlier(outcome, len(candidates) - 1)
 
 
 def _walk(
