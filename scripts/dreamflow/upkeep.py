@@ -12,6 +12,7 @@ from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.providers import provider
+from .generation.spending import used
 from .plan import Plan
 
 
@@ -90,7 +91,8 @@ def forecast_text(
 ) -> str:
     """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
     lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
-    return "\n".join([as_table(lines), *texts, *missing_keys(plan, due)])
+    budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
+    return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
 
 
 def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:

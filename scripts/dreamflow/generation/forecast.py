@@ -2,24 +2,19 @@
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .digest import late_input
 from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
+from .spending import Used, amount
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
-
-if TYPE_CHECKING:
-    from .budgets import Budget
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
 COMPLAINT_TOKENS = 1000  # at most, of what is sent back with an unreadable answer
-Spent = tuple[float, int]
-OF_WHOLE_RUN = ("run", "day", "month")  # kinds of budgets that cover every call of a run
 
 
 @dataclass
@@ -27,7 +22,7 @@ class Line:
     """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds.
 
     `waiting` calls are in a batch that the provider has not finished; `calls` are without them, tokens and cost are
-    not. `priced` and `upper_priced`: all prices are known.
+    not. `priced`: all prices of the expected calls are known; `unpriced` are all models whose price is unknown.
     """
 
     stage: str
@@ -43,7 +38,7 @@ class Line:
     cost_usd: float = 0.0
     cost_upper_usd: float = 0.0
     priced: bool = True
-    upper_priced: bool = True
+    unpriced: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -196,7 +191,8 @@ class _Walk:
             line.calls_upper += 1
             line.tokens_upper += prompt + sent_back + most
             line.cost_upper_usd += bound or 0.0
-            line.upper_priced = line.upper_priced and bound is not None
+            if bound is None:
+                line.unpriced.add(model.model_id)
         return most
 
     def _prompt(self, row: Generation) -> Size:
@@ -232,19 +228,18 @@ def _texts(variables: Json) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def as_table(lines: Sequence[Line], budgets: Iterable["Budget"] = (), spent: Mapping[str, Spent] | None = None) -> str:
-    """The forecast as text: a table, the totals, and the caps that the run will respect. `spent` has what each scope of
-    a budget has used: (US dollars, tokens)."""
+def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
+    """The forecast as text: a table, the totals, and the caps that the run will respect."""
     head = (
         f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
     )
     rows = [
         f"{line.stage:<12}{line.model_id:<24}{line.generations:>8,}{line.answered:>10,}{line.calls:>8,}"
         f"{line.prompt_tokens + line.completion_tokens:>12,}{_money(line.cost_usd, line.priced):>10}"
-        f"{_money(line.cost_upper_usd, line.upper_priced):>10}"
+        f"{_money(line.cost_upper_usd, not line.unpriced):>10}"
         for line in lines
     ]
-    caps, cap_usd = _caps(budgets, spent or {})
+    caps, cap_usd = _caps(budgets)
     most = min(sum(line.cost_upper_usd for line in lines), cap_usd)
     total = (
         f"{sum(line.calls for line in lines):,} calls to make "
@@ -254,35 +249,21 @@ def as_table(lines: Sequence[Line], budgets: Iterable["Budget"] = (), spent: Map
     )
     if waiting := sum(line.waiting for line in lines):
         total += f"; {waiting:,} more are with the provider, in batches"
-    if unknown := sorted({line.model_id for line in lines if not (line.priced and line.upper_priced)}):
+    if unknown := sorted({model_id for line in lines for model_id in line.unpriced}):
         total += f"\nnot counted, since the price is unknown: {', '.join(unknown)}. {PRICE_REMEDY}"
     return "\n".join([head, *rows, total, *caps])
 
 
-def _caps(budgets: Iterable["Budget"], spent: Mapping[str, Spent]) -> tuple[list[str], float]:
+def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
-    parts: dict[str, list[str]] = {"usd": [], "tokens": []}
-    left: dict[str, float] = {"usd": math.inf, "tokens": math.inf}
-    for budget in budgets:
-        used = dict(zip(("usd", "tokens"), spent.get(budget.scope, (0.0, 0)), strict=True))
-        kind, _, name = budget.scope.partition(":")
-        for unit in ("usd", "tokens"):
-            cap = getattr(budget, unit)
-            if cap is not None:
-                label = kind if kind in OF_WHOLE_RUN else f"{kind} {name}"
-                parts[unit].append(f"{label} {_amount(cap, unit)} (spent {_amount(used[unit], unit)})")
-                if kind in OF_WHOLE_RUN:
-                    left[unit] = min(left[unit], max(cap - used[unit], 0))
-    lines = []
-    for unit, labels in parts.items():
-        if labels:
-            bound = f": at most {_amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
-            lines.append(f"cap: {', '.join(labels)}{bound}")
+    lines, left = [], {"usd": math.inf, "tokens": math.inf}
+    for unit in left:
+        caps = [one for one in budgets if one.unit == unit]
+        left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
+        parts = [f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)})" for one in caps]
+        bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
+        lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []
     return lines, left["usd"]
-
-
-def _amount(value: float, unit: str) -> str:
-    return f"${value:,.2f}" if unit == "usd" else f"{value:,.0f} tokens"
 
 
 def _money(amount: float, is_known: bool) -> str:
