@@ -7,7 +7,7 @@ from ..config import under
 from ..errors import ConfigError
 from .catalog import Catalog, Template, template
 from .model import Candidate
-from .models import Model, find_model, identity, merge_sampling
+from .models import Model, check_sampling, find_model, identity, merge_sampling
 from .parsers import parser_version
 from .settings import ModelCall
 
@@ -27,6 +27,8 @@ def check_question(
     for place, name in enumerate(call.fallback):
         with under("fallback", place):
             used.append(find_model(models, name))
+    for model in used:
+        check_sampling(model, call.sampling.as_dict())
     human = [model.model_id for model in used if model.provider == "human"]
     if human and len(names) > 1:
         raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one", ("fallback",))
