@@ -294,7 +294,7 @@ def test_the_result_of_a_run():
 
 
 def test_answers_that_changed_nothing_were_paid_for_and_an_unknown_cost_is_not_zero():
-    attempt = Attempt(sample=0, response_key="k", response="store/k", error="refusal")
+    attempt = Attempt(sample=0, response_key="k", error="refusal")
     unknown = Result(
         gen_id="c_1",
         stage="chunk",

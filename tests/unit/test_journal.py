@@ -108,7 +108,7 @@ def test_a_record_knows_what_a_variant_cost():
 
 
 def test_an_unknown_cost_is_unknown_in_every_sum():
-    attempt = Attempt(sample=0, response_key="k", response="store/k", error=None)
+    attempt = Attempt(sample=0, response_key="k", error=None)
     unpriced = answered("p_aaaaaaaaaa", None, attempts=[attempt])
     records = table(
         entry(kind="relax", result=unpriced, verdict=verdict(0.9)), entry("p_b", "relax", result=answered("p_b"))

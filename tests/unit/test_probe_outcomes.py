@@ -5,7 +5,7 @@ import json
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.model import Attempt, Call, ModelIdentity, Question, Record, Response, Usage, as_json
-from dreamflow.generation.store import response_path, save_response
+from dreamflow.generation.store import save_response
 from dreamflow.tasks.outcomes import outcomes, read_grades, write_grades
 
 TASKS = {
@@ -76,8 +76,7 @@ def test_every_sample_that_was_drawn_counts(tmp_path):
         response = Response("Ann", usage=Usage(prompt_tokens=20, completion_tokens=3))
         record = Record(schema_version=1, request=question, response=response, call=made)
         save_response(tmp_path / "store", f"k{sample}", record)
-        path = response_path(tmp_path / "store", f"k{sample}").relative_to(tmp_path).as_posix()
-        attempts.append(Attempt(sample=sample, response_key=f"k{sample}", response=path, error=None))
+        attempts.append(Attempt(sample=sample, response_key=f"k{sample}", error=None))
     (tmp_path / "gens/answer").mkdir(parents=True)
     folder = answer(tmp_path / "gens/answer", "a_1", "facts-1", "Ann", attempts=as_json(attempts), cost_usd=0.5)
     (row,) = outcomes([folder], TASKS, "")

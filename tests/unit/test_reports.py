@@ -21,7 +21,7 @@ from dreamflow.generation.model import (
     Record,
     Response,
 )
-from dreamflow.generation.store import response_path, save_response
+from dreamflow.generation.store import save_response
 from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
@@ -630,10 +630,9 @@ def test_every_sample_was_paid_for_and_an_unknown_cost_is_counted(paper, tmp_pat
         question = Question(MODELS["m1"], [Message("user", "?")], {}, None, 0)
         made = Call(gen_id="e_a", stage="essay", cohort_id="", at="", latency_s=1.0, cost_usd=cost)
         save_response(store, key, Record(schema_version=1, request=question, response=Response("x"), call=made))
-    paths = [response_path(store, key).relative_to(paper.data).as_posix() for key in keys]
     attempts = [
-        {"sample": n, "response_key": key, "response": path, "error": error}
-        for n, (key, path, error) in enumerate(zip(keys, paths, ("refusal", None), strict=True))
+        {"sample": n, "response_key": key, "error": error}
+        for n, (key, error) in enumerate(zip(keys, ("refusal", None), strict=True))
     ]
     paper.make("e_a", "essay a", cost_usd=0.5, attempts=attempts)
     paper.make("v_anoveltym11", "9\n", cost_usd=None)

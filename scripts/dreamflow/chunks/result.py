@@ -113,7 +113,8 @@ def result_table(result: Mapping[str, Json], most_rows: int = 20) -> str:
             f"{_dollars(per, result)} USD, {per['processing_time_seconds']:,.1f} s"
         )
     if result["unknown_costs"]:
-        lines.append(f"The cost of {result['unknown_costs']:,} generations is unknown (?): models.yaml has no price")
+        unknown = f"{result['unknown_costs']:,} generations"
+        lines.append(f"The cost of {unknown} is unknown (?): give their model a price in models.yaml")
     lines.append(f"made by: {result['llm_model']} (provider: {result['llm_provider']})")
     return "\n".join(lines)
 

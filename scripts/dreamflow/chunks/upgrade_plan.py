@@ -6,24 +6,24 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from ..files import canonical
+from ..generation.budgets import worst_case
 from ..generation.catalog import template
 from ..generation.layout import Layout
 from ..generation.make import Context, build
 from ..generation.model import Generation, Json, Question, Record
 from ..generation.models import Model
+from ..generation.prices import most_cost, price_row
 from ..generation.respond import NeedsCall
+from ..generation.tokens import estimate_tokens
 from .archive import has_archive, read_latest
 from .compile import Chunking, chunk_rows
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
 from .resources import select_resources
 from .spec import Upgrade
-from .tokens import estimate_tokens
 from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_upgrades
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
-_PER_MESSAGE = 16  # tokens that a chat template adds to a message, at most
 _TOO_LARGE = (
     "one of its calls may take {largest:,} tokens with all attempts, and upgrade.max_tokens is {cap:,}: raise it, or "
     "lower attempts or sampling.max_tokens of the tier"
@@ -83,7 +83,7 @@ def _plan_spec(
     tier, catalog = chunking.tiers[level], chunking.catalog
     estimates = Estimates(
         model_id=tier.model,
-        price=chunking.models[tier.model].prices,
+        price=price_row(chunking.models[tier.model]),
         template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
         window_tokens=tier.window_tokens,
         seconds_per_call=tier.seconds_per_call,
@@ -100,7 +100,7 @@ def outlook(
     budget of tokens of the upgrade."""
     if last > len(chunking.units[conversation_id]):  # its text has changed, which the upgrade tells
         return Outlook(1, 0, 0.0)
-    context = Context(layout=layout, texts=chunking.catalog.texts, models=chunking.models, origin={})
+    context = Context(layout=layout, texts=chunking.catalog.texts, models=chunking.models)
     worst: list[tuple[int, float | None]] = []
     unusable = []
     rows = chunk_rows(chunking, conversation_id, level, (first, last))
@@ -135,24 +135,14 @@ def most_of(row: Generation, question: Question, models: Mapping[str, Model]) ->
         if candidate.model != question.model:
             question = replace(question, model=candidate.model, sampling=candidate.sampling)
         model = models[candidate.model.model_id]
-        prompt, answers = _attempts(row, question, model)
-        tokens += sum(answers) + prompt
-        price = model.prices
-        cost = (prompt * price["prompt"] + sum(answers) * price["completion"]) / 1e6 if price else None
-        costs.append(cost)
+        worst, sent_back = worst_case(question, row, model), 0
+        if row.repair and row.max_attempts > 1:  # an unreadable answer is a part of the next prompt, once
+            limit = question.sampling["max_tokens"]
+            sent_back = min(limit * 2 ** (row.max_attempts - 2), max(limit, model.longest_answer)) + _COMPLAINT
+        repair = most_cost(model, sent_back, 0)
+        tokens += worst.all_tokens + sent_back
+        costs.append(None if repair is None else worst.all_usd + repair)
     return tokens, known_total(costs)
-
-
-def _attempts(row: Generation, question: Question, model: Model) -> tuple[int, list[int]]:
-    """(the tokens of all prompts, the tokens of each answer) of a model's attempts, at most. A token is at least one
-    byte, whatever the vocabulary; the limit doubles after a truncated answer; an unreadable one is sent back once."""
-    limit = question.sampling["max_tokens"]
-    longest = max(limit, model.longest_answer)
-    answers = [min(limit * 2**number, longest) for number in range(row.max_attempts)]
-    prompt = sum(len(message.content.encode()) + _PER_MESSAGE for message in question.messages)
-    prompt += len(canonical(question.response_format).encode()) if question.response_format else 0
-    sent_back = answers[-2] + _COMPLAINT if row.repair and len(answers) > 1 else 0
-    return prompt * len(answers) + sent_back, answers
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
@@ -198,4 +188,4 @@ def _cost(totals: Mapping[str, Json], cap: int | None) -> str:
 
 
 def _dollars(amount: float | None) -> str:
-    return "$? (models.yaml has no price)" if amount is None else f"${amount:.4f}"
+    return "$? (give the model a price in models.yaml)" if amount is None else f"${amount:.4f}"
