@@ -10,11 +10,14 @@ from types import FrameType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.batches import Batches
 from .generation.digest import Freshness
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
-from .generation.model import Generation, Json
+from .generation.model import Generation, Json, Record
+from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.respond import STOPPING
+from .generation.store import save_response
 from .jobs import Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
@@ -35,7 +38,17 @@ class Run(Jobs):
         self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
         self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
-        self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
+        self.batches = Batches(
+            self.layout.store,
+            self.plan.models,
+            self._is_batch,
+            self._keep_from_batch,
+            self.ledger.show,
+            self.settings.call_attempts,
+        )
+        if not (in_job or dry):
+            self.batches.collect()
+        self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting)
         self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
         self.context = Context(
             layout=self.layout,
@@ -44,9 +57,18 @@ class Run(Jobs):
             origin=self.plan.world.origin,
             call_attempts=self.settings.call_attempts,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
+            before_call=self.batches.ask,
             on_answer=self.ledger.record_answer,
             on_done=lambda result: (self.freshness.forget(), self.ledger.count_generation(result)),
         )
+
+    def _is_batch(self, stage: str, model: Model) -> bool:
+        in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
+        return in_stage or model.service == "batch"
+
+    def _keep_from_batch(self, key: str, record: Record, body: bytes) -> None:
+        save_response(self.layout.store, key, record)
+        self.ledger.record_answer(record)
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -158,7 +180,8 @@ class Run(Jobs):
         def is_due(gen_id: str) -> bool:
             return gen_id in self.retried or self.freshness.is_stale(gen_id)
 
-        return forecast_text(self.plan, self.context, self.seen, is_due, self.redraws)
+        text = forecast_text(self.plan, self.context, self.seen, is_due, self.redraws)
+        return "\n".join([text, *self.batches.summary()])
 
     def show_forecast(self) -> None:
         """Show the forecast of a dry run, or why it cannot be made."""
@@ -201,8 +224,10 @@ class Run(Jobs):
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""
         self.ledger.stop()
+        if not STOPPING.is_set():  # else nothing is spent: the next run queues the questions again
+            self.batches.submit()
         self.ledger.count_all()
-        for line in self.ledger.summary(self.tables):
+        for line in [*self.ledger.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)
         if self.failed_logs:
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)

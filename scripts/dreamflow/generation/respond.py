@@ -30,7 +30,7 @@ from .backoff import call_with_retries
 from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response, Usage
 from .models import Model
 from .parsers import Parsed, ParseError, parse
-from .providers import CallError, Request, provider
+from .providers import CallError, Pending, Request, provider
 from .store import SCHEMA_VERSION, load_response, request_key, response_path, save_response
 
 SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
@@ -43,7 +43,10 @@ class NeedsCall(Exception):
 
 @dataclass
 class Outcome:
-    """The result of all samples. `record` is the store's record of the last answer, `key` that record's key."""
+    """The result of all samples. `record` is the store's record of the last answer, `key` that record's key.
+
+    If the outcome is pending, `key` is that of the question whose answer is awaited, and `allowed` the number of
+    samples that may be drawn in all."""
 
     status: str  # ok | failed | skipped | pending
     reason: str = ""
@@ -52,6 +55,7 @@ class Outcome:
     key: str = ""
     record: Record | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    allowed: int = 0
 
 
 Ask = Callable[[Question, str], Record]
@@ -65,12 +69,16 @@ def respond(
     *,
     models: Mapping[str, Model],
     redraw: bool = False,
+    up_to: int = 0,
     read_only: bool = False,
 ) -> Outcome:
     """Try the samples of a generation's model until an answer is usable, then those of its fallback models, in order.
 
-    `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
-    the store. A usable answer in the store is used whichever candidate gave it; otherwise a model that was down once
+    `ask(question, key)` returns the record of an answer that the store lacks, or raises `Pending`; with `read_only`
+    nothing else writes to the store. `redraw` requests samples after those in the store: as many as a generation may
+    have or, if `up_to` is not 0, until there are that many.
+
+    A usable answer in the store is used whichever candidate gave it; otherwise a model that was down once
     would be called again whenever the generation is rebuilt.
     """
     candidates = generation.candidates
@@ -82,13 +90,14 @@ def respond(
     problem = None
     for candidate in candidates:
         try:
-            outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw, read_only=read_only)
+            options = {"redraw": redraw, "up_to": up_to, "read_only": read_only}
+            outcome = _walk(generation, candidate, prompt, store, ask, models, **options)
         except CallError as error:
             if len(candidates) == 1 or STOPPING.is_set():
                 raise
             problem = problem or error
             continue
-        if outcome.status == "ok":
+        if outcome.status in ("ok", "pending"):
             return outcome
     if problem is not None:  # a model could not be called: the next run calls it again
         raise problem
@@ -104,6 +113,7 @@ def _walk(
     models: Mapping[str, Model],
     *,
     redraw: bool = False,
+    up_to: int = 0,
     read_only: bool = False,
 ) -> Outcome:
     """Try the samples of one model; without `ask`, only those in the store."""
@@ -119,10 +129,15 @@ def _walk(
         record = load_response(store, question, key, read_only=read_only)
         if record is None:
             if redraw:
-                allowed, redraw = number + generation.max_attempts, False
+                allowed, redraw = max(allowed, up_to or number + generation.max_attempts), False
             if number >= allowed or ask is None:
                 break
-            record = ask(question, key)
+            try:
+                record = ask(question, key)
+            except Pending as waits:
+                outcome.status, outcome.reason, outcome.key, outcome.record = "pending", str(waits), key, None
+                outcome.allowed = allowed
+                return outcome
         kind, reason, parsed = judge(generation, record.response)
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
         path = response_path(store, key).relative_to(store.parent).as_posix()
@@ -181,17 +196,19 @@ def caller(
     cohort_id: str,
     call_attempts: int,
     on_answer: Callable[[Record], None],
+    before_call: Callable[[Question, str, Generation, str], None] = lambda *question: None,
 ) -> Ask:
     """An `Ask` that calls the provider of the question's model, and stores the answer before anything reads it.
 
     The record names `generation` and the spec that plans it, `cohort_id`. `on_answer(record)` is called with every new
-    answer.
+    answer. `before_call(question, key, generation, cohort_id)` raises `Pending` if the question waits for a batch.
     """
 
     def ask(question: Question, key: str) -> Record:
         with _one_at_a_time(key):
             record = load_response(store, question, key)
             if record is None:
+                before_call(question, key, generation, cohort_id)
                 model = models[question.model.model_id]
                 record = _call(question, model, generation, cohort_id, call_attempts)
                 save_response(store, key, record)
@@ -227,8 +244,13 @@ def _call(question: Question, model: Model, generation: Generation, cohort_id: s
         price=model.prices,
         cost_usd=cost(response, model.prices),
     )
+    return record_of(question, response, call)
+
+
+def record_of(question: Question, response: Response, call: Call) -> Record:
+    """The store's record of an answer."""
     stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
-    service = "" if provider(model.provider).base_url and not question.model.service else UNSET
+    service = "" if provider(question.model.provider).base_url and not question.model.service else UNSET
     return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call, service=service)
 
 
@@ -237,11 +259,13 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
-    """The cost of an answer in US dollars: as the provider reports it, else the price of its tokens."""
+def cost(response: Response, price: Mapping[str, float] | None, *, batch: bool = False) -> float | None:
+    """The cost of an answer in US dollars: as the provider reports it, else that of its tokens, half in a batch."""
     if isinstance(response.cost_usd, int | float):
         return response.cost_usd
-    return None if price is None else price_of(response.usage, price)
+    if price is None:
+        return None
+    return price_of(response.usage, price) / (2 if batch else 1)
 
 
 def price_of(usage: Usage, price: Mapping[str, float]) -> float:

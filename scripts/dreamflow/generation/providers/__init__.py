@@ -112,7 +112,7 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`.
+    and `read`; else only `complete`. `batches`: the module with its batch API (see `batch`).
     """
 
     key_env: str | None = None
@@ -121,10 +121,15 @@ class Provider:
     is_free = False
     takes_adapters = False
     sends = False
+    batches: str | None = None
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""
         return self.read(request, self.send(request).body)
+
+    def payload(self, request: Request) -> dict[str, Json]:
+        """The body of the request, online and in a batch. Raises `CallError` if the provider cannot take it."""
+        raise NotImplementedError
 
     def send(self, request: Request) -> Reply:
         """The server's answer, unread. Raises `CallError` if there is none."""

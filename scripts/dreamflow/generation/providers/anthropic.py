@@ -18,6 +18,19 @@ class Anthropic(Provider):
 
     key_env = "ANTHROPIC_API_KEY"
     base_url = BASE_URL
+    batches = "anthropic_batch"
+
+    def payload(self, request: Request) -> dict[str, Json]:
+        """The body of the request."""
+        to = http.endpoint(request, BASE_URL, self.key_env)
+        http.refuse_grammar(request, to)
+        if not request.sampling.get("max_tokens"):
+            raise http.failure(to, "this provider needs sampling.max_tokens", kind="request")
+        return _payload(request)
+
+    def read(self, request: Request, body: bytes) -> Response:
+        """The response in a body."""
+        return _read(http.endpoint(request, BASE_URL, self.key_env), json.loads(body))
 
     def complete(self, request: Request) -> Response:
         """Call Anthropic with the key from ANTHROPIC_API_KEY or from the variable that the model names."""

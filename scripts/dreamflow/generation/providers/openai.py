@@ -4,6 +4,7 @@ Field names follow OpenAI's API reference, "Create chat completion"; `grammar` i
 (llama.cpp, tools/server/README.md).
 """
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,15 @@ class OpenAI(Provider):
 
     key_env = "OPENAI_API_KEY"
     base_url = BASE_URL
+    batches = "openai_batch"
+
+    def payload(self, request: Request) -> dict[str, Json]:
+        """The body of the request."""
+        return payload(request)
+
+    def read(self, request: Request, body: bytes) -> Response:
+        """The response in a body."""
+        return read(http.endpoint(request, BASE_URL, self.default_key_env(request.model)), json.loads(body))
 
     def default_key_env(self, model: "Model") -> str | None:
         """OPENAI_API_KEY for api.openai.com. Other endpoints get only the key that the model's `api_key_env` names."""
@@ -60,14 +70,17 @@ def chat(
     **fields: Json,
 ) -> Response:
     """Call a compatible endpoint; `fields` are request fields that OpenAI does not have."""
+    headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
+    return http.ask(to, "/chat/completions", headers, payload(request, **fields), read)
+
+
+def payload(request: Request, **fields: Json) -> dict[str, Json]:
     sampling = dict(request.sampling)
     limit = {request.model.max_tokens_field or "max_tokens": sampling.pop("max_tokens", None)}
     if sampling.get("seed") is not None:
         sampling["seed"] += request.sample  # with the same seed every sample would be the same answer
     messages = as_json(list(request.messages))
-    body = http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
-    headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
-    return http.ask(to, "/chat/completions", headers, body, read)
+    return http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
 
 
 def _format(request: Request) -> dict[str, Json]:
