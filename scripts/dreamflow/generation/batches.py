@@ -129,7 +129,8 @@ class Batches:
             if not self.is_waiting(key):
                 if not self.is_batch(generation.stage, model):
                     return
-                provider(model.provider).payload(_request(question, model, generation.gen_id))  # raises what is wrong
+                # Raises what is wrong with the question.
+                batch_api(model.provider).line(generation.gen_id, _request(question, model, generation.gen_id))
                 self.queue[key] = Item(
                     key=key,
                     gen_id=generation.gen_id,
@@ -356,13 +357,13 @@ def _decoded(path: Path, decoder: msgspec.json.Decoder) -> Batch | None:
 
 def _parts(model: Model, items: Sequence[Item]) -> Iterator[tuple[dict[str, Item], list[bytes]]]:
     """The items by custom_id, and the requests, of batches that are not larger than the provider allows."""
-    api, chosen = batch_api(model.provider), provider(model.provider)
+    api = batch_api(model.provider)
     part: dict[str, Item] = {}
     lines: list[bytes] = []
     size = 0
     for item in items:
         name = _custom_id(item, part)
-        line = api.line(name, chosen.payload(_request(item.question, model, item.gen_id)))
+        line = api.line(name, _request(item.question, model, item.gen_id))
         if part and (len(part) == api.MAX_REQUESTS or size + len(line) + 1 > api.MAX_BYTES):
             yield part, lines
             part, lines, size = {}, [], 0

@@ -112,7 +112,8 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`. `batches`: the module with its batch API (see `batch`).
+    and `read`; else only `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch
+    API (see `batch`).
     """
 
     key_env: str | None = None
@@ -121,15 +122,12 @@ class Provider:
     is_free = False
     takes_adapters = False
     sends = False
+    highest_temperature = 2.0
     batches: str | None = None
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""
         return self.read(request, self.send(request).body)
-
-    def payload(self, request: Request) -> dict[str, Json]:
-        """The body of the request, online and in a batch. Raises `CallError` if the provider cannot take it."""
-        raise NotImplementedError
 
     def send(self, request: Request) -> Reply:
         """The server's answer, unread. Raises `CallError` if there is none."""
@@ -139,6 +137,10 @@ class Provider:
         """The response in the body of an answer to `request`. It never raises: what cannot be read has the
         `finish_reason` "unreadable" and says why. It asks nobody, so a stored body can be read again."""
         raise NotImplementedError
+
+    def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]] | None:
+        """The provider's names of each of our sampling parameters that it takes; None if it takes all."""
+        return None
 
     def limits_from(self, headers: Mapping[str, str]) -> dict[str, float]:
         """The limits that the headers of an answer or an error report; any of requests_per_minute, tokens_per_minute,

@@ -1,6 +1,5 @@
 """Anthropic's batch API (API reference, "Message Batches"). A batch keeps no name of ours, only the custom_ids."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,7 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ..model import Json
-from . import CallError, http
+from . import CallError, Request, http, provider
+from .anthropic import key_headers
 from .batch import State, call, custom_id_in, endpoint, lines_of
 
 if TYPE_CHECKING:
@@ -30,29 +30,30 @@ class _Line(msgspec.Struct):
     result: _Result
 
 
-def line(custom_id: str, body: Json) -> bytes:
+def line(custom_id: str, request: Request) -> bytes:
     """A member of the list of requests."""
-    return json.dumps({"custom_id": custom_id, "params": body}).encode()
+    http.refuse_grammar(request, endpoint(request.model))
+    return http._encoded({"custom_id": custom_id, "params": provider(request.model.provider).body(request)})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
     """Create the batch; the API has no place for its `name`."""
     to = endpoint(model)
-    headers = {**_headers(to), "Content-Type": "application/json"}
+    headers = {**key_headers(to), "Content-Type": "application/json"}
     creating()
-    return call(to, "POST", _path(to), headers, data=b'{"requests":[' + b",".join(lines) + b"]}")["id"]
+    return call(to, "POST", _path(to), headers, b'{"requests":[' + b",".join(lines) + b"]}")["id"]
 
 
 def state(model: "Model", batch_id: str) -> State:
     """What has become of a batch."""
     to = endpoint(model)
-    return _state(call(to, "GET", f"{_path(to)}/{batch_id}", _headers(to)))
+    return _state(call(to, "GET", f"{_path(to)}/{batch_id}", key_headers(to)))
 
 
 def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallError]]:
     """What has become of each request."""
     to = endpoint(model)
-    for text in lines_of(to, f"{_path(to)}/{batch.id}/results", _headers(to)):
+    for text in lines_of(to, f"{_path(to)}/{batch.id}/results", key_headers(to)):
         try:
             one = msgspec.json.decode(text, type=_Line)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -69,7 +70,7 @@ def list_since(model: "Model", since: datetime) -> Iterator[State]:
     to = endpoint(model)
     after = ""
     while True:
-        page = call(to, "GET", f"{_path(to)}?limit=100{after}", _headers(to))
+        page = call(to, "GET", f"{_path(to)}?limit=100{after}", key_headers(to))
         for batch in page["data"]:
             if datetime.fromisoformat(batch["created_at"]) < since:
                 return
@@ -102,7 +103,3 @@ def _error(to: http.Endpoint, result: _Result) -> CallError:
 
 def _path(to: http.Endpoint) -> str:
     return "/messages/batches" if to.base_url.endswith("/v1") else "/v1/messages/batches"
-
-
-def _headers(to: http.Endpoint) -> dict[str, str]:
-    return {"x-api-key": to.key, "anthropic-version": "2023-06-01"}

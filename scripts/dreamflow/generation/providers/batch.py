@@ -2,7 +2,7 @@
 
 Such a module has `MAX_REQUESTS` and `MAX_BYTES` of a batch, and these functions, which raise `CallError`:
 
-- `line(custom_id, body) -> bytes`: a request as it is sent; `body` is that of an online call;
+- `line(custom_id, request) -> bytes`: a request as it is sent, with the body of an online call;
 - `submit(model, name, lines, creating) -> str`: submit a batch; returns the provider's id. `creating()` is called
   before the request that may cost something. `may_be_billed` of an error: the batch may have been created;
 - `state(model, batch_id) -> State`;
@@ -11,25 +11,28 @@ Such a module has `MAX_REQUESTS` and `MAX_BYTES` of a batch, and these functions
 - `list_since(model, since) -> Iterator[State]`: the batches that were created since then.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-import requests
-from urllib3.exceptions import NewConnectionError
+import msgspec
+import urllib3
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
 
 from ..model import Json
-from . import Request, http, provider
+from . import Request, http, provider, reading, server_errors
 
 if TYPE_CHECKING:
     from ..models import Model
 
+T = TypeVar("T")
 HOURS = 24  # in which a provider ends a batch, finished or not
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,26 +64,29 @@ def endpoint(model: "Model") -> http.Endpoint:
     return http.endpoint(Request(model, [], {}), chosen.base_url, chosen.default_key_env(model))
 
 
-def call(to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], **content: Any) -> Json:
-    """The JSON object that a request is answered with; `content` is as for the library `requests`."""
-    with _answer(to, method, path, headers, **content) as response:
-        try:
-            answer = json.loads(_within(to, method, lambda: response.content))
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            what = "the answer is not a JSON object"
-            raise http.failure(to, what, kind="server", status=response.status_code, may_be_billed=method == "POST")
+def call(to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Json:
+    """The JSON object that a request is answered with. Raises `CallError`."""
+    with _answer(to, method, path, headers, body) as response:
+        content = _within(to, method, lambda: response.read(decode_content=True))
+        status = response.status
+    try:
+        answer = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = None
+    if not isinstance(answer, dict):
+        what = "the answer is not a JSON object"
+        raise http.failure(to, what, kind="server", status=status, may_be_billed=method == "POST")
     return answer
 
 
 def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
-    """The lines of a file at the provider. It is complete on this machine before the first line is returned."""
+    """The lines of a file at the provider, without the key. The file is complete on this machine before the first line
+    is returned."""
     with tempfile.TemporaryFile() as file:
         with _answer(to, "GET", path, headers) as response:
-            _within(to, "GET", lambda: [file.write(chunk) for chunk in response.iter_content(1 << 20)])
+            _within(to, "GET", lambda: [file.write(part) for part in response.stream(BLOCK, decode_content=True)])
         file.seek(0)
-        yield from (line for line in file if line.strip())
+        yield from (http.without_key(line, to.key) for line in file if line.strip())
 
 
 def custom_id_in(line: bytes) -> str:
@@ -89,41 +95,46 @@ def custom_id_in(line: bytes) -> str:
     return match[1].decode() if match else ""
 
 
-def _answer(to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], **content: Any) -> requests.Response:
-    response = _within(
-        to,
-        method,
-        lambda: http._session(to).request(
+def _answer(
+    to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+) -> BaseHTTPResponse:
+    """The response, unread, if its status is one of success."""
+
+    def send() -> BaseHTTPResponse:
+        return http._pool(to.base_url).urlopen(
             method,
-            to.base_url + path,
-            headers=headers,
-            timeout=(http.CONNECT_TIMEOUT_S, to.timeout_s),
-            allow_redirects=False,
-            stream=True,
-            **content,
-        ),
-    )
-    if response.status_code < 300:
+            http._bare(to.base_url) + path,
+            body=body,
+            headers={"Accept": "*/*", "User-Agent": http.USER_AGENT, **headers},
+            timeout=urllib3.Timeout(connect=http.CONNECT_TIMEOUT_S, read=to.timeout_s),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+
+    response = _within(to, method, send)
+    if response.status < 300:
         return response
     with response:
-        text = _within(to, method, lambda: response.content)
+        content = _within(to, method, lambda: response.read(decode_content=True))
     try:
-        answer = json.loads(text)
-    except ValueError:
-        answer = text.decode("utf-8", "replace")
-    error = answer.get("error") if isinstance(answer, dict) else None
-    failure = http.server_error(to, error or answer, response.status_code, response.headers)
-    failure.may_be_billed = method == "POST" and (response.status_code >= 500 or response.status_code == 408)
-    raise failure
+        answer = reading.decode(content, [])
+    except (ValueError, RecursionError):
+        answer = content[:4000].decode("utf-8", "replace")
+    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status, response.headers)
+    error.may_be_billed = method == "POST" and (response.status >= 500 or response.status == 408)
+    raise error
 
 
-def _within(to: http.Endpoint, method: str, work: Callable[[], Any]) -> Any:
+def _within(to: http.Endpoint, method: str, work: Callable[[], T]) -> T:
     """The result of `work`; errors of the connection become `CallError`s."""
     try:
         return work()
-    except (requests.RequestException, OSError, ValueError) as error:
-        reason = getattr(error.args[0] if error.args else None, "reason", None)
-        never_sent = isinstance(error, (requests.ConnectTimeout, ValueError)) or isinstance(reason, NewConnectionError)
-        what = f"no answer: {type(error).__name__}: {error}"
-        unknown = method == "POST" and not never_sent
-        raise http.failure(to, what, kind="connection", may_be_billed=unknown) from None
+    except (HTTPError, OSError, ValueError) as error:
+        wrong = isinstance(error, http.WRONG_URL) or not isinstance(error, HTTPError | OSError)
+        raise http.failure(
+            to,
+            f"no answer: {type(error).__name__}: {error}",
+            kind="account" if wrong else "connection",
+            may_be_billed=method == "POST" and not (wrong or isinstance(error, http.NOT_SENT)),
+        ) from None

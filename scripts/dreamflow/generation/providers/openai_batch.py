@@ -1,15 +1,16 @@
 """OpenAI's batch API (API reference, "Batch" and "Files"): a file of requests, and two files of results."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from urllib3 import encode_multipart_formdata
 
 from ..model import Json
-from . import CallError, http
+from . import CallError, Request, http, provider, reading, server_errors
 from .batch import State, call, custom_id_in, endpoint, lines_of
+from .openai import bearer
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -37,18 +38,19 @@ class _Line(msgspec.Struct):
     error: _Error | None = None
 
 
-def line(custom_id: str, body: Json) -> bytes:
+def line(custom_id: str, request: Request) -> bytes:
     """A line of the file of requests."""
-    request = {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
-    return json.dumps(request).encode()
+    body = provider(request.model.provider).body(request)
+    return http._encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
     """Upload the requests, then create the batch. Only the second step costs anything."""
     to = endpoint(model)
     file = (f"{name}.jsonl", b"\n".join(lines) + b"\n", "application/jsonl")
+    form, kind = encode_multipart_formdata({"purpose": "batch", "file": file})
     try:
-        uploaded = call(to, "POST", "/files", _headers(to), data={"purpose": "batch"}, files={"file": file})
+        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, form)
     except CallError as error:
         error.may_be_billed = False
         raise
@@ -59,20 +61,21 @@ def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable
         "completion_window": "24h",
         "metadata": {TAG: name},
     }
-    return call(to, "POST", "/batches", _headers(to), json=wanted)["id"]
+    headers = {**bearer(to), "Content-Type": "application/json"}
+    return call(to, "POST", "/batches", headers, msgspec.json.encode(wanted))["id"]
 
 
 def state(model: "Model", batch_id: str) -> State:
     """What has become of a batch."""
     to = endpoint(model)
-    return _state(call(to, "GET", f"/batches/{batch_id}", _headers(to)))
+    return _state(call(to, "GET", f"/batches/{batch_id}", bearer(to)))
 
 
 def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallError]]:
     """What has become of each request."""
     to = endpoint(model)
     for file in batch.files:
-        for text in lines_of(to, f"/files/{file}/content", _headers(to)):
+        for text in lines_of(to, f"/files/{file}/content", bearer(to)):
             try:
                 one = msgspec.json.decode(text, type=_Line)
             except (msgspec.DecodeError, UnicodeDecodeError):
@@ -93,7 +96,7 @@ def list_since(model: "Model", since: datetime) -> Iterator[State]:
     to = endpoint(model)
     after = ""
     while True:
-        page = call(to, "GET", f"/batches?limit=100{after}", _headers(to))
+        page = call(to, "GET", f"/batches?limit=100{after}", bearer(to))
         for batch in page["data"]:
             if batch["created_at"] < since.timestamp():
                 return
@@ -122,12 +125,7 @@ def _state(batch: Json) -> State:
 
 def _error(to: http.Endpoint, body: bytes, status: int) -> CallError:
     try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = body.decode("utf-8", "replace")
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return http.server_error(to, error or answer, status, {})
-
-
-def _headers(to: http.Endpoint) -> dict[str, str]:
-    return {"Authorization": f"Bearer {to.key}"} if to.key else {}
+        answer = reading.decode(body, [])
+    except (ValueError, RecursionError):
+        answer = body[:4000].decode("utf-8", "replace")
+    return http.server_error(to, server_errors.error_of(answer) or answer, status, {})
