@@ -22,7 +22,7 @@ from dreamflow.generation.models import load_models
 from dreamflow.generation.settings import ModelsFile
 from dreamflow.plan import compile_plan
 from dreamflow.probe.spec import ProbeSpec
-from dreamflow.settings import Settings, has_keys, load_settings, nest_upgrade_keys
+from dreamflow.settings import Settings, has_keys, load_settings, nest_keys
 from dreamflow.tasks.spec import TaskLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +81,7 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (
             Settings,
             "cohorts: []\n\ncohort: demo\n",
-            "3: cohort: unknown key; did you mean 'cohorts'? known keys: batch, ",
+            "3: cohort: unknown key; did you mean 'cohorts'? known keys: batch, budgets",
         ),
         (Settings, "upgrade:\n  target: null\n", "2: upgrade.target: null is not one of good, premium; expected: Requ"),
         (Settings, f"clusters:\n  {WORD}\n", f"2: clusters.sampling.{MISSPELT}"),
@@ -279,7 +279,7 @@ def test_a_blank_config_file_is_all_defaults(tmp_path, text):
     ],
 )
 def test_keys_of_an_upgrade_can_be_given_at_the_top(given, nested):
-    assert nest_upgrade_keys(given) == (given if "cohorts" in given else {"upgrade": nested})
+    assert nest_keys(given) == (given if "cohorts" in given else {"upgrade": nested})
 
 
 def test_an_upgrade_that_is_not_a_mapping_is_reported():

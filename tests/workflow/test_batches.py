@@ -1,7 +1,8 @@
-"""Runs of a cohort whose models answer in batches: what a run submits, what the next one collects, and what it costs."""
+"""Runs of a cohort whose models answer in batches: what is submitted, what is collected, and what it costs."""
 
-import json
+import contextlib
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def run(made: Project, *arguments: str, code: int = 0) -> str:
     done = made.run(*arguments, **KEY)
     assert done.returncode == code, done.stdout
     return done.stdout
+
+
+def ledger(made: Project) -> list[tuple[float, str | None]]:
+    """(cost, batch) of the rows of the ledger."""
+    with contextlib.closing(sqlite3.connect(made.root / "data/store/answers.sqlite")) as connection:
+        return connection.execute("SELECT cost_usd, batch FROM ledger").fetchall()
 
 
 def costs(made: Project) -> dict[str, float]:
@@ -151,8 +158,9 @@ def test_only_the_named_stages_answer_in_batches(own, tmp_path):
     run(made)
     assert statuses(made)["evaluation"] == ["ok"] * 4
     assert own.calls == 6
-    ledger = [json.loads(line) for line in (tmp_path / "data/store/ledger.jsonl").read_text().splitlines()]
-    assert len(ledger) == 8
+    batches = [batch for _, batch in ledger(made)]
+    assert len(batches) == 8
+    assert batches.count(None) == 6
     made.edit("config/config.yaml", batch=["essays"])
     assert "unknown stage 'essays'; did you mean 'essay'?" in run(made, code=1)
 

@@ -23,13 +23,14 @@ import re
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Generic, TypeVar
+from sqlite3 import Connection
+from typing import Generic, NoReturn, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -38,13 +39,18 @@ from msgspec.structs import replace
 from ..errors import DreamflowError
 from ..files import write_atomic
 from .backoff import call_with_retries
-from .model import Call, Generation, Question, Record
+from .budgets import Labels, release
+from .calls import in_a_batch, record_of
+from .database import DatabaseError
+from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
 from .models import Model
+from .presence import own_name
 from .providers import CallError, Pending, Request, provider
 from .providers.batch import HOURS, State, batch_api
-from .respond import SAMPLES_PER_REPLICATE, STOPPING, cost, record_of
-from .store import load_response
+from .stopping import STOPPING
+from .store import book, database, ledger_entry, put_record
 
+GROUP = 200  # answers that are stored at once
 LISTED_S = 300  # after which a batch that was created is in the provider's list
 CLOCKS_S = 86400  # by which our clock and the provider's may differ
 
@@ -57,10 +63,13 @@ class Known(Struct, kw_only=True):
 
 
 class Item(Known, kw_only=True):
-    """A question, and the generation and the spec that need its answer."""
+    """A question, the generation that needs its answer, and what the ledger and the budgets have to know."""
 
     stage: str
-    cohort_id: str
+    family: str
+    spec: str
+    tier: str
+    scopes: list[str]
     question: Question
 
 
@@ -87,8 +96,9 @@ _WHOLE = msgspec.json.Decoder(Batch[Item])
 class Batches:
     """The queue of this run and the batches of all runs on a data folder.
 
-    `is_batch(stage, model)` says which questions are for batches; `keep(key, record, body)` stores an answer with the
-    raw body; `show(line)` tells the user. `ask` and `is_waiting` may be called from any thread.
+    `is_batch(stage, model)` says which questions are for batches; `show(line)` tells the user; `run` is the name of the
+    run, for the ledger; `on_answer(record)` is called with every new answer. `takes`, `put` and `is_waiting` may be
+    called from any thread.
     """
 
     def __init__(
@@ -96,12 +106,14 @@ class Batches:
         store: Path,
         models: Mapping[str, Model],
         is_batch: Callable[[str, Model], bool],
-        keep: Callable[[str, Record, bytes], None],
         show: Callable[[str], None],
-        call_attempts: int = 5,
+        *,
+        attempts: int = 5,
+        run: str = "",
+        on_answer: Callable[[Record], None] = lambda record: None,
     ) -> None:
-        self.store, self.models, self.is_batch, self.keep, self.show = store, models, is_batch, keep, show
-        self.call_attempts = call_attempts
+        self.store, self.models, self.is_batch, self.show = store, models, is_batch, show
+        self.attempts, self.run, self.on_answer = attempts, run, on_answer
         self.folder = store / "batches"
         self.guard = threading.Lock()
         self.queue: dict[str, Item] = {}
@@ -117,52 +129,61 @@ class Batches:
         """Whether a question is in a batch that was not collected yet, or in the queue."""
         return key in self.keys or key in self.queue
 
-    def ask(self, question: Question, key: str, generation: Generation, cohort_id: str) -> None:
-        """Return if the question may be asked online. Else put it into the queue, unless it is in a batch already.
+    def takes(self, question: Question, key: str, generation: Generation) -> bool:
+        """Whether a question, which nobody has answered, is for a batch.
 
-        Raises `Pending` if the answer has to be waited for, and `CallError` if the provider has refused the question.
+        Raises `Pending` if it is in one, and `CallError` if the provider has refused it or would refuse it.
         """
         model = self.models[question.model.model_id]
+        if key in self.failed:
+            raise self.failed[key]
+        if self.is_waiting(key):
+            raise Pending(in_a_batch(model.model_id))
+        if not self.is_batch(generation.stage, model):
+            return False
+        batch_api(model.provider).line(generation.gen_id, _request(question, model, generation.gen_id))
+        return True
+
+    def put(self, question: Question, key: str, generation: Generation, labels: Labels, scopes: list[str]) -> NoReturn:
+        """Put a question that was claimed into the queue, and raise `Pending`."""
+        item = Item(
+            key=key,
+            gen_id=generation.gen_id,
+            stage=generation.stage,
+            family=labels.family,
+            spec=labels.spec,
+            tier=labels.tier,
+            scopes=scopes,
+            question=question,
+        )
         with self.guard:
-            if key in self.failed:
-                raise self.failed[key]
-            if not self.is_waiting(key):
-                if not self.is_batch(generation.stage, model):
-                    return
-                # Raises what is wrong with the question.
-                batch_api(model.provider).line(generation.gen_id, _request(question, model, generation.gen_id))
-                self.queue[key] = Item(
-                    key=key,
-                    gen_id=generation.gen_id,
-                    stage=generation.stage,
-                    cohort_id=cohort_id,
-                    question=question,
-                )
-        raise Pending(f"waits for a batch of model {model.model_id}: run again to collect it")
+            self.queue[key] = item
+        raise Pending(in_a_batch(question.model.model_id))
 
     # Submitting
 
     def submit(self) -> None:
-        """Submit the queue, except what other processes have submitted or answered meanwhile."""
+        """Submit the queue. What is not submitted is asked again by the next run."""
         if not self.queue:
             return
         with self._alone():
             self.read()
             by_model: dict[str, list[Item]] = {}
-            for key, item in self.queue.items():
-                if key not in self.keys and load_response(self.store, item.question, key) is None:
+            for item in self.queue.values():
+                if item.key not in self.keys:
                     by_model.setdefault(item.question.model.model_id, []).append(item)
             for model_id, items in by_model.items():
                 self._submit_all(self.models[model_id], items)
-            self.queue.clear()
             self.read()
+            self._release(self.queue.keys() - self.keys)
+            self.queue.clear()
 
     def _submit_all(self, model: Model, items: Sequence[Item]) -> None:
         left = len(items)
         for chosen, lines in _parts(model, items):
             try:
-                call_with_retries(partial(self._submit, model, chosen, lines), self.call_attempts, STOPPING)
-            except CallError as error:
+                call_with_retries(partial(self._submit, model, chosen, lines), self.attempts, STOPPING)
+            except (CallError, DatabaseError) as error:
                 self.show(
                     f"{left:,} questions for batches of model {model.model_id} were not submitted: {error}\n"
                     "  Run again to submit them."
@@ -180,10 +201,12 @@ class Batches:
             self._write(batch)
 
         self._write(batch)
+        self._own([item.key for item in items.values()], f"batch:{name}")
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
             if not error.may_be_billed:
+                self._own([item.key for item in items.values()], own_name(self.store))
                 self._path(name).unlink()
                 raise
             self.show(
@@ -207,9 +230,9 @@ class Batches:
                 try:
                     if batch := _decoded(self._path(name), _WHOLE):
                         self._collect(batch)
-                except CallError as error:
+                except (CallError, DatabaseError) as error:
                     hint = ""
-                    if error.status == 404:
+                    if getattr(error, "status", None) == 404:
                         hint = (
                             f"\n  If the batch is lost, delete {self._path(name)} and run again: its "
                             f"{len(self.open[name].items):,} questions are then asked anew."
@@ -231,6 +254,7 @@ class Batches:
             batch.state, batch.id = "submitted", found
             self._write(batch)
         if batch.state == "prepared" or (batch.state == "creating" and found is None):
+            self._release(item.key for item in batch.items.values())
             path.unlink()
             self.show(f"batch {batch.name} was never created: its {len(batch.items):,} questions are asked again")
             return
@@ -245,6 +269,7 @@ class Batches:
             self.show(f"batch {batch.name}: {state.done:,} of {len(batch.items):,} questions are answered")
             return
         self.show(f"batch {batch.name} has ended: {self._keep_results(batch, model, state)}")
+        self._release(item.key for item in batch.items.values())
         self._write(_collected(batch), self.folder / "collected" / path.name)
         path.unlink()
 
@@ -257,23 +282,55 @@ class Batches:
             )
             self.failed |= {item.key: problem for item in left.values()}
             return f"the provider refused all of it: {state.problem}"
+        answers: list[tuple[Item, Record, bytes]] = []
         for custom_id, result in batch_api(model.provider).results(model, state):
             item = left.pop(custom_id, None)
             if item is None:
                 continue
             if isinstance(result, bytes):
                 counts["answered"] += 1
-                if load_response(self.store, item.question, item.key) is None:
-                    self.keep(item.key, _record(batch, item, model, result), result)
+                answers.append((item, _record(batch, item, model, result), result))
+                if len(answers) == GROUP:
+                    self._store(answers)
+                    answers = []
             elif result.retryable:
                 counts["asked again"] += 1
             else:
                 counts["refused"] += 1
                 self.failed[item.key] = result
                 first_error = first_error or f" ({result})"
+        self._store(answers)
         counts["asked again"] += len(left)
         texts = {"answered": "answered", "asked again": "not answered and asked again", "refused": "refused"}
         return ", ".join(f"{counts[name]:,} {text}" for name, text in texts.items() if counts[name]) + first_error
+
+    def _store(self, answers: Sequence[tuple[Item, Record, bytes]]) -> None:
+        """Store and book answers, except those that an earlier, interrupted collection has stored."""
+
+        def settle(connection: Connection) -> list[Record]:
+            new = []
+            for item, record, body in answers:
+                if not connection.execute("SELECT 1 FROM answers WHERE key = ?", (item.key,)).fetchone():
+                    put_record(connection, item.key, record, body)
+                    entry = ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
+                    book(connection, entry, item.scopes)
+                    new.append(record)
+                release(connection, item.key)
+            return new
+
+        for record in database(self.store).write(settle):
+            self.on_answer(record)
+
+    def _own(self, keys: Sequence[str], owner: str) -> None:
+        """Hand claims over: to a batch, so that they outlive this process, or back."""
+        rows = [(owner, key) for key in keys]
+        database(self.store).write(
+            lambda connection: connection.executemany("UPDATE in_flight SET owner = ? WHERE key = ?", rows) and None
+        )
+
+    def _release(self, keys: Iterable[str]) -> None:
+        keys = list(keys)
+        database(self.store).write(lambda connection: [release(connection, key) for key in keys] and None)
 
     def _find(self, batch: Batch[Item], model: Model) -> str | None:
         """The provider's id of a batch whose creation was not confirmed; None if it was not created; "" if that is not
@@ -396,17 +453,8 @@ def _request(question: Question, model: Model, gen_id: str) -> Request:
 def _record(batch: Batch, item: Item, model: Model, body: bytes) -> Record:
     """The store's record of an answer. The seconds of a single answer are not known."""
     response = provider(model.provider).read(_request(item.question, model, item.gen_id), body)
-    call = Call(
-        gen_id=item.gen_id,
-        stage=item.stage,
-        cohort_id=item.cohort_id,
-        at=_iso(datetime.now(UTC)),
-        latency_s=None,
-        price=model.prices,
-        cost_usd=cost(response, model.prices, batch=True),
-        batch=batch.id,
-    )
-    return record_of(item.question, response, call)
+    called = {"gen_id": item.gen_id, "stage": item.stage, "cohort_id": item.spec, "latency_s": None}
+    return record_of(item.question, model, response, called, batch.id)
 
 
 def _collected(batch: Batch[Item]) -> Batch[Known]:

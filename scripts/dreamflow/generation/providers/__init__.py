@@ -78,6 +78,7 @@ class CallError(DreamflowError):
 
     `retry_after` is the time in seconds after which the server requests another call; `headers` are those of its
     answer. `may_be_billed`: the request was sent, and the server may have computed an answer that did not arrive.
+    `cause` is the reason and what to do about it, if further calls fail for the same reason.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class CallError(DreamflowError):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
         may_be_billed: bool = False,
+        cause: str = "",
     ):
         super().__init__(message)
         self.kind = kind
@@ -96,6 +98,7 @@ class CallError(DreamflowError):
         self.retry_after = retry_after
         self.headers = headers or {}
         self.may_be_billed = may_be_billed
+        self.cause = cause
 
     @property
     def retryable(self) -> bool:
