@@ -78,6 +78,11 @@ class ModelSettings(Section):
         description="Environment variable that holds the API key. Default: `OPENAI_API_KEY`, `OPENROUTER_API_KEY` or "
         "`ANTHROPIC_API_KEY`; an `openai` model at another `base_url` needs none.",
     )
+    service: Literal["online", "batch"] = Field(
+        "online",
+        description="`batch`: an `openai` or `anthropic` model answers in batches, for half the price and within a "
+        "day; a run submits them when it ends, and the next run collects them. A change asks nothing again.",
+    )
     context_length: Annotated[int, Field(ge=64)] = Field(
         131072, description="Maximum tokens of prompt and answer together."
     )
@@ -132,6 +137,13 @@ class ModelSettings(Section):
         if self.extra_body.get("stream") or self.extra_body.get("n", 1) != 1:
             raise PydanticCustomError(
                 "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"
+            )
+        if self.service == "batch" and not provider(self.provider).batches:
+            raise PydanticCustomError(
+                "no_batches",
+                "'service: batch' is for models of providers with a batch API: openai, anthropic; the provider is "
+                "{provider}",
+                {"provider": self.provider},
             )
         return self
 
