@@ -184,7 +184,7 @@ def test_defaults_exist_at_every_level_and_copies_are_independent(tmp_path):
     spec = check(given, CohortSpec, "x.yaml")
     value = spec.as_dict()
     assert [value["stages"][stage]["attempts"] for stage in ("draft", "essay", "evaluation")] == [3, 9, 3]
-    assert value["stages"]["evaluation"] == {"attempts": 3, "sampling": {}}
+    assert value["stages"]["evaluation"] == {"attempts": 3, "fallback": [], "sampling": {}}
     assert value["combos"] == {"size": 2, "level": "paragraph", "seed": 0, "lists": []}
     value["stages"]["draft"]["sampling"]["top_k"] = 1
     value["axes"]["a"].append(2)

@@ -34,7 +34,7 @@ from .budgets import (
     worst_case,
 )
 from .circuit import Circuits
-from .database import Database, DatabaseError, T, Work
+from .database import Database, DatabaseError
 from .limits import Limits
 from .model import Call, Generation, Question, Record, Response
 from .models import Model
@@ -73,7 +73,6 @@ class Calls:
         self.database: Database = database(self.store)
         self.limits = Limits(self.database)
         self._settled = threading.Condition()
-        self._expected_bytes = 0
         self._has_buried = False
 
     def ask_for(self, generation: Generation) -> Ask:
@@ -113,7 +112,7 @@ class Calls:
         try:
             record, body = self._call(question, model, generation, labels, claimed, call)
         except BaseException:
-            self._write(lambda connection: release(connection, key))
+            self.database.write(lambda connection: release(connection, key))
             self._wake()
             raise
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
@@ -123,7 +122,7 @@ class Calls:
             book(connection, entry, scopes)
             release(connection, key)
 
-        self._write(settle)
+        self.database.write(settle)
         self._wake()
         self.on_answer(record)
         return record
@@ -134,9 +133,9 @@ class Calls:
         wait = 0.1
         while True:
             if not self._has_buried:
-                self._write(lambda connection: bury_dead(connection, self.store))
+                self.database.write(lambda connection: bury_dead(connection, self.store))
                 self._has_buried = True
-            state = self._write(lambda connection: claim(connection, self.store, claimed, call))
+            state = self.database.write(lambda connection: claim(connection, self.store, claimed, call))
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
@@ -203,7 +202,7 @@ class Calls:
     def _lose(self, claimed: Claim, call: Mapping[str, Any], error: CallError) -> None:
         """Book a call that may have been billed. Raises a `CallError` if no budget can hold its repetition."""
         reason = str(error)
-        state = self._write(lambda connection: lost_again(connection, claimed, call, reason))
+        state = self.database.write(lambda connection: lost_again(connection, claimed, call, reason))
         if isinstance(state, Budget):
             raise self._refusal(state, claimed.worst) from None
 
@@ -223,9 +222,9 @@ class Calls:
         )
 
     def _check_store(self, question: Question) -> None:
-        """Raise a `CallError` if the answer could not be stored: it would be paid and lost."""
+        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
         if self.database.failed is not None:
-            raise _store_error(self.database.failed)
+            raise self.database.failed
         folder = self.store
         while not folder.exists():
             folder = folder.parent
@@ -234,13 +233,7 @@ class Calls:
             text = (
                 f"{self.store}: the disk is nearly full, so no answer could be stored. Free some space, then run again"
             )
-            raise _store_error(DatabaseError(text))
-
-    def _write(self, work: Work[T]) -> T:
-        try:
-            return self.database.write(work)
-        except DatabaseError as error:
-            raise _store_error(error) from None
+            raise DatabaseError(text)
 
     def _wake(self) -> None:
         """Wake some of those that wait for reservations or for this answer."""
@@ -280,10 +273,6 @@ def record_of(
 def in_a_batch(model_id: str) -> str:
     """Why the generation of a question in a batch is pending."""
     return f"waits for a batch of model {model_id}: run again to collect it"
-
-
-def _store_error(error: DatabaseError) -> CallError:
-    return CallError(str(error), kind="store", cause=str(error))
 
 
 _in_flight: dict[str, threading.Lock] = {}

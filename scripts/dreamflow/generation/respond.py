@@ -28,7 +28,7 @@ from .parsers import Parsed, ParseError, parse
 from .providers import CallError, Pending
 from .store import load_response, request_key
 
-NO_FALLBACK = ("stopped", "budget", "store", "waiting")  # kinds of errors after which no other model is called
+NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
 
 
 class NeedsCall(Exception):

@@ -73,8 +73,8 @@ class CallError(DreamflowError):
     - "server": the server failed;
     - "account": every further call of this model would fail too (no key, no credit, no such model);
     - "request": the server does not take this question;
-    - "stopped", "budget", "store", "waiting": the call was not made, as the run ends, a budget is used up, the store
-      cannot be written, or the question is in a batch that the provider has not finished.
+    - "stopped", "budget", "waiting": the call was not made, as the run ends, a budget is used up, or the question is in
+      a batch that the provider has not finished.
 
     `retry_after` is the time in seconds after which the server requests another call; `headers` are those of its
     answer. `may_be_billed`: the request was sent, and the server may have computed an answer that did not arrive.
