@@ -10,6 +10,7 @@ from typing import Any
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.batch_files import open_batches
 from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.make import Context, read_result
@@ -132,6 +133,7 @@ def pending_text(plan: Plan, context: Context, is_stale: Callable[[str], bool]) 
     stale = [row for gen_id, row in rows.items() if row.mode != "human" and is_stale(gen_id)]
     sections = [
         *_people(plan, [row for row in rows.values() if row.mode == "human"], layout, is_stale),
+        *_batches(layout.store),
         *_failures(stale, layout, budgets),
         *missing_keys(plan, stale),
     ]
@@ -152,6 +154,15 @@ def _people(plan: Plan, rows: Iterable[Generation], layout: Layout, is_stale: Ca
     if waiting:
         yield f"people: {_count(len(waiting), 'question')} to answer, then run again"
         yield from _shown(waiting)
+
+
+def _batches(store: Path) -> Iterator[str]:
+    """The batches that the next run asks for."""
+    batches = open_batches(store)
+    if batches:
+        number = sum(len(batch.items) for batch in batches)
+        yield f"providers: {_count(number, 'question')} in {_count(len(batches), 'batch')}; run again to collect them"
+        yield from _shown([f"{batch.name}: {len(batch.items):,} of {batch.model_id}" for batch in batches])
 
 
 def _pending_reason(folder: Path) -> str:
@@ -188,4 +199,4 @@ def _shown(items: Sequence[str]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('ch') else 's'}"
