@@ -106,11 +106,11 @@ class Project:
             check=False,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start `snakemake` in a process group of its own, to be interrupted or killed."""
         return subprocess.Popen(
             self.command(*arguments),
-            env=self.environment(),
+            env=self.environment(**environment),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

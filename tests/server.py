@@ -6,10 +6,12 @@
 
 Where the script has ended, and for `ok`, it answers with `server.answer(body)`: by default a text that
 depends on the whole request and on nothing else, so a question asked twice has one answer.
+
+Batches are as in `batch_api`, at `server.batches`. `server.batch_script` has a step for each attempt to create one, as
+`script` has for calls: `ok`, `status(...)`, `closed()` (not created), `reply_lost` (created, and nobody was told).
 """
 
 import contextlib
-import hashlib
 import json
 import socket
 import threading
@@ -17,6 +19,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from batch_api import Batches
+from protocols import answer_to, echo
 
 PATIENCE_S = 600  # after which nobody waits any more, so that a failing test ends
 
@@ -33,13 +38,6 @@ class Recorded:
     port: int
 
 
-def echo(body: dict[str, Any]) -> str:
-    """The answer by default: a digest of the request and the beginning of its last message."""
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:12]
-    text = f"answer {digest} to: {_text(body['messages'][-1]['content'])[:200]}"
-    return json.dumps({"answer": text}) if _wants_json(body) else text
-
-
 class Server:
     """A context manager; `url` ends in /v1, and both APIs are under it."""
 
@@ -47,6 +45,8 @@ class Server:
         self.answer = answer
         self.script = list(script)
         self.requests: list[Recorded] = []
+        self.batch_script: list[Step] = []
+        self.batches = Batches(lambda body: self.answer(body))
         self.lock = threading.Lock()
         self._http = _Listener(("127.0.0.1", 0), Handler)
         self._http.model_server = self
@@ -97,8 +97,21 @@ class Handler(BaseHTTPRequestHandler):
         self.server.open_connections.discard(self.connection)
         super().finish()
 
+    def do_GET(self):
+        batches = self.server.model_server.batches
+        if batches.handles(self.path):
+            self.reply(*batches.request(self.command, self.path, "", b""))
+        else:
+            self.reply(404, {"error": {"message": f"no such path: {self.path}"}})
+
+    do_DELETE = do_GET
+
     def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.model_server.batches.handles(self.path):
+            self.batch_post(content)
+            return
+        body = json.loads(content)
         headers = {name.lower(): value for name, value in self.headers.items()}
         recorded = Recorded(self.path, headers, body, self.client_address[1])
         step = self.server.model_server.next_step(recorded)
@@ -106,6 +119,23 @@ class Handler(BaseHTTPRequestHandler):
             step(self, body)
         else:
             self.reply(404, {"error": {"message": f"no such path: {self.path}"}})
+
+    def batch_post(self, content: bytes) -> None:
+        owner = self.server.model_server
+        self.content = content
+        step = ok
+        if self.path.endswith("/batches"):
+            with owner.lock:
+                step = owner.batch_script.pop(0) if owner.batch_script else ok
+        if step is ok:
+            self.reply(*self.create_batch())
+        else:
+            step(self, {})
+
+    def create_batch(self) -> tuple[int, Any]:
+        """What a batch request that arrived leads to."""
+        content_type = self.headers.get("Content-Type", "")
+        return self.server.model_server.batches.request("POST", self.path, content_type, self.content)
 
     def log_message(self, *_arguments):
         """Silence."""
@@ -129,8 +159,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
         """The whole answer to `body`, in the form of the API that was asked."""
-        text = self.server.model_server.answer(body)
-        return _message(body, text) if self.path.endswith("/messages") else _chat_completion(body, text)
+        return answer_to(self.path, body, self.server.model_server.answer(body))
 
 
 # Steps of a script: functions (handler, body) that answer one request.
@@ -250,58 +279,15 @@ def dripping(go: threading.Event) -> Step:
     return step
 
 
+def reply_lost(handler: Handler, _body: dict[str, Any]) -> None:
+    """Create the batch; the connection ends before an answer."""
+    handler.create_batch()
+    handler.hang_up()
+
+
 def _ending(handler: Handler, openai: str, anthropic: str) -> dict[str, str]:
     is_anthropic = handler.path.endswith("/messages")
     return {"stop_reason": anthropic} if is_anthropic else {"finish_reason": openai}
-
-
-def _chat_completion(body: dict[str, Any], text: str) -> dict[str, Any]:
-    asked, answered = _tokens(body), len(text.split())
-    usage = {
-        "prompt_tokens": asked,
-        "completion_tokens": answered,
-        "total_tokens": asked + answered,
-        "prompt_tokens_details": {"cached_tokens": asked // 2},
-    }
-    if body.get("usage"):  # OpenRouter
-        usage["cost"] = asked / 1e6
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return {"object": "chat.completion", "model": body["model"], "choices": [choice], "usage": usage}
-
-
-def _message(body: dict[str, Any], text: str) -> dict[str, Any]:
-    asked = _tokens(body)
-    usage = {
-        "input_tokens": asked,
-        "cache_read_input_tokens": 2 * asked,
-        "cache_creation_input_tokens": 3 * asked,
-        "output_tokens": len(text.split()),
-    }
-    block, reason = {"type": "text", "text": text}, "end_turn"
-    if body.get("tools"):
-        block = {"type": "tool_use", "name": body["tools"][0]["name"], "input": json.loads(text)}
-        reason = "tool_use"
-    return {
-        "type": "message",
-        "role": "assistant",
-        "model": body["model"],
-        "content": [block],
-        "stop_reason": reason,
-        "usage": usage,
-    }
-
-
-def _wants_json(body: dict[str, Any]) -> bool:
-    return bool(body.get("response_format") or body.get("tools"))
-
-
-def _tokens(body: dict[str, Any]) -> int:
-    return sum(len(_text(message["content"]).split()) for message in body["messages"])
-
-
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -98,6 +98,11 @@ class Family:
         """The text of a generation of mode `local`."""
         raise NotImplementedError
 
+    def scopes(self, generation: Generation) -> Sequence[str]:
+        """The budgets that cover a generation besides those of its spec, the run and the time: `tier:<name>` for its
+        quality level, `upgrade` if an upgrade plans it."""
+        return ()
+
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:

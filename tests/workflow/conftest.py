@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from project import Project
-from server import Server, echo
+from protocols import scored as answer
+from server import Server
 
 SPEC = {
     "combos": {"lists": [["a", "b"], ["b", "c"]]},
@@ -21,12 +22,6 @@ SPEC = {
     "output": {"field_order": ["combo_id"]},
     "stages": {"draft": {"min_lines": 1}},
 }
-
-
-def answer(body: dict[str, Any]) -> str:
-    """A score where one is asked for, else a text that depends on the request."""
-    text = echo(body)
-    return f"Judged {text[:19]}.\nSCORE: 7" if "Rate" in body["messages"][-1]["content"] else text
 
 
 def models(url: str) -> dict[str, Any]:

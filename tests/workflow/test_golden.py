@@ -18,6 +18,7 @@ from golden.frozen import load, new_project, normalised, run, written
 # New since: grades as files, and what decides a job as a file. These are shell patterns; * also stands for slashes.
 EXTRA_FILES: tuple[str, ...] = ("data/jobs/*", "data/*/grades/*.jsonl", "data/probes/*/grades.jsonl")
 EXTRA_METADATA: frozenset[str] = frozenset({"inputs_sha256"})  # keys of data/gens/*/*/metadata.json
+EXTRA_PRICE: frozenset[str] = frozenset({"source"})  # keys of their `price`: prices can come from a library now
 
 # What experiences are there, in the order of their answers' times, decides these files. They are the same only where
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
@@ -53,7 +54,15 @@ def old_project(root: Path, frozen: Mapping[str, str], *folders: str) -> Path:
 
 def metadata(path: str, text: str) -> dict[str, Any]:
     """A metadata.json without the keys that a later version may add."""
-    return {key: value for key, value in json.loads(text).items() if key not in EXTRA_METADATA}
+    found = {key: value for key, value in json.loads(text).items() if key not in EXTRA_METADATA}
+    # Answers are not in files of their own any more, so attempts name keys only.
+    found["attempts"] = [{k: v for k, v in attempt.items() if k != "response"} for attempt in found["attempts"]]
+    return {**found, "price": known_price(found["price"])}
+
+
+def known_price(price: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A price without the keys that a later version may add."""
+    return price and {key: value for key, value in price.items() if key not in EXTRA_PRICE}
 
 
 def is_metadata(path: str) -> bool:
@@ -63,6 +72,10 @@ def is_metadata(path: str) -> bool:
 def comparable(path: str, text: str) -> str:
     if is_metadata(path):
         text = json.dumps(metadata(path, text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if fnmatchcase(path, "data/store/responses/*.json"):
+        record = json.loads(text)
+        record["asked"]["price"] = known_price(record["asked"]["price"])
+        text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return normalised(path, text)
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 T = TypeVar("T")
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
 Number = int | float  # whole numbers stay whole in files
+SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
 Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
@@ -193,9 +194,9 @@ class Call(Struct, frozen=True, kw_only=True):
     stage: str
     cohort_id: str
     at: str
-    latency_s: Number
+    latency_s: Number | None
     waits: list[Wait] = field(name="attempts", default_factory=list)
-    price: Mapping[str, Number] | None = None
+    price: Mapping[str, Number | str] | None = None
     cost_usd: Number | None = None
     batch: str | UnsetType = UNSET
 
@@ -217,7 +218,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     sample: int
     response_key: str
-    response: str  # the answer's file, below the data folder
     error: str | None
     reason: str | UnsetType = UNSET
 
@@ -254,7 +254,7 @@ class Result(Struct, kw_only=True):
     finish_reason: str | None = None
     truncated: bool = False
     usage: Usage = Usage()
-    price: dict[str, Number] | None = None
+    price: dict[str, Number | str] | None = None
     cost_usd: Number | None = None
     latency_s: Number | None = None
     attempts: list[Attempt] = []

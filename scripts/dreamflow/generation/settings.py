@@ -35,7 +35,15 @@ class Price(Section):
     cached_prompt: Optional[NotNegative] = Field(
         None, description="Price of prompt tokens that the provider has cached. Default: the price of prompt tokens."
     )
-    completion: NotNegative = Field(description="Price of answer tokens.")
+    cache_write: Optional[NotNegative] = Field(
+        None,
+        description="Price of prompt tokens that the provider writes to its cache. Default: 1.25 times the price of "
+        "prompt tokens.",
+    )
+    completion: NotNegative = Field(description="Price of answer tokens; reasoning counts as part of an answer.")
+    batch: Optional[Share] = Field(
+        None, description="Factor on all prices for answers from the provider's batches. Default: 0.5."
+    )
 
 
 class ModelSettings(Section):
@@ -70,6 +78,11 @@ class ModelSettings(Section):
         description="Environment variable that holds the API key. Default: `OPENAI_API_KEY`, `OPENROUTER_API_KEY` or "
         "`ANTHROPIC_API_KEY`; an `openai` model at another `base_url` needs none.",
     )
+    service: Literal["online", "batch"] = Field(
+        "online",
+        description="`batch`: an `openai` or `anthropic` model answers in batches, for half the price and within a "
+        "day; a run submits them when it ends, and the next run collects them. A change asks nothing again.",
+    )
     context_length: Annotated[int, Field(ge=64)] = Field(
         131072, description="Maximum tokens of prompt and answer together."
     )
@@ -95,8 +108,10 @@ class ModelSettings(Section):
     )
     price: Optional[Price] = Field(
         None,
-        description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt`. Without a "
-        "price the forecast says that it is unknown. Local, human and replayed models are free.",
+        description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt` and "
+        "`cache_write`. Default: the price that the Python package genai-prices lists for a model of OpenAI, Anthropic "
+        "or OpenRouter at the provider's own endpoint. Without either the cost is unknown, and a budget in dollars "
+        "refuses the model. Local, human and replayed models are free.",
     )
     atp: NotNegative = Field(
         2,
@@ -123,6 +138,13 @@ class ModelSettings(Section):
             raise PydanticCustomError(
                 "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"
             )
+        if self.service == "batch" and not provider(self.provider).batches:
+            raise PydanticCustomError(
+                "no_batches",
+                "'service: batch' is for models of providers with a batch API: openai, anthropic; the provider is "
+                "{provider}",
+                {"provider": self.provider},
+            )
         return self
 
 
@@ -132,6 +154,13 @@ class ModelsFile(Section):
     models: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")], ModelSettings] = Field(
         description="Mapping from an id of your choice to the settings of a model."
     )
+
+
+class Cap(Section):
+    """A budget: no call is made that could exceed it."""
+
+    usd: Optional[NotNegative] = Field(None, description="US dollars.")
+    tokens: Optional[Whole] = Field(None, description="Tokens of prompts and answers.")
 
 
 class LocalModels(Section):

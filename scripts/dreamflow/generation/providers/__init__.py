@@ -73,11 +73,12 @@ class CallError(DreamflowError):
     - "server": the server failed;
     - "account": every further call of this model would fail too (no key, no credit, no such model);
     - "request": the server does not take this question;
-    - "stopped", "budget", "store", "waiting": the call was not made, as the run ends, a budget is used up, the store
-      cannot be written, or the question is in a batch that the provider has not finished.
+    - "stopped", "budget", "waiting": the call was not made, as the run ends, a budget is used up, or the question is in
+      a batch that the provider has not finished.
 
     `retry_after` is the time in seconds after which the server requests another call; `headers` are those of its
     answer. `may_be_billed`: the request was sent, and the server may have computed an answer that did not arrive.
+    `cause` is the reason and what to do about it, if further calls fail for the same reason.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class CallError(DreamflowError):
         retry_after: float | None = None,
         headers: Mapping[str, str] | None = None,
         may_be_billed: bool = False,
+        cause: str = "",
     ):
         super().__init__(message)
         self.kind = kind
@@ -96,6 +98,7 @@ class CallError(DreamflowError):
         self.retry_after = retry_after
         self.headers = headers or {}
         self.may_be_billed = may_be_billed
+        self.cause = cause
 
     @property
     def retryable(self) -> bool:
@@ -112,7 +115,8 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`. `highest_temperature` is that which it takes.
+    and `read`; else only `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch
+    API (see `batch`).
     """
 
     key_env: str | None = None
@@ -122,6 +126,7 @@ class Provider:
     takes_adapters = False
     sends = False
     highest_temperature = 2.0
+    batches: str | None = None
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""

@@ -35,6 +35,7 @@ class Anthropic(http.HttpProvider):
     key_env = "ANTHROPIC_API_KEY"
     base_url = BASE_URL
     highest_temperature = 1.0
+    batches = "anthropic_batch"
 
     def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]]:
         """What "Create a Message" has. Models since 4.1 take either temperature or top_p, and every question has a

@@ -37,6 +37,7 @@ class OpenAI(http.HttpProvider):
 
     key_env = "OPENAI_API_KEY"
     base_url = BASE_URL
+    batches = "openai_batch"
 
     def default_key_env(self, model: "Model") -> str | None:
         """OPENAI_API_KEY for api.openai.com. Other endpoints get only the key that the model's `api_key_env` names."""

@@ -1,0 +1,205 @@
+"""The classes of faults of the matrix: functions that make a trial go through one of them.
+
+`tests/workflow/test_faults.py` runs them with few chains, `tests/benchmarks/faults.py` with as many as one wants.
+"""
+
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from faults import ODD, TRANSIENT, shares
+from matrix import IN_FLIGHT, KEYS, Trial
+from project import Project
+
+STAGES = {"draft": "Join", "essay": "Write", "evaluation": "Rate"}  # the first words of their prompts
+LATENCY_S = 0.05
+CALM = {"latency_s": LATENCY_S}
+
+
+def transient(trial: Trial) -> None:
+    """Eleven kinds of faults that pass, at a tenth of all calls."""
+    trial.service.change(CALM | {"faults": shares(TRANSIENT, 0.1)})
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete()
+    unsure, lost = trial.service.counts()["unsure"], len(trial.lost())
+    trial.expect(lost >= unsure, f"{unsure} answers broke off, {lost} are listed as lost")
+
+
+def odd_bodies(trial: Trial) -> None:
+    """Answers in odd forms, a third of all: each is read, or is a failed attempt with its reason."""
+    trial.service.change(CALM | {"faults": shares(ODD, 0.34)})
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete(failures=True)
+
+
+def refused_questions(trial: Trial) -> None:
+    """Questions that are refused for what they say, as Azure and others do with status 400."""
+    trial.service.change(CALM | {"faults": shares(("filtered", "too long"), 0.2), "faults_per_question": 9})
+    trial.run()
+    trial.check_ledger()
+    trial.check_complete(failures=True)
+
+
+def killed(trial: Trial) -> None:
+    """kill -9 in every stage."""
+    trial.service.change({"latency_s": 4 * LATENCY_S})
+    for share, kind in enumerate(STAGES.values(), 2):
+        process = trial.start()
+        trial.service.wait(max(1, trial.chains // share), kind)
+        trial.end(process, signal.SIGKILL)
+    trial.service.change(CALM)
+    before = trial.now()
+    trial.run_at_last()
+    trial.check_lost(before)
+    trial.check_ledger(before)
+    trial.check_complete()
+
+
+def interrupted(trial: Trial) -> None:
+    """Ctrl-C: the calls in flight are finished and stored, and no other is made."""
+    process = trial.start()
+    trial.service.wait(trial.chains // 2, STAGES["essay"])
+    status = trial.end(process, signal.SIGINT)
+    trial.expect(status != 0, "a run that was stopped has exit status 0")
+    trial.check_told("Run the same command again to continue")
+    trial.check_ledger()
+    calls = trial.service.counts()["calls"]
+    trial.expect(calls <= 3 * trial.chains - 1, "the run went on to its end")
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete()
+
+
+def interrupted_twice(trial: Trial) -> None:
+    """Ctrl-C twice, while the server keeps the run waiting: it ends, and the next run goes on."""
+    trial.service.change(CALM | {"hold_after": trial.chains})
+    process = trial.start()
+    trial.service.wait(trial.chains)
+    trial.end(process, signal.SIGINT, signal.SIGINT)
+    before = trial.now()
+    trial.check_lost(before)
+    trial.service.change(CALM)
+    trial.run_at_last()
+    trial.check_ledger(before)
+    trial.check_complete()
+
+
+def full_disk(trial: Trial) -> None:
+    """A data folder that is full in the middle of the run: what cannot be stored is not asked."""
+    free = 250_000 + 4096 * trial.chains
+    data = trial.project.root / "data"
+    trial.run("--dry-run")
+    trial.in_sandbox("--size", str(free), "--tmpfs", str(data), keep="data")
+    before = trial.now()
+    trial.expect(before.answers < 3 * trial.chains, f"the disk was not full: {before.answers} answers")
+    trial.check_told("(?i)no space left|disk is full|full")
+    wasted = before.answers - before.rows
+    trial.expect(wasted <= IN_FLIGHT, f"{wasted} answers were paid for after the disk was full")
+    trial.run_at_last()
+    trial.check_ledger(before)
+    trial.check_complete()
+
+
+def read_only(trial: Trial) -> None:
+    """A store that cannot be written: nothing is asked."""
+    store = trial.project.root / "data" / "store"
+    store.mkdir(parents=True)
+    trial.in_sandbox("--ro-bind", str(store), str(store))
+    calls = trial.service.counts()["calls"]
+    trial.expect(calls == 0, f"{calls} questions were asked although no answer can be stored")
+    trial.check_told("(?i)read-only")
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete()
+
+
+def two_processes(trial: Trial) -> None:
+    """Two runs of the same plan on one data folder, at the same time."""
+    twin = Project.at(trial.project.root.with_name("twin"))
+    shutil.copytree(trial.project.root / "config", twin.root / "config")
+    data = trial.project.root / "data"
+    twin.edit("config/config.yaml", data_root=str(data), raw_root=str(data / "1_raw"))
+    runs = [trial.start(), twin.start(**KEYS)]
+    for process in runs:
+        status = trial.end(process)
+        trial.expect(status == 0, f"one of the two runs failed:\n{trial.tail()}")
+    trial.check_ledger()
+    trial.check_complete()
+
+
+def clock_jump(trial: Trial) -> None:
+    """The clock goes five hours forward, then two days back."""
+    clock = trial.project.root.with_name("clock")
+    clock.write_text("+0")
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    faked = {
+        "LD_PRELOAD": str(library),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+    trial.service.change(CALM | {"faults": shares(TRANSIENT, 0.1)})
+    process = trial.start(**faked)
+    for kind, shift in ((STAGES["draft"], "+5h"), (STAGES["essay"], "-2d")):
+        trial.service.wait(trial.chains // 2, kind)
+        clock.write_text(shift)
+    status = trial.end(process)
+    trial.expect(status == 0, f"the run failed:\n{trial.tail()}")
+    trial.check_ledger()
+    trial.check_complete()
+
+
+def wrong_key(trial: Trial) -> None:
+    """One model's key is refused: it is not asked further, all others go on, and a line says what to do."""
+    trial.service.change(CALM | {"models": {"judge": [("401", 1.0)]}, "faults_per_question": 9})
+    status = trial.run()
+    trial.expect(status == 1, f"the exit status is {status}")
+    asked = trial.service.counts()["kinds"].get("Rate", 0)
+    trial.expect(asked <= min(trial.chains // 2, IN_FLIGHT), f"{asked} of {trial.chains} questions met the wrong key")
+    trial.check_told(f"{trial.chains} generations were not made")
+    done = {stage: counts.get("ok") for stage, counts in trial.statuses().items()}
+    trial.expect(done == {"draft": trial.chains, "essay": trial.chains, "evaluation": None}, f"made: {done}")
+    trial.check_ledger()
+    trial.service.change(CALM)
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete()
+
+
+def small_budget(trial: Trial) -> None:
+    """A budget for the day that is used up in the middle: not a cent more is spent, and a larger one goes on."""
+    cap = trial.chains * 0.0015
+    trial.project.edit("config/config.yaml", budgets={"day": {"usd": cap}})
+    trial.service.change(CALM | {"faults": shares(TRANSIENT, 0.1)})
+    trial.run()
+    spent = trial.service.counts()["cost_usd"]
+    trial.expect(spent <= cap, f"${spent} were spent of ${cap}")
+    trial.expect(spent > cap / 4, f"only ${spent} were spent of ${cap}")
+    trial.check_told("generations were not made")
+    trial.check_ledger()
+    trial.project.edit("config/config.yaml", budgets={"day": {"usd": 100 * cap}})
+    trial.run_at_last()
+    trial.check_ledger()
+    trial.check_complete()
+
+
+CLASSES: dict[str, Callable[[Trial], None]] = {
+    one.__name__: one
+    for one in (
+        transient,
+        odd_bodies,
+        refused_questions,
+        killed,
+        interrupted,
+        interrupted_twice,
+        full_disk,
+        read_only,
+        two_processes,
+        clock_jump,
+        wrong_key,
+        small_budget,
+    )
+}
