@@ -177,7 +177,7 @@ def host(url: str) -> str:
 def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
     """(status, headers, body) of the answer."""
     try:
-        content = _encoded(body)
+        content = encoded(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise failure(to, f"the request cannot be sent: {error}", kind="request") from None
     sent = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": USER_AGENT, **own}
@@ -195,7 +195,7 @@ def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tu
 
 def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
-    urlopen, prefix = _server(to.base_url)
+    urlopen, prefix = server(to.base_url)
     response = urlopen(
         "POST",
         prefix + path,
@@ -223,7 +223,8 @@ def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) ->
     return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
-def _encoded(body: Json) -> bytes:
+def encoded(body: Json) -> bytes:
+    """`body` as JSON. Raises `ValueError` for what JSON does not have, such as NaN."""
     try:
         content = msgspec.json.encode(body)
     except UnicodeEncodeError:  # a lone surrogate
@@ -248,7 +249,7 @@ def _bare(url: str) -> str:
 
 
 @cache
-def _server(base_url: str) -> tuple[Callable[..., urllib3.BaseHTTPResponse], str]:
+def server(base_url: str) -> tuple[Callable[..., urllib3.BaseHTTPResponse], str]:
     """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
     The proxy is that of the environment at the first call."""
     url = parse_url(base_url)
