@@ -21,8 +21,9 @@ ANSWERS_PER_STEP = 25
 TROUBLE_COSTS = 5  # answers whose growth an error of the server takes back
 PROBE = 1.1  # how far above a refused level the next attempt goes
 WINDOW_S = 1.0  # servers count calls a second
+SAFE_WINDOW_S = 1.02  # as calls reach the server a little unevenly
 HISTORY_S = 4.0
-MARGIN = 0.98  # of the accepted pace: calls reach the server a little unevenly
+MARGIN = 0.975  # of the accepted pace
 SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 60.0  # if the server names no time
 FIRST_PLATEAU_S = 30.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
@@ -79,7 +80,7 @@ class Pace:
             at = max(at, self._next_start)
             most = max(1, int(self.rate * WINDOW_S))
             if len(self._starts) >= most:
-                at = max(at, self._starts[-most] + WINDOW_S)
+                at = max(at, self._starts[-most] + SAFE_WINDOW_S)
         return max(0.0, at - now)
 
     def start(self, now: float) -> Start:
@@ -137,11 +138,13 @@ class Pace:
             self._refusals.popleft()
         self._refusal_s = max(now - start.at, 0.7 * self._refusal_s)
         if start.at > self._decreased_at:
-            if not (start.is_probe and self._failed_pauses):
+            if start.is_probe:
+                self._failed_pauses += 1
+            else:
                 self._decrease(start.at, now, used)
+                self._failed_pauses = 1
             self._decreased_at = now
-            self._failed_pauses += 1
-        own = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** (self._failed_pauses - 1))
+        own = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** max(0, self._failed_pauses - 1))
         pause = max(own, retry_after or 0.0)
         self.pause(now + pause)
         return pause
