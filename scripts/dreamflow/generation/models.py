@@ -13,16 +13,18 @@ from ..errors import ConfigError, unknown
 from .model import ModelIdentity, Sampling
 from .model_files import fingerprint, model_file
 from .providers import provider
-from .settings import ModelSettings, ModelsFile
+from .settings import LimitSettings, ModelSettings, ModelsFile
 
 MAX_TOKENS = 20480
 _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 
 
 class Model(ModelSettings):
-    """A model of models.yaml with its id. `local_models` are the limits of all models in this process together."""
+    """A model of models.yaml with its id. `local_models` are the limits of all models in this process together,
+    `provider_limits` those of all models of its provider."""
 
     model_id: str
+    provider_limits: LimitSettings | None = None
     local_models: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -173,7 +173,7 @@ class Pace:
         rate = max(1, accepted) / WINDOW_S
         plateau_s, growth = self._plateau_s, 0.01
         if self.rate == inf:
-            if started - self._epoch < WINDOW_S:  # too short to know
+            if started - self._epoch < 0.6 * WINDOW_S:  # too short to know
                 plateau_s, growth = UNSURE_PLATEAU_S, 0.1
         else:
             rate = min(rate, self.rate * (0.93 if now - self._decreased_at < 5 else 0.98))
