@@ -81,7 +81,7 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (
             Settings,
             "cohorts: []\n\ncohort: demo\n",
-            "3: cohort: unknown key; did you mean 'cohorts'? known keys: budgets",
+            "3: cohort: unknown key; did you mean 'cohorts'? known keys: batch, budgets",
         ),
         (Settings, "upgrade:\n  target: null\n", "2: upgrade.target: null is not one of good, premium; expected: Requ"),
         (Settings, f"clusters:\n  {WORD}\n", f"2: clusters.sampling.{MISSPELT}"),
@@ -184,7 +184,7 @@ def test_defaults_exist_at_every_level_and_copies_are_independent(tmp_path):
     spec = check(given, CohortSpec, "x.yaml")
     value = spec.as_dict()
     assert [value["stages"][stage]["attempts"] for stage in ("draft", "essay", "evaluation")] == [3, 9, 3]
-    assert value["stages"]["evaluation"] == {"attempts": 3, "sampling": {}}
+    assert value["stages"]["evaluation"] == {"attempts": 3, "fallback": [], "sampling": {}}
     assert value["combos"] == {"size": 2, "level": "paragraph", "seed": 0, "lists": []}
     value["stages"]["draft"]["sampling"]["top_k"] = 1
     value["axes"]["a"].append(2)

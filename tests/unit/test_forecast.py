@@ -1,14 +1,18 @@
 """What a plan would still call and cost: exact in calls, a bound in money, and silent on the disk."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace as changed
 
 import pytest
+from dreamflow.generation.budgets import Budget
 from dreamflow.generation.digest import Freshness
-from dreamflow.generation.forecast import as_table, forecast
+from dreamflow.generation.forecast import Line, as_table, forecast
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build
 from dreamflow.generation.model import (
     Call,
+    Candidate,
     Generation,
     Message,
     ModelIdentity,
@@ -19,8 +23,9 @@ from dreamflow.generation.model import (
 )
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.prices import cost
-from dreamflow.generation.respond import respond
-from dreamflow.generation.store import request_key, save_response
+from dreamflow.generation.respond import NeedsCall, respond
+from dreamflow.generation.spending import Used, used
+from dreamflow.generation.store import add_spent, database, request_key, save_response
 from dreamflow.generation.tokens import most_tokens
 from dreamflow.run import Run
 from hypothesis import given
@@ -195,7 +200,7 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
         **({"max_output_tokens": most} if most else {}),
         price=price,
     )
-    context = Context(Layout(data), {"T": template}, {"m": model})
+    context = Context(Layout(data), {"T": template}, {"m": model}, {})
     chain, parents = [], []
     for number, limit in enumerate(limits):
         chain.append(planned(f"stage{number}", parents, limit, attempts))
@@ -273,10 +278,21 @@ def test_a_forecast_finds_an_answer_of_an_old_version_and_leaves_it_where_it_is(
     row, plain = planned("draft"), ModelIdentity(model_id="m", provider="openai", name="x", revision="")
     question = Question(plain, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0)
     save_response(context.layout.store, request_key(question), record(question))
-    files = {path: path.read_bytes() for path in context.layout.root.rglob("*.json")}
+    answers = database(context.layout.store).read("SELECT * FROM answers")
     (line,) = forecast_all([replace(row, model=replace(plain, service="models.example.org"))], context)
     assert (line.answered, line.calls) == (1, 0)
-    assert {path: path.read_bytes() for path in context.layout.root.rglob("*.json")} == files
+    assert database(context.layout.store).read("SELECT * FROM answers") == answers
+
+
+def test_a_damaged_record_is_a_line_and_not_the_end_of_the_forecast(context):
+    row, other = planned("draft"), planned("draft", gen_id="d_2", replicate=2)
+    key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
+    file = context.layout.store / "responses" / key[:2] / f"{key}.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"schema_version": 1, "requ')
+    (line,) = forecast_all([row, other], context)
+    assert (line.generations, line.answered, line.calls, len(line.problems)) == (2, 0, 1, 1)
+    assert as_table([line]).splitlines()[-1].startswith(f"{file}: this record of the response store is damaged")
 
 
 def test_the_child_of_a_failed_parent_is_skipped_without_a_call(context):
@@ -296,3 +312,118 @@ def test_without_its_parents_text_nothing_is_called_for_a_mode_without_calls(con
     rows = [planned("draft"), planned("essay", ["draft_1"], mode=mode, model=person if mode == "human" else None)]
     draft, essay = forecast_all([*rows, planned("evaluation", ["essay_1"])], context)[:2]
     assert (draft.calls, essay.calls, essay.answered, essay.generations) == (1, 0, 0, 1)
+
+
+# Fallback models.
+
+
+def with_fallback(context, price=None):
+    """A row with a fallback model, and a context that has both models; `price` is the fallback's."""
+    spare = Model(
+        model_id="spare", provider="replay", name="y", context_length=8000, **({"price": price} if price else {})
+    )
+    fallback = Candidate(identity(spare), {"max_tokens": 100})
+    row = planned("draft", limit=9, max_attempts=2, fallbacks=[fallback])
+    return row, changed(context, models={**context.models, "spare": spare})
+
+
+def answered(context, row, *answers):
+    """Store answers to the row's questions, in the order in which a run asks them; returns how many were stored."""
+    left = list(answers)
+
+    def ask(question, key):
+        if not left:
+            raise NeedsCall(key)
+        found = record(question, *left.pop(0))
+        save_response(context.layout.store, key, found)
+        return found
+
+    with suppress(NeedsCall):
+        respond(row, "Rate it.\n", context.layout.store, ask, models=context.models)
+    return len(answers) - len(left)
+
+
+def test_a_fallback_whose_model_has_failed_is_forecast_as_its_own_line(context):
+    price = {"prompt": 0.0, "completion": 1e6}
+    row, context = with_fallback(context, price)
+    (before,) = forecast_all([row], context)
+    assert (before.model_id, before.calls, before.calls_upper) == ("m", 1, 4)
+    assert before.cost_usd == 0 and before.cost_upper_usd == 100 + 200  # of the fallback, with a doubled limit
+    assert answered(context, row, ("", "refusal"), ("", "refusal")) == 2
+    planned_line, spare = forecast_all([row], context)
+    assert (planned_line.generations, planned_line.answered, planned_line.calls) == (1, 0, 0)
+    assert (spare.model_id, spare.generations, spare.calls, spare.calls_upper) == ("spare", 0, 1, 2)
+    assert spare.cost_usd == 50
+    assert answered(context, row, ("yes", "stop")) == 1
+    (line,) = forecast_all([row], context)
+    assert (line.model_id, line.answered, line.calls) == ("m", 1, 0)
+
+
+def test_samples_that_were_drawn_are_not_counted_again(context):
+    row, context = with_fallback(context)
+    assert answered(context, row, ("cut o", "length")) == 1
+    (line,) = forecast_all([row], context)
+    assert (line.calls, line.calls_upper) == (1, 3)
+
+
+def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
+    row = planned("draft")
+    key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
+    (line,) = forecast(
+        [row], context, lambda gen_id: True, lambda gen_id: context.layout.root, waiting={key: row.gen_id}
+    )
+    assert (line.calls, line.waiting, line.completion_tokens > 0) == (0, 1, True)
+    assert forecast([row], context, lambda gen_id: False, lambda gen_id: context.layout.root, (), {"?": row.gen_id})[
+        0
+    ].waiting
+    assert "0 calls to make" in as_table([line]) and "1 more are with the provider, in batches" in as_table([line])
+
+
+# Budgets.
+
+
+@pytest.mark.parametrize(
+    ("budgets", "expected"),
+    [
+        ([], "at most $40.00"),
+        ([Used("budgets.day", "day:2026-11-27", "usd", 100.0, 3.2)],
+         "cap: day $100.00 (spent $3.20): at most $96.80 will be spent"),
+        (
+            [
+                Used("budgets.run", "run:1", "usd", 5.0, 0.0),
+                Used("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
+                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0),
+            ],
+            "about $5.00, at most $5.00\ncap: run $5.00 (spent $0.00), day $10.00 (spent $3.20), "
+            "cohorts.trial $1.00 (spent $0.00): at most $5.00 will be spent",
+        ),
+        ([Used("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
+         "cap: month $5.00 (spent $6.00): at most $0.00 will be spent"),
+        (
+            [Used("upgrade.max_tokens", "upgrade:1", "tokens", 10000, 0)],
+            "at most $40.00\ncap: upgrade.max_tokens 10,000 tokens (spent 0 tokens)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_caps_of_a_run_are_shown_and_bound_what_is_spent(budgets, expected):
+    table = as_table([Line("draft", "m", calls=1, cost_usd=20.0, cost_upper_usd=40.0)], budgets)
+    assert table.endswith(expected)
+
+
+def test_what_budgets_have_used_is_read_from_the_store(tmp_path):
+    at = "2026-11-27T12:00:00+00:00"
+    scopes = ["run:1", "day:2026-11-27", "month:2026-11"]
+    database(tmp_path).write(lambda connection: add_spent(connection, scopes, 1.5, 200))
+    database(tmp_path).write(lambda connection: add_spent(connection, ["day:2026-11-26"], 9.0, 900))
+    budgets = [
+        Budget("run:2", "budgets.run", usd=2.0),
+        Budget("day:", "budgets.day", usd=1.0, tokens=1000),
+        Budget("month:", "budgets.month", tokens=500),
+    ]
+    assert [(one.name, one.scope, one.unit, one.spent, one.left) for one in used(tmp_path, budgets, at)] == [
+        ("run", "run:2", "usd", 0.0, 2.0),
+        ("day", "day:2026-11-27", "usd", 1.5, 0),
+        ("day", "day:2026-11-27", "tokens", 200, 800),
+        ("month", "month:2026-11", "tokens", 200, 300),
+    ]
+    assert used(tmp_path / "nothing", budgets, at)[0].spent == 0

@@ -30,7 +30,12 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "g
 
 
 class DatabaseError(DreamflowError):
-    """The database cannot be read or written."""
+    """The database cannot be read or written, for whatever generation."""
+
+    @property
+    def cause(self) -> str:
+        """The message, which many generations share."""
+        return str(self)
 
 
 class Database:

@@ -2,24 +2,22 @@
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 from .digest import late_input
 from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
+from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
+from .spending import Used, amount
+from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
-
-if TYPE_CHECKING:
-    from .budgets import Budget
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
 COMPLAINT_TOKENS = 1000  # at most, of what is sent back with an unreadable answer
-Spent = tuple[float, int]
-OF_WHOLE_RUN = ("run", "day", "month")  # kinds of budgets that cover every call of a run
 
 
 @dataclass
@@ -27,7 +25,7 @@ class Line:
     """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds.
 
     `waiting` calls are in a batch that the provider has not finished; `calls` are without them, tokens and cost are
-    not. `priced` and `upper_priced`: all prices are known.
+    not. `priced`: all prices of the expected calls are known; `unpriced` are all models whose price is unknown.
     """
 
     stage: str
@@ -43,7 +41,8 @@ class Line:
     cost_usd: float = 0.0
     cost_upper_usd: float = 0.0
     priced: bool = True
-    upper_priced: bool = True
+    unpriced: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)  # errors of generations whose stored answers cannot be read
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,18 @@ def forecast(
     is_stale: Callable[[str], bool],
     folder: Callable[[str], Path],
     redraws: Container[str] = frozenset(),
-    waiting: Container[str] = frozenset(),
+    waiting: Mapping[str, str] = MappingProxyType({}),
+    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> list[Line]:
     """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder;
-    the generations in `redraws` get new samples; `waiting` has the keys of questions in a provider's batch.
+    the generations in `redraws` get new samples; `waiting` has the questions in a provider's batch (key -> gen_id);
+    `is_batch(stage, model)` says which questions are for batches, at their price.
 
     Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
     answers are tried as in a run, also those of fallback models. If an answer is missing, the forecast assumes that the
     answers of the row's children are missing too, and that its text is as long as its limit allows.
     """
-    walk = _Walk(context, is_stale, folder, redraws, waiting)
+    walk = _Walk(context, is_stale, folder, redraws, waiting, is_batch)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
@@ -100,10 +101,11 @@ class _Walk:
         is_stale: Callable[[str], bool],
         folder: Callable[[str], Path],
         redraws: Container[str],
-        waiting: Container[str],
+        waiting: Mapping[str, str],
+        is_batch: Callable[[str, Model], bool],
     ) -> None:
-        self.context, self.is_stale, self.folder = context, is_stale, folder
-        self.redraws, self.waiting = redraws, waiting
+        self.context, self.is_stale, self.folder, self.is_batch = context, is_stale, folder, is_batch
+        self.redraws, self.waiting, self.waiting_ids = redraws, waiting, set(waiting.values())
         self.lines: dict[tuple[str, str], Line] = {}
         self.known: dict[str, Parent] = {}
         self.open_ended: dict[str, Size] = {}
@@ -117,7 +119,10 @@ class _Walk:
         line = self.line(row, row.model.model_id if row.model else row.mode)
         line.generations += 1
         if not self.is_stale(row.gen_id):
-            line.answered += 1
+            if row.gen_id in self.waiting_ids:
+                self._add_call(row, None, is_waiting=True)
+            else:
+                line.answered += 1
             return
         parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
         complete = len(parents) == len(row.parents)
@@ -137,7 +142,11 @@ class _Walk:
                 return
             except _Missing as error:
                 missing = error
-        self._add_call(row, missing)
+            except DamagedRecord as error:  # its job will fail; the forecast of the others holds
+                line.problems.append(str(error))
+                self.open_ended[row.gen_id] = Size()
+                return
+        self._add_call(row, missing, is_waiting=missing is not None and missing.key in self.waiting)
 
     def parent(self, gen_id: str) -> Parent | None:
         """A parent whose text exists or follows from the store, else None."""
@@ -149,7 +158,7 @@ class _Walk:
                 self.open_ended[gen_id] = Size()
         return self.known.get(gen_id)
 
-    def _add_call(self, row: Generation, missing: _Missing | None) -> None:
+    def _add_call(self, row: Generation, missing: _Missing | None, *, is_waiting: bool) -> None:
         """Add the calls of a row. `missing` is its first question without an answer, if its parents have texts."""
         candidates, used, prompt = row.candidates, 0, self._prompt(row)
         if missing is not None:
@@ -159,7 +168,9 @@ class _Walk:
             prompt = Size(prompt.typical, most_prompt_tokens(question.messages, row.response_format))
             candidates = [Candidate(question.model, question.sampling), *candidates[first + 1 :]]
         line = self.line(row, candidates[0].model.model_id)
-        self._add_expected(line, candidates[0], prompt.typical, missing)
+        if missing is None or missing.key not in self.keys:  # else another generation already counts this call
+            self.keys |= {missing.key} if missing else set()
+            self._add_expected(line, candidates[0], prompt.typical, is_waiting=is_waiting)
         longest = 0
         for candidate in candidates:
             attempts = row.max_attempts - used
@@ -167,20 +178,16 @@ class _Walk:
             used = 0
         self.open_ended[row.gen_id] = Size(row.sampling["max_tokens"], longest)
 
-    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, missing: _Missing | None) -> None:
-        """Add one call, unless another generation already counts it."""
-        if missing is not None:
-            if missing.key in self.keys:
-                return
-            self.keys.add(missing.key)
+    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool) -> None:
+        """Add one call."""
         model = self.context.models[candidate.model.model_id]
         answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
-        is_waiting = missing is not None and missing.key in self.waiting
         line.waiting += is_waiting
         line.calls += not is_waiting
         line.prompt_tokens += prompt
         line.completion_tokens += answer
-        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt))
+        batch = is_waiting or self.is_batch(line.stage, model)
+        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
         line.cost_usd += expected or 0.0
         line.priced = line.priced and expected is not None
 
@@ -192,11 +199,12 @@ class _Walk:
             most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
             # At most once, an answer is sent back.
             sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
-            bound = most_cost(model, prompt + sent_back, most)
+            bound = most_cost(model, prompt + sent_back, most, self.is_batch(line.stage, model))
             line.calls_upper += 1
             line.tokens_upper += prompt + sent_back + most
             line.cost_upper_usd += bound or 0.0
-            line.upper_priced = line.upper_priced and bound is not None
+            if bound is None:
+                line.unpriced.add(model.model_id)
         return most
 
     def _prompt(self, row: Generation) -> Size:
@@ -232,19 +240,18 @@ def _texts(variables: Json) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def as_table(lines: Sequence[Line], budgets: Iterable["Budget"] = (), spent: Mapping[str, Spent] | None = None) -> str:
-    """The forecast as text: a table, the totals, and the caps that the run will respect. `spent` has what each scope of
-    a budget has used: (US dollars, tokens)."""
+def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
+    """The forecast as text: a table, the totals, and the caps that the run will respect."""
     head = (
         f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
     )
     rows = [
         f"{line.stage:<12}{line.model_id:<24}{line.generations:>8,}{line.answered:>10,}{line.calls:>8,}"
         f"{line.prompt_tokens + line.completion_tokens:>12,}{_money(line.cost_usd, line.priced):>10}"
-        f"{_money(line.cost_upper_usd, line.upper_priced):>10}"
+        f"{_money(line.cost_upper_usd, not line.unpriced):>10}"
         for line in lines
     ]
-    caps, cap_usd = _caps(budgets, spent or {})
+    caps, cap_usd = _caps(budgets)
     most = min(sum(line.cost_upper_usd for line in lines), cap_usd)
     total = (
         f"{sum(line.calls for line in lines):,} calls to make "
@@ -254,35 +261,21 @@ def as_table(lines: Sequence[Line], budgets: Iterable["Budget"] = (), spent: Map
     )
     if waiting := sum(line.waiting for line in lines):
         total += f"; {waiting:,} more are with the provider, in batches"
-    if unknown := sorted({line.model_id for line in lines if not (line.priced and line.upper_priced)}):
+    if unknown := sorted({model_id for line in lines for model_id in line.unpriced}):
         total += f"\nnot counted, since the price is unknown: {', '.join(unknown)}. {PRICE_REMEDY}"
-    return "\n".join([head, *rows, total, *caps])
+    return "\n".join([head, *rows, total, *caps, *(problem for line in lines for problem in line.problems)])
 
 
-def _caps(budgets: Iterable["Budget"], spent: Mapping[str, Spent]) -> tuple[list[str], float]:
+def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
-    parts: dict[str, list[str]] = {"usd": [], "tokens": []}
-    left: dict[str, float] = {"usd": math.inf, "tokens": math.inf}
-    for budget in budgets:
-        used = dict(zip(("usd", "tokens"), spent.get(budget.scope, (0.0, 0)), strict=True))
-        kind, _, name = budget.scope.partition(":")
-        for unit in ("usd", "tokens"):
-            cap = getattr(budget, unit)
-            if cap is not None:
-                label = kind if kind in OF_WHOLE_RUN else f"{kind} {name}"
-                parts[unit].append(f"{label} {_amount(cap, unit)} (spent {_amount(used[unit], unit)})")
-                if kind in OF_WHOLE_RUN:
-                    left[unit] = min(left[unit], max(cap - used[unit], 0))
-    lines = []
-    for unit, labels in parts.items():
-        if labels:
-            bound = f": at most {_amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
-            lines.append(f"cap: {', '.join(labels)}{bound}")
+    lines, left = [], {"usd": math.inf, "tokens": math.inf}
+    for unit in left:
+        caps = [one for one in budgets if one.unit == unit]
+        left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
+        parts = [f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)})" for one in caps]
+        bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
+        lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []
     return lines, left["usd"]
-
-
-def _amount(value: float, unit: str) -> str:
-    return f"${value:,.2f}" if unit == "usd" else f"{value:,.0f} tokens"
 
 
 def _money(amount: float, is_known: bool) -> str:

@@ -73,8 +73,8 @@ class CallError(DreamflowError):
     - "server": the server failed;
     - "account": every further call of this model would fail too (no key, no credit, no such model);
     - "request": the server does not take this question;
-    - "stopped", "budget", "store", "waiting": the call was not made, as the run ends, a budget is used up, the store
-      cannot be written, or the question is in a batch that the provider has not finished.
+    - "stopped", "budget", "waiting": the call was not made, as the run ends, a budget is used up, or the question is in
+      a batch that the provider has not finished.
 
     `retry_after` is the time in seconds after which the server requests another call; `headers` are those of its
     answer. `may_be_billed`: the request was sent, and the server may have computed an answer that did not arrive.
@@ -115,7 +115,8 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`.
+    and `read`; else only `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch
+    API (see `batch`).
     """
 
     key_env: str | None = None
@@ -124,6 +125,8 @@ class Provider:
     is_free = False
     takes_adapters = False
     sends = False
+    highest_temperature = 2.0
+    batches: str | None = None
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""
@@ -137,6 +140,10 @@ class Provider:
         """The response in the body of an answer to `request`. It never raises: what cannot be read has the
         `finish_reason` "unreadable" and says why. It asks nobody, so a stored body can be read again."""
         raise NotImplementedError
+
+    def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]] | None:
+        """The provider's names of each of our sampling parameters that it takes; None if it takes all."""
+        return None
 
     def limits_from(self, headers: Mapping[str, str]) -> dict[str, float]:
         """The limits that the headers of an answer or an error report; any of requests_per_minute, tokens_per_minute,
