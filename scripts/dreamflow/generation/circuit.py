@@ -1,11 +1,11 @@
 """Whether it makes sense to call a model: circuits that open when further calls would fail too.
 
-| failure                         | circuit  | what follows                                                             |
-|---------------------------------|----------|--------------------------------------------------------------------------|
-| account (key, credit, no model) | model    | it opens at once                                                         |
-| the question is refused (400)   | model    | it opens after 3 such answers without another answer between             |
-| no connection, no answer        | endpoint | after 5 without an answer between, one call at a time probes, after      |
-|                                 |          | growing waits, and the others wait; after 5 failed probes it opens       |
+| failure                         | circuit  | what follows                                                        |
+|---------------------------------|----------|---------------------------------------------------------------------|
+| account (key, credit, no model) | model    | it opens at once                                                    |
+| the question is refused (400)   | model    | it opens after 3 such answers without another answer between        |
+| no connection, no answer        | endpoint | after 5 without an answer between, one call at a time probes, after |
+|                                 |          | growing waits, and the others wait; after 5 failed probes it opens  |
 
 While a circuit is open, every call fails with the error that opened it and what to do. Once a minute one call goes
 ahead ("half-open"): its answer closes the circuit. Other models go on.
@@ -82,7 +82,7 @@ class Circuits:
     def not_asked(self) -> dict[str, tuple[int, str]]:
         """For each model with calls that were not made: how many, and the latest cause."""
         with self._guard:
-            causes = {model_id: cause for model_id, cause in self._refused}
+            causes = dict(self._refused)
             counts = Counter[str]()
             for (model_id, _), count in self._refused.items():
                 counts[model_id] += count
@@ -209,7 +209,9 @@ def _remedy(model: Model, error: CallError) -> str:
             return f"start the server at {where} or correct base_url of {model.model_id} in models.yaml, then run again"
         return f"check that {where} can be reached from here, then run again"
     if error.kind == "request":
-        return f"the last {REQUEST_FAILURES} questions were refused; check the settings of {model.model_id} in models.yaml"
+        return (
+            f"the last {REQUEST_FAILURES} questions were refused; check the settings of {model.model_id} in models.yaml"
+        )
     if error.status == 402 or any(word in text for word in ("quota", "credit", "billing", "balance")):
         return "add credit at the provider, then run again"
     if error.status == 404:

@@ -33,7 +33,9 @@ class Line:
             try:
                 while True:
                     if STOPPING.is_set():
-                        raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")
+                        raise CallError(
+                            "the run was stopped before this call", kind="stopped", cause="the run was stopped"
+                        )
                     wait = ready()
                     if wait <= 0:
                         return

@@ -40,14 +40,22 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
     there. An id that two files define is an error.
     """
     models: dict[str, Model] = {}
+    limits: dict[str, dict[str, Any]] = {}  # by provider
     defined: dict[str, Path | str] = {}
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
-        for model_id, row in load_yaml(file, ModelsFile).models.items():
+        content = load_yaml(file, ModelsFile)
+        limits |= {name: {"provider_limits": given.as_dict()} for name, given in content.provider_limits.items()}
+        for model_id, row in content.models.items():
             if model_id in models:
                 with in_file(file):
                     message = f"{defined[model_id]} defines this id too; rename or delete one"
                     raise ConfigError(message, ("models", model_id))
-            given = {"model_id": model_id, "local_models": local_models, **row.as_dict()}
+            given = {
+                "model_id": model_id,
+                "local_models": local_models,
+                **limits.get(row.provider, {}),
+                **row.as_dict(),
+            }
             models[model_id], defined[model_id] = Model.model_validate(given), file
             with in_file(file), under("models", model_id):
                 check_sampling(models[model_id], row.sampling.as_dict())
@@ -108,7 +116,9 @@ def registration(model: Model, lora: str) -> str:
     """The text of a file of the registry's folder: `model` with an adapter, as a model of its own."""
     own = {**model.as_dict(), "lora": lora}
     row = {
-        key: value for key, value in own.items() if key not in ("model_id", "local_models") and value not in (None, "")
+        key: value
+        for key, value in own.items()
+        if key not in ("model_id", "local_models", "provider_limits") and value not in (None, "")
     }
     models = {"models": {model.model_id: row}}
     check(models, ModelsFile, f"registration of {model.model_id}")

@@ -7,7 +7,7 @@ a level that was held counts as the new one. Calls a second: unlimited until the
 server accepted in the second before it. A pace that is refused falls; one that was not refused for a while rises, by
 no more than 10% above the refused pace before that pace was held.
 
-Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. One lock guards each `Pace` (`limits.py`).
+Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A lock guards each `Pace` (`limits.py`).
 """
 
 from collections import deque

@@ -114,8 +114,8 @@ class ModelSettings(Section):
     timeout_s: Positive = Field(600, description="Seconds to wait for an answer.")
     limits: Optional[LimitSettings] = Field(
         None,
-        description="The most that may be used of the model. Without limits, and below them, the pace is learned: calls "
-        "begin slowly, and slow down when the server refuses some (429) or its headers say so.",
+        description="The most that may be used of the model. Without limits, and below them, the pace is learned: "
+        "calls begin slowly, and slow down when the server refuses some (429) or its headers say so.",
     )
     threads: Optional[Count] = Field(None, description="CPU threads of a local model. Default: all processors.")
     gpu_layers: Annotated[int, Field(ge=-1)] = Field(

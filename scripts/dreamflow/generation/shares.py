@@ -73,7 +73,8 @@ class Shares:
 
     def _show(self, connection: Connection, subject: str, beat: int) -> list[tuple[str, int]]:
         connection.execute(
-            "INSERT INTO limit_users VALUES (?, ?, ?) ON CONFLICT (subject, process) DO UPDATE SET beat = excluded.beat",
+            "INSERT INTO limit_users VALUES (?, ?, ?) "
+            "ON CONFLICT (subject, process) DO UPDATE SET beat = excluded.beat",
             (subject, self.process, beat),
         )
         return connection.execute("SELECT process, beat FROM limit_users WHERE subject = ?", (subject,)).fetchall()

@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from ..errors import DreamflowError
 from ..files import canonical, sha256
+from . import shares
 from .database import Database
 from .model import Json, Question, Record, as_json
 
@@ -68,7 +69,8 @@ _ADD = (
 @cache
 def database(store: Path) -> Database:
     """The database of a store; nothing is created before the first write."""
-    return Database(store / FILE, SCHEMA, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
+    schema = SCHEMA + shares.SCHEMA
+    return Database(store / FILE, schema, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
 
 
 def request_key(question: Question) -> str:
