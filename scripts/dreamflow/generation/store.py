@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from ..errors import DreamflowError
 from ..files import canonical, sha256
+from . import shares
 from .database import Database
 from .model import Json, Question, Record, as_json
 
@@ -75,7 +76,9 @@ def database(store: Path) -> Database:
 @cache
 def _database(store: str) -> Database:
     old_ledger = Path(store, "ledger.jsonl")
-    return Database(Path(store, FILE), SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger))
+    return Database(
+        Path(store, FILE), SCHEMA + shares.SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger)
+    )
 
 
 def request_key(question: Question) -> str:
@@ -118,7 +121,7 @@ def read_record(store: Path, key: str) -> Record | None:
     where: str | Path = f"{store / FILE}: answer {key}"
     if rows:
         content = rows[0][0]
-    elif _has_files(abspath(store)):
+    elif _has_files(abspath(store)):  # noqa: PTH100
         where = _file(store, key)
         try:
             content = where.read_bytes()
