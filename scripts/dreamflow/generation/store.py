@@ -59,9 +59,14 @@ _ADD = (
 )
 
 
-@cache
 def database(store: Path) -> Database:
     """The database of a store; nothing is created before the first write."""
+    return _database(store, None if store.is_absolute() else Path.cwd())
+
+
+@cache
+def _database(store: Path, folder: Path | None) -> Database:
+    """One for each store; `folder` is where a relative path begins."""
     return Database(store / FILE, SCHEMA, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
 
 
