@@ -1,6 +1,7 @@
 """What a plan would still call and cost: exact in calls, a bound in money, and silent on the disk."""
 
 import json
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace as changed
 
@@ -328,7 +329,7 @@ def answered(context, row, *answers):
         return found
 
     with suppress(NeedsCall):
-        respond(row, "Rate it.\n", context.layout.store, ask, models=context.models)
+        respond(row, context.texts[row.template_sha256] + "\n", context.layout.store, ask, models=context.models)
     return len(answers) - len(left)
 
 
@@ -353,6 +354,43 @@ def test_samples_that_were_drawn_are_not_counted_again(context):
     assert answered(context, row, ("cut o", "length")) == 1
     (line,) = forecast_all([row], context)
     assert (line.calls, line.calls_upper) == (1, 3)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(1, 3),  # attempts
+            st.booleans(),  # has a fallback
+            st.lists(st.sampled_from([("", "refusal"), ("cut o", "length"), ("yes", "stop")]), max_size=5),
+            st.booleans(),  # another generation asks the same
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_run_makes_the_calls_that_were_forecast_if_each_first_answer_is_usable(tmp_path_factory, rows):
+    models = {name: Model(model_id=name, provider="replay", name="x", context_length=8000) for name in ("m", "spare")}
+    texts = {f"T{number}": f"Question {number}." for number in range(len(rows))}
+    context = Context(Layout(tmp_path_factory.mktemp("data")), texts, models, {})
+    store, planned_rows = context.layout.store, []
+    for number, (attempts, has_fallback, stored, is_twice) in enumerate(rows):
+        fallbacks = [Candidate(identity(models["spare"]), {"max_tokens": 100})] if has_fallback else []
+        for copy in range(1 + is_twice):
+            changes = {"template_sha256": f"T{number}", "gen_id": f"d_{number}-{copy}", "max_attempts": attempts}
+            planned_rows.append(planned("draft", fallbacks=fallbacks, **changes))
+        answered(context, planned_rows[-1], *stored)
+    made = Counter()
+
+    def ask(question, key):
+        made[question.model.model_id] += 1
+        save_response(store, key, record(question, "yes"))
+        return record(question, "yes")
+
+    expected = Counter({line.model_id: line.calls for line in forecast_all(planned_rows, context)})
+    for row in planned_rows:
+        respond(row, texts[row.template_sha256] + "\n", store, ask, models=models)
+    assert made == +expected
+    assert sum(line.calls for line in forecast_all(planned_rows, context)) == 0
 
 
 def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
