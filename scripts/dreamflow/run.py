@@ -193,11 +193,11 @@ class Run(Jobs):
         return gen_id in self.retried or self.freshness.is_stale(gen_id)
 
     def _forecast(self) -> list[Line]:
-        return forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)[0]
+        return forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws, self._is_batch)[0]
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
-        text = forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
+        text = forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws, self._is_batch)
         return "\n".join([text, *self.batches.summary()])
 
     def show_forecast(self) -> None:

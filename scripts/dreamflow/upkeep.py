@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.batches import open_batches
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
@@ -81,7 +82,8 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = forecast(every, context, is_due, plan.folder, redraws, is_batch=is_batch)
+    waiting = {item.key: item.gen_id for batch in open_batches(context.layout.store) for item in batch.items.values()}
+    lines = forecast(every, context, is_due, plan.folder, redraws, waiting, is_batch)
     return lines, texts, [row for row in every if is_due(row.gen_id)]
 
 
