@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import DreamflowError
 from .files import write_atomic
-from .generation.batches import open_batches
+from .generation.batch_files import open_batches
 from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.make import Context, read_result
@@ -206,4 +206,4 @@ def _shown(items: Sequence[str]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('ch') else 's'}"

@@ -250,7 +250,7 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
 def context(tmp_path):
     texts = {"T": "Rate it.", "P": "Rate {{ text }}."}
     model = Model(model_id="m", provider="replay", name="x", context_length=8000)
-    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")}, {})
+    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")})
 
 
 def keep(context, stage, gen_id, text, status="ok"):
@@ -279,10 +279,21 @@ def test_a_forecast_finds_an_answer_of_an_old_version_and_leaves_it_where_it_is(
     row, plain = planned("draft"), ModelIdentity(model_id="m", provider="openai", name="x", revision="")
     question = Question(plain, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0)
     save_response(context.layout.store, request_key(question), record(question))
-    files = {path: path.read_bytes() for path in context.layout.root.rglob("*.json")}
+    answers = database(context.layout.store).read("SELECT * FROM answers")
     (line,) = forecast_all([replace(row, model=replace(plain, service="models.example.org"))], context)
     assert (line.answered, line.calls) == (1, 0)
-    assert {path: path.read_bytes() for path in context.layout.root.rglob("*.json")} == files
+    assert database(context.layout.store).read("SELECT * FROM answers") == answers
+
+
+def test_a_damaged_record_is_a_line_and_not_the_end_of_the_forecast(context):
+    row, other = planned("draft"), planned("draft", gen_id="d_2", replicate=2)
+    key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
+    file = context.layout.store / "responses" / key[:2] / f"{key}.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"schema_version": 1, "requ')
+    (line,) = forecast_all([row, other], context)
+    assert (line.generations, line.answered, line.calls, len(line.problems)) == (2, 0, 1, 1)
+    assert as_table([line]).splitlines()[-1].startswith(f"{file}: this record of the response store is damaged")
 
 
 def test_the_child_of_a_failed_parent_is_skipped_without_a_call(context):

@@ -13,6 +13,7 @@ from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
 from .spending import Used, amount
+from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
@@ -45,6 +46,7 @@ class Line:
     cost_upper_usd: float = 0.0
     priced: bool = True
     unpriced: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)  # errors of generations whose stored answers cannot be read
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,10 @@ class _Walk:
                 return
             except _Missing as error:
                 missing = error
+            except DamagedRecord as error:  # its job will fail; the forecast of the others holds
+                line.problems.append(str(error))
+                self.open_ended[row.gen_id] = Size()
+                return
         self._add_call(row, missing, is_waiting=missing is not None and missing.key in self.waiting)
 
     def parent(self, gen_id: str) -> Parent | None:
@@ -297,7 +303,7 @@ def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
         total += f"; {later:,} more later, for about ${usd:.2f}, when people or batches have answered"
     if unknown := sorted({model_id for line in lines for model_id in line.unpriced}):
         total += f"\nnot counted, since the price is unknown: {', '.join(unknown)}. {PRICE_REMEDY}"
-    return "\n".join([head, *rows, total, *caps])
+    return "\n".join([head, *rows, total, *caps, *(problem for line in lines for problem in line.problems)])
 
 
 def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:

@@ -47,6 +47,12 @@ CREATE TABLE IF NOT EXISTS lost (
 );
 """
 _DECODER = msgspec.json.Decoder(Record)
+
+
+class DamagedRecord(DreamflowError):
+    """A record of the store that cannot be read."""
+
+
 _LEDGER = (
     *("at", "key", "gen_id", "stage", "family", "spec", "tier", "run", "model_id", "sample", "prompt_tokens"),
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
@@ -105,7 +111,7 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
 
 
 def read_record(store: Path, key: str) -> Record | None:
-    """The record under a key; None if there is none. Raises `DreamflowError` if it is damaged."""
+    """The record under a key; None if there is none. Raises `DamagedRecord` if it is damaged."""
     rows = database(store).read("SELECT record FROM answers WHERE key = ?", (key,))
     where: str | Path = f"{store / FILE}: answer {key}"
     if rows:
@@ -121,7 +127,7 @@ def read_record(store: Path, key: str) -> Record | None:
     try:
         return _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(
+        raise DamagedRecord(
             f"{where}: this record of the response store is damaged ({error}). Restore it, or delete it and run again: "
             "the model is then called again"
         ) from None
