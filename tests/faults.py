@@ -27,7 +27,7 @@ ERRORS = {  # name: (status, message, further fields of the error, headers)
     "too long": (400, "This model's maximum context length is 8192 tokens", {"code": "context_length_exceeded"}, {}),
 }
 BROKEN = ("closed", "reset", "half", "stall")  # no answer; "half" and "stall" may have been billed
-TRANSIENT = ("429", "429 untimed", "500", "502", "503", "529", "408", "error in 200", "closed", "reset", "half")
+TRANSIENT = ("429", "429 untimed", "500", "502", "503", "529", "408", "error in 200", *BROKEN)
 
 
 def _set(answer: Answer, **fields: Any) -> Answer:
