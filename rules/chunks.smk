@@ -65,7 +65,7 @@ checkpoint upgrade_plan:
         f"{DATA}/logs/upgrade_plan.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: flow.ledger.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more("chunk"))
+        flow.job(log[0], lambda: flow.display.show(CHUNKS.write_upgrade_plan(flow.now)) or flow.expect_more("chunk"))
 
 
 rule upgrade_conversation:

@@ -62,7 +62,7 @@ onstart:
     # some hundred jobs the main thread does nothing else, and local models run at half speed. On a cluster, `jobs`
     # limits the jobs in the queue.
     workflow.scheduler.job_rate_limiter = None
-    flow.start(job.rule.name for job in workflow.dag.needrun_jobs())
+    flow.look_up(flow.start, [job.rule.name for job in workflow.dag.needrun_jobs()])
 
 
 onsuccess:

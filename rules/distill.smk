@@ -36,7 +36,7 @@ rule experiences:
         cycle="[1-9][0-9]*",
     localrule: True
     run:
-        flow.job(log[0], lambda: flow.ledger.show(DISTILL.experiences(wildcards.cycle, output[0])))
+        flow.job(log[0], lambda: flow.display.show(DISTILL.experiences(wildcards.cycle, output[0])))
 
 
 checkpoint replay_set:

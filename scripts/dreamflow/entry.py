@@ -3,6 +3,7 @@
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import DreamflowError
@@ -17,12 +18,16 @@ def show(line: str) -> None:
 
 
 def log_error(log: Path | str, error: Exception) -> str:
-    """Write an error to a log file, with a traceback unless it is a `DreamflowError`; returns its message."""
+    """Write an error to a log file, with a traceback unless it is a `DreamflowError`; returns its message.
+
+    On a full disk no log is written."""
     if isinstance(error, DreamflowError):
-        write_atomic(log, f"{error}\n")
-        return str(error)
-    message = f"{type(error).__name__}: {error} (see {log})"
-    write_atomic(log, f"{message}\n\n{''.join(traceback.format_exception(error))}")
+        message = text = str(error)
+    else:
+        message = f"{type(error).__name__}: {error} (see {log})"
+        text = f"{message}\n\n{''.join(traceback.format_exception(error))}"
+    with suppress(OSError):
+        write_atomic(log, text.rstrip("\n") + "\n")
     return message
 
 

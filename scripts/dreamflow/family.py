@@ -98,6 +98,10 @@ class Family:
         """The text of a generation of mode `local`."""
         raise NotImplementedError
 
+    def scopes(self, generation: Generation) -> Sequence[str]:
+        """What budgets may cover a generation besides its spec: `tier:<quality level>`, or `upgrade`."""
+        return ()
+
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import platform
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import psutil
 import yaml
 
 from .errors import ConfigError, DreamflowError
@@ -18,17 +20,20 @@ from .generation.model import Json
 
 T = TypeVar("T")
 
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.\w+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def write_atomic(path: Path | str, content: str | bytes, *, durable: bool = False) -> None:
     """Write a file (text as UTF-8) so that it is never half-written; with `durable` it survives a power failure."""
     path = Path(path)
+    prefix = f".{path.name}.{_HOST}-{os.getpid()}."
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -37,9 +42,31 @@ def write_atomic(path: Path | str, content: str | bytes, *, durable: bool = Fals
                 os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp creates private files)
         os.replace(temporary, path)  # noqa: PTH105
+        if durable:  # the name of the file is in its folder
+            _sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of `write_atomic` that processes of this machine left behind when they were killed."""
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    for name in names:
+        match = _TEMPORARY.fullmatch(name)
+        if match and match[1] == _HOST and not psutil.pid_exists(int(match[2])):
+            (folder / name).unlink(missing_ok=True)
 
 
 # Read once, since the only way to read it is to set it, which is unsafe among threads.

@@ -1,5 +1,6 @@
 """The jobs of a run: their input functions and job files, and the one way in which their errors are reported."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any  # Snakemake wildcards, and the arguments and results of input functions
@@ -8,10 +9,18 @@ from .entry import log_error
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.layout import Layout
-from .generation.ledger import Ledger
+from .generation.progress import Display
 
 SHOWN_PROBLEMS = 10  # errors on the screen; all are in log files
 REPORTED = "the reason was shown above"  # the message of an error whose cause was already shown
+
+
+class JobError(DreamflowError):
+    """A job that failed; `cause` is the reason if other jobs share it."""
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class Jobs:
@@ -23,8 +32,9 @@ class Jobs:
 
     def __init__(self, layout: Layout, force: Callable[[str], None], *, in_job: bool, dry: bool) -> None:
         self.layout, self.force, self.in_job, self.dry = layout, force, in_job, dry
-        self.ledger = Ledger(layout.ledger)
+        self.display = Display()
         self.failed_logs: list[str] = []  # logs of failed jobs
+        self.causes: Counter[str] = Counter()  # how many jobs failed for which shared reason ("": for one of their own)
         self.tables: list[str] = []  # shown at the end of the run
 
     def look_up(self, find: Callable[..., Any], *arguments: Any) -> Any:
@@ -32,7 +42,7 @@ class Jobs:
         try:
             return find(*arguments)
         except (DreamflowError, OSError) as error:
-            self.ledger.show(str(error))
+            self.display.show(str(error))
             raise RuntimeError(REPORTED) from None
 
     def job_file(self, rule: str, wildcards: Any, job: Callable[..., str], output: str) -> list[str]:
@@ -68,8 +78,10 @@ class Jobs:
         except Exception as error:
             message = log_error(log, error)
             self.failed_logs.append(log)
-            if len(self.failed_logs) <= SHOWN_PROBLEMS:
-                self.ledger.show(message)
+            cause = getattr(error, "cause", "")
+            self.causes[cause] += 1  # a cause that many jobs share is shown once, and counted at the end of the run
+            if self.causes[cause] <= (1 if cause else SHOWN_PROBLEMS):
+                self.display.show(message)
             raise RuntimeError(REPORTED) from None
         if table:
             self.tables.append(table)
@@ -79,4 +91,4 @@ class Jobs:
         written = [path for path in logs if Path(path).exists() and Path(path).stat().st_size]
         message = Path(logs[0]).read_text(encoding="utf-8").strip() if logs[:1] == written[:1] != [] else ""
         where = f"see {' and '.join(written)}" if written else "it wrote no log"
-        self.ledger.show(f"rule {rule} failed: {message or reason or 'unknown reason'}\n  {where}")
+        self.display.show(f"rule {rule} failed: {message or reason or 'unknown reason'}\n  {where}")

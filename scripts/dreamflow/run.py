@@ -6,19 +6,25 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 
+from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.calls import Calls
 from .generation.digest import Freshness
+from .generation.forecast import Line
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
 from .generation.model import Generation, Json
 from .generation.providers import human, provider
-from .generation.respond import STOPPING
-from .jobs import Jobs
+from .generation.stopping import STOPPING
+from .generation.store import run_totals
+from .jobs import JobError, Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
-from .upkeep import failed_generations, forecast_text, missing_keys, preview
+from .settings import in_config
+from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
 
 
 class Run(Jobs):
@@ -28,6 +34,9 @@ class Run(Jobs):
         self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
     ) -> None:
         self.plan = compile_plan(config)
+        run = run_name(in_job=in_job)
+        with in_config(config):
+            self.budgets = configured_budgets(self.plan.world.settings, run)
         super().__init__(self.plan.world.layout, force, in_job=in_job, dry=dry)
         self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
@@ -37,15 +46,22 @@ class Run(Jobs):
         self.forecast_shown = False
         self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
         self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
+        calls = Calls(
+            self.layout.store,
+            self.plan.models,
+            attempts=self.settings.call_attempts,
+            run=run,
+            budgets=self.budgets,
+            labels=partial(labels, self.plan, run),
+            on_answer=self.display.record_answer,
+        )
         self.context = Context(
             layout=self.layout,
             texts=self.plan.world.catalog.texts,
             models=self.plan.models,
-            origin=self.plan.world.origin,
-            call_attempts=self.settings.call_attempts,
+            calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_answer=self.ledger.record_answer,
-            on_done=lambda result: (self.freshness.forget(), self.ledger.count_generation(result)),
+            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
         )
 
     def row(self, gen_id: str) -> Generation:
@@ -128,7 +144,10 @@ class Run(Jobs):
                 self.packs.check(gen_id)
                 make_generation(row, self.context, [self.plan.folder(parent) for parent in row.parents])
             except DreamflowError as error:
-                raise DreamflowError(failure_message(row, error)) from None
+                raise JobError(failure_message(row, error), cause=getattr(error, "cause", "")) from None
+            except OSError as error:  # the answer is in the store
+                cause = f"{error.filename}: {error.strerror}. Make room, or make it writable, and run again"
+                raise JobError(failure_message(row, DreamflowError(cause)), cause=error.strerror or cause) from None
 
         self.job(log, work)
 
@@ -149,16 +168,18 @@ class Run(Jobs):
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
-            self.ledger.planned[stage] = max(self.ledger.planned[stage], self.ledger.done[stage] + count)
+            self.display.planned[stage] = max(self.display.planned[stage], self.display.done[stage] + count)
         self._show_missing_keys(due)
+
+    def _is_due(self, gen_id: str) -> bool:
+        return gen_id in self.retried or self.freshness.is_stale(gen_id)
+
+    def _forecast(self) -> list[Line]:
+        return forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)[0]
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
-
-        def is_due(gen_id: str) -> bool:
-            return gen_id in self.retried or self.freshness.is_stale(gen_id)
-
-        return forecast_text(self.plan, self.context, self.seen, is_due, self.redraws)
+        return forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
 
     def show_forecast(self) -> None:
         """Show the forecast of a dry run, or why it cannot be made."""
@@ -186,24 +207,37 @@ class Run(Jobs):
         signal.signal(signal.SIGINT, interrupt)
         self.packs.write()
         counts = Counter(rules)
-        self.ledger.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        expected, _ = preview(self.plan)
-        later = [row for gen_id, row in expected.items() if self.plan.find(gen_id) is None]
-        self._show_missing_keys([*(self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)), *later])
+        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+        due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
+        due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
+        self._check_keys(due)
+
+    def _check_keys(self, due: Mapping[str, Generation]) -> None:
+        """Raise a `DreamflowError` if calls of this run need a key that is not set."""
+        lines = missing_keys(self.plan, due.values())
+        if lines:  # the answers may be in the store
+            asked = {line.model_id for line in self._forecast() if line.calls}
+            lines = missing_keys(self.plan, [row for row in due.values() if row.model and row.model.model_id in asked])
+        if lines:
+            raise DreamflowError("\n".join([*lines, "Nothing was done. Set what is missing, and run again."]))
 
     def _show_missing_keys(self, due: Iterable[Generation]) -> None:
         """Show which keys these generations lack, each line once in a run."""
         for line in missing_keys(self.plan, due):
             if line not in self.missing:
                 self.missing.add(line)
-                self.ledger.show(line)
+                self.display.show(line)
 
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""
-        self.ledger.stop()
-        self.ledger.count_all()
-        for line in self.ledger.summary(self.tables):
+        self.display.stop()
+        self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
+        for line in self.display.summary(self.tables):
             print(line, file=sys.stderr)
+        for cause, count in self.causes.items():
+            if cause:
+                print(f"{count:,} generations were not made: {cause}", file=sys.stderr)
         if self.failed_logs:
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
         if not ok:

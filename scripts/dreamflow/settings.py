@@ -1,25 +1,28 @@
 """config/config.yaml as a whole, together with what the command line changes in it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
+from .chunks.conversation import LEVELS
 from .chunks.spec import Clusters, Upgrade
-from .config import Count, Name, Section, Whole, check_placed, place
+from .config import Count, Name, Optional, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
 from .families import FAMILIES
 from .files import read_text
-from .generation.settings import LocalModels
+from .generation.settings import Cap, LocalModels
 from .yaml_file import parse_document
 
 CONFIG = Path("config/config.yaml")
 COMMAND_LINE = "command line (--config or --configfile)"
 _UPGRADE = re.compile(r"upgrade[._](\w+)")
+_BUDGET = re.compile(r"budget[._](usd|tokens)")
+_OURS = re.compile(f"{_UPGRADE.pattern}|{_BUDGET.pattern}")
 _ABSENT = object()
 
 
@@ -30,6 +33,40 @@ _Specs = create_model(
 )
 
 
+_Budgets = create_model(
+    "_Budgets",
+    __base__=Section,
+    **{
+        one.config_key: (
+            dict[Name, Cap],
+            Field(
+                default_factory=dict,
+                description=f"Of single specs in `config/{one.config_key}/`, by name, for all time.",
+            ),
+        )
+        for one in FAMILIES
+    },
+)
+
+
+class Budgets(_Budgets):
+    """Caps in US dollars or tokens, for all processes and nodes that share the data folder."""
+
+    run: Optional[Cap] = Field(
+        None,
+        description="Of one run; `--config budget_usd=5` and `budget_tokens=100000` set it on the command line.",
+    )
+    day: Optional[Cap] = Field(None, description="Of a day (UTC).")
+    month: Optional[Cap] = Field(None, description="Of a calendar month (UTC).")
+    tiers: dict[Literal[LEVELS], Cap] = Field(
+        default_factory=dict, description="Of quality levels of chunks, for all time: `basic`, `good`, `premium`."
+    )
+
+    def by_family(self) -> dict[str, dict[str, Cap]]:
+        """The budgets of single specs, by the family's key in config.yaml."""
+        return {one.config_key: getattr(self, one.config_key) for one in FAMILIES}
+
+
 class Settings(_Specs):
     """What to run (config/config.yaml)."""
 
@@ -38,6 +75,10 @@ class Settings(_Specs):
         default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )
     clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
+    budgets: Budgets = Field(
+        default_factory=Budgets,
+        description="What calls may cost. A call that could exceed a budget is not made; everything else goes on.",
+    )
     models: str = Field("config/models.yaml", description="The file that lists the models.")
     raw_root: str = Field(
         "data/1_raw",
@@ -65,7 +106,7 @@ def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -
     """
     text = read_text(path) if path.exists() else ""
     written = _mapping(text, path)
-    nested = nest_upgrade_keys(written if given is None else given)
+    nested = nest_keys(written if given is None else given)
     return check_placed(nested, Settings, lambda key: _origin(key, nested, text, path), path)
 
 
@@ -92,32 +133,41 @@ def in_config(given: Mapping[str, Any], path: Path = CONFIG) -> Iterator[None]:
         if error.placed or not error.key:
             raise
         text = read_text(path) if path.exists() else ""
-        raise ConfigError(f"{_origin(error.key, nest_upgrade_keys(given), text, path)}: {error}", placed=True) from None
+        raise ConfigError(f"{_origin(error.key, nest_keys(given), text, path)}: {error}", placed=True) from None
 
 
 def _origin(key: Key, given: Mapping[str, Any], text: str, path: Path) -> str:
-    written = nest_upgrade_keys(_mapping(text, path))
+    written = nest_keys(_mapping(text, path))
     changed = path.exists() and _value_at(given, key) != _value_at(written, key)
     return COMMAND_LINE if changed else place(path, text, key)
 
 
-def nest_upgrade_keys(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in which `upgrade_limit: 5` has become `upgrade: {limit: 5}`.
+def nest_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which `upgrade_limit: 5` has become `upgrade: {limit: 5}`, and `budget_usd: 5` has become
+    `budgets: {run: {usd: 5}}`.
 
     The command line can set top-level keys only: Snakemake's `--config` takes no dot in a name. It also strips quotes
     from the end of a value, so a filter that has lost its closing quote gets it back.
     """
-    whole = {key: value for key, value in config.items() if not _UPGRADE.fullmatch(str(key))}
+    whole = {key: value for key, value in config.items() if not _OURS.fullmatch(str(key))}
     upgrade = {match[1]: config[key] for key in config if (match := _UPGRADE.fullmatch(str(key)))}
-    given = whole.get("upgrade") or {}
-    if not upgrade or not isinstance(given, Mapping):
-        return whole
+    budget = {match[1]: config[key] for key in config if (match := _BUDGET.fullmatch(str(key)))}
     if isinstance(text := upgrade.get("filter"), str):
         opened = ""  # the quotation that is open at the end, if any
         for character in text:
             opened = "" if character == opened else character if not opened and character in "'\"" else opened
         upgrade["filter"] = text + opened
-    return {**whole, "upgrade": {**given, **upgrade}}
+    whole = _merged(whole, ("upgrade",), upgrade)
+    return _merged(whole, ("budgets", "run"), budget)
+
+
+def _merged(whole: Mapping[str, Any], path: Sequence[str], more: Mapping[str, Any]) -> dict[str, Any]:
+    """`whole` with the items of `more` in the mapping at `path`. Anything else there stays, for the check to refuse."""
+    first, *rest = path
+    inner = whole.get(first) or {}
+    if not more or not isinstance(inner, Mapping):
+        return dict(whole)
+    return {**whole, first: _merged(inner, rest, more) if rest else {**inner, **more}}
 
 
 def _value_at(value: Any, key: Key) -> Any:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from .errors import DreamflowError
 from .files import write_atomic
-from .generation.forecast import as_table, forecast
+from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.providers import provider
+from .generation.spending import used
 from .plan import Plan
 
 
@@ -59,15 +60,15 @@ def _status(folder: Path) -> str | None:
         return None
 
 
-def forecast_text(
+def forecast_lines(
     plan: Plan,
     context: Context,
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str] = frozenset(),
-) -> str:
-    """The forecast for these generations as a table, with the generations that requested products may need in addition,
-    and a line for each missing key. `redraws` get new samples."""
+) -> tuple[list[Line], list[str], list[Generation]]:
+    """The forecast for these generations, with the generations that requested products may need in addition; what
+    families say of these; and the generations that are due. `redraws` get new samples."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     expected, texts = preview(plan)
@@ -77,8 +78,21 @@ def forecast_text(
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = [as_table(forecast(every, context, is_due, plan.folder, redraws)), *texts]
-    return "\n".join([*lines, *missing_keys(plan, [row for row in every if is_due(row.gen_id)])])
+    lines = forecast(every, context, is_due, plan.folder, redraws)
+    return lines, texts, [row for row in every if is_due(row.gen_id)]
+
+
+def forecast_text(
+    plan: Plan,
+    context: Context,
+    gen_ids: Iterable[str],
+    is_stale: Callable[[str], bool],
+    redraws: Container[str] = frozenset(),
+) -> str:
+    """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
+    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
+    budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
+    return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
 
 
 def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:

@@ -40,8 +40,8 @@ import semchunk
 from dreamflow.chunks.conversation import Conversation, Turn
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.terms import STOP_WORDS, words
-from dreamflow.chunks.tokens import estimate_tokens
 from dreamflow.chunks.units import split_units
+from dreamflow.generation.tokens import estimate_tokens
 
 THREADS = Path(__file__).parent / "threads"
 CONVERSATIONS = {"en": 14, "zh": 14, "ja": 10, "mixed": 12}  # in each half

@@ -9,7 +9,7 @@ from dreamflow.generation.providers import CallError, Response
 
 
 def busy(**more):
-    return CallError("busy", **{"retryable": True, "status": 429, "retry_after": 0.0, **more})
+    return CallError("busy", **{"kind": "busy", "status": 429, "retry_after": 0.0, **more})
 
 
 def calls(*results):
@@ -39,7 +39,7 @@ def test_waits_are_recorded_and_those_of_the_server_kept():
 @pytest.mark.parametrize(
     ("errors", "made"),
     [
-        ([busy(retryable=False)], 1),
+        ([busy(kind="request")], 1),
         ([busy(retry_after=LONGEST_RETRY_AFTER_S + 1)], 1),
         ([busy(), busy(status=500), busy(status=502)], 3),
     ],

@@ -22,7 +22,7 @@ from dreamflow.generation.models import load_models
 from dreamflow.generation.settings import ModelsFile
 from dreamflow.plan import compile_plan
 from dreamflow.probe.spec import ProbeSpec
-from dreamflow.settings import Settings, has_keys, load_settings, nest_upgrade_keys
+from dreamflow.settings import Settings, has_keys, load_settings, nest_keys
 from dreamflow.tasks.spec import TaskLine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,7 +81,7 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (
             Settings,
             "cohorts: []\n\ncohort: demo\n",
-            "3: cohort: unknown key; did you mean 'cohorts'? known keys: call_",
+            "3: cohort: unknown key; did you mean 'cohorts'? known keys: budgets",
         ),
         (Settings, "upgrade:\n  target: null\n", "2: upgrade.target: null is not one of good, premium; expected: Requ"),
         (Settings, f"clusters:\n  {WORD}\n", f"2: clusters.sampling.{MISSPELT}"),
@@ -184,7 +184,7 @@ def test_defaults_exist_at_every_level_and_copies_are_independent(tmp_path):
     spec = check(given, CohortSpec, "x.yaml")
     value = spec.as_dict()
     assert [value["stages"][stage]["attempts"] for stage in ("draft", "essay", "evaluation")] == [3, 9, 3]
-    assert value["stages"]["evaluation"] == {"attempts": 3, "sampling": {}}
+    assert value["stages"]["evaluation"] == {"attempts": 3, "fallback": [], "sampling": {}}
     assert value["combos"] == {"size": 2, "level": "paragraph", "seed": 0, "lists": []}
     value["stages"]["draft"]["sampling"]["top_k"] = 1
     value["axes"]["a"].append(2)
@@ -279,7 +279,7 @@ def test_a_blank_config_file_is_all_defaults(tmp_path, text):
     ],
 )
 def test_keys_of_an_upgrade_can_be_given_at_the_top(given, nested):
-    assert nest_upgrade_keys(given) == (given if "cohorts" in given else {"upgrade": nested})
+    assert nest_keys(given) == (given if "cohorts" in given else {"upgrade": nested})
 
 
 def test_an_upgrade_that_is_not_a_mapping_is_reported():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
+from dreamflow.generation.calls import Calls
 from dreamflow.generation.digest import Freshness, inputs_digest, late_input
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, make_generation
@@ -179,7 +180,7 @@ class World:
             "v_2": replace(human, stage="evaluation", gen_id="v_2", parents=["e_1"]),
         }
         models = {"person": Model(model_id="person", provider="human")}
-        self.context = Context(self.layout, {"T": "Rate it."}, models, {})
+        self.context = Context(self.layout, {"T": "Rate it."}, models, Calls(self.layout.store, models))
         self.kept = {"d_1": "draft"}
         self.write_draft("A draft.")
         for gen_id in self.rows:

@@ -1,14 +1,18 @@
 """What a plan would still call and cost: exact in calls, a bound in money, and silent on the disk."""
 
 import json
+from contextlib import suppress
+from dataclasses import replace as changed
 
 import pytest
+from dreamflow.generation.budgets import Budget
 from dreamflow.generation.digest import Freshness
-from dreamflow.generation.forecast import as_table, estimate_tokens, forecast
+from dreamflow.generation.forecast import Line, as_table, forecast
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build
 from dreamflow.generation.model import (
     Call,
+    Candidate,
     Generation,
     Message,
     ModelIdentity,
@@ -18,8 +22,11 @@ from dreamflow.generation.model import (
     Usage,
 )
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.respond import cost, respond
-from dreamflow.generation.store import request_key, save_response
+from dreamflow.generation.prices import cost
+from dreamflow.generation.respond import NeedsCall, respond
+from dreamflow.generation.spending import Used, used
+from dreamflow.generation.store import add_spent, database, request_key, save_response
+from dreamflow.generation.tokens import most_tokens
 from dreamflow.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,11 +102,11 @@ def test_counts_before_during_and_after(project):
     make(flow, "draft")
     assert counts(flow) == {d: (2, 2, 0), e: (2, 0, 2), c: (2, 2, 0), v: (4, 0, 4)}
     make(flow, "essay")
-    before = flow.ledger.calls
+    before = flow.display.calls
     assert (before, counts(flow)[v]) == (4, (4, 0, 4))
     make(flow, "evaluation")
     assert counts(flow) == {d: (2, 2, 0), e: (2, 2, 0), c: (2, 2, 0), v: (4, 4, 0)}
-    assert flow.ledger.calls == 8
+    assert flow.display.calls == 8
     assert "0 calls to make (at most 0 with every retry), 10 generations already answered" in flow.forecast_text()
     assert flow.forecast_text().endswith("about $0.00, at most $0.00")
 
@@ -112,7 +119,7 @@ def test_what_was_spent_lies_below_what_was_forecast(project):
     before = lines(flow).values()
     for stage in ("draft", "essay", "evaluation"):
         make(flow, stage)
-    assert 0 < flow.ledger.cost_usd <= sum(line.cost_upper_usd for line in before)
+    assert 0 < flow.display.cost_usd <= sum(line.cost_upper_usd for line in before)
 
 
 def test_a_forecast_writes_nothing_and_waiting_for_a_person_is_not_answered(project):
@@ -130,11 +137,12 @@ def test_models_without_a_price_are_named_as_long_as_they_are_to_be_called(proje
     project.edit("config/models.yaml", models=models)
     flow = run()
     table = flow.forecast_text()
-    assert table.endswith("not counted, since models.yaml has no price: judge")
+    unknown = next(line for line in table.splitlines() if line.startswith("not counted, since the price is unknown"))
+    assert ": judge. Write it into models.yaml" in unknown
     row = next(line for line in table.splitlines() if line.startswith("evaluation"))
     assert row.split()[-2:] == ["?", "?"]
     make(flow, "draft")
-    assert "has no price" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
+    assert "price is unknown" not in as_table(forecast_of(flow, of_stage(flow, "draft")))
     assert as_table([]).splitlines()[1].startswith("0 calls to make")
 
 
@@ -206,10 +214,10 @@ def test_the_bound_holds_when_every_answer_is_cut_off_at_its_limit(
     spent = {"tokens": 0, "cost": 0.0}
 
     def ask(question, key):
-        prompt, answer = estimate_tokens(question.messages[0].content), question.sampling["max_tokens"]
+        prompt, answer = most_tokens(question.messages[0].content), question.sampling["max_tokens"]
         usage = Usage(prompt_tokens=prompt, completion_tokens=answer)
         spent["tokens"] += prompt + answer
-        spent["cost"] += cost(Response("", usage=usage), price)
+        spent["cost"] += cost(usage, price)
         save_response(data / "fresh", key, record(question, "x", "length", usage))
         return record(question, "x", "length", usage)
 
@@ -230,7 +238,7 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
     for row in flow.plan.generations.values():
         (line,) = forecast_of(flow, [row])
         prompt = build(row, flow.context, [], lambda question, key: record(question, "x\n" * 9)).prompt
-        tokens = estimate_tokens(prompt)
+        tokens = most_tokens(prompt)
         assert 0 < tokens <= line.tokens_upper / row.max_attempts - row.sampling["max_tokens"]
 
 
@@ -258,7 +266,7 @@ def child(parent):
 def test_a_parent_that_is_only_read_is_found_by_its_stage(context):
     keep(context, "draft", "d_1", "word " * 4000)
     (long,) = forecast_all([child("d_1")], context, {"d_1": "draft"})
-    assert (long.calls, long.prompt_tokens > 4000) == (1, True)
+    assert (long.calls, long.prompt_tokens > 3000) == (1, True)
     prompt = "Rate " + "word " * 4000 + ".\n"
     question = Question(child("d_1").model, [Message("user", prompt)], {"max_tokens": 9}, None, 0)
     save_response(context.layout.store, request_key(question), record(question))
@@ -295,22 +303,111 @@ def test_without_its_parents_text_nothing_is_called_for_a_mode_without_calls(con
     assert (draft.calls, essay.calls, essay.answered, essay.generations) == (1, 0, 0, 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "low", "high"),
-    [
-        ("", 0, 0),
-        ("The quick brown fox jumps over the lazy dog.", 8, 14),
-        ("机器学习正在改变我们理解世界的方式。", 9, 24),
-        ("Größenwahn naïf", 3, 8),
-    ],
-)
-def test_tokens_are_about_what_tokenizers_count(text, low, high):
-    assert low <= estimate_tokens(text) <= high
+# Fallback models.
 
 
-@given(st.text(), st.text())
-def test_more_text_is_more_tokens(one, other):
-    both = estimate_tokens(one + other)
-    assert (
-        max(estimate_tokens(one), estimate_tokens(other)) <= both <= estimate_tokens(one) + estimate_tokens(other) + 1
+def with_fallback(context, price=None):
+    """A row with a fallback model, and a context that has both models; `price` is the fallback's."""
+    spare = Model(
+        model_id="spare", provider="replay", name="y", context_length=8000, **({"price": price} if price else {})
     )
+    fallback = Candidate(identity(spare), {"max_tokens": 100})
+    row = planned("draft", limit=9, max_attempts=2, fallbacks=[fallback])
+    return row, changed(context, models={**context.models, "spare": spare})
+
+
+def answered(context, row, *answers):
+    """Store answers to the row's questions, in the order in which a run asks them; returns how many were stored."""
+    left = list(answers)
+
+    def ask(question, key):
+        if not left:
+            raise NeedsCall(key)
+        found = record(question, *left.pop(0))
+        save_response(context.layout.store, key, found)
+        return found
+
+    with suppress(NeedsCall):
+        respond(row, "Rate it.\n", context.layout.store, ask, models=context.models)
+    return len(answers) - len(left)
+
+
+def test_a_fallback_whose_model_has_failed_is_forecast_as_its_own_line(context):
+    price = {"prompt": 0.0, "completion": 1e6}
+    row, context = with_fallback(context, price)
+    (before,) = forecast_all([row], context)
+    assert (before.model_id, before.calls, before.calls_upper) == ("m", 1, 4)
+    assert before.cost_usd == 0 and before.cost_upper_usd == 100 + 200  # of the fallback, with a doubled limit
+    assert answered(context, row, ("", "refusal"), ("", "refusal")) == 2
+    planned_line, spare = forecast_all([row], context)
+    assert (planned_line.generations, planned_line.answered, planned_line.calls) == (1, 0, 0)
+    assert (spare.model_id, spare.generations, spare.calls, spare.calls_upper) == ("spare", 0, 1, 2)
+    assert spare.cost_usd == 50
+    assert answered(context, row, ("yes", "stop")) == 1
+    (line,) = forecast_all([row], context)
+    assert (line.model_id, line.answered, line.calls) == ("m", 1, 0)
+
+
+def test_samples_that_were_drawn_are_not_counted_again(context):
+    row, context = with_fallback(context)
+    assert answered(context, row, ("cut o", "length")) == 1
+    (line,) = forecast_all([row], context)
+    assert (line.calls, line.calls_upper) == (1, 3)
+
+
+def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
+    row = planned("draft")
+    key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
+    (line,) = forecast([row], context, lambda gen_id: True, lambda gen_id: context.layout.root, waiting={key})
+    assert (line.calls, line.waiting, line.completion_tokens > 0) == (0, 1, True)
+    assert "0 calls to make" in as_table([line]) and "1 more are with the provider, in batches" in as_table([line])
+
+
+# Budgets.
+
+
+@pytest.mark.parametrize(
+    ("budgets", "expected"),
+    [
+        ([], "at most $40.00"),
+        ([Used("budgets.day", "day:2026-11-27", "usd", 100.0, 3.2)],
+         "cap: day $100.00 (spent $3.20): at most $96.80 will be spent"),
+        (
+            [
+                Used("budgets.run", "run:1", "usd", 5.0, 0.0),
+                Used("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
+                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0),
+            ],
+            "about $5.00, at most $5.00\ncap: run $5.00 (spent $0.00), day $10.00 (spent $3.20), "
+            "cohorts.trial $1.00 (spent $0.00): at most $5.00 will be spent",
+        ),
+        ([Used("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
+         "cap: month $5.00 (spent $6.00): at most $0.00 will be spent"),
+        (
+            [Used("upgrade.max_tokens", "upgrade:1", "tokens", 10000, 0)],
+            "at most $40.00\ncap: upgrade.max_tokens 10,000 tokens (spent 0 tokens)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_caps_of_a_run_are_shown_and_bound_what_is_spent(budgets, expected):
+    table = as_table([Line("draft", "m", calls=1, cost_usd=20.0, cost_upper_usd=40.0)], budgets)
+    assert table.endswith(expected)
+
+
+def test_what_budgets_have_used_is_read_from_the_store(tmp_path):
+    at = "2026-11-27T12:00:00+00:00"
+    scopes = ["run:1", "day:2026-11-27", "month:2026-11"]
+    database(tmp_path).write(lambda connection: add_spent(connection, scopes, 1.5, 200))
+    database(tmp_path).write(lambda connection: add_spent(connection, ["day:2026-11-26"], 9.0, 900))
+    budgets = [
+        Budget("run:2", "budgets.run", usd=2.0),
+        Budget("day:", "budgets.day", usd=1.0, tokens=1000),
+        Budget("month:", "budgets.month", tokens=500),
+    ]
+    assert [(one.name, one.scope, one.unit, one.spent, one.left) for one in used(tmp_path, budgets, at)] == [
+        ("run", "run:2", "usd", 0.0, 2.0),
+        ("day", "day:2026-11-27", "usd", 1.5, 0),
+        ("day", "day:2026-11-27", "tokens", 200, 800),
+        ("month", "month:2026-11", "tokens", 200, 300),
+    ]
+    assert used(tmp_path / "nothing", budgets, at)[0].spent == 0

@@ -403,3 +403,56 @@ def test_a_plan_is_a_pure_function_in_an_order_that_groups(project, compiled):
     assert all(place[parent] < place[row.gen_id] for row in ordered for parent in row.parents)
     combo = make_combo(["a", "b"], "paragraph").combo_id
     assert draft_id(combo, "spare", "two", 2) in plan.generations
+
+
+# Fallback models.
+
+CROSSED = {**AXES, "draft_llm": ["one", "two"], **ESSAYS, **JUDGED}
+
+
+def test_fallbacks_are_those_of_the_stage_without_the_model_itself_and_change_no_id(compiled):
+    plain = compiled(CROSSED)
+    stages = {
+        "draft": {"fallback": ["two", "one"], "sampling": {"temperature": 0.9}},
+        "evaluation": {"fallback": ["two"]},
+    }
+    spared = compiled(CROSSED, stages=stages)
+    assert list(spared.generations) == list(plain.generations)
+    answering = {
+        (row.stage, row.model.model_id): [each.model.model_id for each in row.candidates]
+        for row in spared.generations.values()
+    }
+    assert answering == {
+        ("draft", "one"): ["one", "two"],
+        ("draft", "two"): ["two", "one"],
+        ("essay", "one"): ["one"],
+        ("essay", "two"): ["two"],
+        ("evaluation", "one"): ["one", "two"],
+    }
+    draft = next(row for row in spared.generations.values() if row.stage == "draft" and row.model.model_id == "one")
+    (spare,) = draft.fallbacks
+    # Its own limit, and the spec's temperature: the stage's sampling is that of every model that answers.
+    assert spare.sampling == {"temperature": 0.9, "max_tokens": 500}
+    unchanged = [gen_id for gen_id, row in spared.generations.items() if row == plain.generations[gen_id]]
+    assert {spared.generations[gen_id].stage for gen_id in unchanged} == {"essay"}
+
+
+@pytest.mark.parametrize(
+    ("fallback", "told"),
+    [
+        (["too"], "stages.essay.fallback[0]: unknown model 'too'; did you mean 'two'?"),
+        (["two", "two"], "stages.essay.fallback: a model is named twice: one, two, two"),
+        (["person"], "stages.essay.fallback: 'person' is a human model: it cannot have fallbacks or be one"),
+    ],
+)
+def test_a_fallback_that_cannot_be_is_told_with_its_line(project, compiled, fallback, told):
+    project.write("config/models.yaml", {"models": {**MODELS, "person": {"provider": "human"}}})
+    with rejected("config/cohorts/trial.yaml:", told):
+        compiled({**AXES, **ESSAYS}, stages={"essay": {"fallback": fallback}})
+
+
+def test_a_human_model_has_no_fallbacks(project, compiled):
+    project.write("config/models.yaml", {"models": {**MODELS, "person": {"provider": "human"}}})
+    judged = {**JUDGED, "evaluation_llm": ["one", "person"]}
+    with rejected("stages.evaluation.fallback: 'person' is a human model"):
+        compiled({**AXES, **judged}, stages={"evaluation": {"fallback": ["two"]}})

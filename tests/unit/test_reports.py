@@ -11,11 +11,22 @@ import pytest
 import yaml
 from dreamflow.cohorts.combos import Combo
 from dreamflow.cohorts.compile import Cohort
-from dreamflow.generation.model import Generation, ModelIdentity
+from dreamflow.generation.model import (
+    Call,
+    Candidate,
+    Generation,
+    Message,
+    ModelIdentity,
+    Question,
+    Record,
+    Response,
+)
+from dreamflow.generation.store import save_response
 from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 # --- a cohort on paper ---
 
@@ -182,6 +193,25 @@ def test_a_model_that_judges_itself_is_flagged_under_any_id(paper):
     own = {("e_a", "m1"), ("e_b", "m1"), ("e_c", "m2")}
     assert {pair for pair, flag in flags["all"].items() if flag} == own
     assert {pair for pair, flag in flags["any"].items() if flag} == own
+
+
+def test_tables_name_the_model_that_answered(tmp_path):
+    paper = Paper(tmp_path)
+    spare = [Candidate(MODELS["w"], {})]
+    for gen_id, stage, template, parents in (("d_a", "draft", "t1", []), ("v_a", "evaluation", "novelty", ["d_a"])):
+        row = paper.add(gen_id, stage, template, "m1", parents=parents, scale=SCALES["novelty"])
+        paper.cohort.generations[gen_id] = replace(row, fallbacks=spare)
+    paper.make("d_a", "text", model_id="w", model_name="two")
+    paper.make("v_a", "6\n")
+    one = paper.scores().iloc[0]
+    assert (one["draft_model"], one["generation_model"], one["evaluation_llm_model"]) == ("w", "w", "m1")
+    assert not one["self_judged"]
+    assert results.standing(paper.cohort, paper.data)["generation_model"].tolist() == ["w"]
+    paper.make("v_a", "6\n", model_id="w", model_name="two")
+    one = paper.scores().iloc[0]
+    assert (one["evaluation_llm_model"], one["self_judged"]) == ("w", True)
+    paper.make("v_a", "", "failed", "nobody could", model_id="w", model_name="two")
+    assert paper.scores().iloc[0]["evaluation_llm_model"] == "m1"  # nobody answered: the row's own model
 
 
 def test_evaluations_of_drafts(tmp_path):
@@ -591,6 +621,26 @@ def test_results_are_the_best_texts(paper, tmp_path):
         "self_judged": False,
     }  # fmt: skip
     assert "| 1 | 0.71 | 0.44–0.98 | 11/12 | [e_a](01-e_a.md) (self-judged) |" in (folder / "README.md").read_text()
+
+
+def test_every_sample_was_paid_for_and_an_unknown_cost_is_counted(paper, tmp_path):
+    store = paper.data / "store"
+    keys = ("k1", "k2")
+    for key, cost in zip(keys, (0.25, 0.5), strict=True):
+        question = Question(MODELS["m1"], [Message("user", "?")], {}, None, 0)
+        made = Call(gen_id="e_a", stage="essay", cohort_id="", at="", latency_s=1.0, cost_usd=cost)
+        save_response(store, key, Record(schema_version=1, request=question, response=Response("x"), call=made))
+    attempts = [
+        {"sample": n, "response_key": key, "error": error}
+        for n, (key, error) in enumerate(zip(keys, ("refusal", None), strict=True))
+    ]
+    paper.make("e_a", "essay a", cost_usd=0.5, attempts=attempts)
+    paper.make("v_anoveltym11", "9\n", cost_usd=None)
+    results.write_results(paper.cohort, paper.data, tmp_path / "results", 1)
+    (best,) = (tmp_path / "results").glob("01-*.md")
+    front = yaml.safe_load(best.read_text().split("---\n")[1])
+    assert front["cost_usd"] == {"draft": 0.01, "essay": 0.75, "evaluations": 0.011, "total": 0.771, "unknown": 1}
+    assert pd.isna(row_of(paper.scores(), gen_id="v_anoveltym11")["cost_usd"])
 
 
 def test_equal_means_share_a_rank(tmp_path):

@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 from dreamflow.files import pretty
+from dreamflow.generation.budgets import Labels
+from dreamflow.generation.calls import Calls
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import Context, build, describe
 from dreamflow.generation.model import (
+    SAMPLES_PER_REPLICATE,
     Call,
     Candidate,
     Generation,
@@ -25,8 +28,8 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
-from dreamflow.generation.respond import SAMPLES_PER_REPLICATE, NeedsCall, caller, cost, respond
-from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
+from dreamflow.generation.respond import NeedsCall, respond
+from dreamflow.generation.store import database, load_response, read_record, request_key, save_response
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
 
@@ -67,14 +70,15 @@ def call(**changes):
 class Script:
     """An `ask` that gives answers in order and keeps them in the store, as the true one does."""
 
-    def __init__(self, store, *answers):
-        self.store, self.answers, self.questions = store, list(answers), []
+    def __init__(self, store, *answers, gen_id="v_1"):
+        self.store, self.answers, self.questions, self.gen_id = store, list(answers), [], gen_id
 
     def __call__(self, question, key):
         text, finish = self.answers.pop(0)
         self.questions.append(question)
         response = Response(text, finish, Usage(completion_tokens=9), "M")
-        save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=call()))
+        made = call(gen_id=self.gen_id)
+        save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=made))
         return load_response(self.store, question, key)
 
 
@@ -180,7 +184,7 @@ def by_model(store, **answers):
 
 
 def down():
-    return CallError("no connection", retryable=True)
+    return CallError("no connection", kind="connection")
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,8 @@ def test_a_fallback_answers_where_the_first_model_does_not(context, first, spare
     assert metadata.status == status
     assert metadata.model_id == ("spare" if spare else "m")
     assert metadata.sampling["temperature"] == (0.1 if spare else 0.5)
+    given = [answer for answer in (*first, *spare) if not isinstance(answer, CallError)]
+    assert len(metadata.attempts) == len(given)  # those of the first model were paid for too
     # Rebuilt, it is the same, and nobody is asked: not even the model that was down.
     if not any(isinstance(answer, CallError) for answer in first) or status == "ok":
         assert build(planned, context, [ESSAY], nobody) == made
@@ -213,6 +219,17 @@ def test_while_a_model_was_not_asked_the_next_run_tries_again(tmp_path, spare):
         respond(planned, "Rate it.", tmp_path, by_model(tmp_path, m=[down()], spare=spare), models=BOTH)
     again = by_model(tmp_path, m=[GOOD], spare=[])
     assert respond(planned, "Rate it.", tmp_path, again, models=BOTH).status == "ok"
+
+
+def test_an_answer_of_a_fallback_to_another_generation_stands_in_for_nobody(tmp_path):
+    sampling = {"temperature": 0.1, "max_tokens": 9}
+    other = Script(tmp_path, GOOD, gen_id="v_2")
+    respond(row(gen_id="v_2", model=SPARE, sampling=sampling), "Rate it.", tmp_path, other, models=BOTH)
+    planned = row(fallbacks=[Candidate(SPARE, sampling)])
+    for first, answered in (([down()], "spare"), ([GOOD], "m")):
+        ask = by_model(tmp_path, m=first, spare=[])
+        outcome = respond(planned, "Rate it.", tmp_path, ask, models=BOTH)
+        assert outcome.record.request.model.model_id == answered
 
 
 # Repairs.
@@ -246,11 +263,13 @@ def http(server):
 
 
 def question(text="Why?", sample=0):
-    return Question(IDENTITY, [Message("user", text)], {}, None, sample)
+    return Question(IDENTITY, [Message("user", text)], {"max_tokens": 100}, None, sample)
 
 
-def ask_through(models, store, cohort_id, call_attempts, on_answer=lambda record: None):
-    return caller(row(), models, store, cohort_id, call_attempts, on_answer)
+def ask_through(models, store, spec, attempts, on_answer=lambda record: None):
+    labels = Labels("cohorts", spec, "", ["run:r", f"cohorts:{spec}"])
+    calls = Calls(store, models, attempts=attempts, run="r", labels=lambda generation: labels, on_answer=on_answer)
+    return calls.ask_for(row())
 
 
 def test_a_question_that_many_ask_at_once_is_one_call(tmp_path, server, http):
@@ -302,7 +321,7 @@ def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server
     with pytest.raises(CallError):
         ask(question(), key)
     assert server.calls == calls
-    assert list(tmp_path.rglob("*.json")) == []
+    assert {database(tmp_path).read(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES} == {0}
     server.script.clear()
     assert ask(question(), key).call.waits == []
 
@@ -324,24 +343,7 @@ def test_a_model_name_with_half_a_character_can_be_stored(tmp_path, server, http
     assert load_response(tmp_path, question(), "k").response == record.response
 
 
-PRICE = {"prompt": 2.0, "cached_prompt": 0.5, "completion": 10.0}
-
-
-@pytest.mark.parametrize(
-    ("usage", "billed", "price", "expected"),
-    [
-        ({"prompt_tokens": 1000, "completion_tokens": 100}, None, PRICE, 0.003),
-        ({"prompt_tokens": 1000, "cached_tokens": 800, "completion_tokens": 100}, None, PRICE, 0.0018),
-        ({"prompt_tokens": 1000, "cached_tokens": 800}, None, {"prompt": 2.0, "completion": 1}, 0.002),
-        ({"prompt_tokens": 1000}, 0.5, PRICE, 0.5),
-        ({"prompt_tokens": 1000}, 0.0, PRICE, 0.0),
-        ({"prompt_tokens": 1000}, 0.5, None, 0.5),
-        ({"prompt_tokens": 1000}, None, None, None),
-        ({}, None, PRICE, 0.0),
-    ],
-)
-def test_cost(usage, billed, price, expected):
-    assert cost(Response("", usage=Usage(**usage), cost_usd=billed), price) == pytest.approx(expected)
+TABLES = ("answers", "ledger", "spent", "in_flight", "reserved", "lost")
 
 
 # From a row to a generation.
@@ -351,7 +353,7 @@ def test_cost(usage, billed, price, expected):
 def context(tmp_path):
     texts = {"T": "{# why #}Rate {{ response }}."}
     models = {"m": MODEL, "colleague": Model(model_id="colleague", provider="human")}
-    return Context(Layout(tmp_path), texts, models, {"v_1": "trial"})
+    return Context(Layout(tmp_path), texts, models, Calls(tmp_path / "store", models))
 
 
 ESSAY = Parent("e_1", "ok", "An essay with {{ 7 * 7 }}", "5ha", "first")
@@ -362,7 +364,7 @@ def test_metadata_is_a_pure_function_of_row_and_store(context, answers):
     made = build(row(), context, [ESSAY], Script(context.layout.store, *answers))
     assert made.prompt == "Rate An essay with {{ 7 * 7 }}.\n"  # what a model wrote is text, not a template
     written = pretty(as_json(describe(row(), made, [ESSAY], "digest")))
-    elsewhere = replace(context, origin={"v_1": "later"}, call_attempts=1)
+    elsewhere = replace(context, calls=None)
     rebuilt = build(row(), elsewhere, [ESSAY], nobody)
     assert rebuilt == made
     assert pretty(as_json(describe(row(), rebuilt, [ESSAY], "digest"))) == written
@@ -371,9 +373,8 @@ def test_metadata_is_a_pure_function_of_row_and_store(context, answers):
     assert metadata.status == ("ok" if answers[-1] == GOOD else "failed")
     assert (metadata.sample, len(metadata.attempts)) == (len(answers) - 1, len(answers))
     assert metadata.sampling["max_tokens"] == (200 if answers[0] == LONG else 100)
-    stored = [read_record(response_path(context.layout.store, a.response_key)) for a in metadata.attempts]
+    stored = [read_record(context.layout.store, a.response_key) for a in metadata.attempts]
     assert [record.response.text for record in stored] == [text for text, _ in answers]
-    assert all((context.layout.root / attempt.response).is_file() for attempt in metadata.attempts)
     assert str(context.layout.root) not in written
 
 

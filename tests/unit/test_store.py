@@ -8,7 +8,7 @@ from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.make import read_result, with_total_cost
 from dreamflow.generation.model import Attempt, Call, Message, Question, Record, Response, Result, Usage, as_json
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.store import load_response, read_record, request_key, response_path, save_response
+from dreamflow.generation.store import database, load_response, read_record, request_key, save_response
 from msgspec import UNSET
 from msgspec.structs import replace as changed
 
@@ -26,6 +26,11 @@ def question(model=PLAIN):
 
 def key(model):
     return request_key(question(model))
+
+
+def old_file(store, key):
+    """The file of an answer in a store of an earlier version."""
+    return store / "responses" / key[:2] / f"{key}.json"
 
 
 def record(model=PLAIN, text="Because.", **usage):
@@ -90,28 +95,25 @@ def test_keys_that_later_versions_must_find_again():
 
 def test_an_old_answer_belongs_to_the_first_service_that_it_fits(tmp_path):
     first, second = (other_model(base_url=url) for url in (PUBLIC, OTHER))
-    save_response(tmp_path, key(PLAIN), record())
-    old_file = response_path(tmp_path, key(PLAIN))
-    before = old_file.read_bytes()
+    file = old_file(tmp_path, key(PLAIN))
+    write_atomic(file, pretty(as_json(record())))
+    before = file.read_bytes()
 
     # A forecast reads it and writes nothing, so the first one is not decided by it.
     for model in (second, first):
         assert load_response(tmp_path, question(model), key(model), read_only=True) == record()
-    assert list(tmp_path.rglob("*.json")) == [old_file]
-    assert old_file.read_bytes() == before
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
     assert load_response(tmp_path, question(first), key(first)) == record()
-    assert read_record(response_path(tmp_path, key(first))) == record()
+    assert read_record(tmp_path, key(first)) == record()
     for model in (second, PLAIN):
         assert load_response(tmp_path, question(model), key(model)) is None
         assert load_response(tmp_path, question(model), key(model), read_only=True) is None
-    assert not response_path(tmp_path, key(second)).exists()
+    assert read_record(tmp_path, key(second)) is None
 
-    # metadata.json of generations that are only read name the old file; and a run may have been killed halfway.
-    assert read_record(old_file).response == record().response
-    response_path(tmp_path, key(first)).unlink()
-    assert load_response(tmp_path, question(second), key(second)) is None
-    assert load_response(tmp_path, question(first), key(first)) == record()
+    # metadata.json of generations that are only read name the old key.
+    assert read_record(tmp_path, key(PLAIN)).response == record().response
+    assert file.read_bytes() == before
 
 
 def test_an_answer_of_a_service_is_not_one_of_another_or_of_the_providers_own(tmp_path):
@@ -138,7 +140,10 @@ def test_an_answer_that_is_known_to_be_of_no_service_is_never_one_of_a_service(t
     [
         ({}, Usage()),
         ({"prompt_tokens": 3, "completion_tokens": 4}, Usage(prompt_tokens=3, completion_tokens=4)),
-        ({"prompt_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 7}, Usage(prompt_tokens=3, cached_tokens=1)),
+        (
+            {"prompt_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 7},
+            Usage(prompt_tokens=3, cached_tokens=1, reasoning_tokens=7),
+        ),
         ({"logprob": -1.75}, Usage(logprob=-1.75)),
         ({"logprob": -2}, Usage(logprob=-2)),
     ],
@@ -146,24 +151,48 @@ def test_an_answer_that_is_known_to_be_of_no_service_is_never_one_of_a_service(t
 def test_usage_as_earlier_versions_wrote_it_is_read(tmp_path, usage, known):
     written = as_json(record())
     written["response"]["usage"] = usage
-    write_atomic(response_path(tmp_path, key(PLAIN)), pretty(written))
+    write_atomic(old_file(tmp_path, key(PLAIN)), pretty(written))
     assert load_response(tmp_path, question(), key(PLAIN)).response.usage == known
     write_atomic(tmp_path / "g/metadata.json", pretty({"gen_id": "d_1", "stage": "draft", "usage": usage}))
     assert read_result(tmp_path / "g").usage == known
 
 
 def test_a_record_that_is_read_and_written_is_the_same_to_the_byte(tmp_path):
+    def text(key):
+        return database(tmp_path).read("SELECT record FROM answers WHERE key = ?", (key,))[0][0]
+
     save_response(tmp_path, "ab", record(prompt_tokens=3, completion_tokens=1))
-    text = response_path(tmp_path, "ab").read_text()
-    save_response(tmp_path, "cd", read_record(response_path(tmp_path, "ab")))
-    assert response_path(tmp_path, "cd").read_text() == text
-    assert json.loads(text)["response"] == {
+    save_response(tmp_path, "cd", read_record(tmp_path, "ab"))
+    assert text("cd") == text("ab")
+    assert json.loads(text("ab"))["response"] == {
         "text": "Because.",
         "finish_reason": "stop",
         "usage": {"prompt_tokens": 3, "completion_tokens": 1},
         "model_name": "",
     }
-    assert json.loads(text).keys() == {"schema_version", "request", "response", "asked"}
+    assert json.loads(text("ab")).keys() == {"schema_version", "request", "response", "asked"}
+
+
+def test_the_ledger_of_an_earlier_version_is_copied_once(tmp_path):
+    old = {"at": "2026-01-31T23:59:59+00:00", "gen_id": "d_1", "stage": "draft", "cohort_id": "trial", "model_id": "m"}
+    old |= {
+        "sample": 0,
+        "prompt_tokens": 5,
+        "cached_tokens": 0,
+        "completion_tokens": 2,
+        "cost_usd": 0.25,
+        "latency_s": 1,
+    }
+    lines = [json.dumps(old), json.dumps(old | {"cost_usd": None}), '{"at": "2026-01-', ""]
+    write_atomic(tmp_path / "ledger.jsonl", "\n".join(lines))
+    save_response(tmp_path, "ab", record())
+    rows = database(tmp_path).read("SELECT spec, prompt_tokens, cost_usd, estimated FROM ledger")
+    assert rows == [("trial", 5, 0.25, 0), ("trial", 5, None, 0)]
+    spent = database(tmp_path).read("SELECT * FROM spent ORDER BY scope")
+    assert spent == [("day:2026-01-31", 0.25, 14), ("month:2026-01", 0.25, 14)]
+    database(tmp_path).close()
+    save_response(tmp_path, "cd", record())
+    assert len(database(tmp_path).read("SELECT 1 FROM ledger")) == 2
 
 
 # Damaged files.
@@ -173,7 +202,7 @@ def test_a_record_that_is_read_and_written_is_the_same_to_the_byte(tmp_path):
     "content", [b"", b'{"schema_version": 1, "requ', b"[]", b'{"schema_version": 1}', b'{"a": "\xff"}']
 )
 def test_a_damaged_record_is_named_with_what_to_do(tmp_path, content):
-    path = response_path(tmp_path, key(PLAIN))
+    path = old_file(tmp_path, key(PLAIN))
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     with pytest.raises(DreamflowError) as error:
@@ -222,31 +251,23 @@ def test_a_count_that_is_not_known_is_nothing_in_a_sum():
     assert not Usage(logprob=-1.0).is_known
 
 
-def drawn(root, *keys):
-    attempts = [
-        Attempt(
-            sample=number,
-            response_key=key,
-            response=response_path(root / "store", key).relative_to(root).as_posix(),
-            error=None,
-        )
-        for number, key in enumerate(keys)
-    ]
+def drawn(*keys):
+    attempts = [Attempt(sample=number, response_key=key, error=None) for number, key in enumerate(keys)]
     return Result(gen_id="d_1", stage="draft", usage=Usage(1, 1, 1), cost_usd=0.5, latency_s=1.0, attempts=attempts)
 
 
 def test_the_total_counts_every_answer_that_was_drawn(tmp_path):
     save_response(tmp_path / "store", "aa", record(prompt_tokens=3, completion_tokens=9))
     save_response(tmp_path / "store", "bb", record(prompt_tokens=4))
-    total = with_total_cost(drawn(tmp_path, "aa", "bb"), tmp_path)
+    total = with_total_cost(drawn("aa", "bb"), tmp_path)
     assert (total.usage, total.cost_usd, total.latency_s) == (Usage(prompt_tokens=7, completion_tokens=9), 1.0, 2.0)
     unpriced = changed(record(), call=changed(record().call, cost_usd=None))
     save_response(tmp_path / "store", "cc", unpriced)
-    assert with_total_cost(drawn(tmp_path, "aa", "cc"), tmp_path).cost_usd is None
-    assert with_total_cost(drawn(tmp_path, "gone"), tmp_path) == drawn(tmp_path, "gone")  # its own usage is the total
+    assert with_total_cost(drawn("aa", "cc"), tmp_path).cost_usd is None
+    assert with_total_cost(drawn("gone"), tmp_path) == drawn("gone")  # its own usage is the total
 
 
 def test_an_answer_that_is_gone_is_named_with_what_to_do(tmp_path):
     save_response(tmp_path / "store", "aa", record())
-    with pytest.raises(DreamflowError, match=r"responses/go/gone\.json: no such file.* draft d_1 .*Restore the file"):
-        with_total_cost(drawn(tmp_path, "aa", "gone"), tmp_path)
+    with pytest.raises(DreamflowError, match=r"no answer gone, but .* draft d_1 .*Restore the store"):
+        with_total_cost(drawn("aa", "gone"), tmp_path)

@@ -1,7 +1,7 @@
 """The estimate of tokens against the counts of a real tokenizer, and on anything."""
 
 import pytest
-from dreamflow.chunks.tokens import estimate_tokens
+from dreamflow.generation.tokens import estimate_tokens
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,8 +3,8 @@
 import pytest
 from dreamflow.chunks.conversation import Conversation, Turn
 from dreamflow.chunks.labels import label_turns
-from dreamflow.chunks.tokens import estimate_tokens
 from dreamflow.chunks.units import LONGEST, language, split_units
+from dreamflow.generation.tokens import estimate_tokens
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -1,5 +1,6 @@
 """What goes wrong: bad answers become data, failed calls fail their job only, and nothing answered is asked again."""
 
+import csv
 import json
 import os
 import shutil
@@ -344,3 +345,32 @@ def test_a_key_is_never_written(fresh: Project, own_server: Server) -> None:
     files = [path for path in fresh.root.rglob("*") if path.is_file()]
     assert not [path for path in files if b"very-secret-value" in path.read_bytes()]
     assert "very-secret-value" not in done.stdout
+
+
+def test_a_fallback_answers_where_a_cohorts_model_is_dead(fresh: Project, own_server: Server) -> None:
+    listed = fresh.read("config/models.yaml")["models"]
+    listed["dead"] = {**listed["writer"], "base_url": "http://127.0.0.1:9/v1"}
+    fresh.write("config/models.yaml", {"models": listed})
+    spec = fresh.read("config/cohorts/trial.yaml")
+    spec["axes"] |= {"draft_llm": ["writer", "dead"], "evaluation_llm": ["dead"]}
+    spec["rules"] = {"subsets": {"essay_template": ["kept"]}}
+    spec["stages"] = {"draft": {"min_lines": 1, "fallback": ["second"]}, "evaluation": {"fallback": ["judge"]}}
+    fresh.write("config/cohorts/trial.yaml", spec)
+    fresh.edit("config/config.yaml", call_attempts=1)
+    done = fresh.run()
+    assert done.returncode == 0, done.stdout
+    drafts = fresh.generations("draft").values()
+    answered = sorted((meta["wildcards"]["draft_llm"], meta["model_id"]) for meta in drafts)
+    assert answered == [("dead", "second")] * 2 + [("writer", "writer")] * 2
+    assert {meta["model_id"] for meta in fresh.generations("evaluation").values()} == {"judge"}
+    with (fresh.root / "data/cohorts/trial/reports/parsing/aggregated_scores.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["draft_model"] for row in rows} == {"writer", "second"}
+    assert {row["evaluation_llm_model"] for row in rows} == {"judge"}
+    # The dead model is not asked again, and without the fallback what it gave is made anew.
+    calls = own_server.calls
+    assert "Nothing to be done" in fresh.run().stdout
+    del spec["stages"]["evaluation"]
+    fresh.write("config/cohorts/trial.yaml", spec)
+    assert "4 calls to make" in fresh.run("-n").stdout
+    assert own_server.calls == calls

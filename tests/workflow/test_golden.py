@@ -18,6 +18,7 @@ from golden.frozen import load, new_project, normalised, run, written
 # New since: grades as files, and what decides a job as a file. These are shell patterns; * also stands for slashes.
 EXTRA_FILES: tuple[str, ...] = ("data/jobs/*", "data/*/grades/*.jsonl", "data/probes/*/grades.jsonl")
 EXTRA_METADATA: frozenset[str] = frozenset({"inputs_sha256"})  # keys of data/gens/*/*/metadata.json
+EXTRA_PRICE: frozenset[str] = frozenset({"source"})  # keys of their `price`: prices can come from a library now
 
 # What experiences are there, in the order of their answers' times, decides these files. They are the same only where
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
@@ -53,7 +54,10 @@ def old_project(root: Path, frozen: Mapping[str, str], *folders: str) -> Path:
 
 def metadata(path: str, text: str) -> dict[str, Any]:
     """A metadata.json without the keys that a later version may add."""
-    return {key: value for key, value in json.loads(text).items() if key not in EXTRA_METADATA}
+    found = {key: value for key, value in json.loads(text).items() if key not in EXTRA_METADATA}
+    if found["price"]:
+        found["price"] = {key: value for key, value in found["price"].items() if key not in EXTRA_PRICE}
+    return found
 
 
 def is_metadata(path: str) -> bool:

@@ -14,8 +14,8 @@ from functools import cache
 import sentencex
 
 from ..generation.parsers.fences import fence_end, fence_opening
+from ..generation.tokens import estimate_tokens
 from .conversation import Conversation, Turn, Unit
-from .tokens import estimate_tokens
 
 Count = Callable[[str], int]
 Span = tuple[int, int]

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from ..generation.catalog import template
 from ..generation.model import Json
+from ..generation.prices import price_row
+from ..generation.tokens import estimate_tokens
 from .archive import has_archive, read_latest
 from .compile import Chunking
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
 from .resources import select_resources
 from .spec import Upgrade
-from .tokens import estimate_tokens
 from .upgrade import Estimates, available_seconds, plan_upgrades
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
@@ -67,7 +68,7 @@ def _plan_spec(
     tier, catalog = chunking.tiers[level], chunking.catalog
     estimates = Estimates(
         model_id=tier.model,
-        price=chunking.models[tier.model].prices,
+        price=price_row(chunking.models[tier.model]),
         template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
         window_tokens=tier.window_tokens,
         seconds_per_call=tier.seconds_per_call,

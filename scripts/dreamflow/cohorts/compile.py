@@ -10,9 +10,10 @@ from ..errors import ConfigError, Key, did_you_mean, joined
 from ..files import checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
-from ..generation.model import Generation, ModelIdentity
+from ..generation.model import Candidate, Generation, ModelIdentity
 from ..generation.models import Model, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
+from ..generation.questions import check_candidates, find_fallbacks
 from ..reports.lineage import Facts, facts
 from .combos import Combo, make_combos
 from .selection import COLUMN, Known, kept_generations, selected_essays
@@ -162,11 +163,15 @@ class _Compiler:
         self.row_of: dict[str, tuple[Row, tuple]] = {}
         self.identities: dict[str, ModelIdentity] = {}
         self.shared: dict[tuple, Row] = {}
+        self.spares: dict[str, list[Model]] = {}
 
     def run(self) -> None:
         if not self.cohort.rows:
             raise ConfigError("the spec compiles to no rows", ("axes",))
         judges = self.check_fields(self.cohort.rows[0])
+        for stage, settings in self.spec.stages:
+            with under("stages", stage):
+                self.spares[stage] = find_fallbacks(settings.fallback, self.models)
         for row in self.cohort.rows:
             made = self.selected(row, judges) if self.cohort.kept else {"draft": self.draft(row)}
             if "essay_template" in row:
@@ -313,8 +318,21 @@ class _Compiler:
             fields["mode"] = "human"
         else:
             fields["sampling"] = merge_sampling(model, settings.sampling.as_dict())
+        if spares := self.fallbacks(model, stage):
+            fields["fallbacks"] = spares
         fields["response_format"] = chosen.response_format
         return fields
+
+    def fallbacks(self, first: Model, stage: str) -> list[Candidate]:
+        """The models that answer if the model of a row does not: those of the stage, without that model itself."""
+        with under("stages", stage):
+            others = [model for model in self.spares[stage] if model.model_id != first.model_id]
+            check_candidates([first, *others])
+            for model in others:
+                with under("fallback"):
+                    self.identities.setdefault(model.model_id, identity(model))
+        own = getattr(self.spec.stages, stage).sampling.as_dict()
+        return [Candidate(self.identities[model.model_id], merge_sampling(model, own)) for model in others]
 
     def model(self, llm: str, stage: str) -> Model:
         if llm not in self.identities:

@@ -51,10 +51,15 @@ class StageSettings(Section):
     """Settings of one stage of a cohort."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = Field(
-        3, description="Samples to draw before a generation counts as failed."
+        3, description="Samples to draw from each model before a generation counts as failed."
     )
     min_lines: Optional[Whole] = Field(
         None, description="Minimum number of non-empty lines of an answer. Default: 3 for drafts, else 1."
+    )
+    fallback: list[Name] = Field(
+        default_factory=list,
+        description="More ids of models.yaml, tried in this order if the model of a row gives no usable answer. A row "
+        "leaves out its own model.",
     )
     sampling: Sampling = Field(default_factory=Sampling, description="Sampling parameters; they win over the model's.")
 

@@ -34,4 +34,4 @@ def call_with_retries(call: Callable[[], T], attempts: int, stopping: threading.
                 wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
             waits.append(Wait("retryable", error.status, round(wait, 3)))
             stopping.wait(timeout=wait)
-    raise CallError("the run was stopped before this call", retryable=False)
+    raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")

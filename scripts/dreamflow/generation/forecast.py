@@ -1,22 +1,29 @@
 """Forecast of the calls and the cost of a run, from the plan and the response store, before anything is spent."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .digest import late_input
 from .make import Context, build, read_parent
-from .model import Generation, Json, Parent, Question, Record, Usage
-from .models import Model
-from .respond import NeedsCall, price_of
+from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
+from .prices import PRICE_REMEDY, cost, most_cost, price_row
+from .respond import NeedsCall
+from .spending import Used, amount
+from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
-RESERVED = 64  # tokens that a chat template may add to a prompt
+COMPLAINT_TOKENS = 1000  # at most, of what is sent back with an unreadable answer
 
 
 @dataclass
 class Line:
-    """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds."""
+    """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds.
+
+    `waiting` calls are in a batch that the provider has not finished; `calls` are without them, tokens and cost are
+    not. `priced`: all prices of the expected calls are known; `unpriced` are all models whose price is unknown.
+    """
 
     stage: str
     model_id: str
@@ -24,22 +31,37 @@ class Line:
     answered: int = 0
     calls: int = 0
     calls_upper: int = 0
+    waiting: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens_upper: int = 0
     cost_usd: float = 0.0
     cost_upper_usd: float = 0.0
     priced: bool = True
+    unpriced: set[str] = field(default_factory=set)
 
 
-def estimate_tokens(text: str) -> int:
-    """An estimate of the tokens of a text: 1 for every 4 ASCII characters, 1 for every 1.5 other characters."""
-    ascii_count = sum(1 for char in text if char < "\x80")
-    return round(ascii_count / 4 + (len(text) - ascii_count) / 1.5)
+@dataclass(frozen=True)
+class Size:
+    """Tokens of a text: those that are expected, and a bound."""
+
+    typical: int = 0
+    most: int = 0
+
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.typical + other.typical, self.most + other.most)
+
+
+class _Missing(NeedsCall):
+    """The first question that the store cannot answer."""
+
+    def __init__(self, question: Question, key: str) -> None:
+        super().__init__(key)
+        self.question, self.key = question, key
 
 
 def _no_call(question: Question, key: str) -> Record:
-    raise NeedsCall(key)
+    raise _Missing(question, key)
 
 
 def forecast(
@@ -48,23 +70,24 @@ def forecast(
     is_stale: Callable[[str], bool],
     folder: Callable[[str], Path],
     redraws: Container[str] = frozenset(),
+    waiting: Container[str] = frozenset(),
 ) -> list[Line]:
     """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder;
-    the generations in `redraws` get new samples.
+    the generations in `redraws` get new samples; `waiting` has the keys of questions in a provider's batch.
 
     Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
-    answers are tried as in a run. If an answer is missing, the forecast assumes that the answers of the row's children
-    are missing too, and that its text is as long as its limit allows.
+    answers are tried as in a run, also those of fallback models. If an answer is missing, the forecast assumes that the
+    answers of the row's children are missing too, and that its text is as long as its limit allows.
     """
-    walk = _Walk(context, is_stale, folder, redraws)
+    walk = _Walk(context, is_stale, folder, redraws, waiting)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
 
 
 class _Walk:
-    """The state of a forecast. `known` has the parents whose text exists or follows from the store, `longest` the
-    maximum tokens of the texts of all others; `keys` are the keys of missing answers."""
+    """The state of a forecast. `known` has the parents whose text exists or follows from the store, `open_ended` the
+    sizes of the texts of all others; `keys` are the keys of missing answers; `sizes` are those of known texts."""
 
     def __init__(
         self,
@@ -72,16 +95,21 @@ class _Walk:
         is_stale: Callable[[str], bool],
         folder: Callable[[str], Path],
         redraws: Container[str],
+        waiting: Container[str],
     ) -> None:
-        self.context, self.is_stale, self.folder, self.redraws = context, is_stale, folder, redraws
+        self.context, self.is_stale, self.folder = context, is_stale, folder
+        self.redraws, self.waiting = redraws, waiting
         self.lines: dict[tuple[str, str], Line] = {}
         self.known: dict[str, Parent] = {}
-        self.longest: dict[str, int] = {}
+        self.open_ended: dict[str, Size] = {}
         self.keys: set[str] = set()
+        self.sizes: dict[str, Size] = {}
+
+    def line(self, row: Generation, model_id: str) -> Line:
+        return self.lines.setdefault((row.stage, model_id), Line(row.stage, model_id))
 
     def add(self, row: Generation) -> None:
-        model_id = row.model.model_id if row.model else row.mode
-        line = self.lines.setdefault((row.stage, model_id), Line(row.stage, model_id))
+        line = self.line(row, row.model.model_id if row.model else row.mode)
         line.generations += 1
         if not self.is_stale(row.gen_id):
             line.answered += 1
@@ -90,9 +118,11 @@ class _Walk:
         complete = len(parents) == len(row.parents)
         waits = row.mode == "human" and not late_input(row, self.context.layout)
         if waits or (row.mode != "llm" and not complete):  # needs no call, but has no text yet
-            self.longest[row.gen_id] = max((self.longest.get(parent, 0) for parent in row.parents), default=0)
+            sizes = [self.open_ended.get(parent, Size()) for parent in row.parents]
+            typical = max((size.typical for size in sizes), default=0)
+            self.open_ended[row.gen_id] = Size(typical, max((size.most for size in sizes), default=0))
             return
-        new = True
+        missing = None
         if complete and not (row.evidence and not late_input(row, self.context.layout)):
             try:
                 redraw = row.gen_id in self.redraws
@@ -100,42 +130,91 @@ class _Walk:
                 self.known[row.gen_id] = Parent(row.gen_id, outcome.status, outcome.parsed.text)
                 line.answered += 1
                 return
-            except NeedsCall as needed:
-                new = str(needed) not in self.keys  # else another generation already counts this call
-                self.keys.add(str(needed))
-        self._add_call(line, row, new=new)
-        self.longest[row.gen_id] = row.sampling["max_tokens"]
+            except _Missing as error:
+                missing = error
+        self._add_call(row, missing)
 
     def parent(self, gen_id: str) -> Parent | None:
         """A parent whose text exists or follows from the store, else None."""
-        if gen_id not in self.known and gen_id not in self.longest:
+        if gen_id not in self.known and gen_id not in self.open_ended:
             folder = self.folder(gen_id)
             if (folder / "metadata.json").exists():
                 self.known[gen_id] = read_parent(folder, self.context.layout)
             else:
-                self.longest[gen_id] = 0
+                self.open_ended[gen_id] = Size()
         return self.known.get(gen_id)
 
-    def _add_call(self, line: Line, row: Generation, *, new: bool) -> None:
-        model, texts = self.context.models[row.model.model_id], self.context.texts
-        limit = row.sampling["max_tokens"]
-        fixed = RESERVED + estimate_tokens(texts[row.template_sha256])
-        fixed += sum(estimate_tokens(texts[digest]) for digest in _texts(row.variables))
-        fixed += sum(estimate_tokens(self.known[parent].text) for parent in row.parents if parent in self.known)
-        fixed += sum(estimate_tokens(turn.content) for turn in row.turns)
-        open_ended = sum(self.longest.get(parent, 0) for parent in row.parents)
-        prompt, answer = fixed + round(open_ended * TYPICAL_SHARE), round(limit * TYPICAL_SHARE)
-        line.calls += new
-        line.calls_upper += row.max_attempts
-        line.prompt_tokens += new * prompt
-        line.completion_tokens += new * answer
-        largest = max(limit, model.longest_answer)
-        for attempt in range(row.max_attempts):
+    def _add_call(self, row: Generation, missing: _Missing | None) -> None:
+        """Add the calls of a row. `missing` is its first question without an answer, if its parents have texts."""
+        candidates, used, prompt = row.candidates, 0, self._prompt(row)
+        if missing is not None:
+            question = missing.question
+            first = [candidate.model for candidate in candidates].index(question.model)
+            used = 0 if row.gen_id in self.redraws else question.sample % SAMPLES_PER_REPLICATE
+            prompt = Size(prompt.typical, most_prompt_tokens(question.messages, row.response_format))
+            candidates = [Candidate(question.model, question.sampling), *candidates[first + 1 :]]
+        line = self.line(row, candidates[0].model.model_id)
+        self._add_expected(line, candidates[0], prompt.typical, missing)
+        longest = 0
+        for candidate in candidates:
+            attempts = row.max_attempts - used
+            longest = max(longest, self._add_bound(line, candidate, attempts, prompt.most, row.repair))
+            used = 0
+        self.open_ended[row.gen_id] = Size(row.sampling["max_tokens"], longest)
+
+    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, missing: _Missing | None) -> None:
+        """Add one call, unless another generation already counts it."""
+        if missing is not None:
+            if missing.key in self.keys:
+                return
+            self.keys.add(missing.key)
+        model = self.context.models[candidate.model.model_id]
+        answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
+        is_waiting = missing is not None and missing.key in self.waiting
+        line.waiting += is_waiting
+        line.calls += not is_waiting
+        line.prompt_tokens += prompt
+        line.completion_tokens += answer
+        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt))
+        line.cost_usd += expected or 0.0
+        line.priced = line.priced and expected is not None
+
+    def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
+        """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
+        model, limit = self.context.models[candidate.model.model_id], candidate.sampling["max_tokens"]
+        largest, most = max(limit, model.longest_answer), 0
+        for attempt in range(attempts):
             most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
-            line.tokens_upper += 2 * fixed + open_ended + most
-            line.cost_upper_usd += _price(2 * fixed + open_ended, most, model)
-        line.cost_usd += new * _price(prompt, answer, model)
-        line.priced = line.priced and model.price is not None
+            # At most once, an answer is sent back.
+            sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
+            bound = most_cost(model, prompt + sent_back, most)
+            line.calls_upper += 1
+            line.tokens_upper += prompt + sent_back + most
+            line.cost_upper_usd += bound or 0.0
+            if bound is None:
+                line.unpriced.add(model.model_id)
+        return most
+
+    def _prompt(self, row: Generation) -> Size:
+        """The size of a row's prompt, from its parts: a template may name a part twice, so the bound counts it so, and
+        another model may count more tokens in the text of a parent than the model that writes it."""
+        texts = self.context.texts
+        parts = [self._size(digest, texts[digest]) for digest in (row.template_sha256, *_texts(row.variables))]
+        parts += [self._size(parent, self.known[parent].text) for parent in row.parents if parent in self.known]
+        parts += [Size(estimate_tokens(turn.content), most_tokens(turn.content)) for turn in row.turns]
+        parts += [
+            Size(round(size.typical * TYPICAL_SHARE), size.most)
+            for parent in row.parents
+            if (size := self.open_ended.get(parent))
+        ]
+        total = sum(parts, Size(MOST_TEMPLATE_TOKENS, most_prompt_tokens([], row.response_format)))
+        template_tokens = MOST_TEMPLATE_TOKENS * (len(row.turns) + 1)
+        return Size(total.typical, 2 * total.most + template_tokens)
+
+    def _size(self, key: str, text: str) -> Size:
+        if key not in self.sizes:
+            self.sizes[key] = Size(estimate_tokens(text), most_tokens(text))
+        return self.sizes[key]
 
 
 def _texts(variables: Json) -> Iterator[str]:
@@ -149,33 +228,43 @@ def _texts(variables: Json) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def _price(prompt: int, completion: int, model: Model) -> float:
-    return price_of(Usage(prompt, 0, completion), model.prices) if model.prices else 0.0
-
-
-def as_table(lines: list[Line]) -> str:
-    """The forecast as text: a table and the totals."""
+def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
+    """The forecast as text: a table, the totals, and the caps that the run will respect."""
     head = (
         f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
     )
     rows = [
         f"{line.stage:<12}{line.model_id:<24}{line.generations:>8,}{line.answered:>10,}{line.calls:>8,}"
-        f"{line.prompt_tokens + line.completion_tokens:>12,}{_money(line.cost_usd, line):>10}"
-        f"{_money(line.cost_upper_usd, line):>10}"
+        f"{line.prompt_tokens + line.completion_tokens:>12,}{_money(line.cost_usd, line.priced):>10}"
+        f"{_money(line.cost_upper_usd, not line.unpriced):>10}"
         for line in lines
     ]
-    calls = sum(line.calls for line in lines)
-    upper = sum(line.calls_upper for line in lines)
-    unpriced = sorted({line.model_id for line in lines if line.calls and not line.priced})
+    caps, cap_usd = _caps(budgets)
+    most = min(sum(line.cost_upper_usd for line in lines), cap_usd)
     total = (
-        f"{calls:,} calls to make (at most {upper:,} with every retry), "
+        f"{sum(line.calls for line in lines):,} calls to make "
+        f"(at most {sum(line.calls_upper for line in lines):,} with every retry), "
         f"{sum(line.answered for line in lines):,} generations already answered, "
-        f"about ${sum(line.cost_usd for line in lines):.2f}, at most ${sum(line.cost_upper_usd for line in lines):.2f}"
+        f"about ${min(sum(line.cost_usd for line in lines), most):.2f}, at most ${most:.2f}"
     )
-    if unpriced:
-        total += f"; not counted, since models.yaml has no price: {', '.join(unpriced)}"
-    return "\n".join([head, *rows, total])
+    if waiting := sum(line.waiting for line in lines):
+        total += f"; {waiting:,} more are with the provider, in batches"
+    if unknown := sorted({model_id for line in lines for model_id in line.unpriced}):
+        total += f"\nnot counted, since the price is unknown: {', '.join(unknown)}. {PRICE_REMEDY}"
+    return "\n".join([head, *rows, total, *caps])
 
 
-def _money(amount: float, line: Line) -> str:
-    return f"${amount:.4f}" if line.priced else "?"
+def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
+    """Lines on the caps, and the US dollars that they leave for the whole run."""
+    lines, left = [], {"usd": math.inf, "tokens": math.inf}
+    for unit in left:
+        caps = [one for one in budgets if one.unit == unit]
+        left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
+        parts = [f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)})" for one in caps]
+        bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
+        lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []
+    return lines, left["usd"]
+
+
+def _money(amount: float, is_known: bool) -> str:
+    return f"${amount:.4f}" if is_known else "?"

@@ -12,8 +12,7 @@ class Layout:
 
     def __init__(self, root: Path, stages: Mapping[str, Stage] | None = None) -> None:
         self.root, self.stages = root, stages or {}
-        self.store = root / "store"  # the response store
-        self.ledger = self.store / "ledger.jsonl"  # a line for every new answer
+        self.store = root / "store"  # the response store, with the ledger and the budgets
         self.inbox = root / "inbox"  # questions to people, and their answers
         self.packs = root / "packs"  # groups of generations that one cluster job answers
         self.registered_models = root / "models"  # trained students that passed their gate

@@ -13,7 +13,8 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import pretty, read_as, sha256, write_atomic
+from ..files import pretty, read_as, remove_leftovers, sha256, write_atomic
+from .calls import Calls
 from .digest import inputs_digest, late_input
 from .layout import Layout
 from .model import Generation, Json, Message, Parent, Record, Result, as_json
@@ -22,7 +23,7 @@ from .parsers import ParseError, parse
 from .providers import Pending, Request, provider
 from .providers.human import answer_path
 from .render import render, resolve
-from .respond import Ask, Outcome, caller, respond
+from .respond import Ask, Outcome, respond
 from .store import read_record
 
 REDRAW = "redraw"  # a file of this name in a generation's folder requests further samples, once
@@ -34,18 +35,15 @@ WITHOUT_MODEL = ("copy", "local")
 class Context:
     """Everything that `make_generation` needs besides the row and its parents.
 
-    `texts` are input texts by SHA-256, `origin` has the spec that plans an id first, `local(generation)` computes the
-    text of a generation of mode `local`. `on_answer(record)` is called with every new answer, `on_done(result)` with
-    every written generation.
+    `texts` are input texts by SHA-256, `calls` calls the models (None: no call is made), `local(generation)` computes
+    the text of a generation of mode `local`. `on_done(result)` is called with every written generation.
     """
 
     layout: Layout
     texts: Mapping[str, str]
     models: Mapping[str, Model]
-    origin: Mapping[str, str]
-    call_attempts: int = 5
+    calls: Calls | None = None
     local: Callable[[Generation], str] | None = None
-    on_answer: Callable[[Record], None] = lambda record: None
     on_done: Callable[[Result], None] = lambda result: None
 
 
@@ -64,8 +62,9 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
     # Computed first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
     digest = inputs_digest(generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout))
     redraw = folder / REDRAW
-    built = build(generation, context, parents, _caller(generation, context), redraw=redraw.exists())
+    built = build(generation, context, parents, context.calls.ask_for(generation), redraw=redraw.exists())
     result = describe(generation, built, parents, digest)
+    remove_leftovers(folder)
     prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
     write_atomic(folder / prompt, built.prompt)
     write_atomic(folder / raw, built.outcome.raw)
@@ -81,7 +80,7 @@ def answer_generation(generation: Generation, context: Context, parent_folders: 
     Raises `CallError` if a call failed.
     """
     parents = [read_parent(parent, context.layout) for parent in parent_folders]
-    build(generation, context, parents, _caller(generation, context))
+    build(generation, context, parents, context.calls.ask_for(generation))
 
 
 def read_result(folder: Path) -> Result:
@@ -96,11 +95,6 @@ def read_parent(folder: Path, layout: Layout) -> Parent:
     text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
     digest = hashlib.sha256(content).hexdigest()
     return Parent(result.gen_id, result.status, text, digest, result.origin_cohort_id)
-
-
-def _caller(generation: Generation, context: Context) -> Ask:
-    origin = context.origin.get(generation.gen_id, "")
-    return caller(generation, context.models, context.layout.store, origin, context.call_attempts, context.on_answer)
 
 
 def build(
@@ -231,7 +225,7 @@ def with_total_cost(result: Result, root: Path) -> Result:
     """Metadata with the usage, cost and seconds of all samples, including unusable ones."""
     if len(result.attempts) < 2:
         return result
-    records = [_stored_record(root / attempt.response, result) for attempt in result.attempts]
+    records = [_stored_record(root / "store", attempt.response_key, result) for attempt in result.attempts]
     usage = records[0].response.usage
     for record in records[1:]:
         usage += record.response.usage
@@ -240,12 +234,12 @@ def with_total_cost(result: Result, root: Path) -> Result:
     return replace(result, usage=usage, cost_usd=cost, latency_s=sum(record.call.latency_s for record in records))
 
 
-def _stored_record(path: Path, result: Result) -> Record:
-    record = read_record(path)
+def _stored_record(store: Path, key: str, result: Result) -> Record:
+    record = read_record(store, key)
     if record is None:
         raise DreamflowError(
-            f"{path}: no such file, but the metadata of {result.stage} {result.gen_id} refers to this answer. "
-            "Restore the file, or delete the generation's metadata.json and run again: the model is then called again"
+            f"{store}: no answer {key}, but the metadata of {result.stage} {result.gen_id} refers to it. Restore the "
+            "store, or delete the generation's metadata.json and run again: the model is then called again"
         )
     return record
 

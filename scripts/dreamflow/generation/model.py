@@ -13,6 +13,7 @@ from msgspec.structs import replace
 T = TypeVar("T")
 Json = Any  # a value that JSON can hold: text, number, boolean, null, list, object
 Number = int | float  # whole numbers stay whole in files
+SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
 Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
@@ -117,20 +118,25 @@ class Question(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of an answer; a count that the provider did not report is absent.
+    """Tokens of an answer; a count that the provider did not report is absent, which is not 0.
 
-    `cached_tokens` is the part of `prompt_tokens` that came from a cache; `logprob` is the sum of the
-    log-probabilities (nats) of the answer's tokens.
+    `cached_tokens` and `cache_write_tokens` are the parts of `prompt_tokens` that were read from the provider's cache
+    and written to it, `reasoning_tokens` the part of `completion_tokens` that is not in the text; `logprob` is the sum
+    of the log-probabilities (nats) of the answer's tokens. `estimated`: we counted, as the provider reported nothing.
     """
 
     prompt_tokens: int | UnsetType = UNSET
     cached_tokens: int | UnsetType = UNSET
     completion_tokens: int | UnsetType = UNSET
     logprob: Number | UnsetType = UNSET
+    cache_write_tokens: int | UnsetType = UNSET
+    reasoning_tokens: int | UnsetType = UNSET
+    estimated: bool | UnsetType = UNSET
 
     def __add__(self, other: "Usage") -> "Usage":
-        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__struct_fields__)
-        return Usage(*(b if a is UNSET else a if b is UNSET else a + b for a, b in pairs))
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__struct_fields__}
+        total = {name: b if a is UNSET else a if b is UNSET else a + b for name, (a, b) in pairs.items()}
+        return Usage(**total | {"estimated": True if any(pairs["estimated"]) else UNSET})
 
     @property
     def prompt(self) -> int:
@@ -149,15 +155,18 @@ class Usage(Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the provider reported any count of tokens."""
-        return replace(self, logprob=UNSET) != Usage()
+        """Whether any count of tokens was reported or estimated."""
+        return replace(self, logprob=UNSET, estimated=UNSET) != Usage()
 
 
 class Response(Struct, frozen=True):
-    """One answer. `finish_reason` is "stop", "length" (cut off at the limit) or "refusal".
+    """One answer.
 
-    `model_name` is the name of the model that the provider reports. `cost_usd` is set only if the provider reports the
-    cost; the store keeps it in `Call`.
+    `finish_reason` is "stop" (the only good one), "length" (cut off at the limit), "refusal", "context" (the prompt
+    does not fit into the model; the text is the server's message), "unreadable" (the text says why), what the
+    provider said, in its own words, or "" if it said nothing. `model_name` is the name of the model that the provider
+    reports. `cost_usd` is set only if the provider reports the cost; the store keeps it in `Call`. `reasoning` is what
+    the model thought before the text; `warnings` say what was odd about the body.
     """
 
     text: str
@@ -165,6 +174,8 @@ class Response(Struct, frozen=True):
     usage: Usage = Usage()
     model_name: str = ""
     cost_usd: Number | UnsetType | None = UNSET
+    reasoning: str | UnsetType = UNSET
+    warnings: list[str] | UnsetType = UNSET
 
 
 class Wait(Struct, frozen=True):
@@ -176,7 +187,8 @@ class Wait(Struct, frozen=True):
 
 
 class Call(Struct, frozen=True, kw_only=True):
-    """How an answer was obtained: for which generation, when, at what price. It is not part of the key."""
+    """How an answer was obtained: for which generation, when, at what price. It is not part of the key. `batch` is the
+    id of the provider's batch that had it."""
 
     gen_id: str
     stage: str
@@ -184,8 +196,9 @@ class Call(Struct, frozen=True, kw_only=True):
     at: str
     latency_s: Number
     waits: list[Wait] = field(name="attempts", default_factory=list)
-    price: Mapping[str, Number] | None = None
+    price: Mapping[str, Number | str] | None = None
     cost_usd: Number | None = None
+    batch: str | UnsetType = UNSET
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -205,7 +218,6 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
     sample: int
     response_key: str
-    response: str  # the answer's file, below the data folder
     error: str | None
     reason: str | UnsetType = UNSET
 
@@ -242,7 +254,7 @@ class Result(Struct, kw_only=True):
     finish_reason: str | None = None
     truncated: bool = False
     usage: Usage = Usage()
-    price: dict[str, Number] | None = None
+    price: dict[str, Number | str] | None = None
     cost_usd: Number | None = None
     latency_s: Number | None = None
     attempts: list[Attempt] = []

@@ -26,11 +26,6 @@ class Model(ModelSettings):
     local_models: dict[str, Any] = Field(default_factory=dict)
 
     @property
-    def prices(self) -> dict[str, float] | None:
-        """The price as plain values, for records; None if it is unknown."""
-        return self.price.as_dict() if self.price else None
-
-    @property
     def longest_answer(self) -> int:
         """The tokens that an answer may have when the limit is raised after a truncated one."""
         return self.max_output_tokens or self.context_length // 2
@@ -50,8 +45,7 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
                 with in_file(file):
                     message = f"{defined[model_id]} defines this id too; rename or delete one"
                     raise ConfigError(message, ("models", model_id))
-            free = {"price": {"prompt": 0, "completion": 0}} if provider(row.provider).is_free else {}
-            given = {"model_id": model_id, "local_models": local_models, **free, **row.as_dict()}
+            given = {"model_id": model_id, "local_models": local_models, **row.as_dict()}
             models[model_id], defined[model_id] = Model.model_validate(given), file
     return models
 

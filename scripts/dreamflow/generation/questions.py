@@ -1,6 +1,6 @@
 """The fields of a plan row that a spec's model settings decide."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..config import under
@@ -19,18 +19,30 @@ def check_question(
     the call."""
     with under("template"):
         chosen = template(catalog, kind, call.template or f"{kind}-v1")
-    names = [call.model, *call.fallback]
+    with under("model"):
+        first = find_model(models, call.model)
+    used = [first, *find_fallbacks(call.fallback, models)]
+    check_candidates(used)
+    return chosen, used
+
+
+def find_fallbacks(names: Sequence[str], models: Mapping[str, Model]) -> list[Model]:
+    """The models that the key `fallback` names. Raises a `ConfigError` for an unknown one."""
+    found = []
+    for place, name in enumerate(names):
+        with under("fallback", place):
+            found.append(find_model(models, name))
+    return found
+
+
+def check_candidates(used: Sequence[Model]) -> None:
+    """Raise a `ConfigError` if a question cannot have these models: the first, then its fallbacks."""
+    names = [model.model_id for model in used]
     if len(set(names)) < len(names):
         raise ConfigError(f"a model is named twice: {', '.join(names)}", ("fallback",))
-    with under("model"):
-        used = [find_model(models, call.model)]
-    for place, name in enumerate(call.fallback):
-        with under("fallback", place):
-            used.append(find_model(models, name))
     human = [model.model_id for model in used if model.provider == "human"]
-    if human and len(names) > 1:
+    if human and len(used) > 1:
         raise ConfigError(f"{human[0]!r} is a human model: it cannot have fallbacks or be one", ("fallback",))
-    return chosen, used
 
 
 def question_fields(kind: str, call: ModelCall, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Any]:

@@ -3,8 +3,11 @@
 | failure                          | policy                                                                    |
 |----------------------------------|---------------------------------------------------------------------------|
 | retryable (429, 5xx, connection) | the same call again after a wait (Retry-After, else exponential back-off) |
-| terminal (other 4xx, no key)     | the job fails; nothing is written; the next run calls again               |
-| refusal, too short, unparsable   | the next sample                                                           |
+| terminal (other 4xx, no key),    | the job fails; nothing is written; the next run calls again               |
+| budget used up, store unwritable |                                                                           |
+| refusal, too short, unparsable,  | the next sample                                                           |
+| unfinished, unreadable           |                                                                           |
+| the prompt is too long           | no further sample of this model: the generation has failed                |
 | unparsable, the row has `repair` | once: the answer is sent back with the error and the row's request        |
 | truncated                        | the next sample with twice the limit, up to the model's limit; if the row |
 |                                  | has `keep_truncated`, the truncated answer is used                        |
@@ -15,26 +18,17 @@ its plan row and the store: a rerun repeats the same steps without a call. If no
 failed; `redraw` allows as many new samples after those in the store.
 """
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-from msgspec import UNSET
-from msgspec.structs import replace
-
-from .backoff import call_with_retries
-from .model import Attempt, Call, Candidate, Generation, Message, Question, Record, Response, Usage
+from .model import SAMPLES_PER_REPLICATE, Attempt, Candidate, Generation, Message, Question, Record, Response
 from .models import Model
 from .parsers import Parsed, ParseError, parse
-from .providers import CallError, Request, provider
-from .store import SCHEMA_VERSION, load_response, request_key, response_path, save_response
+from .providers import CallError
+from .store import load_response, request_key
 
-SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 1000 on
-STOPPING = threading.Event()  # set on Ctrl-C: calls in flight finish, no call begins, waits for busy servers end
+NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
 
 
 class NeedsCall(Exception):
@@ -70,29 +64,43 @@ def respond(
     """Try the samples of a generation's model until an answer is usable, then those of its fallback models, in order.
 
     `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
-    the store. A usable answer in the store is used whichever candidate gave it; otherwise a model that was down once
-    would be called again whenever the generation is rebuilt.
+    the store. A usable answer of a fallback in the store is used if the models before it gave none, or if it was asked
+    for this generation; otherwise a model that was down once would be called again whenever the generation is rebuilt.
+    The answer of a fallback to another generation's question stands in for nobody. The attempts are those of all
+    models up to the one that answered: they were all paid for.
     """
     candidates = generation.candidates
+
+    def stored(candidate: Candidate) -> Outcome:
+        return _walk(generation, candidate, prompt, store, None, models, read_only=read_only)
+
+    def with_earlier(outcome: Outcome, place: int) -> Outcome:
+        earlier = [attempt for candidate in candidates[:place] for attempt in stored(candidate).attempts]
+        outcome.attempts = [*earlier, *outcome.attempts]
+        return outcome
+
     if len(candidates) > 1 and not redraw:
-        for candidate in candidates:
-            outcome = _walk(generation, candidate, prompt, store, None, models, read_only=read_only)
-            if outcome.status == "ok":
-                return outcome
+        all_tried = True
+        for place, candidate in enumerate(candidates):
+            outcome = stored(candidate)
+            is_own = outcome.record is not None and outcome.record.call.gen_id == generation.gen_id
+            if outcome.status == "ok" and (all_tried or is_own):
+                return with_earlier(outcome, place)
+            all_tried = all_tried and len(outcome.attempts) >= generation.max_attempts
     problem = None
-    for candidate in candidates:
+    for place, candidate in enumerate(candidates):
         try:
             outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw, read_only=read_only)
         except CallError as error:
-            if len(candidates) == 1 or STOPPING.is_set():
+            if len(candidates) == 1 or error.kind in NO_FALLBACK:
                 raise
             problem = problem or error
             continue
         if outcome.status == "ok":
-            return outcome
+            return with_earlier(outcome, place)
     if problem is not None:  # a model could not be called: the next run calls it again
         raise problem
-    return outcome
+    return with_earlier(outcome, len(candidates) - 1)
 
 
 def _walk(
@@ -125,9 +133,8 @@ def _walk(
             record = ask(question, key)
         kind, reason, parsed = judge(generation, record.response)
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
-        path = response_path(store, key).relative_to(store.parent).as_posix()
         unusable = {"error": kind, "reason": f"{kind}: {reason}"} if kind else {"error": None}
-        outcome.attempts.append(Attempt(sample=sample, response_key=key, response=path, **unusable))
+        outcome.attempts.append(Attempt(sample=sample, response_key=key, **unusable))
         if not kind:
             outcome.status, outcome.reason, outcome.parsed = "ok", "", parsed
             return outcome
@@ -150,6 +157,15 @@ def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]
         return "refusal", f"the model declined: {text[:200]!r}", nothing
     if response.finish_reason == "length" and not generation.keep_truncated:
         return "truncated", f"cut off after {response.usage.completion} tokens", nothing
+    if response.finish_reason == "unreadable":
+        return "unreadable", f"the provider's answer cannot be read: {text[:200]}", nothing
+    if response.finish_reason == "context":
+        return "too_long", f"the prompt does not fit the model's context: {text[:200]}", nothing
+    if response.finish_reason not in ("stop", "length"):
+        said = (
+            f"the provider ended the answer with {response.finish_reason!r}" if response.finish_reason else "no reason"
+        )
+        return "unfinished", said, nothing
     lines = sum(1 for line in text.splitlines() if line.strip())
     if lines < generation.min_lines:
         return "too_short", f"{lines} non-empty lines; at least {generation.min_lines} expected", nothing
@@ -157,98 +173,3 @@ def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]
         return "", "", parse(generation.parser.split("/")[0], text, generation.parser_options)
     except ParseError as error:
         return "unparsable", str(error), nothing
-
-
-_in_flight: dict[str, threading.Lock] = {}
-_in_flight_guard = threading.Lock()
-
-
-@contextmanager
-def _one_at_a_time(key: str) -> Iterator[None]:
-    """Let one thread at a time work on a question: other threads wait, then read the answer from the store."""
-    with _in_flight_guard:
-        lock = _in_flight.setdefault(key, threading.Lock())
-    with lock:
-        yield
-    with _in_flight_guard:
-        _in_flight.pop(key, None)
-
-
-def caller(
-    generation: Generation,
-    models: Mapping[str, Model],
-    store: Path,
-    cohort_id: str,
-    call_attempts: int,
-    on_answer: Callable[[Record], None],
-) -> Ask:
-    """An `Ask` that calls the provider of the question's model, and stores the answer before anything reads it.
-
-    The record names `generation` and the spec that plans it, `cohort_id`. `on_answer(record)` is called with every new
-    answer.
-    """
-
-    def ask(question: Question, key: str) -> Record:
-        with _one_at_a_time(key):
-            record = load_response(store, question, key)
-            if record is None:
-                model = models[question.model.model_id]
-                record = _call(question, model, generation, cohort_id, call_attempts)
-                save_response(store, key, record)
-                on_answer(record)
-        return record
-
-    return ask
-
-
-def _call(question: Question, model: Model, generation: Generation, cohort_id: str, call_attempts: int) -> Record:
-    request = Request(
-        model=model,
-        messages=question.messages,
-        sampling=question.sampling,
-        sample=question.sample,
-        response_format=question.response_format,
-        gen_id=generation.gen_id,
-    )
-    complete = provider(model.provider).complete
-
-    def timed() -> tuple[Response, float]:
-        started = time.monotonic()
-        return complete(request), round(time.monotonic() - started, 3)
-
-    (response, latency_s), waits = call_with_retries(timed, call_attempts, STOPPING)
-    call = Call(
-        gen_id=generation.gen_id,
-        stage=generation.stage,
-        cohort_id=cohort_id,
-        at=datetime.now(UTC).isoformat(timespec="seconds"),
-        latency_s=latency_s,
-        waits=waits,
-        price=model.prices,
-        cost_usd=cost(response, model.prices),
-    )
-    stored = replace(response, text=_storable(response.text), model_name=_storable(response.model_name), cost_usd=UNSET)
-    service = "" if provider(model.provider).base_url and not question.model.service else UNSET
-    return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call, service=service)
-
-
-def _storable(text: str) -> str:
-    """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def cost(response: Response, price: Mapping[str, float] | None) -> float | None:
-    """The cost of an answer in US dollars: as the provider reports it, else the price of its tokens."""
-    if isinstance(response.cost_usd, int | float):
-        return response.cost_usd
-    return None if price is None else price_of(response.usage, price)
-
-
-def price_of(usage: Usage, price: Mapping[str, float]) -> float:
-    """The cost of tokens in US dollars; `price` is in US dollars per million tokens."""
-    total = (
-        (usage.prompt - usage.cached) * price["prompt"]
-        + usage.cached * price.get("cached_prompt", price["prompt"])
-        + usage.completion * price["completion"]
-    )
-    return round(total / 1e6, 9)

@@ -35,7 +35,15 @@ class Price(Section):
     cached_prompt: Optional[NotNegative] = Field(
         None, description="Price of prompt tokens that the provider has cached. Default: the price of prompt tokens."
     )
-    completion: NotNegative = Field(description="Price of answer tokens.")
+    cache_write: Optional[NotNegative] = Field(
+        None,
+        description="Price of prompt tokens that the provider writes to its cache. Default: 1.25 times the price of "
+        "prompt tokens.",
+    )
+    completion: NotNegative = Field(description="Price of answer tokens; reasoning counts as part of an answer.")
+    batch: Optional[Share] = Field(
+        None, description="Factor on all prices for answers from the provider's batches. Default: 0.5."
+    )
 
 
 class ModelSettings(Section):
@@ -92,8 +100,10 @@ class ModelSettings(Section):
     )
     price: Optional[Price] = Field(
         None,
-        description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt`. Without a "
-        "price the forecast says that it is unknown. Local, human and replayed models are free.",
+        description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt` and "
+        "`cache_write`. Default: the price that the Python package genai-prices lists for a model of OpenAI, Anthropic "
+        "or OpenRouter at the provider's own endpoint. Without either the cost is unknown, and a budget in dollars "
+        "refuses the model. Local, human and replayed models are free.",
     )
     atp: NotNegative = Field(
         2,
@@ -122,6 +132,13 @@ class ModelsFile(Section):
     models: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")], ModelSettings] = Field(
         description="Mapping from an id of your choice to the settings of a model."
     )
+
+
+class Cap(Section):
+    """A budget: no call is made that could exceed it."""
+
+    usd: Optional[NotNegative] = Field(None, description="US dollars.")
+    tokens: Optional[Whole] = Field(None, description="Tokens of prompts and answers.")
 
 
 class LocalModels(Section):

@@ -1,32 +1,73 @@
-"""The response store: every answer, under a digest of everything that determined it.
+"""The response store: every answer, under a digest of everything that determined it, and what it cost.
 
 Snakemake deletes the outputs of jobs that failed or run again, but answers that were paid for must stay. So an answer
-is written here, durably and atomically, before anything else reads it. The record also has the details of the call, its
-cost and the generation that needed it first; these are not part of the key.
+is stored here, durably, before anything else uses it: in one transaction the record, the bytes that the provider sent,
+the row of the ledger and the totals of the budgets. The record also has the details of the call, its cost and the
+generation that needed it first; these are not part of the key.
+
+Earlier versions kept each answer in a file `store/responses/<aa>/<key>.json` and the ledger in `store/ledger.jsonl`.
+Those answers are still found, and the lines of that ledger are copied once.
 """
 
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import canonical, pretty, sha256, write_atomic
-from .model import Question, Record, as_json
+from ..files import canonical, sha256
+from .database import Database
+from .model import Json, Question, Record, as_json
 
 SCHEMA_VERSION = 1
+FILE = "answers.sqlite"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, record TEXT NOT NULL, body BLOB);
+CREATE TABLE IF NOT EXISTS ledger (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, key TEXT, gen_id TEXT, stage TEXT, family TEXT, spec TEXT, tier TEXT,
+    run TEXT, model_id TEXT, sample INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, cache_write_tokens INTEGER,
+    completion_tokens INTEGER, reasoning_tokens INTEGER, estimated INTEGER NOT NULL DEFAULT 0, cost_usd REAL,
+    latency_s REAL, batch TEXT
+);
+CREATE INDEX IF NOT EXISTS ledger_run ON ledger (run);
+CREATE TABLE IF NOT EXISTS spent (scope TEXT PRIMARY KEY, usd REAL NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS in_flight (key TEXT PRIMARY KEY, owner TEXT NOT NULL, call TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS reserved (
+    scope TEXT, key TEXT, usd REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lost (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, key TEXT, gen_id TEXT, model_id TEXT, spec TEXT, run TEXT,
+    tokens INTEGER, cost_usd REAL, reason TEXT
+);
+"""
 _DECODER = msgspec.json.Decoder(Record)
+_LEDGER = (
+    *("at", "key", "gen_id", "stage", "family", "spec", "tier", "run", "model_id", "sample", "prompt_tokens"),
+    *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
+    *("latency_s", "batch"),
+)
+_INSERT = f"INSERT INTO ledger ({', '.join(_LEDGER)}) VALUES ({', '.join('?' * len(_LEDGER))})"  # noqa: S608
+_ADD = (
+    "INSERT INTO spent VALUES (?, ?, ?) "
+    "ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
+)
+
+
+@cache
+def database(store: Path) -> Database:
+    """The database of a store; nothing is created before the first write."""
+    return Database(store / FILE, SCHEMA, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
 
 
 def request_key(question: Question) -> str:
     """The key of a question: the SHA-256 of its canonical JSON."""
     return sha256(canonical(as_json(question)))
-
-
-def response_path(store: Path, key: str) -> Path:
-    """The file of the answer under `key`, in one of 256 subfolders, so that no folder grows too large."""
-    return store / "responses" / key[:2] / f"{key}.json"
 
 
 def load_response(store: Path, question: Question, key: str, *, read_only: bool = False) -> Record | None:
@@ -38,35 +79,124 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
     `read_only` nothing is written.
     """
     service = question.model.service
-    record = read_record(response_path(store, key))
+    record = read_record(store, key)
     if record is not None and not record.service:
         return record
     if service is UNSET:
         return None
     old_key = request_key(replace(question, model=replace(question.model, service=UNSET)))
-    record = read_record(response_path(store, old_key))
+    record = read_record(store, old_key)
     if record is None or record.service not in (UNSET, service):
         return None
     own = replace(record, service=UNSET)
     if not read_only:
-        save_response(store, old_key, replace(record, service=service))
-        save_response(store, key, own)
+        database(store).write(
+            lambda connection: [
+                put_record(connection, name, one)
+                for name, one in ((old_key, replace(record, service=service)), (key, own))
+            ]
+        )
     return own
 
 
-def read_record(path: Path) -> Record | None:
-    """The record in a file of the store; None if the file does not exist. Raises `DreamflowError` if it is damaged."""
-    try:
-        return _DECODER.decode(path.read_bytes())
-    except FileNotFoundError:
+def read_record(store: Path, key: str) -> Record | None:
+    """The record under a key; None if there is none. Raises `DreamflowError` if it is damaged."""
+    rows = database(store).read("SELECT record FROM answers WHERE key = ?", (key,))
+    where: str | Path = f"{store / FILE}: answer {key}"
+    if rows:
+        content = rows[0][0]
+    elif _has_files(store):
+        where = _file(store, key)
+        try:
+            content = where.read_bytes()
+        except FileNotFoundError:
+            return None
+    else:
         return None
+    try:
+        return _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DreamflowError(
-            f"{path}: this record of the response store is damaged ({error}). Restore the file, or delete it and run "
-            "again: the model is then called again"
+            f"{where}: this record of the response store is damaged ({error}). Restore it, or delete it and run again: "
+            "the model is then called again"
         ) from None
 
 
+def _file(store: Path, key: str) -> Path:
+    """The file of the answer under `key` in stores of earlier versions."""
+    return store / "responses" / key[:2] / f"{key}.json"
+
+
+@cache
+def _has_files(store: Path) -> bool:
+    return (store / "responses").is_dir()
+
+
+def put_record(connection: sqlite3.Connection, key: str, record: Record, body: bytes = b"") -> None:
+    """Store a record with the bytes that the provider sent, in place of an earlier one."""
+    text = msgspec.json.encode(record, order="sorted").decode()
+    connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, body or None))
+
+
 def save_response(store: Path, key: str, record: Record) -> None:
-    """Write a record durably."""
-    write_atomic(response_path(store, key), pretty(as_json(record)), durable=True)
+    """Store a record durably and book nothing, for answers that were not asked for here."""
+    database(store).write(lambda connection: put_record(connection, key, record))
+
+
+def book(connection: sqlite3.Connection, entry: Mapping[str, Json], scopes: Iterable[str]) -> None:
+    """Write a row of the ledger and add it to the totals of its `scopes`."""
+    connection.execute(_INSERT, [entry.get(name) for name in _LEDGER])
+    tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
+    add_spent(connection, scopes, entry["cost_usd"] or 0.0, tokens)
+
+
+def add_spent(connection: sqlite3.Connection, scopes: Iterable[str], usd: float, tokens: int) -> None:
+    """Add US dollars and tokens to the totals of scopes."""
+    connection.executemany(_ADD, [(scope, usd, tokens) for scope in scopes])
+
+
+def time_scopes(at: str) -> list[str]:
+    """The scopes of the day and the month (UTC) of a time in ISO 8601."""
+    return [f"day:{at[:10]}", f"month:{at[:7]}"]
+
+
+def ledger_entry(key: str, record: Record, **fields: Any) -> dict[str, Json]:
+    """The row of the ledger for an answer; `fields` are those that the record does not have."""
+    usage, call = record.response.usage, record.call
+    counts = {name: getattr(usage, name, UNSET) for name in _LEDGER if name.endswith("_tokens")}
+    return {
+        **fields,
+        **{name: None if value is UNSET else value for name, value in counts.items()},
+        "at": call.at,
+        "key": key,
+        "gen_id": call.gen_id,
+        "stage": call.stage,
+        "spec": call.cohort_id,
+        "model_id": record.request.model.model_id,
+        "sample": record.request.sample,
+        "estimated": int(usage.estimated is True),
+        "cost_usd": call.cost_usd,
+        "latency_s": call.latency_s,
+        "batch": None if call.batch is UNSET else call.batch,
+    }
+
+
+def run_totals(store: Path, run: str) -> tuple[int, int, int, int, float]:
+    """The calls, prompt, cached and completion tokens, and the cost of a run, with those of its other processes."""
+    sums = "total(prompt_tokens), total(cached_tokens), total(completion_tokens), total(cost_usd)"
+    rows = database(store).read(f"SELECT count(*), {sums} FROM ledger WHERE run = ?", (run,))  # noqa: S608
+    calls, *tokens, cost = rows[0] if rows else (0, 0, 0, 0, 0.0)
+    return (calls, *map(int, tokens), cost)
+
+
+def _copy_old_ledger(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy the ledger of an earlier version; a torn line, as the last line can be, is left out."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            entry = {**entry, "spec": entry["cohort_id"], "estimated": 0}
+            book(connection, entry, time_scopes(entry["at"]))
+        except (ValueError, TypeError, KeyError):
+            continue

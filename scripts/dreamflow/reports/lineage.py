@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..cohorts.stages import STAGES
 from ..errors import DreamflowError
 from ..generation.layout import Layout
+from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Json, Number
 
 
@@ -21,7 +23,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """The facts about a generation that tables need. An unknown text is ""; a copied text has no model.
 
     `served_as` is the provider and its name of the model. `scale` is the scale of the scores, (None, None) if unknown.
-    `concepts` are the concepts in a draft's plan row.
+    `concepts` are the concepts in a draft's plan row, `fallbacks` its fallback models: id -> as `served_as`.
     """
 
     gen_id: str
@@ -35,6 +37,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     scale: tuple[float | None, float | None]
     wildcards: Mapping[str, Json]
     concepts: Sequence[Mapping[str, Json]] | None = None
+    fallbacks: Mapping[str, tuple[str, str]] = {}
 
     @property
     def combo_id(self) -> str:
@@ -64,6 +67,7 @@ class Metadata(Struct, frozen=True, kw_only=True):
     parsed: dict[str, Json] | None = None
     origin_cohort_id: str | None = None
     cost_usd: Number | None = None
+    attempts: Json = None
 
 
 Find = Callable[[str], Facts | None]
@@ -91,6 +95,7 @@ def _from_row(row: Generation) -> Facts:
         scale=_scale(row.parser_options),
         wildcards=row.wildcards,
         concepts=row.variables.get("concepts"),
+        fallbacks={each.model.model_id: (each.model.provider, each.model.name) for each in row.fallbacks},
     )
 
 
@@ -131,13 +136,38 @@ def read_metadata(data_root: Path | str, stage: str, gen_id: str) -> Metadata | 
         raise DreamflowError(f"{path}: damaged: {error}. Delete its folder and run again") from None
 
 
+def total_cost(metadata: Metadata, data_root: Path | str) -> Number | None:
+    """The cost of a generation with all its samples, including unusable ones, in US dollars; None if unknown."""
+    if not isinstance(metadata.attempts, list) or len(metadata.attempts) < 2:
+        return metadata.cost_usd
+    layout = Layout(Path(data_root))
+    try:
+        result = read_result(layout.generation(metadata.stage, metadata.gen_id))
+        return with_total_cost(result, layout.root).cost_usd
+    except DreamflowError:  # the store has lost an answer
+        return None
+
+
+def was_paid(metadata: Metadata) -> bool:
+    """Whether a model was asked for a generation, so that it has a cost even if nobody knows it."""
+    return (metadata.mode or "llm") == "llm" and (metadata.status or "ok") in ("ok", "failed")
+
+
+def as_answered(made: Facts, metadata: Metadata | None) -> Facts:
+    """The facts about a planned generation with the model that answered, which may be a fallback."""
+    if metadata is None or (metadata.status or "ok") != "ok" or metadata.model_id not in made.fallbacks:
+        return made
+    return replace(made, model_id=metadata.model_id, served_as=made.fallbacks[metadata.model_id])
+
+
 def finder(members: Mapping[str, Facts], data_root: Path | str) -> Find:
     """A function that finds facts by id: in the members of a cohort, else among the generations under data/gens."""
 
     @cache
     def find(gen_id: str) -> Facts | None:
         if gen_id in members:
-            return members[gen_id]
+            made = members[gen_id]
+            return as_answered(made, read_metadata(data_root, made.stage, gen_id)) if made.fallbacks else made
         metadata = read_metadata(data_root, _STAGE.get(gen_id[:1], "draft"), gen_id)
         return facts(metadata) if metadata else None
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..files import write_atomic
 from ..generation.model import Json
-from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, writers
+from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, total_cost, was_paid, writers
 from .render import render
 from .scores import collect_scores, generation_model
 from .tables import ranking
@@ -159,17 +159,27 @@ def _text_entry(text: Facts, data_root: Path | str) -> dict[str, Json]:
 
 def _costs(
     draft: Facts | None, essay: Facts | None, own_scores: pd.DataFrame, data_root: Path | str
-) -> dict[str, float | None]:
-    """The costs of the answers in use; None if unknown."""
-    costs: dict[str, float | None] = {}
+) -> dict[str, float | int | None]:
+    """The costs of the texts and of their evaluations, with all samples; None if nothing is known. `unknown` counts the
+    answers that the sums leave out, as their cost is unknown; it is absent if there are none."""
+    costs: dict[str, float | int | None] = {}
+    unknown = 0
+
+    def add(name: str, stage: str, gen_ids: Iterable[str]) -> None:
+        nonlocal unknown
+        found = [made for gen_id in gen_ids if (made := read_metadata(data_root, stage, gen_id))]
+        each = [(made, total_cost(made, data_root)) for made in found]
+        known = [cost for _, cost in each if cost is not None]
+        unknown += sum(cost is None and was_paid(made) for made, cost in each)
+        costs[name] = round(sum(known), 6) if known else None
+
     for writer in writers(draft, essay):
-        metadata = read_metadata(data_root, writer.stage, writer.gen_id)
-        cost = metadata.cost_usd if metadata else None
-        costs[writer.stage] = None if cost is None else round(cost, 6)
+        add(writer.stage, writer.stage, [writer.gen_id])
     if len(own_scores):
-        costs["evaluations"] = _plain(own_scores["cost_usd"].sum(min_count=1), 6)
+        add("evaluations", "evaluation", own_scores["gen_id"])
     known = [cost for cost in costs.values() if cost is not None]
-    return {**costs, "total": round(sum(known), 6) if known else None}
+    costs["total"] = round(sum(known), 6) if known else None
+    return costs | {"unknown": unknown} if unknown else costs
 
 
 def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:

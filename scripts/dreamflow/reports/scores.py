@@ -8,7 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 from ..generation.model import Json
-from .lineage import Facts, Find, Metadata, draft_and_essay, finder, gen_path, read_metadata, same_model, writers
+from .lineage import (
+    Facts,
+    Find,
+    Metadata,
+    as_answered,
+    draft_and_essay,
+    finder,
+    gen_path,
+    read_metadata,
+    same_model,
+    total_cost,
+    writers,
+)
 
 ORIGINAL_COLUMNS = (
     *("gen_id", "parent_gen_id", "evaluation_template", "evaluation_llm_model", "score", "error"),
@@ -57,6 +69,7 @@ def score_row(
     parent = next(iter(evaluation.parents), "")
     draft, essay = draft_and_essay(parent, find)
     judged = essay or draft
+    evaluation = as_answered(evaluation, metadata)
     is_copy = judged is not None and judged.mode == "copy" and judged.parents
     score, status, reason = read_score(evaluation, metadata, data_root)
     return {
@@ -87,7 +100,7 @@ def score_row(
         "essay_replicate": essay.replicate if essay else None,
         "evaluation_replicate": evaluation.replicate,
         "self_judged": any(same_model(evaluation, writer) for writer in writers(draft, essay)),
-        "cost_usd": metadata.cost_usd if metadata else None,
+        "cost_usd": total_cost(metadata, data_root) if metadata else None,
         "warnings": "; ".join(((metadata.parsed if metadata else None) or {}).get("warnings") or []),
     }
 

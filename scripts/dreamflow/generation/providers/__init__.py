@@ -1,12 +1,13 @@
 """Providers call models: `complete(request) -> Response`. This is their interface; each is a class in its own module.
 
 A provider does not plan, store or retry. To add a provider, write a class `PROVIDER` in a module here and add the
-module to `PROVIDERS` (docs/extending.md). Every failure has a class, and every class has a policy in `respond.py`:
+module to `PROVIDERS` (docs/extending.md). A provider that sends requests to a server (`sends`) has two halves, so
+that a paid answer is stored before anything looks into it: `send(request) -> Reply` and `read(request, body) ->
+Response`. What goes wrong is one of these, and `respond.py` has a policy for each:
 
-- `CallError(retryable=True)`: no answer, another call may succeed (408, 429, 5xx, a broken connection);
-- `CallError(retryable=False)`: no answer, another call would fail too (other 4xx, no key);
+- `CallError`: no answer; its `kind` says whether another call may succeed;
 - `Pending`: no answer yet (a person has not replied);
-- a `Response` whose `finish_reason` is "refusal" or "length": an unusable answer.
+- a `Response` whose `finish_reason` is not "stop": an unusable answer.
 """
 
 import os
@@ -25,7 +26,7 @@ from ..model import Json, Message, Response, Sampling
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["CallError", "Pending", "Provider", "Request", "Response", "provider"]
+__all__ = ["CallError", "Pending", "Provider", "Reply", "Request", "Response", "provider"]
 
 PROVIDERS = {  # modules of this folder, and what config/README.md says of each
     "llama_cpp": "a GGUF file in this process",
@@ -56,14 +57,53 @@ class Request:
     inbox: Path | None = None
 
 
-class CallError(DreamflowError):
-    """A call that failed. `retry_after` is the time in seconds after which the server requests another call."""
+@dataclass(frozen=True)
+class Reply:
+    """What a server answered: the bytes of the body, unread, and the headers."""
 
-    def __init__(self, message: str, *, retryable: bool, status: int | None = None, retry_after: float | None = None):
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class CallError(DreamflowError):
+    """A call that gave no answer. Its `kind`:
+
+    - "connection": no connection, or it broke, or no answer came in time;
+    - "busy": the server has too much to do or the limit of requests is reached;
+    - "server": the server failed;
+    - "account": every further call of this model would fail too (no key, no credit, no such model);
+    - "request": the server does not take this question;
+    - "stopped", "budget", "waiting": the call was not made, as the run ends, a budget is used up, or the question is in
+      a batch that the provider has not finished.
+
+    `retry_after` is the time in seconds after which the server requests another call; `headers` are those of its
+    answer. `may_be_billed`: the request was sent, and the server may have computed an answer that did not arrive.
+    `cause` is the reason and what to do about it, if further calls fail for the same reason.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str,
+        status: int | None = None,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        may_be_billed: bool = False,
+        cause: str = "",
+    ):
         super().__init__(message)
-        self.retryable = retryable
+        self.kind = kind
         self.status = status
         self.retry_after = retry_after
+        self.headers = headers or {}
+        self.may_be_billed = may_be_billed
+        self.cause = cause
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later in this run."""
+        return self.kind in ("connection", "busy", "server")
 
 
 class Pending(DreamflowError):
@@ -74,7 +114,8 @@ class Provider:
     """The base class of providers. The defaults describe a remote provider that bills.
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
-    this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter.
+    this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
+    and `read`; else only `complete`. `highest_temperature` is that which it takes.
     """
 
     key_env: str | None = None
@@ -82,10 +123,30 @@ class Provider:
     is_local = False
     is_free = False
     takes_adapters = False
+    sends = False
+    highest_temperature = 2.0
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""
+        return self.read(request, self.send(request).body)
+
+    def send(self, request: Request) -> Reply:
+        """The server's answer, unread. Raises `CallError` if there is none."""
         raise NotImplementedError
+
+    def read(self, request: Request, body: bytes) -> Response:
+        """The response in the body of an answer to `request`. It never raises: what cannot be read has the
+        `finish_reason` "unreadable" and says why. It asks nobody, so a stored body can be read again."""
+        raise NotImplementedError
+
+    def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]] | None:
+        """The provider's names of each of our sampling parameters that it takes; None if it takes all."""
+        return None
+
+    def limits_from(self, headers: Mapping[str, str]) -> dict[str, float]:
+        """The limits that the headers of an answer or an error report; any of requests_per_minute, tokens_per_minute,
+        requests_left, tokens_left and reset_s (seconds until those left are again as many as the limit)."""
+        return {}
 
     def missing_key(self, model: "Model") -> str | None:
         """The environment variable of the model's key, if the model needs a key and the variable is not set."""

@@ -1,34 +1,49 @@
 """Shared by the providers that use HTTP: pooled connections, the key, and the classes of errors.
 
 The key is sent in one header, to the host of `base_url`, and nowhere else: redirects are not followed, ~/.netrc is not
-read, and the key is removed from server messages before they are quoted.
+read, no cookie is kept, and the key is removed from whatever a server answers.
+
+urllib3 is used without requests, which took more than half of a call's time on our side.
 """
 
+import gzip
 import json
 import os
 import re
 import socket
-import threading
 import time
-from collections.abc import Callable, Mapping
+import urllib.request
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from urllib.parse import quote
+from functools import cache
+from urllib.parse import quote, unquote
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema
+import certifi
+import msgspec
+import urllib3
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    IncompleteRead,
+    LocationValueError,
+    NewConnectionError,
+    ProxyError,
+    SSLError,
+    URLSchemeUnknown,
+)
+from urllib3.util import parse_url
 
 from ..model import Json
-from . import CallError, Request, Response
+from . import CallError, Provider, Reply, Request, headers, reading, server_errors
 
 CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
-RETRYABLE = {408, 409, 425, 429}  # and every 5xx
-NEVER_SENT = (InvalidJSONError, InvalidSchema, InvalidURL, MissingSchema)  # base_url or the body is wrong
-_sessions: dict[tuple[str, str], requests.Session] = {}
-_sessions_lock = threading.Lock()
+BLOCK = 65536
+USER_AGENT = "dreamflow"
+WRONG_URL = (LocationValueError, URLSchemeUnknown)
+NOT_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, *WRONG_URL)
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,20 @@ class Endpoint:
     key: str = field(repr=False)
 
 
+class HttpProvider(Provider):
+    """A provider that posts JSON to a server."""
+
+    sends = True
+
+    def body(self, request: Request) -> dict[str, Json]:
+        """The body of the request: what a batch, too, sends for it."""
+        raise NotImplementedError
+
+    def limits_from(self, answered: Mapping[str, str]) -> dict[str, float]:
+        """The limits that the headers of an answer report."""
+        return headers.limits(answered)
+
+
 def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     """The endpoint of the request's model; `base_url` and `key_env` are the defaults of its provider.
 
@@ -52,77 +81,90 @@ def endpoint(request: Request, base_url: str, key_env: str | None) -> Endpoint:
     key = os.environ.get(name, "").strip() if name else ""
     to = Endpoint(model.provider, model.model_id, (model.base_url or base_url).rstrip("/"), model.timeout_s, key)
     if key_env and not key:
-        raise failure(to, f"no key: set the environment variable {name}", retryable=False)
+        raise failure(to, f"no key: set the environment variable {name}", kind="account")
     if not (key.isascii() and key.isprintable()):  # the HTTP library would quote the key in its error
-        raise failure(to, f"the environment variable {name} has characters that no key contains", retryable=False)
+        raise failure(to, f"the environment variable {name} has characters that no key contains", kind="account")
     return to
 
 
-def payload(request: Request, **fields: Json) -> dict[str, Json]:
-    """A request body: the model, the `fields` that are not None, and the model's `extra_body`."""
-    given = {name: value for name, value in fields.items() if value is not None}
-    return {"model": request.model.name, **given, **request.model.extra_body}
+def payload(request: Request, **given: Json) -> dict[str, Json]:
+    """A request body: the model, the fields that are given, and the model's `extra_body`; a field that is None, also
+    one of `extra_body`, is left out."""
+    body = {"model": request.model.name, **given, **request.model.extra_body}
+    return {name: value for name, value in body.items() if value is not None}
 
 
-def ask(
-    to: Endpoint, path: str, headers: Mapping[str, str], body: Json, read: Callable[[Endpoint, dict], Response]
-) -> Response:
-    """POST `body` as JSON and `read` the answer. Raises `CallError` for every failure."""
-    try:
-        status, response_headers, content = _exchange(to, path, headers, body)
-    except (requests.RequestException, ValueError) as error:  # ValueError: a redirect to something that is not a URL
-        what = f"no answer: {type(error).__name__}: {error}"
-        raise failure(to, what, retryable=not isinstance(error, NEVER_SENT)) from None
-    if 300 <= status < 400:
-        target = host(response_headers.get("Location", "")) or "another path"
-        what = f"error {status}: redirects to {target}; if that is intended, change base_url"
-        raise failure(to, what, retryable=False, status=status)
-    try:
-        answer = json.loads(content)
-    except ValueError:
-        answer = content.decode("utf-8", "replace")
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if error or status >= 400:
-        raise server_error(to, error or answer, status, response_headers)
-    try:
-        return read(to, answer)
-    except (LookupError, TypeError, AttributeError, ValueError):
-        what = "the answer is not a JSON object with the documented fields"
-        raise failure(to, what, retryable=True, status=status) from None
+def sampling(request: Request, names: Mapping[str, tuple[str, ...]]) -> dict[str, Json]:
+    """The sampling parameters of a request as the provider calls them; those that it does not know are left out.
 
-
-def server_error(to: Endpoint, error: Json, status: int, headers: Mapping[str, str]) -> CallError:
-    """The error that a server reports: `error` is the "error" field of the body, or else the whole body.
-
-    OpenRouter sends errors with HTTP 200 after a model has begun. Then the error's code decides the class; without a
-    code the error is retryable.
+    The workflow has refused such parameters of the configuration (`questions.check_sampling`), so the ones that are
+    left out here are our defaults.
     """
-    fields = error if isinstance(error, dict) else {"message": error}
-    code, metadata = fields.get("code"), fields.get("metadata")
-    if status < 400 and str(code).isdecimal():
-        status = int(code)
-    # insufficient_quota is OpenAI's 429 for an account without credit: waiting does not help.
-    retryable = (status < 400 or status in RETRYABLE or status >= 500) and code != "insufficient_quota"
-    message = fields.get("message") or fields.get("detail") or error
-    if isinstance(metadata, dict) and metadata.get("raw"):  # the error of the provider behind OpenRouter
-        message = f"{message}: {metadata['raw']}"
-    wait = _retry_after(headers)
-    return failure(to, f"error {status}: {message}", retryable=retryable, status=status, retry_after=wait)
+    return {other: value for name, value in request.sampling.items() for other in names.get(name, ())}
 
 
-def failure(to: Endpoint, what: str, **fields: Json) -> CallError:
-    """The error with the message `what`, which may quote the server; `fields` are those of `CallError`."""
-    for form in {to.key, quote(to.key, safe="")} - {""}:
-        what = what.replace(form, "[key]")
+def post(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> Reply:
+    """POST `body` as JSON. Raises `CallError` for every failure; what a status of success brings is returned unread.
+
+    An error that declines this very question is returned too: it is the answer, and would be the same again.
+    """
+    status, answered, content = _exchange(to, path, own, body)
+    if 300 <= status < 400:
+        target = host(answered.get("Location", "")) or "another path"
+        what = f"error {status}: redirects to {target}; if that is intended, change base_url"
+        raise failure(to, what, kind="account", status=status, headers=answered)
+    reply = Reply(without_key(content, to.key), answered)
+    if status < 300 and b'"error"' not in content:
+        return reply
+    try:
+        answer = reading.decode(content, [])
+    except (ValueError, RecursionError):
+        answer = content[:4000].decode("utf-8", "replace")
+    error = server_errors.error_of(answer)
+    if status < 300 and (not error or server_errors.has_answer(answer)):
+        return reply
+    if (status < 300 or status in server_errors.DECLINING) and error and server_errors.declined(error):
+        return reply
+    raise server_error(to, error or answer, status, answered)
+
+
+def server_error(to: Endpoint, error: Json, status: int, answered: Mapping[str, str]) -> CallError:
+    """The error that a server reports: `error` is the "error" field of the body, or else the whole body."""
+    status = server_errors.status_of(error, status)
+    metadata = error.get("metadata") if isinstance(error, dict) else None
+    more = metadata.get("headers") if isinstance(metadata, dict) else None
+    if isinstance(more, dict):  # OpenRouter: the limit of a day's free requests
+        answered = {**answered, **{name: str(value) for name, value in more.items()}}
+    return failure(
+        to,
+        f"error {status}: {server_errors.message_of(error)}",
+        kind=server_errors.kind_of(error, status, answered),
+        status=status,
+        retry_after=headers.retry_after(answered),
+        headers=answered,
+        may_be_billed=status in server_errors.MAY_BE_BILLED,
+    )
+
+
+def failure(to: Endpoint, what: str, **more: Json) -> CallError:
+    """The error with the message `what`, which may quote the server; `more` are the fields of `CallError`."""
+    what = without_key(what.encode("utf-8", "replace"), to.key).decode("utf-8", "replace")
     what = " ".join(re.sub(r"//[^/@\s]*@", "//", what).split())  # a URL may contain a password
     what = what if len(what) <= 300 else what[:299] + "…"
-    return CallError(f"{to.provider}: {to.model_id} at {host(to.base_url)}: {what}", **fields)
+    return CallError(f"{to.provider}: {to.model_id} at {host(to.base_url)}: {what}", **more)
+
+
+def without_key(body: bytes, key: str) -> bytes:
+    """`body` without the key, which careless servers quote: as it is, as in a URL, or as in JSON."""
+    for form in {key, quote(key, safe=""), key.replace("/", r"\/"), json.dumps(key)[1:-1]} - {""}:
+        body = body.replace(form.encode(), b"[key]")
+    return body
 
 
 def refuse_grammar(request: Request, to: Endpoint) -> None:
     """Raise a `CallError` if the request has a grammar; for providers that cannot enforce one."""
     if request.response_format and request.response_format["type"] == "grammar":
-        raise failure(to, "a grammar is not supported by this provider", retryable=False)
+        raise failure(to, "a grammar is not supported by this provider", kind="request")
 
 
 def host(url: str) -> str:
@@ -131,52 +173,106 @@ def host(url: str) -> str:
     return match[1] if match else ""
 
 
-def _exchange(to: Endpoint, path: str, headers: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
+def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
+    """(status, headers, body) of the answer."""
+    try:
+        content = _encoded(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise failure(to, f"the request cannot be sent: {error}", kind="request") from None
+    sent = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": USER_AGENT, **own}
+    try:
+        return _answer(to, path, sent, content)
+    except (HTTPError, OSError, ValueError) as error:  # ValueError: base_url is none
+        wrong = isinstance(error, WRONG_URL) or not isinstance(error, HTTPError | OSError)
+        raise failure(
+            to,
+            f"no answer: {type(error).__name__}: {error}",
+            kind="account" if wrong else "connection",
+            may_be_billed=not (wrong or isinstance(error, NOT_SENT)),
+        ) from None
+
+
+def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
-    with _session(to).post(
-        to.base_url + path,
-        json=body,
-        headers=headers,
-        timeout=(CONNECT_TIMEOUT_S, to.timeout_s),
-        allow_redirects=False,
-        stream=True,
-        auth=lambda prepared: prepared,  # else requests replaces the key by a password from ~/.netrc
-    ) as response:
-        content = b""
-        for part in response.iter_content(None):
-            content += part
+    response = _pool(to.base_url).urlopen(
+        "POST",
+        _bare(to.base_url) + path,
+        body=content,
+        headers=sent,
+        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=to.timeout_s),
+        retries=False,
+        redirect=False,
+        preload_content=False,
+        decode_content=False,
+    )
+    try:
+        parts = []
+        while part := response.read1(BLOCK):
+            parts.append(part)
             # Some servers send blanks while the model thinks, so the timeout between two reads never ends.
             if time.monotonic() > deadline:
-                raise requests.Timeout(f"the answer was not complete after {to.timeout_s} s")
-        return response.status_code, response.headers, content
+                raise HTTPError(f"the answer was not complete after {to.timeout_s} s")
+        if response.length_remaining:
+            raise IncompleteRead(sum(map(len, parts)), response.length_remaining)
+    except BaseException:
+        response.close()
+        raise
+    response.release_conn()
+    return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
-def _session(to: Endpoint) -> requests.Session:
-    with _sessions_lock:
-        session = _sessions.get((to.provider, to.base_url))
-        if session is None:
-            session = _sessions[to.provider, to.base_url] = requests.Session()
-            # Routers drop connections that are silent for minutes, as during a long answer: send probes.
-            options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-            if hasattr(socket, "TCP_KEEPIDLE"):
-                options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-            adapter = HTTPAdapter()
-            adapter.init_poolmanager(1, POOL_SIZE, socket_options=options)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            # A model server on this machine is not behind the proxy that the environment may name.
-            session.trust_env = not re.match(r"(localhost|127\.[0-9.]+|\[::1])(:|$)", host(to.base_url))
-        return session
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, at most a day: `retry-after-ms` (OpenAI, Azure) or Retry-After, a number or a date."""
-    value = headers.get("Retry-After", "")
+def _encoded(body: Json) -> bytes:
+    json.dumps({name: value for name, value in body.items() if name != "messages"}, allow_nan=False)  # no NaN
     try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        else:
-            seconds = float(value) if value[:1].isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
-        return None
-    return min(max(0.0, seconds), 86400.0)
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # a lone surrogate
+        return json.dumps(body).encode()
+
+
+def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
+    """The body without a compression that we did not ask for; as it is if that fails."""
+    open_with = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(answered.get("Content-Encoding", ""))
+    try:
+        return open_with(body) if open_with else body
+    except (OSError, EOFError, zlib.error):
+        return body
+
+
+@cache
+def _bare(base_url: str) -> str:
+    """`base_url` without a password."""
+    return re.sub(r"//[^/?#]*@", "//", base_url, count=1)
+
+
+@cache
+def _pool(base_url: str) -> urllib3.PoolManager:
+    """The connections to the server at `base_url`; the proxy is that of the environment at the first call."""
+    url = parse_url(base_url)
+    if url.scheme not in ("http", "https") or not url.host:
+        raise LocationValueError("base_url must begin with http:// or https:// and a host")
+    # Routers drop connections that are silent for minutes, as during a long answer: send probes.
+    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
+    own_authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    settings = {
+        "num_pools": 1,
+        "maxsize": POOL_SIZE,
+        "socket_options": options,
+        "ca_certs": own_authorities or certifi.where(),
+        "cert_reqs": "CERT_REQUIRED",
+    }
+    # A model server on this machine is not behind the proxy that the environment may name.
+    is_here = re.match(r"(localhost|127\.[0-9.]+|\[::1])(:|$)", host(base_url))
+    proxies = {} if is_here or urllib.request.proxy_bypass(url.host) else urllib.request.getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy:
+        return urllib3.PoolManager(**settings)
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if proxy.startswith("socks"):
+        from urllib3.contrib.socks import SOCKSProxyManager
+
+        return SOCKSProxyManager(proxy, **settings)
+    login = parse_url(proxy).auth
+    secret = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
+    return urllib3.ProxyManager(_bare(proxy), proxy_headers=secret, **settings)

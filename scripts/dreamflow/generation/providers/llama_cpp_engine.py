@@ -79,7 +79,7 @@ def _complete(request: Request) -> Response:
         raise CallError(
             f"model {request.model.model_id}: the prompt has {len(tokens)} tokens, which leaves {max(room, 0)} of "
             f"context_length {llm.n_ctx()} for the answer; shorten the prompt or raise context_length",
-            retryable=False,
+            kind="request",
         )
     cached = _reuse(loaded, tokens)
     sampling = request.sampling
@@ -99,7 +99,7 @@ def _complete(request: Request) -> Response:
         )
     except (RuntimeError, ValueError) as error:
         loaded.prompt = ()
-        raise CallError(f"model {request.model.model_id}: {error}", retryable=False) from None
+        raise CallError(f"model {request.model.model_id}: {error}", kind="request") from None
     loaded.prompt = tokens
     choice = answer["choices"][0]
     usage = Usage(len(tokens), cached, answer["usage"]["completion_tokens"])
@@ -126,7 +126,7 @@ def _counter(path: Path) -> Callable[[str], int]:
     with suppress_stdout_stderr(disable=False):
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:
-        raise CallError(f"{path}: not a model that llama.cpp can read", retryable=False)
+        raise CallError(f"{path}: not a model that llama.cpp can read", kind="account")
     vocabulary = llama_cpp.llama_model_get_vocab(model)
 
     def count(text: str) -> int:
@@ -197,7 +197,7 @@ def _restore(loaded: _Loaded, prefix: Tokens) -> None:
     state = loaded.states[prefix]
     buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
     if not llama_cpp.llama_state_seq_set_data(loaded.llm._ctx.ctx, buffer, len(state), 0):
-        raise CallError("llama.cpp could not restore a saved prefix", retryable=True)
+        raise CallError("llama.cpp could not restore a saved prefix", kind="server")
     loaded.llm.input_ids[: len(prefix)] = prefix
     loaded.llm.n_tokens = len(prefix)
 
@@ -274,16 +274,16 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
             verbose=False,
         )
     except ValueError as error:
-        raise CallError(f"model {model.model_id}: {path}: {error}", retryable=False) from None
+        raise CallError(f"model {model.model_id}: {path}: {error}", kind="account") from None
     if lora:
         try:
             attach_lora(llm, lora)
         except ValueError as error:
-            raise CallError(f"model {model.model_id}: {error}", retryable=False) from None
+            raise CallError(f"model {model.model_id}: {error}", kind="account") from None
     template = llm.metadata.get("tokenizer.chat_template")
     if not template:
         raise CallError(
-            f"model {model.model_id}: {path} has no chat template; an instruct model is needed", retryable=False
+            f"model {model.model_id}: {path} has no chat template; an instruct model is needed", kind="account"
         )
     folder = None
     if limits["prefix_folder"]:

@@ -1,25 +1,38 @@
-"""Endpoints with OpenAI's "Chat Completions" API: OpenAI, vLLM, llama-server, Ollama, OpenRouter.
+"""Endpoints with OpenAI's "Chat Completions" API: OpenAI, Azure, vLLM, llama-server, Ollama, OpenRouter.
 
 Field names follow OpenAI's API reference, "Create chat completion"; `grammar` is llama-server's own
-(llama.cpp, tools/server/README.md).
+(llama.cpp, tools/server/README.md), and so are some parameters of sampling, which vLLM calls otherwise
+(vLLM, "OpenAI-Compatible Server": extra parameters).
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
-from ..model import Json, Usage, as_json
-from . import Provider, Request, Response, http
+from ..model import Json, Response, Usage, as_json
+from . import Reply, Request, http, reading, server_errors
 
 if TYPE_CHECKING:
     from ..models import Model
 
+Cost = Callable[[dict[str, Json], list[str]], float | UnsetType]
+
 BASE_URL = "https://api.openai.com/v1"
-FINISH_REASONS = {"length": "length", "content_filter": "refusal"}
+GOOD = {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "STOP"}
+CUT = {"length", "max_tokens", "MAX_TOKENS"}
+REFUSED = {"content_filter", "refusal"}
+# Our names of sampling parameters, and the provider's: OpenAI's own servers, and all others. llama-server knows
+# repeat_penalty, vLLM repetition_penalty, and each ignores the other.
+SAMPLING = {name: (name,) for name in ("temperature", "top_p", "seed", "stop")}
+MORE_SAMPLING = {**SAMPLING, "top_k": ("top_k",), "min_p": ("min_p",)}
+SERVER_SAMPLING = {**MORE_SAMPLING, "repeat_penalty": ("repeat_penalty", "repetition_penalty")}
+REASONING_MODEL = re.compile(r"(ft:)?(o\d|gpt-5)(?!.*chat)")  # these have no temperature and no top_p
 
 
-class OpenAI(Provider):
+class OpenAI(http.HttpProvider):
     """OpenAI, or the endpoint at the model's `base_url` (which ends in /v1)."""
 
     key_env = "OPENAI_API_KEY"
@@ -27,47 +40,86 @@ class OpenAI(Provider):
 
     def default_key_env(self, model: "Model") -> str | None:
         """OPENAI_API_KEY for api.openai.com. Other endpoints get only the key that the model's `api_key_env` names."""
-        return self.key_env if http.host(model.base_url or BASE_URL) == "api.openai.com" else None
+        return self.key_env if _is_openai(model) else None
 
-    def complete(self, request: Request) -> Response:
+    def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]]:
+        """Those of OpenAI's own models, or all at another server."""
+        if not (_is_openai(model) or _host(model).endswith(".openai.azure.com")):
+            limit = model.max_tokens_field or "max_tokens"
+            return {**SERVER_SAMPLING, "max_tokens": (limit,)}
+        reasons = REASONING_MODEL.match(model.name)
+        limit = model.max_tokens_field or ("max_completion_tokens" if reasons else "max_tokens")
+        names = {name: own for name, own in SAMPLING.items() if not (reasons and name in ("temperature", "top_p"))}
+        return {**names, "max_tokens": (limit,)}
+
+    def body(self, request: Request) -> dict[str, Json]:
+        """The body of a chat completion."""
+        return chat_body(request, self.sampling_names(request.model))
+
+    def send(self, request: Request) -> Reply:
         """Call the endpoint."""
-        return chat(request, http.endpoint(request, BASE_URL, self.default_key_env(request.model)))
+        to = http.endpoint(request, BASE_URL, self.default_key_env(request.model))
+        return http.post(to, "/chat/completions", bearer(to), self.body(request))
+
+    def read(self, request: Request, body: bytes) -> Response:
+        """The response in a chat completion."""
+        return read(request, body)
 
 
 PROVIDER = OpenAI
 
 
-def read(to: http.Endpoint, answer: dict[str, Json]) -> Response:
-    """The response in a "chat completion object". Raises `IndexError` if the list of choices is empty."""
-    choice = answer["choices"][0]
-    reason = choice.get("finish_reason")
-    if choice.get("error") or reason == "error":  # OpenRouter: the model broke off
-        raise http.server_error(to, choice.get("error") or "the model broke off", 200, {})
-    message = choice["message"]
-    refusal = message.get("refusal")
-    return Response(
-        text=refusal or _text(message.get("content")),
-        finish_reason="refusal" if refusal else FINISH_REASONS.get(reason, "stop"),
-        usage=_usage(answer.get("usage"), choice),
-        model_name=answer.get("model") or "",
-    )
+def bearer(to: http.Endpoint) -> dict[str, str]:
+    """The header with the key."""
+    return {"Authorization": f"Bearer {to.key}"} if to.key else {}
 
 
-def chat(
-    request: Request,
-    to: http.Endpoint,
-    read: Callable[[http.Endpoint, dict[str, Json]], Response] = read,
-    **fields: Json,
-) -> Response:
-    """Call a compatible endpoint; `fields` are request fields that OpenAI does not have."""
-    sampling = dict(request.sampling)
-    limit = {request.model.max_tokens_field or "max_tokens": sampling.pop("max_tokens", None)}
+def chat_body(request: Request, names: Mapping[str, tuple[str, ...]], **more: Json) -> dict[str, Json]:
+    """The body of a chat completion; `more` are request fields that OpenAI does not have."""
+    sampling = http.sampling(request, names)
     if sampling.get("seed") is not None:
         sampling["seed"] += request.sample  # with the same seed every sample would be the same answer
-    messages = as_json(list(request.messages))
-    body = http.payload(request, messages=messages, **sampling, **limit, **_format(request), **fields)
-    headers = {"Authorization": f"Bearer {to.key}"} if to.key else {}
-    return http.ask(to, "/chat/completions", headers, body, read)
+    return http.payload(request, messages=as_json(list(request.messages)), **sampling, **_format(request), **more)
+
+
+def read(request: Request, body: bytes, cost: Cost = lambda _usage, _warnings: UNSET) -> Response:
+    """The response in a "chat completion object"; `cost(usage, warnings)` is what the usage says that it cost."""
+    model = request.model
+    return reading.total(lambda answer, warnings: _response(answer, model, cost, warnings), body)
+
+
+def _response(answer: Json, model: "Model", cost: Cost, warnings: list[str]) -> Response:
+    error = server_errors.error_of(answer)
+    fields = answer if isinstance(answer, dict) else {}
+    choices = fields.get("choices")
+    usage = reading.fields(fields.get("usage"), "the usage", warnings)
+    paid = Response(
+        "",
+        usage=_usage(usage, warnings),
+        model_name=reading.words(fields.get("model"), "the model", warnings),
+        cost_usd=cost(usage, warnings),
+    )
+    if error and not choices:
+        return server_errors.response(error, _host(model), paid)
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return reading.unreadable("it has no choices", paid)
+    choice = choices[0]
+    reading.check_model(model.name, paid.model_name, warnings)
+    message = choice.get("message") if "message" in choice else {"content": choice.get("text")}
+    message = {"content": message} if isinstance(message, str) else reading.fields(message, "the message", warnings)
+    said = choice.get("finish_reason") or choice.get("native_finish_reason")
+    finish_reason = reading.reason(said, warnings, GOOD, CUT, REFUSED)
+    text, reasoning = reading.content(message.get("content"), warnings)
+    given = (message.get(name) for name in ("reasoning", "reasoning_content", "reasoning_details"))
+    text, reasoning = reading.split_thinking(text, reading.thoughts(*given) or reasoning, finish_reason)
+    if refusal := message.get("refusal"):
+        text, finish_reason = reading.words(refusal, "the refusal", warnings), "refusal"
+    if error:  # the model broke off; what it has written was paid
+        warnings.append(f"the answer broke off: {server_errors.message_of(error)[:200]}")
+        finish_reason = "error" if finish_reason in ("stop", "") else finish_reason
+    logprob = reading.logprob(reading.fields(choice.get("logprobs"), "logprobs", warnings).get("content"), warnings)
+    counts = reading.plausible(replace(paid.usage, logprob=logprob), text, warnings)
+    return replace(paid, text=text, finish_reason=finish_reason, usage=counts, reasoning=reasoning)
 
 
 def _format(request: Request) -> dict[str, Json]:
@@ -80,19 +132,34 @@ def _format(request: Request) -> dict[str, Json]:
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
-def _text(content: str | list[dict[str, Json]] | None) -> str:
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    return content or ""
-
-
-def _usage(usage: dict[str, Json] | None, choice: dict[str, Json]) -> Usage:
-    """The token counts, and the sum of the answer's log-probabilities where `extra_body` requests them."""
-    tokens = (choice.get("logprobs") or {}).get("content")
-    logprob = sum(token["logprob"] for token in tokens) if tokens else UNSET
-    if not usage:
-        return Usage(logprob=logprob)
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens") or 0, details.get("cached_tokens") or 0, usage.get("completion_tokens") or 0, logprob
+def _usage(usage: dict[str, Json], warnings: list[str]) -> Usage:
+    """The token counts."""
+    asked = reading.fields(usage.get("prompt_tokens_details"), "prompt_tokens_details", warnings)
+    given = reading.fields(usage.get("completion_tokens_details"), "completion_tokens_details", warnings)
+    prompt, completion, total, reasoning = (
+        reading.count(place.get(name), name, warnings)
+        for place, name in (
+            (usage, "prompt_tokens"),
+            (usage, "completion_tokens"),
+            (usage, "total_tokens"),
+            (given, "reasoning_tokens"),
+        )
     )
+    hit = asked.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+    if UNSET not in (prompt, completion, total, reasoning) and 0 < reasoning == total - prompt - completion:
+        completion += reasoning  # xAI counts them apart
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=reading.count(hit, "cached_tokens", warnings),
+        cache_write_tokens=reading.count(asked.get("cache_write_tokens"), "cache_write_tokens", warnings),
+        reasoning_tokens=reasoning,
+    )
+
+
+def _is_openai(model: "Model") -> bool:
+    return _host(model) == "api.openai.com" or _host(model).endswith(".api.openai.com")
+
+
+def _host(model: "Model") -> str:
+    return http.host(model.base_url or BASE_URL)

@@ -20,7 +20,7 @@ def _lines(path: str) -> list[dict[str, Json]]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise CallError(f"replay: {path}: {error.strerror}", retryable=False) from None
+        raise CallError(f"replay: {path}: {error.strerror}", kind="account") from None
     lines = []
     for number, line in enumerate(text.split("\n"), start=1):
         try:
@@ -46,7 +46,7 @@ class Replay(Provider):
             if line.get("contains", "") in prompt and line.get("prompt_sha256") in (None, digest)
         ]
         if not fitting:
-            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", retryable=False)
+            raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", kind="request")
         line = fitting[min(request.sample, len(fitting) - 1)]
         counted = Usage(len(prompt.split()), 0, len(line["text"].split()))
         usage = from_json(line["usage"], Usage) if line.get("usage") else counted

@@ -1,4 +1,4 @@
-"""An estimate of the number of tokens of a text for modern multilingual vocabularies, without a tokenizer.
+"""The number of tokens of a text: an estimate for modern multilingual vocabularies without a tokenizer, and a bound.
 
 Byte-pair tokenizers first split a text into words, runs of punctuation, digits and line breaks, and then each of these
 into known pieces. The estimate splits in the same way and weights each piece by its script and length. The weights were
@@ -18,8 +18,18 @@ own tokenizer if it is available.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from ..files import read_table
+from ..files import canonical, read_table
+from .model import Json, Message, Usage
+from .providers import provider
+
+if TYPE_CHECKING:
+    from .models import Model
+
+MESSAGE_TOKENS = 4  # that chat templates usually put around a message
+MOST_TEMPLATE_TOKENS = 64  # that they put around a message at most
 
 _HAN = "\u3005\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LATIN = "\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0300-\u036f\u1e00-\u1eff"
@@ -53,7 +63,7 @@ _KANA = re.compile("[\u3041-\u30ff]")
 _WORD_KIND, _HAN_KIND = map(list(_PIECES).index, ("word", "han"))
 
 # The commonest words of English, and of other languages in Latin letters: the majority decides the weights.
-_LANGUAGES = read_table(__file__, "words.yaml")["languages"]
+_LANGUAGES = read_table(__file__, "languages.yaml")
 _ENGLISH, _OTHERS = frozenset(_LANGUAGES["english"].split()), frozenset(_LANGUAGES["others"].split())
 
 
@@ -74,3 +84,24 @@ def estimate_tokens(text: str) -> int:
         if beyond > 0:
             tokens += beyond * further
     return max(round(tokens), 1) if text else 0
+
+
+def most_tokens(text: str) -> int:
+    """A bound on the tokens of `text` in any vocabulary: its UTF-8 bytes. No tokenizer in use makes more of them: the
+    smallest piece is a byte."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def most_prompt_tokens(messages: Sequence[Message], response_format: Mapping[str, Json] | None = None) -> int:
+    """A bound on the tokens of a prompt; a schema or grammar is part of what is sent."""
+    texts = [message.content for message in messages]
+    sent = canonical(response_format) if response_format else ""
+    return most_tokens(sent) + sum(most_tokens(text) + MOST_TEMPLATE_TOKENS for text in texts)
+
+
+def estimate_usage(model: "Model", messages: Sequence[Message], text: str) -> Usage:
+    """Our own count of the tokens of a prompt and its answer, for a provider that reported none. It is exact if the
+    model's tokenizer is on this machine, and marked as estimated in any case."""
+    count = provider(model.provider).token_counter(model) or estimate_tokens
+    prompt = sum(count(message.content) + MESSAGE_TOKENS for message in messages)
+    return Usage(prompt_tokens=prompt, completion_tokens=count(text), estimated=True)

@@ -1,30 +1,26 @@
-"""The ledger: a line for every new answer, and the progress and the cost of this run."""
+"""The progress and the cost of this run, on the screen."""
 
-import json
-import os
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from .model import Json, Record, Result
+from .model import Record, Result
 
 PROGRESS_INTERVAL_S = 15  # between two progress lines, if standard error is not a terminal
 
 
-class Ledger:
-    """Appends to `ledger.jsonl` and shows progress. Its methods may be called from any thread.
+class Display:
+    """Shows progress and messages. Its methods may be called from any thread.
 
     On a terminal, progress is one line that is updated; elsewhere, a new line is printed every `PROGRESS_INTERVAL_S`.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self) -> None:
         self.guard = threading.Lock()
         self.planned: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
@@ -33,13 +29,11 @@ class Ledger:
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
         self.bar: Progress | None = None
-        self.first_byte = 0  # where this run's lines begin in the file
 
     def start(self, planned: Mapping[str, int]) -> None:
         """Start a run; `planned` has the number of generations to make in each stage."""
         self.planned = Counter(planned)
         self.started = self.last_line = time.monotonic()
-        self.first_byte = self.path.stat().st_size if self.path.exists() else 0
         if sys.stderr.isatty() and self.planned:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
@@ -47,48 +41,24 @@ class Ledger:
             self.bar.start()
 
     def record_answer(self, record: Record) -> None:
-        """Append a new answer to the file and add it to the totals."""
-        usage, call = record.response.usage, record.call
-        entry = {
-            "at": call.at,
-            "gen_id": call.gen_id,
-            "stage": call.stage,
-            "cohort_id": call.cohort_id,
-            "model_id": record.request.model.model_id,
-            "sample": record.request.sample,
-            "prompt_tokens": usage.prompt,
-            "cached_tokens": usage.cached,
-            "completion_tokens": usage.completion,
-            "cost_usd": call.cost_usd,
-            "latency_s": call.latency_s,
-        }
-        line = json.dumps(entry, sort_keys=True) + "\n"
+        """Add a new answer to the totals."""
+        usage = record.response.usage
         with self.guard:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                os.write(handle, line.encode())  # a single write, so that lines of several processes do not mix
-            finally:
-                os.close(handle)
-            self._count(entry)
+            self._count(1, usage.prompt, usage.cached, usage.completion, record.call.cost_usd)
 
-    def _count(self, entry: Mapping[str, Json]) -> None:
-        self.calls += 1
-        self.prompt_tokens += entry["prompt_tokens"]
-        self.cached_tokens += entry["cached_tokens"]
-        self.completion_tokens += entry["completion_tokens"]
-        self.cost_usd += entry["cost_usd"] or 0.0
+    def _count(self, calls: int, prompt: int, cached: int, completion: int, cost_usd: float | None) -> None:
+        self.calls += calls
+        self.prompt_tokens += prompt
+        self.cached_tokens += cached
+        self.completion_tokens += completion
+        self.cost_usd += cost_usd or 0.0
 
-    def count_all(self) -> None:
-        """Set the totals from this run's lines in the file, which include those of jobs in other processes."""
-        if not self.path.exists():
-            return
-        with self.guard, self.path.open("rb") as stream:
-            stream.seek(self.first_byte)
+    def count_all(self, totals: Sequence[float]) -> None:
+        """Set the totals: calls, prompt, cached and completion tokens, cost; those of all processes of the run."""
+        with self.guard:
             self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
             self.cost_usd = 0.0
-            for line in stream:
-                self._count(json.loads(line))
+            self._count(*totals)
 
     def count_generation(self, result: Result) -> None:
         """Count a written generation and show the progress."""

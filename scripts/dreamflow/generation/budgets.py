@@ -1,0 +1,182 @@
+"""Budgets that cannot be overspent, across threads, processes and nodes.
+
+Before a call, the most that it and the attempts after it can cost is reserved in every budget that covers it; when the
+answer is stored, what it did cost takes the place of the reservation. A call is refused if the budget cannot hold it
+even if all other calls in flight cost nothing; it waits if only their reservations are in the way.
+
+The same table says which questions are in flight, so no two threads or processes ask one question at a time.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .model import SAMPLES_PER_REPLICATE, Generation, Question
+from .models import Model
+from .presence import is_alive, own_name
+from .prices import most_cost
+from .store import add_spent
+from .tokens import most_prompt_tokens
+
+TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at most
+DOLLAR_DIGITS = 9
+
+
+DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A cap on everything in a scope, in US dollars or tokens (None: no cap); `key` is where the user has set it."""
+
+    scope: str
+    key: str
+    usd: float | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a call belongs to: family (its key in config.yaml), spec and quality tier, for the ledger; and the scopes of
+    the budgets that cover it, except those of the time."""
+
+    family: str = ""
+    spec: str = ""
+    tier: str = ""
+    scopes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The most that a call can cost: `tokens` and `usd` for it alone, `all_tokens` and `all_usd` with the attempts that
+    may follow."""
+
+    tokens: int
+    usd: float
+    all_tokens: int
+    all_usd: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A question that this process may ask. `scopes` include those of the time at which it was claimed."""
+
+    key: str
+    scopes: Sequence[str]
+    worst: Worst
+    budgets: Sequence[Budget]
+
+
+def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
+    """The budgets that cover these scopes, each with the scope of the day or month that it stands for."""
+    return [
+        replace(budget, scope=scope)
+        for budget in budgets
+        for scope in scopes
+        if scope == budget.scope or (budget.scope in (DAY, MONTH) and scope.startswith(budget.scope))
+    ]
+
+
+def worst_case(question: Question, generation: Generation, model: Model) -> Worst:
+    """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown)."""
+    prompt = most_prompt_tokens(question.messages, question.response_format)
+    prompt += TOOL_TOKENS if question.response_format else 0
+    number = question.sample % SAMPLES_PER_REPLICATE
+    left = generation.max_attempts - number % generation.max_attempts
+    limit = question.sampling["max_tokens"]
+    longest = max(limit, model.longest_answer)
+    answers = [min(limit * 2**attempt, longest) for attempt in range(left)]  # twice the limit after a truncated answer
+    usd = [most_cost(model, prompt, answer) or 0.0 for answer in answers]
+    return Worst(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
+
+
+def claim(connection: sqlite3.Connection, store: Path, claimed: Claim, call: Mapping[str, Any]) -> str | Budget:
+    """Claim a question and reserve its worst case, as one write of the database.
+
+    Returns "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full"
+    if it has to wait for reservations; or the budget that refuses it.
+    """
+    if connection.execute("SELECT 1 FROM answers WHERE key = ?", (claimed.key,)).fetchone():
+        return "answered"
+    holder = connection.execute("SELECT owner FROM in_flight WHERE key = ?", (claimed.key,)).fetchone()
+    if holder:
+        if is_alive(store, holder[0]):
+            return "busy"
+        bury_dead(connection, store)
+    problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
+    if problem == "full" and bury_dead(connection, store):
+        problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
+    if problem:
+        return problem
+    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), json.dumps(call)))
+    connection.executemany(
+        "INSERT INTO reserved VALUES (?, ?, ?, ?)",
+        [(one.scope, claimed.key, claimed.worst.all_usd, claimed.worst.all_tokens) for one in claimed.budgets],
+    )
+    return "claimed"
+
+
+def _problem(connection: sqlite3.Connection, claimed: Claim, usd: float, tokens: int) -> str | Budget:
+    """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
+    full = ""
+    for budget in claimed.budgets:
+        spent_usd, spent_tokens = spent(connection, budget.scope)
+        if _exceeds(budget, spent_usd + usd, spent_tokens + tokens):
+            return budget
+        reserved = connection.execute(
+            "SELECT total(usd), total(tokens) FROM reserved WHERE scope = ? AND key != ?", (budget.scope, claimed.key)
+        ).fetchone()
+        if _exceeds(budget, spent_usd + reserved[0] + usd, spent_tokens + reserved[1] + tokens):
+            full = "full"
+    return full
+
+
+def _exceeds(budget: Budget, usd: float, tokens: float) -> bool:
+    over_usd = budget.usd is not None and round(usd, DOLLAR_DIGITS) > budget.usd
+    return over_usd or (budget.tokens is not None and tokens > budget.tokens)
+
+
+def spent(connection: sqlite3.Connection, scope: str) -> tuple[float, int]:
+    """US dollars and tokens that were spent in a scope."""
+    return connection.execute("SELECT usd, tokens FROM spent WHERE scope = ?", (scope,)).fetchone() or (0.0, 0)
+
+
+def release(connection: sqlite3.Connection, key: str) -> None:
+    """End a claim and its reservations."""
+    connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
+    connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
+
+
+def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
+    """Book the worst case of a call that may have been billed although its answer did not arrive."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    names = ("gen_id", "model_id", "spec", "run", "tokens", "usd")
+    connection.execute(
+        "INSERT INTO lost (at, key, gen_id, model_id, spec, run, tokens, cost_usd, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (at, key, *(call[name] for name in names), reason),
+    )
+    add_spent(connection, call["scopes"], call["usd"], call["tokens"])
+
+
+def lost_again(connection: sqlite3.Connection, claimed: Claim, call: Mapping[str, Any], reason: str) -> str | Budget:
+    """Book a lost call that will be repeated; the budget that cannot hold the repetition, or "" or "full"."""
+    book_lost(connection, claimed.key, call, reason)
+    return _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
+
+
+def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:
+    """End the claims of dead processes; their calls may have been billed. Whether there were any."""
+    owners = [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM in_flight")]
+    dead = [owner for owner in owners if not is_alive(store, owner)]
+    for owner in dead:
+        for key, text in connection.execute("SELECT key, call FROM in_flight WHERE owner = ?", (owner,)).fetchall():
+            call = json.loads(text)
+            if call["bills"]:
+                book_lost(connection, key, call, "the process was killed")
+            release(connection, key)
+    return bool(dead)

@@ -1,0 +1,285 @@
+"""One call of a model: claim the question, reserve its cost, wait for its turn, send it, store the answer.
+
+    claim and reserve (budgets) -> circuit -> turn (limits) -> send -> read -> store and book (store)
+
+The bytes that the provider sent are stored with what was read from them, before anything else uses the answer. If the
+store cannot be written, no further call is made.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from msgspec import UNSET
+from msgspec.structs import asdict, replace
+
+from .backoff import call_with_retries
+from .budgets import (
+    Budget,
+    Claim,
+    Labels,
+    Worst,
+    bury_dead,
+    claim,
+    covering,
+    lost_again,
+    release,
+    worst_case,
+)
+from .circuit import Circuits
+from .database import Database, DatabaseError
+from .limits import Limits
+from .model import Call, Generation, Question, Record, Response, Wait
+from .models import Model
+from .prices import answer_cost, price_row
+from .providers import CallError, Request, provider
+from .stopping import STOPPING
+from .store import SCHEMA_VERSION, book, database, ledger_entry, load_response, put_record, time_scopes
+from .tokens import estimate_usage
+
+LONGEST_POLL_S = 2.0  # between two looks at what other processes do
+FREE_BYTES = 4_000_000  # of the disk, besides the expected size of the answers in flight
+BYTES_PER_TOKEN = 8  # of an answer: its text in the record and in the body
+
+Ask = Callable[[Question, str], Record]
+
+
+@dataclass
+class Calls:
+    """How this process calls models. `labels(generation)` says what a call belongs to; `on_answer(record)` is called
+    with every new answer."""
+
+    store: Path
+    models: Mapping[str, Model]
+    attempts: int = 5
+    run: str = ""
+    budgets: Sequence[Budget] = ()
+    labels: Callable[[Generation], Labels] = lambda generation: Labels()
+    on_answer: Callable[[Record], None] = lambda record: None
+    circuits: Circuits = field(default_factory=Circuits)
+
+    def __post_init__(self) -> None:
+        self.database: Database = database(self.store)
+        self.limits = Limits(self.database)
+        self._settled = threading.Condition()
+        self._expected_bytes = 0
+        self._has_buried = False
+
+    def ask_for(self, generation: Generation) -> Ask:
+        """An `Ask` that calls the provider of the question's model for this generation."""
+
+        def ask(question: Question, key: str) -> Record:
+            with _one_at_a_time(key):
+                return load_response(self.store, question, key) or self._ask(question, key, generation)
+
+        return ask
+
+    def _ask(self, question: Question, key: str, generation: Generation) -> Record:
+        model, labels = self.models[question.model.model_id], self.labels(generation)
+        self._check_store(question)
+        self.circuits.check(model)
+        worst = worst_case(question, generation, model)
+        scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
+        claimed = Claim(key, scopes, worst, covering(self.budgets, scopes))
+        call = {
+            "gen_id": generation.gen_id,
+            "model_id": model.model_id,
+            "spec": labels.spec,
+            "run": self.run,
+            "scopes": scopes,
+            "tokens": worst.tokens,
+            "usd": worst.usd,
+            "bills": provider(model.provider).sends,
+        }
+        record = self._claim(claimed, call, question)
+        if record is not None:
+            return record
+        try:
+            record, body = self._call(question, model, generation, labels, claimed, call)
+        except BaseException:
+            self.database.write(lambda connection: release(connection, key))
+            self._wake()
+            raise
+        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
+
+        def settle(connection: Connection) -> None:
+            put_record(connection, key, record, body)
+            book(connection, entry, scopes)
+            release(connection, key)
+
+        self.database.write(settle)
+        self._wake()
+        self.on_answer(record)
+        return record
+
+    def _claim(self, claimed: Claim, call: Mapping[str, Any], question: Question) -> Record | None:
+        """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
+        is in flight elsewhere, and while reservations of other calls are in the way."""
+        wait = 0.1
+        while True:
+            if not self._has_buried:
+                self.database.write(lambda connection: bury_dead(connection, self.store))
+                self._has_buried = True
+            state = self.database.write(lambda connection: claim(connection, self.store, claimed, call))
+            if state == "claimed":
+                return None
+            if isinstance(state, Budget):
+                raise self._refusal(state, claimed.worst)
+            if state == "answered" and (record := load_response(self.store, question, claimed.key)):
+                return record
+            if STOPPING.is_set():
+                raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")
+            with self._settled:
+                self._settled.wait(wait)
+            wait = min(2 * wait, LONGEST_POLL_S)
+
+    def _call(
+        self,
+        question: Question,
+        model: Model,
+        generation: Generation,
+        labels: Labels,
+        claimed: Claim,
+        call: Mapping[str, Any],
+    ) -> tuple[Record, bytes]:
+        """Ask the provider: the record of its answer, and the bytes that it sent."""
+        request = Request(
+            model=model,
+            messages=question.messages,
+            sampling=question.sampling,
+            sample=question.sample,
+            response_format=question.response_format,
+            gen_id=generation.gen_id,
+        )
+        chosen = provider(model.provider)
+
+        def attempt() -> tuple[Response, bytes, float]:
+            self.circuits.check(model)
+            with self.limits.turn(model, claimed.worst.tokens) as turn:
+                started = time.monotonic()
+                try:
+                    if chosen.sends:
+                        reply = chosen.send(request)
+                    else:
+                        response = chosen.complete(request)
+                except CallError as error:
+                    turn.failed(error)
+                    self.circuits.failed(model, error)
+                    if error.may_be_billed:
+                        self._lose(claimed, call, error)
+                    raise
+                turn.succeeded(reply.headers if chosen.sends else {})
+                self.circuits.succeeded(model)
+            latency_s = round(time.monotonic() - started, 3)
+            return (
+                (chosen.read(request, reply.body), reply.body, latency_s)
+                if chosen.sends
+                else (response, b"", latency_s)
+            )
+
+        (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
+        return self._record(question, model, generation, labels, response, latency_s, waits), body
+
+    def _record(
+        self,
+        question: Question,
+        model: Model,
+        generation: Generation,
+        labels: Labels,
+        response: Response,
+        latency_s: float,
+        waits: list[Wait],
+    ) -> Record:
+        usage = response.usage
+        if usage.prompt_tokens is UNSET or usage.completion_tokens is UNSET:
+            counted = estimate_usage(model, question.messages, response.text + (response.reasoning or ""))
+            known = {name: value for name, value in asdict(usage).items() if value is not UNSET}
+            usage = replace(counted, **known)
+        price = price_row(model, usage.prompt)
+        called = Call(
+            gen_id=generation.gen_id,
+            stage=generation.stage,
+            cohort_id=labels.spec,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            latency_s=latency_s,
+            waits=waits,
+            price=price,
+            cost_usd=answer_cost(replace(response, usage=usage), price),
+        )
+        stored = replace(
+            response,
+            text=_storable(response.text),
+            model_name=_storable(response.model_name),
+            usage=usage,
+            cost_usd=UNSET,
+        )
+        service = "" if provider(model.provider).base_url and not question.model.service else UNSET
+        return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=called, service=service)
+
+    def _lose(self, claimed: Claim, call: Mapping[str, Any], error: CallError) -> None:
+        """Book a call that may have been billed. Raises a `CallError` if no budget can hold its repetition."""
+        reason = str(error)
+        state = self.database.write(lambda connection: lost_again(connection, claimed, call, reason))
+        if isinstance(state, Budget):
+            raise self._refusal(state, claimed.worst) from None
+
+    def _refusal(self, budget: Budget, worst: Worst) -> CallError:
+        rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
+        usd, tokens = rows[0] if rows else (0.0, 0)
+        parts = []
+        if budget.usd is not None:
+            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent and the call may cost ${worst.all_usd:.4f}")
+        if budget.tokens is not None:
+            parts.append(f"{tokens:,} of {budget.tokens:,} tokens are spent and the call may take {worst.all_tokens:,}")
+        cause = (
+            f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
+        )
+        return CallError(
+            f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
+        )
+
+    def _check_store(self, question: Question) -> None:
+        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
+        if self.database.failed is not None:
+            raise self.database.failed
+        folder = self.store
+        while not folder.exists():
+            folder = folder.parent
+        free = os.statvfs(folder)
+        if free.f_bavail * free.f_frsize < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
+            text = (
+                f"{self.store}: the disk is nearly full, so no answer could be stored. Free some space, then run again"
+            )
+            raise DatabaseError(text)
+
+    def _wake(self) -> None:
+        """Wake some of those that wait for reservations or for this answer."""
+        with self._settled:
+            self._settled.notify(8)
+
+
+_in_flight: dict[str, threading.Lock] = {}
+_in_flight_guard = threading.Lock()
+
+
+@contextmanager
+def _one_at_a_time(key: str) -> Iterator[None]:
+    """Let one thread at a time work on a question: other threads wait, then read the answer from the store."""
+    with _in_flight_guard:
+        lock = _in_flight.setdefault(key, threading.Lock())
+    with lock:
+        yield
+    with _in_flight_guard:
+        _in_flight.pop(key, None)
+
+
+def _storable(text: str) -> str:
+    """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")

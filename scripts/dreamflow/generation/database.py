@@ -1,0 +1,186 @@
+"""One SQLite database that all threads, processes and nodes of a project share.
+
+Any thread reads. Writes go to one thread of each process, which puts the writes that wait into one transaction, so that
+200 threads share the cost of making a commit durable. Processes take turns by SQLite's own locks.
+
+On a local disk the database has a write-ahead log, with which reads never wait. A write-ahead log needs memory that all
+its users share, so on network file systems the database has a rollback journal instead (SQLite, "Write-Ahead Logging",
+section 1). There, SQLite needs working POSIX locks: NFS 4, NFS 3 with lockd, Lustre mounted with `flock`, CIFS.
+"""
+
+import atexit
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import psutil
+
+from ..errors import DreamflowError
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+LARGEST_GROUP = 512  # writes in a transaction
+LOCK_TIMEOUT_S = 120  # to wait for other processes
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
+
+
+class DatabaseError(DreamflowError):
+    """The database cannot be read or written, for whatever generation."""
+
+    @property
+    def cause(self) -> str:
+        """The message, which many generations share."""
+        return str(self)
+
+
+class Database:
+    """The database in a file, which the first write creates with the tables of `schema` (SQL, `IF NOT EXISTS`).
+
+    `prepare(connection)` is called once, after the tables have been created by this process. `failed` is the error of
+    the first write that failed.
+    """
+
+    def __init__(self, path: Path, schema: str, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        self.path, self.schema, self.prepare = path, schema, prepare
+        self.failed: DatabaseError | None = None
+        self._guard = threading.Lock()
+        self._reader: sqlite3.Connection | None = None
+        self._queue: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a query finds; none if the database does not exist yet. Raises `DatabaseError`."""
+        with self._guard:
+            try:
+                if self._reader is None:
+                    if not self.path.exists():
+                        return []
+                    self._reader = self._open_reader()
+                return self._reader.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                if "no such table" in str(error):  # another process is creating the database
+                    return []
+                raise self._error("read", error) from None
+
+    def write(self, work: Work[T]) -> T:
+        """The result of `work(connection)`, once its changes are durable. An exception of `work` undoes its changes and
+        is raised. Raises `DatabaseError` if the database cannot be written."""
+        done: Future[T] = Future()
+        with self._guard:
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write_all, name="database", daemon=True)
+                self._writer.start()
+                atexit.register(self.close)
+        self._queue.put((work, done))
+        return done.result()
+
+    def close(self) -> None:
+        """Finish the writes that wait, and close the file."""
+        with self._guard:
+            writer, self._writer = self._writer, None
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+        if writer is not None:
+            self._queue.put(None)
+            writer.join()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        url = f"{self.path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(url, timeout=LOCK_TIMEOUT_S, uri=True, check_same_thread=False)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_master")
+        except sqlite3.OperationalError:  # a write-ahead log in a folder that cannot be written: nobody writes it
+            connection = sqlite3.connect(f"{url}&immutable=1", uri=True, check_same_thread=False)
+        return connection
+
+    def _write_all(self) -> None:
+        """The writer's thread."""
+        connection: sqlite3.Connection | None = None
+        ended = False
+        while not ended:
+            group = [self._queue.get()]
+            while len(group) < LARGEST_GROUP and not self._queue.empty():
+                group.append(self._queue.get())
+            ended = None in group
+            writes = [item for item in group if item is not None]
+            try:
+                connection = connection or self._open_writer()
+                results = _commit(connection, [work for work, _ in writes])
+            except (sqlite3.Error, OSError) as error:
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                failed = self._error("written", error)
+                self.failed = self.failed or failed
+                for _, done in writes:
+                    done.set_exception(failed)
+                continue
+            for (_, done), (result, problem) in zip(writes, results, strict=True):
+                if problem is None:
+                    done.set_result(result)
+                else:
+                    done.set_exception(problem)
+        if connection is not None:
+            connection.close()
+
+    def _open_writer(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None)
+        connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self.path) else 'WAL'}")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -65536")  # 64 MiB, for the index of a million keys
+        connection.execute("BEGIN IMMEDIATE")
+        is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        for statement in self.schema.split(";"):
+            connection.execute(statement)
+        if is_new:
+            self.prepare(connection)
+        connection.execute("COMMIT")
+        return connection
+
+    def _error(self, done: str, error: Exception) -> DatabaseError:
+        text = str(error)
+        remedy = "Free some space" if "full" in text or "large" in text else "Make the folder and its files writable"
+        if "malformed" in text or "not a database" in text:
+            remedy = f"It is damaged: restore it, or rescue its content with 'sqlite3 {self.path} .recover'"
+        elif "locked" in text:
+            remedy = "Another process holds it: stop that process, or check that the file system supports locks"
+        return DatabaseError(f"{self.path} cannot be {done}: {text}. {remedy}, then run again")
+
+
+def _commit(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
+    """(result, exception) of each work, after one commit of all. Raises `sqlite3.Error` if nothing was written."""
+    results: list[tuple[Any, BaseException | None]] = []
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for work in works:
+            connection.execute("SAVEPOINT one")
+            try:
+                results.append((work(connection), None))
+            except sqlite3.OperationalError:  # a full disk, an unreadable file
+                raise
+            except Exception as error:
+                connection.execute("ROLLBACK TO one")
+                results.append((None, error))
+            connection.execute("RELEASE one")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return results
+
+
+@cache
+def is_network(path: Path) -> bool:
+    """Whether a path is on a network file system."""
+    place = path.resolve()
+    holding = [part for part in psutil.disk_partitions(all=True) if place.is_relative_to(part.mountpoint)]
+    kind = max(holding, key=lambda part: len(part.mountpoint)).fstype if holding else ""
+    return kind.split(".")[0] in NETWORK

@@ -1,0 +1,64 @@
+"""What budgets have used and what they leave, for forecasts and tables."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .budgets import Budget, covering
+from .store import database, time_scopes
+
+WHOLE_RUN = ("budgets.run", "budgets.day", "budgets.month")  # keys of the budgets that cover every call
+
+
+@dataclass(frozen=True)
+class Used:
+    """A budget in one unit, "usd" or "tokens": the cap that the user has set under `key`, and what was spent of it."""
+
+    key: str
+    scope: str
+    unit: str
+    cap: float
+    spent: float
+
+    @property
+    def left(self) -> float:
+        """What may still be spent; never below 0."""
+        return max(self.cap - self.spent, 0)
+
+    @property
+    def name(self) -> str:
+        """The key as shown in tables."""
+        return self.key.removeprefix("budgets.")
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether it covers every call of a run."""
+        return self.key in WHOLE_RUN
+
+
+def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
+    """What each budget has used; `at` is the time in ISO 8601 that decides the day and the month, now by default."""
+    budgets = list(budgets)
+    if not budgets:
+        return []
+    times = time_scopes(at or datetime.now(UTC).isoformat())
+    spent = {
+        scope: (usd, tokens) for scope, usd, tokens in database(store).read("SELECT scope, usd, tokens FROM spent")
+    }
+    found = []
+    for budget in budgets:
+        for own in covering([budget], [budget.scope, *times]):
+            if own.scope == budget.scope and budget.scope.endswith(":"):
+                continue  # a budget of every day: `covering` gives it with the scope of this day too
+            usd, tokens = spent.get(own.scope, (0.0, 0))
+            if own.usd is not None:
+                found.append(Used(own.key, own.scope, "usd", own.usd, usd))
+            if own.tokens is not None:
+                found.append(Used(own.key, own.scope, "tokens", own.tokens, tokens))
+    return found
+
+
+def amount(value: float, unit: str) -> str:
+    """An amount of a budget as text."""
+    return f"${value:,.2f}" if unit == "usd" else f"{value:,.0f} tokens"

@@ -1,0 +1,233 @@
+"""Calls: budgets that hold, questions that are asked once, answers that are stored or not asked for."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from dreamflow.generation.budgets import Budget, Labels
+from dreamflow.generation.calls import Calls
+from dreamflow.generation.database import DatabaseError
+from dreamflow.generation.model import Generation, Message, ModelIdentity, Question
+from dreamflow.generation.models import Model
+from dreamflow.generation.parsers import parser_version
+from dreamflow.generation.providers import CallError
+from dreamflow.generation.store import database, load_response, request_key
+from dreamflow.generation.tokens import MOST_TEMPLATE_TOKENS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from server import PATIENCE_S, Server, changed, held, torn
+
+IDENTITY = ModelIdentity(model_id="m", provider="openai", name="gpt", revision="")
+PRICE = {"prompt": 10.0, "completion": 100.0}
+PROMPT = "Why do we dream?"
+PROMPT_BOUND = len(PROMPT) + MOST_TEMPLATE_TOKENS
+MOST = PROMPT_BOUND + 100  # tokens of one call
+
+
+@pytest.fixture
+def server():
+    with Server(answer=lambda body: "word " * 20) as running:
+        yield running
+
+
+def row(number, max_attempts=1):
+    return Generation(
+        family="cohort",
+        stage="draft",
+        gen_id=f"d_{number}",
+        mode="llm",
+        template_id="t",
+        template_sha256="T",
+        parser=parser_version("identity"),
+        max_attempts=max_attempts,
+        min_lines=1,
+        model=IDENTITY,
+        sampling={"max_tokens": 100},
+    )
+
+
+def question(number):
+    return Question(IDENTITY, [Message("user", PROMPT)], {"max_tokens": 100}, None, 1000 * number)
+
+
+def calls(store, url, *budgets, attempts=1):
+    model = Model.model_validate(
+        {"model_id": "m", "provider": "openai", "name": "gpt", "base_url": url, "price": PRICE, "timeout_s": 600}
+    )
+    scopes = ["run:r", "cohorts:trial"]
+    return Calls(
+        store,
+        {"m": model},
+        attempts=attempts,
+        run="r",
+        budgets=budgets,
+        labels=lambda generation: Labels("cohorts", "trial", "", scopes),
+    )
+
+
+def ask(caller, number, max_attempts=1):
+    """The error of a call, or "" if it was answered."""
+    one = question(number)
+    try:
+        caller.ask_for(row(number, max_attempts))(one, request_key(one))
+    except (CallError, DatabaseError) as error:
+        return f"{getattr(error, 'kind', 'store')}: {error}"
+    return ""
+
+
+def totals(store):
+    """(calls, tokens, US dollars) of the ledger."""
+    sums = "count(*), total(prompt_tokens + completion_tokens), total(cost_usd)"
+    return database(store).read(f"SELECT {sums} FROM ledger")[0]
+
+
+def is_idle(store):
+    """Whether nothing is claimed or reserved."""
+    return not any(database(store).read(f"SELECT 1 FROM {table}") for table in ("in_flight", "reserved"))
+
+
+# Budgets.
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cap=st.integers(0, 12 * MOST), attempts=st.integers(1, 3), scope=st.sampled_from(["run:r", "day:", "month:"]))
+def test_a_budget_is_never_exceeded_and_is_used_as_far_as_calls_fit(tmp_path_factory, server, cap, attempts, scope):
+    store = tmp_path_factory.mktemp("store")
+    caller = calls(store, server.url, Budget(scope, "budgets.some", tokens=cap))
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(lambda number: ask(caller, number, attempts), range(12)))
+    made, tokens, _ = totals(store)
+    assert made == errors.count("")
+    assert tokens <= cap
+    worst = sum(PROMPT_BOUND + min(100 * 2**n, 65536) for n in range(attempts))
+    assert made == 12 or tokens + worst > cap  # no call was refused that did fit
+    assert all(
+        error.startswith("budget: the budget budgets.some does not allow this call") for error in errors if error
+    )
+    assert is_idle(store)
+
+
+def test_a_budget_in_dollars_of_all_threads_and_the_next_run_goes_on(tmp_path, server):
+    worst = ((PROMPT_BOUND) * 12.5 + 100 * 100) / 1e6  # 1.25: the price of a write to the provider's cache
+    first = calls(tmp_path, server.url, Budget("cohorts:trial", "budgets.cohorts.trial", usd=2 * worst))
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(lambda number: ask(first, number), range(40)))
+    made, _, cost = totals(tmp_path)
+    assert 2 * worst - worst < cost <= 2 * worst
+    assert (server.calls, errors.count("")) == (made, made)
+    assert "$" in next(filter(None, errors))
+    second = calls(tmp_path, server.url, Budget("cohorts:trial", "budgets.cohorts.trial", usd=1.0))
+    assert [ask(second, number) for number in range(40)] == [""] * 40
+    assert server.calls == 40
+
+
+def test_budgets_of_other_specs_do_not_matter(tmp_path, server):
+    assert ask(calls(tmp_path, server.url, Budget("cohorts:other", "budgets.cohorts.other", tokens=0)), 1) == ""
+    assert ask(calls(tmp_path, server.url, Budget("cohorts:trial", "budgets.cohorts.trial", tokens=0)), 2) != ""
+
+
+def test_half_an_answer_may_have_been_billed_so_it_counts(tmp_path, server):
+    server.script += [torn()]
+    caller = calls(tmp_path, server.url, Budget("run:r", "budgets.run", tokens=2 * MOST - 1), attempts=2)
+    assert "budget" in ask(caller, 1)  # the budget holds the lost call and no second one
+    ((tokens, cost, reason),) = database(tmp_path).read("SELECT tokens, cost_usd, reason FROM lost")
+    assert (tokens, cost > 0, "no answer" in reason) == (MOST, True, True)
+    assert (server.calls, totals(tmp_path)[0]) == (1, 0)
+    assert is_idle(tmp_path)
+    assert ask(calls(tmp_path, server.url, Budget("run:r", "budgets.run", tokens=4 * MOST), attempts=2), 1) == ""
+
+
+# Usage.
+
+
+def test_unknown_usage_is_estimated_and_marked(tmp_path, server):
+    server.script += [changed(usage=None)]
+    assert ask(calls(tmp_path, server.url), 1) == ""
+    ((prompt, completion, estimated, cost),) = database(tmp_path).read(
+        "SELECT prompt_tokens, completion_tokens, estimated, cost_usd FROM ledger"
+    )
+    assert (prompt > 0, completion > 0, estimated) == (True, True, 1)
+    assert cost == pytest.approx((prompt * 10 + completion * 100) / 1e6)
+    assert load_response(tmp_path, question(1), request_key(question(1))).response.usage.estimated is True
+
+
+# Other processes.
+
+CHILD = """
+import sys
+sys.path[:0] = [{scripts!r}, {tests!r}]
+from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from unit.test_calls import ask, calls
+caller = calls(Path({store!r}), {url!r})
+print("ready", flush=True)
+sys.stdin.readline()
+with ThreadPoolExecutor(20) as pool:
+    print(sorted(set(pool.map(lambda number: ask(caller, number), range({count})))))
+"""
+
+
+def child(store, url, count):
+    tests = Path(__file__).parents[1]
+    code = CHILD.format(scripts=str(tests.parent / "scripts"), tests=str(tests), store=str(store), url=url, count=count)
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_processes_ask_every_question_once(tmp_path, server):
+    processes = [child(tmp_path, server.url, 60) for _ in range(2)]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate()[0] for process in processes] == ["['']\n"] * 2
+    assert (server.calls, totals(tmp_path)[0]) == (60, 60)
+    assert is_idle(tmp_path)
+
+
+def test_the_call_of_a_killed_process_counts_and_is_made_again(tmp_path, server):
+    go, arrived = threading.Event(), threading.Event()
+    server.script += [held(go, arrived)]
+    process = child(tmp_path, server.url, 1)
+    process.stdout.readline()
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert arrived.wait(PATIENCE_S)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    go.set()
+    assert ask(calls(tmp_path, server.url), 0) == ""
+    assert database(tmp_path).read("SELECT tokens, reason FROM lost") == [(MOST, "the process was killed")]
+    assert (totals(tmp_path)[0], is_idle(tmp_path)) == (1, True)
+    assert list((tmp_path / "processes").iterdir()) != []  # of this process, which is alive
+
+
+# A store that cannot be written.
+
+
+def test_no_call_is_made_if_the_store_cannot_be_written(tmp_path, server):
+    (tmp_path / "answers.sqlite").mkdir()
+    caller = calls(tmp_path, server.url)
+    with ThreadPoolExecutor(8) as pool:
+        errors = set(pool.map(lambda number: ask(caller, number), range(20)))
+    assert server.calls == 0
+    assert all(error.startswith("store: ") and "then run again" in error for error in errors)
+
+
+def test_no_call_is_made_after_the_first_answer_that_could_not_be_stored(tmp_path, server):
+    caller = calls(tmp_path, server.url)
+    assert ask(caller, 0) == ""
+    pages = database(tmp_path).read("PRAGMA page_count")[0][0]
+    database(tmp_path).write(lambda connection: connection.execute(f"PRAGMA max_page_count = {pages + 2}"))
+    errors = [ask(caller, number) for number in range(1, 100)]
+    stored = totals(tmp_path)[0]
+    assert 1 <= stored < 20
+    assert server.calls <= stored + 1
+    assert Counter(error[:6] for error in errors)["store:"] == 100 - stored
+    assert "Free some space" in errors[-1]
