@@ -65,6 +65,7 @@ class Trial:
 
     def __init__(self, root: Path, service: Service, chains: int, **more: Any) -> None:
         self.service, self.chains = service, chains
+        self._kept = root.with_name("kept")
         self.problems: list[str] = []
         self.screens: list[str] = []
         combos = [list(pair) for pair in islice(combinations(CONCEPTS, 2), -(-chains // len(WRITERS)))]
@@ -111,29 +112,36 @@ class Trial:
             self.project.run("--unlock")
         return process.returncode
 
-    def in_sandbox(self, *binds: str, keep: str = "") -> int:
-        """Run with other mounts (arguments of bwrap). What `keep` then contains is copied out, if it is a tmpfs."""
-        command = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *binds, "--"]
-        script = '"$@"; status=$?'
-        kept = self.project.root.with_name("kept")
-        if keep:
-            initial = self.project.root.with_name("initial")
-            shutil.copytree(self.project.root / keep, initial, symlinks=True)
-            place = self.project.root / keep
-            script = f"cp -a {initial}/. {place}; {script}; rm -rf {kept}; cp -a {place} {kept}"
-        done = subprocess.run(
-            [*command, "sh", "-c", f"{script}; exit $status", "sh", *self.project.command()],
+    def start_in_sandbox(self, *mounts: str, before: str = "", after: str = "") -> subprocess.Popen[str]:
+        """Start a run with other mounts (arguments of bwrap), between two commands of the shell."""
+        script = f'{before}; "$@"; status=$?; {after}; exit $status'
+        sandbox = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *mounts, "--"]
+        return subprocess.Popen(
+            [*sandbox, "sh", "-c", script, "sh", *self.project.command()],
             env=self.project.environment(**KEYS),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
+            start_new_session=True,
         )
-        self.screens.append(done.stdout)
-        if keep:
-            shutil.rmtree(self.project.root / keep)
-            kept.rename(self.project.root / keep)
-        return done.returncode
+
+    def start_on_small_disk(self, size: int) -> tuple[subprocess.Popen[str], Path]:
+        """Start a run whose data folder is on a disk of so many bytes; where one can see that disk meanwhile."""
+        data, initial = self.project.root / "data", self.project.root.with_name("initial")
+        data.rename(initial)
+        data.mkdir()
+        before = f"cp -a {initial}/. {data}"
+        after = f"rm -f {data}/filler; cp -a {data} {self._kept}"
+        process = self.start_in_sandbox("--size", str(size), "--tmpfs", str(data), before=before, after=after)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not (found := children.read_text().split()):
+            pass
+        return process, Path(f"/proc/{found[0]}/root{data}")
+
+    def keep_small_disk(self) -> None:
+        """Put what was on the small disk in the place of the data folder, after the run."""
+        shutil.rmtree(self.project.root / "data")
+        self._kept.rename(self.project.root / "data")
 
     # Checks
 

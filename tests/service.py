@@ -28,7 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import requests
 from batch_api import Batches
-from faults import BROKEN, ERRORS, error, odd
+from faults import BROKEN, ERRORS, SAID_NO, error, odd
 from protocols import answer_to, bill, scored, text_of
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -179,6 +179,8 @@ class Server:
             self.held.append(connection)
             return
         if fault in ERRORS:
+            if fault in SAID_NO:
+                counts.answered(question, key, (0, 0, 0.0), fault)
             connection.send(*error(fault))
             return
         counts.in_flight += 1
