@@ -99,7 +99,8 @@ class Family:
         raise NotImplementedError
 
     def scopes(self, generation: Generation) -> Sequence[str]:
-        """What budgets may cover a generation besides its spec: `tier:<quality level>`, or `upgrade`."""
+        """The budgets that cover a generation besides those of its spec, the run and the time: `tier:<name>` for its
+        quality level, `upgrade` if an upgrade plans it."""
         return ()
 
     # --- for subclasses ---

@@ -6,16 +6,24 @@ from html.parser import HTMLParser
 
 import pytest
 from chat import chunk, conversation, model, talks
-from dreamflow.chunks.archive import build_archive, check_archive, chunks_of, read_latest, read_version, write_archive
+from dreamflow.chunks.archive import (
+    build_archive,
+    check_archive,
+    chunks_of,
+    read_latest,
+    read_version,
+    usage_of,
+    write_archive,
+)
 from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, with_description
 from dreamflow.chunks.render import chunks_page
-from dreamflow.chunks.result import result_table, task_result
+from dreamflow.chunks.result import Change, result_table, task_result
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.stitch import PartitionError
 from dreamflow.chunks.units import split_units
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import sha256
-from dreamflow.generation.model import Result, Usage
+from dreamflow.generation.model import Attempt, Result, Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -269,24 +277,43 @@ def versioned(made, version):
 def test_the_result_of_a_run():
     one = versioned(archive(RULES, RULES, generations=[]), 1)
     two = versioned(archive(), 2)
-    result = task_result([(one, None)])
+    result = task_result([Change(one, None)])
     assert (result["chunks_created"], result["chunks_upgraded"]) == (2, 0)
     assert result["quality_counts"] == {"basic": 2, "good": 0, "premium": 0}
     assert result["llm_provider"] == "none"
-    result = task_result([(two, one)])
+    result = task_result([Change(two, one)])
     assert (result["chunks_created"], result["chunks_upgraded"]) == (0, 1)
     assert (result["tokens_consumed"], result["estimated_cost_usd"]) == (1001, 0.003)
     assert (result["llm_provider"], result["llm_model"]) == ("p", "m-good")
     assert result["processing_time_seconds"] == 1.5
     assert result["per_1000_turns"]["chunks"] == 500
     assert result["conversations"][0]["conversation_id"] == "talk"
-    unchanged = task_result([(two, two)])
+    unchanged = task_result([Change(two, two)])
     assert (unchanged["chunks_upgraded"], unchanged["tokens_consumed"]) == (0, 0)
     json.dumps(result)
 
 
+def test_answers_that_changed_nothing_were_paid_for_and_an_unknown_cost_is_not_zero():
+    attempt = Attempt(sample=0, response_key="k", error="refusal")
+    unknown = Result(
+        gen_id="c_1",
+        stage="chunk",
+        usage=Usage(prompt_tokens=100, completion_tokens=20),
+        latency_s=1.0,
+        attempts=[attempt],
+    )
+    paid = usage_of([unknown, generation("c_2", cost=0.25)])
+    made = versioned(archive(), 2)
+    result = task_result([Change(made, made, paid)])
+    assert result["tokens_consumed"] == paid["tokens_used"] > 120
+    assert (result["estimated_cost_usd"], result["unknown_costs"]) == (0.25, 1)
+    table = result_table(result)
+    assert "0.2500+?" in table and "The cost of 1 generations is unknown" in table
+    assert "unknown_costs" not in usage_of([generation("c_2", cost=0.25)])
+
+
 def test_the_table_of_a_run():
-    table = result_table(task_result([(versioned(archive(), 2), None)]))
+    table = result_table(task_result([Change(versioned(archive(), 2), None)]))
     assert max(map(len, table.splitlines())) <= 100
     assert re.search(r"talk +4 +2 +0 +1 +1 +0 +1,001 +0\.0030 +1\.5", table)
     assert table.splitlines()[0].split()[-3:] == ["tokens", "USD", "seconds"]

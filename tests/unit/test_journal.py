@@ -21,7 +21,7 @@ from dreamflow.dreams.records import COLUMNS
 from dreamflow.dreams.tables import write_csv, write_sqlite
 from dreamflow.dreams.tiers import final_tier
 from dreamflow.dreams.tightening import Limit
-from dreamflow.generation.model import as_json
+from dreamflow.generation.model import Attempt, as_json
 from dreamflow.reports.markdown import block, code, plain, visible
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,6 +105,23 @@ def test_a_record_knows_what_a_variant_cost():
     assert (made.cost_usd, made.tokens, made.latency_s) == (0.003, 1400, 6.0)
     assert (judged.cost_usd, judged.tokens) == (0.001, 400)
     assert (local.cost_usd, local.tokens, local.created_at) == (None, 0, None)
+
+
+def test_an_unknown_cost_is_unknown_in_every_sum():
+    attempt = Attempt(sample=0, response_key="k", error=None)
+    unpriced = answered("p_aaaaaaaaaa", None, attempts=[attempt])
+    records = table(
+        entry(kind="relax", result=unpriced, verdict=verdict(0.9)), entry("p_b", "relax", result=answered("p_b"))
+    )
+    assert [record.cost_usd for record in records] == [None, 0.002]
+    assert records[0].tokens == 1400
+    assert yields(records)["relax"].cost_usd is None and yields(records)["relax"].tier_1_per_usd is None
+    assert "Cost: 0.0020 USD, and 1 generation of unknown cost." in page(records)
+    assert "unpriced" not in COLUMNS
+
+
+def test_the_choice_of_partners_is_part_of_what_a_night_cost():
+    assert "Cost: 0.5020 USD." in page(table(entry(result=answered("p_b"))), matching=[answered("m_1", 0.5)])
 
 
 def test_an_unusable_verdict_is_none():
@@ -303,9 +320,9 @@ def test_comparison_says_when_it_cannot_be_made():
 LIMITS = {"relax": Limit(7, 5, "More, 7 instead of 5: of 6 variants, 4 reached tier 1.")}
 
 
-def page(records, title="demo, cycle 1"):
-    found = yields(records)
-    return journal(records, health(records), found, failure_patterns(records), comparison(records), LIMITS, title)
+def page(records, title="demo, cycle 1", matching=()):
+    found, patterns = yields(records), failure_patterns(records)
+    return journal(records, health(records), found, patterns, comparison(records), LIMITS, title, matching)
 
 
 def test_journal_tells_the_night():

@@ -4,7 +4,8 @@ import json
 
 import pytest
 from dreamflow.errors import DreamflowError
-from dreamflow.generation.model import as_json
+from dreamflow.generation.model import Attempt, Call, ModelIdentity, Question, Record, Response, Usage, as_json
+from dreamflow.generation.store import save_response
 from dreamflow.tasks.outcomes import outcomes, read_grades, write_grades
 
 TASKS = {
@@ -65,6 +66,21 @@ def test_answers_that_are_none(tmp_path):
     assert skipped.why == "ungraded: skipped: budget"
     assert pending.why == "ungraded: pending: waits for a person"
     assert code.why == "ungraded: no sandbox"
+
+
+def test_every_sample_that_was_drawn_counts(tmp_path):
+    attempts = []
+    for sample, cost in enumerate((0.25, 0.5)):
+        question = Question(ModelIdentity(model_id="m", provider="openai", name="m", revision=""), [], {}, None, sample)
+        made = Call(gen_id="a_1", stage="answer", cohort_id="", at="", latency_s=1.5, cost_usd=cost)
+        response = Response("Ann", usage=Usage(prompt_tokens=20, completion_tokens=3))
+        record = Record(schema_version=1, request=question, response=response, call=made)
+        save_response(tmp_path / "store", f"k{sample}", record)
+        attempts.append(Attempt(sample=sample, response_key=f"k{sample}", error=None))
+    (tmp_path / "gens/answer").mkdir(parents=True)
+    folder = answer(tmp_path / "gens/answer", "a_1", "facts-1", "Ann", attempts=as_json(attempts), cost_usd=0.5)
+    (row,) = outcomes([folder], TASKS, "")
+    assert (row.prompt_tokens, row.completion_tokens, row.latency_s, row.cost_usd) == (40, 6, 3.0, 0.75)
 
 
 def test_code_is_run_by_the_given_door(tmp_path):

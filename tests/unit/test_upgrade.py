@@ -1,6 +1,7 @@
 """Which tier a task gets and why; which chunks are upgraded within limits; new chunks in the place of old ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from chat import chunk, conversation, model
@@ -8,7 +9,7 @@ from dreamflow.chunks.archive import build_archive
 from dreamflow.chunks.resources import select_resources
 from dreamflow.chunks.stitch import PartitionError, check_partition
 from dreamflow.chunks.units import split_units
-from dreamflow.chunks.upgrade import Estimates, estimate_region, merge_upgrade, plan_upgrades
+from dreamflow.chunks.upgrade import Estimates, Outlook, estimate_region, merge_upgrade, plan_upgrades
 from dreamflow.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -118,8 +119,15 @@ def archive(name, *parts, sentence="This is a sentence about nothing in particul
     return {**build_archive(talk, units, chunks), "version": 1}
 
 
-def plan(archives, text="needs_upgrade=true", target="good", priorities=None, **limits):
-    return plan_upgrades(archives, text, target, limits, ESTIMATES, priorities)
+def unanswered(conversation_id, first, last):
+    """The outlook of a region that no stored answer is known of."""
+    return Outlook(calls=1, tokens=50_000, usd=0.5)
+
+
+def plan(
+    archives, text="needs_upgrade=true", target="good", priorities=None, look=unanswered, estimates=ESTIMATES, **limits
+):
+    return plan_upgrades(archives, text, target, limits, estimates, look, priorities)
 
 
 def names(regions):
@@ -211,6 +219,36 @@ def test_the_time():
         plan(made, deadline="soon", now="2026-02-13T03:00:00Z")
 
 
+def test_what_is_answered_takes_nothing_and_what_cannot_be_used_blocks_nothing():
+    made = [archive(name, (5, [], 0.5, RULES)) for name in ("a", "b", "c", "d")]
+    outlooks = {
+        "a": Outlook(0, 0, 0.0, unusable="refusal: no"),
+        "b": Outlook(0, 0, 0.0),
+        "c": Outlook(1, 9000, 0.5),
+        "d": Outlook(2, 9000, 0.5, too_large="one of its calls is too large"),
+    }
+    one = plan(made[:1])["regions"][0]["estimate"]["tokens"]
+    found = plan(made, look=lambda name, *_: outlooks[name], max_tokens=2 * one, priorities={"a": 9})
+    assert names(found["regions"]) == [("b", 1), ("c", 1)]
+    assert [region["estimate"]["tokens"] for region in found["regions"]] == [0, one]
+    assert names(found["unusable"]) == [("a", 1)] and found["unusable"][0]["reason"] == "refusal: no"
+    assert [region["reason"] for region in found["skipped"]] == ["one of its calls is too large"]
+    assert (found["totals"]["tokens"], found["totals"]["chunks"]) == (one, 2)
+    assert found["totals"]["at_most"] == {"tokens": 9000, "cost_usd": 0.5}
+
+
+def test_an_unknown_price_is_not_zero():
+    made = [archive("a", (5, [], 0.5, RULES))]
+    found = plan(made, estimates=replace(ESTIMATES, price=None), look=lambda *_: Outlook(1, 9, None))
+    assert found["totals"]["cost_usd"] is None and found["totals"]["at_most"]["cost_usd"] is None
+    assert found["totals"]["tokens"] > 0 and found["regions"][0]["value_for_money"] > 0
+
+
+def test_an_answer_that_repeats_the_text_is_as_long():
+    verbatim = estimate_region(4000, 200, replace(ESTIMATES, repeats_text=True))
+    assert verbatim["answer_tokens"] == estimate_region(4000, 200, ESTIMATES)["answer_tokens"] + 4000
+
+
 def test_chinese_is_estimated_by_its_tokens():
     made = archive("a", (30, [], 0.5, RULES), sentence="今天我们讨论一下数据库的索引应该怎样设计。")
     region = plan([made])["regions"][0]
@@ -246,7 +284,7 @@ def test_no_plan_exceeds_its_budget_and_nothing_is_lost_from_sight(parts, budget
     made = [archive(f"c{i}", (count, [], sure, RULES)) for i, (count, sure) in enumerate(parts)]
     found = plan(made, max_tokens=budget)
     assert found["totals"]["tokens"] <= budget
-    assert len(found["regions"]) + len(found["skipped"]) == len(parts)
+    assert len(found["regions"]) + len(found["skipped"]) + len(found["unusable"]) == len(parts)
 
 
 # --- putting new chunks in the place of old ones ---------------------------------------------------------------------

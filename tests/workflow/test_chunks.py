@@ -240,14 +240,75 @@ def test_a_budget_that_only_one_conversation_fits_names_what_is_skipped(project:
     project.write("data/1_raw/conversations/long.jsonl", talk("long", 60))
     assert project.run("chunks").returncode == 0
     meant = "upgrade_filter=conversation_id IN (long, water)"
+    limited = ("upgrade", "--config", meant, "upgrade_target=good", "upgrade_max_tokens=5000")
     calls = chunker.calls
-    preview = project.run("-n", "upgrade", "--config", meant, "upgrade_target=good", "upgrade_max_tokens=4000")
-    assert "skipped: long" in preview.stdout and "would exceed max_tokens: needs" in preview.stdout
-    done = project.run("upgrade", "--config", meant, "upgrade_target=good", "upgrade_max_tokens=4000")
+    preview = project.run("-n", *limited).stdout  # an answer may have 4,000 tokens
+    assert re.search(
+        r"skipped: water, .*one of its calls may take [\d,]+ tokens .* upgrade.max_tokens is 5,000", preview
+    )
+    good = {**TIERS["good"], "sampling": {"max_tokens": 500}}
+    project.write("config/conversations/trial.yaml", {"tiers": {**TIERS, "good": good}})
+    preview = project.run("-n", *limited).stdout
+    assert (
+        "skipped: long" in preview and "would exceed max_tokens: needs" in preview and "skipped: water" not in preview
+    )
+    assert re.search(r"about [\d,]+ tokens and \$0.00\d\d, never more than 5,000 tokens \(upgrade.max", preview)
+    done = project.run(*limited)
     assert done.returncode == 0, done.stdout
     assert "skipped: long" in done.stdout and chunker.calls > calls
     assert set(levels(project, "water", 2)) == {"good"}
     assert not (project.root / "data/chunks/long/archive_v2.json").exists()
+
+
+def test_unusable_answers_are_counted_once_and_leave_the_budget_to_others(project: Project, chunker: Server):
+    """The answers for the best chunks cannot be used: they cost, and no later upgrade reserves tokens for them."""
+    limit = f"upgrade_limit={len(levels(project, 'phone'))}"
+    meant = ("upgrade", "--config", "upgrade_target=good", limit)
+    project.edit("config/conversations/trial.yaml", priorities={"phone": 100})
+    answer_well = chunker.answer
+    chunker.answer = lambda body: "No." if "of phone" in body["messages"][0]["content"] else answer_well(body)
+    first = project.run(*meant)
+    chunker.answer = answer_well
+    assert first.returncode == 0, first.stdout
+    made = project.generations("chunk")
+    assert {meta["status"] for meta in made.values()} == {"failed"}
+    assert not (project.root / "data/chunks/phone/archive_v2.json").exists()
+    told = result(project)
+    tokens = [meta["usage"]["prompt_tokens"] + meta["usage"]["completion_tokens"] for meta in made.values()]
+    assert told["tokens_consumed"] == sum(tokens) > 0
+    assert told["estimated_cost_usd"] == pytest.approx(sum(meta["cost_usd"] for meta in made.values()))
+    assert project.read("data/chunks/phone/upgrade.json")["usage"]["tokens_used"] == sum(tokens)
+
+    calls = chunker.calls
+    second = project.run(*meant)
+    assert second.returncode == 0, second.stdout
+    assert "chunks stay as they are, since no answer for them can be used (unparsable: " in second.stdout
+    assert chunker.calls > calls and [*project.root.glob("data/chunks/*/archive_v2.json")]
+    own = [meta for gen_id, meta in project.generations("chunk").items() if gen_id not in made]
+    tokens = [meta["usage"]["prompt_tokens"] + meta["usage"]["completion_tokens"] for meta in own]
+    assert result(project)["tokens_consumed"] == sum(tokens)
+
+    again = project.run("retry_failed")
+    assert f"new samples will be drawn for {len(made)} failed generations" in again.stdout
+    calls = chunker.calls
+    third = project.run("upgrade", "--config", "upgrade_target=good", "upgrade_filter=conversation_id = phone")
+    assert third.returncode == 0, third.stdout
+    assert chunker.calls == calls
+    assert "good" in levels(project, "phone", 2)
+
+
+def test_an_upgrade_takes_no_more_than_its_plan_says(project: Project, chunker: Server):
+    good = {"model": "writer", "window_tokens": 300, "attempts": 2, "sampling": {"max_tokens": 300}}
+    project.write("config/conversations/trial.yaml", {"tiers": {**TIERS, "good": good}})
+    answer_well = chunker.answer
+    chunker.answer = lambda body: "No idea. " * 150  # unreadable, as long as the limit of an answer, twice
+    done = project.run("upgrade", "--config", "upgrade_target=good")
+    chunker.answer = answer_well
+    assert done.returncode == 0, done.stdout
+    most = int(re.search(r"at most ([\d,]+) tokens", done.stdout)[1].replace(",", ""))
+    about = int(re.search(r"about ([\d,]+) tokens", done.stdout)[1].replace(",", ""))
+    assert about < result(project)["tokens_consumed"] <= most
+    assert {len(meta["attempts"]) for meta in project.generations("chunk").values()} == {2}
 
 
 def test_a_call_that_fails_leaves_the_rest_and_the_same_command_completes_it(project: Project, chunker: Server):

@@ -10,7 +10,7 @@ derived from the archives alone, so a broken or lost manifest is rebuilt.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations, takewhile
 from pathlib import Path
 
@@ -43,7 +43,6 @@ def build_archive(
         archived.append(_archived_chunk(conversation, units, chunk, len(archived), tokens) | usage)
         tokens += tokens_of(chunk, units)
     times = [result.created_at for result in results if result.created_at]
-    used = [_usage(result) for result in results]
     archive = {
         "id": f"d_{name}",
         "conversation_id": name,
@@ -59,7 +58,7 @@ def build_archive(
             "turns": len(conversation.turns),
             "units": len(units),
             "tokens": tokens,
-            "usage": {key: round(sum(usage[key] for usage in used if usage[key] is not None), 9) for key in _USAGE},
+            "usage": usage_of(results),
             "generations": sorted(result.gen_id for result in results),
             "previous_version": None,
             "supersedes_version": None,
@@ -110,6 +109,16 @@ def _archived_chunk(
         "llm_provider": made_by.get("provider"),
         "gen_id": made_by.get("gen_id"),
     }
+
+
+def usage_of(results: Iterable[Result]) -> dict[str, Number]:
+    """The sums of what generations took. `unknown_costs` counts those that the sum of costs leaves out, as theirs is
+    unknown; it is absent if there are none."""
+    results = list(results)
+    used = [_usage(result) for result in results]
+    sums = {key: round(sum(usage[key] for usage in used if usage[key] is not None), 9) for key in _USAGE}
+    unknown = sum(result.cost_usd is None and bool(result.attempts) for result in results)
+    return sums | ({"unknown_costs": unknown} if unknown else {})
 
 
 def _usage(result: Result) -> dict[str, Number | None]:

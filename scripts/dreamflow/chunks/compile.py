@@ -126,20 +126,22 @@ def windows_of(rows: Iterable[Generation]) -> list[Window]:
 def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Generation]:
     """The generations of a spec for an upgrade's plan (`upgrade_plan.plan_upgrade`), by id.
 
-    Regions that no longer exist in the configured conversations are skipped.
+    Those of regions with unusable answers are among them, so that new samples can be drawn. Regions that no longer
+    exist in the configured conversations are skipped.
     """
     rows = {}
-    for conversation_id, level, region in regions_of(plan):
+    for conversation_id, level, region in (*regions_of(plan), *regions_of(plan, "unusable")):
         if conversation_id in chunking.units and region["last"] <= len(chunking.units[conversation_id]):
             planned = chunk_rows(chunking, conversation_id, level, (region["first"], region["last"]))
             rows |= {row.gen_id: row for row in planned}
     return rows
 
 
-def regions_of(plan: Mapping[str, Json]) -> Iterator[tuple[str, str, Mapping[str, Json]]]:
-    """(conversation, quality level, region) for each region of an upgrade's plan, in text order."""
+def regions_of(plan: Mapping[str, Json], kind: str = "regions") -> Iterator[tuple[str, str, Mapping[str, Json]]]:
+    """(conversation, quality level, region) for each region of an upgrade's plan, in text order; `kind` is the list of
+    the plan that has them."""
     for part in plan["specs"].values():
-        for region in sorted(part["regions"], key=lambda region: (region["conversation_id"], region["first"])):
+        for region in sorted(part.get(kind, ()), key=lambda region: (region["conversation_id"], region["first"])):
             yield region["conversation_id"], part["resources"]["tier"], region
 
 

@@ -18,6 +18,7 @@ from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
 from . import parsers  # noqa: F401  (registers them)
+from .conversation import LEVELS
 
 if TYPE_CHECKING:
     from .compile import Chunking
@@ -128,6 +129,13 @@ class Chunks(Family):
                 rows |= upgrade_rows(spec, plan)
         return rows, text
 
+    def scopes(self, generation: Generation) -> Sequence[str]:
+        """The quality level of a chunk; and `upgrade` for a chunk above the level that always runs."""
+        if generation.stage != CHUNK.name:
+            return ()
+        level = generation.wildcards["quality_level"]
+        return (f"tier:{level}", *(("upgrade",) if level != LEVELS[0] else ()))
+
     def manifests(self) -> list[str]:
         """The manifests of all conversations."""
         return [f"{self.folder}/{conversation_id}/manifest.json" for conversation_id in self.spec_of]
@@ -166,12 +174,12 @@ class Chunks(Family):
         """Write the changes of the archives since the last result; returns its table."""
         from .products import write_result
 
-        return write_result(self.spec_of, self.folder)
+        return write_result(self.spec_of, self.folder, self.layout)
 
     def _plan_upgrade(self, now: str) -> dict[str, Json]:
         from .upgrade_plan import plan_upgrade
 
-        return plan_upgrade(self.specs, self.folder, self.world.settings.upgrade, now)
+        return plan_upgrade(self.specs, self.folder, self.world.settings.upgrade, now, self.layout)
 
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""

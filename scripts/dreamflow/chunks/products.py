@@ -1,6 +1,6 @@
 """The files of a conversation: its archive, made from generations, and its page; and the result of a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,12 +8,11 @@ from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Json
-from .archive import has_archive, read_latest, read_version, write_archive
+from .archive import has_archive, read_latest, read_version, usage_of, write_archive
 from .compile import Chunking, regions_of, windows_of
-from .conversation import Archive
 from .making import Answer, basic_archive, upgraded_archive
 from .render import chunks_page
-from .result import result_table, task_result
+from .result import Change, result_table, task_result
 
 VERSION = 1  # of the method that makes archives: a higher number makes all of them again
 
@@ -66,7 +65,8 @@ def upgrade_archive(
     version = write_archive(folder, archive)
     write_page(chunking, conversation_id, folder)
     summary = {"conversation_id": conversation_id, "target": level, "before": before, "after": version}
-    return summary | {"regions": places}
+    usage = usage_of([answer.result for _, group in answers for answer in group])
+    return summary | {"regions": places, "usage": usage, "planned_at": plan["planned_at"]}
 
 
 def _read_answers(rows: Sequence[Generation], layout: Layout) -> list[Answer]:
@@ -85,21 +85,33 @@ def write_page(chunking: Chunking, conversation_id: str, folder: Path) -> None:
     write_atomic(folder / "chunks.html", chunks_page(conversation, units, read_latest(folder)))
 
 
-def write_result(conversation_ids: Iterable[str], folder: Path) -> str:
+def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout) -> str:
     """Write the changes of the archives since the last result; returns its table."""
     path = folder / "result.json"
-    rows = read_json(path)["conversations"] if path.exists() else []
-    versions = {row["conversation_id"]: row["version"] for row in rows}
-    folders = [folder / name for name in conversation_ids]  # an upgrade may run before a conversation has an archive
-    result = task_result([_change(home, versions.get(home.name)) for home in folders if has_archive(home)])
+    before = read_json(path)["conversations"] if path.exists() else []
+    rows = {row["conversation_id"]: row for row in before}
+    there = [name for name in spec_of if has_archive(folder / name)]  # an upgrade may run before there is an archive
+    result = task_result(
+        [_change(folder / name, rows.get(name, {}), spec_of[name].generations[name], layout) for name in there]
+    )
     write_atomic(path, pretty(result))
     return f"{result_table(result)}\n\nPages: {folder}/<conversation>/chunks.html"
 
 
-def _change(home: Path, version: int | None) -> tuple[Archive, Archive | None]:
-    """A conversation's latest archive, and its archive `version` if that has the same text."""
-    now = read_latest(home)
-    if version is None or not (home / f"archive_v{version}.json").exists():
-        return now, None
-    before = read_version(home, version)
-    return now, before if before["metadata"]["text_sha256"] == now["metadata"]["text_sha256"] else None
+def _change(home: Path, row: Mapping[str, Json], basic: Sequence[Generation], layout: Layout) -> Change:
+    """What has happened to a conversation since `row` of the last result (empty: there was none)."""
+    now, version, path = read_latest(home), row.get("version"), home / "upgrade.json"
+    before = None
+    if version is not None and (home / f"archive_v{version}.json").exists():
+        before = read_version(home, version)
+        if before["metadata"]["text_sha256"] != now["metadata"]["text_sha256"]:
+            before = None
+    upgrade = read_json(path) if path.exists() else {}
+    marks = {"basic": sha256(canonical([row.gen_id for row in basic])), "upgraded_at": upgrade.get("planned_at")}
+    paid: Mapping[str, Json] = {}
+    if marks["upgraded_at"] != row.get("upgraded_at"):
+        paid = upgrade["usage"]
+    elif marks["basic"] != row.get("basic", marks["basic"]):
+        made = [row for row in basic if Path(layout.metadata(row.stage, row.gen_id)).exists()]
+        paid = usage_of(answer.result for answer in _read_answers(made, layout))
+    return Change(now, before, paid, marks)

@@ -3,6 +3,7 @@
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich import box
 from rich.console import Console
@@ -15,17 +16,34 @@ from .conversation import LEVELS, Archive
 WIDTH = 100
 _SCHEMA_VERSION = 1
 _PER_TURNS = ("chunks", "tokens_consumed", "estimated_cost_usd", "processing_time_seconds")
-_SUMS = ("chunks_created", "chunks_upgraded", *_PER_TURNS)
+_SUMS = ("chunks_created", "chunks_upgraded", *_PER_TURNS, "unknown_costs")
 
 
-def task_result(changes: Sequence[tuple[Archive, Archive | None]]) -> dict[str, Json]:
-    """The result of a run from its changes: (archive now, archive before or None) of each conversation.
+@dataclass(frozen=True)
+class Change:
+    """A conversation since the last result: its archive now and then (None: it is new, or its text is). `paid` is the
+    usage of answers that came since and changed no chunk; `marks` are what the next result has to know."""
 
-    Tokens, dollars and seconds are those of all generations of the new archives (`metadata.usage`), including failures.
-    Seconds are the sum of the answers' times, which overlap in a run. Dollars exclude answers of unknown price.
+    now: Archive
+    before: Archive | None
+    paid: Mapping[str, Json] = field(default_factory=dict)
+    marks: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is a new archive."""
+        return self.before is None or self.before["version"] != self.now["version"]
+
+
+def task_result(changes: Sequence[Change]) -> dict[str, Json]:
+    """The result of a run from its changes.
+
+    Tokens, dollars and seconds are those of all generations since the last result, including failures. Seconds are
+    the sum of the answers' times, which overlap in a run. Dollars leave out answers whose cost is unknown;
+    `unknown_costs` counts these.
     """
-    rows = [_row(now, before) for now, before in sorted(changes, key=lambda change: change[0]["conversation_id"])]
-    new = [now for now, before in changes if _is_new(now, before)]
+    rows = [_row(change) for change in sorted(changes, key=lambda change: change.now["conversation_id"])]
+    new = [change.now for change in changes if change.is_new]
     used = {(c["llm_provider"], c["llm_used"]) for now in new for c in now["b_chunks"] if c["llm_used"]}
     totals = {key: round(sum(row[key] for row in rows), 9) for key in (*_SUMS, "turns")}
     turns = totals["turns"]
@@ -40,12 +58,9 @@ def task_result(changes: Sequence[tuple[Archive, Archive | None]]) -> dict[str, 
     }
 
 
-def _is_new(now: Archive, before: Archive | None) -> bool:
-    return before is None or before["version"] != now["version"]
-
-
-def _row(now: Archive, before: Archive | None) -> dict[str, Json]:
-    usage = now["metadata"]["usage"] if _is_new(now, before) else {}
+def _row(change: Change) -> dict[str, Json]:
+    now, before = change.now, change.before
+    usage = now["metadata"]["usage"] if change.is_new else change.paid
     counts = Counter(chunk["quality_level"] for chunk in now["b_chunks"])
     return {
         "conversation_id": now["conversation_id"],
@@ -59,6 +74,8 @@ def _row(now: Archive, before: Archive | None) -> dict[str, Json]:
         "tokens_consumed": usage.get("tokens_used", 0),
         "estimated_cost_usd": usage.get("cost_usd", 0) or 0,
         "processing_time_seconds": usage.get("processing_time_ms", 0) / 1000,
+        "unknown_costs": usage.get("unknown_costs", 0),
+        **change.marks,
     }
 
 
@@ -93,8 +110,11 @@ def result_table(result: Mapping[str, Json], most_rows: int = 20) -> str:
     if result["turns"]:
         lines.append(
             f"per 1,000 turns: {per['chunks']:,.0f} chunks, {per['tokens_consumed']:,.0f} tokens, "
-            f"{per['estimated_cost_usd']:.4f} USD, {per['processing_time_seconds']:,.1f} s"
+            f"{_dollars(per, result)} USD, {per['processing_time_seconds']:,.1f} s"
         )
+    if result["unknown_costs"]:
+        unknown = f"{result['unknown_costs']:,} generations"
+        lines.append(f"The cost of {unknown} is unknown (?): give their model a price in models.yaml")
     lines.append(f"made by: {result['llm_model']} (provider: {result['llm_provider']})")
     return "\n".join(lines)
 
@@ -103,6 +123,11 @@ def _cells(row: Mapping[str, Json]) -> list[str]:
     counts = (row["turns"], row["chunks"], row["chunks_upgraded"], *(row["quality_counts"][level] for level in LEVELS))
     return [
         *(f"{count:,}" for count in (*counts, row["tokens_consumed"])),
-        f"{row['estimated_cost_usd']:.4f}",
+        _dollars(row, row),
         f"{row['processing_time_seconds']:,.1f}",
     ]
+
+
+def _dollars(row: Mapping[str, Json], counted: Mapping[str, Json]) -> str:
+    """A sum of costs, with a mark if `counted` has answers of unknown cost."""
+    return f"{row['estimated_cost_usd']:.4f}" + ("+?" if counted["unknown_costs"] else "")

@@ -10,7 +10,10 @@ Regions are ordered by value for money. The value of a region is the sum over it
 confidence: as measured, else 0.5; use: the mean, over the chunk's labels, of the label's frequency among all archives,
 divided by that of the most frequent label (0 without labels); priority: the largest factor in the configuration for its
 conversation or one of its labels, else 1; steps: 2 from basic to premium, else 1. Money: the estimated dollars, or the
-tokens if the model is free.
+tokens if the model is free or its price unknown.
+
+Estimates are expectations: what an upgrade takes if every first answer is usable. They decide which regions fit the
+limits. The bounds beside them (`at_most`) hold whatever the model answers; the budget of the run enforces max_tokens.
 """
 
 import math
@@ -31,6 +34,7 @@ UNIT_TOKENS = 5  # for the number before each unit, see prompt.numbered_units
 ANSWER_TOKENS = 90  # for a chunk: numbers, labels, entities and a sentence; never the text
 _OVERLAP_FACTOR = 1.125  # windows overlap: an eighth of the text occurs in two windows
 _SCHEMA_VERSION = 1
+AT_MOST = ("tokens", "cost_usd")
 _ESTIMATES = ("calls", "prompt_tokens", "answer_tokens", "tokens", "cost_usd", "seconds")
 
 Region = dict[str, Json]  # an item of a plan's `regions` and `skipped`
@@ -39,14 +43,29 @@ Limits = Mapping[str, Json]  # limit (chunks), max_tokens, max_duration_s, and d
 
 @dataclass(frozen=True)
 class Estimates:
-    """The cost of a call at the target level. `price` is in US dollars per million tokens, `template_tokens` counts the
-    fixed text of the prompt, `window_tokens` the text of a window."""
+    """The cost of a call at the target level. `price` is in US dollars per million tokens (None: unknown),
+    `template_tokens` counts the fixed text of the prompt, `window_tokens` the text of a window; `repeats_text` says
+    that an answer repeats the text."""
 
     model_id: str
     price: Mapping[str, float] | None
     template_tokens: int
     window_tokens: int
     seconds_per_call: float
+    repeats_text: bool = False
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the answers in the store leave to ask of a region: its calls, and the most tokens and US dollars (None:
+    unknown) that they take with every attempt. `unusable` is the reason if all of its windows are answered and no
+    answer can be used, `too_large` if a call is too large to be begun."""
+
+    calls: int
+    tokens: int
+    usd: float | None
+    unusable: str = ""
+    too_large: str = ""
 
 
 def plan_upgrades(
@@ -55,12 +74,14 @@ def plan_upgrades(
     target: str,
     limits: Limits,
     estimates: Estimates,
+    look: Callable[[str, int, int], Outlook],
     priorities: Mapping[str, float] | None = None,
 ) -> dict[str, Json]:
-    """The plan of an upgrade, a pure function of its arguments: the ordered regions, and the skipped ones with reasons.
+    """The plan of an upgrade, a pure function of its arguments: the ordered regions, the skipped ones with reasons, and
+    those with unusable answers, for which only new samples could do anything.
 
-    Each limit is optional. The estimates are upper bounds: they assume as many chunks as fit into a region.
-    `priorities`: factors by label or conversation id. Raises a `ConfigError`.
+    Each limit is optional. `look(conversation_id, first, last)` is the outlook of a region. `priorities`: factors by
+    label or conversation id. Raises a `ConfigError`.
     """
     if target not in LEVELS[1:]:
         raise ConfigError(f"unknown upgrade target {target!r}; known: {', '.join(LEVELS[1:])}")
@@ -70,7 +91,7 @@ def plan_upgrades(
     value = _value_function(archives, level, priorities or {})
     candidates = [_candidate(archive, run, estimates, value) for archive, run in runs]
     candidates.sort(key=lambda region: (-region["value_for_money"], region["conversation_id"], region["first"]))
-    chosen, skipped = _within_limits(candidates, limits)
+    chosen, skipped, unusable = _within_limits(candidates, limits, look)
     return {
         "schema_version": _SCHEMA_VERSION,
         "filter": filter_text,
@@ -79,15 +100,23 @@ def plan_upgrades(
         "limits": dict(limits),
         "regions": chosen,
         "skipped": skipped,
+        "unusable": unusable,
         "totals": {
             "conversations": len({region["conversation_id"] for region in chosen}),
             "chunks": sum(len(region["chunks"]) for region in chosen),
             "matched_chunks": matching,
             "already_at_target": done,
             "skipped_chunks": sum(len(region["chunks"]) for region in skipped),
-            **{key: round(sum(region["estimate"][key] for region in chosen), 9) for key in _ESTIMATES},
+            **{key: known_total(region["estimate"][key] for region in chosen) for key in _ESTIMATES},
+            "at_most": {key: known_total(region["at_most"][key] for region in chosen) for key in AT_MOST},
         },
     }
+
+
+def known_total(values: Iterable[float | None]) -> float | None:
+    """The sum; None if one of the values is unknown."""
+    values = list(values)
+    return None if None in values else round(sum(values), 9)
 
 
 def _runs(
@@ -153,32 +182,47 @@ def _candidate(
 
 
 def estimate_region(text_tokens: int, units: int, estimates: Estimates) -> dict[str, float]:
-    """Upper bounds for a text of this size: {calls, prompt_tokens, answer_tokens, tokens, cost_usd, seconds}."""
+    """What a text of this size takes if each first answer is usable and has as many chunks as fit: {calls,
+    prompt_tokens, answer_tokens, tokens, cost_usd (None: unknown), seconds}."""
     calls = math.ceil(text_tokens * _OVERLAP_FACTOR / estimates.window_tokens) or 1
     repeated = _OVERLAP_FACTOR if calls > 1 else 1.0
     prompt = math.ceil((text_tokens + units * UNIT_TOKENS) * repeated) + calls * estimates.template_tokens
     answer = (math.ceil(text_tokens * repeated / SMALLEST) + calls) * ANSWER_TOKENS
-    price = estimates.price or {"prompt": 0, "completion": 0}
-    cost = round((prompt * price["prompt"] + answer * price["completion"]) / 1e6, 9)
+    if estimates.repeats_text:
+        answer += math.ceil(text_tokens * repeated)
+    price = estimates.price
+    cost = round((prompt * price["prompt"] + answer * price["completion"]) / 1e6, 9) if price else None
     seconds = round(calls * estimates.seconds_per_call, 3)
     return dict(zip(_ESTIMATES, (calls, prompt, answer, prompt + answer, cost, seconds), strict=True))
 
 
-def _within_limits(candidates: Sequence[Region], limits: Limits) -> tuple[list[Region], list[Region]]:
-    """The candidates that fit the limits, and the others with reasons. One that does not fit stops no later one."""
+def _within_limits(
+    candidates: Sequence[Region], limits: Limits, look: Callable[[str, int, int], Outlook]
+) -> tuple[list[Region], list[Region], list[Region]]:
+    """The candidates that fit the limits, the others with reasons, and those with unusable answers. One that does not
+    fit stops no later one."""
     names = {"chunks": "the limit of chunks", "tokens": "max_tokens", "seconds": "the time"}
     left = {"chunks": limits.get("limit"), "tokens": limits.get("max_tokens"), "seconds": available_seconds(limits)}
-    chosen, skipped = [], []
+    chosen, skipped, unusable = [], [], []
     for region in candidates:
+        outlook = look(region["conversation_id"], region["first"], region["last"])
+        if outlook.unusable:
+            unusable.append({**region, "reason": outlook.unusable})
+            continue
+        if not outlook.calls:  # answered already, so it takes nothing
+            region = {**region, "estimate": dict.fromkeys(_ESTIMATES, 0)}
         needs = {**region["estimate"], "chunks": len(region["chunks"])}
         over = [key for key, room in left.items() if room is not None and needs[key] > room]
         if over:
             reason = "; ".join(f"would exceed {names[k]}: needs {needs[k]:,} {k}, {left[k]:,} left" for k in over)
             skipped.append({**region, "reason": reason})
+        elif outlook.too_large:
+            skipped.append({**region, "reason": outlook.too_large})
         else:
             left = {key: None if room is None else room - needs[key] for key, room in left.items()}
-            chosen.append(region)
-    return chosen, skipped
+            at_most = dict(zip(AT_MOST, (outlook.tokens, outlook.usd), strict=True))
+            chosen.append({**region, "at_most": at_most})
+    return chosen, skipped, unusable
 
 
 def available_seconds(limits: Limits) -> float | None:

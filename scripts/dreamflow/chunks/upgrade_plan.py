@@ -1,27 +1,42 @@
 """The plan of an upgrade: for each spec its quality level and its regions, as JSON and as text."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from ..generation.budgets import worst_case
 from ..generation.catalog import template
-from ..generation.model import Json
-from ..generation.prices import price_row
+from ..generation.layout import Layout
+from ..generation.make import Context, build
+from ..generation.model import Generation, Json, Question, Record
+from ..generation.models import Model
+from ..generation.prices import most_cost, price_row
+from ..generation.respond import NeedsCall
 from ..generation.tokens import estimate_tokens
 from .archive import has_archive, read_latest
-from .compile import Chunking
+from .compile import Chunking, chunk_rows
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
 from .resources import select_resources
 from .spec import Upgrade
-from .upgrade import Estimates, available_seconds, plan_upgrades
+from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_upgrades
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
+_TOO_LARGE = (
+    "one of its calls may take {largest:,} tokens with all attempts, and upgrade.max_tokens is {cap:,}: raise it, or "
+    "lower attempts or sampling.max_tokens of the tier"
+)
+_COMPLAINT = 1000  # tokens of what is said of an unreadable answer, at most
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
-def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade, now: str) -> dict[str, Json]:
+def plan_upgrade(
+    specs: Mapping[str, Chunking], folder: Path, settings: Upgrade, now: str, layout: Layout
+) -> dict[str, Json]:
     """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
-    `upgrade` of config.yaml.
+    `upgrade` of config.yaml; answers are looked up in the store of `layout`.
 
     The specs are planned in their order, each with what the specs before it left of the limits.
     """
@@ -29,7 +44,7 @@ def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade,
     limits["max_duration_s"] = available_seconds({**settings.as_dict(), "now": now})
     parts = {}
     for name, chunking in specs.items():
-        part = parts[name] = _plan_spec(chunking, archives_of(chunking, folder), settings, limits)
+        part = parts[name] = _plan_spec(chunking, archives_of(chunking, folder), settings, limits, layout)
         for key, used in (("limit", "chunks"), ("max_tokens", "tokens"), ("max_duration_s", "seconds")):
             if limits[key] is not None:
                 limits[key] -= part["totals"][used]
@@ -39,7 +54,7 @@ def plan_upgrade(specs: Mapping[str, Chunking], folder: Path, settings: Upgrade,
         "planned_at": now,
         "upgrade": settings.as_dict(),
         "without_archive": [name for name in conversations if not (folder / name / "manifest.json").exists()],
-        "totals": {key: round(sum(part["totals"][key] for part in parts.values()), 9) for key in _SUMS},
+        "totals": {key: known_total(part["totals"][key] for part in parts.values()) for key in _SUMS},
         "specs": parts,
     }
 
@@ -50,7 +65,7 @@ def archives_of(chunking: Chunking, folder: Path) -> list[Archive]:
 
 
 def _plan_spec(
-    chunking: Chunking, archives: Sequence[Archive], settings: Upgrade, limits: Mapping[str, Json]
+    chunking: Chunking, archives: Sequence[Archive], settings: Upgrade, limits: Mapping[str, Json], layout: Layout
 ) -> dict[str, Json]:
     matches = parse_filter(settings.filter)
     resources = select_resources(
@@ -61,7 +76,7 @@ def _plan_spec(
         settings.urgency,
         {level: {"model_id": tier.model} for level, tier in chunking.tiers.items()},
     )
-    part = {"resources": resources, "regions": [], "skipped": [], "totals": dict.fromkeys(_SUMS, 0)}
+    part = {"resources": resources, "regions": [], "skipped": [], "unusable": [], "totals": dict.fromkeys(_SUMS, 0)}
     level = resources["tier"]
     if level == LEVELS[0]:
         return part
@@ -72,8 +87,62 @@ def _plan_spec(
         template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
         window_tokens=tier.window_tokens,
         seconds_per_call=tier.seconds_per_call,
+        repeats_text=tier.format == "verbatim",
     )
-    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, chunking.spec.priorities)
+    look = partial(outlook, chunking, level, layout, settings.max_tokens)
+    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, look, chunking.spec.priorities)
+
+
+def outlook(
+    chunking: Chunking, level: str, layout: Layout, cap: int | None, conversation_id: str, first: int, last: int
+) -> Outlook:
+    """What the answers in the store leave to ask of units `first` to `last` of a conversation, at a level. `cap` is the
+    budget of tokens of the upgrade."""
+    if last > len(chunking.units[conversation_id]):  # its text has changed, which the upgrade tells
+        return Outlook(1, 0, 0.0)
+    context = Context(layout=layout, texts=chunking.catalog.texts, models=chunking.models)
+    worst: list[tuple[int, float | None]] = []
+    unusable = []
+    rows = chunk_rows(chunking, conversation_id, level, (first, last))
+    for row in rows:
+        asked: list[Question] = []
+        try:
+            outcome = build(row, context, [], partial(_note, asked), read_only=True).outcome
+        except NeedsCall:
+            worst.append(most_of(row, asked[0], chunking.models))
+            continue
+        unusable += [] if outcome.status == "ok" else [outcome.reason]
+    largest = max((tokens for tokens, _ in worst), default=0)
+    return Outlook(
+        calls=len(worst),
+        tokens=sum(tokens for tokens, _ in worst),
+        usd=known_total(usd for _, usd in worst),
+        unusable=unusable[0] if len(unusable) == len(rows) else "",
+        too_large=_TOO_LARGE.format(largest=largest, cap=cap) if cap is not None and largest > cap else "",
+    )
+
+
+def _note(asked: list[Question], question: Question, key: str) -> Record:
+    asked.append(question)
+    raise NeedsCall(key)
+
+
+def most_of(row: Generation, question: Question, models: Mapping[str, Model]) -> tuple[int, float | None]:
+    """The most tokens and US dollars (None: a price is unknown) that a generation can take, from `question`, which is
+    asked first, to the last attempt of its last fallback model."""
+    tokens, costs = 0, []
+    for candidate in row.candidates:
+        if candidate.model != question.model:
+            question = replace(question, model=candidate.model, sampling=candidate.sampling)
+        model = models[candidate.model.model_id]
+        worst, sent_back = worst_case(question, row, model), 0
+        if row.repair and row.max_attempts > 1:  # an unreadable answer is a part of the next prompt, once
+            limit = question.sampling["max_tokens"]
+            sent_back = min(limit * 2 ** (row.max_attempts - 2), max(limit, model.longest_answer)) + _COMPLAINT
+        repair = most_cost(model, sent_back, 0)
+        tokens += worst.all_tokens + sent_back
+        costs.append(None if repair is None else worst.all_usd + repair)
+    return tokens, known_total(costs)
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
@@ -83,7 +152,7 @@ def plan_text(plan: Mapping[str, Json]) -> str:
         totals, resources = part["totals"], part["resources"]
         size = (
             f"{totals['chunks']:,} chunks of {totals['conversations']:,} conversations, {totals['calls']:,} calls, "
-            f"at most {totals['tokens']:,} tokens and ${totals['cost_usd']:.4f}, about {totals['seconds']:,.0f} s"
+            f"{_cost(totals, plan['upgrade'].get('max_tokens'))}, about {totals['seconds']:,.0f} s"
             if totals["chunks"]
             else "nothing"
         )
@@ -91,6 +160,12 @@ def plan_text(plan: Mapping[str, Json]) -> str:
         lines += [f"  {reason}" for reason in resources["reasons"]]
         if done := totals.get("already_at_target"):
             lines.append(f"  {done:,} matching chunks are already at the target quality")
+        if unusable := part.get("unusable"):
+            count, reason = sum(len(region["chunks"]) for region in unusable), unusable[0]["reason"]
+            lines.append(
+                f"  {count:,} chunks stay as they are, since no answer for them can be used ({reason}); "
+                "'snakemake retry_failed' draws new samples"
+            )
         lines += [
             f"  skipped: {region['conversation_id']}, units {region['first']}-{region['last']} "
             f"({len(region['chunks'])} chunks): {region['reason']}"
@@ -101,3 +176,16 @@ def plan_text(plan: Mapping[str, Json]) -> str:
     if missing := plan["without_archive"]:
         lines.append(f"not in this plan, as they have no archive yet: {', '.join(missing)}")
     return "\n".join(lines)
+
+
+def _cost(totals: Mapping[str, Json], cap: int | None) -> str:
+    """What an upgrade takes: the expectation, and the most."""
+    most, usd = totals["at_most"]["tokens"], totals["at_most"]["cost_usd"]
+    about = f"about {totals['tokens']:,} tokens and {_dollars(totals['cost_usd'])}"
+    if cap is not None and cap < most:
+        return f"{about}, never more than {cap:,} tokens (upgrade.max_tokens)"
+    return f"{about}, at most {most:,} tokens and {_dollars(usd)}"
+
+
+def _dollars(amount: float | None) -> str:
+    return "$? (give the model a price in models.yaml)" if amount is None else f"${amount:.4f}"

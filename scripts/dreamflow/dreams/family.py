@@ -14,7 +14,7 @@ from ..errors import DreamflowError
 from ..family import Family, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
-from ..generation.model import Generation, as_json
+from ..generation.model import Generation, Result, as_json
 from ..generation.stage import PromptKind, Stage
 from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
@@ -188,8 +188,17 @@ class Dreams(Family):
         """Write the final files of a night; returns its table."""
         from .night import write_night
 
-        folder = self.folder / key
-        return f"{write_night(self.nights[key], self._table(key), folder)}\n\nThe journal: {folder}/journal.md"
+        folder, night = self.folder / key, self.nights[key]
+        rows = [row for procedure in night.variants for row in self._variants(key, procedure)]
+        parents = dict.fromkeys(parent for row in rows for parent in row.parents)
+        choices = [gen_id for gen_id in parents if self.generations[gen_id].stage == "match"]
+        matching = [self._result("match", gen_id) for gen_id in choices]
+        shown = write_night(night, self._table(key), matching, folder)
+        return f"{shown}\n\nThe journal: {folder}/journal.md"
+
+    def _result(self, stage: str, gen_id: str) -> Result:
+        """The metadata of a generation, with the cost of all its samples."""
+        return with_total_cost(read_result(self.layout.generation(stage, gen_id)), self.layout.root)
 
     def _table(self, key: str) -> "list[Record]":
         """A record of each variant of a night."""
@@ -197,22 +206,21 @@ class Dreams(Family):
         from .night import Tested, table_of
         from .records import Entry
 
-        night, root = self.nights[key], self.layout.root
+        night = self.nights[key]
         entries = []
         for procedure in night.variants:
             checks = read_as(self.folder / key / "checks" / f"{procedure}.json", dict[str, Check])
             tests = read_as(self.folder / key / "tests" / f"{procedure}.json", dict[str, Tested])
             for row in self._variants(key, procedure):
                 folder, verdict = self.layout.generation("variant", row.gen_id), night.verdicts.get(row.gen_id)
-                judged = read_result(self.layout.generation("verdict", verdict)) if verdict else None
                 entries.append(
                     Entry(
                         row=row,
-                        result=with_total_cost(read_result(folder), root),
+                        result=self._result("variant", row.gen_id),
                         code=(folder / self.layout.parsed_name("variant")).read_text(encoding="utf-8"),
                         check=checks.get(row.gen_id),
                         test=tests[row.gen_id].test,
-                        verdict=with_total_cost(judged, root) if judged else None,
+                        verdict=self._result("verdict", verdict) if verdict else None,
                     )
                 )
         return table_of(entries, self.procedures, night.spec.tiers)

@@ -246,7 +246,8 @@ def _yield(records: list[Record]) -> Yield:
     tier_1, tier_2, tier_3 = (sum(record.tier == tier for record in records) for tier in (1, 2, 3))
     low, high = wilson(tier_1, len(records))
     costs = known_values(records, "cost_usd")
-    cost = round(sum(costs), 9) if costs else None
+    unknown = any(record.unpriced for record in records)
+    cost = round(sum(costs), 9) if costs and not unknown else None
     tokens = sum(record.tokens for record in records)
     return Yield(
         variants=len(records),

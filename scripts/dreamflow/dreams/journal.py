@@ -6,11 +6,12 @@ the page or imitate a part of it.
 
 from collections.abc import Mapping, Sequence
 
+from ..generation.model import Result
 from ..reports.markdown import code, count, number
 from ..reports.render import render
 from .best_of_n import Comparison
 from .health import HEALTHY, Health, Inputs, Pattern, Yield
-from .records import Record
+from .records import Record, known_sum, unpriced_answers
 from .tightening import Limit
 
 BEST = 5  # variants with full details
@@ -29,9 +30,14 @@ def journal(
     comparison: Comparison,
     next_limits: Mapping[str, Limit],
     title: str,
+    matching: Sequence[Result] = (),
 ) -> str:
-    """The page: `table` from `records.records`, the other arguments from `health`, `best_of_n` and `tightening`."""
-    costs = [record.cost_usd for record in table if record.cost_usd is not None]
+    """The page: `table` from `records.records`, `matching` the choices of partners, the other arguments from `health`,
+    `best_of_n` and `tightening`."""
+    costs = known_sum(each.cost_usd for each in (*table, *matching))
+    unpriced = sum(record.unpriced for record in table) + unpriced_answers(matching)
+    tokens = sum(record.tokens for record in table)
+    tokens += sum(choice.usage.prompt + choice.usage.completion for choice in matching)
     near = [record for record in table if record.tier == 2]
     near.sort(key=lambda r: (-(r.novelty or 0), -r.viability, r.gen_id))
     return render(
@@ -41,7 +47,7 @@ def journal(
         procedures=len({record.procedure_id for record in table}),
         sound=sum(map(is_sound, table)),
         judged=any(record.viability is not None for record in table),
-        cost=_cost(sum(costs) if costs else None, sum(record.tokens for record in table)),
+        cost=_cost(costs, tokens) + (f", and {count(unpriced, 'generation')} of unknown cost" if unpriced else ""),
         glance=_glance(yields),
         bugs=[f"{results.analysis_bugs} by {kind}" for kind, results in yields.items() if results.analysis_bugs],
         best=best_first(table),

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..files import pretty, read_as, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result
-from ..generation.model import Generation, Json, as_json
+from ..generation.model import Generation, Json, Result, as_json
 from ..pyanalysis import analysis
 from ..sandbox.isolation import Limits
 from .best_of_n import comparison
@@ -117,8 +117,9 @@ def table_of(entries: list[Entry], procedures: Mapping[str, Procedure], tiers: T
     return records(entries, procedures, tiers, matches=matches, promoted=promoted)
 
 
-def write_night(night: Night, table: list[Record], folder: Path) -> str:
-    """Write the tables, the journal and the next limits of a cycle into its folder; returns a short table."""
+def write_night(night: Night, table: list[Record], matching: list[Result], folder: Path) -> str:
+    """Write the tables, the journal and the next limits of a cycle into its folder; returns a short table. `matching`
+    are the choices of partners that the cycle has paid for."""
     cycle = night.spec.cycle
     counts, score, patterns, sampling = yields(table), health(table), failure_patterns(table), comparison(table)
     recent = range(max(1, cycle - CYCLES + 1), cycle)
@@ -133,7 +134,7 @@ def write_night(night: Night, table: list[Record], folder: Path) -> str:
     write_atomic(folder / "health.json", pretty(summary))
     write_next(planned, folder / "next.yaml")
     title = f"{night.name}, cycle {cycle}"
-    write_atomic(folder / "journal.md", journal(table, score, counts, patterns, sampling, planned, title))
+    write_atomic(folder / "journal.md", journal(table, score, counts, patterns, sampling, planned, title, matching))
     return summary_table(table)
 
 

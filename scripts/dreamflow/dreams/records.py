@@ -30,7 +30,10 @@ class Entry(NamedTuple):
 
 
 class Record(Struct, kw_only=True):
-    """A variant in the table of its cycle. All fields except the last three are columns of dreams.csv."""
+    """A variant in the table of its cycle. All fields except the last four are columns of dreams.csv.
+
+    `cost_usd` is None if nothing was paid for, or if the cost of an answer is unknown; `unpriced` counts these answers.
+    """
 
     gen_id: str
     procedure_id: str
@@ -76,9 +79,10 @@ class Record(Struct, kw_only=True):
     code: str
     check: Check | None
     test: Trial | None
+    unpriced: int = 0
 
 
-COLUMNS = Record.__struct_fields__[:-3]
+COLUMNS = Record.__struct_fields__[:-4]
 
 
 def records(
@@ -109,6 +113,7 @@ def _record(entry: Entry, procedure: Procedure, tiers: Tiers, matches: int, prom
     if not check:
         why = f"it could not be made: {result.reason or result.status}"
     paid = [result, *([judge] if judge else [])]  # a variant costs its own answer and its verdict
+    unpriced = unpriced_answers(paid)
     record = Record(
         gen_id=row.gen_id,
         procedure_id=procedure.procedure_id,
@@ -127,12 +132,13 @@ def _record(entry: Entry, procedure: Procedure, tiers: Tiers, matches: int, prom
         matches=matches,
         promoted=promoted,
         tokens=sum(call.usage.prompt + call.usage.completion for call in paid),
-        cost_usd=known_sum(call.cost_usd for call in paid),
+        cost_usd=None if unpriced else known_sum(call.cost_usd for call in paid),
         latency_s=known_sum(call.latency_s for call in paid),
         created_at=result.created_at,
         code=entry.code,
         check=check,
         test=test,
+        unpriced=unpriced,
     )
     if judge:
         record.verdict_id, record.verdict_made, record.verdict_problem = judge.gen_id, judge.status, judge.reason
@@ -169,6 +175,11 @@ def _status(check: Check | None, test: Trial | None, verdict: Mapping[str, Json]
     if verdict is None:
         return "pending_evaluation"
     return "evaluated" if test.outcome in UNTESTED else "tested"
+
+
+def unpriced_answers(results: Iterable[Result]) -> int:
+    """How many generations were paid for at a cost that nobody knows."""
+    return sum(bool(result.attempts) and result.cost_usd is None for result in results)
 
 
 def known_sum(values: Iterable[float | None]) -> float | None:

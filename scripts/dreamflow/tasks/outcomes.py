@@ -8,7 +8,7 @@ from msgspec.json import decode
 
 from ..errors import DreamflowError
 from ..files import canonical, read_text, write_atomic
-from ..generation.make import read_result
+from ..generation.make import read_result, with_total_cost
 from ..generation.model import Result, as_json
 from .graders import Grade, Run, Task, grade
 
@@ -45,7 +45,7 @@ def outcomes(folders: Iterable[Path], tasks: Mapping[str, Task], run: Run | str)
 
 def _outcome(folder: Path, tasks: Mapping[str, Task], run: Run | str) -> Outcome:
     try:
-        result = read_result(folder)
+        result = with_total_cost(read_result(folder), folder.parents[2])  # folder: <data>/gens/<stage>/<gen_id>
         text = (folder / "parsed.txt").read_text(encoding="utf-8") if result.status == "ok" else ""
         task_id = result.wildcards["task_id"]
     except (DreamflowError, OSError, ValueError, KeyError) as error:
