@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import certifi
@@ -269,12 +270,12 @@ def _connections(base_url: str, url: Url) -> urllib3.PoolManager:
     options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
         options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-    own_authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    own = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where()
     settings = {
         "num_pools": 1,
         "maxsize": POOL_SIZE,
         "socket_options": options,
-        "ca_certs": own_authorities or certifi.where(),
+        "ca_cert_dir" if Path(own).is_dir() else "ca_certs": own,
         "cert_reqs": "CERT_REQUIRED",
     }
     # A model server on this machine is not behind the proxy that the environment may name.
