@@ -622,7 +622,7 @@ def test_openrouter_says_when_the_free_requests_of_a_day_are_back(server):
     reset = str(int(time.time() + 5000) * 1000)
     headers = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
     error = {"message": "Rate limit exceeded: free-models-per-day", "code": 429, "metadata": {"headers": headers}}
-    server.script = [say.reply(429, {"error": error})]
+    server.script = [say.reply(429, {"error": error}, X_RateLimit_Remaining="19")]  # of this minute
     caught = error_of(asker("openrouter", server))
     assert caught.kind == "busy"
     assert 4000 < caught.retry_after < 5001

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 import certifi
 import msgspec
 import urllib3
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -136,7 +137,8 @@ def server_error(to: Endpoint, error: Json, status: int, answered: Mapping[str, 
     metadata = error.get("metadata") if isinstance(error, dict) else None
     more = metadata.get("headers") if isinstance(metadata, dict) else None
     if isinstance(more, dict):  # OpenRouter: the limit of a day's free requests
-        answered = {**answered, **{name: str(value) for name, value in more.items()}}
+        answered = HTTPHeaderDict(answered)
+        answered.update({name: str(value) for name, value in more.items()})
     return failure(
         to,
         f"error {status}: {server_errors.message_of(error)}",
