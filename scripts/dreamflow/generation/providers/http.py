@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import urllib.request
 import zlib
@@ -45,6 +46,8 @@ POOL_SIZE = 1024  # connections kept open per host; further connections are clos
 BLOCK = 65536
 USER_AGENT = "dreamflow"
 SHORTEST_SECRET = 8  # a shorter key, such as EMPTY for a server that wants any key, may be a word of an answer
+Send = Callable[..., urllib3.BaseHTTPResponse]  # as urllib3.HTTPConnectionPool.urlopen
+_guard = threading.Lock()
 WRONG_URL = (LocationValueError, URLSchemeUnknown)
 NOT_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, *WRONG_URL)
 
@@ -254,10 +257,15 @@ def _bare(url: str) -> str:
     return re.sub(r"//[^/?#]*@", "//", url, count=1)
 
 
-@cache
-def server(base_url: str) -> tuple[Callable[..., urllib3.BaseHTTPResponse], str]:
+def server(base_url: str) -> tuple[Send, str]:
     """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
     The proxy is that of the environment at the first call."""
+    with _guard:  # threads that start together share the connections too
+        return _server(base_url)
+
+
+@cache
+def _server(base_url: str) -> tuple[Send, str]:
     url = parse_url(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise LocationValueError("base_url must begin with http:// or https:// and a host")
