@@ -11,17 +11,20 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import certifi
 import msgspec
 import urllib3
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -42,6 +45,9 @@ CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
 BLOCK = 65536
 USER_AGENT = "dreamflow"
+SHORTEST_SECRET = 8  # a shorter key, such as EMPTY for a server that wants any key, may be a word of an answer
+Send = Callable[..., urllib3.BaseHTTPResponse]  # as urllib3.HTTPConnectionPool.urlopen
+_guard = threading.Lock()
 WRONG_URL = (LocationValueError, URLSchemeUnknown)
 NOT_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, *WRONG_URL)
 
@@ -134,7 +140,8 @@ def server_error(to: Endpoint, error: Json, status: int, answered: Mapping[str, 
     metadata = error.get("metadata") if isinstance(error, dict) else None
     more = metadata.get("headers") if isinstance(metadata, dict) else None
     if isinstance(more, dict):  # OpenRouter: the limit of a day's free requests
-        answered = {**answered, **{name: str(value) for name, value in more.items()}}
+        answered = HTTPHeaderDict(answered)
+        answered.update({name: str(value) for name, value in more.items()})
     return failure(
         to,
         f"error {status}: {server_errors.message_of(error)}",
@@ -156,7 +163,9 @@ def failure(to: Endpoint, what: str, **more: Json) -> CallError:
 
 def without_key(body: bytes, key: str) -> bytes:
     """`body` without the key, which careless servers quote: as it is, as in a URL, or as in JSON."""
-    for form in {key, quote(key, safe=""), key.replace("/", r"\/"), json.dumps(key)[1:-1]} - {""}:
+    if len(key) < SHORTEST_SECRET:
+        return body
+    for form in {key, quote(key, safe=""), key.replace("/", r"\/"), json.dumps(key)[1:-1]}:
         body = body.replace(form.encode(), b"[key]")
     return body
 
@@ -248,10 +257,15 @@ def _bare(url: str) -> str:
     return re.sub(r"//[^/?#]*@", "//", url, count=1)
 
 
-@cache
-def server(base_url: str) -> tuple[Callable[..., urllib3.BaseHTTPResponse], str]:
+def server(base_url: str) -> tuple[Send, str]:
     """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
     The proxy is that of the environment at the first call."""
+    with _guard:  # threads that start together share the connections too
+        return _server(base_url)
+
+
+@cache
+def _server(base_url: str) -> tuple[Send, str]:
     url = parse_url(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise LocationValueError("base_url must begin with http:// or https:// and a host")
@@ -266,12 +280,12 @@ def _connections(base_url: str, url: Url) -> urllib3.PoolManager:
     options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
         options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-    own_authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    own = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where()
     settings = {
         "num_pools": 1,
         "maxsize": POOL_SIZE,
         "socket_options": options,
-        "ca_certs": own_authorities or certifi.where(),
+        "ca_cert_dir" if Path(own).is_dir() else "ca_certs": own,
         "cert_reqs": "CERT_REQUIRED",
     }
     # A model server on this machine is not behind the proxy that the environment may name.
