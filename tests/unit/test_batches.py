@@ -23,7 +23,7 @@ from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import CallError, Pending, Request, anthropic_batch, openai_batch, provider
 from dreamflow.generation.settings import ModelsFile
 from dreamflow.generation.store import load_response, request_key
-from server import Server, closed, reply_lost, status
+from server import Server, closed, reply, reply_lost, status
 
 KINDS = ["openai", "anthropic"]
 SAMPLING = {"temperature": 0.5, "max_tokens": 50}
@@ -395,3 +395,33 @@ def test_batches_are_no_part_of_the_key():
         given = {"model_id": "m", "provider": "openai", "name": "large", "service": service}
         texts.append(msgspec.json.encode(identity(Model.model_validate(given))))
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_question_that_is_declined_is_answered_with_that(server, tmp_path, kind):
+    Side(tmp_path, server.url, kind).submit(1)
+    server.batches.outcomes = ["errored"]
+    server.batches.finish()
+    error = {"type": "invalid_request_error", "message": "prompt is too long: 99 tokens > 50 maximum"}
+    [batch] = server.batches.batches
+    if kind == "openai":
+        response = {"status_code": 400, "request_id": "r", "body": {"error": error}}
+        line = {"custom_id": "d_1", "response": response, "error": None}
+        server.batches.files[f"{batch}-errors"] = json.dumps(line).encode()
+    else:
+        line = {"custom_id": "d_1", "result": {"type": "errored", "error": {"type": "error", "error": error}}}
+        answer = server.batches.request
+        server.batches.request = lambda method, path, *rest: (
+            (200, json.dumps(line).encode()) if path.endswith("/results") else answer(method, path, *rest)
+        )
+    later = Side(tmp_path, server.url, kind)
+    assert "1 answered" in later.collect()
+    [(record,)] = rows(tmp_path, "SELECT record FROM answers")
+    assert json.loads(record)["response"]["finish_reason"] == "context"
+
+
+def test_an_odd_answer_to_a_submission_leaves_open_whether_it_was_taken(server, tmp_path):
+    server.batch_script = [reply(200, {"object": "batch"})]
+    side = Side(tmp_path, server.url, "openai").submit(1)
+    assert "It is not known whether the batch" in side.said[0]
+    assert len(open_batches(tmp_path)) == 1

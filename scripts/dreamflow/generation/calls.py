@@ -22,6 +22,7 @@ from msgspec.structs import asdict, replace
 
 from .backoff import call_with_retries
 from .budgets import (
+    BATCHES,
     Budget,
     Claim,
     Labels,
@@ -206,11 +207,19 @@ class Calls:
     def _refusal(self, budget: Budget, worst: Worst) -> CallError:
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
         usd, tokens = rows[0] if rows else (0.0, 0)
+        rows = self.database.read(
+            "SELECT usd, tokens FROM reserved WHERE (scope, key) = (?, ?)", (budget.scope, BATCHES)
+        )
+        kept_usd, kept_tokens = rows[0] if rows else (0.0, 0)
         parts = []
         if budget.usd is not None:
-            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent and the call may cost ${worst.all_usd:.4f}")
+            kept = f", ${kept_usd:.4f} are reserved for batches" if kept_usd else ""
+            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent{kept} and the call may cost ${worst.all_usd:.4f}")
         if budget.tokens is not None:
-            parts.append(f"{tokens:,} of {budget.tokens:,} tokens are spent and the call may take {worst.all_tokens:,}")
+            kept = f", {kept_tokens:,} are reserved for batches" if kept_tokens else ""
+            parts.append(
+                f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.all_tokens:,}"
+            )
         cause = (
             f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
         )

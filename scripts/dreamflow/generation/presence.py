@@ -9,13 +9,18 @@ import fcntl
 import os
 import uuid
 from functools import cache
+from os.path import abspath
 from pathlib import Path
 
 
-@cache
 def own_name(store: Path) -> str:
     """The name of this process at a store. The first call takes the lock. Raises `OSError`."""
-    folder = store / "processes"
+    return _own_name(abspath(store))  # noqa: PTH100  (as in store.py)
+
+
+@cache
+def _own_name(store: str) -> str:
+    folder = Path(store, "processes")
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         path = folder / uuid.uuid4().hex

@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from functools import cache
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,18 @@ _ADD = (
 )
 
 
-@cache
 def database(store: Path) -> Database:
     """The database of a store; nothing is created before the first write."""
-    schema = SCHEMA + shares.SCHEMA
-    return Database(store / FILE, schema, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
+    # A relative path means another place after a change of the working directory. Path.resolve is 10 times as slow.
+    return _database(abspath(store))  # noqa: PTH100
+
+
+@cache
+def _database(store: str) -> Database:
+    old_ledger = Path(store, "ledger.jsonl")
+    return Database(
+        Path(store, FILE), SCHEMA + shares.SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger)
+    )
 
 
 def request_key(question: Question) -> str:
@@ -113,7 +121,7 @@ def read_record(store: Path, key: str) -> Record | None:
     where: str | Path = f"{store / FILE}: answer {key}"
     if rows:
         content = rows[0][0]
-    elif _has_files(store):
+    elif _has_files(abspath(store)):  # noqa: PTH100
         where = _file(store, key)
         try:
             content = where.read_bytes()
@@ -136,8 +144,8 @@ def _file(store: Path, key: str) -> Path:
 
 
 @cache
-def _has_files(store: Path) -> bool:
-    return (store / "responses").is_dir()
+def _has_files(store: str) -> bool:
+    return Path(store, "responses").is_dir()
 
 
 def put_record(connection: sqlite3.Connection, key: str, record: Record, body: bytes = b"") -> None:
