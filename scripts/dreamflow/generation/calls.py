@@ -186,11 +186,12 @@ class Calls:
                     raise
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
-            return (
-                (chosen.read(request, reply.body), reply.body, latency_s)
-                if chosen.sends
-                else (response, b"", latency_s)
-            )
+            if not chosen.sends:
+                return response, b"", latency_s
+            response = chosen.read(request, reply.body)
+            if response.usage.is_known:
+                turn.used(response.usage.prompt + response.usage.completion)
+            return response, reply.body, latency_s
 
         (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
         called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}

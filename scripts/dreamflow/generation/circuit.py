@@ -82,7 +82,7 @@ class Circuits:
     def not_asked(self) -> dict[str, tuple[int, str]]:
         """For each model with calls that were not made: how many, and the latest cause."""
         with self._guard:
-            causes = dict(self._refused)
+            causes = dict(self._refused.keys())
             counts = Counter[str]()
             for (model_id, _), count in self._refused.items():
                 counts[model_id] += count

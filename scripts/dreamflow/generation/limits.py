@@ -26,6 +26,7 @@ from .shares import BEAT_S, LONGEST_PAUSE_S, LOOK_S, Shares, seconds_to_midnight
 SHORTEST_SHARED_PAUSE_S = 0.9
 JITTER = 0.1  # of a pause, so that processes do not come back at one time
 LONGEST_JITTER_S = 5.0
+LEAST_USED = 5  # requests of a limit, to see what time it is for
 MINUTE_SHARE = 0.1  # of the tokens of a minute may be used at once; of the requests, 1 in 600
 
 
@@ -58,6 +59,7 @@ class Gate:
         self._processes = 1
         self._look_at = self._beat_at = -inf
         self._closed_until = -inf
+        self._is_of_a_minute = True
 
     def enter(self, tokens: int, is_blocked: Callable[[], bool]) -> Start | None:
         """Wait for the turn of a call. Raises `CallError`, and `Blocked` as soon as `is_blocked()`."""
@@ -100,11 +102,20 @@ class Gate:
             self._pause(seconds, time.monotonic())
 
     def report(self, limits: Mapping[str, float]) -> None:
-        """What the headers of an answer say about limits."""
+        """What the headers of an answer say about limits.
+
+        Some servers report the requests of a second or a day where others report those of a minute. A limit is one of
+        a minute if the used part of it takes the right time to come back.
+        """
+        most, left, reset_s = (limits.get(key) for key in ("requests_per_minute", "requests_left", "reset_s"))
+        if not most or left is None or reset_s is None or most - left < LEAST_USED:
+            return
+        is_of_a_minute = 0.5 < reset_s / ((most - left) * 60 / most) < 20
         per_minute = {key: limits[key] for key in ("requests_per_minute", "tokens_per_minute") if limits.get(key)}
         with self.line.lock:
-            if per_minute != self.reported and per_minute:
-                self.reported = per_minute
+            self._is_of_a_minute = self._is_of_a_minute and is_of_a_minute
+            if (reported := per_minute if self._is_of_a_minute else {}) != self.reported:
+                self.reported = reported
                 self._look_at = self._beat_at = -inf  # the next call divides them
 
     def correct(self, tokens: int) -> None:
@@ -149,6 +160,7 @@ class Gate:
             for key in ("requests_per_minute", "tokens_per_minute")
         }
         if not (any(per_minute.values()) or own.in_flight or own.requests_per_day):
+            self._requests = self._tokens = None
             return
         self._processes, place = self.shares.share(self.name)
         parts = self._processes
@@ -160,7 +172,7 @@ class Gate:
     def _pause(self, seconds: float, now: float) -> None:
         if seconds > LONGEST_PAUSE_S:
             self._closed_until = max(self._closed_until, now + seconds)
-        elif self.pace and seconds > 0:
+        elif self.pace:
             self.pace.pause(now + seconds + jitter(seconds))
         self.line.look()
 
@@ -216,7 +228,7 @@ class Turn:
         self._leave(lambda pace, now: pace.answered(start, now))
         self._limits.circuits.succeeded(self._model)
         if headers:
-            self._report(headers)
+            self._report(headers, time.monotonic() - start.at if start else 0.0)
 
     def failed(self, error: CallError) -> None:
         """The call gave no answer."""
@@ -239,7 +251,7 @@ class Turn:
             self._leave(lambda pace, _now: pace.withdrawn())
         self._limits.circuits.failed(self._model, error)
         if error.headers:
-            self._report(error.headers)
+            self._report(error.headers, 0.0)
 
     def used(self, tokens: int) -> None:
         """The tokens that the answer took, if they differ from what was expected."""
@@ -248,15 +260,17 @@ class Turn:
                 gate.correct(tokens - self._tokens)
             self._tokens = tokens
 
-    def _report(self, headers: Mapping[str, str]) -> None:
+    def _report(self, headers: Mapping[str, str], age_s: float) -> None:
         limits = provider(self._model.provider).limits_from(headers)
         if not limits:
             return
         self._limits.gates(self._model)[0].report(limits)
         if "reset_s" in limits and min(limits.get("requests_left", 1), limits.get("tokens_left", 1)) <= 0:
-            self._pause(limits["reset_s"])
+            self._pause(limits["reset_s"] - age_s)  # servers count when a call begins
 
     def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            return
         self._limits.gates(self._model)[0].pause(seconds)
         if SHORTEST_SHARED_PAUSE_S <= seconds <= LONGEST_PAUSE_S:
             self._limits.announce_pause(self._model, seconds)

@@ -1,6 +1,6 @@
 """How fast a server answers without refusing: learned from its answers, by one process for itself.
 
-Two levels are learned. Calls in flight: they begin with a few and grow by half a call per answer ("ramp") until the
+Two levels are learned. Calls in flight: they begin with a few and grow by two per answer ("ramp") until the
 server first refuses a call with 429 or everything that waits is in flight. At the first refusal of a burst the level
 falls by a quarter of what was in flight; then it rises by one per 25 answers, to at most 10% above the refused level;
 a level that was held counts as the new one. Calls a second: unlimited until the first refusal, then the calls that the
@@ -14,8 +14,8 @@ from collections import deque
 from math import inf
 from typing import NamedTuple
 
-FIRST_IN_FLIGHT = 2
-RAMP_PER_ANSWER = 0.5
+FIRST_IN_FLIGHT = 4
+RAMP_PER_ANSWER = 2
 RAMP_PER_S = 25  # calls a second that start in the ramp even if no answer has come yet: answers may take minutes
 ANSWERS_PER_STEP = 25
 TROUBLE_COSTS = 5  # answers whose growth an error of the server takes back
@@ -26,7 +26,7 @@ HISTORY_S = 4.0
 MARGIN = 0.975  # of the accepted pace
 SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 60.0  # if the server names no time
-FIRST_PLATEAU_S = 30.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
+FIRST_PLATEAU_S = 45.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
 LONGEST_PLATEAU_S = 300.0
 UNSURE_PLATEAU_S = 3.0
 HOLD_S = 3.0  # a faster pace counts as accepted after this time
