@@ -5,6 +5,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.make import Context, read_result
 from .generation.model import Generation
+from .generation.providers.batch import HOURS
 from .generation.providers.human import answer_path
 from .generation.spending import amount, used
 from .generation.store import database
@@ -156,21 +158,26 @@ def _people(plan: Plan, rows: Iterable[Generation], layout: Layout, is_stale: Ca
         yield from _shown(waiting)
 
 
-def _batches(store: Path) -> Iterator[str]:
-    """The batches that the next run asks for."""
-    batches = open_batches(store)
-    if batches:
-        number = sum(len(batch.items) for batch in batches)
-        yield f"providers: {_count(number, 'question')} in {_count(len(batches), 'batch')}; run again to collect them"
-        yield from _shown([f"{batch.name}: {len(batch.items):,} of {batch.model_id}" for batch in batches])
-
-
 def _pending_reason(folder: Path) -> str:
     try:
         result = read_result(folder)
     except DreamflowError:
         return ""
     return result.reason if result.status == "pending" else ""
+
+
+def _batches(store: Path) -> Iterator[str]:
+    batches = open_batches(store)
+    if batches:
+        items = sum(len(batch.items) for batch in batches)
+        yield f"providers: {_count(items, 'question')} in batches; run again to collect what is answered"
+        yield from _shown(
+            [
+                f"{store}/batches/{batch.name}.json: {len(batch.items):,} of model {batch.model_id}, {batch.state}, "
+                f"expires by {datetime.fromisoformat(batch.created) + timedelta(hours=HOURS):%Y-%m-%d %H:%M} UTC"
+                for batch in batches
+            ]
+        )
 
 
 def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Budget]) -> Iterator[str]:

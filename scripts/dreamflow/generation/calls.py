@@ -72,7 +72,7 @@ class Calls:
 
     def __post_init__(self) -> None:
         self.database: Database = database(self.store)
-        self.limits = Limits(self.database)
+        self.limits = Limits(self.database, self.circuits)
         self._settled = threading.Condition()
         self._has_buried = False
 
@@ -172,7 +172,6 @@ class Calls:
         chosen = provider(model.provider)
 
         def attempt() -> tuple[Response, bytes, float]:
-            self.circuits.check(model)
             with self.limits.turn(model, claimed.worst.tokens) as turn:
                 started = time.monotonic()
                 try:
@@ -182,12 +181,10 @@ class Calls:
                         response = chosen.complete(request)
                 except CallError as error:
                     turn.failed(error)
-                    self.circuits.failed(model, error)
                     if error.may_be_billed:
                         self._lose(claimed, call, error)
                     raise
                 turn.succeeded(reply.headers if chosen.sends else {})
-                self.circuits.succeeded(model)
             latency_s = round(time.monotonic() - started, 3)
             return (
                 (chosen.read(request, reply.body), reply.body, latency_s)

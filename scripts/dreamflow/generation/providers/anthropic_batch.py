@@ -44,7 +44,7 @@ class _Page(msgspec.Struct):
 def line(custom_id: str, request: Request) -> bytes:
     """A member of the list of requests."""
     http.refuse_grammar(request, endpoint(request.model))
-    return http._encoded({"custom_id": custom_id, "params": provider(request.model.provider).body(request)})
+    return http.encoded({"custom_id": custom_id, "params": provider(request.model.provider).body(request)})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:

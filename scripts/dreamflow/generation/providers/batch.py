@@ -105,9 +105,10 @@ def _answer(
     """The response, unread, if its status is one of success."""
 
     def send() -> BaseHTTPResponse:
-        return http._pool(to.base_url).urlopen(
+        urlopen, prefix = http.server(to.base_url)
+        return urlopen(
             method,
-            http._bare(to.base_url) + path,
+            prefix + path,
             body=body,
             headers={"Accept": "*/*", "User-Agent": http.USER_AGENT, **headers},
             timeout=urllib3.Timeout(connect=http.CONNECT_TIMEOUT_S, read=to.timeout_s),

@@ -71,7 +71,7 @@ class _Page(msgspec.Struct):
 def line(custom_id: str, request: Request) -> bytes:
     """A line of the file of requests."""
     body = provider(request.model.provider).body(request)
-    return http._encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
+    return http.encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
