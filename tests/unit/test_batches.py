@@ -373,6 +373,7 @@ def test_a_batch_that_the_provider_does_not_know_stays_until_the_user_decides(se
     batch_path(tmp_path, batch.name).unlink()
     Side(tmp_path, server.url, "openai").submit(1)
     assert asked(server) == [["d_1"]]
+    assert rows(tmp_path, "SELECT gen_id, reason FROM lost") == [("d_1", "the file of its batch was deleted")]
 
 
 def test_a_damaged_file_of_a_batch_is_told(server, tmp_path):

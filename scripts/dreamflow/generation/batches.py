@@ -35,7 +35,7 @@ from .calls import in_a_batch, record_of
 from .database import DatabaseError
 from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
 from .models import Model
-from .presence import own_name
+from .presence import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, Request, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
@@ -153,7 +153,7 @@ class Batches:
             write_batch(self.store, batch)
 
         write_batch(self.store, batch)
-        self._own([item.key for item in items.values()], f"batch:{name}")
+        self._own([item.key for item in items.values()], batch_name(name))
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
@@ -272,11 +272,10 @@ class Batches:
             self.on_answer(record)
 
     def _own(self, keys: Sequence[str], owner: str) -> None:
-        """Hand claims over: to a batch, so that they outlive this process, or back."""
-        rows = [(owner, key) for key in keys]
-        database(self.store).write(
-            lambda connection: connection.executemany("UPDATE in_flight SET owner = ? WHERE key = ?", rows) and None
-        )
+        """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""
+        rows = [(owner, "true" if is_batch_name(owner) else "false", key) for key in keys]
+        sql = "UPDATE in_flight SET owner = ?, call = json_set(call, '$.bills', json(?)) WHERE key = ?"
+        database(self.store).write(lambda connection: connection.executemany(sql, rows) and None)
 
     def _release(self, keys: Iterable[str]) -> None:
         keys = list(keys)
