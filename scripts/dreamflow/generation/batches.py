@@ -115,17 +115,28 @@ class Batches:
     # Submitting
 
     def submit(self) -> None:
-        """Submit the queue. What is not submitted is asked again by the next run."""
+        """Submit the queue. What is not submitted is asked again by the next run; after Ctrl-C that is all of it."""
         if not self.queue:
             return
-        with alone(self.store, self.show):
-            self.read()
-            by_model: dict[str, list[Item]] = {}
-            for item in self.queue.values():
-                if item.key not in self.keys:
-                    by_model.setdefault(item.question.model.model_id, []).append(item)
+        if STOPPING.is_set():
+            self.show(f"{len(self.queue):,} questions for batches were not submitted: run again to submit them")
+            return
+        try:
+            with alone(self.store, self.show):
+                self._submit_queue()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all questions for batches were submitted: {error}\n  Run again to submit the others.")
+
+    def _submit_queue(self) -> None:
+        self.read()
+        by_model: dict[str, list[Item]] = {}
+        for item in self.queue.values():
+            if item.key not in self.keys:
+                by_model.setdefault(item.question.model.model_id, []).append(item)
+        try:
             for model_id, items in by_model.items():
                 self._submit_all(self.models[model_id], items)
+        finally:
             self.read()
             self._release(self.queue.keys() - self.keys)
             self.queue.clear()
@@ -135,7 +146,7 @@ class Batches:
         for chosen, lines in _parts(model, items):
             try:
                 call_with_retries(partial(self._submit, model, chosen, lines), self.attempts, STOPPING)
-            except (CallError, DatabaseError) as error:
+            except CallError as error:
                 self.show(
                     f"{left:,} questions for batches of model {model.model_id} were not submitted: {error}\n"
                     "  Run again to submit them."
@@ -176,21 +187,28 @@ class Batches:
         refused is in `failed`."""
         if not self.open:
             return
-        with alone(self.store, self.show):
-            self.read()
-            for name in list(self.open):
-                try:
-                    if batch := read_batch(batch_path(self.store, name), WHOLE):
-                        self._collect(batch)
-                except (CallError, DatabaseError) as error:
-                    hint = ""
-                    if getattr(error, "status", None) == 404:
-                        hint = (
-                            f"\n  If the batch is lost, delete {batch_path(self.store, name)} and run again: its "
-                            f"{len(self.open[name].items):,} questions are then asked anew."
-                        )
-                    self.show(f"batch {name} could not be collected: {error}{hint}")
-            self.read()
+        try:
+            with alone(self.store, self.show):
+                self.read()
+                for name in list(self.open):
+                    self._try_to_collect(name)
+                self.read()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all batches were collected: {error}\n  Run again to collect the others.")
+
+    def _try_to_collect(self, name: str) -> None:
+        path = batch_path(self.store, name)
+        try:
+            if batch := read_batch(path, WHOLE):
+                self._collect(batch)
+        except CallError as error:
+            hint = ""
+            if error.status == 404:
+                hint = (
+                    f"\n  If the batch is lost, delete {path} and run again: its {len(self.open[name].items):,} "
+                    "questions are then asked anew."
+                )
+            self.show(f"batch {name} could not be collected: {error}{hint}")
 
     def _collect(self, batch: Batch[Item]) -> None:
         model = self.models.get(batch.model_id)
