@@ -367,7 +367,6 @@ def test_a_file_that_cannot_be_written_costs_nothing_twice(server, tmp_path, mon
     if state == "submitted":
         assert later.ask(1) != "pending"
     else:
-        later.batches.queue.clear()
         Side(tmp_path, server.url, "openai").submit(1)
     assert asked(server) == [["d_1"]]
 
