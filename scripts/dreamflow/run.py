@@ -256,8 +256,7 @@ class Run(Jobs):
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""
         self.display.stop()
-        if not STOPPING.is_set():  # else nothing is spent: the next run queues the questions again
-            self.batches.submit()
+        self.batches.submit()
         self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)

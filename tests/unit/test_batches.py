@@ -18,10 +18,12 @@ from dreamflow.generation.batch_files import batch_path, open_batches
 from dreamflow.generation.batches import Batches
 from dreamflow.generation.budgets import Budget, Labels
 from dreamflow.generation.calls import Calls
+from dreamflow.generation.database import DatabaseError
 from dreamflow.generation.model import Generation, Message, Question
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import CallError, Pending, Request, anthropic_batch, openai_batch, provider
 from dreamflow.generation.settings import ModelsFile
+from dreamflow.generation.stopping import STOPPING
 from dreamflow.generation.store import load_response, request_key
 from server import Server, closed, reply, reply_lost, status
 
@@ -322,6 +324,53 @@ def test_a_submission_that_is_refused_leaves_nothing_behind(server, tmp_path):
     assert asked(server) == [["d_1"]]
 
 
+def test_nothing_is_submitted_after_ctrl_c(server, tmp_path):
+    STOPPING.set()
+    try:
+        side = Side(tmp_path, server.url, "openai").submit(1)
+    finally:
+        STOPPING.clear()
+    assert side.said == ["1 questions for batches were not submitted: run again to submit them"]
+    assert asked(server) == []
+
+
+@pytest.mark.parametrize("error", [DatabaseError("the disk is full"), OSError(28, "the disk is full")])
+def test_answers_that_cannot_be_stored_stay_with_the_provider(server, tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    Side(tmp_path, server.url, "openai").submit(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "put_record", full)
+        later = Side(tmp_path, server.url, "openai")
+        assert "the disk is full" in later.collect()
+        later.submit(1)  # it still waits
+    assert "1 answered" in Side(tmp_path, server.url, "openai").collect()
+    assert asked(server) == [["d_1"]]
+
+
+@pytest.mark.parametrize("state", ["prepared", "creating", "submitted"])
+def test_a_file_that_cannot_be_written_costs_nothing_twice(server, tmp_path, monkeypatch, state):
+    written = module.write_batch
+
+    def full(store, batch):
+        if batch.state == state:
+            raise OSError(28, "the disk is full")
+        written(store, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_batch", full)
+        side = Side(tmp_path, server.url, "openai").submit(1)
+        assert "the disk is full" in side.said[0]
+    later = Side(tmp_path, server.url, "openai")
+    later.collect()
+    if state == "submitted":
+        assert later.ask(1) != "pending"
+    else:
+        Side(tmp_path, server.url, "openai").submit(1)
+    assert asked(server) == [["d_1"]]
+
+
 def test_a_busy_server_is_asked_again(server, tmp_path):
     server.batch_script = [status(429, retry_after="0")]
     side = Side(tmp_path, server.url, "openai").submit(1)
@@ -373,6 +422,7 @@ def test_a_batch_that_the_provider_does_not_know_stays_until_the_user_decides(se
     batch_path(tmp_path, batch.name).unlink()
     Side(tmp_path, server.url, "openai").submit(1)
     assert asked(server) == [["d_1"]]
+    assert rows(tmp_path, "SELECT gen_id, reason FROM lost") == [("d_1", "the file of its batch was deleted")]
 
 
 def test_a_damaged_file_of_a_batch_is_told(server, tmp_path):

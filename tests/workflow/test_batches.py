@@ -93,12 +93,13 @@ def test_a_cohort_is_made_in_batches_over_several_runs(own, tmp_path, kind):
 
 
 def test_a_batch_in_progress_is_neither_submitted_again_nor_made_again(own, tmp_path):
-    own.batches.polls = 2
+    own.batches.polls = 3
     made = project(own, tmp_path)
     run(made)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/gens/*/*/*")}
     said = run(made, "-n")
     assert "2 generations are with the provider (writer: 2)" in said
+    assert "providers: 2 questions in batches" in run(made, "pending")
     for _ in range(2):
         said = run(made)
         assert "0 of 2 questions are answered" in said

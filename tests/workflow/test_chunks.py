@@ -497,3 +497,24 @@ def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Pr
     assert done.returncode == 0, done.stdout
     assert chunker.calls - calls == len(project.generations("chunk")) > 1
     assert set(levels(project, "phone", 2)) == {"good"}
+
+
+def test_an_upgrade_in_batches_is_planned_once_and_done_when_the_answers_are_there(project: Project, chunker: Server):
+    models = project.read("config/models.yaml")
+    models["models"]["writer"]["service"] = "batch"
+    project.write("config/models.yaml", models)
+    chunker.batches.polls = 1
+    command = ["upgrade", "--config", "upgrade_target=good", "upgrade_max_tokens=100000"]
+    calls, billed = chunker.calls, len(chunker.batches.billed)
+    for number in range(3):  # submitted; looked at, and not ready; collected
+        done = project.run(*command)
+        assert done.returncode == 0, done.stdout
+        assert ("are with the provider" in done.stdout) == (number < 2), done.stdout
+        assert set(levels(project, "water")) == {"basic"} or number == 2
+    versions = [path.name for path in sorted(project.root.glob("data/chunks/water/archive_v*.json"))]
+    assert versions == ["archive_v1.json", "archive_v2.json"]
+    assert set(levels(project, "water", 2)) == {"good"}
+    assert whole(project, "water", 2) == whole(project, "water")
+    rows = [row for row in project.generations("chunk").values() if row["model_id"] == "writer"]
+    assert len(chunker.batches.billed) - billed == len(rows) > 3
+    assert chunker.calls == calls

@@ -35,7 +35,7 @@ from .calls import in_a_batch, record_of
 from .database import DatabaseError
 from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
 from .models import Model
-from .presence import own_name
+from .presence import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, Request, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
@@ -115,17 +115,28 @@ class Batches:
     # Submitting
 
     def submit(self) -> None:
-        """Submit the queue. What is not submitted is asked again by the next run."""
+        """Submit the queue. What is not submitted is asked again by the next run; after Ctrl-C that is all of it."""
         if not self.queue:
             return
-        with alone(self.store, self.show):
-            self.read()
-            by_model: dict[str, list[Item]] = {}
-            for item in self.queue.values():
-                if item.key not in self.keys:
-                    by_model.setdefault(item.question.model.model_id, []).append(item)
+        if STOPPING.is_set():
+            self.show(f"{len(self.queue):,} questions for batches were not submitted: run again to submit them")
+            return
+        try:
+            with alone(self.store, self.show):
+                self._submit_queue()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all questions for batches were submitted: {error}\n  Run again to submit the others.")
+
+    def _submit_queue(self) -> None:
+        self.read()
+        by_model: dict[str, list[Item]] = {}
+        for item in self.queue.values():
+            if item.key not in self.keys:
+                by_model.setdefault(item.question.model.model_id, []).append(item)
+        try:
             for model_id, items in by_model.items():
                 self._submit_all(self.models[model_id], items)
+        finally:
             self.read()
             self._release(self.queue.keys() - self.keys)
             self.queue.clear()
@@ -135,7 +146,7 @@ class Batches:
         for chosen, lines in _parts(model, items):
             try:
                 call_with_retries(partial(self._submit, model, chosen, lines), self.attempts, STOPPING)
-            except (CallError, DatabaseError) as error:
+            except CallError as error:
                 self.show(
                     f"{left:,} questions for batches of model {model.model_id} were not submitted: {error}\n"
                     "  Run again to submit them."
@@ -153,7 +164,7 @@ class Batches:
             write_batch(self.store, batch)
 
         write_batch(self.store, batch)
-        self._own([item.key for item in items.values()], f"batch:{name}")
+        self._own([item.key for item in items.values()], batch_name(name))
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
@@ -176,21 +187,28 @@ class Batches:
         refused is in `failed`."""
         if not self.open:
             return
-        with alone(self.store, self.show):
-            self.read()
-            for name in list(self.open):
-                try:
-                    if batch := read_batch(batch_path(self.store, name), WHOLE):
-                        self._collect(batch)
-                except (CallError, DatabaseError) as error:
-                    hint = ""
-                    if getattr(error, "status", None) == 404:
-                        hint = (
-                            f"\n  If the batch is lost, delete {batch_path(self.store, name)} and run again: its "
-                            f"{len(self.open[name].items):,} questions are then asked anew."
-                        )
-                    self.show(f"batch {name} could not be collected: {error}{hint}")
-            self.read()
+        try:
+            with alone(self.store, self.show):
+                self.read()
+                for name in list(self.open):
+                    self._try_to_collect(name)
+                self.read()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all batches were collected: {error}\n  Run again to collect the others.")
+
+    def _try_to_collect(self, name: str) -> None:
+        path = batch_path(self.store, name)
+        try:
+            if batch := read_batch(path, WHOLE):
+                self._collect(batch)
+        except CallError as error:
+            hint = ""
+            if error.status == 404:
+                hint = (
+                    f"\n  If the batch is lost, delete {path} and run again: its {len(self.open[name].items):,} "
+                    "questions are then asked anew."
+                )
+            self.show(f"batch {name} could not be collected: {error}{hint}")
 
     def _collect(self, batch: Batch[Item]) -> None:
         model = self.models.get(batch.model_id)
@@ -272,11 +290,10 @@ class Batches:
             self.on_answer(record)
 
     def _own(self, keys: Sequence[str], owner: str) -> None:
-        """Hand claims over: to a batch, so that they outlive this process, or back."""
-        rows = [(owner, key) for key in keys]
-        database(self.store).write(
-            lambda connection: connection.executemany("UPDATE in_flight SET owner = ? WHERE key = ?", rows) and None
-        )
+        """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""
+        rows = [(owner, "true" if is_batch_name(owner) else "false", key) for key in keys]
+        sql = "UPDATE in_flight SET owner = ?, call = json_set(call, '$.bills', json(?)) WHERE key = ?"
+        database(self.store).write(lambda connection: connection.executemany(sql, rows) and None)
 
     def _release(self, keys: Iterable[str]) -> None:
         keys = list(keys)

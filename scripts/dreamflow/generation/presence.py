@@ -12,6 +12,18 @@ from functools import cache
 from os.path import abspath
 from pathlib import Path
 
+_BATCH = "batch:"
+
+
+def batch_name(batch: str) -> str:
+    """The name under which a provider's batch owns claims, as a process does."""
+    return _BATCH + batch
+
+
+def is_batch_name(name: str) -> bool:
+    """Whether a name is that of a batch."""
+    return name.startswith(_BATCH)
+
 
 def own_name(store: Path) -> str:
     """The name of this process at a store. The first call takes the lock. Raises `OSError`."""
@@ -39,10 +51,10 @@ def remove_dead(store: Path) -> None:
 
 
 def is_alive(store: Path, name: str) -> bool:
-    """Whether the process of this name is alive. The file of a dead process is removed. A batch, named
-    `batch:<name>`, is alive as long as it has its file."""
-    if name.startswith("batch:"):
-        return (store / "batches" / f"{name.removeprefix('batch:')}.json").exists()
+    """Whether the process of this name is alive. The file of a dead process is removed. A batch (see
+    `batch_name`) is alive as long as it has its file."""
+    if is_batch_name(name):
+        return (store / "batches" / f"{name.removeprefix(_BATCH)}.json").exists()
     if name == own_name(store):  # to open the own file and close it again would release the lock
         return True
     path = store / "processes" / name
