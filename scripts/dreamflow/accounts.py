@@ -50,7 +50,7 @@ GROUPS = {  # the columns that tell the rows of a table of the ledger apart: nam
     "spec": {"family": "family", "spec": "spec"},
 }
 LEDGER_FILES = (*(f"by_{name}.csv" for name in GROUPS), "budgets.csv", "lost.csv")
-_BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "left")
+_BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "reserved", "left")
 _LOST_COLUMNS = ("at", "gen_id", "model_id", "spec", "run", "tokens", "cost_usd", "reason")
 _OVER_BUDGET = re.compile(r"the budget (\S+) does not allow")
 
@@ -72,11 +72,12 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
         _write(folder / f"by_{name}.csv", [*columns, *SUM_COLUMNS], rows)
         parts += [_ledger_text(list(columns), rows, newest=name == "day")] if rows else []
     caps = used(layout.store, budgets)
-    rows = [(one.name, one.unit, one.cap, round(one.spent, 9), round(one.left, 9)) for one in caps]
+    figures = [(one, (one.cap, one.spent, one.reserved, one.left)) for one in caps]
+    rows = [(one.name, one.unit, *(round(value, 9) for value in values)) for one, values in figures]
     _write(folder / "budgets.csv", _BUDGET_COLUMNS, rows)
     if caps:
-        shown = [(one.name, *(amount(value, one.unit) for value in (one.cap, one.spent, one.left))) for one in caps]
-        parts.append(_text(("budget", "cap", "spent", "left"), shown))
+        shown = [(one.name, *(amount(value, one.unit) for value in values)) for one, values in figures]
+        parts.append(_text(("budget", "cap", "spent", "reserved", "left"), shown))
     lost = store.read(f"SELECT {', '.join(_LOST_COLUMNS)} FROM lost ORDER BY number")  # noqa: S608
     _write(folder / "lost.csv", _LOST_COLUMNS, lost)
     if lost:

@@ -478,10 +478,10 @@ def test_what_follows_from_a_batch_is_called_by_a_later_run(context):
             [
                 Used("budgets.run", "run:1", "usd", 5.0, 0.0),
                 Used("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
-                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0),
+                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0, 0.5),
             ],
             "about $5.00, at most $5.00\ncap: run $5.00 (spent $0.00), day $10.00 (spent $3.20), "
-            "cohorts.trial $1.00 (spent $0.00): at most $5.00 will be spent",
+            "cohorts.trial $1.00 (spent $0.00, reserved $0.50): at most $5.00 will be spent",
         ),
         ([Used("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
          "cap: month $5.00 (spent $6.00): at most $0.00 will be spent"),

@@ -312,7 +312,11 @@ def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
     for unit in left:
         caps = [one for one in budgets if one.unit == unit]
         left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
-        parts = [f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)})" for one in caps]
+        parts = [
+            f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)}"
+            f"{f', reserved {amount(one.reserved, unit)}' if one.reserved else ''})"
+            for one in caps
+        ]
         bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
         lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []
     return lines, left["usd"]

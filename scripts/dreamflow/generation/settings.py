@@ -131,7 +131,9 @@ class ModelSettings(Section):
         description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt` and "
         "`cache_write`. Default: the price that the Python package genai-prices lists for a model of OpenAI, Anthropic "
         "or OpenRouter at the provider's own endpoint. Without either the cost is unknown, and a budget in dollars "
-        "refuses the model. Local, human and replayed models are free.",
+        "refuses the model. Providers of OpenRouter differ in price; with "
+        "`extra_body: {provider: {max_price: {prompt: 1, completion: 2}}}` none that costs more answers, and budgets "
+        "reserve that price. Local, human and replayed models are free.",
     )
     atp: NotNegative = Field(
         2,
