@@ -19,9 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE.parents[1] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import aiohttp
 import dreamflow.families  # noqa: F401  (it registers the parsers)
@@ -125,7 +124,7 @@ def with_aiohttp(url: str, numbers: Sequence[int], _folder: Path) -> float:
 
 
 def compare(name: str, ours: Callable[[str, Sequence[int], Path], float], folder: Path) -> None:
-    """Print the calls a second of `ours` and of aiohttp, in turns, the median ratio, and the processor's time a call."""
+    """Print the calls a second of `ours` and of aiohttp, in turns, the median ratio, and processor time a call."""
     speeds: dict[str, list[float]] = {"ours": [], "aiohttp": []}
     busy = {"ours": 0.0, "aiohttp": 0.0}
     with Service({"latency_s": LATENCY_S}) as service:
