@@ -93,9 +93,9 @@ class Trial:
         self.screens.append(done.stdout)
         return done.returncode
 
-    def run_at_last(self, *arguments: str) -> None:
+    def run_at_last(self, **environment: str) -> None:
         """A run that has to make everything that is left."""
-        if self.run(*arguments) != 0:
+        if self.run(**environment) != 0:
             self.problem(f"the last run failed:\n{self.screens[-1][-3000:]}")
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -112,7 +112,7 @@ class Trial:
             self.project.run("--unlock")
         return process.returncode
 
-    def start_in_sandbox(self, *mounts: str, before: str = "", after: str = "") -> subprocess.Popen[str]:
+    def start_in_sandbox(self, *mounts: str, before: str = ":", after: str = ":") -> subprocess.Popen[str]:
         """Start a run with other mounts (arguments of bwrap), between two commands of the shell."""
         script = f'{before}; "$@"; status=$?; {after}; exit $status'
         sandbox = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *mounts, "--"]

@@ -19,9 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-sys.path.insert(0, str(HERE.parents[1] / "scripts"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import aiohttp
 import dreamflow.families  # noqa: F401  (it registers the parsers)
@@ -66,10 +65,16 @@ def row(number: int, model: Model) -> Generation:
 
 def in_threads(work: Callable[[int], object], numbers: Sequence[int]) -> float:
     """Seconds until so many threads have done the work."""
+    left = iter(numbers)
+
+    def worker() -> None:
+        for number in left:
+            work(number)
+
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         started = time.perf_counter()
-        for _ in pool.map(work, numbers):
-            pass
+        for done in [pool.submit(worker) for _ in range(IN_FLIGHT)]:
+            done.result()
         return time.perf_counter() - started
 
 
@@ -125,7 +130,7 @@ def with_aiohttp(url: str, numbers: Sequence[int], _folder: Path) -> float:
 
 
 def compare(name: str, ours: Callable[[str, Sequence[int], Path], float], folder: Path) -> None:
-    """Print the calls a second of `ours` and of aiohttp, in turns, the median ratio, and the processor's time a call."""
+    """Print the calls a second of `ours` and of aiohttp, in turns, the median ratio, and processor time a call."""
     speeds: dict[str, list[float]] = {"ours": [], "aiohttp": []}
     busy = {"ours": 0.0, "aiohttp": 0.0}
     with Service({"latency_s": LATENCY_S}) as service:
