@@ -1,6 +1,6 @@
 """Targets for the maintenance of a project; the default target does not include them."""
 
-from dreamflow import upkeep
+from dreamflow import accounts, upkeep
 
 
 rule estimate:
@@ -14,6 +14,33 @@ rule estimate:
     localrule: True
     run:
         flow.job(log[0], lambda: flow.estimate(output[0]))
+
+
+rule ledger:
+    """Write tables of what all answers have cost, of the budgets, and of calls that may have been billed in vain."""
+    input:
+        lambda wildcards: flow.always(*expand(f"{DATA}/reports/ledger/{{name}}", name=accounts.LEDGER_FILES)),
+    output:
+        expand(f"{DATA}/reports/ledger/{{name}}", name=accounts.LEDGER_FILES),
+    log:
+        f"{DATA}/logs/ledger.log",
+    localrule: True
+    run:
+        flow.job(
+            log[0],
+            lambda: accounts.write_ledger(
+                flow.layout, flow.context.calls.budgets, flow.layout.root / "reports/ledger"
+            ),
+        )
+
+
+rule pending:
+    """List what waits for whom: people, providers' batches, budgets, quotas, keys."""
+    log:
+        f"{DATA}/logs/pending.log",
+    localrule: True
+    run:
+        flow.job(log[0], lambda: accounts.pending_text(flow.plan, flow.context, flow.freshness.is_stale))
 
 
 rule orphans:

@@ -8,7 +8,7 @@ from os.path import normpath
 from pathlib import Path
 
 from .deferred import Deferred
-from .errors import ConfigError, DreamflowError
+from .errors import ConfigError, DreamflowError, unknown
 from .families import FAMILIES
 from .family import Family, World
 from .generation.catalog import load_catalog
@@ -127,6 +127,10 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
     settings = load_settings(config)
     settings = settings.model_copy(update={"data_root": normpath(settings.data_root)})
     stages = {stage.name: stage for family in FAMILIES for stage in family.stages}
+    for place, name in enumerate(settings.batch):
+        if name not in stages:
+            with in_config(config):
+                raise ConfigError(unknown("stage", name, stages), ("batch", place))
     layout = Layout(Path(settings.data_root), stages)
     models = load_models(settings.models, layout.registered_models, settings.local_models.as_dict())
     catalog = load_catalog(settings.raw_root, [prompt for stage in stages.values() for prompt in stage.prompts])

@@ -12,11 +12,13 @@ from types import FrameType
 from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.digest import Freshness
 from .generation.forecast import Line
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
 from .generation.model import Generation, Json
+from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
@@ -44,7 +46,18 @@ class Run(Jobs):
         self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
         self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
-        self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept)
+        self.batches = Batches(
+            self.layout.store,
+            self.plan.models,
+            self._is_batch,
+            self.display.show,
+            attempts=self.settings.call_attempts,
+            run=run,
+            on_answer=self.display.record_answer,
+        )
+        if not (in_job or dry):
+            self.batches.collect()
+        self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting)
         self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
         calls = Calls(
             self.layout.store,
@@ -54,6 +67,7 @@ class Run(Jobs):
             budgets=self.budgets,
             labels=partial(labels, self.plan, run),
             on_answer=self.display.record_answer,
+            batches=self.batches,
         )
         self.context = Context(
             layout=self.layout,
@@ -63,6 +77,10 @@ class Run(Jobs):
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
         )
+
+    def _is_batch(self, stage: str, model: Model) -> bool:
+        in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
+        return in_stage or model.service == "batch"
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -179,7 +197,8 @@ class Run(Jobs):
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
-        return forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
+        text = forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
+        return "\n".join([text, *self.batches.summary()])
 
     def show_forecast(self) -> None:
         """Show the forecast of a dry run, or why it cannot be made."""
@@ -232,8 +251,10 @@ class Run(Jobs):
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""
         self.display.stop()
+        if not STOPPING.is_set():  # else nothing is spent: the next run queues the questions again
+            self.batches.submit()
         self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
-        for line in self.display.summary(self.tables):
+        for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)
         for cause, count in self.causes.items():
             if cause:

@@ -10,7 +10,7 @@ from pydantic import Field, create_model
 
 from .chunks.conversation import LEVELS
 from .chunks.spec import Clusters, Upgrade
-from .config import Count, Name, Optional, Section, Whole, check_placed, place
+from .config import NO_REPEATS, Count, Name, Optional, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
 from .families import FAMILIES
@@ -88,6 +88,11 @@ class Settings(_Specs):
     results_top_n: Count = Field(5, description="Number of essays in `data/results/<cohort>/`.")
     call_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         5, description="Attempts at one call if the connection or the server fails; 1 is no retry."
+    )
+    batch: Annotated[list[Name], NO_REPEATS] = Field(
+        default_factory=list,
+        description="Stages, such as `draft`, whose `openai` and `anthropic` models answer in batches, for half the "
+        "price and within a day, as models with `service: batch` do in every stage.",
     )
     pack: Whole = Field(
         0,

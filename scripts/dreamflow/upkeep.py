@@ -11,6 +11,7 @@ from .files import write_atomic
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
+from .generation.models import Model
 from .generation.providers import provider
 from .generation.spending import used
 from .plan import Plan
@@ -66,9 +67,11 @@ def forecast_lines(
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str] = frozenset(),
+    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> tuple[list[Line], list[str], list[Generation]]:
     """The forecast for these generations, with the generations that requested products may need in addition; what
-    families say of these; and the generations that are due. `redraws` get new samples."""
+    families say of these; and the generations that are due. `redraws` get new samples; `is_batch(stage, model)` says
+    which questions are for batches."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     expected, texts = preview(plan)
@@ -78,7 +81,7 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = forecast(every, context, is_due, plan.folder, redraws)
+    lines = forecast(every, context, is_due, plan.folder, redraws, is_batch=is_batch)
     return lines, texts, [row for row in every if is_due(row.gen_id)]
 
 
@@ -88,9 +91,10 @@ def forecast_text(
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str] = frozenset(),
+    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> str:
     """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
-    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
+    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws, is_batch)
     budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
     return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
 

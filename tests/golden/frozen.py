@@ -7,13 +7,16 @@ what no two runs share), and a project of an old version, whose paid answers a l
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -30,8 +33,8 @@ STEPS = (
 BEST = "cohorts=[trial,crossed,chosen,best]"  # best selects from a ranking, which the first step makes
 
 # Pictures and pages are looked at, logs are about a run, and a database holds what the tables hold.
-SKIPPED_SUFFIXES = {".png", ".svg", ".sqlite", ".log"}
-SKIPPED_FOLDERS = {"data/1_raw", "data/logs"}
+SKIPPED_SUFFIXES = {".png", ".svg", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".log"}
+SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/store/processes"}
 
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
@@ -101,7 +104,26 @@ def written(root: Path) -> dict[str, str]:
         folders = {parent.as_posix() for parent in Path(path).parents}
         if file.is_file() and file.suffix not in SKIPPED_SUFFIXES and not folders & SKIPPED_FOLDERS:
             found[path] = file.read_bytes().decode("utf-8")
-    return found
+    return {**_stored(root / "data/store/answers.sqlite"), **found}
+
+
+LEDGER = ("at", "cached_tokens", "completion_tokens", "cost_usd", "gen_id", "latency_s", "model_id", "prompt_tokens")
+
+
+def _stored(database: Path) -> dict[str, str]:
+    """The answers and the ledger of a database, in the form of the files that earlier versions wrote."""
+    if not database.exists():
+        return {}
+    files, lines = {}, []
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        for key, record in connection.execute("SELECT key, record FROM answers"):
+            text = json.dumps(json.loads(record), sort_keys=True, ensure_ascii=False, indent=2)
+            files[f"data/store/responses/{key[:2]}/{key}.json"] = text + "\n"
+        columns = (*LEDGER, "sample", "spec", "stage")
+        for row in connection.execute(f"SELECT {', '.join(columns)} FROM ledger"):
+            entry = dict(zip(columns, row, strict=True))
+            lines.append(json.dumps({**entry, "cohort_id": entry.pop("spec")}, sort_keys=True) + "\n")
+    return {**files, "data/store/ledger.jsonl": "".join(lines)}
 
 
 # --- the form in which files are kept: one text for each part of data/, a header line before each file -------------

@@ -81,7 +81,7 @@ MISSPELT = "temprature: unknown key; did you mean 'temperature'? known keys: max
         (
             Settings,
             "cohorts: []\n\ncohort: demo\n",
-            "3: cohort: unknown key; did you mean 'cohorts'? known keys: budgets",
+            "3: cohort: unknown key; did you mean 'cohorts'? known keys: batch, budgets",
         ),
         (Settings, "upgrade:\n  target: null\n", "2: upgrade.target: null is not one of good, premium; expected: Requ"),
         (Settings, f"clusters:\n  {WORD}\n", f"2: clusters.sampling.{MISSPELT}"),

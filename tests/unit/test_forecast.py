@@ -358,8 +358,13 @@ def test_samples_that_were_drawn_are_not_counted_again(context):
 def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
     row = planned("draft")
     key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
-    (line,) = forecast([row], context, lambda gen_id: True, lambda gen_id: context.layout.root, waiting={key})
+    (line,) = forecast(
+        [row], context, lambda gen_id: True, lambda gen_id: context.layout.root, waiting={key: row.gen_id}
+    )
     assert (line.calls, line.waiting, line.completion_tokens > 0) == (0, 1, True)
+    assert forecast([row], context, lambda gen_id: False, lambda gen_id: context.layout.root, (), {"?": row.gen_id})[
+        0
+    ].waiting
     assert "0 calls to make" in as_table([line]) and "1 more are with the provider, in batches" in as_table([line])
 
 

@@ -1,9 +1,12 @@
 """The HTTP providers, asked through `complete`, against a real server that misbehaves on demand."""
 
+import gzip
 import json
 import os
 import socket
 import threading
+import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -45,20 +48,22 @@ def ask_chat(request, server):
     return asker(request.param, server)
 
 
+def question(name, server, messages=None, *, model=None, sample=0, response_format=None, **sampling):
+    row = {"model_id": "m1", "provider": name, "name": "vendor/m-1", "base_url": server.url}
+    if name == "openai":
+        row["api_key_env"] = "OPENAI_API_KEY"
+    return Request(
+        model=Model.model_construct(**row | (model or {})),  # unchecked
+        messages=messages or [Message("user", "Why do we dream?")],
+        sampling={"max_tokens": 50} | sampling,
+        sample=sample,
+        response_format=response_format,
+    )
+
+
 def asker(name, server):
-    def ask(messages=None, *, model=None, sample=0, response_format=None, **sampling):
-        row = {"model_id": "m1", "provider": name, "name": "vendor/m-1", "base_url": server.url}
-        if name == "openai":
-            row["api_key_env"] = "OPENAI_API_KEY"
-        return provider(name).complete(
-            Request(
-                model=Model.model_construct(**row | (model or {})),  # unchecked
-                messages=messages or [Message("user", "Why do we dream?")],
-                sampling={"max_tokens": 50} | sampling,
-                sample=sample,
-                response_format=response_format,
-            )
-        )
+    def ask(*arguments, **keywords):
+        return provider(name).complete(question(name, server, *arguments, **keywords))
 
     ask.provider = name
     return ask
@@ -173,6 +178,38 @@ def test_sampling_of_chat(ask_chat, server):
     assert "top_k" not in body
 
 
+def test_names_of_sampling(server):
+    asker("openrouter", server)(top_k=5, min_p=0.1, repeat_penalty=1.1)
+    asker("openai", server)(top_k=5, min_p=0.1, repeat_penalty=1.1)  # vLLM and llama-server
+    router, compatible = (recorded.body for recorded in server.requests)
+    assert router.items() >= {"top_k": 5, "min_p": 0.1, "repetition_penalty": 1.1}.items()
+    assert "repeat_penalty" not in router
+    assert compatible.items() >= {"top_k": 5, "repeat_penalty": 1.1, "repetition_penalty": 1.1}.items()
+
+
+def sent_to_openai(name, **extra):
+    """The fields besides the question that api.openai.com would get."""
+    model = {"name": name, "base_url": "https://api.openai.com/v1", "extra_body": extra}
+    request = question("openai", Server(), model=model, temperature=0.7, top_p=0.9, repeat_penalty=1.0, seed=1)
+    body = provider("openai").body(request)
+    return {key: value for key, value in body.items() if key not in ("model", "messages")}
+
+
+@pytest.mark.parametrize("name", ["o1", "o3-mini", "o4-mini-2025-04-16", "gpt-5", "gpt-5-nano", "ft:o4-mini:x"])
+def test_models_that_refuse_a_temperature(name):
+    assert sent_to_openai(name) == {"max_completion_tokens": 50, "seed": 1}
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "gpt-4.1-mini", "gpt-5-chat-latest", "omni"])
+def test_models_that_take_a_temperature(name):
+    assert sent_to_openai(name) == {"max_tokens": 50, "seed": 1, "temperature": 0.7, "top_p": 0.9}
+
+
+def test_model_that_does_not_reason_takes_a_temperature():
+    sent = sent_to_openai("gpt-5.1", reasoning_effort="none")
+    assert (sent["temperature"], sent["max_completion_tokens"]) == (0.7, 50)
+
+
 def test_no_seed_unless_given(ask, server):
     ask(sample=2)
     assert "seed" not in server.requests[0].body
@@ -187,6 +224,18 @@ def test_name_of_the_limit(ask_chat, server):
 def test_extra_body(ask, server):
     ask(model={"extra_body": {"provider": {"order": ["a"]}}})
     assert server.requests[0].body["provider"] == {"order": ["a"]}
+
+
+def test_null_in_extra_body_leaves_a_field_out(ask, server):
+    ask(model={"extra_body": {"temperature": None}}, temperature=0.5)
+    assert "temperature" not in server.requests[0].body
+
+
+def test_openrouter_is_told_who_asks(server):
+    asker("openrouter", server)()
+    headers = server.requests[0].headers
+    assert headers["x-title"] == "Dreamflow"
+    assert headers["http-referer"]
 
 
 def test_anthropic_form(server):
@@ -216,6 +265,50 @@ def test_anthropic_form(server):
 def test_anthropic_base_url_without_version(server):
     asker("anthropic", server)(model={"base_url": server.url.removesuffix("/v1")})
     assert server.requests[0].path == "/v1/messages"
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("claude-3-opus-20240229", {"temperature", "top_p", "top_k"}),
+        ("claude-sonnet-4-20250514", {"temperature", "top_p", "top_k"}),
+        ("claude-opus-4-1-20250805", {"temperature", "top_k"}),
+        ("claude-haiku-4-5", {"temperature", "top_k"}),
+        ("claude-opus-4-7", set()),
+        ("claude-sonnet-5", set()),
+    ],
+)
+def test_anthropic_sampling_by_model(server, name, sent):
+    asker("anthropic", server)(model={"name": name}, temperature=0.7, top_p=0.9, top_k=5, min_p=0.1)
+    assert server.requests[0].body.keys() - {"model", "messages", "max_tokens"} == sent
+
+
+def test_anthropic_has_no_temperature_while_it_thinks(server):
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    asker("anthropic", server)(
+        model={"extra_body": thinking}, temperature=0.7, response_format={"type": "json_schema", "schema": SCHEMA}
+    )
+    body = server.requests[0].body
+    assert "temperature" not in body
+    assert body["thinking"] == thinking["thinking"]
+    assert body["tool_choice"] == {"type": "auto"}
+
+
+LONG = "word " * 1000
+
+
+@pytest.mark.parametrize(
+    ("system", "example", "marked"),
+    [("", "short", []), (LONG, "short", [0, 1]), ("", LONG, [1]), (LONG[:3000], LONG[:3000], [1])],
+)
+def test_anthropic_caches_a_long_beginning(server, system, example, marked):
+    messages = [Message("user", example), Message("assistant", "Because"), Message("user", LONG)]
+    asker("anthropic", server)([Message("system", system)] * bool(system) + messages)
+    body = server.requests[0].body
+    places = [body.get("system"), body["messages"][1]["content"]]
+    marks = [place[0].get("cache_control") if isinstance(place, list) else None for place in places]
+    assert [place for place, mark in enumerate(marks) if mark == {"type": "ephemeral"}] == marked
+    assert body["messages"][2] == {"role": "user", "content": LONG}  # what is asked is new every time
 
 
 def test_base_url_may_end_in_a_slash(ask, server):
@@ -301,6 +394,19 @@ def test_netrc_does_not_replace_the_key(ask, server, monkeypatch, tmp_path):
     assert KEY in " ".join(server.requests[0].headers.values())
 
 
+def test_no_cookie_is_kept(ask, server):
+    server.script = [say.reply(200, {}, Set_Cookie="session=1; Path=/")]
+    ask()
+    ask()
+    assert "cookie" not in server.requests[1].headers
+
+
+def test_password_in_base_url_is_not_sent(ask, server):
+    ask(model={"base_url": server.url.replace("//", "//me:hunter2@")})
+    assert KEY in " ".join(server.requests[0].headers.values())
+    assert "hunter2" not in str(server.requests[0])
+
+
 @pytest.mark.parametrize("bad", ["sk-bad\nX-Injected: 1", "sk-bad\u2026secret", "sk-bad\x00secret"])
 def test_unusable_key_is_not_quoted(ask, server, monkeypatch, bad):
     if "\x00" in bad:
@@ -317,7 +423,7 @@ def test_unusable_key_is_not_quoted(ask, server, monkeypatch, bad):
 def test_echoed_key_is_redacted(ask, server):
     server.script = [say.echoed_key(401)]
     error = error_of(ask)
-    assert (error.retryable, error.status) == (False, 401)
+    assert (error.kind, error.status) == ("account", 401)
     assert "not a key" in str(error)
     assert "[key]" in str(error)
 
@@ -350,27 +456,115 @@ def test_message_says_which_call_failed(ask, server):
     server.script = [say.status(400, "top_k is not known here")]
     error = error_of(ask)
     assert str(error) == (f"{ask.provider}: m1 at {server.url.split('/')[2]}: error 400: top_k is not known here")
-    assert (error.retryable, error.status, error.retry_after) == (False, 400, None)
+    assert (error.kind, error.status, error.retry_after) == ("request", 400, None)
 
 
-@pytest.mark.parametrize("code", [408, 409, 425, 429, 500, 502, 503, 504, 529])
-def test_retryable_status(ask, server, code):
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        *((code, "busy") for code in (429, 529)),
+        *((code, "server") for code in (408, 409, 425, 500, 502, 503, 504)),
+        *((code, "account") for code in (401, 402, 403, 404)),
+        *((code, "request") for code in (400, 413, 422)),
+    ],
+)
+def test_kind_of_a_status(ask, server, code, kind):
     server.script = [say.status(code)]
     error = error_of(ask)
-    assert (error.retryable, error.status) == (True, code)
+    assert (error.kind, error.status) == (kind, code)
+    assert error.retryable is (kind in ("busy", "server"))
+    assert error.may_be_billed is (code in (408, 504))
     assert ask().text  # the connection is still good
 
 
-@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 413, 422])
-def test_terminal_status(ask, server, code):
-    server.script = [say.status(code)]
-    error = error_of(ask)
-    assert (error.retryable, error.status) == (False, code)
+def test_503_that_says_when_to_come_back_is_busy(ask, server):
+    server.script = [say.status(503, retry_after="7")]
+    assert error_of(ask).kind == "busy"
 
 
-def test_empty_account_is_terminal(ask_chat, server):
-    server.script = [say.reply(429, {"error": {"message": "pay", "code": "insufficient_quota"}})]
-    assert not error_of(ask_chat).retryable
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (429, {"message": "pay", "code": "insufficient_quota"}),
+        (429, {"message": "pay", "type": "insufficient_quota"}),
+        (
+            400,
+            {"message": "Your credit balance is too low to access the Anthropic API."},
+        ),
+        (400, {"message": "nobody/m is not a valid model ID", "code": 400}),
+        (400, {"message": "x", "code": "model_not_found"}),
+    ],
+)
+def test_account_that_cannot_ask_this_model(ask, server, code, error):
+    server.script = [say.reply(code, {"error": error})]
+    assert error_of(ask).kind == "account"
+
+
+# Questions that a server declines.
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "finish_reason"),
+    [
+        (400, {"message": "The response was filtered", "code": "content_filter", "param": "prompt"}, "refusal"),
+        (400, {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}, "refusal"),
+        (403, {"message": "flagged", "code": 403, "metadata": {"reasons": ["a"], "flagged_input": "b"}}, "refusal"),
+        (400, {"message": "x", "code": "context_length_exceeded"}, "context"),
+        (400, {"message": "This model's maximum context length is 4096 tokens. However, you ..."}, "context"),
+        (400, {"message": "the request exceeds the available context size (4096 tokens)", "code": 400}, "context"),
+        (400, {"message": "prompt is too long: 208310 tokens > 200000 maximum"}, "context"),
+        (400, {"message": "input length and `max_tokens` exceed context limit: 1 + 2 > 3"}, "context"),
+        (413, {"message": "maximum context length"}, "context"),
+        (200, {"message": "maximum context length", "code": 400}, "context"),
+    ],
+)
+def test_declined_question_is_an_answer(ask, server, code, error, finish_reason):
+    server.script = [say.reply(code, {"error": error})]
+    response = ask()
+    assert (response.finish_reason, response.text) == (finish_reason, error["message"])
+    assert response.usage == (Usage(0, 0, 0) if finish_reason == "context" else Usage())
+    assert response.warnings is UNSET
+
+
+def test_context_of_vllm_which_has_no_field_error(ask_chat, server):
+    said = "This model's maximum context length is 16 tokens."
+    server.script = [say.reply(400, {"object": "error", "message": said, "type": "BadRequestError", "code": 400})]
+    assert (ask_chat().finish_reason, server.calls) == ("context", 1)
+
+
+def test_azure_bills_a_prompt_that_is_too_long(server):
+    body = json.dumps({"error": {"message": "x", "code": "context_length_exceeded"}}).encode()
+    request = question("openai", server, model={"base_url": "https://me.openai.azure.com/openai/v1"})
+    response = provider("openai").read(request, body)
+    assert (response.finish_reason, response.usage) == ("context", Usage())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(200, '{"choices": "%s"}'), (200, "%s"), (400, '{"error": {"message": "prompt is too long: %s"}}')],
+)
+def test_no_key_in_a_body(ask, server, status, body):
+    quoted = [KEY, KEY.replace("/", "\\/"), "sk-test%2Fa%2Bb%3D0123456789"]
+    server.script = [say.reply(status, (body % " ".join(quoted)).encode())]
+    sent = provider(ask.provider).send(question(ask.provider, server)).body
+    assert sent.decode() == body % "[key] [key] [key]"
+
+
+def test_body_comes_back_as_it_was_sent(ask, server):
+    for body in (b"", b"{not json", b"\xff\x00", b'{"error": null}', b'"error"', b"x" * 300_000):
+        server.script = [say.reply(200, body)]
+        assert provider(ask.provider).send(question(ask.provider, server)).body == body
+
+
+def test_compressed_body_is_opened(ask, server):
+    body = json.dumps({"choices": [{"message": {"content": "yes"}}], "content": "yes"}).encode()
+    server.script = [
+        say.reply(200, gzip.compress(body), Content_Encoding="gzip"),
+        say.reply(200, zlib.compress(body), Content_Encoding="deflate"),
+        say.reply(200, b"not gzip", Content_Encoding="gzip"),
+    ]
+    assert [ask().text for _ in range(2)] == ["yes", "yes"]
+    assert ask().finish_reason == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -400,14 +594,33 @@ def test_retry_after_in_milliseconds(ask, server, value, seconds):
 
 
 @pytest.mark.parametrize(
-    ("code", "retryable", "status"),
-    [(429, True, 429), ("502", True, 502), (400, False, 400), (402, False, 402), ("overloaded", True, 200)],
+    ("code", "kind", "status"),
+    [
+        (429, "busy", 429),
+        ("502", "server", 502),
+        (400, "request", 400),
+        (402, "account", 402),
+        ("overloaded", "server", 200),
+        (None, "server", 200),
+        (-1, "server", 200),
+    ],
 )
-def test_error_with_http_200(ask, server, code, retryable, status):
+def test_error_with_http_200(ask, server, code, kind, status):
     server.script = [say.error_200(code, "told so")]
     error = error_of(ask)
-    assert (error.retryable, error.status) == (retryable, status)
+    assert (error.kind, error.status) == (kind, status)
     assert "told so" in str(error)
+
+
+def test_openrouter_says_when_the_free_requests_of_a_day_are_back(server):
+    reset = str(int(time.time() + 5000) * 1000)
+    headers = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+    error = {"message": "Rate limit exceeded: free-models-per-day", "code": 429, "metadata": {"headers": headers}}
+    server.script = [say.reply(429, {"error": error})]
+    caught = error_of(asker("openrouter", server))
+    assert caught.kind == "busy"
+    assert 4000 < caught.retry_after < 5001
+    assert provider("openrouter").limits_from(caught.headers)["requests_left"] == 0
 
 
 def test_error_in_a_choice_without_an_answer(ask_chat, server):
@@ -462,7 +675,7 @@ def test_long_message_is_shortened(ask, server):
 def test_broken_connection(ask, server, step):
     server.script = [step]
     error = error_of(ask)
-    assert (error.retryable, error.status) == (True, None)
+    assert (error.kind, error.status, error.may_be_billed) == ("connection", None, True)
     assert ask().text
 
 
@@ -470,18 +683,18 @@ def test_nobody_listens(ask):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but not listening
         error = error_of(ask, model={"base_url": f"http://127.0.0.1:{unused.getsockname()[1]}/v1"})
-    assert error.retryable
+    assert (error.kind, error.may_be_billed) == ("connection", False)
 
 
 @pytest.mark.parametrize("url", ["nowhere", "ftp://me:hunter2@127.0.0.1/v1", "http://", "http://me:hunter2@[::1/v1"])
 def test_base_url_that_is_none(ask, url):
     error = error_of(ask, model={"base_url": url})
-    assert not error.retryable
+    assert (error.kind, error.may_be_billed) == ("account", False)
     assert "hunter2" not in str(error)
 
 
 def test_request_that_is_not_json(ask, server):
-    assert not error_of(ask, temperature=float("nan")).retryable
+    assert error_of(ask, model={"extra_body": {"top_a": float("nan")}}).kind == "request"
     assert server.calls == 0
 
 
@@ -508,7 +721,7 @@ def test_timeout(ask, server, step):
     go = threading.Event()
     server.script = [step(go)]
     error = error_of(ask, model={"timeout_s": 0.2})
-    assert error.retryable
+    assert (error.kind, error.may_be_billed) == ("connection", True)
     go.set()
     assert ask().text
 

@@ -55,9 +55,14 @@ def old_project(root: Path, frozen: Mapping[str, str], *folders: str) -> Path:
 def metadata(path: str, text: str) -> dict[str, Any]:
     """A metadata.json without the keys that a later version may add."""
     found = {key: value for key, value in json.loads(text).items() if key not in EXTRA_METADATA}
-    if found["price"]:
-        found["price"] = {key: value for key, value in found["price"].items() if key not in EXTRA_PRICE}
-    return found
+    # Answers are not in files of their own any more, so attempts name keys only.
+    found["attempts"] = [{k: v for k, v in attempt.items() if k != "response"} for attempt in found["attempts"]]
+    return {**found, "price": known_price(found["price"])}
+
+
+def known_price(price: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A price without the keys that a later version may add."""
+    return price and {key: value for key, value in price.items() if key not in EXTRA_PRICE}
 
 
 def is_metadata(path: str) -> bool:
@@ -67,6 +72,10 @@ def is_metadata(path: str) -> bool:
 def comparable(path: str, text: str) -> str:
     if is_metadata(path):
         text = json.dumps(metadata(path, text), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if fnmatchcase(path, "data/store/responses/*.json"):
+        record = json.loads(text)
+        record["asked"]["price"] = known_price(record["asked"]["price"])
+        text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     return normalised(path, text)
 
 

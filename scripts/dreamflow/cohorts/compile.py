@@ -11,7 +11,7 @@ from ..files import checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
 from ..generation.model import Candidate, Generation, ModelIdentity
-from ..generation.models import Model, find_model, identity, merge_sampling
+from ..generation.models import Model, check_sampling, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
 from ..reports.lineage import Facts, facts
@@ -317,6 +317,8 @@ class _Compiler:
         if model.provider == "human":
             fields["mode"] = "human"
         else:
+            with under("stages", stage):
+                check_sampling(model, settings.sampling.as_dict())
             fields["sampling"] = merge_sampling(model, settings.sampling.as_dict())
         if spares := self.fallbacks(model, stage):
             fields["fallbacks"] = spares

@@ -26,6 +26,7 @@ TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at
 DOLLAR_DIGITS = 9
 
 
+BATCHES = "batches"  # the name under which all questions in batches are reserved together
 DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
 
 
@@ -81,16 +82,17 @@ def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
     ]
 
 
-def worst_case(question: Question, generation: Generation, model: Model) -> Worst:
-    """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown)."""
+def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> Worst:
+    """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown). The attempts that
+    follow one in a `batch` are in later batches, and reserved then."""
     prompt = most_prompt_tokens(question.messages, question.response_format)
     prompt += TOOL_TOKENS if question.response_format else 0
     number = question.sample % SAMPLES_PER_REPLICATE
-    left = generation.max_attempts - number % generation.max_attempts
+    left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
     longest = max(limit, model.longest_answer)
     answers = [min(limit * 2**attempt, longest) for attempt in range(left)]  # twice the limit after a truncated answer
-    usd = [most_cost(model, prompt, answer) or 0.0 for answer in answers]
+    usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
     return Worst(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
 
 
@@ -98,26 +100,37 @@ def claim(connection: sqlite3.Connection, store: Path, claimed: Claim, call: Map
     """Claim a question and reserve its worst case, as one write of the database.
 
     Returns "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full"
-    if it has to wait for reservations; or the budget that refuses it.
+    if it has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses
+    it.
+
+    A batch takes hours, so nobody waits for its reservations: they count as spent until it is collected.
     """
     if connection.execute("SELECT 1 FROM answers WHERE key = ?", (claimed.key,)).fetchone():
         return "answered"
-    holder = connection.execute("SELECT owner FROM in_flight WHERE key = ?", (claimed.key,)).fetchone()
+    holder = connection.execute("SELECT owner, call FROM in_flight WHERE key = ?", (claimed.key,)).fetchone()
     if holder:
         if is_alive(store, holder[0]):
-            return "busy"
+            return "batched" if json.loads(holder[1]).get("batch") else "busy"
         bury_dead(connection, store)
     problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
     if problem == "full" and bury_dead(connection, store):
         problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
     if problem:
         return problem
-    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), json.dumps(call)))
-    connection.executemany(
-        "INSERT INTO reserved VALUES (?, ?, ?, ?)",
-        [(one.scope, claimed.key, claimed.worst.all_usd, claimed.worst.all_tokens) for one in claimed.budgets],
-    )
+    reserved = {"reserved_usd": claimed.worst.all_usd, "reserved_tokens": claimed.worst.all_tokens}
+    text = json.dumps({**call, **reserved, "budgets": [one.scope for one in claimed.budgets]})
+    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), text))
+    _reserve(connection, claimed, BATCHES if call.get("batch") else claimed.key)
     return "claimed"
+
+
+def _reserve(connection: sqlite3.Connection, claimed: Claim, name: str) -> None:
+    """Add the worst case of a call to the reservation of this name in every budget that covers it."""
+    connection.executemany(
+        "INSERT INTO reserved VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens",
+        [(one.scope, name, claimed.worst.all_usd, claimed.worst.all_tokens) for one in claimed.budgets],
+    )
 
 
 def _problem(connection: sqlite3.Connection, claimed: Claim, usd: float, tokens: int) -> str | Budget:
@@ -125,7 +138,10 @@ def _problem(connection: sqlite3.Connection, claimed: Claim, usd: float, tokens:
     full = ""
     for budget in claimed.budgets:
         spent_usd, spent_tokens = spent(connection, budget.scope)
-        if _exceeds(budget, spent_usd + usd, spent_tokens + tokens):
+        in_batches = connection.execute(
+            "SELECT total(usd), total(tokens) FROM reserved WHERE scope = ? AND key = ?", (budget.scope, BATCHES)
+        ).fetchone()
+        if _exceeds(budget, spent_usd + in_batches[0] + usd, spent_tokens + in_batches[1] + tokens):
             return budget
         reserved = connection.execute(
             "SELECT total(usd), total(tokens) FROM reserved WHERE scope = ? AND key != ?", (budget.scope, claimed.key)
@@ -147,6 +163,13 @@ def spent(connection: sqlite3.Connection, scope: str) -> tuple[float, int]:
 
 def release(connection: sqlite3.Connection, key: str) -> None:
     """End a claim and its reservations."""
+    found = connection.execute("SELECT call FROM in_flight WHERE key = ?", (key,)).fetchone()
+    call = json.loads(found[0]) if found else {}
+    if call.get("batch"):
+        connection.executemany(
+            "UPDATE reserved SET usd = max(0, usd - ?), tokens = max(0, tokens - ?) WHERE scope = ? AND key = ?",
+            [(call["reserved_usd"], call["reserved_tokens"], scope, BATCHES) for scope in call["budgets"]],
+        )
     connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
     connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict, replace
 
 from .backoff import call_with_retries
@@ -36,13 +36,16 @@ from .budgets import (
 from .circuit import Circuits
 from .database import Database, DatabaseError
 from .limits import Limits
-from .model import Call, Generation, Question, Record, Response, Wait
+from .model import Call, Generation, Question, Record, Response
 from .models import Model
 from .prices import answer_cost, price_row
-from .providers import CallError, Request, provider
+from .providers import CallError, Pending, Request, provider
 from .stopping import STOPPING
 from .store import SCHEMA_VERSION, book, database, ledger_entry, load_response, put_record, time_scopes
 from .tokens import estimate_usage
+
+if TYPE_CHECKING:
+    from .batches import Batches
 
 LONGEST_POLL_S = 2.0  # between two looks at what other processes do
 FREE_BYTES = 4_000_000  # of the disk, besides the expected size of the answers in flight
@@ -54,7 +57,7 @@ Ask = Callable[[Question, str], Record]
 @dataclass
 class Calls:
     """How this process calls models. `labels(generation)` says what a call belongs to; `on_answer(record)` is called
-    with every new answer."""
+    with every new answer. Questions for `batches` are queued there."""
 
     store: Path
     models: Mapping[str, Model]
@@ -63,13 +66,13 @@ class Calls:
     budgets: Sequence[Budget] = ()
     labels: Callable[[Generation], Labels] = lambda generation: Labels()
     on_answer: Callable[[Record], None] = lambda record: None
+    batches: "Batches | None" = None
     circuits: Circuits = field(default_factory=Circuits)
 
     def __post_init__(self) -> None:
         self.database: Database = database(self.store)
         self.limits = Limits(self.database)
         self._settled = threading.Condition()
-        self._expected_bytes = 0
         self._has_buried = False
 
     def ask_for(self, generation: Generation) -> Ask:
@@ -83,9 +86,11 @@ class Calls:
 
     def _ask(self, question: Question, key: str, generation: Generation) -> Record:
         model, labels = self.models[question.model.model_id], self.labels(generation)
+        in_batch = self.batches is not None and self.batches.takes(question, key, generation)
         self._check_store(question)
-        self.circuits.check(model)
-        worst = worst_case(question, generation, model)
+        if not in_batch:
+            self.circuits.check(model)
+        worst = worst_case(question, generation, model, batch=in_batch)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
         claimed = Claim(key, scopes, worst, covering(self.budgets, scopes))
         call = {
@@ -96,11 +101,14 @@ class Calls:
             "scopes": scopes,
             "tokens": worst.tokens,
             "usd": worst.usd,
-            "bills": provider(model.provider).sends,
+            "bills": provider(model.provider).sends and not in_batch,  # a batch bills only what is collected
+            "batch": in_batch,
         }
         record = self._claim(claimed, call, question)
         if record is not None:
             return record
+        if in_batch:
+            self.batches.put(question, key, generation, labels, scopes)
         try:
             record, body = self._call(question, model, generation, labels, claimed, call)
         except BaseException:
@@ -132,6 +140,8 @@ class Calls:
                 return None
             if isinstance(state, Budget):
                 raise self._refusal(state, claimed.worst)
+            if state == "batched":
+                raise Pending(in_a_batch(question.model.model_id))
             if state == "answered" and (record := load_response(self.store, question, claimed.key)):
                 return record
             if STOPPING.is_set():
@@ -185,43 +195,9 @@ class Calls:
             )
 
         (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
-        return self._record(question, model, generation, labels, response, latency_s, waits), body
-
-    def _record(
-        self,
-        question: Question,
-        model: Model,
-        generation: Generation,
-        labels: Labels,
-        response: Response,
-        latency_s: float,
-        waits: list[Wait],
-    ) -> Record:
-        usage = response.usage
-        if usage.prompt_tokens is UNSET or usage.completion_tokens is UNSET:
-            counted = estimate_usage(model, question.messages, response.text + (response.reasoning or ""))
-            known = {name: value for name, value in asdict(usage).items() if value is not UNSET}
-            usage = replace(counted, **known)
-        price = price_row(model, usage.prompt)
-        called = Call(
-            gen_id=generation.gen_id,
-            stage=generation.stage,
-            cohort_id=labels.spec,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            latency_s=latency_s,
-            waits=waits,
-            price=price,
-            cost_usd=answer_cost(replace(response, usage=usage), price),
-        )
-        stored = replace(
-            response,
-            text=_storable(response.text),
-            model_name=_storable(response.model_name),
-            usage=usage,
-            cost_usd=UNSET,
-        )
-        service = "" if provider(model.provider).base_url and not question.model.service else UNSET
-        return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=called, service=service)
+        called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
+        called |= {"latency_s": latency_s, "waits": waits}
+        return record_of(question, model, response, called), body
 
     def _lose(self, claimed: Claim, call: Mapping[str, Any], error: CallError) -> None:
         """Book a call that may have been billed. Raises a `CallError` if no budget can hold its repetition."""
@@ -263,6 +239,40 @@ class Calls:
         """Wake some of those that wait for reservations or for this answer."""
         with self._settled:
             self._settled.notify(8)
+
+
+def record_of(
+    question: Question, model: Model, response: Response, called: Mapping[str, Any], batch: str | UnsetType = UNSET
+) -> Record:
+    """The store's record of an answer. `called` has the fields of `Call` that the answer does not tell; `batch` is the
+    provider's id of the batch that it was in."""
+    usage = response.usage
+    if usage.prompt_tokens is UNSET or usage.completion_tokens is UNSET:
+        counted = estimate_usage(model, question.messages, response.text + (response.reasoning or ""))
+        known = {name: value for name, value in asdict(usage).items() if value is not UNSET}
+        usage = replace(counted, **known)
+    price = price_row(model, usage.prompt)
+    call = Call(
+        **called,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        price=price,
+        cost_usd=answer_cost(replace(response, usage=usage), price, batch=batch is not UNSET),
+        batch=batch,
+    )
+    stored = replace(
+        response,
+        text=_storable(response.text),
+        model_name=_storable(response.model_name),
+        usage=usage,
+        cost_usd=UNSET,
+    )
+    service = "" if provider(model.provider).base_url and not question.model.service else UNSET
+    return Record(schema_version=SCHEMA_VERSION, request=question, response=stored, call=call, service=service)
+
+
+def in_a_batch(model_id: str) -> str:
+    """Why the generation of a question in a batch is pending."""
+    return f"waits for a batch of model {model_id}: run again to collect it"
 
 
 _in_flight: dict[str, threading.Lock] = {}

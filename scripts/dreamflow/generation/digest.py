@@ -24,6 +24,8 @@ class _Head(msgspec.Struct):
 
     inputs_sha256: str = ""
     status: str = "ok"
+    mode: str = ""
+    response_key: str | None = None
 
 
 _HEAD = msgspec.json.Decoder(_Head)
@@ -72,14 +74,22 @@ def _decoded(path: Path, _changed: int) -> Json:
 
 
 class Freshness:
-    """Finds the stale generations of a plan: their files are missing or have another digest, or a parent is stale.
+    """Finds the stale generations of a plan: their files are missing or have another digest, or a parent is stale, or
+    they are pending and no batch has their question any more.
 
     File contents are cached until `forget`. The methods may be called from any thread.
     """
 
-    def __init__(self, find: Callable[[str], Generation | None], layout: Layout, kept: Mapping[str, str]) -> None:
-        """`find(gen_id)` returns a planned generation, or None; `kept` has the stages of unplanned parents."""
-        self.find, self.layout, self.kept = find, layout, kept
+    def __init__(
+        self,
+        find: Callable[[str], Generation | None],
+        layout: Layout,
+        kept: Mapping[str, str],
+        is_waiting: Callable[[str | None], bool] = lambda key: False,
+    ) -> None:
+        """`find(gen_id)` returns a planned generation, or None; `kept` has the stages of unplanned parents;
+        `is_waiting(key)` tells whether a batch has a question."""
+        self.find, self.layout, self.kept, self.is_waiting = find, layout, kept, is_waiting
         self.forget()
 
     def forget(self) -> None:
@@ -101,6 +111,8 @@ class Freshness:
             return True
         stage, gen_id = generation.stage, generation.gen_id
         if not self.layout.is_whole(stage, gen_id) or (head := self._head(stage, gen_id)) is None:
+            return True
+        if head.status == "pending" and head.mode == "llm" and not self.is_waiting(head.response_key):
             return True
         parents = [self._result(parent) for parent in generation.parents]
         late = late_input(generation, self.layout)

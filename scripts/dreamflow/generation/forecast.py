@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from .digest import late_input
 from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
+from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
 from .spending import Used, amount
@@ -70,16 +72,18 @@ def forecast(
     is_stale: Callable[[str], bool],
     folder: Callable[[str], Path],
     redraws: Container[str] = frozenset(),
-    waiting: Container[str] = frozenset(),
+    waiting: Mapping[str, str] = MappingProxyType({}),
+    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> list[Line]:
     """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder;
-    the generations in `redraws` get new samples; `waiting` has the keys of questions in a provider's batch.
+    the generations in `redraws` get new samples; `waiting` has the questions in a provider's batch (key -> gen_id);
+    `is_batch(stage, model)` says which questions are for batches, at their price.
 
     Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
     answers are tried as in a run, also those of fallback models. If an answer is missing, the forecast assumes that the
     answers of the row's children are missing too, and that its text is as long as its limit allows.
     """
-    walk = _Walk(context, is_stale, folder, redraws, waiting)
+    walk = _Walk(context, is_stale, folder, redraws, waiting, is_batch)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
@@ -95,10 +99,11 @@ class _Walk:
         is_stale: Callable[[str], bool],
         folder: Callable[[str], Path],
         redraws: Container[str],
-        waiting: Container[str],
+        waiting: Mapping[str, str],
+        is_batch: Callable[[str, Model], bool],
     ) -> None:
-        self.context, self.is_stale, self.folder = context, is_stale, folder
-        self.redraws, self.waiting = redraws, waiting
+        self.context, self.is_stale, self.folder, self.is_batch = context, is_stale, folder, is_batch
+        self.redraws, self.waiting, self.waiting_ids = redraws, waiting, set(waiting.values())
         self.lines: dict[tuple[str, str], Line] = {}
         self.known: dict[str, Parent] = {}
         self.open_ended: dict[str, Size] = {}
@@ -112,7 +117,10 @@ class _Walk:
         line = self.line(row, row.model.model_id if row.model else row.mode)
         line.generations += 1
         if not self.is_stale(row.gen_id):
-            line.answered += 1
+            if row.gen_id in self.waiting_ids:
+                self._add_call(row, None, is_waiting=True)
+            else:
+                line.answered += 1
             return
         parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
         complete = len(parents) == len(row.parents)
@@ -132,7 +140,7 @@ class _Walk:
                 return
             except _Missing as error:
                 missing = error
-        self._add_call(row, missing)
+        self._add_call(row, missing, is_waiting=missing is not None and missing.key in self.waiting)
 
     def parent(self, gen_id: str) -> Parent | None:
         """A parent whose text exists or follows from the store, else None."""
@@ -144,7 +152,7 @@ class _Walk:
                 self.open_ended[gen_id] = Size()
         return self.known.get(gen_id)
 
-    def _add_call(self, row: Generation, missing: _Missing | None) -> None:
+    def _add_call(self, row: Generation, missing: _Missing | None, *, is_waiting: bool) -> None:
         """Add the calls of a row. `missing` is its first question without an answer, if its parents have texts."""
         candidates, used, prompt = row.candidates, 0, self._prompt(row)
         if missing is not None:
@@ -154,7 +162,9 @@ class _Walk:
             prompt = Size(prompt.typical, most_prompt_tokens(question.messages, row.response_format))
             candidates = [Candidate(question.model, question.sampling), *candidates[first + 1 :]]
         line = self.line(row, candidates[0].model.model_id)
-        self._add_expected(line, candidates[0], prompt.typical, missing)
+        if missing is None or missing.key not in self.keys:  # else another generation already counts this call
+            self.keys |= {missing.key} if missing else set()
+            self._add_expected(line, candidates[0], prompt.typical, is_waiting=is_waiting)
         longest = 0
         for candidate in candidates:
             attempts = row.max_attempts - used
@@ -162,20 +172,16 @@ class _Walk:
             used = 0
         self.open_ended[row.gen_id] = Size(row.sampling["max_tokens"], longest)
 
-    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, missing: _Missing | None) -> None:
-        """Add one call, unless another generation already counts it."""
-        if missing is not None:
-            if missing.key in self.keys:
-                return
-            self.keys.add(missing.key)
+    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool) -> None:
+        """Add one call."""
         model = self.context.models[candidate.model.model_id]
         answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
-        is_waiting = missing is not None and missing.key in self.waiting
         line.waiting += is_waiting
         line.calls += not is_waiting
         line.prompt_tokens += prompt
         line.completion_tokens += answer
-        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt))
+        batch = is_waiting or self.is_batch(line.stage, model)
+        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
         line.cost_usd += expected or 0.0
         line.priced = line.priced and expected is not None
 
@@ -187,7 +193,7 @@ class _Walk:
             most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
             # At most once, an answer is sent back.
             sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
-            bound = most_cost(model, prompt + sent_back, most)
+            bound = most_cost(model, prompt + sent_back, most, self.is_batch(line.stage, model))
             line.calls_upper += 1
             line.tokens_upper += prompt + sent_back + most
             line.cost_upper_usd += bound or 0.0

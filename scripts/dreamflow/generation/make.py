@@ -26,7 +26,8 @@ from .render import render, resolve
 from .respond import Ask, Outcome, respond
 from .store import read_record
 
-REDRAW = "redraw"  # a file of this name in a generation's folder requests further samples, once
+# A file of this name in a generation's folder requests further samples, once. It may say up to how many.
+REDRAW = "redraw"
 REMAKE = "Delete the file and run again: it is rebuilt from the store, without a call"
 WITHOUT_MODEL = ("copy", "local")
 
@@ -62,7 +63,9 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
     # Computed first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
     digest = inputs_digest(generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout))
     redraw = folder / REDRAW
-    built = build(generation, context, parents, context.calls.ask_for(generation), redraw=redraw.exists())
+    again = redraw.exists()
+    up_to = int(redraw.read_text() or 0) if again else 0
+    built = build(generation, context, parents, context.calls.ask_for(generation), redraw=again, up_to=up_to)
     result = describe(generation, built, parents, digest)
     remove_leftovers(folder)
     prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
@@ -70,7 +73,10 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
     write_atomic(folder / raw, built.outcome.raw)
     write_atomic(folder / parsed, built.outcome.parsed.text)
     write_atomic(folder / metadata, pretty(as_json(result)))
-    redraw.unlink(missing_ok=True)
+    if again and built.outcome.status == "pending":
+        write_atomic(redraw, str(built.outcome.allowed))
+    else:
+        redraw.unlink(missing_ok=True)
     context.on_done(result)
 
 
@@ -104,6 +110,7 @@ def build(
     ask: Ask,
     *,
     redraw: bool = False,
+    up_to: int = 0,
     read_only: bool = False,
 ) -> Build:
     """The prompt and the outcome of a plan row, given its parents. It does not write to the gens folder. With
@@ -127,7 +134,8 @@ def build(
     if generation.mode == "human":
         return Build(prompt, _from_inbox(generation, prompt, context))
     store, models = context.layout.store, context.models
-    return Build(prompt, respond(generation, prompt, store, ask, models=models, redraw=redraw, read_only=read_only))
+    options = {"models": models, "redraw": redraw, "up_to": up_to, "read_only": read_only}
+    return Build(prompt, respond(generation, prompt, store, ask, **options))
 
 
 def evidence_path(generation: Generation, layout: Layout) -> Path:
@@ -187,6 +195,7 @@ def describe(generation: Generation, built: Build, parents: Sequence[Parent], in
         sampling=dict(generation.sampling),
         turns=list(generation.turns) or UNSET,
         prompt_sha256=sha256(built.prompt) if built.prompt else None,
+        response_key=outcome.key or None,
         finish_reason=generation.mode if generation.mode in WITHOUT_MODEL else None,
         attempts=outcome.attempts,
         parser=generation.parser,
@@ -231,7 +240,9 @@ def with_total_cost(result: Result, root: Path) -> Result:
         usage += record.response.usage
     costs = [record.call.cost_usd for record in records]
     cost = None if None in costs else sum(costs)
-    return replace(result, usage=usage, cost_usd=cost, latency_s=sum(record.call.latency_s for record in records))
+    seconds = [record.call.latency_s for record in records]
+    latency = None if None in seconds else sum(seconds)
+    return replace(result, usage=usage, cost_usd=cost, latency_s=latency)
 
 
 def _stored_record(store: Path, key: str, result: Result) -> Record:

@@ -194,7 +194,7 @@ class Call(Struct, frozen=True, kw_only=True):
     stage: str
     cohort_id: str
     at: str
-    latency_s: Number
+    latency_s: Number | None
     waits: list[Wait] = field(name="attempts", default_factory=list)
     price: Mapping[str, Number | str] | None = None
     cost_usd: Number | None = None

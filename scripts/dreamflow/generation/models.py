@@ -8,7 +8,7 @@ import yaml
 from msgspec import UNSET
 from pydantic import Field
 
-from ..config import check, in_file, load_yaml
+from ..config import check, in_file, load_yaml, under
 from ..errors import ConfigError, unknown
 from .model import ModelIdentity, Sampling
 from .model_files import fingerprint, model_file
@@ -47,6 +47,8 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
                     raise ConfigError(message, ("models", model_id))
             given = {"model_id": model_id, "local_models": local_models, **row.as_dict()}
             models[model_id], defined[model_id] = Model.model_validate(given), file
+            with in_file(file), under("models", model_id):
+                check_sampling(models[model_id], row.sampling.as_dict())
     return models
 
 
@@ -84,6 +86,20 @@ def merge_sampling(model: Model, own: Sampling) -> dict[str, Any]:
     if model.max_output_tokens:
         sampling["max_tokens"] = min(sampling["max_tokens"], model.max_output_tokens)
     return sampling
+
+
+def check_sampling(model: Model, given: Sampling) -> None:
+    """Raise a `ConfigError` for a sampling parameter that was given and that the model's provider does not take. A seed
+    is no error: it goes to the providers that take one."""
+    chosen = provider(model.provider)
+    names = chosen.sampling_names(model)
+    for name, value in given.items():
+        if names is not None and name not in names and name != "seed":
+            what = f"{model.model_id!r} ({model.provider}, {model.name}) does not take {name}; delete it for this model"
+            raise ConfigError(what, ("sampling", name))
+        if name == "temperature" and value > chosen.highest_temperature:
+            what = f"{value} is above {chosen.highest_temperature:g}, the highest that {model.provider} takes"
+            raise ConfigError(what, ("sampling", name))
 
 
 def registration(model: Model, lora: str) -> str:

@@ -23,7 +23,10 @@ def own_name(store: Path) -> str:
 
 
 def is_alive(store: Path, name: str) -> bool:
-    """Whether the process of this name is alive. The file of a dead process is removed."""
+    """Whether the process of this name is alive. The file of a dead process is removed. A batch, named
+    `batch:<name>`, is alive as long as it has its file."""
+    if name.startswith("batch:"):
+        return (store / "batches" / f"{name.removeprefix('batch:')}.json").exists()
     if name == own_name(store):  # to open the own file and close it again would release the lock
         return True
     path = store / "processes" / name

@@ -7,7 +7,7 @@ from ..config import under
 from ..errors import ConfigError
 from .catalog import Catalog, Template, template
 from .model import Candidate
-from .models import Model, find_model, identity, merge_sampling
+from .models import Model, check_sampling, find_model, identity, merge_sampling
 from .parsers import parser_version
 from .settings import ModelCall
 
@@ -23,6 +23,8 @@ def check_question(
         first = find_model(models, call.model)
     used = [first, *find_fallbacks(call.fallback, models)]
     check_candidates(used)
+    for model in used:
+        check_sampling(model, call.sampling.as_dict())
     return chosen, used
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from .model import SAMPLES_PER_REPLICATE, Attempt, Candidate, Generation, Message, Question, Record, Response
 from .models import Model
 from .parsers import Parsed, ParseError, parse
-from .providers import CallError
+from .providers import CallError, Pending
 from .store import load_response, request_key
 
 NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
@@ -37,7 +37,10 @@ class NeedsCall(Exception):
 
 @dataclass
 class Outcome:
-    """The result of all samples. `record` is the store's record of the last answer, `key` that record's key."""
+    """The result of all samples. `record` is the store's record of the last answer, `key` that record's key.
+
+    If the outcome is pending, `key` is that of the question whose answer is awaited, and `allowed` the number of
+    samples that may be drawn in all."""
 
     status: str  # ok | failed | skipped | pending
     reason: str = ""
@@ -46,6 +49,7 @@ class Outcome:
     key: str = ""
     record: Record | None = None
     attempts: list[Attempt] = field(default_factory=list)
+    allowed: int = 0
 
 
 Ask = Callable[[Question, str], Record]
@@ -59,15 +63,19 @@ def respond(
     *,
     models: Mapping[str, Model],
     redraw: bool = False,
+    up_to: int = 0,
     read_only: bool = False,
 ) -> Outcome:
     """Try the samples of a generation's model until an answer is usable, then those of its fallback models, in order.
 
-    `ask(question, key)` returns the record of an answer that the store lacks; with `read_only` nothing else writes to
-    the store. A usable answer of a fallback in the store is used if the models before it gave none, or if it was asked
-    for this generation; otherwise a model that was down once would be called again whenever the generation is rebuilt.
-    The answer of a fallback to another generation's question stands in for nobody. The attempts are those of all
-    models up to the one that answered: they were all paid for.
+    `ask(question, key)` returns the record of an answer that the store lacks, or raises `Pending`; with `read_only`
+    nothing else writes to the store. `redraw` requests samples after those in the store: as many as a generation may
+    have or, if `up_to` is not 0, until there are that many.
+
+    A usable answer of a fallback in the store is used if the models before it gave none, or if it was asked for this
+    generation; otherwise a model that was down once would be called again whenever the generation is rebuilt. The
+    answer of a fallback to another generation's question stands in for nobody. The attempts are those of all models up
+    to the one that answered: they were all paid for.
     """
     candidates = generation.candidates
 
@@ -90,13 +98,14 @@ def respond(
     problem = None
     for place, candidate in enumerate(candidates):
         try:
-            outcome = _walk(generation, candidate, prompt, store, ask, models, redraw=redraw, read_only=read_only)
+            options = {"redraw": redraw, "up_to": up_to, "read_only": read_only}
+            outcome = _walk(generation, candidate, prompt, store, ask, models, **options)
         except CallError as error:
             if len(candidates) == 1 or error.kind in NO_FALLBACK:
                 raise
             problem = problem or error
             continue
-        if outcome.status == "ok":
+        if outcome.status in ("ok", "pending"):
             return with_earlier(outcome, place)
     if problem is not None:  # a model could not be called: the next run calls it again
         raise problem
@@ -112,6 +121,7 @@ def _walk(
     models: Mapping[str, Model],
     *,
     redraw: bool = False,
+    up_to: int = 0,
     read_only: bool = False,
 ) -> Outcome:
     """Try the samples of one model; without `ask`, only those in the store."""
@@ -127,10 +137,15 @@ def _walk(
         record = load_response(store, question, key, read_only=read_only)
         if record is None:
             if redraw:
-                allowed, redraw = number + generation.max_attempts, False
+                allowed, redraw = max(allowed, up_to or number + generation.max_attempts), False
             if number >= allowed or ask is None:
                 break
-            record = ask(question, key)
+            try:
+                record = ask(question, key)
+            except Pending as waits:
+                outcome.status, outcome.reason, outcome.key, outcome.record = "pending", str(waits), key, None
+                outcome.allowed = allowed
+                return outcome
         kind, reason, parsed = judge(generation, record.response)
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
         unusable = {"error": kind, "reason": f"{kind}: {reason}"} if kind else {"error": None}

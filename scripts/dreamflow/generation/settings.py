@@ -78,6 +78,11 @@ class ModelSettings(Section):
         description="Environment variable that holds the API key. Default: `OPENAI_API_KEY`, `OPENROUTER_API_KEY` or "
         "`ANTHROPIC_API_KEY`; an `openai` model at another `base_url` needs none.",
     )
+    service: Literal["online", "batch"] = Field(
+        "online",
+        description="`batch`: an `openai` or `anthropic` model answers in batches, for half the price and within a "
+        "day; a run submits them when it ends, and the next run collects them. A change asks nothing again.",
+    )
     context_length: Annotated[int, Field(ge=64)] = Field(
         131072, description="Maximum tokens of prompt and answer together."
     )
@@ -87,7 +92,9 @@ class ModelSettings(Section):
         "limit, up to this value. Default: half of `context_length`.",
     )
     max_tokens_field: Optional[Literal["max_tokens", "max_completion_tokens"]] = Field(
-        None, description="Name of the request field with which an `openai` endpoint limits the answer."
+        None,
+        description="Name of the request field with which an `openai` endpoint limits the answer. Default: "
+        "`max_completion_tokens` for the models of api.openai.com that reason, else `max_tokens`.",
     )
     timeout_s: Positive = Field(600, description="Seconds to wait for an answer.")
     threads: Optional[Count] = Field(None, description="CPU threads of a local model. Default: all processors.")
@@ -96,7 +103,8 @@ class ModelSettings(Section):
     )
     sampling: Sampling = Field(
         default_factory=Sampling,
-        description="Sampling parameters of this model. Without them `temperature` is 0.7 and `max_tokens` 20480.",
+        description="Sampling parameters of this model; one that its provider does not take is an error. Without them "
+        "`temperature` is 0.7 and `max_tokens` 20480.",
     )
     price: Optional[Price] = Field(
         None,
@@ -110,7 +118,10 @@ class ModelSettings(Section):
         description="Attention points of one answer, before its length counts. Reports show how many a student saves.",
     )
     extra_body: dict[str, Any] = Field(
-        default_factory=dict, description="More fields of the request, sent unchanged. A change asks the model again."
+        default_factory=dict,
+        description="More fields of the request, sent unchanged; null leaves a field out. A change asks the model "
+        "again. For `openrouter`: `provider` (which providers may answer, at what price), `models` (those that answer "
+        "if this one is down), `reasoning`. For `anthropic`: `thinking`.",
     )
 
     @model_validator(mode="after")
@@ -121,6 +132,17 @@ class ModelSettings(Section):
             raise PydanticCustomError(
                 "no_lora",
                 "'lora' is for llama_cpp models only; the provider is {provider}",
+                {"provider": self.provider},
+            )
+        if self.extra_body.get("stream") or self.extra_body.get("n", 1) != 1:
+            raise PydanticCustomError(
+                "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"
+            )
+        if self.service == "batch" and not provider(self.provider).batches:
+            raise PydanticCustomError(
+                "no_batches",
+                "'service: batch' is for models of providers with a batch API: openai, anthropic; the provider is "
+                "{provider}",
                 {"provider": self.provider},
             )
         return self

@@ -115,7 +115,8 @@ class Provider:
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
     this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`. `highest_temperature` is that which it takes.
+    and `read`; else only `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch
+    API (see `batch`).
     """
 
     key_env: str | None = None
@@ -125,6 +126,7 @@ class Provider:
     takes_adapters = False
     sends = False
     highest_temperature = 2.0
+    batches: str | None = None
 
     def complete(self, request: Request) -> Response:
         """Answer a request. Raises `CallError` or `Pending`."""

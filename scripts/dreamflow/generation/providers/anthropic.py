@@ -6,6 +6,7 @@ pays a tenth for it. `extra_body: {thinking: {type: enabled, budget_tokens: 4000
 thinking"); then it has no temperature.
 """
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,7 @@ REFUSED = {"refusal"}
 TOOL = "answer"
 CACHED = {"cache_control": {"type": "ephemeral"}}
 CACHED_FROM_BYTES = 4096  # about 1,024 tokens, below which nothing is cached
-NAMES = ("temperature", "top_p", "top_k", "max_tokens")
-THINKING_NAMES = ("top_p", "max_tokens")
+NAMED = re.compile(r"claude-[a-z]+-(\d+)(?:[-.](\d{1,2}))?(?!\d)")  # claude-opus-4-1-20250805; older: claude-3-opus
 
 
 class Anthropic(http.HttpProvider):
@@ -35,11 +35,17 @@ class Anthropic(http.HttpProvider):
     key_env = "ANTHROPIC_API_KEY"
     base_url = BASE_URL
     highest_temperature = 1.0
+    batches = "anthropic_batch"
 
     def sampling_names(self, model: "Model") -> Mapping[str, tuple[str, ...]]:
-        """What "Create a Message" has; less while the model thinks."""
-        names = THINKING_NAMES if _thinks(model) else NAMES
-        return {**{name: (name,) for name in names}, "stop": ("stop_sequences",)}
+        """What "Create a Message" has. Models since 4.1 take either temperature or top_p, and every question has a
+        temperature; those since 4.7, and all while they think, take neither ("Migration guide")."""
+        named = NAMED.search(model.name)
+        version = (int(named[1]), int(named[2] or 0)) if named else (3, 0)
+        names: tuple[str, ...] = ("temperature", "top_k") if version >= (4, 1) else ("temperature", "top_k", "top_p")
+        if _thinks(model) or version >= (4, 7):
+            names = ()
+        return {**{name: (name,) for name in names}, "max_tokens": ("max_tokens",), "stop": ("stop_sequences",)}
 
     def body(self, request: Request) -> dict[str, Json]:
         """The body of a message."""

@@ -46,7 +46,7 @@ def limits(headers: Mapping[str, str]) -> dict[str, float]:
             if limit is None and left is None:
                 continue
             reset = _seconds_until(lower.get(reset_name, ""), now)
-            if limit and not _is_of_a_longer_time(limit, left, reset):
+            if limit and not (what == "requests" and _is_of_a_longer_time(limit, left, reset)):
                 found[f"{what}_per_minute"] = limit
             if left is not None:
                 found[f"{what}_left"] = left
@@ -79,8 +79,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _is_of_a_longer_time(limit: float, left: float | None, reset: float | None) -> bool:
-    """Whether a limit is of a day, for instance, which its name does not say (Groq): what is used up comes back
-    evenly, so the time until all is back tells the period."""
+    """Whether a limit of requests is one of a day, for instance, which its name does not say (Groq): what is used up
+    comes back evenly, so the time until all is back tells the period."""
     used = limit - (limit if left is None else left)
     return bool(reset and used > 0 and reset * limit / used > LONGEST_MINUTE_S)
 

@@ -29,7 +29,7 @@ REFUSED = {"content_filter", "refusal"}
 SAMPLING = {name: (name,) for name in ("temperature", "top_p", "seed", "stop")}
 MORE_SAMPLING = {**SAMPLING, "top_k": ("top_k",), "min_p": ("min_p",)}
 SERVER_SAMPLING = {**MORE_SAMPLING, "repeat_penalty": ("repeat_penalty", "repetition_penalty")}
-REASONING_MODEL = re.compile(r"(ft:)?(o\d|gpt-5)(?!.*chat)")  # these have no temperature and no top_p
+REASONING_MODEL = re.compile(r"(ft:)?(o\d|gpt-[5-9])(?!.*chat)")
 
 
 class OpenAI(http.HttpProvider):
@@ -37,6 +37,7 @@ class OpenAI(http.HttpProvider):
 
     key_env = "OPENAI_API_KEY"
     base_url = BASE_URL
+    batches = "openai_batch"
 
     def default_key_env(self, model: "Model") -> str | None:
         """OPENAI_API_KEY for api.openai.com. Other endpoints get only the key that the model's `api_key_env` names."""
@@ -47,10 +48,12 @@ class OpenAI(http.HttpProvider):
         if not (_is_openai(model) or _host(model).endswith(".openai.azure.com")):
             limit = model.max_tokens_field or "max_tokens"
             return {**SERVER_SAMPLING, "max_tokens": (limit,)}
-        reasons = REASONING_MODEL.match(model.name)
-        limit = model.max_tokens_field or ("max_completion_tokens" if reasons else "max_tokens")
-        names = {name: own for name, own in SAMPLING.items() if not (reasons and name in ("temperature", "top_p"))}
-        return {**names, "max_tokens": (limit,)}
+        is_reasoning = REASONING_MODEL.match(model.name)
+        limit = model.max_tokens_field or ("max_completion_tokens" if is_reasoning else "max_tokens")
+        # A model that reasons has no temperature and no top_p ("Using GPT-5: parameter compatibility").
+        reasons = is_reasoning and model.extra_body.get("reasoning_effort") != "none"
+        without = ("temperature", "top_p") if reasons else ()
+        return {**{name: own for name, own in SAMPLING.items() if name not in without}, "max_tokens": (limit,)}
 
     def body(self, request: Request) -> dict[str, Json]:
         """The body of a chat completion."""

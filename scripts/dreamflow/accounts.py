@@ -1,0 +1,191 @@
+"""The accounts of a project: what its answers have cost, what budgets have left, and what waits for whom."""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import DreamflowError
+from .files import write_atomic
+from .generation.budgets import Budget
+from .generation.layout import Layout
+from .generation.make import Context, read_result
+from .generation.model import Generation
+from .generation.providers.human import answer_path
+from .generation.spending import amount, used
+from .generation.store import database
+from .plan import Plan
+from .upkeep import missing_keys
+
+SHOWN = 15  # rows of a table, or items of a list, on the screen
+_COUNTS = ("prompt", "cached", "cache_write", "completion", "reasoning")
+_SUMS = ", ".join(
+    [
+        "count(*)",
+        *(f"sum({name}_tokens)" for name in _COUNTS),
+        "sum(cost_usd)",
+        "sum(estimated)",
+        "sum(cost_usd IS NULL)",
+        "sum(batch IS NOT NULL)",
+    ]
+)
+SUM_COLUMNS = (
+    "calls",
+    *(f"{name}_tokens" for name in _COUNTS),
+    "cost_usd",
+    "estimated_calls",
+    "unpriced_calls",
+    "batch_calls",
+)
+GROUPS = {  # the columns that tell the rows of a table of the ledger apart: names and SQL
+    "day": {"day": "substr(at, 1, 10)"},
+    "model": {"model": "model_id"},
+    "stage": {"stage": "stage"},
+    "spec": {"family": "family", "spec": "spec"},
+}
+LEDGER_FILES = (*(f"by_{name}.csv" for name in GROUPS), "budgets.csv", "lost.csv")
+_BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "left")
+_LOST_COLUMNS = ("at", "gen_id", "model_id", "spec", "run", "tokens", "cost_usd", "reason")
+_OVER_BUDGET = re.compile(r"the budget (\S+) does not allow")
+
+
+def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str:
+    """Write the tables of all answers, by day, model, stage and spec, of the budgets, and of the calls that may have
+    been billed although no answer came; returns them as text.
+
+    Sums are of known figures, and a sum without any is empty: unknown is not zero.
+    """
+    store = database(layout.store)
+    if (layout.store / "ledger.jsonl").exists() and not store.path.exists():
+        store.write(lambda connection: None)  # creates the database, with the lines of the old ledger
+    parts = []
+    for name, columns in GROUPS.items():
+        places = ", ".join(str(place + 1) for place in range(len(columns)))
+        query = f"SELECT {', '.join(columns.values())}, {_SUMS} FROM ledger GROUP BY {places} ORDER BY {places}"  # noqa: S608
+        rows = store.read(query)
+        _write(folder / f"by_{name}.csv", [*columns, *SUM_COLUMNS], rows)
+        parts += [_ledger_text(list(columns), rows, newest=name == "day")] if rows else []
+    caps = used(layout.store, budgets)
+    rows = [(one.name, one.unit, one.cap, round(one.spent, 9), round(one.left, 9)) for one in caps]
+    _write(folder / "budgets.csv", _BUDGET_COLUMNS, rows)
+    if caps:
+        shown = [(one.name, *(amount(value, one.unit) for value in (one.cap, one.spent, one.left))) for one in caps]
+        parts.append(_text(("budget", "cap", "spent", "left"), shown))
+    lost = store.read(f"SELECT {', '.join(_LOST_COLUMNS)} FROM lost ORDER BY number")  # noqa: S608
+    _write(folder / "lost.csv", _LOST_COLUMNS, lost)
+    if lost:
+        tokens, usd = (sum(row[place] or 0 for row in lost) for place in (5, 6))
+        parts.append(
+            f"{_count(len(lost), 'call')} may have been billed although no answer came: at most {tokens:,} tokens and "
+            f"${usd:.4f}, which count in the budgets but not in the tables above; see {folder}/lost.csv"
+        )
+    return "\n\n".join([*parts, f"The tables are in {folder}/"])
+
+
+def _ledger_text(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, newest: bool) -> str:
+    """A table of the ledger for the screen: its newest or its most expensive rows, and the total."""
+    width = len(columns)
+    head = [*columns, "calls", "prompt", "cached", "completion", "reasoning", "cost", "estimated", "unpriced"]
+    kept = rows[-SHOWN:] if newest else sorted(rows, key=lambda row: -(row[width + 6] or 0))[:SHOWN]
+    known = [[row[place] for row in rows if row[place] is not None] for place in range(width, width + len(SUM_COLUMNS))]
+    total = [sum(values) if values else None for values in known]
+    lines = []
+    for row in [*kept, ["total", *[""] * (width - 1), *total]]:
+        calls, prompt, cached, _, completion, reasoning, cost, estimated, unpriced, _ = row[width:]
+        money = "?" if cost is None else f"${cost:.4f}"
+        tokens = ["?" if count is None else f"{count:,}" for count in (prompt, cached, completion, reasoning)]
+        lines.append([*row[:width], f"{calls:,}", *tokens, money, f"{estimated:,}", f"{unpriced:,}"])
+    text = _text(head, lines)
+    return text + (f"\n({len(rows) - len(kept):,} more rows in the file)" if len(rows) > len(kept) else "")
+
+
+def _text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as text; the first column is aligned to the left."""
+    cells = [[str("" if cell is None else cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
+    write_atomic(path, stream.getvalue())
+
+
+# What waits.
+
+
+def pending_text(plan: Plan, context: Context, is_stale: Callable[[str], bool]) -> str:
+    """What waits for whom: questions to people, batches with the providers, generations whose last try failed, with its
+    reason (a budget, a quota, a dead host), and missing keys."""
+    rows = {**plan.generations, **plan.deferred()}
+    layout, budgets = context.layout, context.calls.budgets if context.calls else ()
+    stale = [row for gen_id, row in rows.items() if row.mode != "human" and is_stale(gen_id)]
+    sections = [
+        *_people(plan, [row for row in rows.values() if row.mode == "human"], layout, is_stale),
+        *_failures(stale, layout, budgets),
+        *missing_keys(plan, stale),
+    ]
+    if not sections:
+        return "nothing waits: no question to a person, no batch, no failed call, no missing key"
+    return "\n".join(sections)
+
+
+def _people(plan: Plan, rows: Iterable[Generation], layout: Layout, is_stale: Callable[[str], bool]) -> Iterator[str]:
+    """The questions of the inbox without an answer, and the answers that could not be read."""
+    waiting = []
+    for row in rows:
+        question, answer = layout.inbox / f"{row.gen_id}.question.txt", answer_path(layout.inbox, row.gen_id)
+        if not answer.exists():
+            waiting += [f"read {question}, write {answer.name} beside it"] if question.exists() else []
+        elif not is_stale(row.gen_id) and (reason := _pending_reason(plan.folder(row.gen_id))):
+            waiting.append(reason)
+    if waiting:
+        yield f"people: {_count(len(waiting), 'question')} to answer, then run again"
+        yield from _shown(waiting)
+
+
+def _pending_reason(folder: Path) -> str:
+    try:
+        result = read_result(folder)
+    except DreamflowError:
+        return ""
+    return result.reason if result.status == "pending" else ""
+
+
+def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Budget]) -> Iterator[str]:
+    """Why the last tries of generations that are not made failed, from their logs."""
+    reasons: Counter[str] = Counter()
+    for row in stale:
+        try:
+            text = Path(layout.log(row.stage, row.gen_id)).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            continue
+        if text.strip():
+            over = _OVER_BUDGET.search(text)
+            reason = text.partition(" was not made: ")[2] or text
+            reasons[f"the budget {over[1]} allows no further call" if over else reason.strip().splitlines()[0]] += 1
+    if reasons:
+        yield f"not made: {_count(reasons.total(), 'generation')} whose last try failed; run again to continue"
+        yield from _shown([f"{count:,}: {reason}" for reason, count in reasons.most_common()])
+    full = [one for one in used(layout.store, budgets) if one.left == 0]
+    for one in full:
+        yield f"budget {one.name} is used up: {amount(one.spent, one.unit)} of {amount(one.cap, one.unit)}"
+
+
+def _shown(items: Sequence[str]) -> list[str]:
+    more = [f"  and {len(items) - SHOWN:,} more"] if len(items) > SHOWN else []
+    return [*(f"  {item}" for item in items[:SHOWN]), *more]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,140 @@
+"""What the batch APIs of providers share. A provider that has one names it: `Provider.batches` is a module here.
+
+Such a module has `MAX_REQUESTS` and `MAX_BYTES` of a batch, and these functions, which raise `CallError`:
+
+- `line(custom_id, request) -> bytes`: a request as it is sent, with the body of an online call;
+- `submit(model, name, lines, creating) -> str`: submit a batch; returns the provider's id. `creating()` is called
+  before the request that may cost something. `may_be_billed` of an error: the batch may have been created;
+- `state(model, batch_id) -> State`;
+- `results(model, state) -> Iterator[tuple[str, bytes | CallError]]`: the custom_id and the body of each answer, as the
+  provider wrote it, or why there is none (retryable: it may be asked again);
+- `list_since(model, since) -> Iterator[State]`: the batches that were created since then.
+"""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+import urllib3
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError
+
+from ..model import Json
+from . import Request, http, provider, reading, server_errors
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+T = TypeVar("T")
+HOURS = 24  # in which a provider ends a batch, finished or not
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class State:
+    """A batch at the provider.
+
+    `name` is ours: "" if the batch has none, None if the API keeps none. `total` and `done` count requests; `problem`
+    says why the provider took none of them; `files` are those with the results.
+    """
+
+    id: str
+    name: str | None
+    ended: bool
+    total: int
+    done: int
+    problem: str = ""
+    files: tuple[str, ...] = ()
+
+
+def batch_api(name: str) -> ModuleType | None:
+    """The batch API of the provider called `name`; None if it has none."""
+    module = provider(name).batches
+    return import_module(f"{__package__}.{module}") if module else None
+
+
+def endpoint(model: "Model") -> http.Endpoint:
+    """The endpoint of a model and the key for it."""
+    chosen = provider(model.provider)
+    return http.endpoint(Request(model, [], {}), chosen.base_url, chosen.default_key_env(model))
+
+
+def call(to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Json:
+    """The JSON object that a request is answered with. Raises `CallError`."""
+    with _answer(to, method, path, headers, body) as response:
+        content = _within(to, method, lambda: response.read(decode_content=True))
+        status = response.status
+    try:
+        answer = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        answer = None
+    if not isinstance(answer, dict):
+        what = "the answer is not a JSON object"
+        raise http.failure(to, what, kind="server", status=status, may_be_billed=method == "POST")
+    return answer
+
+
+def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+    """The lines of a file at the provider, without the key. The file is complete on this machine before the first line
+    is returned."""
+    with tempfile.TemporaryFile() as file:
+        with _answer(to, "GET", path, headers) as response:
+            _within(to, "GET", lambda: [file.write(part) for part in response.stream(BLOCK, decode_content=True)])
+        file.seek(0)
+        yield from (http.without_key(line, to.key) for line in file if line.strip())
+
+
+def custom_id_in(line: bytes) -> str:
+    """The custom_id in a line that is not valid JSON; "" if there is none."""
+    match = re.search(rb'"custom_id"\s*:\s*"([\w-]+)"', line)
+    return match[1].decode() if match else ""
+
+
+def _answer(
+    to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+) -> BaseHTTPResponse:
+    """The response, unread, if its status is one of success."""
+
+    def send() -> BaseHTTPResponse:
+        return http._pool(to.base_url).urlopen(
+            method,
+            http._bare(to.base_url) + path,
+            body=body,
+            headers={"Accept": "*/*", "User-Agent": http.USER_AGENT, **headers},
+            timeout=urllib3.Timeout(connect=http.CONNECT_TIMEOUT_S, read=to.timeout_s),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
+
+    response = _within(to, method, send)
+    if response.status < 300:
+        return response
+    with response:
+        content = _within(to, method, lambda: response.read(decode_content=True))
+    try:
+        answer = reading.decode(content, [])
+    except (ValueError, RecursionError):
+        answer = content[:4000].decode("utf-8", "replace")
+    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status, response.headers)
+    error.may_be_billed = method == "POST" and (response.status >= 500 or response.status == 408)
+    raise error
+
+
+def _within(to: http.Endpoint, method: str, work: Callable[[], T]) -> T:
+    """The result of `work`; errors of the connection become `CallError`s."""
+    try:
+        return work()
+    except (HTTPError, OSError, ValueError) as error:
+        wrong = isinstance(error, http.WRONG_URL) or not isinstance(error, HTTPError | OSError)
+        raise http.failure(
+            to,
+            f"no answer: {type(error).__name__}: {error}",
+            kind="account" if wrong else "connection",
+            may_be_billed=method == "POST" and not (wrong or isinstance(error, http.NOT_SENT)),
+        ) from None

@@ -1,0 +1,131 @@
+"""OpenAI's batch API (API reference, "Batch" and "Files"): a file of requests, and two files of results."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+from urllib3 import encode_multipart_formdata
+
+from ..model import Json
+from . import CallError, Request, http, provider, reading, server_errors
+from .batch import State, call, custom_id_in, endpoint, lines_of
+from .openai import bearer
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+MAX_REQUESTS = 50_000
+MAX_BYTES = 200_000_000
+TAG = "dreamflow"  # the key of a batch's metadata that has our name of the batch
+ENDED = ("completed", "failed", "expired", "cancelled")
+ASKED_AGAIN = ("batch_expired", "batch_cancelled", "server_error")  # error codes of a request that cost nothing
+
+
+class _Response(msgspec.Struct):
+    status_code: int
+    body: msgspec.Raw
+
+
+class _Error(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Line(msgspec.Struct):
+    custom_id: str
+    response: _Response | None = None
+    error: _Error | None = None
+
+
+def line(custom_id: str, request: Request) -> bytes:
+    """A line of the file of requests."""
+    body = provider(request.model.provider).body(request)
+    return http._encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
+
+
+def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
+    """Upload the requests, then create the batch. Only the second step costs anything."""
+    to = endpoint(model)
+    file = (f"{name}.jsonl", b"\n".join(lines) + b"\n", "application/jsonl")
+    form, kind = encode_multipart_formdata({"purpose": "batch", "file": file})
+    try:
+        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, form)
+    except CallError as error:
+        error.may_be_billed = False
+        raise
+    creating()
+    wanted = {
+        "input_file_id": uploaded["id"],
+        "endpoint": "/v1/chat/completions",
+        "completion_window": "24h",
+        "metadata": {TAG: name},
+    }
+    headers = {**bearer(to), "Content-Type": "application/json"}
+    return call(to, "POST", "/batches", headers, msgspec.json.encode(wanted))["id"]
+
+
+def state(model: "Model", batch_id: str) -> State:
+    """What has become of a batch."""
+    to = endpoint(model)
+    return _state(call(to, "GET", f"/batches/{batch_id}", bearer(to)))
+
+
+def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallError]]:
+    """What has become of each request."""
+    to = endpoint(model)
+    for file in batch.files:
+        for text in lines_of(to, f"/files/{file}/content", bearer(to)):
+            try:
+                one = msgspec.json.decode(text, type=_Line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                yield custom_id_in(text), text
+                continue
+            if one.response is None:
+                code, why = (one.error.code, one.error.message) if one.error else (None, "no answer and no error")
+                kind = "server" if code in ASKED_AGAIN else "request"
+                yield one.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
+            elif one.response.status_code >= 400:
+                yield one.custom_id, _error(to, bytes(one.response.body), one.response.status_code)
+            else:
+                yield one.custom_id, bytes(one.response.body)
+
+
+def list_since(model: "Model", since: datetime) -> Iterator[State]:
+    """The batches that were created since then, the newest first."""
+    to = endpoint(model)
+    after = ""
+    while True:
+        page = call(to, "GET", f"/batches?limit=100{after}", bearer(to))
+        for batch in page["data"]:
+            if batch["created_at"] < since.timestamp():
+                return
+            yield _state(batch)
+        if not page.get("has_more"):
+            return
+        after = f"&after={page['data'][-1]['id']}"
+
+
+def _state(batch: Json) -> State:
+    counts = batch.get("request_counts") or {}
+    errors = (batch.get("errors") or {}).get("data") or []
+    named = [f"line {error['line']}: {error['message']}" if error.get("line") else error["message"] for error in errors]
+    more = f" (and {len(named) - 1:,} more errors)" if len(named) > 1 else ""
+    failed = batch["status"] == "failed"
+    return State(
+        id=batch["id"],
+        name=(batch.get("metadata") or {}).get(TAG, ""),
+        ended=batch["status"] in ENDED,
+        total=counts.get("total", 0),
+        done=counts.get("completed", 0) + counts.get("failed", 0),
+        problem=(named[0] + more if named else "no reason given") if failed else "",
+        files=tuple(file for key in ("output_file_id", "error_file_id") if (file := batch.get(key))),
+    )
+
+
+def _error(to: http.Endpoint, body: bytes, status: int) -> CallError:
+    try:
+        answer = reading.decode(body, [])
+    except (ValueError, RecursionError):
+        answer = body[:4000].decode("utf-8", "replace")
+    return http.server_error(to, server_errors.error_of(answer) or answer, status, {})
