@@ -26,8 +26,9 @@ ERRORS = {  # name: (status, message, further fields of the error, headers)
     "filtered": (400, "The response was filtered", {"code": "content_filter"}, {}),
     "too long": (400, "This model's maximum context length is 8192 tokens", {"code": "context_length_exceeded"}, {}),
 }
+SAID_NO = ("filtered", "too long")  # answers of a kind: they say something about the question
 BROKEN = ("closed", "reset", "half", "stall")  # no answer; "half" and "stall" may have been billed
-TRANSIENT = ("429", "429 untimed", "500", "502", "503", "529", "408", "error in 200", "closed", "reset", "half")
+TRANSIENT = ("429", "429 untimed", "500", "502", "503", "529", "408", "error in 200", *BROKEN)
 
 
 def _set(answer: Answer, **fields: Any) -> Answer:
@@ -82,11 +83,20 @@ READABLE: dict[str, Callable[[Answer], Any]] = {
     "other model": lambda answer: {**answer, "model": "someone-else"},
     "null logprobs": lambda answer: _set(answer, logprobs=None),
     "invalid byte": _invalid_byte,
-    "deep nesting": lambda answer: json.dumps(answer)[:-1].encode() + b', "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "cost as text": lambda answer: {**answer, "usage": {**answer["usage"], "cost": "cheap"}},
     "think block": lambda answer: _text(answer, lambda text: f"<think>Well.\nWell.</think>\n\n{text}"),
 }
-USAGE_LOST = ("usage missing", "usage null", "usage negative", "usage NaN", "html", "empty", "list", "endless nesting")
+USAGE_LOST = (
+    "usage missing",
+    "usage null",
+    "usage negative",
+    "usage NaN",
+    "html",
+    "empty",
+    "list",
+    "deep nesting",
+    "endless nesting",
+)
 # Answers that nobody can use: the next sample is drawn.
 UNUSABLE: dict[str, Callable[[Answer], Any]] = {
     "safety": lambda answer: _ending(_text(answer, _half), "SAFETY"),
@@ -99,6 +109,7 @@ UNUSABLE: dict[str, Callable[[Answer], Any]] = {
     "html": lambda _answer: b"<html><body>Welcome to the captive portal</body></html>",
     "empty": lambda _answer: b"",
     "list": lambda _answer: b"[]",
+    "deep nesting": lambda answer: json.dumps(answer)[:-1].encode() + b', "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "endless nesting": lambda _answer: b"[" * 200_000,
 }
 ODD = {**READABLE, **UNUSABLE}

@@ -29,7 +29,6 @@ KEYS = {
 }
 WRITERS = ("chat", "router", "claude")
 CONCEPTS = [f"c{number:02}" for number in range(40)]
-IN_FLIGHT = 64  # the profile's `cores`
 NEW_LINE = re.compile(r"\n+")
 
 
@@ -48,6 +47,7 @@ def models(url: str, **more: Any) -> dict[str, Any]:
     row = {
         "base_url": url,
         "context_length": 8192,
+        "timeout_s": 5,
         "sampling": {"temperature": 0.5, "max_tokens": 300},
         "price": PRICE,
         **more,
@@ -65,6 +65,7 @@ class Trial:
 
     def __init__(self, root: Path, service: Service, chains: int, **more: Any) -> None:
         self.service, self.chains = service, chains
+        self._kept = root.with_name("kept")
         self.problems: list[str] = []
         self.screens: list[str] = []
         combos = [list(pair) for pair in islice(combinations(CONCEPTS, 2), -(-chains // len(WRITERS)))]
@@ -111,29 +112,36 @@ class Trial:
             self.project.run("--unlock")
         return process.returncode
 
-    def in_sandbox(self, *binds: str, keep: str = "") -> int:
-        """Run with other mounts (arguments of bwrap). What `keep` then contains is copied out, if it is a tmpfs."""
-        command = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *binds, "--"]
-        script = '"$@"; status=$?'
-        kept = self.project.root.with_name("kept")
-        if keep:
-            initial = self.project.root.with_name("initial")
-            shutil.copytree(self.project.root / keep, initial, symlinks=True)
-            place = self.project.root / keep
-            script = f"cp -a {initial}/. {place}; {script}; rm -rf {kept}; cp -a {place} {kept}"
-        done = subprocess.run(
-            [*command, "sh", "-c", f"{script}; exit $status", "sh", *self.project.command()],
+    def start_in_sandbox(self, *mounts: str, before: str = "", after: str = "") -> subprocess.Popen[str]:
+        """Start a run with other mounts (arguments of bwrap), between two commands of the shell."""
+        script = f'{before}; "$@"; status=$?; {after}; exit $status'
+        sandbox = ["bwrap", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", *mounts, "--"]
+        return subprocess.Popen(
+            [*sandbox, "sh", "-c", script, "sh", *self.project.command()],
             env=self.project.environment(**KEYS),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
+            start_new_session=True,
         )
-        self.screens.append(done.stdout)
-        if keep:
-            shutil.rmtree(self.project.root / keep)
-            kept.rename(self.project.root / keep)
-        return done.returncode
+
+    def start_on_small_disk(self, size: int) -> tuple[subprocess.Popen[str], Path]:
+        """Start a run whose data folder is on a disk of so many bytes; where one can see that disk meanwhile."""
+        data, initial = self.project.root / "data", self.project.root.with_name("initial")
+        data.rename(initial)
+        data.mkdir()
+        before = f"cp -a {initial}/. {data}"
+        after = f"rm -f {data}/filler; cp -a {data} {self._kept}"
+        process = self.start_in_sandbox("--size", str(size), "--tmpfs", str(data), before=before, after=after)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while process.poll() is None and not (found := children.read_text().split()):
+            pass
+        return process, Path(f"/proc/{found[0]}/root{data}")
+
+    def keep_small_disk(self) -> None:
+        """Put what was on the small disk in the place of the data folder, after the run."""
+        shutil.rmtree(self.project.root / "data")
+        self._kept.rename(self.project.root / "data")
 
     # Checks
 
@@ -177,11 +185,19 @@ class Trial:
         keys = [row["key"] for row in self.rows() if "key" in row]
         self.expect(len(keys) == len(set(keys)), "an answer is twice in the ledger")
 
-    def check_lost(self, at: Moment) -> None:
-        """What was sent to a killed process, and was not stored, is listed as lost."""
-        missing = at.answers - at.rows
-        self.expect(missing <= IN_FLIGHT, f"{missing} answers had not been stored, more than calls can be in flight")
-        self.expect(len(self.lost()) >= missing, f"{missing} answers were not stored, {len(self.lost())} are 'lost'")
+    def check_once(self) -> None:
+        """No question was answered twice (where no answer is unusable and no process was killed)."""
+        most = self.service.counts()["most_answers_to_a_question"]
+        self.expect(most <= 1, f"a question was answered {most} times")
+
+    def check_lost(self, at: Moment, kills: int) -> None:
+        """Nothing but what was in flight when a run was killed is missing `at` a moment, and all that may have been
+        billed although it is not in the ledger is listed as lost by now."""
+        missing, lost = at.answers - at.rows, len(self.lost())
+        counts = self.service.counts()
+        self.expect(missing <= kills * counts["peak"], f"{missing} answers were not stored: more than were in flight")
+        text = f"{missing} answers were not stored, {counts['unsure']} were not sent whole; {lost} are listed as lost"
+        self.expect(lost >= missing + counts["unsure"], text)
 
     def statuses(self) -> dict[str, dict[str, int]]:
         """How many generations of each stage have each status; "absent" for those that are not there."""
@@ -227,7 +243,7 @@ class Trial:
 def _query(data: Path, table: str) -> list[dict[str, Any]]:
     database = data / "store" / "answers.sqlite"
     if not database.exists():
-        path = data / "ledger.jsonl"
+        path = data / "store" / "ledger.jsonl"
         found = path.read_text().splitlines() if table == "ledger" and path.exists() else []
         return [json.loads(line) for line in found]
     connection = sqlite3.connect(database)

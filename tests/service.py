@@ -28,7 +28,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import requests
 from batch_api import Batches
-from faults import BROKEN, ERRORS, error, odd
+from faults import BROKEN, ERRORS, SAID_NO, error, odd
 from protocols import answer_to, bill, scored, text_of
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -179,6 +179,8 @@ class Server:
             self.held.append(connection)
             return
         if fault in ERRORS:
+            if fault in SAID_NO:
+                counts.answered(question, key, (0, 0, 0.0), fault)
             connection.send(*error(fault))
             return
         counts.in_flight += 1
@@ -189,10 +191,11 @@ class Server:
             answer = answer_to(path, body, scored(body))
             if fault in BROKEN:
                 self.break_off(connection, fault, question, key, msgspec.json.encode(answer))
-            elif not connection.transport.is_closing():
-                billed = bill(answer)
+            elif connection.transport.is_closing():  # the client has gone
+                counts.unsure(question, key)
+            else:
                 sent = odd(fault, answer) if fault else msgspec.json.encode(answer)
-                counts.answered(question, key, billed, fault)
+                counts.answered(question, key, bill(answer), fault)
                 connection.send(200, limits, sent)
             self.wake()
 
@@ -222,7 +225,7 @@ class Server:
         split = urlsplit(path)
         query = {name: values[0] for name, values in parse_qs(split.query).items()}
         if split.path.endswith("/wait"):
-            self.waiting.append((query["kind"], int(query["calls"]), connection))
+            self.waiting.append((query["for"], int(query["count"]), connection))
             self.wake()
             return
         if method == "POST":
@@ -235,9 +238,12 @@ class Server:
     def wake(self) -> None:
         """Answer those who wait for calls."""
         for entry in self.waiting[:]:
-            kind, calls, connection = entry
-            reached = self.counts.kinds[kind] if kind else self.counts.total["answers"]
-            if reached >= calls:
+            what, count, connection = entry
+            if what == "quiet":
+                reached = not self.counts.in_flight
+            else:
+                reached = (self.counts.total[what] or self.counts.kinds[what]) >= count
+            if reached:
                 self.waiting.remove(entry)
                 connection.send(200, {}, b"{}")
 
@@ -346,9 +352,9 @@ class Service:
         """Behave otherwise from now on; calls that are held end without an answer."""
         requests.post(f"{self.root}/admin/script", json=script).raise_for_status()
 
-    def wait(self, calls: int, kind: str = "") -> None:
-        """Return when so many calls of a kind have come, or, without a kind, so many answers were sent."""
-        requests.get(f"{self.root}/admin/wait?kind={kind}&calls={calls}", timeout=600).raise_for_status()
+    def wait(self, what: str, count: int = 0) -> None:
+        """Return when so many "calls", "answers" or calls of a kind have come; for "quiet": when none is in flight."""
+        requests.get(f"{self.root}/admin/wait?for={what}&count={count}", timeout=600).raise_for_status()
 
 
 def main() -> None:

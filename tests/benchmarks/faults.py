@@ -7,6 +7,7 @@ Prints a line for each class of faults, and what is wrong.
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -23,8 +24,11 @@ def main(chains: int, names: list[str]) -> int:
     for name in names or CLASSES:
         with tempfile.TemporaryDirectory() as folder, Service(CALM) as service:
             trial, started = Trial(Path(folder) / "project", service, chains), time.monotonic()
-            CLASSES[name](trial)
-            trial.check_rest()
+            try:
+                CLASSES[name](trial)
+                trial.check_rest()
+            except Exception:  # the others go on
+                trial.problem(traceback.format_exc())
             counts, seconds = service.counts(), time.monotonic() - started
             figures = f"{trial.chains:6} {counts['calls']:6} {counts['answers']:7} {len(trial.rows()):6}"
             result = "ok" if not trial.problems else f"{len(trial.problems)} problems"

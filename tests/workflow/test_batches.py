@@ -35,7 +35,7 @@ def statuses(made: Project) -> dict[str, list[str]]:
 
 
 SPEC_STAGES = ("draft", "essay", "evaluation")
-KEY = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+KEY = {"OPENAI_API_KEY": "sk-of-the-tests", "ANTHROPIC_API_KEY": "sk-of-the-tests"}
 
 
 def run(made: Project, *arguments: str, code: int = 0) -> str:
@@ -63,7 +63,7 @@ def test_a_cohort_is_made_in_batches_over_several_runs(own, tmp_path, kind):
     assert own.batches.billed == []
 
     said = run(made)  # the server ends a batch when it is looked at
-    assert "2 answered" in said
+    assert "2 answered" in said, said
     assert statuses(made)["draft"] == ["ok"] * 2
     assert statuses(made)["essay"] == ["ok"] * 2 + ["pending"] * 2
     assert statuses(made)["evaluation"] == ["pending"] * 2 + ["skipped"] * 2

@@ -4,22 +4,38 @@ The system releases the lock when a process ends in whatever way, so neither clo
 network file systems this needs the locks that the database needs too.
 """
 
+import atexit
 import fcntl
 import os
 import uuid
 from functools import cache
+from os.path import abspath
 from pathlib import Path
 
 
-@cache
 def own_name(store: Path) -> str:
     """The name of this process at a store. The first call takes the lock. Raises `OSError`."""
-    name = uuid.uuid4().hex
-    folder = store / "processes"
+    return _own_name(abspath(store))  # noqa: PTH100  (as in store.py)
+
+
+@cache
+def _own_name(store: str) -> str:
+    folder = Path(store, "processes")
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o666)  # stays open as long as the process lives
-    fcntl.lockf(handle, fcntl.LOCK_EX)
-    return name
+    while True:
+        path = folder / uuid.uuid4().hex
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)  # stays open as long as the process lives
+        fcntl.lockf(handle, fcntl.LOCK_EX)
+        if path.exists():  # else another process has found the file before it was locked, and removed it
+            atexit.register(path.unlink, missing_ok=True)
+            return path.name
+        os.close(handle)
+
+
+def remove_dead(store: Path) -> None:
+    """Remove the files of processes that were killed."""
+    for path in (store / "processes").iterdir():
+        is_alive(store, path.name)
 
 
 def is_alive(store: Path, name: str) -> bool:
@@ -43,8 +59,3 @@ def is_alive(store: Path, name: str) -> bool:
         return False
     finally:
         os.close(handle)
-
-
-def leave(store: Path) -> None:
-    """Remove the file of this process, as it ends."""
-    (store / "processes" / own_name(store)).unlink(missing_ok=True)

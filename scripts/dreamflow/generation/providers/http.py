@@ -3,7 +3,7 @@
 The key is sent in one header, to the host of `base_url`, and nowhere else: redirects are not followed, ~/.netrc is not
 read, no cookie is kept, and the key is removed from whatever a server answers.
 
-urllib3 is used without requests, which took more than half of a call's time on our side.
+urllib3 is used without requests, whose sessions have cookies, redirects and ~/.netrc, and take a fifth of the time.
 """
 
 import gzip
@@ -14,7 +14,7 @@ import socket
 import time
 import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import quote, unquote
@@ -33,7 +33,7 @@ from urllib3.exceptions import (
     SSLError,
     URLSchemeUnknown,
 )
-from urllib3.util import parse_url
+from urllib3.util import Url, parse_url
 
 from ..model import Json
 from . import CallError, Provider, Reply, Request, headers, reading, server_errors
@@ -167,6 +167,7 @@ def refuse_grammar(request: Request, to: Endpoint) -> None:
         raise failure(to, "a grammar is not supported by this provider", kind="request")
 
 
+@cache
 def host(url: str) -> str:
     """The host and port of a URL, without a password; "" if the URL has no host."""
     match = re.match(r"(?:[a-z]+:)?//(?:[^/?#]*@)?([^/?#]*)", url.lower())
@@ -176,7 +177,7 @@ def host(url: str) -> str:
 def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
     """(status, headers, body) of the answer."""
     try:
-        content = _encoded(body)
+        content = encoded(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise failure(to, f"the request cannot be sent: {error}", kind="request") from None
     sent = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": USER_AGENT, **own}
@@ -194,9 +195,10 @@ def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tu
 
 def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
-    response = _pool(to.base_url).urlopen(
+    urlopen, prefix = server(to.base_url)
+    response = urlopen(
         "POST",
-        _bare(to.base_url) + path,
+        prefix + path,
         body=content,
         headers=sent,
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=to.timeout_s),
@@ -221,12 +223,15 @@ def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) ->
     return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
-def _encoded(body: Json) -> bytes:
-    json.dumps({name: value for name, value in body.items() if name != "messages"}, allow_nan=False)  # no NaN
+def encoded(body: Json) -> bytes:
+    """`body` as JSON. Raises `ValueError` for what JSON does not have, such as NaN."""
     try:
-        return msgspec.json.encode(body)
+        content = msgspec.json.encode(body)
     except UnicodeEncodeError:  # a lone surrogate
-        return json.dumps(body).encode()
+        return json.dumps(body, allow_nan=False).encode()
+    if b"null" in content:  # NaN too is written so
+        json.dumps(body, allow_nan=False)
+    return content
 
 
 def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
@@ -238,18 +243,25 @@ def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
         return body
 
 
-@cache
-def _bare(base_url: str) -> str:
-    """`base_url` without a password."""
-    return re.sub(r"//[^/?#]*@", "//", base_url, count=1)
+def _bare(url: str) -> str:
+    """`url` without a password."""
+    return re.sub(r"//[^/?#]*@", "//", url, count=1)
 
 
 @cache
-def _pool(base_url: str) -> urllib3.PoolManager:
-    """The connections to the server at `base_url`; the proxy is that of the environment at the first call."""
+def server(base_url: str) -> tuple[Callable[..., urllib3.BaseHTTPResponse], str]:
+    """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
+    The proxy is that of the environment at the first call."""
     url = parse_url(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise LocationValueError("base_url must begin with http:// or https:// and a host")
+    connections = _connections(base_url, url)
+    if connections.proxy and url.scheme == "http":  # the proxy is told the whole URL
+        return connections.urlopen, _bare(base_url)
+    return connections.connection_from_host(url.host, url.port, url.scheme).urlopen, (url.path or "").rstrip("/")
+
+
+def _connections(base_url: str, url: Url) -> urllib3.PoolManager:
     # Routers drop connections that are silent for minutes, as during a long answer: send probes.
     options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
