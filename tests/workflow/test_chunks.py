@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,25 @@ def test_an_upgrade_takes_no_more_than_its_plan_says(project: Project, chunker: 
     assert {len(meta["attempts"]) for meta in project.generations("chunk").values()} == {2}
 
 
+def test_an_upgrade_stops_at_its_budget_and_the_next_one_goes_on(project: Project, chunker: Server):
+    """Answers are longer than expected and unreadable: what was begun is ended, the rest is not asked."""
+    good = {"model": "writer", "window_tokens": 300, "attempts": 2, "sampling": {"max_tokens": 300}}
+    project.write("config/conversations/trial.yaml", {"tiers": {**TIERS, "good": good}})
+    answer_well = chunker.answer
+    chunker.answer = lambda body: "No idea. " * 150
+    done = project.run("upgrade", "--config", "upgrade_target=good", "upgrade_max_tokens=9000")
+    chunker.answer = answer_well
+    assert "never more than 9,000 tokens (upgrade.max_tokens)" in done.stdout
+    assert done.returncode and "upgrade.max_tokens" in done.stdout.partition("never more")[2]
+    made = project.generations("chunk").values()
+    assert made and {len(meta["attempts"]) for meta in made} == {2}
+    with closing(sqlite3.connect(project.root / "data/store/answers.sqlite")) as base:
+        (tokens,) = base.execute("SELECT sum(prompt_tokens + completion_tokens) FROM ledger").fetchone()
+    assert 1000 < tokens <= 9000
+    done = project.run("upgrade", "--config", "upgrade_target=good")
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_call_that_fails_leaves_the_rest_and_the_same_command_completes_it(project: Project, chunker: Server):
     chunker.script += [status(503)]
     meant = ("upgrade", "--config", "upgrade_target=good")
@@ -443,11 +464,12 @@ def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_
     assert f"CLUSTER_KEY is not set: the {planned} generations of model judge need it" in preview.stdout
     assert not (project.root / "data/chunks/clusters").exists()
     answer_well, chunker.answer = chunker.answer, lambda body: "No clusters here."
-    failed = project.run("clusters")
+    missed = project.run("clusters")
+    assert missed.returncode and f"the {planned} generations of model judge need it" in missed.stdout
+    failed = project.run("clusters", CLUSTER_KEY="x")
     chunker.answer = answer_well
     assert failed.returncode == 0 and f"{planned} failed" in failed.stdout, failed.stdout
-    assert f"the {planned} generations of model judge need it" in failed.stdout
-    done = project.run("retry_failed")
+    done = project.run("retry_failed", CLUSTER_KEY="x")
     assert done.returncode == 0, done.stdout
     assert f"new samples will be drawn for {planned} failed generations" in done.stdout
     assert {meta["status"] for meta in project.generations("cluster").values()} == {"ok"}
