@@ -5,6 +5,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
@@ -15,6 +16,7 @@ from .errors import DreamflowError
 from .files import write_atomic
 from .generation.batches import Batches
 from .generation.calls import Calls
+from .generation.database import DatabaseError
 from .generation.digest import Freshness
 from .generation.forecast import Line
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
@@ -257,6 +259,8 @@ class Run(Jobs):
         """Show the tables, totals and failures of this run."""
         self.display.stop()
         self.batches.submit()
+        with suppress(DatabaseError):  # the reason why the run ends
+            self.context.calls.limits.close()
         self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)
