@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import psutil
 import yaml
 
 from .errors import ConfigError, DreamflowError
@@ -65,8 +64,19 @@ def remove_leftovers(folder: Path) -> None:
         return
     for name in names:
         match = _TEMPORARY.fullmatch(name)
-        if match and match[1] == _HOST and not psutil.pid_exists(int(match[2])):
+        if match and match[1] == _HOST and not _is_running(int(match[2])):
             (folder / name).unlink(missing_ok=True)
+
+
+def _is_running(number: int) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 # Read once, since the only way to read it is to set it, which is unsafe among threads.

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
 from pydantic import Field, create_model
 
 from .chunks.conversation import LEVELS
@@ -111,7 +112,8 @@ def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -
     """
     text = read_text(path) if path.exists() else ""
     written = _mapping(text, path)
-    nested = nest_keys(written if given is None else given)
+    given = written if given is None else {key: _typed(value, written.get(key)) for key, value in given.items()}
+    nested = nest_keys(given)
     return check_placed(nested, Settings, lambda key: _origin(key, nested, text, path), path)
 
 
@@ -145,6 +147,22 @@ def _origin(key: Key, given: Mapping[str, Any], text: str, path: Path) -> str:
     written = nest_keys(_mapping(text, path))
     changed = path.exists() and _value_at(given, key) != _value_at(written, key)
     return COMMAND_LINE if changed else place(path, text, key)
+
+
+def _typed(given: Any, written: Any) -> Any:
+    """`given` with numbers, truth values and null for texts in mappings that config.yaml does not have: Snakemake reads
+    `--config 'budgets={day: {usd: 5}}'` as YAML whose values are all texts."""
+    if not isinstance(given, Mapping):
+        return given
+    known = written if isinstance(written, Mapping) else {}
+    return {key: _read(value, known.get(key)) for key, value in given.items()}
+
+
+def _read(value: Any, written: Any) -> Any:
+    if not isinstance(value, str) or value == written:
+        return _typed(value, written)
+    read = yaml.safe_load(value) if re.fullmatch(r"[\w.+-]+", value) else value
+    return read if read is None or isinstance(read, bool | int | float) else value
 
 
 def nest_keys(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,8 +25,8 @@ from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_up
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
 _TOO_LARGE = (
-    "one of its calls may take {largest:,} tokens with all attempts, and upgrade.max_tokens is {cap:,}: raise it, or "
-    "lower attempts or sampling.max_tokens of the tier"
+    "one of its calls may take {largest:,} tokens, and upgrade.max_tokens is {cap:,}: raise it, or lower "
+    "sampling.max_tokens of the tier"
 )
 _COMPLAINT = 1000  # tokens of what is said of an unreadable answer, at most
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
@@ -111,7 +111,7 @@ def outlook(
         except NeedsCall:
             first = asked[0]
             worst.append(most_of(row, first, chunking.models))
-            largest = max(largest, worst_case(first, row, chunking.models[first.model.model_id]).all_tokens)
+            largest = max(largest, worst_case(first, row, chunking.models[first.model.model_id]).tokens)
             continue
         unusable += [] if outcome.status == "ok" else [outcome.reason]
     return Outlook(

@@ -2,7 +2,8 @@
 
 Before a call, the most that it and the attempts after it can cost is reserved in every budget that covers it; when the
 answer is stored, what it did cost takes the place of the reservation. A call is refused if the budget cannot hold it
-even if all other calls in flight cost nothing; it waits if only their reservations are in the way.
+even if all other calls in flight cost nothing; it waits if only their reservations are in the way. If a budget can hold
+the call and not the attempts that may follow, only the call is reserved: each of them asks the budget again.
 
 The same table says which questions are in flight, so no two threads or processes ask one question at a time.
 """
@@ -112,25 +113,31 @@ def claim(connection: sqlite3.Connection, store: Path, claimed: Claim, call: Map
         if is_alive(store, holder[0]):
             return "batched" if json.loads(holder[1]).get("batch") else "busy"
         bury_dead(connection, store)
-    problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
-    if problem == "full" and bury_dead(connection, store):
-        problem = _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
-    if problem:
-        return problem
-    reserved = {"reserved_usd": claimed.worst.all_usd, "reserved_tokens": claimed.worst.all_tokens}
-    text = json.dumps({**call, **reserved, "budgets": [one.scope for one in claimed.budgets]})
+    size = _size(connection, claimed)
+    if size == "full" and bury_dead(connection, store):
+        size = _size(connection, claimed)
+    if isinstance(size, str | Budget):
+        return size
+    usd, tokens = size
+    reserved = {"reserved_usd": usd, "reserved_tokens": tokens, "budgets": [one.scope for one in claimed.budgets]}
+    text = json.dumps({**call, **reserved})
     connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), text))
-    _reserve(connection, claimed, BATCHES if call.get("batch") else claimed.key)
-    return "claimed"
-
-
-def _reserve(connection: sqlite3.Connection, claimed: Claim, name: str) -> None:
-    """Add the worst case of a call to the reservation of this name in every budget that covers it."""
+    name = BATCHES if call.get("batch") else claimed.key
     connection.executemany(
         "INSERT INTO reserved VALUES (?, ?, ?, ?) "
         "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens",
-        [(one.scope, name, claimed.worst.all_usd, claimed.worst.all_tokens) for one in claimed.budgets],
+        [(one.scope, name, usd, tokens) for one in claimed.budgets],
     )
+    return "claimed"
+
+
+def _size(connection: sqlite3.Connection, claimed: Claim) -> tuple[float, int] | str | Budget:
+    """US dollars and tokens to reserve; "full" if they have to be waited for; or the budget that refuses the call."""
+    worst = claimed.worst
+    problem = _problem(connection, claimed, worst.all_usd, worst.all_tokens)
+    if not isinstance(problem, Budget):
+        return problem or (worst.all_usd, worst.all_tokens)
+    return _problem(connection, claimed, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
 
 
 def _problem(connection: sqlite3.Connection, claimed: Claim, usd: float, tokens: int) -> str | Budget:
@@ -189,7 +196,7 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
 def lost_again(connection: sqlite3.Connection, claimed: Claim, call: Mapping[str, Any], reason: str) -> str | Budget:
     """Book a lost call that will be repeated; the budget that cannot hold the repetition, or "" or "full"."""
     book_lost(connection, claimed.key, call, reason)
-    return _problem(connection, claimed, claimed.worst.all_usd, claimed.worst.all_tokens)
+    return _problem(connection, claimed, claimed.worst.usd, claimed.worst.tokens)
 
 
 def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:

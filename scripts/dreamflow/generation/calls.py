@@ -180,10 +180,10 @@ class Calls:
                     else:
                         response = chosen.complete(request)
                 except CallError as error:
-                    turn.failed(error)
+                    told = turn.failed(error)
                     if error.may_be_billed:
                         self._lose(claimed, call, error)
-                    raise
+                    raise told from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
             if not chosen.sends:
@@ -215,11 +215,11 @@ class Calls:
         parts = []
         if budget.usd is not None:
             kept = f", ${kept_usd:.4f} are reserved for batches" if kept_usd else ""
-            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent{kept} and the call may cost ${worst.all_usd:.4f}")
+            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent{kept} and the call may cost ${worst.usd:.4f}")
         if budget.tokens is not None:
             kept = f", {kept_tokens:,} are reserved for batches" if kept_tokens else ""
             parts.append(
-                f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.all_tokens:,}"
+                f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.tokens:,}"
             )
         cause = (
             f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"

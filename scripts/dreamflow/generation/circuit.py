@@ -125,8 +125,8 @@ class Circuits:
                     circuit.close()
                     circuit.line.look()
 
-    def failed(self, model: Model, error: CallError) -> None:
-        """A call has failed."""
+    def failed(self, model: Model, error: CallError) -> CallError:
+        """A call has failed. Returns the error to raise: if it has opened the model's circuit, with what to do."""
         own, endpoint = self._of(model)
         if error.kind == "connection":
             with endpoint.line.lock:
@@ -139,10 +139,14 @@ class Circuits:
         if error.kind in ("account", "request"):
             with own.line.lock:
                 own.failures += 1
-                if error.kind == "account" or own.failures >= REQUEST_FAILURES or own.state == "open":
+                if own.state == "open" and own.prober != threading.get_ident():  # it began before the circuit opened
+                    error = own.error
+                elif error.kind == "account" or own.failures >= REQUEST_FAILURES or own.state == "open":
                     own.open(_with_remedy(model, error))
+                    error = own.error
                 own.line.look()
         self.withdrawn(model)
+        return error
 
     def withdrawn(self, model: Model) -> None:
         """A call was not made, or said nothing about the circuit: another may probe."""

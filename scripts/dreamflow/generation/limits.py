@@ -230,8 +230,8 @@ class Turn:
         if headers:
             self._report(headers, time.monotonic() - start.at if start else 0.0)
 
-    def failed(self, error: CallError) -> None:
-        """The call gave no answer."""
+    def failed(self, error: CallError) -> CallError:
+        """The call gave no answer. Returns the error to raise, which may say more."""
         start, pause = self._start, 0.0
         if error.kind == "busy":
             wanted = error.retry_after or 0.0

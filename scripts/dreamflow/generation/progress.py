@@ -69,14 +69,16 @@ class Display:
                 self.bar.update(self.bar.task_ids[0], advance=1, description=self.progress_line())
             elif self.planned and time.monotonic() - self.last_line > PROGRESS_INTERVAL_S:
                 self.last_line = time.monotonic()
-                print(self.progress_line(), file=sys.stderr, flush=True)
+                sys.stderr.write(self.progress_line() + "\n")
+                sys.stderr.flush()
 
     def show(self, message: str) -> None:
         """Show a message beside the progress."""
         if self.bar is not None:
             self.bar.console.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
         else:
-            print(message, file=sys.stderr, flush=True)
+            sys.stderr.write(message + "\n")  # at once: print writes the end of the line by itself
+            sys.stderr.flush()
 
     def stop(self) -> None:
         """End the progress display."""

@@ -64,4 +64,6 @@ def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
 
 def amount(value: float, unit: str) -> str:
     """An amount of a budget as text."""
-    return f"${value:,.2f}" if unit == "usd" else f"{value:,.0f} tokens"
+    if unit == "tokens":
+        return f"{value:,.0f} tokens"
+    return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.4f}"
