@@ -5,15 +5,18 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.batch_files import open_batches
 from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.make import Context, read_result
 from .generation.model import Generation
+from .generation.providers.batch import HOURS
 from .generation.providers.human import answer_path
 from .generation.spending import amount, used
 from .generation.store import database
@@ -47,7 +50,7 @@ GROUPS = {  # the columns that tell the rows of a table of the ledger apart: nam
     "spec": {"family": "family", "spec": "spec"},
 }
 LEDGER_FILES = (*(f"by_{name}.csv" for name in GROUPS), "budgets.csv", "lost.csv")
-_BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "left")
+_BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "reserved", "left")
 _LOST_COLUMNS = ("at", "gen_id", "model_id", "spec", "run", "tokens", "cost_usd", "reason")
 _OVER_BUDGET = re.compile(r"the budget (\S+) does not allow")
 
@@ -69,11 +72,12 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
         _write(folder / f"by_{name}.csv", [*columns, *SUM_COLUMNS], rows)
         parts += [_ledger_text(list(columns), rows, newest=name == "day")] if rows else []
     caps = used(layout.store, budgets)
-    rows = [(one.name, one.unit, one.cap, round(one.spent, 9), round(one.left, 9)) for one in caps]
+    figures = [(one, (one.cap, one.spent, one.reserved, one.left)) for one in caps]
+    rows = [(one.name, one.unit, *(round(value, 9) for value in values)) for one, values in figures]
     _write(folder / "budgets.csv", _BUDGET_COLUMNS, rows)
     if caps:
-        shown = [(one.name, *(amount(value, one.unit) for value in (one.cap, one.spent, one.left))) for one in caps]
-        parts.append(_text(("budget", "cap", "spent", "left"), shown))
+        shown = [(one.name, *(amount(value, one.unit) for value in values)) for one, values in figures]
+        parts.append(_text(("budget", "cap", "spent", "reserved", "left"), shown))
     lost = store.read(f"SELECT {', '.join(_LOST_COLUMNS)} FROM lost ORDER BY number")  # noqa: S608
     _write(folder / "lost.csv", _LOST_COLUMNS, lost)
     if lost:
@@ -132,6 +136,7 @@ def pending_text(plan: Plan, context: Context, is_stale: Callable[[str], bool]) 
     stale = [row for gen_id, row in rows.items() if row.mode != "human" and is_stale(gen_id)]
     sections = [
         *_people(plan, [row for row in rows.values() if row.mode == "human"], layout, is_stale),
+        *_batches(layout.store),
         *_failures(stale, layout, budgets),
         *missing_keys(plan, stale),
     ]
@@ -162,6 +167,20 @@ def _pending_reason(folder: Path) -> str:
     return result.reason if result.status == "pending" else ""
 
 
+def _batches(store: Path) -> Iterator[str]:
+    batches = open_batches(store)
+    if batches:
+        items = sum(len(batch.items) for batch in batches)
+        yield f"providers: {_count(items, 'question')} in batches; run again to collect what is answered"
+        yield from _shown(
+            [
+                f"{store}/batches/{batch.name}.json: {len(batch.items):,} of model {batch.model_id}, {batch.state}, "
+                f"expires by {datetime.fromisoformat(batch.created) + timedelta(hours=HOURS):%Y-%m-%d %H:%M} UTC"
+                for batch in batches
+            ]
+        )
+
+
 def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Budget]) -> Iterator[str]:
     """Why the last tries of generations that are not made failed, from their logs."""
     reasons: Counter[str] = Counter()
@@ -188,4 +207,4 @@ def _shown(items: Sequence[str]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('ch') else 's'}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from types import FrameType
+from typing import Any
 
 from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
@@ -193,11 +194,15 @@ class Run(Jobs):
         return gen_id in self.retried or self.freshness.is_stale(gen_id)
 
     def _forecast(self) -> list[Line]:
-        return forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)[0]
+        return forecast_lines(*self._forecast_of())[0]
+
+    def _forecast_of(self) -> tuple[Any, ...]:
+        waiting = self.batches.waiting()
+        return self.plan, self.context, self.seen, self._is_due, self.redraws, waiting, self._is_batch
 
     def forecast_text(self) -> str:
         """The calls and the cost of this run as a table, and a line for each missing key."""
-        text = forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
+        text = forecast_text(*self._forecast_of())
         return "\n".join([text, *self.batches.summary()])
 
     def show_forecast(self) -> None:
@@ -251,8 +256,7 @@ class Run(Jobs):
     def finish(self, *, ok: bool) -> None:
         """Show the tables, totals and failures of this run."""
         self.display.stop()
-        if not STOPPING.is_set():  # else nothing is spent: the next run queues the questions again
-            self.batches.submit()
+        self.batches.submit()
         self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)

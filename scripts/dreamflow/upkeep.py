@@ -3,8 +3,9 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from .errors import DreamflowError
 from .files import write_atomic
@@ -67,11 +68,12 @@ def forecast_lines(
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str] = frozenset(),
+    waiting: Mapping[str, str] = MappingProxyType({}),
     is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> tuple[list[Line], list[str], list[Generation]]:
     """The forecast for these generations, with the generations that requested products may need in addition; what
-    families say of these; and the generations that are due. `redraws` get new samples; `is_batch(stage, model)` says
-    which questions are for batches."""
+    families say of these; and the generations that are due. `redraws` get new samples; `waiting` and
+    `is_batch` are those of `forecast`."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     expected, texts = preview(plan)
@@ -81,7 +83,7 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = forecast(every, context, is_due, plan.folder, redraws, is_batch=is_batch)
+    lines = forecast(every, context, is_due, plan.folder, redraws, waiting, is_batch)
     return lines, texts, [row for row in every if is_due(row.gen_id)]
 
 
@@ -91,10 +93,11 @@ def forecast_text(
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str] = frozenset(),
+    waiting: Mapping[str, str] = MappingProxyType({}),
     is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
 ) -> str:
     """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
-    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws, is_batch)
+    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws, waiting, is_batch)
     budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
     return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
 

@@ -82,18 +82,18 @@ def test_the_ledger_by_day_model_stage_and_spec(layout):
 
 def test_budgets_show_what_was_spent_and_what_is_left(layout):
     booked(layout, entry(), entry())
+    reserve = "INSERT INTO reserved VALUES ('cohorts:trial', 'batches', 0.25, 90)"
+    database(layout.store).write(lambda connection: connection.execute(reserve))
     budgets = [
         Budget("run:1", "budgets.run", usd=2.0, tokens=200),
         Budget("cohorts:trial", "budgets.cohorts.trial", 1.0),
     ]
     text = write_ledger(layout, budgets, layout.root)
-    rows = [
-        (row["budget"], row["unit"], row["cap"], row["spent"], row["left"]) for row in table(layout.root, "budgets.csv")
-    ]
+    rows = [tuple(row.values()) for row in table(layout.root, "budgets.csv")]
     assert rows == [
-        ("run", "usd", "2.0", "0.5", "1.5"),
-        ("run", "tokens", "200", "220", "0"),
-        ("cohorts.trial", "usd", "1.0", "0.0", "1.0"),
+        ("run", "usd", "2.0", "0.5", "0", "1.5"),
+        ("run", "tokens", "200", "220", "0", "0"),
+        ("cohorts.trial", "usd", "1.0", "0", "0.25", "0.75"),
     ]
     assert "$0.50" in text and "220 tokens" in text
 
@@ -138,7 +138,7 @@ def project(tmp_path, monkeypatch):
 
 
 def pending(**config):
-    flow = Run({"cohorts": ["trial"], **config}, lambda path: None)
+    flow = Run({"cohorts": ["trial"], **config}, lambda path: None, dry=True)
     return flow, pending_text(flow.plan, flow.context, flow.freshness.is_stale)
 
 
@@ -161,6 +161,15 @@ def test_people_have_questions_to_answer(project):
     assert "people: 2 questions to answer" in text and f"read data/inbox/{first.gen_id}.question.txt" in text
     project.write(f"data/inbox/{first.gen_id}.answer.txt", "Words.")
     assert "people: 1 question to answer" in pending()[1]
+
+
+def test_batches_of_the_providers(project):
+    batch = {"name": "writer-1", "model_id": "writer", "provider": "openai", "created": "2026-11-27T12:00:00+00:00"}
+    items = {"d_1": {"key": "k", "gen_id": "d_1"}, "d_2": {"key": "l", "gen_id": "d_2"}}
+    project.write("data/store/batches/writer-1.json", json.dumps({**batch, "items": items, "state": "submitted"}))
+    _, text = pending()
+    assert "providers: 2 questions in batches" in text
+    assert "batches/writer-1.json: 2 of model writer, submitted, expires by 2026-11-28 12:00 UTC" in text
 
 
 def test_why_the_last_tries_failed(project):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from dreamflow.distill.compile import replay_counts
+from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
 from dreamflow.plan import compile_plan
 from dreamflow.tasks.outcomes import Outcome, write_grades
@@ -191,3 +192,13 @@ def test_a_student_that_was_not_exported_for_llama_cpp_is_not_registered(project
     measure(project, plan, exported=4)
     decided = register(project, plan)
     assert decided["accuracy"] is None and not decided["deployed"]
+
+
+def test_nothing_is_graded_while_an_answer_is_with_the_provider(project):
+    distill = planned().families["distill"]
+    for number, gen_id in enumerate(distill.answers(RUN, "practice")):
+        status = "ok" if number else "pending"
+        metadata = {"gen_id": gen_id, "stage": "answer", "status": status}
+        write_atomic(f"data/gens/answer/{gen_id}/metadata.json", json.dumps(metadata))
+    with pytest.raises(DreamflowError, match="1 of 46 practice answers are with the provider"):
+        distill.write_grades(RUN, "practice", "grades.jsonl")

@@ -1,6 +1,7 @@
 """What a plan would still call and cost: exact in calls, a bound in money, and silent on the disk."""
 
 import json
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace as changed
 
@@ -249,7 +250,7 @@ def test_the_bound_holds_for_every_shipped_draft_template(tmp_path, monkeypatch)
 def context(tmp_path):
     texts = {"T": "Rate it.", "P": "Rate {{ text }}."}
     model = Model(model_id="m", provider="replay", name="x", context_length=8000)
-    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")}, {})
+    return Context(Layout(tmp_path), texts, {"m": model, "person": Model(model_id="person", provider="human")})
 
 
 def keep(context, stage, gen_id, text, status="ok"):
@@ -278,10 +279,21 @@ def test_a_forecast_finds_an_answer_of_an_old_version_and_leaves_it_where_it_is(
     row, plain = planned("draft"), ModelIdentity(model_id="m", provider="openai", name="x", revision="")
     question = Question(plain, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0)
     save_response(context.layout.store, request_key(question), record(question))
-    files = {path: path.read_bytes() for path in context.layout.root.rglob("*.json")}
+    answers = database(context.layout.store).read("SELECT * FROM answers")
     (line,) = forecast_all([replace(row, model=replace(plain, service="models.example.org"))], context)
     assert (line.answered, line.calls) == (1, 0)
-    assert {path: path.read_bytes() for path in context.layout.root.rglob("*.json")} == files
+    assert database(context.layout.store).read("SELECT * FROM answers") == answers
+
+
+def test_a_damaged_record_is_a_line_and_not_the_end_of_the_forecast(context):
+    row, other = planned("draft"), planned("draft", gen_id="d_2", replicate=2)
+    key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
+    file = context.layout.store / "responses" / key[:2] / f"{key}.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"schema_version": 1, "requ')
+    (line,) = forecast_all([row, other], context)
+    assert (line.generations, line.answered, line.calls, len(line.problems)) == (2, 0, 1, 1)
+    assert as_table([line]).splitlines()[-1].startswith(f"{file}: this record of the response store is damaged")
 
 
 def test_the_child_of_a_failed_parent_is_skipped_without_a_call(context):
@@ -328,7 +340,7 @@ def answered(context, row, *answers):
         return found
 
     with suppress(NeedsCall):
-        respond(row, "Rate it.\n", context.layout.store, ask, models=context.models)
+        respond(row, context.texts[row.template_sha256] + "\n", context.layout.store, ask, models=context.models)
     return len(answers) - len(left)
 
 
@@ -355,6 +367,43 @@ def test_samples_that_were_drawn_are_not_counted_again(context):
     assert (line.calls, line.calls_upper) == (1, 3)
 
 
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(1, 3),  # attempts
+            st.booleans(),  # has a fallback
+            st.lists(st.sampled_from([("", "refusal"), ("cut o", "length"), ("yes", "stop")]), max_size=5),
+            st.booleans(),  # another generation asks the same
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_run_makes_the_calls_that_were_forecast_if_each_first_answer_is_usable(tmp_path_factory, rows):
+    models = {name: Model(model_id=name, provider="replay", name="x", context_length=8000) for name in ("m", "spare")}
+    texts = {f"T{number}": f"Question {number}." for number in range(len(rows))}
+    context = Context(Layout(tmp_path_factory.mktemp("data")), texts, models, {})
+    store, planned_rows = context.layout.store, []
+    for number, (attempts, has_fallback, stored, is_twice) in enumerate(rows):
+        fallbacks = [Candidate(identity(models["spare"]), {"max_tokens": 100})] if has_fallback else []
+        for copy in range(1 + is_twice):
+            changes = {"template_sha256": f"T{number}", "gen_id": f"d_{number}-{copy}", "max_attempts": attempts}
+            planned_rows.append(planned("draft", fallbacks=fallbacks, **changes))
+        answered(context, planned_rows[-1], *stored)
+    made = Counter()
+
+    def ask(question, key):
+        made[question.model.model_id] += 1
+        save_response(store, key, record(question, "yes"))
+        return record(question, "yes")
+
+    expected = Counter({line.model_id: line.calls for line in forecast_all(planned_rows, context)})
+    for row in planned_rows:
+        respond(row, texts[row.template_sha256] + "\n", store, ask, models=models)
+    assert made == +expected
+    assert sum(line.calls for line in forecast_all(planned_rows, context)) == 0
+
+
 def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
     row = planned("draft")
     key = request_key(Question(row.model, [Message("user", "Rate it.\n")], {"max_tokens": 9}, None, 0))
@@ -366,6 +415,54 @@ def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
         0
     ].waiting
     assert "0 calls to make" in as_table([line]) and "1 more are with the provider, in batches" in as_table([line])
+
+
+# What waits for people and batches.
+
+
+def test_what_waits_for_a_person_is_called_by_a_later_run(project):
+    project.edit("config/cohorts/trial.yaml", axes={**AXES, "draft_llm": ["colleague"], "essay_llm": ["writer"]})
+    essays, evaluations = ("essay", "writer"), ("evaluation", "judge")
+    flow = run()
+    for _ in range(2):  # before the questions are asked, and after
+        found = lines(flow)
+        assert sum(line.calls for line in found.values()) == sum(line.calls_upper for line in found.values()) == 0
+        assert (found[essays].later, found[evaluations].later) == (2, 4)
+        assert "0 calls to make" in flow.forecast_text() and "6 more later, for about $0." in flow.forecast_text()
+        for stage in ("draft", "essay", "evaluation"):
+            make(flow, stage)
+        assert flow.display.calls == 0
+        flow = run()
+    answered_row = of_stage(flow, "draft")[0]
+    project.write(f"data/inbox/{answered_row.gen_id}.answer.txt", "What a is: Of a. Of c.")
+    flow = run()
+    found = lines(flow)
+    assert [(found[key].calls, found[key].later) for key in (essays, evaluations)] == [(1, 1), (2, 2)]
+    for stage in ("draft", "essay", "evaluation"):
+        make(flow, stage)
+    assert flow.display.calls == 3
+
+
+def test_what_follows_from_a_batch_is_called_by_a_later_run(context):
+    price = {"prompt": 0.0, "completion": 1e6}
+    model = Model(model_id="m", provider="replay", name="x", context_length=8000, price=price)
+    context = changed(context, models={"m": model})
+    rows = [planned("draft", limit=10), planned("essay", ["draft_1"], limit=10)]
+    key = request_key(Question(rows[0].model, [Message("user", "Rate it.\n")], {"max_tokens": 10}, None, 0))
+
+    def forecast_with(waiting, is_stale=True, batches=("draft",)):
+        return forecast(
+            rows, context, lambda gen_id: is_stale, lambda gen_id: context.layout.root, (), waiting,
+            lambda stage, model: stage in batches,
+        )  # fmt: skip
+
+    draft, essay = forecast_with({})
+    assert (draft.calls, draft.waiting, draft.cost_usd, draft.cost_upper_usd) == (1, 0, 2.5, 5)  # half the price
+    assert (essay.calls, essay.calls_upper, essay.later, essay.later_usd, essay.cost_usd) == (0, 0, 1, 5, 0)
+    for is_stale in (True, False):  # a generation that waits is up to date as long as the provider works on it
+        draft, essay = forecast_with({key: "draft_1"}, is_stale, ())
+        assert (draft.calls, draft.waiting, draft.answered, draft.cost_usd) == (0, 1, 0, 2.5)
+        assert (essay.calls, essay.later, essay.answered) == (0, 1, 0)
 
 
 # Budgets.
@@ -381,10 +478,10 @@ def test_a_question_that_is_with_the_provider_is_no_call_to_make(context):
             [
                 Used("budgets.run", "run:1", "usd", 5.0, 0.0),
                 Used("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
-                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0),
+                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0, 0.5),
             ],
             "about $5.00, at most $5.00\ncap: run $5.00 (spent $0.00), day $10.00 (spent $3.20), "
-            "cohorts.trial $1.00 (spent $0.00): at most $5.00 will be spent",
+            "cohorts.trial $1.00 (spent $0.00, reserved $0.50): at most $5.00 will be spent",
         ),
         ([Used("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
          "cap: month $5.00 (spent $6.00): at most $0.00 will be spent"),

@@ -550,6 +550,12 @@ def test_no_key_in_a_body(ask, server, status, body):
     assert sent.decode() == body % "[key] [key] [key]"
 
 
+def test_key_that_is_a_word_is_left_in_answers(ask, server, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "EMPTY")
+    server.answer = lambda _body: "The set is EMPTY."
+    assert ask(model={"api_key_env": "MY_KEY"}).text == "The set is EMPTY."
+
+
 def test_body_comes_back_as_it_was_sent(ask, server):
     for body in (b"", b"{not json", b"\xff\x00", b'{"error": null}', b'"error"', b"x" * 300_000):
         server.script = [say.reply(200, body)]
@@ -616,7 +622,7 @@ def test_openrouter_says_when_the_free_requests_of_a_day_are_back(server):
     reset = str(int(time.time() + 5000) * 1000)
     headers = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
     error = {"message": "Rate limit exceeded: free-models-per-day", "code": 429, "metadata": {"headers": headers}}
-    server.script = [say.reply(429, {"error": error})]
+    server.script = [say.reply(429, {"error": error}, X_RateLimit_Remaining="19")]  # of this minute
     caught = error_of(asker("openrouter", server))
     assert caught.kind == "busy"
     assert 4000 < caught.retry_after < 5001
@@ -759,3 +765,22 @@ def test_many_threads_ask_at_once(ask, server):
             texts = pool.map(lambda n: ask([Message("user", str(n))]).text, range(32))
             assert list(texts) == [str(n) for n in range(32)]
     assert len({recorded.port for recorded in server.requests}) == 32
+
+
+@pytest.mark.parametrize("login", ["", "me:hunter%402@"])
+def test_proxy_of_the_environment(ask, server, monkeypatch, login):
+    place = server.url.removesuffix("/v1").replace("//", f"//{login}")
+    monkeypatch.setenv("http_proxy", place)
+    base_url = f"http://{ask.provider}{len(login)}.test/v1"  # a name that only the proxy could look up
+    assert ask(model={"base_url": base_url}).text
+    recorded = server.requests[0]
+    assert recorded.path.startswith(base_url)
+    assert KEY in " ".join(recorded.headers.values())
+    assert recorded.headers.get("proxy-authorization") == ("Basic bWU6aHVudGVyQDI=" if login else None)
+
+
+def test_proxy_is_not_used_for_hosts_that_need_none(ask, server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))
+    monkeypatch.setenv("no_proxy", ".test")
+    error = error_of(ask, model={"base_url": f"http://{ask.provider}.direct.test/v1"})
+    assert (error.kind, error.may_be_billed, server.calls) == ("connection", False, 0)

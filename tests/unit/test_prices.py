@@ -127,14 +127,12 @@ def test_a_request_field_selects_the_price_of_its_service_tier():
 
 
 def listed_models():
-    """(provider, model) of every listed model that text goes into and comes out of."""
+    """(provider, model) of every listed model that text goes into and comes out of. Some ids are no names of models."""
     for provider in get_snapshot().providers:
-        if provider.id in CATALOGS:
-            for one in provider.models:
-                if (
-                    prices := one.get_prices(datetime.now(UTC))
-                ).input_mtok is not None and prices.output_mtok is not None:
-                    yield provider.id, one.id
+        for one in provider.models if provider.id in CATALOGS else ():
+            prices = one.get_prices(datetime.now(UTC))
+            if one.is_match(one.id) and prices.input_mtok is not None and prices.output_mtok is not None:
+                yield provider.id, one.id
 
 
 LISTED_MODELS = list(listed_models())
@@ -173,6 +171,21 @@ def test_no_call_costs_more_than_the_bound(listed, prompt, share):
         completion_tokens=int(5000 * share[3]),
     )
     assert cost(usage, price_row(one, used)) <= most_cost(one, prompt, 5000)
+
+
+def test_the_bound_is_that_of_the_most_expensive_model_that_may_answer():
+    cheap, expensive = "deepseek/deepseek-chat", "anthropic/claude-sonnet-4"
+    bounds = [most_cost(model("openrouter", name), 1000, 1000) for name in (cheap, expensive)]
+    assert bounds[0] < bounds[1]
+    assert most_cost(model("openrouter", cheap, extra_body={"models": [expensive]}), 1000, 1000) == bounds[1]
+    assert most_cost(model("openrouter", cheap, extra_body={"models": ["nobody/no-such-model"]}), 1000, 1000) is None
+
+
+@pytest.mark.parametrize("name", ["deepseek/deepseek-chat", "nobody/no-such-model"])
+def test_a_limit_of_the_price_is_the_bound(name):
+    limited = model("openrouter", name, extra_body={"provider": {"max_price": {"prompt": 1, "completion": 2}}})
+    assert most_cost(limited, 1000, 1000) == pytest.approx(0.003)
+    unpriced([limited], [Cap("run", 5.0)])
 
 
 def test_the_bound_of_an_unknown_price_is_unknown():

@@ -323,6 +323,7 @@ def test_a_call_that_fails_leaves_nothing_and_can_be_made_later(tmp_path, server
     assert server.calls == calls
     assert {database(tmp_path).read(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES} == {0}
     server.script.clear()
+    ask = ask_through({"m": http}, tmp_path, "trial", attempts)  # of the next run
     assert ask(question(), key).call.waits == []
 
 

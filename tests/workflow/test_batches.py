@@ -35,7 +35,7 @@ def statuses(made: Project) -> dict[str, list[str]]:
 
 
 SPEC_STAGES = ("draft", "essay", "evaluation")
-KEY = {"OPENAI_API_KEY": "k", "ANTHROPIC_API_KEY": "k"}
+KEY = {"OPENAI_API_KEY": "sk-of-the-tests", "ANTHROPIC_API_KEY": "sk-of-the-tests"}
 
 
 def run(made: Project, *arguments: str, code: int = 0) -> str:
@@ -63,7 +63,7 @@ def test_a_cohort_is_made_in_batches_over_several_runs(own, tmp_path, kind):
     assert own.batches.billed == []
 
     said = run(made)  # the server ends a batch when it is looked at
-    assert "2 answered" in said
+    assert "2 answered" in said, said
     assert statuses(made)["draft"] == ["ok"] * 2
     assert statuses(made)["essay"] == ["ok"] * 2 + ["pending"] * 2
     assert statuses(made)["evaluation"] == ["pending"] * 2 + ["skipped"] * 2
@@ -93,12 +93,13 @@ def test_a_cohort_is_made_in_batches_over_several_runs(own, tmp_path, kind):
 
 
 def test_a_batch_in_progress_is_neither_submitted_again_nor_made_again(own, tmp_path):
-    own.batches.polls = 2
+    own.batches.polls = 3
     made = project(own, tmp_path)
     run(made)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("data/gens/*/*/*")}
     said = run(made, "-n")
     assert "2 generations are with the provider (writer: 2)" in said
+    assert "providers: 2 questions in batches" in run(made, "pending")
     for _ in range(2):
         said = run(made)
         assert "0 of 2 questions are answered" in said

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,25 @@ def test_an_upgrade_takes_no_more_than_its_plan_says(project: Project, chunker: 
     assert {len(meta["attempts"]) for meta in project.generations("chunk").values()} == {2}
 
 
+def test_an_upgrade_stops_at_its_budget_and_the_next_one_goes_on(project: Project, chunker: Server):
+    """Answers are longer than expected and unreadable: what was begun is ended, the rest is not asked."""
+    good = {"model": "writer", "window_tokens": 300, "attempts": 2, "sampling": {"max_tokens": 300}}
+    project.write("config/conversations/trial.yaml", {"tiers": {**TIERS, "good": good}})
+    answer_well = chunker.answer
+    chunker.answer = lambda body: "No idea. " * 150
+    done = project.run("upgrade", "--config", "upgrade_target=good", "upgrade_max_tokens=9000")
+    chunker.answer = answer_well
+    assert "never more than 9,000 tokens (upgrade.max_tokens)" in done.stdout
+    assert done.returncode and "upgrade.max_tokens" in done.stdout.partition("never more")[2]
+    made = project.generations("chunk").values()
+    assert made and {len(meta["attempts"]) for meta in made} == {2}
+    with closing(sqlite3.connect(project.root / "data/store/answers.sqlite")) as base:
+        (tokens,) = base.execute("SELECT sum(prompt_tokens + completion_tokens) FROM ledger").fetchone()
+    assert 1000 < tokens <= 9000
+    done = project.run("upgrade", "--config", "upgrade_target=good")
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_call_that_fails_leaves_the_rest_and_the_same_command_completes_it(project: Project, chunker: Server):
     chunker.script += [status(503)]
     meant = ("upgrade", "--config", "upgrade_target=good")
@@ -443,11 +464,12 @@ def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_
     assert f"CLUSTER_KEY is not set: the {planned} generations of model judge need it" in preview.stdout
     assert not (project.root / "data/chunks/clusters").exists()
     answer_well, chunker.answer = chunker.answer, lambda body: "No clusters here."
-    failed = project.run("clusters")
+    missed = project.run("clusters")
+    assert missed.returncode and f"the {planned} generations of model judge need it" in missed.stdout
+    failed = project.run("clusters", CLUSTER_KEY="x")
     chunker.answer = answer_well
     assert failed.returncode == 0 and f"{planned} failed" in failed.stdout, failed.stdout
-    assert f"the {planned} generations of model judge need it" in failed.stdout
-    done = project.run("retry_failed")
+    done = project.run("retry_failed", CLUSTER_KEY="x")
     assert done.returncode == 0, done.stdout
     assert f"new samples will be drawn for {planned} failed generations" in done.stdout
     assert {meta["status"] for meta in project.generations("cluster").values()} == {"ok"}
@@ -497,3 +519,24 @@ def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Pr
     assert done.returncode == 0, done.stdout
     assert chunker.calls - calls == len(project.generations("chunk")) > 1
     assert set(levels(project, "phone", 2)) == {"good"}
+
+
+def test_an_upgrade_in_batches_is_planned_once_and_done_when_the_answers_are_there(project: Project, chunker: Server):
+    models = project.read("config/models.yaml")
+    models["models"]["writer"]["service"] = "batch"
+    project.write("config/models.yaml", models)
+    chunker.batches.polls = 1
+    command = ["upgrade", "--config", "upgrade_target=good", "upgrade_max_tokens=100000"]
+    calls, billed = chunker.calls, len(chunker.batches.billed)
+    for number in range(3):  # submitted; looked at, and not ready; collected
+        done = project.run(*command)
+        assert done.returncode == 0, done.stdout
+        assert ("are with the provider" in done.stdout) == (number < 2), done.stdout
+        assert set(levels(project, "water")) == {"basic"} or number == 2
+    versions = [path.name for path in sorted(project.root.glob("data/chunks/water/archive_v*.json"))]
+    assert versions == ["archive_v1.json", "archive_v2.json"]
+    assert set(levels(project, "water", 2)) == {"good"}
+    assert whole(project, "water", 2) == whole(project, "water")
+    rows = [row for row in project.generations("chunk").values() if row["model_id"] == "writer"]
+    assert len(chunker.batches.billed) - billed == len(rows) > 3
+    assert chunker.calls == calls

@@ -24,6 +24,9 @@ EXTRA_PRICE: frozenset[str] = frozenset({"source"})  # keys of their `price`: pr
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
 BY_ORDER = ("data/experiences/", "data/distill/")
 
+# An upgrade's plan counts what is still to be asked, so it is another one where the store has the answers.
+BY_STORE = ("data/chunks/upgrade/plan.json",)
+
 LEDGER = "data/store/ledger.jsonl"
 
 
@@ -100,7 +103,7 @@ def test_a_project_from_nothing_writes_what_it_always_wrote(fresh: Path, frozen:
 
 @pytest.mark.parametrize(
     ("folders", "ignored"),
-    [(("data/store/", "data/gens/", "data/inbox/"), BY_ORDER), (("data/store/",), ())],
+    [(("data/store/", "data/gens/", "data/inbox/"), (*BY_ORDER, *BY_STORE)), (("data/store/",), BY_STORE)],
     ids=["store and generations", "store alone"],
 )
 def test_paid_answers_of_an_old_project_are_found_again(

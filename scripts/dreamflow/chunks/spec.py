@@ -73,7 +73,8 @@ class Upgrade(Section):
     limit: Optional[Whole] = Field(None, description="Maximum number of chunks to upgrade.")
     max_tokens: Optional[Whole] = Field(
         None,
-        description="Maximum tokens of prompts and answers; 0 upgrades nothing, tiers above `good` need over 100,000.",
+        description="Maximum tokens of prompts and answers, a budget that the calls of an upgrade never exceed; 0 "
+        "upgrades nothing, tiers above `good` need over 100,000.",
     )
     max_duration_s: Optional[NotNegative] = Field(None, description="Maximum seconds of all calls, made in sequence.")
     deadline: Optional[str] = Field(

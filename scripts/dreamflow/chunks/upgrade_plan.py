@@ -102,17 +102,18 @@ def outlook(
         return Outlook(1, 0, 0.0)
     context = Context(layout=layout, texts=chunking.catalog.texts, models=chunking.models)
     worst: list[tuple[int, float | None]] = []
-    unusable = []
+    unusable, largest = [], 0
     rows = chunk_rows(chunking, conversation_id, level, (first, last))
     for row in rows:
         asked: list[Question] = []
         try:
             outcome = build(row, context, [], partial(_note, asked), read_only=True).outcome
         except NeedsCall:
-            worst.append(most_of(row, asked[0], chunking.models))
+            first = asked[0]
+            worst.append(most_of(row, first, chunking.models))
+            largest = max(largest, worst_case(first, row, chunking.models[first.model.model_id]).all_tokens)
             continue
         unusable += [] if outcome.status == "ok" else [outcome.reason]
-    largest = max((tokens for tokens, _ in worst), default=0)
     return Outlook(
         calls=len(worst),
         tokens=sum(tokens for tokens, _ in worst),

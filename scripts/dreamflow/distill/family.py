@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from ..deferred import Deferred
-from ..errors import ConfigError
+from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
 from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
+from ..generation.make import read_result
 from ..generation.model import Generation, Json
 from ..generation.model_files import weights_fingerprint
 from ..tasks.answers import ANSWER
@@ -107,10 +108,18 @@ class Distill(Family):
         return canonical([VERSION, sha256(canonical(self.runs[run].tasks))])
 
     def write_grades(self, run: str, which: str, path: str) -> None:
-        """Grade a set of answers; code runs in the sandbox."""
+        """Grade a set of answers; code runs in the sandbox. Raises a `DreamflowError` if some are in batches: what
+        follows, such as a training, is made once and needs all of them."""
         from ..tasks.running import grade_answers
 
-        grade_answers(self.layout, self.answers(run, which), self.runs[run].tasks, path)
+        answers = list(self.answers(run, which))
+        folders = [self.layout.generation(ANSWER.name, gen_id) for gen_id in answers]
+        if waiting := sum(read_result(folder).status == "pending" for folder in folders):
+            raise DreamflowError(
+                f"distillation {run}: {waiting:,} of {len(folders):,} {which} answers are with the provider, in a "
+                "batch. Nothing is learned without them: run again to collect them"
+            )
+        grade_answers(self.layout, answers, self.runs[run].tasks, path)
 
     def practice_grades(self, cycle: str) -> list[str]:
         """Return the files with the grades of the untrained students of a cycle."""

@@ -1,50 +1,41 @@
 """Questions that a provider answers in batches, at half the price and within a day.
 
-A run puts such questions into a queue, where their generations are `pending`, and submits the queue when it ends. The
-next run collects what has been answered before its jobs are planned, and goes on from there. Whether a question went
-online or into a batch is no part of its key.
-
-A batch is a file `store/batches/<name>.json` from before it is submitted until all its answers are in the store; then
-the file moves to `store/batches/collected/`, without the questions. The file is also the claim on its questions: no
-process asks a question that is in such a file. Its states:
-
-- "prepared": nothing that costs was sent, so a later run deletes the file and asks anew;
-- "creating": the request that costs may have arrived. A later run looks for the batch at the provider (see `_find`)
-  before it asks anything again;
-- "submitted": the provider has it, under `id`;
-- "collected".
-
-One process at a time works on the files, with a lock that ends with the process. So a file in the state "creating"
-that the holder of the lock finds belongs to a process that is gone, or that got no answer.
+A run puts such questions into a queue, where their generations are `pending`, and submits the queue when it ends (see
+`batch_files`). The next run collects what has been answered before its jobs are planned, and goes on from there.
+Whether a question went online or into a batch is no part of its key.
 """
 
-import fcntl
 import re
 import secrets
 import threading
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Generic, NoReturn, TypeVar
+from typing import NoReturn
 
-import msgspec
-from msgspec import Struct
-from msgspec.structs import replace
-
-from ..errors import DreamflowError
-from ..files import write_atomic
 from .backoff import call_with_retries
+from .batch_files import (
+    WHOLE,
+    Batch,
+    Item,
+    alone,
+    batch_path,
+    collected_ids,
+    move_collected,
+    open_batches,
+    read_batch,
+    write_batch,
+)
 from .budgets import Labels, release
 from .calls import in_a_batch, record_of
 from .database import DatabaseError
 from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
 from .models import Model
-from .presence import own_name
+from .presence import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, Request, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
@@ -53,44 +44,6 @@ from .store import book, database, ledger_entry, put_record
 GROUP = 200  # answers that are stored at once
 LISTED_S = 300  # after which a batch that was created is in the provider's list
 CLOCKS_S = 86400  # by which our clock and the provider's may differ
-
-
-class Known(Struct, kw_only=True):
-    """What is known of a question without reading it."""
-
-    key: str
-    gen_id: str
-
-
-class Item(Known, kw_only=True):
-    """A question, the generation that needs its answer, and what the ledger and the budgets have to know."""
-
-    stage: str
-    family: str
-    spec: str
-    tier: str
-    scopes: list[str]
-    question: Question
-
-
-T = TypeVar("T", bound=Known)
-
-
-class Batch(Struct, Generic[T], kw_only=True):
-    """The file of a batch. `items` are by custom_id; times are in ISO 8601; `id` is the provider's."""
-
-    name: str
-    model_id: str
-    provider: str
-    created: str
-    items: dict[str, T]
-    state: str = "prepared"
-    asked_at: str = ""  # when the provider was asked to create it
-    id: str = ""
-
-
-_HEAD = msgspec.json.Decoder(Batch[Known])
-_WHOLE = msgspec.json.Decoder(Batch[Item])
 
 
 class Batches:
@@ -114,7 +67,6 @@ class Batches:
     ) -> None:
         self.store, self.models, self.is_batch, self.show = store, models, is_batch, show
         self.attempts, self.run, self.on_answer = attempts, run, on_answer
-        self.folder = store / "batches"
         self.guard = threading.Lock()
         self.queue: dict[str, Item] = {}
         self.failed: dict[str, CallError] = {}  # by key: why the provider did not answer, for this run
@@ -163,17 +115,28 @@ class Batches:
     # Submitting
 
     def submit(self) -> None:
-        """Submit the queue. What is not submitted is asked again by the next run."""
+        """Submit the queue. What is not submitted is asked again by the next run; after Ctrl-C that is all of it."""
         if not self.queue:
             return
-        with self._alone():
-            self.read()
-            by_model: dict[str, list[Item]] = {}
-            for item in self.queue.values():
-                if item.key not in self.keys:
-                    by_model.setdefault(item.question.model.model_id, []).append(item)
+        if STOPPING.is_set():
+            self.show(f"{len(self.queue):,} questions for batches were not submitted: run again to submit them")
+            return
+        try:
+            with alone(self.store, self.show):
+                self._submit_queue()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all questions for batches were submitted: {error}\n  Run again to submit the others.")
+
+    def _submit_queue(self) -> None:
+        self.read()
+        by_model: dict[str, list[Item]] = {}
+        for item in self.queue.values():
+            if item.key not in self.keys:
+                by_model.setdefault(item.question.model.model_id, []).append(item)
+        try:
             for model_id, items in by_model.items():
                 self._submit_all(self.models[model_id], items)
+        finally:
             self.read()
             self._release(self.queue.keys() - self.keys)
             self.queue.clear()
@@ -183,7 +146,7 @@ class Batches:
         for chosen, lines in _parts(model, items):
             try:
                 call_with_retries(partial(self._submit, model, chosen, lines), self.attempts, STOPPING)
-            except (CallError, DatabaseError) as error:
+            except CallError as error:
                 self.show(
                     f"{left:,} questions for batches of model {model.model_id} were not submitted: {error}\n"
                     "  Run again to submit them."
@@ -198,16 +161,16 @@ class Batches:
 
         def creating() -> None:
             batch.state, batch.asked_at = "creating", _iso(datetime.now(UTC))
-            self._write(batch)
+            write_batch(self.store, batch)
 
-        self._write(batch)
-        self._own([item.key for item in items.values()], f"batch:{name}")
+        write_batch(self.store, batch)
+        self._own([item.key for item in items.values()], batch_name(name))
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
             if not error.may_be_billed:
                 self._own([item.key for item in items.values()], own_name(self.store))
-                self._path(name).unlink()
+                batch_path(self.store, name).unlink()
                 raise
             self.show(
                 f"{error}\n  It is not known whether the batch {name} of {len(items):,} questions was created: the "
@@ -215,7 +178,7 @@ class Batches:
             )
             return
         batch.state = "submitted"
-        self._write(batch)
+        write_batch(self.store, batch)
 
     # Collecting
 
@@ -224,38 +187,44 @@ class Batches:
         refused is in `failed`."""
         if not self.open:
             return
-        with self._alone():
-            self.read()
-            for name in list(self.open):
-                try:
-                    if batch := _decoded(self._path(name), _WHOLE):
-                        self._collect(batch)
-                except (CallError, DatabaseError) as error:
-                    hint = ""
-                    if getattr(error, "status", None) == 404:
-                        hint = (
-                            f"\n  If the batch is lost, delete {self._path(name)} and run again: its "
-                            f"{len(self.open[name].items):,} questions are then asked anew."
-                        )
-                    self.show(f"batch {name} could not be collected: {error}{hint}")
-            self.read()
+        try:
+            with alone(self.store, self.show):
+                self.read()
+                for name in list(self.open):
+                    self._try_to_collect(name)
+                self.read()
+        except (DatabaseError, OSError) as error:
+            self.show(f"not all batches were collected: {error}\n  Run again to collect the others.")
+
+    def _try_to_collect(self, name: str) -> None:
+        path = batch_path(self.store, name)
+        try:
+            if batch := read_batch(path, WHOLE):
+                self._collect(batch)
+        except CallError as error:
+            hint = ""
+            if error.status == 404:
+                hint = (
+                    f"\n  If the batch is lost, delete {path} and run again: its {len(self.open[name].items):,} "
+                    "questions are then asked anew."
+                )
+            self.show(f"batch {name} could not be collected: {error}{hint}")
 
     def _collect(self, batch: Batch[Item]) -> None:
-        path = self._path(batch.name)
         model = self.models.get(batch.model_id)
         if model is None or model.provider != batch.provider:
             self.show(
-                f"{path}: this batch is with {batch.provider} for model {batch.model_id}, which models.yaml does not "
-                "have with that provider; add it again to collect the batch"
+                f"{batch_path(self.store, batch.name)}: this batch of model {batch.model_id} is with {batch.provider}, "
+                "but models.yaml has no such model; add it again to collect the batch"
             )
             return
         api = batch_api(model.provider)
         if batch.state == "creating" and (found := self._find(batch, model)):
             batch.state, batch.id = "submitted", found
-            self._write(batch)
+            write_batch(self.store, batch)
         if batch.state == "prepared" or (batch.state == "creating" and found is None):
             self._release(item.key for item in batch.items.values())
-            path.unlink()
+            batch_path(self.store, batch.name).unlink()
             self.show(f"batch {batch.name} was never created: its {len(batch.items):,} questions are asked again")
             return
         if batch.state == "creating":
@@ -270,8 +239,7 @@ class Batches:
             return
         self.show(f"batch {batch.name} has ended: {self._keep_results(batch, model, state)}")
         self._release(item.key for item in batch.items.values())
-        self._write(_collected(batch), self.folder / "collected" / path.name)
-        path.unlink()
+        move_collected(self.store, batch)
 
     def _keep_results(self, batch: Batch[Item], model: Model, state: State) -> str:
         """Store the answers of a batch that has ended; returns what became of its questions."""
@@ -322,11 +290,10 @@ class Batches:
             self.on_answer(record)
 
     def _own(self, keys: Sequence[str], owner: str) -> None:
-        """Hand claims over: to a batch, so that they outlive this process, or back."""
-        rows = [(owner, key) for key in keys]
-        database(self.store).write(
-            lambda connection: connection.executemany("UPDATE in_flight SET owner = ? WHERE key = ?", rows) and None
-        )
+        """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""
+        rows = [(owner, "true" if is_batch_name(owner) else "false", key) for key in keys]
+        sql = "UPDATE in_flight SET owner = ?, call = json_set(call, '$.bills', json(?)) WHERE key = ?"
+        database(self.store).write(lambda connection: connection.executemany(sql, rows) and None)
 
     def _release(self, keys: Iterable[str]) -> None:
         keys = list(keys)
@@ -342,8 +309,7 @@ class Batches:
         """
         api = batch_api(model.provider)
         since = datetime.fromisoformat(batch.created) - timedelta(seconds=CLOCKS_S)
-        known = {each.id for each in self.open.values()}
-        known |= {each.id for path in self.folder.glob("collected/*.json") if (each := _decoded(path, _HEAD))}
+        known = {each.id for each in self.open.values()} | collected_ids(self.store)
         doubtful = datetime.now(UTC) < datetime.fromisoformat(batch.asked_at) + timedelta(seconds=LISTED_S)
         for state in api.list_since(model, since):
             if state.name == batch.name:
@@ -372,44 +338,9 @@ class Batches:
             f"answers by {_clock(latest)}"
         ]
 
-    # Files
-
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.json"
-
-    def _write(self, batch: Batch, path: Path | None = None) -> None:
-        content = msgspec.json.format(msgspec.json.encode(batch), indent=2)
-        write_atomic(path or self._path(batch.name), content, durable=True)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Be the only process on this data folder that submits or collects; the lock ends with the process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                self.show("another process submits or collects batches: waiting for it")
-                fcntl.lockf(file, fcntl.LOCK_EX)
-            yield
-
-
-def open_batches(store: Path) -> list[Batch[Known]]:
-    """The batches that were not collected yet, without their questions. Raises `DreamflowError` for a damaged file."""
-    return [batch for path in sorted((store / "batches").glob("*.json")) if (batch := _decoded(path, _HEAD))]
-
-
-def _decoded(path: Path, decoder: msgspec.json.Decoder) -> Batch | None:
-    """A batch file; None if another process has collected it."""
-    try:
-        return decoder.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(
-            f"{path}: damaged: {error}. Restore the file: it says which answers the provider has for you. Without it, "
-            "delete it and run again: its questions are then asked, and paid, again"
-        ) from None
+    def waiting(self) -> dict[str, str]:
+        """The keys of the questions in batches that were not collected yet, each with a generation that needs it."""
+        return {item.key: item.gen_id for batch in self.open.values() for item in batch.items.values()}
 
 
 def _parts(model: Model, items: Sequence[Item]) -> Iterator[tuple[dict[str, Item], list[bytes]]]:
@@ -455,11 +386,6 @@ def _record(batch: Batch, item: Item, model: Model, body: bytes) -> Record:
     response = provider(model.provider).read(_request(item.question, model, item.gen_id), body)
     called = {"gen_id": item.gen_id, "stage": item.stage, "cohort_id": item.spec, "latency_s": None}
     return record_of(item.question, model, response, called, batch.id)
-
-
-def _collected(batch: Batch[Item]) -> Batch[Known]:
-    known = {name: Known(key=item.key, gen_id=item.gen_id) for name, item in batch.items.items()}
-    return replace(batch, state="collected", items=known)
 
 
 def _iso(time: datetime) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
-from .presence import is_alive, own_name
+from .presence import is_alive, is_batch_name, own_name, remove_dead
 from .prices import most_cost
 from .store import add_spent
 from .tokens import most_prompt_tokens
@@ -193,13 +193,17 @@ def lost_again(connection: sqlite3.Connection, claimed: Claim, call: Mapping[str
 
 
 def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:
-    """End the claims of dead processes; their calls may have been billed. Whether there were any."""
+    """End the claims of dead processes, and of batches that have no file any more; their calls may have been billed.
+    Whether there were any."""
+    own_name(store)
     owners = [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM in_flight")]
     dead = [owner for owner in owners if not is_alive(store, owner)]
     for owner in dead:
+        reason = "the file of its batch was deleted" if is_batch_name(owner) else "the process was killed"
         for key, text in connection.execute("SELECT key, call FROM in_flight WHERE owner = ?", (owner,)).fetchall():
             call = json.loads(text)
             if call["bills"]:
-                book_lost(connection, key, call, "the process was killed")
+                book_lost(connection, key, call, reason)
             release(connection, key)
+    remove_dead(store)
     return bool(dead)

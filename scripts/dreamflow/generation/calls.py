@@ -22,6 +22,7 @@ from msgspec.structs import asdict, replace
 
 from .backoff import call_with_retries
 from .budgets import (
+    BATCHES,
     Budget,
     Claim,
     Labels,
@@ -71,7 +72,7 @@ class Calls:
 
     def __post_init__(self) -> None:
         self.database: Database = database(self.store)
-        self.limits = Limits(self.database)
+        self.limits = Limits(self.database, self.circuits)
         self._settled = threading.Condition()
         self._has_buried = False
 
@@ -171,7 +172,6 @@ class Calls:
         chosen = provider(model.provider)
 
         def attempt() -> tuple[Response, bytes, float]:
-            self.circuits.check(model)
             with self.limits.turn(model, claimed.worst.tokens) as turn:
                 started = time.monotonic()
                 try:
@@ -181,18 +181,17 @@ class Calls:
                         response = chosen.complete(request)
                 except CallError as error:
                     turn.failed(error)
-                    self.circuits.failed(model, error)
                     if error.may_be_billed:
                         self._lose(claimed, call, error)
                     raise
                 turn.succeeded(reply.headers if chosen.sends else {})
-                self.circuits.succeeded(model)
             latency_s = round(time.monotonic() - started, 3)
-            return (
-                (chosen.read(request, reply.body), reply.body, latency_s)
-                if chosen.sends
-                else (response, b"", latency_s)
-            )
+            if not chosen.sends:
+                return response, b"", latency_s
+            response = chosen.read(request, reply.body)
+            if response.usage.is_known:
+                turn.used(response.usage.prompt + response.usage.completion)
+            return response, reply.body, latency_s
 
         (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
         called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
@@ -209,11 +208,19 @@ class Calls:
     def _refusal(self, budget: Budget, worst: Worst) -> CallError:
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
         usd, tokens = rows[0] if rows else (0.0, 0)
+        rows = self.database.read(
+            "SELECT usd, tokens FROM reserved WHERE (scope, key) = (?, ?)", (budget.scope, BATCHES)
+        )
+        kept_usd, kept_tokens = rows[0] if rows else (0.0, 0)
         parts = []
         if budget.usd is not None:
-            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent and the call may cost ${worst.all_usd:.4f}")
+            kept = f", ${kept_usd:.4f} are reserved for batches" if kept_usd else ""
+            parts.append(f"${usd:.4f} of ${budget.usd:g} are spent{kept} and the call may cost ${worst.all_usd:.4f}")
         if budget.tokens is not None:
-            parts.append(f"{tokens:,} of {budget.tokens:,} tokens are spent and the call may take {worst.all_tokens:,}")
+            kept = f", {kept_tokens:,} are reserved for batches" if kept_tokens else ""
+            parts.append(
+                f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.all_tokens:,}"
+            )
         cause = (
             f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
         )

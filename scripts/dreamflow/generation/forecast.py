@@ -13,6 +13,7 @@ from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
 from .spending import Used, amount
+from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
@@ -24,7 +25,9 @@ class Line:
     """Forecast of one stage and model. Tokens and cost are expected values, the `upper` fields are bounds.
 
     `waiting` calls are in a batch that the provider has not finished; `calls` are without them, tokens and cost are
-    not. `priced`: all prices of the expected calls are known; `unpriced` are all models whose price is unknown.
+    not. `later` calls, of an expected cost of `later_usd`, are made by later runs, after people or batches have
+    answered; nothing else counts them. `priced`: all prices of the expected calls are known; `unpriced` are all models
+    whose price is unknown.
     """
 
     stage: str
@@ -34,6 +37,8 @@ class Line:
     calls: int = 0
     calls_upper: int = 0
     waiting: int = 0
+    later: int = 0
+    later_usd: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     tokens_upper: int = 0
@@ -41,6 +46,7 @@ class Line:
     cost_upper_usd: float = 0.0
     priced: bool = True
     unpriced: set[str] = field(default_factory=set)
+    problems: list[str] = field(default_factory=list)  # errors of generations whose stored answers cannot be read
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def forecast(
 
 class _Walk:
     """The state of a forecast. `known` has the parents whose text exists or follows from the store, `open_ended` the
-    sizes of the texts of all others; `keys` are the keys of missing answers; `sizes` are those of known texts."""
+    sizes of the texts of all others, and `blocked` those of them that this run does not make; `keys` are the keys of
+    missing answers; `sizes` are those of known texts."""
 
     def __init__(
         self,
@@ -107,6 +114,7 @@ class _Walk:
         self.lines: dict[tuple[str, str], Line] = {}
         self.known: dict[str, Parent] = {}
         self.open_ended: dict[str, Size] = {}
+        self.blocked: set[str] = set()
         self.keys: set[str] = set()
         self.sizes: dict[str, Size] = {}
 
@@ -116,6 +124,10 @@ class _Walk:
     def add(self, row: Generation) -> None:
         line = self.line(row, row.model.model_id if row.model else row.mode)
         line.generations += 1
+        waits = row.mode == "human" and not late_input(row, self.context.layout)
+        if waits or not self.blocked.isdisjoint(row.parents):
+            self._add_later(row)
+            return
         if not self.is_stale(row.gen_id):
             if row.gen_id in self.waiting_ids:
                 self._add_call(row, None, is_waiting=True)
@@ -124,11 +136,8 @@ class _Walk:
             return
         parents = [parent for gen_id in row.parents if (parent := self.parent(gen_id)) is not None]
         complete = len(parents) == len(row.parents)
-        waits = row.mode == "human" and not late_input(row, self.context.layout)
-        if waits or (row.mode != "llm" and not complete):  # needs no call, but has no text yet
-            sizes = [self.open_ended.get(parent, Size()) for parent in row.parents]
-            typical = max((size.typical for size in sizes), default=0)
-            self.open_ended[row.gen_id] = Size(typical, max((size.most for size in sizes), default=0))
+        if row.mode != "llm" and not complete:  # needs no call, but has no text yet
+            self.open_ended[row.gen_id] = self._as_long_as_parents(row)
             return
         missing = None
         if complete and not (row.evidence and not late_input(row, self.context.layout)):
@@ -140,6 +149,10 @@ class _Walk:
                 return
             except _Missing as error:
                 missing = error
+            except DamagedRecord as error:  # its job will fail; the forecast of the others holds
+                line.problems.append(str(error))
+                self.open_ended[row.gen_id] = Size()
+                return
         self._add_call(row, missing, is_waiting=missing is not None and missing.key in self.waiting)
 
     def parent(self, gen_id: str) -> Parent | None:
@@ -151,6 +164,25 @@ class _Walk:
             else:
                 self.open_ended[gen_id] = Size()
         return self.known.get(gen_id)
+
+    def _as_long_as_parents(self, row: Generation) -> Size:
+        sizes = [self.open_ended.get(parent, Size()) for parent in row.parents]
+        typical = max((size.typical for size in sizes), default=0)
+        return Size(typical, max((size.most for size in sizes), default=0))
+
+    def _add_later(self, row: Generation) -> None:
+        """Add a row that this run cannot make, since it waits for a person or a batch, maybe those of a parent."""
+        self.blocked.add(row.gen_id)
+        if row.mode != "llm":
+            self.open_ended[row.gen_id] = self._as_long_as_parents(row)
+            return
+        candidate = row.candidates[0]
+        line = self.line(row, candidate.model.model_id)
+        limit = candidate.sampling["max_tokens"]
+        _, expected = self._expected(line, candidate, self._prompt(row).typical)
+        line.later += 1
+        line.later_usd += expected or 0.0
+        self.open_ended[row.gen_id] = Size(limit, limit)
 
     def _add_call(self, row: Generation, missing: _Missing | None, *, is_waiting: bool) -> None:
         """Add the calls of a row. `missing` is its first question without an answer, if its parents have texts."""
@@ -171,19 +203,30 @@ class _Walk:
             longest = max(longest, self._add_bound(line, candidate, attempts, prompt.most, row.repair))
             used = 0
         self.open_ended[row.gen_id] = Size(row.sampling["max_tokens"], longest)
+        if is_waiting or self.is_batch(row.stage, self.context.models[candidates[0].model.model_id]):
+            self.blocked.add(row.gen_id)
 
     def _add_expected(self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool) -> None:
         """Add one call."""
-        model = self.context.models[candidate.model.model_id]
-        answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
+        answer, expected = self._expected(line, candidate, prompt, is_waiting=is_waiting)
         line.waiting += is_waiting
         line.calls += not is_waiting
         line.prompt_tokens += prompt
         line.completion_tokens += answer
-        batch = is_waiting or self.is_batch(line.stage, model)
-        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
         line.cost_usd += expected or 0.0
         line.priced = line.priced and expected is not None
+
+    def _expected(
+        self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool = False
+    ) -> tuple[int, float | None]:
+        """The expected tokens of an answer, and the cost of its call."""
+        model = self.context.models[candidate.model.model_id]
+        answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
+        batch = is_waiting or self.is_batch(line.stage, model)
+        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
+        if expected is None:
+            line.unpriced.add(model.model_id)
+        return answer, expected
 
     def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
         """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
@@ -255,9 +298,12 @@ def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
     )
     if waiting := sum(line.waiting for line in lines):
         total += f"; {waiting:,} more are with the provider, in batches"
+    if later := sum(line.later for line in lines):
+        usd = sum(line.later_usd for line in lines)
+        total += f"; {later:,} more later, for about ${usd:.2f}, when people or batches have answered"
     if unknown := sorted({model_id for line in lines for model_id in line.unpriced}):
         total += f"\nnot counted, since the price is unknown: {', '.join(unknown)}. {PRICE_REMEDY}"
-    return "\n".join([head, *rows, total, *caps])
+    return "\n".join([head, *rows, total, *caps, *(problem for line in lines for problem in line.problems)])
 
 
 def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
@@ -266,7 +312,11 @@ def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
     for unit in left:
         caps = [one for one in budgets if one.unit == unit]
         left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
-        parts = [f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)})" for one in caps]
+        parts = [
+            f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)}"
+            f"{f', reserved {amount(one.reserved, unit)}' if one.reserved else ''})"
+            for one in caps
+        ]
         bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
         lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []
     return lines, left["usd"]

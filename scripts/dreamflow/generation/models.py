@@ -13,16 +13,18 @@ from ..errors import ConfigError, unknown
 from .model import ModelIdentity, Sampling
 from .model_files import fingerprint, model_file
 from .providers import provider
-from .settings import ModelSettings, ModelsFile
+from .settings import LimitSettings, ModelSettings, ModelsFile
 
 MAX_TOKENS = 20480
 _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
 
 
 class Model(ModelSettings):
-    """A model of models.yaml with its id. `local_models` are the limits of all models in this process together."""
+    """A model of models.yaml with its id. `local_models` are the limits of all models in this process together,
+    `provider_limits` those of all models of its provider."""
 
     model_id: str
+    provider_limits: LimitSettings | None = None
     local_models: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -38,14 +40,22 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
     there. An id that two files define is an error.
     """
     models: dict[str, Model] = {}
+    limits: dict[str, dict[str, Any]] = {}  # by provider
     defined: dict[str, Path | str] = {}
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
-        for model_id, row in load_yaml(file, ModelsFile).models.items():
+        content = load_yaml(file, ModelsFile)
+        limits |= {name: {"provider_limits": given.as_dict()} for name, given in content.provider_limits.items()}
+        for model_id, row in content.models.items():
             if model_id in models:
                 with in_file(file):
                     message = f"{defined[model_id]} defines this id too; rename or delete one"
                     raise ConfigError(message, ("models", model_id))
-            given = {"model_id": model_id, "local_models": local_models, **row.as_dict()}
+            given = {
+                "model_id": model_id,
+                "local_models": local_models,
+                **limits.get(row.provider, {}),
+                **row.as_dict(),
+            }
             models[model_id], defined[model_id] = Model.model_validate(given), file
             with in_file(file), under("models", model_id):
                 check_sampling(models[model_id], row.sampling.as_dict())
@@ -106,7 +116,9 @@ def registration(model: Model, lora: str) -> str:
     """The text of a file of the registry's folder: `model` with an adapter, as a model of its own."""
     own = {**model.as_dict(), "lora": lora}
     row = {
-        key: value for key, value in own.items() if key not in ("model_id", "local_models") and value not in (None, "")
+        key: value
+        for key, value in own.items()
+        if key not in ("model_id", "local_models", "provider_limits") and value not in (None, "")
     }
     models = {"models": {model.model_id: row}}
     check(models, ModelsFile, f"registration of {model.model_id}")

@@ -1,31 +1,32 @@
 """How fast a server answers without refusing: learned from its answers, by one process for itself.
 
-Two levels are learned. Calls in flight: they begin with a few and grow by half a call per answer ("ramp") until the
+Two levels are learned. Calls in flight: they begin with a few and grow by two per answer ("ramp") until the
 server first refuses a call with 429 or everything that waits is in flight. At the first refusal of a burst the level
 falls by a quarter of what was in flight; then it rises by one per 25 answers, to at most 10% above the refused level;
 a level that was held counts as the new one. Calls a second: unlimited until the first refusal, then the calls that the
 server accepted in the second before it. A pace that is refused falls; one that was not refused for a while rises, by
 no more than 10% above the refused pace before that pace was held.
 
-Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. One lock guards each `Pace` (`limits.py`).
+Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A lock guards each `Pace` (`limits.py`).
 """
 
 from collections import deque
 from math import inf
 from typing import NamedTuple
 
-FIRST_IN_FLIGHT = 2
-RAMP_PER_ANSWER = 0.5
+FIRST_IN_FLIGHT = 4
+RAMP_PER_ANSWER = 2
 RAMP_PER_S = 25  # calls a second that start in the ramp even if no answer has come yet: answers may take minutes
 ANSWERS_PER_STEP = 25
 TROUBLE_COSTS = 5  # answers whose growth an error of the server takes back
 PROBE = 1.1  # how far above a refused level the next attempt goes
 WINDOW_S = 1.0  # servers count calls a second
+SAFE_WINDOW_S = 1.02  # as calls reach the server a little unevenly
 HISTORY_S = 4.0
-MARGIN = 0.98  # of the accepted pace: calls reach the server a little unevenly
+MARGIN = 0.975  # of the accepted pace
 SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 60.0  # if the server names no time
-FIRST_PLATEAU_S = 30.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
+FIRST_PLATEAU_S = 45.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
 LONGEST_PLATEAU_S = 300.0
 UNSURE_PLATEAU_S = 3.0
 HOLD_S = 3.0  # a faster pace counts as accepted after this time
@@ -79,7 +80,7 @@ class Pace:
             at = max(at, self._next_start)
             most = max(1, int(self.rate * WINDOW_S))
             if len(self._starts) >= most:
-                at = max(at, self._starts[-most] + WINDOW_S)
+                at = max(at, self._starts[-most] + SAFE_WINDOW_S)
         return max(0.0, at - now)
 
     def start(self, now: float) -> Start:
@@ -137,11 +138,13 @@ class Pace:
             self._refusals.popleft()
         self._refusal_s = max(now - start.at, 0.7 * self._refusal_s)
         if start.at > self._decreased_at:
-            if not (start.is_probe and self._failed_pauses):
+            if start.is_probe:
+                self._failed_pauses += 1
+            else:
                 self._decrease(start.at, now, used)
+                self._failed_pauses = 1
             self._decreased_at = now
-            self._failed_pauses += 1
-        own = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** (self._failed_pauses - 1))
+        own = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** max(0, self._failed_pauses - 1))
         pause = max(own, retry_after or 0.0)
         self.pause(now + pause)
         return pause
@@ -170,7 +173,7 @@ class Pace:
         rate = max(1, accepted) / WINDOW_S
         plateau_s, growth = self._plateau_s, 0.01
         if self.rate == inf:
-            if started - self._epoch < WINDOW_S:  # too short to know
+            if started - self._epoch < 0.6 * WINDOW_S:  # too short to know
                 plateau_s, growth = UNSURE_PLATEAU_S, 0.1
         else:
             rate = min(rate, self.rate * (0.93 if now - self._decreased_at < 5 else 0.98))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from msgspec import UNSET
 
 from ..errors import ConfigError
-from .model import Number, Response, Usage
+from .model import Json, Number, Response, Usage
 from .models import Model
 from .providers import provider
 
@@ -127,20 +127,43 @@ def cost(usage: Usage, price: Price | None, batch: bool = False) -> float | None
 def answer_cost(response: Response, price: Price | None, batch: bool = False) -> float | None:
     """The cost of an answer in US dollars: as the provider reports it, else that of its tokens."""
     reported = response.cost_usd
-    if isinstance(reported, int | float) and not isinstance(reported, bool) and 0 <= reported < math.inf:
+    if _is_amount(reported):
         return reported
     return cost(response.usage, price, batch)
 
 
 def most_cost(model: Model, prompt_tokens: int, completion_tokens: int, batch: bool = False) -> float | None:
-    """The most that a call of so many tokens can cost in US dollars, whatever the cache does; None if the price is
-    unknown."""
-    price = price_row(model, prompt_tokens)
-    if price is None:
-        return None
-    dearest = max(price["prompt"], price.get("cached_prompt", 0), _write_price(price))
-    flat = {**price, "prompt": dearest, "cached_prompt": dearest, "cache_write": dearest}
-    return cost(Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens), flat, batch)
+    """The most that a call of so many tokens can cost in US dollars, whatever the cache does and whichever model of
+    OpenRouter's `models` answers; None if a price is unknown.
+
+    OpenRouter's providers differ in price, and the listed price is that of one of them. If the request limits the price
+    (`provider: {max_price: ...}`), that limit is the price.
+    """
+    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    costs = []
+    for price in _highest_prices(model, prompt_tokens):
+        if price is None:
+            return None
+        most = max(price["prompt"], price.get("cached_prompt", 0), _write_price(price))
+        costs.append(cost(usage, {**price, "prompt": most}, batch))
+    return max(costs)
+
+
+def _highest_prices(model: Model, prompt_tokens: int) -> list[Price | None]:
+    """The price of each model that may answer."""
+    if model.provider != "openrouter" or model.price:
+        return [price_row(model, prompt_tokens)]
+    routing = model.extra_body.get("provider")
+    limit = routing.get("max_price") if isinstance(routing, Mapping) else None
+    if isinstance(limit, Mapping) and all(_is_amount(limit.get(key)) for key in ("prompt", "completion")):
+        return [{"prompt": limit["prompt"], "cache_write": limit["prompt"], "completion": limit["completion"]}]
+    others = model.extra_body.get("models")
+    names = [model.name, *(others if isinstance(others, list) else [])]
+    return [price_row(model.model_copy(update={"name": str(name)}), prompt_tokens) for name in names]
+
+
+def _is_amount(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _write_price(price: Price) -> Number:
@@ -150,7 +173,7 @@ def _write_price(price: Price) -> Number:
 def unpriced(models: Iterable[Model], budgets: Iterable["Budget"]) -> None:
     """Raise a `ConfigError` if one of these budgets is in dollars and one of the models, all of which it covers, has no
     known price: such a budget cannot be kept."""
-    unknown = sorted({model.model_id for model in models if price_row(model) is None})
+    unknown = sorted({model.model_id for model in models if most_cost(model, 1, 1) is None})
     for budget in budgets if unknown else ():
         if budget.usd is not None:
             names = f"model {unknown[0]}" if len(unknown) == 1 else f"models {', '.join(unknown)}"

@@ -46,6 +46,21 @@ class Price(Section):
     )
 
 
+class LimitSettings(Section):
+    """How much of a model or a provider may be used at a time, by all processes with one data folder together."""
+
+    requests_per_minute: Optional[Positive] = Field(None, description="Calls a minute, evenly.")
+    tokens_per_minute: Optional[Positive] = Field(
+        None,
+        description="Tokens a minute. A call counts with its prompt and `max_tokens` when it starts.",
+    )
+    requests_per_day: Optional[Count] = Field(
+        None,
+        description="Calls a day, by UTC; refused calls count too. When they are used, the rest waits for a later run.",
+    )
+    in_flight: Optional[Count] = Field(None, description="Calls at a time.")
+
+
 class ModelSettings(Section):
     """One model of models.yaml."""
 
@@ -97,6 +112,11 @@ class ModelSettings(Section):
         "`max_completion_tokens` for the models of api.openai.com that reason, else `max_tokens`.",
     )
     timeout_s: Positive = Field(600, description="Seconds to wait for an answer.")
+    limits: Optional[LimitSettings] = Field(
+        None,
+        description="The most that may be used of the model. Without limits, and below them, the pace is learned: "
+        "calls begin slowly, and slow down when the server refuses some (429) or its headers say so.",
+    )
     threads: Optional[Count] = Field(None, description="CPU threads of a local model. Default: all processors.")
     gpu_layers: Annotated[int, Field(ge=-1)] = Field(
         0, description="Layers of a local model to run on the GPU; -1 is all."
@@ -111,7 +131,9 @@ class ModelSettings(Section):
         description="US dollars per million tokens: `prompt`, `completion` and, optionally, `cached_prompt` and "
         "`cache_write`. Default: the price that the Python package genai-prices lists for a model of OpenAI, Anthropic "
         "or OpenRouter at the provider's own endpoint. Without either the cost is unknown, and a budget in dollars "
-        "refuses the model. Local, human and replayed models are free.",
+        "refuses the model. Providers of OpenRouter differ in price; with "
+        "`extra_body: {provider: {max_price: {prompt: 1, completion: 2}}}` none that costs more answers, and budgets "
+        "reserve that price. Local, human and replayed models are free.",
     )
     atp: NotNegative = Field(
         2,
@@ -153,6 +175,9 @@ class ModelsFile(Section):
 
     models: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")], ModelSettings] = Field(
         description="Mapping from an id of your choice to the settings of a model."
+    )
+    provider_limits: dict[Literal[tuple(PROVIDERS)], LimitSettings] = Field(
+        default_factory=dict, description="Limits for all models of a provider together, by the provider's name."
     )
 
 

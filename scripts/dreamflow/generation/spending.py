@@ -13,18 +13,20 @@ WHOLE_RUN = ("budgets.run", "budgets.day", "budgets.month")  # keys of the budge
 
 @dataclass(frozen=True)
 class Used:
-    """A budget in one unit, "usd" or "tokens": the cap that the user has set under `key`, and what was spent of it."""
+    """A budget in one unit, "usd" or "tokens": the cap that the user has set under `key`, what was spent of it, and
+    what is reserved for calls in flight and in batches."""
 
     key: str
     scope: str
     unit: str
     cap: float
     spent: float
+    reserved: float = 0
 
     @property
     def left(self) -> float:
-        """What may still be spent; never below 0."""
-        return max(self.cap - self.spent, 0)
+        """What further calls may spend; never below 0."""
+        return max(self.cap - self.spent - self.reserved, 0)
 
     @property
     def name(self) -> str:
@@ -43,19 +45,20 @@ def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
     if not budgets:
         return []
     times = time_scopes(at or datetime.now(UTC).isoformat())
-    spent = {
-        scope: (usd, tokens) for scope, usd, tokens in database(store).read("SELECT scope, usd, tokens FROM spent")
-    }
+    sums = "SELECT scope, total(usd), total(tokens) FROM {} GROUP BY scope"
+    spent, reserved = (
+        {scope: {"usd": usd, "tokens": int(tokens)} for scope, usd, tokens in database(store).read(sums.format(table))}
+        for table in ("spent", "reserved")
+    )
     found = []
     for budget in budgets:
         for own in covering([budget], [budget.scope, *times]):
             if own.scope == budget.scope and budget.scope.endswith(":"):
                 continue  # a budget of every day: `covering` gives it with the scope of this day too
-            usd, tokens = spent.get(own.scope, (0.0, 0))
-            if own.usd is not None:
-                found.append(Used(own.key, own.scope, "usd", own.usd, usd))
-            if own.tokens is not None:
-                found.append(Used(own.key, own.scope, "tokens", own.tokens, tokens))
+            for unit, cap in (("usd", own.usd), ("tokens", own.tokens)):
+                if cap is not None:
+                    amounts = [table.get(own.scope, {}).get(unit, 0) for table in (spent, reserved)]
+                    found.append(Used(own.key, own.scope, unit, cap, *amounts))
     return found
 
 

@@ -13,6 +13,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from functools import cache
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from msgspec.structs import replace
 
 from ..errors import DreamflowError
 from ..files import canonical, sha256
+from . import shares
 from .database import Database
 from .model import Json, Question, Record, as_json
 
@@ -47,6 +49,12 @@ CREATE TABLE IF NOT EXISTS lost (
 );
 """
 _DECODER = msgspec.json.Decoder(Record)
+
+
+class DamagedRecord(DreamflowError):
+    """A record of the store that cannot be read."""
+
+
 _LEDGER = (
     *("at", "key", "gen_id", "stage", "family", "spec", "tier", "run", "model_id", "sample", "prompt_tokens"),
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
@@ -59,10 +67,18 @@ _ADD = (
 )
 
 
-@cache
 def database(store: Path) -> Database:
     """The database of a store; nothing is created before the first write."""
-    return Database(store / FILE, SCHEMA, lambda connection: _copy_old_ledger(connection, store / "ledger.jsonl"))
+    # A relative path means another place after a change of the working directory. Path.resolve is 10 times as slow.
+    return _database(abspath(store))  # noqa: PTH100
+
+
+@cache
+def _database(store: str) -> Database:
+    old_ledger = Path(store, "ledger.jsonl")
+    return Database(
+        Path(store, FILE), SCHEMA + shares.SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger)
+    )
 
 
 def request_key(question: Question) -> str:
@@ -100,12 +116,12 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
 
 
 def read_record(store: Path, key: str) -> Record | None:
-    """The record under a key; None if there is none. Raises `DreamflowError` if it is damaged."""
+    """The record under a key; None if there is none. Raises `DamagedRecord` if it is damaged."""
     rows = database(store).read("SELECT record FROM answers WHERE key = ?", (key,))
     where: str | Path = f"{store / FILE}: answer {key}"
     if rows:
         content = rows[0][0]
-    elif _has_files(store):
+    elif _has_files(abspath(store)):  # noqa: PTH100
         where = _file(store, key)
         try:
             content = where.read_bytes()
@@ -116,7 +132,7 @@ def read_record(store: Path, key: str) -> Record | None:
     try:
         return _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(
+        raise DamagedRecord(
             f"{where}: this record of the response store is damaged ({error}). Restore it, or delete it and run again: "
             "the model is then called again"
         ) from None
@@ -128,8 +144,8 @@ def _file(store: Path, key: str) -> Path:
 
 
 @cache
-def _has_files(store: Path) -> bool:
-    return (store / "responses").is_dir()
+def _has_files(store: str) -> bool:
+    return Path(store, "responses").is_dir()
 
 
 def put_record(connection: sqlite3.Connection, key: str, record: Record, body: bytes = b"") -> None:

@@ -102,8 +102,8 @@ class CallError(DreamflowError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later in this run."""
-        return self.kind in ("connection", "busy", "server")
+        """Whether the same call may succeed later in this run; not if further calls fail for the same reason."""
+        return self.kind in ("connection", "busy", "server") and not self.cause
 
 
 class Pending(DreamflowError):

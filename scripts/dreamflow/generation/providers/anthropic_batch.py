@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ..model import Json
-from . import CallError, Request, http, provider
+from . import CallError, Request, http, provider, reading, server_errors
 from .anthropic import key_headers
-from .batch import State, call, custom_id_in, endpoint, lines_of
+from .batch import Created, State, call, custom_id_in, endpoint, lines_of
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -22,7 +21,7 @@ PASSING = ("api_error", "overloaded_error", "rate_limit_error", "timeout_error")
 class _Result(msgspec.Struct):
     type: str  # succeeded | errored | canceled | expired
     message: msgspec.Raw = msgspec.Raw()
-    error: Json = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 class _Line(msgspec.Struct):
@@ -30,10 +29,22 @@ class _Line(msgspec.Struct):
     result: _Result
 
 
+class _Batch(msgspec.Struct):
+    id: str
+    processing_status: str
+    created_at: datetime
+    request_counts: dict[str, int] = {}
+
+
+class _Page(msgspec.Struct):
+    data: list[_Batch]
+    has_more: bool = False
+
+
 def line(custom_id: str, request: Request) -> bytes:
     """A member of the list of requests."""
     http.refuse_grammar(request, endpoint(request.model))
-    return http._encoded({"custom_id": custom_id, "params": provider(request.model.provider).body(request)})
+    return http.encoded({"custom_id": custom_id, "params": provider(request.model.provider).body(request)})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
@@ -41,13 +52,13 @@ def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable
     to = endpoint(model)
     headers = {**key_headers(to), "Content-Type": "application/json"}
     creating()
-    return call(to, "POST", _path(to), headers, b'{"requests":[' + b",".join(lines) + b"]}")["id"]
+    return call(to, "POST", _path(to), headers, Created, b'{"requests":[' + b",".join(lines) + b"]}").id
 
 
 def state(model: "Model", batch_id: str) -> State:
     """What has become of a batch."""
     to = endpoint(model)
-    return _state(call(to, "GET", f"{_path(to)}/{batch_id}", key_headers(to)))
+    return _state(call(to, "GET", f"{_path(to)}/{batch_id}", key_headers(to), _Batch))
 
 
 def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallError]]:
@@ -62,7 +73,7 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
         if one.result.type == "succeeded":
             yield one.custom_id, bytes(one.result.message)
         else:
-            yield one.custom_id, _error(to, one.result)
+            yield one.custom_id, _unanswered(to, one.result)
 
 
 def list_since(model: "Model", since: datetime) -> Iterator[State]:
@@ -70,35 +81,35 @@ def list_since(model: "Model", since: datetime) -> Iterator[State]:
     to = endpoint(model)
     after = ""
     while True:
-        page = call(to, "GET", f"{_path(to)}?limit=100{after}", key_headers(to))
-        for batch in page["data"]:
-            if datetime.fromisoformat(batch["created_at"]) < since:
+        page = call(to, "GET", f"{_path(to)}?limit=100{after}", key_headers(to), _Page)
+        for batch in page.data:
+            if batch.created_at < since:
                 return
             yield _state(batch)
-        if not page.get("has_more"):
+        if not page.has_more or not page.data:
             return
-        after = f"&after_id={page['last_id']}"
+        after = f"&after_id={page.data[-1].id}"
 
 
-def _state(batch: Json) -> State:
-    counts = batch.get("request_counts") or {}
-    total = sum(counts.values())
-    return State(
-        id=batch["id"],
-        name=None,
-        ended=batch["processing_status"] == "ended",
-        total=total,
-        done=total - counts.get("processing", 0),
-    )
+def _state(batch: _Batch) -> State:
+    total = sum(batch.request_counts.values())
+    done = total - batch.request_counts.get("processing", 0)
+    return State(batch.id, name=None, ended=batch.processing_status == "ended", total=total, done=done)
 
 
-def _error(to: http.Endpoint, result: _Result) -> CallError:
+def _unanswered(to: http.Endpoint, result: _Result) -> bytes | CallError:
+    """Why there is no answer; the body, if it declines this very question, since that is the answer."""
     if result.type != "errored":
         return http.failure(to, f"the request was {result.type}", kind="server")
-    error = result.error if isinstance(result.error, dict) else {"message": result.error}
-    error = error.get("error") or error  # {"type": "error", "error": {"type": ..., "message": ...}}
-    kind = "server" if error.get("type") in PASSING else "request"
-    return http.failure(to, f"{error.get('type') or 'error'}: {error.get('message')}", kind=kind)
+    try:
+        error = server_errors.error_of(reading.decode(bytes(result.error), []))
+    except (ValueError, RecursionError):
+        error = None
+    if error and server_errors.declined(error):
+        return bytes(result.error)
+    fields = error if isinstance(error, dict) else {"message": error}
+    kind = "server" if fields.get("type") in PASSING else "request"
+    return http.failure(to, f"{fields.get('type') or 'error'}: {fields.get('message')}", kind=kind)
 
 
 def _path(to: http.Endpoint) -> str:

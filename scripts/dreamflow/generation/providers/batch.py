@@ -24,7 +24,6 @@ import urllib3
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from ..model import Json
 from . import Request, http, provider, reading, server_errors
 
 if TYPE_CHECKING:
@@ -33,6 +32,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 HOURS = 24  # in which a provider ends a batch, finished or not
 BLOCK = 1 << 20
+
+
+class Created(msgspec.Struct):
+    """Something that a request has made at the provider."""
+
+    id: str
 
 
 @dataclass(frozen=True)
@@ -64,19 +69,18 @@ def endpoint(model: "Model") -> http.Endpoint:
     return http.endpoint(Request(model, [], {}), chosen.base_url, chosen.default_key_env(model))
 
 
-def call(to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Json:
-    """The JSON object that a request is answered with. Raises `CallError`."""
+def call(
+    to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], kind: type[T], body: bytes | None = None
+) -> T:
+    """What a request is answered with, as an object of type `kind`. Raises `CallError`."""
     with _answer(to, method, path, headers, body) as response:
         content = _within(to, method, lambda: response.read(decode_content=True))
         status = response.status
     try:
-        answer = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        answer = None
-    if not isinstance(answer, dict):
-        what = "the answer is not a JSON object"
-        raise http.failure(to, what, kind="server", status=status, may_be_billed=method == "POST")
-    return answer
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        what = f"the answer does not have the documented form: {error}"
+        raise http.failure(to, what, kind="server", status=status, may_be_billed=method == "POST") from None
 
 
 def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:
@@ -101,9 +105,10 @@ def _answer(
     """The response, unread, if its status is one of success."""
 
     def send() -> BaseHTTPResponse:
-        return http._pool(to.base_url).urlopen(
+        urlopen, prefix = http.server(to.base_url)
+        return urlopen(
             method,
-            http._bare(to.base_url) + path,
+            prefix + path,
             body=body,
             headers={"Accept": "*/*", "User-Agent": http.USER_AGENT, **headers},
             timeout=urllib3.Timeout(connect=http.CONNECT_TIMEOUT_S, read=to.timeout_s),

@@ -3,7 +3,7 @@
 The key is sent in one header, to the host of `base_url`, and nowhere else: redirects are not followed, ~/.netrc is not
 read, no cookie is kept, and the key is removed from whatever a server answers.
 
-urllib3 is used without requests, which took more than half of a call's time on our side.
+urllib3 is used without requests, whose sessions have cookies, redirects and ~/.netrc, and take a fifth of the time.
 """
 
 import gzip
@@ -11,17 +11,20 @@ import json
 import os
 import re
 import socket
+import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 import certifi
 import msgspec
 import urllib3
+from urllib3 import HTTPHeaderDict
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -33,7 +36,7 @@ from urllib3.exceptions import (
     SSLError,
     URLSchemeUnknown,
 )
-from urllib3.util import parse_url
+from urllib3.util import Url, parse_url
 
 from ..model import Json
 from . import CallError, Provider, Reply, Request, headers, reading, server_errors
@@ -42,6 +45,9 @@ CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
 BLOCK = 65536
 USER_AGENT = "dreamflow"
+SHORTEST_SECRET = 8  # a shorter key, such as EMPTY for a server that wants any key, may be a word of an answer
+Send = Callable[..., urllib3.BaseHTTPResponse]  # as urllib3.HTTPConnectionPool.urlopen
+_guard = threading.Lock()
 WRONG_URL = (LocationValueError, URLSchemeUnknown)
 NOT_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, *WRONG_URL)
 
@@ -134,7 +140,8 @@ def server_error(to: Endpoint, error: Json, status: int, answered: Mapping[str, 
     metadata = error.get("metadata") if isinstance(error, dict) else None
     more = metadata.get("headers") if isinstance(metadata, dict) else None
     if isinstance(more, dict):  # OpenRouter: the limit of a day's free requests
-        answered = {**answered, **{name: str(value) for name, value in more.items()}}
+        answered = HTTPHeaderDict(answered)
+        answered.update({name: str(value) for name, value in more.items()})
     return failure(
         to,
         f"error {status}: {server_errors.message_of(error)}",
@@ -156,7 +163,9 @@ def failure(to: Endpoint, what: str, **more: Json) -> CallError:
 
 def without_key(body: bytes, key: str) -> bytes:
     """`body` without the key, which careless servers quote: as it is, as in a URL, or as in JSON."""
-    for form in {key, quote(key, safe=""), key.replace("/", r"\/"), json.dumps(key)[1:-1]} - {""}:
+    if len(key) < SHORTEST_SECRET:
+        return body
+    for form in {key, quote(key, safe=""), key.replace("/", r"\/"), json.dumps(key)[1:-1]}:
         body = body.replace(form.encode(), b"[key]")
     return body
 
@@ -167,6 +176,7 @@ def refuse_grammar(request: Request, to: Endpoint) -> None:
         raise failure(to, "a grammar is not supported by this provider", kind="request")
 
 
+@cache
 def host(url: str) -> str:
     """The host and port of a URL, without a password; "" if the URL has no host."""
     match = re.match(r"(?:[a-z]+:)?//(?:[^/?#]*@)?([^/?#]*)", url.lower())
@@ -176,7 +186,7 @@ def host(url: str) -> str:
 def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tuple[int, Mapping[str, str], bytes]:
     """(status, headers, body) of the answer."""
     try:
-        content = _encoded(body)
+        content = encoded(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise failure(to, f"the request cannot be sent: {error}", kind="request") from None
     sent = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": USER_AGENT, **own}
@@ -194,9 +204,10 @@ def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tu
 
 def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
-    response = _pool(to.base_url).urlopen(
+    urlopen, prefix = server(to.base_url)
+    response = urlopen(
         "POST",
-        _bare(to.base_url) + path,
+        prefix + path,
         body=content,
         headers=sent,
         timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=to.timeout_s),
@@ -221,12 +232,15 @@ def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) ->
     return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
-def _encoded(body: Json) -> bytes:
-    json.dumps({name: value for name, value in body.items() if name != "messages"}, allow_nan=False)  # no NaN
+def encoded(body: Json) -> bytes:
+    """`body` as JSON. Raises `ValueError` for what JSON does not have, such as NaN."""
     try:
-        return msgspec.json.encode(body)
+        content = msgspec.json.encode(body)
     except UnicodeEncodeError:  # a lone surrogate
-        return json.dumps(body).encode()
+        return json.dumps(body, allow_nan=False).encode()
+    if b"null" in content:  # NaN too is written so
+        json.dumps(body, allow_nan=False)
+    return content
 
 
 def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
@@ -238,28 +252,40 @@ def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
         return body
 
 
-@cache
-def _bare(base_url: str) -> str:
-    """`base_url` without a password."""
-    return re.sub(r"//[^/?#]*@", "//", base_url, count=1)
+def _bare(url: str) -> str:
+    """`url` without a password."""
+    return re.sub(r"//[^/?#]*@", "//", url, count=1)
+
+
+def server(base_url: str) -> tuple[Send, str]:
+    """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
+    The proxy is that of the environment at the first call."""
+    with _guard:  # threads that start together share the connections too
+        return _server(base_url)
 
 
 @cache
-def _pool(base_url: str) -> urllib3.PoolManager:
-    """The connections to the server at `base_url`; the proxy is that of the environment at the first call."""
+def _server(base_url: str) -> tuple[Send, str]:
     url = parse_url(base_url)
     if url.scheme not in ("http", "https") or not url.host:
         raise LocationValueError("base_url must begin with http:// or https:// and a host")
+    connections = _connections(base_url, url)
+    if connections.proxy and url.scheme == "http":  # the proxy is told the whole URL
+        return connections.urlopen, _bare(base_url)
+    return connections.connection_from_host(url.host, url.port, url.scheme).urlopen, (url.path or "").rstrip("/")
+
+
+def _connections(base_url: str, url: Url) -> urllib3.PoolManager:
     # Routers drop connections that are silent for minutes, as during a long answer: send probes.
     options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     if hasattr(socket, "TCP_KEEPIDLE"):
         options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-    own_authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
+    own = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where()
     settings = {
         "num_pools": 1,
         "maxsize": POOL_SIZE,
         "socket_options": options,
-        "ca_certs": own_authorities or certifi.where(),
+        "ca_cert_dir" if Path(own).is_dir() else "ca_certs": own,
         "cert_reqs": "CERT_REQUIRED",
     }
     # A model server on this machine is not behind the proxy that the environment may name.

@@ -29,12 +29,14 @@ import llama_cpp
 from llama_cpp._utils import suppress_stdout_stderr
 from llama_cpp.llama_chat_format import Jinja2ChatFormatter
 from llama_cpp.llama_grammar import json_schema_to_gbnf
+from msgspec import UNSET
 
 from ...files import sha256, write_atomic
 from ..model import Response, Usage, as_json
 from ..model_files import fingerprint, model_file
 from ..models import Model
 from . import CallError, Request
+from .reading import split_thinking
 
 BLOCK = 32  # tokens of a block
 REMEMBERED_PROMPTS = 64  # prompts that a new prompt is compared with
@@ -104,7 +106,8 @@ def _complete(request: Request) -> Response:
     choice = answer["choices"][0]
     usage = Usage(len(tokens), cached, answer["usage"]["completion_tokens"])
     finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
-    return Response(choice["text"], finish_reason, usage, Path(llm.model_path).name)
+    text, reasoning = split_thinking(choice["text"], "", finish_reason)
+    return Response(text, finish_reason, usage, Path(llm.model_path).name, reasoning=reasoning or UNSET)
 
 
 def _tokenize(loaded: _Loaded, request: Request) -> Tokens:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from urllib3 import encode_multipart_formdata
 
-from ..model import Json
 from . import CallError, Request, http, provider, reading, server_errors
-from .batch import State, call, custom_id_in, endpoint, lines_of
+from .batch import Created, State, call, custom_id_in, endpoint, lines_of
 from .openai import bearer
 
 if TYPE_CHECKING:
@@ -38,10 +37,41 @@ class _Line(msgspec.Struct):
     error: _Error | None = None
 
 
+class _Counts(msgspec.Struct):
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+
+
+class _Problem(msgspec.Struct):
+    message: str | None = None
+    line: int | None = None
+
+
+class _Problems(msgspec.Struct):
+    data: list[_Problem] | None = None
+
+
+class _Batch(msgspec.Struct):
+    id: str
+    status: str
+    created_at: float
+    request_counts: _Counts | None = None
+    errors: _Problems | None = None
+    metadata: dict[str, str] | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+
+
+class _Page(msgspec.Struct):
+    data: list[_Batch]
+    has_more: bool = False
+
+
 def line(custom_id: str, request: Request) -> bytes:
     """A line of the file of requests."""
     body = provider(request.model.provider).body(request)
-    return http._encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
+    return http.encoded({"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body})
 
 
 def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable[[], None]) -> str:
@@ -50,25 +80,25 @@ def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable
     file = (f"{name}.jsonl", b"\n".join(lines) + b"\n", "application/jsonl")
     form, kind = encode_multipart_formdata({"purpose": "batch", "file": file})
     try:
-        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, form)
+        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, Created, form)
     except CallError as error:
         error.may_be_billed = False
         raise
     creating()
     wanted = {
-        "input_file_id": uploaded["id"],
+        "input_file_id": uploaded.id,
         "endpoint": "/v1/chat/completions",
         "completion_window": "24h",
         "metadata": {TAG: name},
     }
     headers = {**bearer(to), "Content-Type": "application/json"}
-    return call(to, "POST", "/batches", headers, msgspec.json.encode(wanted))["id"]
+    return call(to, "POST", "/batches", headers, Created, msgspec.json.encode(wanted)).id
 
 
 def state(model: "Model", batch_id: str) -> State:
     """What has become of a batch."""
     to = endpoint(model)
-    return _state(call(to, "GET", f"/batches/{batch_id}", bearer(to)))
+    return _state(call(to, "GET", f"/batches/{batch_id}", bearer(to), _Batch))
 
 
 def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallError]]:
@@ -86,7 +116,7 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
                 kind = "server" if code in ASKED_AGAIN else "request"
                 yield one.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
             elif one.response.status_code >= 400:
-                yield one.custom_id, _error(to, bytes(one.response.body), one.response.status_code)
+                yield one.custom_id, _declined(to, bytes(one.response.body), one.response.status_code)
             else:
                 yield one.custom_id, bytes(one.response.body)
 
@@ -96,36 +126,39 @@ def list_since(model: "Model", since: datetime) -> Iterator[State]:
     to = endpoint(model)
     after = ""
     while True:
-        page = call(to, "GET", f"/batches?limit=100{after}", bearer(to))
-        for batch in page["data"]:
-            if batch["created_at"] < since.timestamp():
+        page = call(to, "GET", f"/batches?limit=100{after}", bearer(to), _Page)
+        for batch in page.data:
+            if batch.created_at < since.timestamp():
                 return
             yield _state(batch)
-        if not page.get("has_more"):
+        if not page.has_more or not page.data:
             return
-        after = f"&after={page['data'][-1]['id']}"
+        after = f"&after={page.data[-1].id}"
 
 
-def _state(batch: Json) -> State:
-    counts = batch.get("request_counts") or {}
-    errors = (batch.get("errors") or {}).get("data") or []
-    named = [f"line {error['line']}: {error['message']}" if error.get("line") else error["message"] for error in errors]
+def _state(batch: _Batch) -> State:
+    counts = batch.request_counts or _Counts()
+    problems = (batch.errors and batch.errors.data) or []
+    named = [f"line {each.line}: {each.message}" if each.line else str(each.message) for each in problems]
     more = f" (and {len(named) - 1:,} more errors)" if len(named) > 1 else ""
-    failed = batch["status"] == "failed"
     return State(
-        id=batch["id"],
-        name=(batch.get("metadata") or {}).get(TAG, ""),
-        ended=batch["status"] in ENDED,
-        total=counts.get("total", 0),
-        done=counts.get("completed", 0) + counts.get("failed", 0),
-        problem=(named[0] + more if named else "no reason given") if failed else "",
-        files=tuple(file for key in ("output_file_id", "error_file_id") if (file := batch.get(key))),
+        id=batch.id,
+        name=(batch.metadata or {}).get(TAG, ""),
+        ended=batch.status in ENDED,
+        total=counts.total,
+        done=counts.completed + counts.failed,
+        problem=(named[0] + more if named else "no reason given") if batch.status == "failed" else "",
+        files=tuple(file for file in (batch.output_file_id, batch.error_file_id) if file),
     )
 
 
-def _error(to: http.Endpoint, body: bytes, status: int) -> CallError:
+def _declined(to: http.Endpoint, body: bytes, status: int) -> bytes | CallError:
+    """The body, if it declines this very question, since that is the answer (see `http.post`); else the error in it."""
     try:
         answer = reading.decode(body, [])
     except (ValueError, RecursionError):
         answer = body[:4000].decode("utf-8", "replace")
-    return http.server_error(to, server_errors.error_of(answer) or answer, status, {})
+    error = server_errors.error_of(answer)
+    if status in server_errors.DECLINING and error and server_errors.declined(error):
+        return body
+    return http.server_error(to, error or answer, status, {})

@@ -55,8 +55,8 @@ def total(read: Callable[[Json, list[str]], Response], body: bytes) -> Response:
 
 
 def unreadable(why: str, paid: Response | None = None) -> Response:
-    """The response for a body that has no answer; `paid` has what is known of its price. `why` says what is wrong."""
-    return replace(paid or Response(""), text=f"the answer could not be read: {why}", finish_reason="unreadable")
+    """The response for a body that has no answer; `paid` has what is known of its price. `why` begins with "it"."""
+    return replace(paid or Response(""), text=why, finish_reason="unreadable")
 
 
 def fields(value: Json, what: str, warnings: list[str]) -> dict[str, Json]:
