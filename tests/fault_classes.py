@@ -207,6 +207,20 @@ def small_budget(trial: Trial) -> None:
     trial.check_once()
 
 
+def batches(trial: Trial) -> None:
+    """Batches of two providers: items expire, and the answer to the creation of a batch is lost."""
+    outcomes = ["ok", "expired", "ok", "canceled"] * (trial.chains // 8)
+    trial.project.edit("config/config.yaml", batch=list(STAGES), call_attempts=1)
+    trial.service.change(CALM | {"batch_outcomes": outcomes, "batch_replies_lost": 1})
+    for _ in range(8):  # three stages, and again for what expired
+        trial.run()
+        if all(counts == {"ok": trial.chains} for counts in trial.statuses().values()):
+            break
+    trial.check_ledger()
+    trial.check_complete()
+    trial.check_once()
+
+
 CLASSES: dict[str, Callable[[Trial], None]] = {
     one.__name__: one
     for one in (
@@ -222,5 +236,6 @@ CLASSES: dict[str, Callable[[Trial], None]] = {
         clock_jump,
         wrong_key,
         small_budget,
+        batches,
     )
 }
