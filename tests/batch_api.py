@@ -2,7 +2,7 @@
 
 A batch is in progress until it was looked at `polls` times. `outcomes` has what becomes of the items, one after the
 other in order of arrival: "ok", "expired", "errored" (a 400 for this item) or "canceled"; where it has ended, items are
-"ok". `billed` has the custom_id of every item that was answered, as often as it was.
+"ok". `billed` has the custom_id of each item that was answered, as often as it was; `on_answer(id, answer)` hears it.
 """
 
 import email.parser
@@ -43,8 +43,12 @@ class Batch:
 class Batches:
     """All batches of a server. `answer(body)` gives the text of an answer."""
 
-    def __init__(self, answer: Callable[[dict[str, Any]], str]) -> None:
-        self.answer = answer
+    def __init__(
+        self,
+        answer: Callable[[dict[str, Any]], str],
+        on_answer: Callable[[str, dict[str, Any]], None] = lambda custom_id, answer: None,
+    ) -> None:
+        self.answer, self.on_answer = answer, on_answer
         self.polls = 0
         self.outcomes: list[str] = []
         self.billed: list[str] = []
@@ -234,6 +238,7 @@ class Batches:
             if outcome == "ok":
                 answer = answer_to(path, item["body"], self.answer(item["body"]))
                 self.billed.append(item["custom_id"])
+                self.on_answer(item["custom_id"], answer)
             batch.results.append((item["custom_id"], outcome, answer))
         batch.state = "ended"
         if batch.kind == "openai":

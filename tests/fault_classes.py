@@ -21,7 +21,7 @@ CALM = {"latency_s": LATENCY_S}
 
 def transient(trial: Trial) -> None:
     """A dozen kinds of faults that pass, at a tenth of all calls, or more if there are few calls."""
-    trial.service.change(CALM | {"faults": shares(TRANSIENT, max(0.1, 12 / trial.chains))})
+    trial.service.change(CALM | {"faults": shares(TRANSIENT, max(0.1, 6 / trial.chains))})
     trial.run_at_last()
     trial.check_ledger()
     trial.check_complete()
@@ -159,6 +159,7 @@ def clock_jump(trial: Trial) -> None:
     trial.end(process)
     trial.check_ledger()
     write_atomic(clock, "+5h\n")
+    del faked["FAKETIME_NO_CACHE"]  # with which the file is read at every look at the clock
     trial.run_at_last(**faked)
     trial.check_ledger()
     trial.check_complete()
@@ -206,6 +207,20 @@ def small_budget(trial: Trial) -> None:
     trial.check_once()
 
 
+def batches(trial: Trial) -> None:
+    """Batches of two providers: items expire, and the answer to the creation of a batch is lost."""
+    outcomes = ["ok", "expired", "ok", "canceled"] * (trial.chains // 8)
+    trial.project.edit("config/config.yaml", batch=list(STAGES), call_attempts=1)
+    trial.service.change(CALM | {"batch_outcomes": outcomes, "batch_replies_lost": 1})
+    for _ in range(8):  # three stages, and again for what expired
+        trial.run()
+        if all(counts == {"ok": trial.chains} for counts in trial.statuses().values()):
+            break
+    trial.check_ledger()
+    trial.check_complete()
+    trial.check_once()
+
+
 CLASSES: dict[str, Callable[[Trial], None]] = {
     one.__name__: one
     for one in (
@@ -221,5 +236,6 @@ CLASSES: dict[str, Callable[[Trial], None]] = {
         clock_jump,
         wrong_key,
         small_budget,
+        batches,
     )
 }

@@ -49,6 +49,7 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - `faults`: pairs of a name of `faults` and the share of calls that meet it; `models` has those of single models.
     - `faults_per_question`: after so many, a question is answered.
     - `rate`, `daily`: what is refused with 429.
+    - `batch_outcomes`: of the first items of batches; `batch_replies_lost`: so many are created, and nobody is told.
     - `hold_after`: calls after so many whole answers get none until the script changes.
     """
 
@@ -60,6 +61,8 @@ class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rate: Rate | None = None
     daily: int | None = None
     hold_after: int | None = None
+    batch_outcomes: list[str] = []
+    batch_replies_lost: int = 0
 
 
 class Counts:
@@ -124,7 +127,9 @@ class Server:
         self.script = script
         self.counts = Counts()
         self.window = (0, 0)
-        self.batches = Batches(scored)
+        self.batches = Batches(scored, self.batch_answered)
+        self.batches.outcomes = list(script.batch_outcomes)
+        self.batch_replies_lost = script.batch_replies_lost
         self.held: list[Connection] = []
         self.waiting: list[tuple[str, int, Connection]] = []
 
@@ -204,6 +209,20 @@ class Server:
         else:
             finish()
 
+    def batch(self, connection: "Connection", method: str, path: str, headers: dict[str, str], content: bytes) -> None:
+        """Answer a request of a batch API."""
+        status, body = self.batches.request(method, path, headers.get("content-type", ""), content)
+        if method == "POST" and path.endswith("/batches") and self.batch_replies_lost:
+            self.batch_replies_lost -= 1
+            connection.transport.close()
+        else:
+            connection.send(status, {}, body if isinstance(body, bytes) else msgspec.json.encode(body))
+
+    def batch_answered(self, custom_id: str, answer: dict[str, Any]) -> None:
+        """Count an answer in a batch, at half the price."""
+        prompt, completion, cost = bill(answer)
+        self.counts.answered(f"batch {custom_id}", "batches", (prompt, completion, cost / 2), "")
+
     def break_off(self, connection: "Connection", fault: str, question: str, key: str, content: bytes) -> None:
         """Send no answer, or half of one."""
         if fault in ("half", "stall"):
@@ -230,6 +249,8 @@ class Server:
             return
         if method == "POST":
             self.script = msgspec.json.decode(content, type=Script)
+            self.batches.outcomes = list(self.script.batch_outcomes)
+            self.batch_replies_lost = self.script.batch_replies_lost
             for held in self.held:
                 held.transport.abort()
             self.held.clear()
@@ -278,8 +299,7 @@ class Connection(asyncio.Protocol):
         if path.startswith("/admin/"):
             self.server.admin(self, method, path, content)
         elif self.server.batches.handles(path):
-            status, body = self.server.batches.request(method, path, headers.get("content-type", ""), content)
-            self.send(status, {}, body if isinstance(body, bytes) else msgspec.json.encode(body))
+            self.server.batch(self, method, path, headers, content)
         elif path.endswith(("/chat/completions", "/messages")):
             self.server.call(self, path, headers, content)
         else:
