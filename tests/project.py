@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,11 @@ class Project:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """The records of the response store, by key."""
+        with closing(sqlite3.connect(self.root / "data/store/answers.sqlite")) as store:
+            return {key: json.loads(record) for key, record in store.execute("SELECT key, record FROM answers")}
 
     def generations(self, stage: str = "*") -> dict[str, dict[str, Any]]:
         """The metadata of the generations that are there, by id."""

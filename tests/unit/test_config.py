@@ -568,3 +568,28 @@ def test_a_registered_model_that_is_wrong_is_reported_with_its_file(tmp_path, te
     (tmp_path / "registered/new.yaml").write_text(text)
     with pytest.raises(ConfigError, match=said):
         load_models(tmp_path / "models.yaml", tmp_path / "registered", {})
+
+
+@pytest.mark.parametrize(
+    ("given", "cap"),
+    [
+        ({"budgets": {"day": {"usd": "1.5"}}}, ("day", 1.5, None)),
+        ({"budgets": {"run": {"tokens": "1000"}}}, ("run", None, 1000)),
+        ({"budget_usd": 2}, ("run", 2, None)),
+        ({"budget_tokens": 10, "budget_usd": 0.5}, ("run", 0.5, 10)),
+        ({"budgets": {"run": {"usd": 3}}, "budget_tokens": 7}, ("run", 3, 7)),
+    ],
+)
+def test_budgets_of_the_command_line(tmp_path, monkeypatch, given, cap):
+    monkeypatch.chdir(tmp_path)
+    name, usd, tokens = cap
+    found = getattr(load_settings({"cohorts": [], **given}).budgets, name)
+    assert (found.usd, found.tokens) == (usd, tokens)
+
+
+def test_a_text_in_config_yaml_stays_a_text_and_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text("budgets: {day: {usd: '5'}}\n")
+    with pytest.raises(ConfigError, match=r"config\.yaml:1: budgets\.day\.usd"):
+        load_settings({"budgets": {"day": {"usd": "5"}}}, path)

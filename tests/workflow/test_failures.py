@@ -1,12 +1,13 @@
 """What goes wrong: bad answers become data, failed calls fail their job only, and nothing answered is asked again."""
 
 import csv
-import json
 import os
 import shutil
 import signal
+import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_an_unreadable_answer_is_drawn_anew_and_every_raw_text_is_kept(fresh: Pr
     retried = next(m for m in evaluations if len(m["attempts"]) == 2)
     assert [a["error"] for a in retried["attempts"]] == ["unparsable", None]
     assert [a["sample"] for a in retried["attempts"]] == [0, 1]
-    first = json.loads((fresh.root / "data" / retried["attempts"][0]["response"]).read_text())
+    first = fresh.answers()[retried["attempts"][0]["response_key"]]
     assert first["response"]["text"] == "no score at all"
 
 
@@ -87,7 +88,7 @@ def test_what_fails_for_good_is_told_skips_its_descendants_and_can_be_drawn_anew
     assert "1 failed, 4 skipped" in done.stdout
     failed = next(m for m in fresh.generations("draft").values() if m["status"] == "failed")
     assert failed["reason"].startswith("refusal")
-    assert all((fresh.root / "data" / a["response"]).exists() for a in failed["attempts"])
+    assert {a["response_key"] for a in failed["attempts"]} <= fresh.answers().keys()
     skipped = next(m for m in fresh.generations("essay").values() if m["status"] == "skipped")
     assert failed["gen_id"] in skipped["reason"]
 
@@ -156,15 +157,14 @@ def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Pro
     process.communicate()
     go.set()
     own_server.answer = answer
-    answered = len(list(fresh.root.glob("data/store/responses/*/*.json")))
+    answered = len(fresh.answers())
     calls = own_server.calls
     assert fresh.run("--unlock").returncode == 0
     done = fresh.run()
     assert done.returncode == 0, done.stdout
     assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": ["ok"] * 4}
     assert own_server.calls - calls == 8 - answered
-    for path in fresh.root.glob("data/store/responses/*/*.json"):
-        json.loads(path.read_text())  # whole; what was being written when it was killed has another name
+    assert len(fresh.answers()) == 8
 
 
 def _hold_from(call: int, server: Server, go: threading.Event, arrived: threading.Event, together: int = 1) -> Any:
@@ -298,13 +298,15 @@ def test_a_dry_run_forecasts_and_a_missing_key_is_told(fresh: Project, own_serve
     assert own_server.calls == 0
 
 
-def test_a_dry_run_names_a_damaged_record_of_the_store(project: Project) -> None:
-    next(project.root.glob("data/store/responses/*/*.json")).write_text("{")
+def test_a_dry_run_names_a_damaged_record_and_forecasts_the_rest(project: Project) -> None:
+    with closing(sqlite3.connect(project.root / "data/store/answers.sqlite")) as store, store:
+        (key,) = store.execute("SELECT key FROM answers WHERE record LIKE '%Join these%'").fetchone()
+        store.execute("UPDATE answers SET record = '{' WHERE key = ?", (key,))
     shutil.rmtree(project.root / "data/gens")
     dry = project.run("-n")
     assert dry.returncode == 0, dry.stdout
-    assert "no forecast: data/store/responses/" in dry.stdout
-    assert "Job stats" in dry.stdout
+    assert f"answers.sqlite: answer {key}: this record of the response store is damaged" in dry.stdout
+    assert "calls to make" in dry.stdout and "Job stats" in dry.stdout
     assert "File " not in dry.stdout
 
 

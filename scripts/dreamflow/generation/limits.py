@@ -249,9 +249,9 @@ class Turn:
             self._leave(lambda pace, now: pace.failed(now))
         else:
             self._leave(lambda pace, _now: pace.withdrawn())
-        self._limits.circuits.failed(self._model, error)
         if error.headers:
             self._report(error.headers, 0.0)
+        return self._limits.circuits.failed(self._model, error)
 
     def used(self, tokens: int) -> None:
         """The tokens that the answer took, if they differ from what was expected."""
