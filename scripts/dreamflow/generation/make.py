@@ -214,6 +214,7 @@ def _response_fields(record: Record, outcome: Outcome, result: Result) -> dict[s
     """The fields of the metadata that come from the answer in the store."""
     response, call = record.response, record.call
     return {
+        "parsed": {**result.parsed, "warnings": [*result.parsed["warnings"], *(response.warnings or [])]},
         "model_name": response.model_name or result.model_name,
         "sampling": record.request.sampling,
         "sample": outcome.attempts[-1].sample,
