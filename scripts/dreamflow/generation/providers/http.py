@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from http.client import RemoteDisconnected
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -33,6 +34,7 @@ from urllib3.exceptions import (
     LocationValueError,
     NewConnectionError,
     ProxyError,
+    ReadTimeoutError,
     SSLError,
     URLSchemeUnknown,
 )
@@ -196,10 +198,31 @@ def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tu
         wrong = isinstance(error, WRONG_URL) or not isinstance(error, HTTPError | OSError)
         raise failure(
             to,
-            f"no answer: {type(error).__name__}: {error}",
+            f"no answer: {_words(error, to.timeout_s)}",
             kind="account" if wrong else "connection",
             may_be_billed=not (wrong or isinstance(error, NOT_SENT)),
         ) from None
+
+
+def _words(error: Exception, timeout_s: float) -> str:
+    """What went wrong with a connection, without the names of classes."""
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return f"no connection within {CONNECT_TIMEOUT_S} s"
+    if isinstance(error, ReadTimeoutError):
+        return f"nothing came within {timeout_s:g} s"
+    if isinstance(error, IncompleteRead):
+        return "the connection broke in the middle of the answer"
+    if isinstance(error, SSLError):
+        return f"no safe connection: {error}"
+    below: BaseException | None = error
+    while below is not None:  # what the system said
+        if isinstance(below, RemoteDisconnected):
+            return "the server closed the connection"
+        if isinstance(below, OSError) and below.strerror:
+            where = "the proxy: " if isinstance(error, ProxyError) else ""
+            return where + below.strerror.lower()
+        below = below.__cause__ or below.__context__
+    return str(error)
 
 
 def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
