@@ -37,7 +37,7 @@ _SPENT = f"SELECT json_group_array(json_array(scope, usd, tokens)) FROM spent WH
 _RESERVED = f"""
     SELECT json_group_array(json_array(scope, usd, tokens)) FROM (
         SELECT scope, total(usd) AS usd, total(tokens) AS tokens FROM reserved
-        WHERE scope {_IN} AND key NOT IN (?, ?) GROUP BY scope
+        WHERE scope {_IN} AND key != ? GROUP BY scope
     )
 """  # noqa: S608
 _IN_BATCHES = f"""
@@ -126,19 +126,19 @@ Size = tuple[float, int]  # US dollars and tokens
 
 
 class Totals:
-    """What is spent and reserved in scopes. `without` is the key of a question whose reservation does not count.
+    """What is spent and reserved in scopes.
 
     A batch takes hours, so nobody waits for its reservations: they count as spent until it is collected.
     """
 
-    def __init__(self, connection: sqlite3.Connection, scopes: Iterable[str], without: str = "") -> None:
+    def __init__(self, connection: sqlite3.Connection, scopes: Iterable[str]) -> None:
         scopes = sorted(set(scopes))
         self.spent: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         self.reserved: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         if scopes:
             for scope, usd, tokens in read_json(connection, _SPENT, scopes):
                 self.spent[scope] = usd, tokens
-            for scope, usd, tokens in read_json(connection, _RESERVED, scopes, without, BATCHES):
+            for scope, usd, tokens in read_json(connection, _RESERVED, scopes, BATCHES):
                 self.reserved[scope] = usd, tokens
             for scope, usd, tokens in read_json(connection, _IN_BATCHES, scopes, BATCHES):
                 self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
@@ -220,6 +220,18 @@ def claim_all(
     return results
 
 
+def reserve(connection: sqlite3.Connection, store: Path, claimed: Claim) -> Size | str | Budget:
+    """Reserve the worst case of a call that is repeated: US dollars and tokens; or "full" if the call has to wait for
+    other reservations; or the budget that refuses it."""
+    scopes = [budget.scope for budget in claimed.budgets]
+    size = Totals(connection, scopes).size(claimed)
+    if size == "full" and bury_dead(connection, store):
+        size = Totals(connection, scopes).size(claimed)
+    if isinstance(size, tuple):
+        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claimed.key, *size) for scope in scopes]),))
+    return size
+
+
 def _exceeds(budget: Budget, usd: float, tokens: float) -> bool:
     over_usd = budget.usd is not None and round(usd, DOLLAR_DIGITS) > budget.usd
     return over_usd or (budget.tokens is not None and tokens > budget.tokens)
@@ -260,11 +272,11 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
     add_spent(connection, dict.fromkeys(call["scopes"], (call["usd"], call["tokens"])))
 
 
-def lost_again(connection: sqlite3.Connection, claimed: Claim, call: Mapping[str, Any], reason: str) -> str | Budget:
-    """Book a lost call that will be repeated; the budget that cannot hold the repetition, or "" or "full"."""
-    book_lost(connection, claimed.key, call, reason)
-    totals = Totals(connection, [budget.scope for budget in claimed.budgets], without=claimed.key)
-    return totals.problem(claimed, claimed.worst.usd, claimed.worst.tokens)
+def lose(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
+    """Book a lost call that may be repeated: its worst case takes the place of its reservation, so the repetition has
+    to `reserve` again."""
+    book_lost(connection, key, call, reason)
+    connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
 
 
 def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:
