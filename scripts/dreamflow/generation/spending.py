@@ -66,4 +66,4 @@ def amount(value: float, unit: str) -> str:
     """An amount of a budget as text."""
     if unit == "tokens":
         return f"{value:,.0f} tokens"
-    return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.4f}"
+    return f"${value:,.2f}" if value >= 1 or value == round(value, 2) else f"${value:,.4f}"
