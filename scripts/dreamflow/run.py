@@ -11,7 +11,6 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.batches import Batches
@@ -28,6 +27,7 @@ from .generation.store import run_totals
 from .jobs import JobError, Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
+from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
 

@@ -9,12 +9,12 @@ from types import MappingProxyType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.budget_use import budget_use
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.models import Model
 from .generation.providers import provider
-from .generation.spending import used
 from .plan import Plan
 
 
@@ -98,7 +98,7 @@ def forecast_text(
 ) -> str:
     """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
     lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws, waiting, is_batch)
-    budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
+    budgets = budget_use(context.layout.store, context.calls.budgets if context.calls else ())
     return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
 
 

@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from dreamflow.generation import circuit, line
+from dreamflow.generation import circuit, waiting_line
 from dreamflow.generation.circuit import CONNECTION_FAILURES, PROBES, REQUEST_FAILURES, Circuits
 from dreamflow.generation.limits import Limits
 from dreamflow.generation.models import Model
@@ -167,7 +167,7 @@ def test_a_stop_ends_the_wait_for_a_probe():
     STOPPING.set()
     try:
         for thread in threads:
-            thread.join(timeout=100 * line.LOOK_S)
+            thread.join(timeout=100 * waiting_line.LOOK_S)
     finally:
         STOPPING.clear()
     assert [error.kind for error in results] == ["stopped"] * 20

@@ -35,7 +35,7 @@ from .calls import in_a_batch, record_of, request_of
 from .database import DatabaseError
 from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
 from .models import Model
-from .presence import batch_name, is_batch_name, own_name
+from .processes import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING

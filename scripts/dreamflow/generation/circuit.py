@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from math import inf
 from urllib.parse import urlsplit
 
-from .line import Line
 from .models import Model
 from .providers import CallError, provider
+from .waiting_line import WaitingLine
 
 REQUEST_FAILURES = 3
 CONNECTION_FAILURES = 5
@@ -40,7 +40,7 @@ class Circuit:
     probe_at: float = -inf
     prober: int | None = None  # the thread that probes
     prober_until: float = -inf
-    line: Line = field(default_factory=Line)
+    line: WaitingLine = field(default_factory=WaitingLine)
 
     @property
     def is_quiet(self) -> bool:

@@ -8,7 +8,7 @@ from .stopping import STOPPING, stopped
 LOOK_S = 0.1  # between two looks of the first thread at whether the run was stopped
 
 
-class Line:
+class WaitingLine:
     """A queue in the order of arrival. `lock` guards what `ready` looks at."""
 
     def __init__(self) -> None:
