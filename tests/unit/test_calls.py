@@ -21,7 +21,7 @@ from dreamflow.generation.store import database, load_response, request_key
 from dreamflow.generation.tokens import MOST_TEMPLATE_TOKENS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import PATIENCE_S, Server, changed, held, torn
+from server import PATIENCE_S, Server, changed, held, ok, torn
 
 IDENTITY = ModelIdentity(model_id="m", provider="openai", name="gpt", revision="")
 PRICE = {"prompt": 10.0, "completion": 100.0}
@@ -140,6 +140,19 @@ def test_half_an_answer_may_have_been_billed_so_it_counts(tmp_path, server):
     assert (server.calls, totals(tmp_path)[0]) == (1, 0)
     assert is_idle(tmp_path)
     assert ask(calls(tmp_path, server.url, Budget("run:r", "budgets.run", tokens=4 * MOST), attempts=2), 1) == ""
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cap=st.integers(2 * MOST, 12 * MOST), broken=st.lists(st.booleans(), min_size=12, max_size=12))
+def test_calls_that_may_have_been_billed_exceed_no_budget_either(tmp_path_factory, cap, broken):
+    store = tmp_path_factory.mktemp("store")
+    with Server(answer=lambda body: "word " * 100, script=[torn() if is_broken else ok for is_broken in broken]) as own:
+        caller = calls(store, own.url, Budget("run:r", "budgets.run", tokens=cap), attempts=2)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: ask(caller, number), range(12)))
+    ((spent,),) = database(store).read("SELECT tokens FROM spent WHERE scope = 'run:r'")
+    assert spent <= cap
+    assert is_idle(store)
 
 
 # Usage.

@@ -113,22 +113,29 @@ def claim(connection: sqlite3.Connection, store: Path, claimed: Claim, call: Map
         if is_alive(store, holder[0]):
             return "batched" if json.loads(holder[1]).get("batch") else "busy"
         bury_dead(connection, store)
+    name = BATCHES if call.get("batch") else claimed.key
+    size = reserve(connection, store, claimed, name)
+    if isinstance(size, str | Budget):
+        return size
+    reserved = {"reserved_usd": size[0], "reserved_tokens": size[1], "budgets": [one.scope for one in claimed.budgets]}
+    text = json.dumps({**call, **reserved})
+    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), text))
+    return "claimed"
+
+
+def reserve(connection: sqlite3.Connection, store: Path, claimed: Claim, name: str) -> tuple[float, int] | str | Budget:
+    """Reserve the worst case of a call under `name`. Returns US dollars and tokens of the reservation; "full" if the
+    call has to wait for other reservations; or the budget that refuses it."""
     size = _size(connection, claimed)
     if size == "full" and bury_dead(connection, store):
         size = _size(connection, claimed)
-    if isinstance(size, str | Budget):
-        return size
-    usd, tokens = size
-    reserved = {"reserved_usd": usd, "reserved_tokens": tokens, "budgets": [one.scope for one in claimed.budgets]}
-    text = json.dumps({**call, **reserved})
-    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), text))
-    name = BATCHES if call.get("batch") else claimed.key
-    connection.executemany(
-        "INSERT INTO reserved VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens",
-        [(one.scope, name, usd, tokens) for one in claimed.budgets],
-    )
-    return "claimed"
+    if isinstance(size, tuple):
+        connection.executemany(
+            "INSERT INTO reserved VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens",
+            [(one.scope, name, *size) for one in claimed.budgets],
+        )
+    return size
 
 
 def _size(connection: sqlite3.Connection, claimed: Claim) -> tuple[float, int] | str | Budget:
@@ -193,10 +200,11 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
     add_spent(connection, call["scopes"], call["usd"], call["tokens"])
 
 
-def lost_again(connection: sqlite3.Connection, claimed: Claim, call: Mapping[str, Any], reason: str) -> str | Budget:
-    """Book a lost call that will be repeated; the budget that cannot hold the repetition, or "" or "full"."""
-    book_lost(connection, claimed.key, call, reason)
-    return _problem(connection, claimed, claimed.worst.usd, claimed.worst.tokens)
+def lose(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
+    """Book a lost call that may be repeated: its worst case takes the place of its reservation, so the repetition has
+    to `reserve` again."""
+    book_lost(connection, key, call, reason)
+    connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
 
 
 def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:

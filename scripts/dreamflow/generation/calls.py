@@ -30,8 +30,9 @@ from .budgets import (
     bury_dead,
     claim,
     covering,
-    lost_again,
+    lose,
     release,
+    reserve,
     worst_case,
 )
 from .circuit import Circuits
@@ -146,11 +147,26 @@ class Calls:
                 raise Pending(in_a_batch(question.model.model_id))
             if state == "answered" and (record := load_response(self.store, question, claimed.key)):
                 return record
-            if STOPPING.is_set():
-                raise stopped()
-            with self._settled:
-                self._settled.wait(wait)
-            wait = min(2 * wait, LONGEST_POLL_S)
+            wait = self._wait(wait)
+
+    def _reserve_again(self, claimed: Claim) -> None:
+        """Reserve the repetition of a lost call. Waits as `_claim` does."""
+        wait = 0.1
+        while True:
+            state = self.database.write(lambda connection: reserve(connection, self.store, claimed, claimed.key))
+            if isinstance(state, Budget):
+                raise self._refusal(state, claimed.worst)
+            if state != "full":
+                return
+            wait = self._wait(wait)
+
+    def _wait(self, seconds: float) -> float:
+        """Wait until another call has ended, at most so long; how long to wait next. Raises if the run is stopped."""
+        if STOPPING.is_set():
+            raise stopped()
+        with self._settled:
+            self._settled.wait(seconds)
+        return min(2 * seconds, LONGEST_POLL_S)
 
     def _call(
         self,
@@ -164,8 +180,13 @@ class Calls:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
         request = request_of(question, model, generation.gen_id)
         chosen = provider(model.provider)
+        is_lost = False
 
         def attempt() -> tuple[Response, bytes, float]:
+            nonlocal is_lost
+            if is_lost:
+                self._reserve_again(claimed)
+                is_lost = False
             with self.limits.turn(model, claimed.worst.tokens) as turn:
                 started = time.monotonic()
                 try:
@@ -176,7 +197,9 @@ class Calls:
                 except CallError as error:
                     told = turn.failed(error)
                     if error.may_be_billed:
-                        self._lose(claimed, call, error)
+                        is_lost, reason = True, str(error)
+                        self.database.write(lambda connection: lose(connection, claimed.key, call, reason))
+                        self._wake()
                     raise told from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
@@ -191,13 +214,6 @@ class Calls:
         called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
         called |= {"latency_s": latency_s, "waits": waits}
         return record_of(question, model, response, called), body
-
-    def _lose(self, claimed: Claim, call: Mapping[str, Any], error: CallError) -> None:
-        """Book a call that may have been billed. Raises a `CallError` if no budget can hold its repetition."""
-        reason = str(error)
-        state = self.database.write(lambda connection: lost_again(connection, claimed, call, reason))
-        if isinstance(state, Budget):
-            raise self._refusal(state, claimed.worst) from None
 
     def _refusal(self, budget: Budget, worst: Worst) -> CallError:
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
