@@ -12,13 +12,13 @@ from typing import Any
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.batch_files import open_batches
+from .generation.budget_use import amount, budget_use
 from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.make import Context, read_result
 from .generation.model import Generation
 from .generation.providers.batch import HOURS
 from .generation.providers.human import answer_path
-from .generation.spending import amount, used
 from .generation.store import database
 from .plan import Plan
 from .upkeep import missing_keys
@@ -71,12 +71,12 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
         rows = store.read(query)
         _write(folder / f"by_{name}.csv", [*columns, *SUM_COLUMNS], rows)
         parts += [_ledger_text(list(columns), rows, newest=name == "day")] if rows else []
-    caps = used(layout.store, budgets)
-    figures = [(one, (one.cap, one.spent, one.reserved, one.left)) for one in caps]
-    rows = [(one.name, one.unit, *(round(value, 9) for value in values)) for one, values in figures]
+    uses = budget_use(layout.store, budgets)
+    figures = [(use, (use.cap, use.spent, use.reserved, use.left)) for use in uses]
+    rows = [(use.name, use.unit, *(round(value, 9) for value in values)) for use, values in figures]
     _write(folder / "budgets.csv", _BUDGET_COLUMNS, rows)
-    if caps:
-        shown = [(one.name, *(amount(value, one.unit) for value in values)) for one, values in figures]
+    if uses:
+        shown = [(use.name, *(amount(value, use.unit) for value in values)) for use, values in figures]
         parts.append(_text(("budget", "cap", "spent", "reserved", "left"), shown))
     lost = store.read(f"SELECT {', '.join(_LOST_COLUMNS)} FROM lost ORDER BY number")  # noqa: S608
     _write(folder / "lost.csv", _LOST_COLUMNS, lost)
@@ -196,9 +196,9 @@ def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Bud
     if reasons:
         yield f"not made: {_count(reasons.total(), 'generation')} whose last try failed; run again to continue"
         yield from _shown([f"{count:,}: {reason}" for reason, count in reasons.most_common()])
-    full = [one for one in used(layout.store, budgets) if one.left == 0]
-    for one in full:
-        yield f"budget {one.name} is used up: {amount(one.spent, one.unit)} of {amount(one.cap, one.unit)}"
+    for use in budget_use(layout.store, budgets):
+        if use.left == 0:
+            yield f"budget {use.name} is used up: {amount(use.spent, use.unit)} of {amount(use.cap, use.unit)}"
 
 
 def _shown(items: Sequence[str]) -> list[str]:
@@ -207,4 +207,4 @@ def _shown(items: Sequence[str]) -> list[str]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('ch') else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

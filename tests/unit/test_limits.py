@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from dreamflow.config import check
 from dreamflow.errors import ConfigError
-from dreamflow.generation import line, shares
+from dreamflow.generation import shares, waiting_line
 from dreamflow.generation.limits import Bucket, Limits
 from dreamflow.generation.model import Message
 from dreamflow.generation.models import Model, load_models
@@ -268,7 +268,7 @@ def test_a_stop_ends_all_waits():
         STOPPING.set()
         try:
             for thread in threads:
-                thread.join(timeout=100 * line.LOOK_S)
+                thread.join(timeout=100 * waiting_line.LOOK_S)
         finally:
             STOPPING.clear()
         turn.succeeded({})

@@ -31,12 +31,12 @@ from .batch_files import (
     write_batch,
 )
 from .budgets import ANSWERED, Labels, release
-from .calls import in_a_batch, record_of
+from .calls import in_a_batch, record_of, request_of
 from .database import DatabaseError, read_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
 from .models import Model
-from .presence import batch_name, is_batch_name, own_name
-from .providers import CallError, Pending, Request, provider
+from .processes import batch_name, is_batch_name, own_name
+from .providers import CallError, Pending, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
 from .store import book, database, ledger_entry, put_answers
@@ -93,7 +93,7 @@ class Batches:
             raise Pending(in_a_batch(model.model_id))
         if not self.is_batch(generation.stage, model):
             return False
-        batch_api(model.provider).line(generation.gen_id, _request(question, model, generation.gen_id))
+        batch_api(model.provider).line(generation.gen_id, request_of(question, model, generation.gen_id))
         return True
 
     def put(self, question: Question, key: str, generation: Generation, labels: Labels, scopes: list[str]) -> NoReturn:
@@ -353,7 +353,7 @@ def _parts(model: Model, items: Sequence[Item]) -> Iterator[tuple[dict[str, Item
     size = 0
     for item in items:
         name = _custom_id(item, part)
-        line = api.line(name, _request(item.question, model, item.gen_id))
+        line = api.line(name, request_of(item.question, model, item.gen_id))
         if part and (len(part) == api.MAX_REQUESTS or size + len(line) + 1 > api.MAX_BYTES):
             yield part, lines
             part, lines, size = {}, [], 0
@@ -372,20 +372,9 @@ def _custom_id(item: Item, taken: Container[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _request(question: Question, model: Model, gen_id: str) -> Request:
-    return Request(
-        model=model,
-        messages=question.messages,
-        sampling=question.sampling,
-        sample=question.sample,
-        response_format=question.response_format,
-        gen_id=gen_id,
-    )
-
-
 def _record(batch: Batch, item: Item, model: Model, body: bytes) -> Record:
     """The store's record of an answer. The seconds of a single answer are not known."""
-    response = provider(model.provider).read(_request(item.question, model, item.gen_id), body)
+    response = provider(model.provider).read(request_of(item.question, model, item.gen_id), body)
     called = {"gen_id": item.gen_id, "stage": item.stage, "cohort_id": item.spec, "latency_s": None}
     return record_of(item.question, model, response, called, batch.id)
 

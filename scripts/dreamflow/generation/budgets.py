@@ -19,8 +19,8 @@ from typing import Any
 from .database import read_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
-from .presence import is_alive, is_batch_name, own_name, remove_dead
 from .prices import most_cost
+from .processes import is_alive, is_batch_name, own_name, remove_dead
 from .store import Answer, Entry, add_spent, book, put_answers
 from .tokens import most_prompt_tokens
 

@@ -43,7 +43,8 @@ from .model import Call, Generation, Question, Record, Response
 from .models import Model
 from .prices import answer_cost, price_row
 from .providers import CallError, Pending, Request, provider
-from .stopping import STOPPING
+from .providers.reading import storable
+from .stopping import STOPPING, stopped
 from .store import SCHEMA_VERSION, database, ledger_entry, load_response, time_scopes
 from .tokens import estimate_usage
 
@@ -158,7 +159,7 @@ class Calls:
     def _wait(self, seconds: float) -> float:
         """Wait until another call has ended, at most so long; how long to wait next. Raises if the run is stopped."""
         if STOPPING.is_set():
-            raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")
+            raise stopped()
         with self._settled:
             self._settled.wait(seconds)
         return min(2 * seconds, LONGEST_POLL_S)
@@ -173,14 +174,7 @@ class Calls:
         call: Mapping[str, Any],
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
-        request = Request(
-            model=model,
-            messages=question.messages,
-            sampling=question.sampling,
-            sample=question.sample,
-            response_format=question.response_format,
-            gen_id=generation.gen_id,
-        )
+        request = request_of(question, model, generation.gen_id)
         chosen = provider(model.provider)
         is_lost = False
 
@@ -260,6 +254,18 @@ class Calls:
             self._settled.notify(8)
 
 
+def request_of(question: Question, model: Model, gen_id: str) -> Request:
+    """The request that asks a question for a generation."""
+    return Request(
+        model=model,
+        messages=question.messages,
+        sampling=question.sampling,
+        sample=question.sample,
+        response_format=question.response_format,
+        gen_id=gen_id,
+    )
+
+
 def record_of(
     question: Question, model: Model, response: Response, called: Mapping[str, Any], batch: str | UnsetType = UNSET
 ) -> Record:
@@ -280,8 +286,8 @@ def record_of(
     )
     stored = replace(
         response,
-        text=_storable(response.text),
-        model_name=_storable(response.model_name),
+        text=storable(response.text),
+        model_name=storable(response.model_name),
         usage=usage,
         cost_usd=UNSET,
     )
@@ -307,8 +313,3 @@ def _one_at_a_time(key: str) -> Iterator[None]:
         yield
     with _in_flight_guard:
         _in_flight.pop(key, None)
-
-
-def _storable(text: str) -> str:
-    """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from .budget_use import BudgetUse, amount
 from .digest import late_input
 from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
 from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
 from .respond import NeedsCall
-from .spending import Used, amount
 from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
@@ -277,7 +277,7 @@ def _texts(variables: Json) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
+def as_table(lines: Sequence[Line], budgets: Sequence[BudgetUse] = ()) -> str:
     """The forecast as text: a table, the totals, and the caps that the run will respect."""
     head = (
         f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
@@ -306,7 +306,7 @@ def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
     return "\n".join([head, *rows, total, *caps, *(problem for line in lines for problem in line.problems)])
 
 
-def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
+def _caps(budgets: Iterable[BudgetUse]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
     lines, left = [], {"usd": math.inf, "tokens": math.inf}
     for unit in left:

@@ -170,7 +170,7 @@ def _write_price(price: Price) -> Number:
     return price.get("cache_write", price["prompt"] * CACHE_WRITE_FACTOR)
 
 
-def unpriced(models: Iterable[Model], budgets: Iterable["Budget"]) -> None:
+def check_priced(models: Iterable[Model], budgets: Iterable["Budget"]) -> None:
     """Raise a `ConfigError` if one of these budgets is in dollars and one of the models, all of which it covers, has no
     known price: such a budget cannot be kept."""
     unknown = sorted({model.model_id for model in models if most_cost(model, 1, 1) is None})

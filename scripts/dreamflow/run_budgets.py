@@ -1,4 +1,4 @@
-"""The budgets of a configuration, and the labels of each call, by which budgets cover it."""
+"""The budgets of a run: those of its configuration, and which calls each covers."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import ConfigError, unknown
 from .generation.budgets import DAY, MONTH, Budget, Labels
 from .generation.model import Generation
-from .generation.prices import unpriced
+from .generation.prices import check_priced
 from .generation.settings import Cap
 from .plan import Plan
 from .settings import Settings
@@ -69,4 +69,4 @@ def check_prices(
             everything = budget.scope.startswith(("run:", DAY, MONTH))
             covered = [row for row in rows if everything or budget.scope in of(row).scopes]
             names = {candidate.model.model_id for row in covered for candidate in row.candidates}
-            unpriced([plan.models[name] for name in sorted(names)], [budget])
+            check_priced([plan.models[name] for name in sorted(names)], [budget])
