@@ -36,7 +36,8 @@ if hasattr(socket, "TCP_KEEPIDLE"):
 
 
 class _Server(HTTPAdapter):
-    """The connections to the server at `base_url`, all with the same settings."""
+    """The connections to the server at `base_url`. What requests would find out anew for every request, in a tenth of
+    its time, is the same for all of them: the pool and the beginning of the target."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(pool_connections=1, pool_maxsize=POOL_SIZE)
@@ -47,6 +48,8 @@ class _Server(HTTPAdapter):
         name = urlsplit(self.url).hostname
         self.proxies = {} if name and _is_here(name) else get_environ_proxies(self.url)
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+        request.url = self.url
+        self.target = super().request_url(request, self.proxies).rstrip("/")
         self.pool = super().get_connection_with_tls_context(request, self.verify, self.proxies)
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
@@ -58,8 +61,12 @@ class _Server(HTTPAdapter):
         return super().proxy_manager_for(proxy, socket_options=_KEEP_ALIVE, **settings)
 
     def get_connection_with_tls_context(self, *_request: Any, **_settings: Any) -> Any:
-        """The one pool: finding it anew takes a tenth of the time of a request."""
+        """The pool."""
         return self.pool
+
+    def request_url(self, request: PreparedRequest, _proxies: Any) -> str:
+        """The target: the path, or for a proxy the whole URL."""
+        return self.target + request.url.removeprefix(self.url)
 
 
 def send(
