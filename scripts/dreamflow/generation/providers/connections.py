@@ -12,7 +12,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from functools import cache
-from http.client import IncompleteRead
+from http.client import IncompleteRead, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -107,7 +107,9 @@ def reason(error: Exception, base_url: str, timeout_s: float) -> str:
         name = "of the proxy" if is_proxy else urlsplit(base_url).hostname
         return f"the name {name} cannot be resolved ({root.strerror})"
     if isinstance(root, IncompleteRead):
-        return f"the connection ended within the answer: {root}"
+        return "the connection ended within the answer"
+    if isinstance(root, RemoteDisconnected):
+        return "the server closed the connection without an answer"
     if isinstance(root, TimeoutError) and not root.strerror:
         silence = f"nothing came in time (timeout_s: {timeout_s:g})"
         said = silence if is_sent(error) else f"no connection within {CONNECT_TIMEOUT_S} s"

@@ -16,7 +16,7 @@ from functools import cache
 from urllib.parse import quote
 
 import msgspec
-from requests.exceptions import ChunkedEncodingError, ReadTimeout
+from requests.exceptions import ReadTimeout
 from requests.structures import CaseInsensitiveDict
 
 from ..model import Json
@@ -188,8 +188,6 @@ def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) ->
             # Some servers send blanks while the model thinks, so the timeout between two reads never ends.
             if time.monotonic() > deadline:
                 raise ReadTimeout(f"the answer was not complete in time (timeout_s: {to.timeout_s:g})")
-        if missing := response.raw.length_remaining:
-            raise ChunkedEncodingError(f"the answer broke off: {missing:,} bytes are missing")
     return response.status_code, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
