@@ -31,7 +31,7 @@ from dreamflow.generation.model import Call, Generation, Message, Question, Reco
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import Request, provider
 from dreamflow.generation.respond import respond
-from dreamflow.generation.store import database, load_response, put_record, request_key
+from dreamflow.generation.store import database, load_response, put_answers, request_key
 from faults import shares
 from service import Service
 
@@ -184,11 +184,13 @@ def fill(store: Path, count: int) -> float:
     started = time.perf_counter()
 
     def put(connection: object, numbers: Sequence[int]) -> None:
+        answers = []
         for number in numbers:
             asked = question(number)
             answer = Response("An answer.", usage=Usage(10, 0, 3))
             record = Record(schema_version=1, request=asked, response=answer, call=made)
-            put_record(connection, request_key(asked), record, b"{}")
+            answers.append((request_key(asked), record, b"{}"))
+        put_answers(connection, answers)
 
     for first in range(0, count, 50_000):
         numbers = range(first, min(count, first + 50_000))

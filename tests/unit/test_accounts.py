@@ -45,7 +45,7 @@ def layout(tmp_path):
 def booked(layout, *entries):
     for one in entries:
         scopes = [f"day:{one['at'][:10]}", "run:1"]
-        database(layout.store).write(lambda connection, one=one, scopes=scopes: book(connection, one, scopes))
+        database(layout.store).write(lambda connection, one=one, scopes=scopes: book(connection, [(one, scopes)]))
 
 
 def test_the_ledger_by_day_model_stage_and_spec(layout):
@@ -189,7 +189,7 @@ def test_a_budget_that_is_used_up(project):
     booked(flow.layout, entry(cost_usd=5.0))
     _, text = pending(budgets={"cohorts": {"trial": {"usd": 5}}, "month": {"usd": 9}})
     assert text.startswith("nothing waits")
-    database(flow.layout.store).write(lambda connection: book(connection, entry(cost_usd=5.0), ["cohorts:trial"]))
+    database(flow.layout.store).write(lambda connection: book(connection, [(entry(cost_usd=5.0), ["cohorts:trial"])]))
     _, text = pending(budgets={"cohorts": {"trial": {"usd": 5}}, "month": {"usd": 9}})
     assert text == "budget cohorts.trial is used up: $5.00 of $5.00"
 

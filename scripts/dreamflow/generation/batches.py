@@ -30,16 +30,16 @@ from .batch_files import (
     read_batch,
     write_batch,
 )
-from .budgets import Labels, release
+from .budgets import ANSWERED, Labels, release
 from .calls import in_a_batch, record_of, request_of
-from .database import DatabaseError
-from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
+from .database import DatabaseError, read_json
+from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
 from .models import Model
 from .processes import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
-from .store import book, database, ledger_entry, put_record
+from .store import book, database, ledger_entry, put_answers
 
 GROUP = 200  # answers that are stored at once
 LISTED_S = 300  # after which a batch that was created is in the provider's list
@@ -276,18 +276,20 @@ class Batches:
         """Store and book answers, except those that an earlier, interrupted collection has stored."""
 
         def settle(connection: Connection) -> list[Record]:
-            new = []
-            for item, record, body in answers:
-                if not connection.execute("SELECT 1 FROM answers WHERE key = ?", (item.key,)).fetchone():
-                    put_record(connection, item.key, record, body)
-                    entry = ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
-                    book(connection, entry, item.scopes)
-                    new.append(record)
-                release(connection, item.key)
-            return new
+            keys = [item.key for item, _, _ in answers]
+            stored = set(read_json(connection, ANSWERED, keys))
+            new = [each for each in answers if each[0].key not in stored]
+            put_answers(connection, [(item.key, record, body) for item, record, body in new])
+            book(connection, [(self._entry(item, record), item.scopes) for item, record, _ in new])
+            for key in keys:
+                release(connection, key)
+            return [record for _, record, _ in new]
 
         for record in database(self.store).write(settle):
             self.on_answer(record)
+
+    def _entry(self, item: Item, record: Record) -> dict[str, Json]:
+        return ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
 
     def _own(self, keys: Sequence[str], owner: str) -> None:
         """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
@@ -28,11 +28,12 @@ from .budgets import (
     Labels,
     Worst,
     bury_dead,
-    claim,
+    claim_all,
     covering,
     lose,
     release,
     reserve,
+    settle_all,
     worst_case,
 )
 from .circuit import Circuits
@@ -44,7 +45,7 @@ from .prices import answer_cost, price_row
 from .providers import CallError, Pending, Request, provider
 from .providers.reading import storable
 from .stopping import STOPPING, stopped
-from .store import SCHEMA_VERSION, book, database, ledger_entry, load_response, put_record, time_scopes
+from .store import SCHEMA_VERSION, database, ledger_entry, load_response, time_scopes
 from .tokens import estimate_usage
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Calls:
     def __post_init__(self) -> None:
         self.database: Database = database(self.store)
         self.limits = Limits(self.database, self.circuits)
+        self._claim_all = partial(claim_all, self.store)
         self._settled = threading.Condition()
         self._has_buried = False
 
@@ -119,13 +121,7 @@ class Calls:
             self._wake()
             raise
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
-
-        def settle(connection: Connection) -> None:
-            put_record(connection, key, record, body)
-            book(connection, entry, scopes)
-            release(connection, key)
-
-        self.database.write(settle)
+        self.database.write_together(settle_all, ((key, record, body), (entry, scopes)))
         self._wake()
         self.on_answer(record)
         return record
@@ -138,7 +134,7 @@ class Calls:
             if not self._has_buried:
                 self.database.write(lambda connection: bury_dead(connection, self.store))
                 self._has_buried = True
-            state = self.database.write(lambda connection: claim(connection, self.store, claimed, call))
+            state = self.database.write_together(self._claim_all, (claimed, call))
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
@@ -153,7 +149,7 @@ class Calls:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
         wait = 0.1
         while True:
-            state = self.database.write(lambda connection: reserve(connection, self.store, claimed, claimed.key))
+            state = self.database.write(lambda connection: reserve(connection, self.store, claimed))
             if isinstance(state, Budget):
                 raise self._refusal(state, claimed.worst)
             if state != "full":
