@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from urllib3 import encode_multipart_formdata
+from requests import PreparedRequest
 
 from . import CallError, Request, http, provider, reading, server_errors
 from .batch import Created, State, call, custom_id_in, endpoint, lines_of
@@ -78,9 +78,11 @@ def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable
     """Upload the requests, then create the batch. Only the second step costs anything."""
     to = endpoint(model)
     file = (f"{name}.jsonl", b"\n".join(lines) + b"\n", "application/jsonl")
-    form, kind = encode_multipart_formdata({"purpose": "batch", "file": file})
+    form = PreparedRequest()
+    form.prepare_headers({})
+    form.prepare_body({"purpose": "batch"}, {"file": file})
     try:
-        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, Created, form)
+        uploaded = call(to, "POST", "/files", {**bearer(to), **form.headers}, Created, form.body)
     except CallError as error:
         error.may_be_billed = False
         raise
