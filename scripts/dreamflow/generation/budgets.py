@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .database import read_json
+from .database import query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .prices import most_cost
@@ -117,8 +117,7 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     number = question.sample % SAMPLES_PER_REPLICATE
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
-    longest = max(limit, model.longest_answer)
-    answers = [min(limit * 2**attempt, longest) for attempt in range(left)]  # twice the limit after a truncated answer
+    answers = model.answer_limits(limit, left)
     usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
     return WorstCase(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
 
@@ -134,11 +133,11 @@ class Totals:
         self.spent: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         self.reserved: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         if scopes:
-            for scope, usd, tokens in read_json(connection, _SPENT, scopes):
+            for scope, usd, tokens in query_json(connection, _SPENT, scopes):
                 self.spent[scope] = usd, tokens
-            for scope, usd, tokens in read_json(connection, _RESERVED, scopes, BATCHES):
+            for scope, usd, tokens in query_json(connection, _RESERVED, scopes, BATCHES):
                 self.reserved[scope] = usd, tokens
-            for scope, usd, tokens in read_json(connection, _IN_BATCHES, scopes, BATCHES):
+            for scope, usd, tokens in query_json(connection, _IN_BATCHES, scopes, BATCHES):
                 self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
 
     def size(self, claim: Claim) -> Size | str | Budget:
@@ -176,8 +175,8 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
     has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses it.
     """
     keys = [claim.key for claim in claims]
-    answered = set(read_json(connection, ANSWERED, keys))
-    held = {key: (owner, in_batch) for key, owner, in_batch in read_json(connection, _HELD, keys)}
+    answered = set(query_json(connection, ANSWERED, keys))
+    held = {key: (owner, in_batch) for key, owner, in_batch in query_json(connection, _HELD, keys)}
     if any(not is_alive(store, owner) for owner, _ in held.values()):
         end_dead_claims(connection, store)
         held = {key: holder for key, holder in held.items() if is_alive(store, holder[0])}
