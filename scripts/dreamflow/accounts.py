@@ -21,6 +21,7 @@ from .generation.providers.batch import HOURS
 from .generation.providers.human import answer_path
 from .generation.store import database
 from .plan import Plan
+from .reports.markdown import text_table
 from .upkeep import missing_keys
 
 SHOWN = 15  # rows of a table, or items of a list, on the screen
@@ -77,7 +78,7 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
     _write(folder / "budgets.csv", _BUDGET_COLUMNS, rows)
     if uses:
         shown = [(use.name, *(amount(value, use.unit) for value in values)) for use, values in figures]
-        parts.append(_text(("budget", "cap", "spent", "reserved", "left"), shown))
+        parts.append(text_table([("budget", "cap", "spent", "reserved", "left"), *shown]))
     lost = store.read(f"SELECT {', '.join(_LOST_COLUMNS)} FROM lost ORDER BY number")  # noqa: S608
     _write(folder / "lost.csv", _LOST_COLUMNS, lost)
     if lost:
@@ -101,31 +102,16 @@ def _ledger_text(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, newes
         calls, prompt, cached, _, completion, reasoning, cost, estimated, unpriced, _ = row[width:]
         money = "?" if cost is None else f"${cost:.4f}"
         tokens = ["?" if count is None else f"{count:,}" for count in (prompt, cached, completion, reasoning)]
-        lines.append([*row[:width], f"{calls:,}", *tokens, money, f"{estimated:,}", f"{unpriced:,}"])
-    text = _text(head, lines)
+        names = [str(name or "") for name in row[:width]]
+        lines.append([*names, f"{calls:,}", *tokens, money, f"{estimated:,}", f"{unpriced:,}"])
+    text = text_table([head, *lines])
     return text + (f"\n({len(rows) - len(kept):,} more rows in the file)" if len(rows) > len(kept) else "")
-
-
-def _text(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A table as text; the first column is aligned to the left."""
-    cells = [[str("" if cell is None else cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if place else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    )
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([columns, *rows])
     write_atomic(path, stream.getvalue())
-
-
-# What waits.
 
 
 def pending_text(plan: Plan, context: Context, is_stale: Callable[[str], bool]) -> str:

@@ -4,7 +4,7 @@ A batch is a file `<name>.json` from before it is submitted until all its answer
 to `collected/`, without the questions. The file is also the claim on its questions: no process asks a question that is
 in such a file. Its states:
 
-- "prepared": nothing that costs was sent, so a later run deletes the file and asks anew;
+- "prepared": nothing that costs was sent, so a later run deletes the file and asks again;
 - "creating": the request that costs may have arrived. A later run looks for the batch at the provider (see
   `batches.Batches`) before it asks anything again;
 - "submitted": the provider has it, under `id`;
