@@ -63,8 +63,8 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
         tokens, usd = (sum(row[place] or 0 for row in lost) for place in (5, 6))
         calls = f"{len(lost):,} call{'' if len(lost) == 1 else 's'}"
         parts.append(
-            f"{calls} may have been billed although no answer came: at most {tokens:,} tokens and ${usd:.4f}, which count "
-            f"in the budgets but not in the tables above; see {folder}/lost.csv"
+            f"{calls} may have been billed although no answer came: at most {tokens:,} tokens and ${usd:.4f}, which "
+            f"count in the budgets but not in the tables above; see {folder}/lost.csv"
         )
     return "\n\n".join([*parts, f"The tables are in {folder}/"])
 

@@ -206,6 +206,7 @@ class Calls:
         return record_of(question, model, response, called), body
 
     def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
+        """The error of a call that a budget does not allow."""
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
         usd, tokens = rows[0] if rows else (0.0, 0)
         rows = self.database.read(
@@ -221,12 +222,9 @@ class Calls:
             parts.append(
                 f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.tokens:,}"
             )
-        cause = (
-            f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
-        )
-        return CallError(
-            f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
-        )
+        refused = f"the budget {budget.key} does not allow"
+        cause = f"{refused} the calls that are left. Raise it or lower max_tokens, then run again"
+        return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)
 
     def _check_store(self, question: Question) -> None:
         """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
@@ -237,10 +235,8 @@ class Calls:
             folder = folder.parent
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
-            text = (
-                f"{self.store}: the disk is nearly full, so no answer could be stored. Free some space, then run again"
-            )
-            raise DatabaseError(text)
+            what = "the disk is nearly full, so no answer could be stored. Free some space, then run again"
+            raise DatabaseError(f"{self.store}: {what}")
 
     def _wake(self) -> None:
         """Wake some of those that wait for reservations or for this answer."""
