@@ -19,10 +19,10 @@ from typing import NoReturn
 
 from .backoff import call_with_retries
 from .batch_files import (
-    WHOLE,
+    WITH_QUESTIONS,
     Batch,
     Item,
-    alone,
+    batch_lock,
     batch_path,
     collected_ids,
     move_collected,
@@ -32,7 +32,7 @@ from .batch_files import (
 )
 from .budgets import ANSWERED, Labels, release
 from .calls import in_a_batch, record_of, request_of
-from .database import DatabaseError, read_json
+from .database import DatabaseError, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
 from .models import Model
 from .processes import batch_name, is_batch_name, own_name
@@ -122,7 +122,7 @@ class Batches:
             self.show(f"{len(self.queue):,} questions for batches were not submitted: run again to submit them")
             return
         try:
-            with alone(self.store, self.show):
+            with batch_lock(self.store, self.show):
                 self._submit_queue()
         except (DatabaseError, OSError) as error:
             self.show(f"not all questions for batches were submitted: {error}\n  Run again to submit the others.")
@@ -164,12 +164,12 @@ class Batches:
             write_batch(self.store, batch)
 
         write_batch(self.store, batch)
-        self._own([item.key for item in items.values()], batch_name(name))
+        self._hand_over([item.key for item in items.values()], batch_name(name))
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
             if not error.may_be_billed:
-                self._own([item.key for item in items.values()], own_name(self.store))
+                self._hand_over([item.key for item in items.values()], own_name(self.store))
                 batch_path(self.store, name).unlink()
                 raise
             self.show(
@@ -188,7 +188,7 @@ class Batches:
         if not self.open:
             return
         try:
-            with alone(self.store, self.show):
+            with batch_lock(self.store, self.show):
                 self.read()
                 for name in list(self.open):
                     self._try_to_collect(name)
@@ -199,14 +199,14 @@ class Batches:
     def _try_to_collect(self, name: str) -> None:
         path = batch_path(self.store, name)
         try:
-            if batch := read_batch(path, WHOLE):
+            if batch := read_batch(path, WITH_QUESTIONS):
                 self._collect(batch)
         except CallError as error:
             hint = ""
             if error.status == 404:
                 hint = (
                     f"\n  If the batch is lost, delete {path} and run again: its {len(self.open[name].items):,} "
-                    "questions are then asked anew."
+                    "questions are then asked again."
                 )
             self.show(f"batch {name} could not be collected: {error}{hint}")
 
@@ -277,7 +277,7 @@ class Batches:
 
         def settle(connection: Connection) -> list[Record]:
             keys = [item.key for item, _, _ in answers]
-            stored = set(read_json(connection, ANSWERED, keys))
+            stored = set(query_json(connection, ANSWERED, keys))
             new = [each for each in answers if each[0].key not in stored]
             put_answers(connection, [(item.key, record, body) for item, record, body in new])
             book(connection, [(self._entry(item, record), item.scopes) for item, record, _ in new])
@@ -291,8 +291,8 @@ class Batches:
     def _entry(self, item: Item, record: Record) -> dict[str, Json]:
         return ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
 
-    def _own(self, keys: Sequence[str], owner: str) -> None:
-        """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""
+    def _hand_over(self, keys: Sequence[str], owner: str) -> None:
+        """Hand claims to a batch, so that they outlive this process and count as lost without it, or back."""
         rows = [(owner, "true" if is_batch_name(owner) else "false", key) for key in keys]
         sql = "UPDATE in_flight SET owner = ?, call = json_set(call, '$.bills', json(?)) WHERE key = ?"
         database(self.store).write(lambda connection: connection.executemany(sql, rows) and None)

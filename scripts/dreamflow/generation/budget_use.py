@@ -66,4 +66,5 @@ def amount(value: float, unit: str) -> str:
     """An amount of a budget as text."""
     if unit == "tokens":
         return f"{value:,.0f} tokens"
-    return f"${value:,.2f}" if value >= 1 or value == round(value, 2) else f"${value:,.4f}"
+    is_cents = value >= 1 or round(value, 4) == round(value, 2)
+    return f"${value:,.2f}" if is_cents else f"${value:,.4f}"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .database import read_json
+from .database import query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .prices import most_cost
@@ -26,7 +26,9 @@ from .tokens import most_prompt_tokens
 
 TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at most
 DOLLAR_DIGITS = 9
-
+BATCHES = "batches"  # the name under which all questions in batches are reserved together
+DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
+Size = tuple[float, int]  # US dollars and tokens
 
 _IN = "IN (SELECT value FROM json_each(?))"
 ANSWERED = f"SELECT json_group_array(key) FROM answers WHERE key {_IN}"  # noqa: S608
@@ -52,8 +54,6 @@ _INSERT_RESERVED = """
     json_extract(value, '$[3]') FROM json_each(?) WHERE true
     ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
 """
-BATCHES = "batches"  # the name under which all questions in batches are reserved together
-DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstCase:
     """The most that a call can cost: `tokens` and `usd` for it alone, `all_tokens` and `all_usd` with the attempts that
     may follow."""
 
@@ -90,12 +90,13 @@ class Worst:
 
 @dataclass(frozen=True)
 class Claim:
-    """A question that this process may ask. `scopes` include those of the time at which it was claimed."""
+    """A question that this process may ask, and the budgets that cover it. `call` is what the store notes of the call
+    while it is in flight."""
 
     key: str
-    scopes: Sequence[str]
-    worst: Worst
+    worst: WorstCase
     budgets: Sequence[Budget]
+    call: Mapping[str, Any]
 
 
 def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
@@ -108,7 +109,7 @@ def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
     ]
 
 
-def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> Worst:
+def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> WorstCase:
     """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown). The attempts that
     follow one in a `batch` are in later batches, and reserved then."""
     prompt = most_prompt_tokens(question.messages, question.response_format)
@@ -116,13 +117,9 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     number = question.sample % SAMPLES_PER_REPLICATE
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
-    longest = max(limit, model.longest_answer)
-    answers = [min(limit * 2**attempt, longest) for attempt in range(left)]  # twice the limit after a truncated answer
+    answers = model.answer_limits(limit, left)
     usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
-    return Worst(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
-
-
-Size = tuple[float, int]  # US dollars and tokens
+    return WorstCase(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
 
 
 class Totals:
@@ -136,25 +133,25 @@ class Totals:
         self.spent: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         self.reserved: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
         if scopes:
-            for scope, usd, tokens in read_json(connection, _SPENT, scopes):
+            for scope, usd, tokens in query_json(connection, _SPENT, scopes):
                 self.spent[scope] = usd, tokens
-            for scope, usd, tokens in read_json(connection, _RESERVED, scopes, BATCHES):
+            for scope, usd, tokens in query_json(connection, _RESERVED, scopes, BATCHES):
                 self.reserved[scope] = usd, tokens
-            for scope, usd, tokens in read_json(connection, _IN_BATCHES, scopes, BATCHES):
+            for scope, usd, tokens in query_json(connection, _IN_BATCHES, scopes, BATCHES):
                 self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
 
-    def size(self, claimed: Claim) -> Size | str | Budget:
+    def size(self, claim: Claim) -> Size | str | Budget:
         """What to reserve; "full" if reservations have to be waited for; or the budget that refuses the call."""
-        worst = claimed.worst
-        problem = self.problem(claimed, worst.all_usd, worst.all_tokens)
+        worst = claim.worst
+        problem = self.problem(claim, worst.all_usd, worst.all_tokens)
         if not isinstance(problem, Budget):
             return problem or (worst.all_usd, worst.all_tokens)
-        return self.problem(claimed, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
+        return self.problem(claim, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
 
-    def problem(self, claimed: Claim, usd: float, tokens: int) -> str | Budget:
+    def problem(self, claim: Claim, usd: float, tokens: int) -> str | Budget:
         """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
         full = ""
-        for budget in claimed.budgets:
+        for budget in claim.budgets:
             spent_usd, spent_tokens = self.spent[budget.scope]
             reserved_usd, reserved_tokens = self.reserved[budget.scope]
             if _exceeds(budget, spent_usd + usd, spent_tokens + tokens):
@@ -163,55 +160,53 @@ class Totals:
                 full = "full"
         return full
 
-    def reserve(self, claimed: Claim, size: Size, *, in_batch: bool) -> None:
+    def reserve(self, claim: Claim, size: Size, *, in_batch: bool) -> None:
         """Add the reservation of a call."""
         totals = self.spent if in_batch else self.reserved
-        for budget in claimed.budgets:
+        for budget in claim.budgets:
             usd, tokens = totals[budget.scope]
             totals[budget.scope] = usd + size[0], tokens + size[1]
 
 
-def claim_all(
-    store: Path, connection: sqlite3.Connection, rows: Sequence[tuple[Claim, Mapping[str, Any]]]
-) -> list[str | Budget]:
-    """Claim questions and reserve their worst cases; a row is a claim and what is noted of its call. For each:
+def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[str | Budget]:
+    """Claim questions and reserve their worst cases. Returns for each:
 
     "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full" if it
     has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses it.
     """
-    keys = [claimed.key for claimed, _ in rows]
-    answered = set(read_json(connection, ANSWERED, keys))
-    held = {key: (owner, in_batch) for key, owner, in_batch in read_json(connection, _HELD, keys)}
+    keys = [claim.key for claim in claims]
+    answered = set(query_json(connection, ANSWERED, keys))
+    held = {key: (owner, in_batch) for key, owner, in_batch in query_json(connection, _HELD, keys)}
     if any(not is_alive(store, owner) for owner, _ in held.values()):
-        bury_dead(connection, store)
+        end_dead_claims(connection, store)
         held = {key: holder for key, holder in held.items() if is_alive(store, holder[0])}
-    scopes = [budget.scope for claimed, _ in rows for budget in claimed.budgets]
-    totals, may_bury = Totals(connection, scopes), True
+    scopes = [budget.scope for claim in claims for budget in claim.budgets]
+    totals, may_end = Totals(connection, scopes), True
     results: list[str | Budget] = []
     new: list[tuple[str, str, str]] = []
     reserved: list[tuple[str, str, float, int]] = []
-    for claimed, call in rows:
-        if claimed.key in answered:
+    for claim in claims:
+        if claim.key in answered:
             results.append("answered")
-        elif claimed.key in held:
-            results.append("batched" if held[claimed.key][1] else "busy")
+        elif claim.key in held:
+            results.append("batched" if held[claim.key][1] else "busy")
         else:
-            size = totals.size(claimed)
-            if size == "full" and may_bury:
-                may_bury = False
-                if not reserved and bury_dead(connection, store):
+            size = totals.size(claim)
+            if size == "full" and may_end:
+                may_end = False
+                if not reserved and end_dead_claims(connection, store):
                     totals = Totals(connection, scopes)
-                    size = totals.size(claimed)
+                    size = totals.size(claim)
             if isinstance(size, str | Budget):
                 results.append(size)
                 continue
-            in_batch = bool(call.get("batch"))
-            totals.reserve(claimed, size, in_batch=in_batch)
-            held[claimed.key] = (own_name(store), in_batch)
-            own = [budget.scope for budget in claimed.budgets]
-            note = {**call, "reserved_usd": size[0], "reserved_tokens": size[1], "budgets": own}
-            new.append((claimed.key, own_name(store), json.dumps(note)))
-            reserved += [(scope, BATCHES if in_batch else claimed.key, *size) for scope in own]
+            in_batch = claim.call["batch"]
+            totals.reserve(claim, size, in_batch=in_batch)
+            held[claim.key] = (own_name(store), in_batch)
+            own = [budget.scope for budget in claim.budgets]
+            note = {**claim.call, "reserved_usd": size[0], "reserved_tokens": size[1], "budgets": own}
+            new.append((claim.key, own_name(store), json.dumps(note)))
+            reserved += [(scope, BATCHES if in_batch else claim.key, *size) for scope in own]
             results.append("claimed")
     if new:
         connection.execute(_INSERT_CLAIMS, (json.dumps(new),))
@@ -220,15 +215,15 @@ def claim_all(
     return results
 
 
-def reserve(connection: sqlite3.Connection, store: Path, claimed: Claim) -> Size | str | Budget:
+def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size | str | Budget:
     """Reserve the worst case of a call that is repeated: US dollars and tokens; or "full" if the call has to wait for
     other reservations; or the budget that refuses it."""
-    scopes = [budget.scope for budget in claimed.budgets]
-    size = Totals(connection, scopes).size(claimed)
-    if size == "full" and bury_dead(connection, store):
-        size = Totals(connection, scopes).size(claimed)
+    scopes = [budget.scope for budget in claim.budgets]
+    size = Totals(connection, scopes).size(claim)
+    if size == "full" and end_dead_claims(connection, store):
+        size = Totals(connection, scopes).size(claim)
     if isinstance(size, tuple):
-        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claimed.key, *size) for scope in scopes]),))
+        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claim.key, *size) for scope in scopes]),))
     return size
 
 
@@ -272,16 +267,16 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
     add_spent(connection, dict.fromkeys(call["scopes"], (call["usd"], call["tokens"])))
 
 
-def lose(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
+def lose(connection: sqlite3.Connection, claim: Claim, reason: str) -> None:
     """Book a lost call that may be repeated: its worst case takes the place of its reservation, so the repetition has
     to `reserve` again."""
-    book_lost(connection, key, call, reason)
-    connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
+    book_lost(connection, claim.key, claim.call, reason)
+    connection.execute("DELETE FROM reserved WHERE key = ?", (claim.key,))
 
 
-def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:
+def end_dead_claims(connection: sqlite3.Connection, store: Path) -> bool:
     """End the claims of dead processes, and of batches that have no file any more; their calls may have been billed.
-    Whether there were any."""
+    Returns whether there were any."""
     own_name(store)
     owners = [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM in_flight")]
     dead = [owner for owner in owners if not is_alive(store, owner)]

@@ -26,10 +26,10 @@ from .budgets import (
     Budget,
     Claim,
     Labels,
-    Worst,
-    bury_dead,
+    WorstCase,
     claim_all,
     covering,
+    end_dead_claims,
     lose,
     release,
     reserve,
@@ -78,7 +78,7 @@ class Calls:
         self.limits = Limits(self.database, self.circuits)
         self._claim_all = partial(claim_all, self.store)
         self._settled = threading.Condition()
-        self._has_buried = False
+        self._has_ended_dead_claims = False
 
     def ask_for(self, generation: Generation) -> Ask:
         """An `Ask` that calls the provider of the question's model for this generation."""
@@ -97,7 +97,6 @@ class Calls:
             self.circuits.check(model)
         worst = worst_case(question, generation, model, batch=in_batch)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
-        claimed = Claim(key, scopes, worst, covering(self.budgets, scopes))
         call = {
             "gen_id": generation.gen_id,
             "model_id": model.model_id,
@@ -109,13 +108,14 @@ class Calls:
             "bills": provider(model.provider).sends and not in_batch,  # a batch bills only what is collected
             "batch": in_batch,
         }
-        record = self._claim(claimed, call, question)
+        claim = Claim(key, worst, covering(self.budgets, scopes), call)
+        record = self._claim(claim, question)
         if record is not None:
             return record
         if in_batch:
             self.batches.put(question, key, generation, labels, scopes)
         try:
-            record, body = self._call(question, model, generation, labels, claimed, call)
+            record, body = self._call(question, model, generation, labels, claim)
         except BaseException:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
@@ -126,38 +126,38 @@ class Calls:
         self.on_answer(record)
         return record
 
-    def _claim(self, claimed: Claim, call: Mapping[str, Any], question: Question) -> Record | None:
+    def _claim(self, claim: Claim, question: Question) -> Record | None:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
         wait = 0.1
         while True:
-            if not self._has_buried:
-                self.database.write(lambda connection: bury_dead(connection, self.store))
-                self._has_buried = True
-            state = self.database.write_together(self._claim_all, (claimed, call))
+            if not self._has_ended_dead_claims:
+                self.database.write(lambda connection: end_dead_claims(connection, self.store))
+                self._has_ended_dead_claims = True
+            state = self.database.write_together(self._claim_all, claim)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
-                raise self._refusal(state, claimed.worst)
+                raise self._refusal(state, claim.worst)
             if state == "batched":
                 raise Pending(in_a_batch(question.model.model_id))
-            if state == "answered" and (record := load_response(self.store, question, claimed.key)):
+            if state == "answered" and (record := load_response(self.store, question, claim.key)):
                 return record
             wait = self._wait(wait)
 
-    def _reserve_again(self, claimed: Claim) -> None:
+    def _reserve_again(self, claim: Claim) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
         wait = 0.1
         while True:
-            state = self.database.write(lambda connection: reserve(connection, self.store, claimed))
+            state = self.database.write(lambda connection: reserve(connection, self.store, claim))
             if isinstance(state, Budget):
-                raise self._refusal(state, claimed.worst)
+                raise self._refusal(state, claim.worst)
             if state != "full":
                 return
             wait = self._wait(wait)
 
     def _wait(self, seconds: float) -> float:
-        """Wait until another call has ended, at most so long; how long to wait next. Raises if the run is stopped."""
+        """Wait until another call ends, for at most `seconds`; returns the next wait. Raises if the run is stopped."""
         if STOPPING.is_set():
             raise stopped()
         with self._settled:
@@ -165,13 +165,7 @@ class Calls:
         return min(2 * seconds, LONGEST_POLL_S)
 
     def _call(
-        self,
-        question: Question,
-        model: Model,
-        generation: Generation,
-        labels: Labels,
-        claimed: Claim,
-        call: Mapping[str, Any],
+        self, question: Question, model: Model, generation: Generation, labels: Labels, claim: Claim
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
         request = request_of(question, model, generation.gen_id)
@@ -181,9 +175,9 @@ class Calls:
         def attempt() -> tuple[Response, bytes, float]:
             nonlocal is_lost
             if is_lost:
-                self._reserve_again(claimed)
+                self._reserve_again(claim)
                 is_lost = False
-            with self.limits.turn(model, claimed.worst.tokens) as turn:
+            with self.limits.turn(model, claim.worst.tokens) as turn:
                 started = time.monotonic()
                 try:
                     if chosen.sends:
@@ -191,12 +185,12 @@ class Calls:
                     else:
                         response = chosen.complete(request)
                 except CallError as error:
-                    told = turn.failed(error)
+                    final = turn.failed(error)
                     if error.may_be_billed:
                         is_lost, reason = True, str(error)
-                        self.database.write(lambda connection: lose(connection, claimed.key, call, reason))
+                        self.database.write(lambda connection: lose(connection, claim, reason))
                         self._wake()
-                    raise told from None
+                    raise final from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
             if not chosen.sends:
@@ -211,7 +205,8 @@ class Calls:
         called |= {"latency_s": latency_s, "waits": waits}
         return record_of(question, model, response, called), body
 
-    def _refusal(self, budget: Budget, worst: Worst) -> CallError:
+    def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
+        """The error of a call that a budget does not allow."""
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
         usd, tokens = rows[0] if rows else (0.0, 0)
         rows = self.database.read(
@@ -227,12 +222,9 @@ class Calls:
             parts.append(
                 f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.tokens:,}"
             )
-        cause = (
-            f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
-        )
-        return CallError(
-            f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
-        )
+        refused = f"the budget {budget.key} does not allow"
+        cause = f"{refused} the calls that are left. Raise it or lower max_tokens, then run again"
+        return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)
 
     def _check_store(self, question: Question) -> None:
         """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
@@ -243,10 +235,8 @@ class Calls:
             folder = folder.parent
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
-            text = (
-                f"{self.store}: the disk is nearly full, so no answer could be stored. Free some space, then run again"
-            )
-            raise DatabaseError(text)
+            what = "the disk is nearly full, so no answer could be stored. Free some space, then run again"
+            raise DatabaseError(f"{self.store}: {what}")
 
     def _wake(self) -> None:
         """Wake some of those that wait for reservations or for this answer."""

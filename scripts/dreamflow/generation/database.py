@@ -85,7 +85,7 @@ class Database:
     def write(self, work: Work[T]) -> T:
         """The result of `work(connection)`, once its changes are durable. An exception of `work` undoes its changes and
         is raised. Raises `DatabaseError` if the database cannot be written."""
-        return self.write_together(_alone, work)
+        return self.write_together(_run_each, work)
 
     def write_together(self, bulk: Bulk[R, T], row: R) -> T:
         """The result for `row` of `bulk(connection, rows)`, which gets the rows that threads write with it at one time,
@@ -212,7 +212,7 @@ def _commit(connection: sqlite3.Connection, writes: Sequence[_Write]) -> None:
     groups: dict[Any, list[list[_Write]]] = {}
     for write in writes:
         same = groups.setdefault(write.bulk, [])
-        if same and write.bulk is not _alone:
+        if same and write.bulk is not _run_each:
             same[0].append(write)
         else:
             same.append([write])
@@ -239,12 +239,12 @@ def _commit(connection: sqlite3.Connection, writes: Sequence[_Write]) -> None:
         raise
 
 
-def _alone(connection: sqlite3.Connection, works: Sequence[Work[T]]) -> list[T]:
-    """The result of a single work."""
+def _run_each(connection: sqlite3.Connection, works: Sequence[Work[T]]) -> list[T]:
+    """The results of writes that are carried out one by one."""
     return [work(connection) for work in works]
 
 
-def read_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
+def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
     """The value that a query with one row of JSON (such as `json_group_array`) finds; lists among `values` are given to
     it as JSON, for `json_each`."""
     given = [json.dumps(value) if isinstance(value, list) else value for value in values]

@@ -12,12 +12,11 @@ from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
 from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
-from .respond import NeedsCall
+from .respond import COMPLAINT_TOKENS, NeedsCall
 from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
-COMPLAINT_TOKENS = 1000  # at most, of what is sent back with an unreadable answer
 
 
 @dataclass
@@ -231,9 +230,8 @@ class _Walk:
     def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
         """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
         model, limit = self.context.models[candidate.model.model_id], candidate.sampling["max_tokens"]
-        largest, most = max(limit, model.longest_answer), 0
-        for attempt in range(attempts):
-            most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
+        most = 0
+        for attempt, most in enumerate(model.answer_limits(limit, attempts)):
             # At most once, an answer is sent back.
             sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
             bound = most_cost(model, prompt + sent_back, most, self.is_batch(line.stage, model))

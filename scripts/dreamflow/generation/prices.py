@@ -32,7 +32,7 @@ Price = Mapping[str, Number | str]
 
 
 def price_row(model: Model, prompt_tokens: int = 0) -> dict[str, Number | str] | None:
-    """The price of a model now, or None if nobody says it.
+    """The price of a model now, or None if it is unknown.
 
     The keys are `prompt`, `completion` and, where they are known, `cached_prompt`, `cache_write` and `batch` (a
     factor); `source` says where the row is from. Some models cost more for a long prompt: the row holds for a prompt of

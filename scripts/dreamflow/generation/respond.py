@@ -28,6 +28,7 @@ from .parsers import Parsed, ParseError, parse
 from .providers import CallError, Pending
 from .store import load_response, request_key
 
+COMPLAINT_TOKENS = 1000  # of what is said of an unreadable answer, at most
 NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
 
 
@@ -160,7 +161,7 @@ def _walk(
             messages = [*first, Message("assistant", record.response.text), Message("user", complaint)]
         if kind == "truncated":
             limit = sampling["max_tokens"]
-            sampling = {**sampling, "max_tokens": max(limit, min(2 * limit, model.longest_answer))}
+            sampling = {**sampling, "max_tokens": model.answer_limits(limit, 2)[1]}
     return outcome
 
 

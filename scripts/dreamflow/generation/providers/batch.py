@@ -102,17 +102,13 @@ def _answer(
     to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> requests.Response:
     """The response, unread, if its status is one of success."""
-
     send = partial(connections.send, to.base_url, to.timeout_s, method, path, headers, body)
     response = _within(to, method, send)
     if response.status_code < 300:
         return response
     with response:
         content = _within(to, method, lambda: response.content)
-    try:
-        answer = reading.decode(content, [])
-    except (ValueError, RecursionError):
-        answer = content[:4000].decode("utf-8", "replace")
+    answer = reading.decode_or_text(content)
     error = http.server_error(to, server_errors.error_of(answer) or answer, response.status_code, response.headers)
     error.may_be_billed = method == "POST" and (response.status_code >= 500 or response.status_code == 408)
     raise error

@@ -96,10 +96,7 @@ def post(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> Reply:
     reply = Reply(without_key(content, to.key), answered)
     if status < 300 and b'"error"' not in content:
         return reply
-    try:
-        answer = reading.decode(content, [])
-    except (ValueError, RecursionError):
-        answer = content[:4000].decode("utf-8", "replace")
+    answer = reading.decode_or_text(content)
     error = server_errors.error_of(answer)
     if status < 300 and (not error or server_errors.has_answer(answer)):
         return reply

@@ -156,10 +156,7 @@ def _state(batch: _Batch) -> State:
 
 def _declined(to: http.Endpoint, body: bytes, status: int) -> bytes | CallError:
     """The body, if it declines this very question, since that is the answer (see `http.post`); else the error in it."""
-    try:
-        answer = reading.decode(body, [])
-    except (ValueError, RecursionError):
-        answer = body[:4000].decode("utf-8", "replace")
+    answer = reading.decode_or_text(body)
     error = server_errors.error_of(answer)
     if status in server_errors.DECLINING and error and server_errors.declined(error):
         return body

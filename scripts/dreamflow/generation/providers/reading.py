@@ -35,6 +35,14 @@ def decode(body: bytes, warnings: list[str]) -> Json:
         return value
 
 
+def decode_or_text(body: bytes) -> Json:
+    """The JSON value of a body; the beginning of its text if it is not JSON."""
+    try:
+        return decode(body, [])
+    except (ValueError, RecursionError):
+        return body[:4000].decode("utf-8", "replace")
+
+
 def total(read: Callable[[Json, list[str]], Response], body: bytes) -> Response:
     """`read(value, warnings)` of the JSON value in `body`; a `Response` that is "unreadable" if there is none."""
     warnings: list[str] = []

@@ -4,12 +4,13 @@ import csv
 import json
 
 import pytest
-from dreamflow.accounts import LEDGER_FILES, pending_text, write_ledger
 from dreamflow.files import write_atomic
 from dreamflow.generation.budgets import Budget, book_lost
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import make_generation
 from dreamflow.generation.store import book, database
+from dreamflow.ledger_tables import FILES, write_ledger
+from dreamflow.pending import pending_text
 from dreamflow.run import Run
 from project import Project
 
@@ -57,7 +58,7 @@ def test_the_ledger_by_day_model_stage_and_spec(layout):
     )
     folder = layout.root / "reports/ledger"
     text = write_ledger(layout, [], folder)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(LEDGER_FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     first, second = table(folder, "by_day.csv")
     assert (first["day"], first["calls"], first["prompt_tokens"], first["cost_usd"]) == (
         "2026-11-27",
@@ -117,7 +118,7 @@ def test_the_ledger_of_an_earlier_version_counts(layout):
 
 def test_a_project_without_answers_has_empty_tables(layout):
     assert "The tables are in" in write_ledger(layout, [], layout.root)
-    assert all(table(layout.root, name) == [] for name in LEDGER_FILES)
+    assert all(table(layout.root, name) == [] for name in FILES)
     assert not layout.store.exists()
 
 
