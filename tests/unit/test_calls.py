@@ -1,6 +1,7 @@
 """Calls: budgets that hold, questions that are asked once, answers that are stored or not asked for."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,3 +244,19 @@ def test_no_call_is_made_after_the_first_answer_that_could_not_be_stored(tmp_pat
     assert server.calls <= stored + 1
     assert Counter(error[:6] for error in errors)["store:"] == 100 - stored
     assert "Free some space" in errors[-1]
+
+
+def test_a_store_that_is_deleted_during_a_run_ends_it_and_keeps_the_answer_in_flight(tmp_path, server):
+    store, go, arrived = tmp_path / "store", threading.Event(), threading.Event()
+    caller = calls(store, server.url)
+    assert ask(caller, 0) == ""
+    server.script += [held(go, arrived)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, caller, 1)
+        assert arrived.wait(PATIENCE_S)
+        shutil.rmtree(store)
+        go.set()
+        assert asked.result() == ""
+    assert load_response(store, question(1), request_key(question(1))).response.text == "word " * 20
+    assert "was deleted or replaced during the run" in ask(caller, 2)
+    assert server.calls == 2

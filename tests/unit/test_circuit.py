@@ -5,7 +5,7 @@ import time
 
 import pytest
 from dreamflow.generation import circuit, waiting_line
-from dreamflow.generation.circuit import CONNECTION_FAILURES, PROBES, REQUEST_FAILURES, Circuits
+from dreamflow.generation.circuit import CONNECTION_FAILURES, PROBES, REQUEST_FAILURES, SERVER_FAILURES, Circuits
 from dreamflow.generation.limits import Limits
 from dreamflow.generation.models import Model
 from dreamflow.generation.providers import CallError
@@ -63,8 +63,9 @@ def clock(monkeypatch):
         (failure("account", 402, "pay"), {}, "add credit at the provider"),
         (failure("account", 429, "insufficient_quota"), {}, "add credit at the provider"),
         (failure("account", 404, "none"), {}, "check `name` of model m in models.yaml"),
+        (failure("account", 307, "change base_url"), {"api_key_env": "MY_KEY"}, "change base_url; then run again"),
     ],
-    ids=["key", "default key", "402", "quota", "404"],
+    ids=["key", "default key", "402", "quota", "404", "redirect"],
 )
 def test_one_error_of_the_account_opens_and_says_what_to_do(error, more, remedy):
     circuits, broken, other = Circuits(), model(**more), model("other")
@@ -131,7 +132,7 @@ def test_connection_failures_let_one_call_probe_and_the_rest_wait_for_it():
 
 
 def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
-    monkeypatch.setattr(circuit, "FIRST_PROBE_WAIT_S", 0.01)
+    monkeypatch.setitem(circuit.FIRST_PROBE_WAIT_S, "connection", 0.01)
     limits, of, tried = Limits(), model(), []
 
     def draft():
@@ -149,6 +150,35 @@ def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
     told = [error for error in results if "start the server at 127.0.0.1:9 or correct base_url of m" in str(error)]
     assert len(told) >= 190
     assert not any(error.retryable for error in told)
+
+
+def test_a_server_that_only_fails_gets_a_few_calls_and_other_models_go_on(monkeypatch):
+    monkeypatch.setitem(circuit.FIRST_PROBE_WAIT_S, "server", 0.01)
+    limits, of, tried = Limits(), model(), []
+
+    def draft():
+        for _ in range(5):
+            with limits.turn(of, 10) as turn:
+                tried.append(1)
+                error = failure("server", 502, "bad gateway")
+                turn.failed(error)
+        raise error
+
+    threads, results = in_threads(draft, 200)
+    for thread in threads:
+        thread.join()
+    assert SERVER_FAILURES + PROBES <= len(tried) <= 200
+    assert sum("run again when it works" in str(error) for error in results) >= 190
+    limits.circuits.enter(model("beside"))
+
+
+def test_failures_of_the_server_are_not_those_of_questions():
+    circuits, of = Circuits(), model()
+    for _ in range(SERVER_FAILURES - 1):
+        call(circuits, of, failure("server"))
+    for _ in range(REQUEST_FAILURES - 1):
+        call(circuits, of, failure("request", 400))
+    circuits.enter(of)
 
 
 def test_an_answer_of_any_kind_means_that_the_host_is_there():

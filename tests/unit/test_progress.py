@@ -54,4 +54,4 @@ def test_what_was_odd_about_answers_is_counted_in_the_summary():
         response = Response("", warnings=[text] if text else UNSET)
         display.record_answer(replace(odd, response=response))
     (line,) = [line for line in display.summary([]) if line.strip()]
-    assert line.startswith("2 answers of schreiber-ü: another model answered: x-mini, asked was x (see warnings")
+    assert line == "model schreiber-ü: another model answered: x-mini, asked was x (2 times)"

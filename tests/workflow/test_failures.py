@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import SPEC, answer, models
 from project import Project
-from server import PATIENCE_S, Server, cut, refused, reply, status
+from server import PATIENCE_S, Server, changed, cut, refused, reply, status
 
 
 @pytest.fixture
@@ -103,6 +104,15 @@ def test_what_fails_for_good_is_told_skips_its_descendants_and_can_be_drawn_anew
     drawn = fresh.generations("draft")[failed["gen_id"]]
     assert [a["sample"] for a in drawn["attempts"]] == [0, 1, 2, 3]
     assert "Nothing to be done" in fresh.run().stdout
+
+
+def test_another_model_that_answers_and_odd_fields_are_told(fresh: Project, own_server: Server) -> None:
+    own_server.script += [changed(model="llama-9"), changed(usage="none")]
+    said = fresh.run("drafts").stdout
+    assert re.search(r"model \w+: another model answered: 'llama-9', asked was '\w+' \(1 times\)", said)
+    assert "1 answers had odd fields: see the warnings under parsed in their metadata.json" in said
+    warnings = [warning for draft in fresh.generations("draft").values() for warning in draft["parsed"]["warnings"]]
+    assert {warning.split(":")[0] for warning in warnings} == {"another model answered", "the usage is not an object"}
 
 
 def test_an_answer_that_is_too_short_is_not_used(fresh: Project, own_server: Server) -> None:

@@ -6,6 +6,7 @@
 | the question is refused (400)   | model    | it opens after 3 such answers without another answer between        |
 | no connection, no answer        | endpoint | after 5 without an answer between, one call at a time probes, after |
 |                                 |          | growing waits, and the others wait; after 5 failed probes it opens  |
+| the server fails (5xx)          | model    | the same after 20 without an answer between, with longer waits      |
 
 While a circuit is open, every call fails with the error that opened it and what to do. Once a minute one call goes
 ahead ("half-open"): its answer closes the circuit. Other models go on.
@@ -23,8 +24,9 @@ from .waiting_line import WaitingLine
 
 REQUEST_FAILURES = 3
 CONNECTION_FAILURES = 5
+SERVER_FAILURES = 20
 PROBES = 5
-FIRST_PROBE_WAIT_S = 0.5  # between two probes of an endpoint; then twice as long, and so on
+FIRST_PROBE_WAIT_S = {"connection": 0.5, "server": 1.0}  # between two probes; then twice as long, and so on
 HALF_OPEN_S = 60.0
 LEASE_S = 60.0  # besides the time that an answer may take, after which a probe that never ended is forgotten
 
@@ -34,7 +36,8 @@ class Circuit:
     """The circuit of a model or of an endpoint; `line.lock` guards it."""
 
     state: str = "closed"  # closed | probing | open
-    failures: int = 0  # in a row
+    failures: int = 0  # of one kind, in a row
+    kind: str = ""  # of these failures
     probes: int = 0
     error: CallError | None = None
     probe_at: float = -inf
@@ -53,6 +56,13 @@ class Circuit:
 
     def close(self) -> None:
         self.state, self.failures, self.probes, self.error, self.prober = "closed", 0, 0, None, None
+
+    def count_from(self, kind: str) -> None:
+        """Forget the failures in a row if they were of another kind."""
+        if kind != self.kind:
+            self.kind, self.failures = kind, 0
+            if self.state == "probing":  # the server answers, whatever it says
+                self.close()
 
     def takes_probe(self, longest_s: float) -> bool:
         """Whether this thread is the one that probes now."""
@@ -115,14 +125,20 @@ class Circuits:
         own, endpoint = self._of(model)
         if error.kind == "connection":
             with endpoint.line.lock:
-                self._no_connection(model, endpoint, error)
+                self._no_answer(model, endpoint, error, CONNECTION_FAILURES)
                 endpoint.line.look()
         elif error.kind in ("account", "request", "busy", "server") and not endpoint.is_quiet:
             with endpoint.line.lock:  # whatever it said, the server is there
                 endpoint.close()
                 endpoint.line.look()
-        if error.kind in ("account", "request"):
+        if error.kind == "server":
             with own.line.lock:
+                own.count_from(error.kind)
+                self._no_answer(model, own, error, SERVER_FAILURES)
+                own.line.look()
+        elif error.kind in ("account", "request"):
+            with own.line.lock:
+                own.count_from(error.kind)
                 own.failures += 1
                 if own.state == "open" and own.prober != threading.get_ident():  # it began before the circuit opened
                     error = own.error
@@ -149,19 +165,19 @@ class Circuits:
             raise _repeated(circuit.error)
         return max(0.001, circuit.probe_at - time.monotonic()) if circuit.prober is None else inf
 
-    def _no_connection(self, model: Model, endpoint: Circuit, error: CallError) -> None:
-        endpoint.failures += 1
-        is_probe = endpoint.prober == threading.get_ident()
-        if endpoint.state == "closed" and endpoint.failures >= CONNECTION_FAILURES:
-            endpoint.state, endpoint.probes, endpoint.probe_at = "probing", 0, time.monotonic()
-        elif endpoint.state == "probing" and is_probe:
-            endpoint.probes += 1
-            if endpoint.probes >= PROBES:
-                endpoint.open(_with_remedy(model, error))
+    def _no_answer(self, model: Model, circuit: Circuit, error: CallError, most: int) -> None:
+        circuit.failures += 1
+        is_probe = circuit.prober == threading.get_ident()
+        if circuit.state == "closed" and circuit.failures >= most:
+            circuit.state, circuit.probes, circuit.probe_at = "probing", 0, time.monotonic()
+        elif circuit.state == "probing" and is_probe:
+            circuit.probes += 1
+            if circuit.probes >= PROBES:
+                circuit.open(_with_remedy(model, error))
             else:
-                endpoint.probe_at = time.monotonic() + FIRST_PROBE_WAIT_S * 2 ** (endpoint.probes - 1)
-        elif endpoint.state == "open" and is_probe:
-            endpoint.open(_with_remedy(model, error))
+                circuit.probe_at = time.monotonic() + FIRST_PROBE_WAIT_S[error.kind] * 2 ** (circuit.probes - 1)
+        elif circuit.state == "open" and is_probe:
+            circuit.open(_with_remedy(model, error))
 
     def _of(self, model: Model) -> tuple[Circuit, Circuit]:
         circuits = self._models.get(model.model_id)
@@ -196,6 +212,10 @@ def _remedy(model: Model, error: CallError) -> str:
         if model.base_url:
             return f"start the server at {where} or correct base_url of {model.model_id} in models.yaml, then run again"
         return f"check that {where} can be reached from here, then run again"
+    if error.kind == "server":
+        return f"the server of {model.model_id} failed at every call; run again when it works"
+    if error.status and 300 <= error.status < 400:
+        return "then run again"
     if error.kind == "request":
         return (
             f"the last {REQUEST_FAILURES} questions were refused; check the settings of {model.model_id} in models.yaml"

@@ -133,6 +133,7 @@ class Database:
     def _write_all(self) -> None:
         """The writer's thread."""
         connection: sqlite3.Connection | None = None
+        opened: tuple[int, int] | None = None
         ended = False
         while not ended:
             group = [self._queue.get()]
@@ -141,7 +142,12 @@ class Database:
             ended = None in group
             writes = [item for item in group if item is not None]
             try:
-                connection = connection or self._open_writer()
+                if connection is not None and self._identity() != opened:
+                    self._forget(connection)
+                    connection = None
+                if connection is None:
+                    connection = self._open_writer()
+                    opened = self._identity()
                 _commit(connection, writes)
             except (sqlite3.Error, OSError) as error:
                 if connection is not None:
@@ -155,6 +161,26 @@ class Database:
                 write.done.release()
         if connection is not None:
             connection.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file the path leads to; None if there is none."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        """The file is gone: what is written to it would be lost with it. Answers that were paid go to a new file."""
+        self.failed = self.failed or DatabaseError(
+            f"{self.path} was deleted or replaced during the run. Restore it if you have a copy, then run again: what "
+            "is missing is asked again"
+        )
+        with self._guard:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+        connection.close()
 
     def _open_writer(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

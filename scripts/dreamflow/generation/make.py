@@ -214,6 +214,7 @@ def _response_fields(record: Record, outcome: Outcome, result: Result) -> dict[s
     """The fields of the metadata that come from the answer in the store."""
     response, call = record.response, record.call
     return {
+        "parsed": {**result.parsed, "warnings": [*result.parsed["warnings"], *(response.warnings or [])]},
         "model_name": response.model_name or result.model_name,
         "sampling": record.request.sampling,
         "sample": outcome.attempts[-1].sample,
@@ -225,7 +226,6 @@ def _response_fields(record: Record, outcome: Outcome, result: Result) -> dict[s
         "cost_usd": call.cost_usd,
         "latency_s": call.latency_s,
         "call_waits": call.waits,
-        "warnings": response.warnings,
         "origin_cohort_id": call.cohort_id or result.origin_cohort_id,
         "created_at": call.at,
     }

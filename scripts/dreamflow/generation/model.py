@@ -259,7 +259,6 @@ class Result(Struct, kw_only=True):
     latency_s: Number | None = None
     attempts: list[Attempt] = []
     call_waits: list[Wait] = []
-    warnings: list[str] | UnsetType = UNSET  # what was odd about the answer
     parser: str = ""
     parser_options: dict[str, Json] = {}
     parsed: dict[str, Json] = {}

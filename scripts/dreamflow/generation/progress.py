@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from .model import Record, Result
+from .providers.reading import OTHER_MODEL
 
-SHOWN_WARNINGS = 5
 PROGRESS_INTERVAL_S = 15  # between two progress lines, if standard error is not a terminal
+SHOWN_OTHERS = 5  # models that answered in place of those that were asked
 
 
 class Display:
@@ -26,7 +27,8 @@ class Display:
         self.planned: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.status: Counter[str] = Counter()
-        self.warnings: Counter[str] = Counter()  # of answers
+        self.others: Counter[str] = Counter()  # answers of other models than were asked, by what was odd
+        self.odd = 0  # other answers of which something was odd
         self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
@@ -45,10 +47,12 @@ class Display:
     def record_answer(self, record: Record) -> None:
         """Add a new answer to the totals."""
         usage = record.response.usage
+        warnings = record.response.warnings or []
+        others = [warning for warning in warnings if warning.startswith(OTHER_MODEL)]
         with self.guard:
+            self.others.update(f"model {record.request.model.model_id}: {warning}" for warning in others)
+            self.odd += bool(warnings and not others)
             self._count(1, usage.prompt, usage.cached, usage.completion, record.call.cost_usd)
-            model_id = record.request.model.model_id
-            self.warnings.update(f"{model_id}: {text}" for text in record.response.warnings or ())
 
     def _count(self, calls: int, prompt: int, cached: int, completion: int, cost_usd: float | None) -> None:
         self.calls += calls
@@ -103,13 +107,14 @@ class Display:
         lines = ["", *(table + "\n" for table in tables)]
         if self.planned:
             lines.append(f"{self.done.total():,} of {self.planned.total():,} generations made · {self.totals()}")
+        lines += [f"{what} ({count:,} times)" for what, count in self.others.most_common(SHOWN_OTHERS)]
+        if self.odd:
+            lines.append(f"{self.odd:,} answers had odd fields: see the warnings under parsed in their metadata.json")
         if counts := [f"{self.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if self.status[s]]:
             lines.append(
                 f"{', '.join(counts)}: see status and reason in their metadata.json; "
                 "'snakemake retry_failed' draws new samples for the failed generations"
             )
-        for text, count in self.warnings.most_common(SHOWN_WARNINGS):
-            lines.append(f"{count:,} answers of {text} (see warnings in their metadata.json)")
         return lines
 
     def totals(self) -> str:

@@ -16,6 +16,7 @@ from ..model import Json, Response, Usage
 
 MOST_TOKENS = 10**9  # of one answer: a larger count is an error of the server
 MOST_USD = 1e6
+OTHER_MODEL = "another model answered"  # how a warning begins, see `check_model`
 _THINK = re.compile(r"\s*<think>(.*?)</think>\s*", re.S)
 _OPEN_THINK = re.compile(r"\s*<think>(.*)", re.S)
 # What may follow a model's name: a date, a version, latest. (gpt-4o-2024-08-06, gpt-4-0613, claude-sonnet-4@20250514)
@@ -185,7 +186,7 @@ def logprob(tokens: Json, warnings: list[str]) -> float | UnsetType:
 def check_model(asked: str, answered: str, warnings: list[str]) -> None:
     """Warn if the name that the server reports is that of another model."""
     if answered and _bare(asked) != _bare(answered):
-        warnings.append(f"another model answered: {_short(answered)}, asked was {_short(asked)}")
+        warnings.append(f"{OTHER_MODEL}: {_short(answered)}, asked was {_short(asked)}")
 
 
 def _bare(name: str) -> str:
