@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from threading import Thread
 from types import FrameType
 
 from .errors import DreamflowError
@@ -212,15 +213,8 @@ class Run(Jobs):
         print(text, file=sys.stderr)
 
     def start(self, rules: Iterable[str]) -> None:
-        """Start the progress display and handle Ctrl-C; `rules` has the rule of every job that will run."""
-        previous = signal.getsignal(signal.SIGINT)
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            STOPPING.set()
-            if callable(previous):
-                previous(number, frame)
-
-        signal.signal(signal.SIGINT, interrupt)
+        """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
+        _stop_on_signals()
         self.packs.write()
         counts = Counter(rules)
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
@@ -252,7 +246,7 @@ class Run(Jobs):
         self.batches.submit()
         with suppress(DatabaseError):  # the reason why the run ends
             self.context.calls.limits.close()
-        self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
+            self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)
         for cause, count in self.causes.items():
@@ -267,3 +261,21 @@ class Run(Jobs):
     def now(self) -> str:
         """The current time in ISO 8601."""
         return datetime.now(UTC).isoformat()
+
+
+def _stop_on_signals() -> None:
+    """On Ctrl-C and `kill`, begin no call, and do what was done before."""
+    interrupted, terminated = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        STOPPING.set()
+        if callable(interrupted):
+            interrupted(number, frame)
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        STOPPING.set()
+        if callable(terminated):  # Snakemake's handler takes a lock that the main thread, which is here, may hold
+            Thread(target=terminated, args=(number, frame), daemon=True).start()
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, terminate)

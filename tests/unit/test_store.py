@@ -8,7 +8,15 @@ from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.make import read_result, with_total_cost
 from dreamflow.generation.model import Attempt, Call, Message, Question, Record, Response, Result, Usage, as_json
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.store import database, load_response, read_record, request_key, save_response
+from dreamflow.generation.store import (
+    DamagedRecord,
+    database,
+    load_response,
+    put_record,
+    read_record,
+    request_key,
+    save_response,
+)
 from msgspec import UNSET
 from msgspec.structs import replace as changed
 
@@ -209,6 +217,20 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path, content):
         load_response(tmp_path, question(), key(PLAIN))
     assert str(error.value).startswith(f"{path}: ")
     assert "delete it and run again: the model is then called again" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "requ', b'{"a": "\xff"}'])
+def test_a_damaged_record_of_the_database_is_named_and_the_others_are_read(tmp_path, content):
+    store = database(tmp_path)
+    store.write(lambda connection: put_record(connection, "other", record()))
+    store.write(
+        lambda connection: connection.execute(
+            "INSERT INTO answers (key, record) VALUES (?, CAST(? AS TEXT))", (key(PLAIN), content)
+        )
+    )
+    with pytest.raises(DamagedRecord, match=f"answer {key(PLAIN)}: .*DELETE FROM answers WHERE key = "):
+        load_response(tmp_path, question(), key(PLAIN))
+    assert read_record(tmp_path, "other") == record()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"gen_id": "d_1", "sta', b"[]", b'{"gen_id": "d_1"}', b'{"a": "\xff"}'])

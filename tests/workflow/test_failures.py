@@ -208,7 +208,8 @@ def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Projec
     assert own_server.calls == 8
 
 
-def test_ctrl_c_does_not_wait_for_a_busy_server(fresh: Project, own_server: Server) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_kill_do_not_wait_for_a_busy_server(fresh: Project, own_server: Server, sent: int) -> None:
     refused_once = threading.Event()
 
     def busy(handler: Any, body: dict[str, Any]) -> None:
@@ -218,7 +219,7 @@ def test_ctrl_c_does_not_wait_for_a_busy_server(fresh: Project, own_server: Serv
     own_server.script += [busy]
     process = fresh.start("--cores", "1")
     assert refused_once.wait(PATIENCE_S)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, sent)
     screen, _ = process.communicate(timeout=PATIENCE_S)
     assert "the run was stopped before this call" in screen
     assert own_server.calls == 1
@@ -318,6 +319,15 @@ def test_a_dry_run_names_a_damaged_record_and_forecasts_the_rest(project: Projec
     assert f"answers.sqlite: answer {key}: this record of the response store is damaged" in dry.stdout
     assert "calls to make" in dry.stdout and "Job stats" in dry.stdout
     assert "File " not in dry.stdout
+
+
+def test_a_damaged_database_is_one_line_and_nothing_is_asked(fresh: Project, own_server: Server) -> None:
+    fresh.write("data/store/answers.sqlite", "this is no database " * 500)
+    for arguments in ((), ("-n",), ("ledger",)):
+        said = fresh.run(*arguments).stdout
+        assert "answers.sqlite cannot be read: file is not a database. It is damaged: restore it, or rescue" in said
+        assert 'File "' not in said and "Traceback" not in said
+    assert own_server.calls == 0
 
 
 def test_a_job_file_that_cannot_be_written_is_one_line(project: Project) -> None:

@@ -124,12 +124,14 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
 
 def read_record(store: Path, key: str) -> Record | None:
     """The record under a key; None if there is none. Raises `DamagedRecord` if it is damaged."""
-    rows = database(store).read("SELECT record FROM answers WHERE key = ?", (key,))
+    # As bytes: SQLite would not give a damaged text, as if the whole database could not be read.
+    rows = database(store).read("SELECT CAST(record AS BLOB) FROM answers WHERE key = ?", (key,))
     where: str | Path = f"{store / FILE}: answer {key}"
+    delete = f"delete it (sqlite3 {store / FILE} \"DELETE FROM answers WHERE key = '{key}'\")"  # noqa: S608
     if rows:
         content = rows[0][0]
     elif _has_files(abspath(store)):  # noqa: PTH100
-        where = _file(store, key)
+        where, delete = _file(store, key), "delete it"
         try:
             content = where.read_bytes()
         except FileNotFoundError:
@@ -140,8 +142,8 @@ def read_record(store: Path, key: str) -> Record | None:
         return _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedRecord(
-            f"{where}: this record of the response store is damaged ({error}). Restore it, or delete it and run again: "
-            "the model is then called again"
+            f"{where}: this record of the response store is damaged ({error}). Restore it, or {delete} and run "
+            "again: the model is then called again"
         ) from None
 
 
