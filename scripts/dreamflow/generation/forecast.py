@@ -308,12 +308,12 @@ def _caps(budgets: Iterable[BudgetUse]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
     lines, left = [], {"usd": math.inf, "tokens": math.inf}
     for unit in left:
-        caps = [one for one in budgets if one.unit == unit]
-        left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
+        caps = [use for use in budgets if use.unit == unit]
+        left[unit] = min((use.left for use in caps if use.covers_all), default=math.inf)
         parts = [
-            f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)}"
-            f"{f', reserved {amount(one.reserved, unit)}' if one.reserved else ''})"
-            for one in caps
+            f"{use.name} {amount(use.cap, unit)} (spent {amount(use.spent, unit)}"
+            f"{f', reserved {amount(use.reserved, unit)}' if use.reserved else ''})"
+            for use in caps
         ]
         bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
         lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []

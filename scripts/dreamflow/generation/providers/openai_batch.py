@@ -109,18 +109,18 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
     for file in batch.files:
         for text in lines_of(to, f"/files/{file}/content", bearer(to)):
             try:
-                one = msgspec.json.decode(text, type=_Line)
+                item = msgspec.json.decode(text, type=_Line)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 yield custom_id_in(text), text
                 continue
-            if one.response is None:
-                code, why = (one.error.code, one.error.message) if one.error else (None, "no answer and no error")
+            if item.response is None:
+                code, why = (item.error.code, item.error.message) if item.error else (None, "no answer and no error")
                 kind = "server" if code in ASKED_AGAIN else "request"
-                yield one.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
-            elif one.response.status_code >= 400:
-                yield one.custom_id, _declined(to, bytes(one.response.body), one.response.status_code)
+                yield item.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
+            elif item.response.status_code >= 400:
+                yield item.custom_id, _declined(to, bytes(item.response.body), item.response.status_code)
             else:
-                yield one.custom_id, bytes(one.response.body)
+                yield item.custom_id, bytes(item.response.body)
 
 
 def list_since(model: "Model", since: datetime) -> Iterator[State]:
