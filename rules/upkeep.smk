@@ -1,6 +1,6 @@
 """Targets for the maintenance of a project; the default target does not include them."""
 
-from dreamflow import accounts, upkeep
+from dreamflow import ledger_tables, pending, upkeep
 
 
 rule estimate:
@@ -19,16 +19,16 @@ rule estimate:
 rule ledger:
     """Write tables of what all answers have cost, of the budgets, and of calls that may have been billed in vain."""
     input:
-        lambda wildcards: flow.always(*expand(f"{DATA}/reports/ledger/{{name}}", name=accounts.LEDGER_FILES)),
+        lambda wildcards: flow.always(*expand(f"{DATA}/reports/ledger/{{name}}", name=ledger_tables.FILES)),
     output:
-        expand(f"{DATA}/reports/ledger/{{name}}", name=accounts.LEDGER_FILES),
+        expand(f"{DATA}/reports/ledger/{{name}}", name=ledger_tables.FILES),
     log:
         f"{DATA}/logs/ledger.log",
     localrule: True
     run:
         flow.job(
             log[0],
-            lambda: accounts.write_ledger(
+            lambda: ledger_tables.write_ledger(
                 flow.layout, flow.context.calls.budgets, flow.layout.root / "reports/ledger"
             ),
         )
@@ -40,7 +40,7 @@ rule pending:
         f"{DATA}/logs/pending.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: accounts.pending_text(flow.plan, flow.context, flow.freshness.is_stale))
+        flow.job(log[0], lambda: pending.pending_text(flow.plan, flow.context, flow.freshness.is_stale))
 
 
 rule orphans:

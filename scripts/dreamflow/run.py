@@ -10,16 +10,13 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Thread
 from types import FrameType
-from typing import Any
 
-from .caps import check_prices, configured_budgets, labels, run_name
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
 from .generation.digest import Freshness
-from .generation.forecast import Line
 from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
 from .generation.model import Generation, Json
 from .generation.models import Model
@@ -29,6 +26,7 @@ from .generation.store import run_totals
 from .jobs import JobError, Jobs
 from .pack_jobs import PackJobs
 from .plan import compile_plan
+from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
 
@@ -196,17 +194,9 @@ class Run(Jobs):
     def _is_due(self, gen_id: str) -> bool:
         return gen_id in self.retried or self.freshness.is_stale(gen_id)
 
-    def _forecast(self) -> list[Line]:
-        return forecast_lines(*self._forecast_of())[0]
-
-    def _forecast_of(self) -> tuple[Any, ...]:
-        waiting = self.batches.waiting()
-        return self.plan, self.context, self.seen, self._is_due, self.redraws, waiting, self._is_batch
-
     def forecast_text(self) -> str:
-        """The calls and the cost of this run as a table, and a line for each missing key."""
-        text = forecast_text(*self._forecast_of())
-        return "\n".join([text, *self.batches.summary()])
+        """The calls and the cost of this run as a table, missing keys, and what the providers have."""
+        return forecast_text(self.plan, self.context, self.seen, self._is_due, self.redraws)
 
     def show_forecast(self) -> None:
         """Show the forecast of a dry run, or why it cannot be made."""
@@ -237,8 +227,9 @@ class Run(Jobs):
         """Raise a `DreamflowError` if calls of this run need a key that is not set."""
         lines = missing_keys(self.plan, due.values())
         if lines:  # the answers may be in the store
-            asked = {line.model_id for line in self._forecast() if line.calls}
-            lines = missing_keys(self.plan, [row for row in due.values() if row.model and row.model.model_id in asked])
+            forecast, *_ = forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)
+            needed = {line.model_id for line in forecast if line.calls}
+            lines = missing_keys(self.plan, [row for row in due.values() if row.model and row.model.model_id in needed])
         if lines:
             raise DreamflowError("\n".join([*lines, "Nothing was done. Set what is missing, and run again."]))
 

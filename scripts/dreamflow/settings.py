@@ -30,7 +30,10 @@ _ABSENT = object()
 _Specs = create_model(
     "_Specs",
     __base__=Section,
-    **{one.config_key: (list[Name], Field(default_factory=list, description=one.description)) for one in FAMILIES},
+    **{
+        family.config_key: (list[Name], Field(default_factory=list, description=family.description))
+        for family in FAMILIES
+    },
 )
 
 
@@ -38,14 +41,14 @@ _Budgets = create_model(
     "_Budgets",
     __base__=Section,
     **{
-        one.config_key: (
+        family.config_key: (
             dict[Name, Cap],
             Field(
                 default_factory=dict,
-                description=f"Of single specs in `config/{one.config_key}/`, by name, for all time.",
+                description=f"Of single specs in `config/{family.config_key}/`, by name, for all time.",
             ),
         )
-        for one in FAMILIES
+        for family in FAMILIES
     },
 )
 
@@ -65,7 +68,7 @@ class Budgets(_Budgets):
 
     def by_family(self) -> dict[str, dict[str, Cap]]:
         """The budgets of single specs, by the family's key in config.yaml."""
-        return {one.config_key: getattr(self, one.config_key) for one in FAMILIES}
+        return {family.config_key: getattr(self, family.config_key) for family in FAMILIES}
 
 
 class Settings(_Specs):

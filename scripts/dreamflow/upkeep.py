@@ -3,18 +3,16 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
-from types import MappingProxyType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation.budget_use import budget_use
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
-from .generation.models import Model
 from .generation.providers import provider
-from .generation.spending import used
 from .plan import Plan
 
 
@@ -67,13 +65,10 @@ def forecast_lines(
     context: Context,
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
-    redraws: Container[str] = frozenset(),
-    waiting: Mapping[str, str] = MappingProxyType({}),
-    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
+    redraws: Container[str],
 ) -> tuple[list[Line], list[str], list[Generation]]:
     """The forecast for these generations, with the generations that requested products may need in addition; what
-    families say of these; and the generations that are due. `redraws` get new samples; `waiting` and
-    `is_batch` are those of `forecast`."""
+    families say of these; and the generations that are due. `redraws` get new samples."""
     requested = set(gen_ids)
     rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
     expected, texts = preview(plan)
@@ -83,7 +78,8 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     every = [*rows.values(), *later.values()]
-    lines = forecast(every, context, is_due, plan.folder, redraws, waiting, is_batch)
+    batches = context.calls.batches
+    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting(), batches.is_batch)
     return lines, texts, [row for row in every if is_due(row.gen_id)]
 
 
@@ -92,14 +88,13 @@ def forecast_text(
     context: Context,
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
-    redraws: Container[str] = frozenset(),
-    waiting: Mapping[str, str] = MappingProxyType({}),
-    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
+    redraws: Container[str],
 ) -> str:
-    """The forecast as a table, what families say, and a line for each missing key; arguments as in `forecast_lines`."""
-    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws, waiting, is_batch)
-    budgets = used(context.layout.store, context.calls.budgets if context.calls else ())
-    return "\n".join([as_table(lines, budgets), *texts, *missing_keys(plan, due)])
+    """The forecast as a table, what families say, missing keys, and what the providers have; arguments as in
+    `forecast_lines`."""
+    lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
+    table = as_table(lines, budget_use(context.layout.store, context.calls.budgets))
+    return "\n".join([table, *texts, *missing_keys(plan, due), *context.calls.batches.summary()])
 
 
 def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:

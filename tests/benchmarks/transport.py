@@ -1,9 +1,10 @@
 """How fast calls are made: against bare aiohttp beside them, against a server's limit, and with a million answers.
 
-Run: python tests/benchmarks/transport.py [store] [bare] [limit] [million]
+Run: python tests/benchmarks/transport.py [store] [bare] [limit] [stray] [million]
 - store: calls a second with store, budgets and ledger, and as a ratio to aiohttp with the same bodies in the same run.
 - bare: the same without store and ledger.
 - limit: a server that allows 50 requests a second: refused calls, and the time as a ratio to the ideal one.
+- stray: 3% of calls are refused whatever the pace, as by OpenRouter's providers: calls a second.
 - million: opening a store of a million answers and look-ups in it, and as a ratio to a store of a thousand.
 The server is a process of its own; each answer takes 0.2 s, and 200 calls are in flight.
 """
@@ -30,13 +31,15 @@ from dreamflow.generation.model import Call, Generation, Message, Question, Reco
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import Request, provider
 from dreamflow.generation.respond import respond
-from dreamflow.generation.store import database, load_response, put_record, request_key
+from dreamflow.generation.store import database, load_response, put_answers, request_key
+from faults import shares
 from service import Service
 
 IN_FLIGHT, LATENCY_S, ROUNDS = 200, 0.2, 3
 CALLS = 4000  # in a round: 4 s, if nothing but the latency counted
 LIMIT, LIMITED_CALLS = 50, 2000
 LOOK_UPS = 5000
+STRAY, STRAY_CALLS = 0.03, 500
 PROMPT = "Question {}. " + "What may follow from these two ideas, and what speaks against it? " * 20
 
 
@@ -160,6 +163,16 @@ def limit(folder: Path) -> None:
         print(f"limit, Retry-After {retry_after}: {shares}, {seconds / ideal:.2f} of {ideal:.0f} s", flush=True)
 
 
+def stray(folder: Path) -> None:
+    """Print how much refusals cost that have nothing to do with the pace."""
+    faults = shares(("429", "429 untimed", "529"), STRAY)
+    with Service({"latency_s": LATENCY_S, "faults": faults}) as service:
+        seconds = with_store(service.url, range(STRAY_CALLS), folder)
+        refused = sum(service.counts()["faults"].values())
+    speed = f"{STRAY_CALLS / seconds:.0f} calls/s in the first {STRAY_CALLS} calls"
+    print(f"stray: {refused} calls were refused whatever the pace, {speed}", flush=True)
+
+
 def question(number: int) -> Question:
     """A small question."""
     return Question(identity(model_at("http://127.0.0.1/v1")), [Message("user", str(number))], {}, None, 0)
@@ -171,11 +184,13 @@ def fill(store: Path, count: int) -> float:
     started = time.perf_counter()
 
     def put(connection: object, numbers: Sequence[int]) -> None:
+        answers = []
         for number in numbers:
             asked = question(number)
             answer = Response("An answer.", usage=Usage(10, 0, 3))
             record = Record(schema_version=1, request=asked, response=answer, call=made)
-            put_record(connection, request_key(asked), record, b"{}")
+            answers.append((request_key(asked), record, b"{}"))
+        put_answers(connection, answers)
 
     for first in range(0, count, 50_000):
         numbers = range(first, min(count, first + 50_000))
@@ -224,6 +239,7 @@ PARTS: dict[str, Callable[[Path], None]] = {
     "store": lambda folder: compare("with store and ledger", with_store, folder),
     "bare": lambda folder: compare("without store and ledger", without_store, folder),
     "limit": limit,
+    "stray": stray,
     "million": million,
 }
 

@@ -122,7 +122,8 @@ def _stored(database: Path) -> dict[str, str]:
         columns = (*LEDGER, "sample", "spec", "stage")
         for row in connection.execute(f"SELECT {', '.join(columns)} FROM ledger"):
             entry = dict(zip(columns, row, strict=True))
-            lines.append(json.dumps({**entry, "cohort_id": entry.pop("spec")}, sort_keys=True) + "\n")
+            entry["cohort_id"] = entry.pop("spec")
+            lines.append(json.dumps(entry, sort_keys=True) + "\n")
     return {**files, "data/store/ledger.jsonl": "".join(lines)}
 
 

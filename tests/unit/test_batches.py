@@ -341,7 +341,7 @@ def test_answers_that_cannot_be_stored_stay_with_the_provider(server, tmp_path, 
 
     Side(tmp_path, server.url, "openai").submit(1)
     with monkeypatch.context() as patch:
-        patch.setattr(module, "put_record", full)
+        patch.setattr(module, "put_answers", full)
         later = Side(tmp_path, server.url, "openai")
         assert "the disk is full" in later.collect()
         later.submit(1)  # it still waits

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace as changed
 
 import pytest
+from dreamflow.generation.budget_use import BudgetUse, budget_use
 from dreamflow.generation.budgets import Budget
 from dreamflow.generation.digest import Freshness
 from dreamflow.generation.forecast import Line, as_table, forecast
@@ -25,7 +26,6 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.prices import cost
 from dreamflow.generation.respond import NeedsCall, respond
-from dreamflow.generation.spending import Used, used
 from dreamflow.generation.store import add_spent, database, request_key, save_response
 from dreamflow.generation.tokens import most_tokens
 from dreamflow.run import Run
@@ -472,21 +472,21 @@ def test_what_follows_from_a_batch_is_called_by_a_later_run(context):
     ("budgets", "expected"),
     [
         ([], "at most $40.00"),
-        ([Used("budgets.day", "day:2026-11-27", "usd", 100.0, 3.2)],
+        ([BudgetUse("budgets.day", "day:2026-11-27", "usd", 100.0, 3.2)],
          "cap: day $100.00 (spent $3.20): at most $96.80 will be spent"),
         (
             [
-                Used("budgets.run", "run:1", "usd", 5.0, 0.0),
-                Used("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
-                Used("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0, 0.5),
+                BudgetUse("budgets.run", "run:1", "usd", 5.0, 0.0),
+                BudgetUse("budgets.day", "day:2026-11-27", "usd", 10.0, 3.2),
+                BudgetUse("budgets.cohorts.trial", "cohorts:trial", "usd", 1.0, 0.0, 0.5),
             ],
             "about $5.00, at most $5.00\ncap: run $5.00 (spent $0.00), day $10.00 (spent $3.20), "
             "cohorts.trial $1.00 (spent $0.00, reserved $0.50): at most $5.00 will be spent",
         ),
-        ([Used("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
+        ([BudgetUse("budgets.month", "month:2026-11", "usd", 5.0, 6.0)],
          "cap: month $5.00 (spent $6.00): at most $0.00 will be spent"),
         (
-            [Used("upgrade.max_tokens", "upgrade:1", "tokens", 10000, 0)],
+            [BudgetUse("upgrade.max_tokens", "upgrade:1", "tokens", 10000, 0)],
             "at most $40.00\ncap: upgrade.max_tokens 10,000 tokens (spent 0 tokens)",
         ),
     ],
@@ -499,17 +499,17 @@ def test_the_caps_of_a_run_are_shown_and_bound_what_is_spent(budgets, expected):
 def test_what_budgets_have_used_is_read_from_the_store(tmp_path):
     at = "2026-11-27T12:00:00+00:00"
     scopes = ["run:1", "day:2026-11-27", "month:2026-11"]
-    database(tmp_path).write(lambda connection: add_spent(connection, scopes, 1.5, 200))
-    database(tmp_path).write(lambda connection: add_spent(connection, ["day:2026-11-26"], 9.0, 900))
+    database(tmp_path).write(lambda connection: add_spent(connection, dict.fromkeys(scopes, (1.5, 200))))
+    database(tmp_path).write(lambda connection: add_spent(connection, {"day:2026-11-26": (9.0, 900)}))
     budgets = [
         Budget("run:2", "budgets.run", usd=2.0),
         Budget("day:", "budgets.day", usd=1.0, tokens=1000),
         Budget("month:", "budgets.month", tokens=500),
     ]
-    assert [(one.name, one.scope, one.unit, one.spent, one.left) for one in used(tmp_path, budgets, at)] == [
+    assert [(one.name, one.scope, one.unit, one.spent, one.left) for one in budget_use(tmp_path, budgets, at)] == [
         ("run", "run:2", "usd", 0.0, 2.0),
         ("day", "day:2026-11-27", "usd", 1.5, 0),
         ("day", "day:2026-11-27", "tokens", 200, 800),
         ("month", "month:2026-11", "tokens", 200, 300),
     ]
-    assert used(tmp_path / "nothing", budgets, at)[0].spent == 0
+    assert budget_use(tmp_path / "nothing", budgets, at)[0].spent == 0

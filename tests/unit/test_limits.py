@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from dreamflow.config import check
 from dreamflow.errors import ConfigError
-from dreamflow.generation import line, shares
+from dreamflow.generation import shares, waiting_line
 from dreamflow.generation.limits import Bucket, Limits
 from dreamflow.generation.model import Message
 from dreamflow.generation.models import Model, load_models
@@ -62,7 +62,7 @@ def project(tmp_path):
 @pytest.mark.parametrize("retry_after", ["seconds", "none"])
 def test_a_server_that_refuses_is_asked_at_its_pace(monkeypatch, retry_after):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    left, refused = list(range(250)), []
+    left, refused = list(range(150)), []
     script = {"latency_s": 0.1, "rate": {"requests": 50, "retry_after": retry_after, "headers": False}}
     with Service(script) as service:
         of, limits, openai = model(base_url=service.url), Limits(), provider("openai")
@@ -88,7 +88,7 @@ def test_a_server_that_refuses_is_asked_at_its_pace(monkeypatch, retry_after):
 
         for thread in in_threads(work, 100):
             thread.join()
-        assert service.counts()["answers"] == 250
+        assert service.counts()["answers"] == 150
     assert len(refused) <= 25
     assert limits.gates(of)[0].pace.rate <= 60
 
@@ -268,7 +268,7 @@ def test_a_stop_ends_all_waits():
         STOPPING.set()
         try:
             for thread in threads:
-                thread.join(timeout=100 * line.LOOK_S)
+                thread.join(timeout=100 * waiting_line.LOOK_S)
         finally:
             STOPPING.clear()
         turn.succeeded({})

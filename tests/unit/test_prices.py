@@ -10,7 +10,7 @@ from dreamflow.config import check
 from dreamflow.errors import ConfigError
 from dreamflow.generation.model import Response, Usage
 from dreamflow.generation.models import Model
-from dreamflow.generation.prices import CATALOGS, answer_cost, cost, most_cost, price_row, unpriced
+from dreamflow.generation.prices import CATALOGS, answer_cost, check_priced, cost, most_cost, price_row
 from dreamflow.generation.settings import Price
 from genai_prices import Usage as ListedUsage
 from genai_prices import __version__, calc_price
@@ -185,7 +185,7 @@ def test_the_bound_is_that_of_the_most_expensive_model_that_may_answer():
 def test_a_limit_of_the_price_is_the_bound(name):
     limited = model("openrouter", name, extra_body={"provider": {"max_price": {"prompt": 1, "completion": 2}}})
     assert most_cost(limited, 1000, 1000) == pytest.approx(0.003)
-    unpriced([limited], [Cap("run", 5.0)])
+    check_priced([limited], [Cap("run", 5.0)])
 
 
 def test_the_bound_of_an_unknown_price_is_unknown():
@@ -202,9 +202,9 @@ class Cap:
 def test_a_budget_in_dollars_needs_prices():
     priced, unknown = model("openai", "gpt-4o-mini"), model("openai", "no-such-model")
     with pytest.raises(ConfigError, match=r"budgets\.run is in dollars.* of model m is unknown\. Write it"):
-        unpriced([priced, unknown], [Cap("day", None), Cap("run", 5.0)])
-    unpriced([priced], [Cap("run", 5.0)])
-    unpriced([unknown], [Cap("run", None)])
+        check_priced([priced, unknown], [Cap("day", None), Cap("run", 5.0)])
+    check_priced([priced], [Cap("run", 5.0)])
+    check_priced([unknown], [Cap("run", None)])
 
 
 def test_the_list_of_prices_is_loaded_only_for_a_remote_model_without_a_price():

@@ -3,6 +3,8 @@
 import pytest
 from dreamflow.generation.model import Call, ModelIdentity, Question, Record, Response, Result, Usage
 from dreamflow.generation.progress import PROGRESS_INTERVAL_S, Display, duration
+from msgspec import UNSET
+from msgspec.structs import replace
 
 
 def record(gen_id="d_1", cost=0.25, **usage):
@@ -43,3 +45,13 @@ def test_the_progress_line(capsys):
 )  # fmt: skip
 def test_durations_as_people_say_them(seconds, said):
     assert duration(seconds) == said
+
+
+def test_what_was_odd_about_answers_is_counted_in_the_summary():
+    display = Display()
+    for text in ("another model answered: x-mini, asked was x", "", "another model answered: x-mini, asked was x"):
+        odd = record()
+        response = Response("", warnings=[text] if text else UNSET)
+        display.record_answer(replace(odd, response=response))
+    (line,) = [line for line in display.summary([]) if line.strip()]
+    assert line == "model schreiber-ü: another model answered: x-mini, asked was x (2 times)"

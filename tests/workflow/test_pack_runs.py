@@ -21,10 +21,6 @@ SPEC: dict[str, Any] = {
 }
 
 
-def answers(project: Project) -> int:
-    return len((project.root / "data/store/ledger.jsonl").read_text().splitlines())
-
-
 def test_one_that_cannot_be_answered_fails_alone_and_is_asked_anew(tmp_path: Path) -> None:
     project = Project(tmp_path, {"small": MODEL}, SPEC)
     project.write("data/1_raw/concepts/descriptions-paragraph/c.txt", "Too long for the model. " * 200)
@@ -32,13 +28,13 @@ def test_one_that_cannot_be_answered_fails_alone_and_is_asked_anew(tmp_path: Pat
     done = project.run(*run)
     assert done.returncode == 1
     assert done.stdout.count("raise context_length") == 2, done.stdout
-    assert len(project.generations("draft")) == answers(project) == 2
+    assert len(project.generations("draft")) == len(project.answers()) == 2
     (pack,) = (path for path in project.root.glob("data/packs/p_*.json"))
     assert len(project.read(pack)["problems"]) == 2
 
     project.write("config/models.yaml", {"models": {"small": {**MODEL, "context_length": 4096}}})
     done = project.run(*run)
     assert done.returncode == 0, done.stdout
-    assert len(project.generations("draft")) == answers(project) == 4
+    assert len(project.generations("draft")) == len(project.answers()) == 4
     assert "Nothing to be done" in project.run("drafts").stdout
     assert "Nothing to be done" in project.run(*run).stdout

@@ -3,10 +3,12 @@
 import json
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +99,11 @@ def rule_of(job: dict[str, str]) -> str:
 
 def asked(project: Project) -> Counter[tuple[str, int]]:
     """How often each sample of each generation was asked for, by the ledger."""
-    path = project.root / "data/store/ledger.jsonl"
-    entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return Counter((entry["gen_id"], entry["sample"]) for entry in entries)
+    path = project.root / "data/store/answers.sqlite"
+    if not path.exists():
+        return Counter()
+    with closing(sqlite3.connect(path)) as store:
+        return Counter(store.execute("SELECT gen_id, sample FROM ledger").fetchall())
 
 
 def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> None:

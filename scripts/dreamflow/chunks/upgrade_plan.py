@@ -13,7 +13,7 @@ from ..generation.make import Context, build
 from ..generation.model import Generation, Json, Question, Record
 from ..generation.models import Model
 from ..generation.prices import most_cost, price_row
-from ..generation.respond import NeedsCall
+from ..generation.respond import COMPLAINT_TOKENS, NeedsCall
 from ..generation.tokens import estimate_tokens
 from .archive import has_archive, read_latest
 from .compile import Chunking, chunk_rows
@@ -28,7 +28,6 @@ _TOO_LARGE = (
     "one of its calls may take {largest:,} tokens, and upgrade.max_tokens is {cap:,}: raise it, or lower "
     "sampling.max_tokens of the tier"
 )
-_COMPLAINT = 1000  # tokens of what is said of an unreadable answer, at most
 _SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
 
 
@@ -138,8 +137,8 @@ def most_of(row: Generation, question: Question, models: Mapping[str, Model]) ->
         model = models[candidate.model.model_id]
         worst, sent_back = worst_case(question, row, model), 0
         if row.repair and row.max_attempts > 1:  # an unreadable answer is a part of the next prompt, once
-            limit = question.sampling["max_tokens"]
-            sent_back = min(limit * 2 ** (row.max_attempts - 2), max(limit, model.longest_answer)) + _COMPLAINT
+            limits = model.answer_limits(question.sampling["max_tokens"], row.max_attempts - 1)
+            sent_back = limits[-1] + COMPLAINT_TOKENS
         repair = most_cost(model, sent_back, 0)
         tokens += worst.all_tokens + sent_back
         costs.append(None if repair is None else worst.all_usd + repair)

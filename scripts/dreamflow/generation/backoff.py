@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from .model import Wait
 from .providers import CallError
+from .stopping import stopped
 
 T = TypeVar("T")
 LONGEST_WAIT_S = 60.0  # if the server requests no time
@@ -34,4 +35,4 @@ def call_with_retries(call: Callable[[], T], attempts: int, stopping: threading.
                 wait = min(LONGEST_WAIT_S, 2.0 ** len(waits)) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
             waits.append(Wait("retryable", error.status, round(wait, 3)))
             stopping.wait(timeout=wait)
-    raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")
+    raise stopped()

@@ -4,7 +4,7 @@ A batch is a file `<name>.json` from before it is submitted until all its answer
 to `collected/`, without the questions. The file is also the claim on its questions: no process asks a question that is
 in such a file. Its states:
 
-- "prepared": nothing that costs was sent, so a later run deletes the file and asks anew;
+- "prepared": nothing that costs was sent, so a later run deletes the file and asks again;
 - "creating": the request that costs may have arrived. A later run looks for the batch at the provider (see
   `batches.Batches`) before it asks anything again;
 - "submitted": the provider has it, under `id`;
@@ -29,14 +29,14 @@ from ..files import write_atomic
 from .model import Question
 
 
-class Known(Struct, kw_only=True):
-    """What is known of a question without reading it."""
+class QuestionIds(Struct, kw_only=True):
+    """The ids of a question."""
 
     key: str
     gen_id: str
 
 
-class Item(Known, kw_only=True):
+class Item(QuestionIds, kw_only=True):
     """A question, the generation that needs its answer, and what the ledger and the budgets have to know."""
 
     stage: str
@@ -47,7 +47,7 @@ class Item(Known, kw_only=True):
     question: Question
 
 
-T = TypeVar("T", bound=Known)
+T = TypeVar("T", bound=QuestionIds)
 
 
 class Batch(Struct, Generic[T], kw_only=True):
@@ -63,13 +63,13 @@ class Batch(Struct, Generic[T], kw_only=True):
     id: str = ""
 
 
-HEAD = msgspec.json.Decoder(Batch[Known])
-WHOLE = msgspec.json.Decoder(Batch[Item])
+WITHOUT_QUESTIONS = msgspec.json.Decoder(Batch[QuestionIds])
+WITH_QUESTIONS = msgspec.json.Decoder(Batch[Item])
 
 
-def open_batches(store: Path) -> list[Batch[Known]]:
+def open_batches(store: Path) -> list[Batch[QuestionIds]]:
     """The batches that were not collected yet, without their questions. Raises `DreamflowError` for a damaged file."""
-    return [batch for path in sorted(folder_of(store).glob("*.json")) if (batch := read_batch(path, HEAD))]
+    return [batch for path in sorted(folder_of(store).glob("*.json")) if (batch := read_batch(path, WITHOUT_QUESTIONS))]
 
 
 def read_batch(path: Path, decoder: msgspec.json.Decoder) -> Batch | None:
@@ -102,21 +102,21 @@ def write_batch(store: Path, batch: Batch) -> None:
 
 def move_collected(store: Path, batch: Batch[Item]) -> None:
     """Keep what is known of a batch that was collected, without the questions."""
-    known = {name: Known(key=item.key, gen_id=item.gen_id) for name, item in batch.items.items()}
+    ids = {name: QuestionIds(key=item.key, gen_id=item.gen_id) for name, item in batch.items.items()}
     path = folder_of(store) / "collected" / f"{batch.name}.json"
-    _write(path, replace(batch, state="collected", items=known))
+    _write(path, replace(batch, state="collected", items=ids))
     batch_path(store, batch.name).unlink()
 
 
 def collected_ids(store: Path) -> set[str]:
     """The providers' ids of all batches that were collected."""
     paths = folder_of(store).glob("collected/*.json")
-    return {batch.id for path in paths if (batch := read_batch(path, HEAD))}
+    return {batch.id for path in paths if (batch := read_batch(path, WITHOUT_QUESTIONS))}
 
 
 @contextmanager
-def alone(store: Path, show: Callable[[str], None]) -> Iterator[None]:
-    """Be the only process on this store that submits or collects; the lock ends with the process."""
+def batch_lock(store: Path, show: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock with which one process at a time submits or collects; it ends with the process."""
     folder = folder_of(store)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as file:

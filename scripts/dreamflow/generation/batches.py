@@ -19,10 +19,10 @@ from typing import NoReturn
 
 from .backoff import call_with_retries
 from .batch_files import (
-    WHOLE,
+    WITH_QUESTIONS,
     Batch,
     Item,
-    alone,
+    batch_lock,
     batch_path,
     collected_ids,
     move_collected,
@@ -30,16 +30,16 @@ from .batch_files import (
     read_batch,
     write_batch,
 )
-from .budgets import Labels, release
-from .calls import in_a_batch, record_of
-from .database import DatabaseError
-from .model import SAMPLES_PER_REPLICATE, Generation, Question, Record
+from .budgets import ANSWERED, Labels, release
+from .calls import in_a_batch, record_of, request_of
+from .database import DatabaseError, query_json
+from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
 from .models import Model
-from .presence import batch_name, is_batch_name, own_name
-from .providers import CallError, Pending, Request, provider
+from .processes import batch_name, is_batch_name, own_name
+from .providers import CallError, Pending, provider
 from .providers.batch import HOURS, State, batch_api
 from .stopping import STOPPING
-from .store import book, database, ledger_entry, put_record
+from .store import book, database, ledger_entry, put_answers
 
 GROUP = 200  # answers that are stored at once
 LISTED_S = 300  # after which a batch that was created is in the provider's list
@@ -93,7 +93,7 @@ class Batches:
             raise Pending(in_a_batch(model.model_id))
         if not self.is_batch(generation.stage, model):
             return False
-        batch_api(model.provider).line(generation.gen_id, _request(question, model, generation.gen_id))
+        batch_api(model.provider).line(generation.gen_id, request_of(question, model, generation.gen_id))
         return True
 
     def put(self, question: Question, key: str, generation: Generation, labels: Labels, scopes: list[str]) -> NoReturn:
@@ -122,7 +122,7 @@ class Batches:
             self.show(f"{len(self.queue):,} questions for batches were not submitted: run again to submit them")
             return
         try:
-            with alone(self.store, self.show):
+            with batch_lock(self.store, self.show):
                 self._submit_queue()
         except (DatabaseError, OSError) as error:
             self.show(f"not all questions for batches were submitted: {error}\n  Run again to submit the others.")
@@ -164,12 +164,12 @@ class Batches:
             write_batch(self.store, batch)
 
         write_batch(self.store, batch)
-        self._own([item.key for item in items.values()], batch_name(name))
+        self._hand_over([item.key for item in items.values()], batch_name(name))
         try:
             batch.id = batch_api(model.provider).submit(model, name, lines, creating)
         except CallError as error:
             if not error.may_be_billed:
-                self._own([item.key for item in items.values()], own_name(self.store))
+                self._hand_over([item.key for item in items.values()], own_name(self.store))
                 batch_path(self.store, name).unlink()
                 raise
             self.show(
@@ -188,7 +188,7 @@ class Batches:
         if not self.open:
             return
         try:
-            with alone(self.store, self.show):
+            with batch_lock(self.store, self.show):
                 self.read()
                 for name in list(self.open):
                     self._try_to_collect(name)
@@ -199,14 +199,14 @@ class Batches:
     def _try_to_collect(self, name: str) -> None:
         path = batch_path(self.store, name)
         try:
-            if batch := read_batch(path, WHOLE):
+            if batch := read_batch(path, WITH_QUESTIONS):
                 self._collect(batch)
         except CallError as error:
             hint = ""
             if error.status == 404:
                 hint = (
                     f"\n  If the batch is lost, delete {path} and run again: its {len(self.open[name].items):,} "
-                    "questions are then asked anew."
+                    "questions are then asked again."
                 )
             self.show(f"batch {name} could not be collected: {error}{hint}")
 
@@ -276,21 +276,23 @@ class Batches:
         """Store and book answers, except those that an earlier, interrupted collection has stored."""
 
         def settle(connection: Connection) -> list[Record]:
-            new = []
-            for item, record, body in answers:
-                if not connection.execute("SELECT 1 FROM answers WHERE key = ?", (item.key,)).fetchone():
-                    put_record(connection, item.key, record, body)
-                    entry = ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
-                    book(connection, entry, item.scopes)
-                    new.append(record)
-                release(connection, item.key)
-            return new
+            keys = [item.key for item, _, _ in answers]
+            stored = set(query_json(connection, ANSWERED, keys))
+            new = [each for each in answers if each[0].key not in stored]
+            put_answers(connection, [(item.key, record, body) for item, record, body in new])
+            book(connection, [(self._entry(item, record), item.scopes) for item, record, _ in new])
+            for key in keys:
+                release(connection, key)
+            return [record for _, record, _ in new]
 
         for record in database(self.store).write(settle):
             self.on_answer(record)
 
-    def _own(self, keys: Sequence[str], owner: str) -> None:
-        """Hand claims over: to a batch, so that they outlive this process and count as lost without it, or back."""
+    def _entry(self, item: Item, record: Record) -> dict[str, Json]:
+        return ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
+
+    def _hand_over(self, keys: Sequence[str], owner: str) -> None:
+        """Hand claims to a batch, so that they outlive this process and count as lost without it, or back."""
         rows = [(owner, "true" if is_batch_name(owner) else "false", key) for key in keys]
         sql = "UPDATE in_flight SET owner = ?, call = json_set(call, '$.bills', json(?)) WHERE key = ?"
         database(self.store).write(lambda connection: connection.executemany(sql, rows) and None)
@@ -351,7 +353,7 @@ def _parts(model: Model, items: Sequence[Item]) -> Iterator[tuple[dict[str, Item
     size = 0
     for item in items:
         name = _custom_id(item, part)
-        line = api.line(name, _request(item.question, model, item.gen_id))
+        line = api.line(name, request_of(item.question, model, item.gen_id))
         if part and (len(part) == api.MAX_REQUESTS or size + len(line) + 1 > api.MAX_BYTES):
             yield part, lines
             part, lines, size = {}, [], 0
@@ -370,20 +372,9 @@ def _custom_id(item: Item, taken: Container[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _request(question: Question, model: Model, gen_id: str) -> Request:
-    return Request(
-        model=model,
-        messages=question.messages,
-        sampling=question.sampling,
-        sample=question.sample,
-        response_format=question.response_format,
-        gen_id=gen_id,
-    )
-
-
 def _record(batch: Batch, item: Item, model: Model, body: bytes) -> Record:
     """The store's record of an answer. The seconds of a single answer are not known."""
-    response = provider(model.provider).read(_request(item.question, model, item.gen_id), body)
+    response = provider(model.provider).read(request_of(item.question, model, item.gen_id), body)
     called = {"gen_id": item.gen_id, "stage": item.stage, "cohort_id": item.spec, "latency_s": None}
     return record_of(item.question, model, response, called, batch.id)
 

@@ -16,19 +16,44 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .database import query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
-from .presence import is_alive, is_batch_name, own_name, remove_dead
 from .prices import most_cost
-from .store import add_spent
+from .processes import is_alive, is_batch_name, own_name, remove_dead
+from .store import Answer, Entry, add_spent, book, put_answers
 from .tokens import most_prompt_tokens
 
 TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at most
 DOLLAR_DIGITS = 9
-
-
 BATCHES = "batches"  # the name under which all questions in batches are reserved together
 DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
+Size = tuple[float, int]  # US dollars and tokens
+
+_IN = "IN (SELECT value FROM json_each(?))"
+ANSWERED = f"SELECT json_group_array(key) FROM answers WHERE key {_IN}"  # noqa: S608
+_HELD = f"""
+    SELECT json_group_array(json_array(key, owner, json_extract(call, '$.batch'))) FROM in_flight WHERE key {_IN}
+"""  # noqa: S608
+_SPENT = f"SELECT json_group_array(json_array(scope, usd, tokens)) FROM spent WHERE scope {_IN}"  # noqa: S608
+_RESERVED = f"""
+    SELECT json_group_array(json_array(scope, usd, tokens)) FROM (
+        SELECT scope, total(usd) AS usd, total(tokens) AS tokens FROM reserved
+        WHERE scope {_IN} AND key != ? GROUP BY scope
+    )
+"""  # noqa: S608
+_IN_BATCHES = f"""
+    SELECT json_group_array(json_array(scope, usd, tokens)) FROM reserved WHERE scope {_IN} AND key = ?
+"""  # noqa: S608
+_INSERT_CLAIMS = """
+    INSERT INTO in_flight SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
+    FROM json_each(?)
+"""
+_INSERT_RESERVED = """
+    INSERT INTO reserved SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+    json_extract(value, '$[3]') FROM json_each(?) WHERE true
+    ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstCase:
     """The most that a call can cost: `tokens` and `usd` for it alone, `all_tokens` and `all_usd` with the attempts that
     may follow."""
 
@@ -65,12 +90,13 @@ class Worst:
 
 @dataclass(frozen=True)
 class Claim:
-    """A question that this process may ask. `scopes` include those of the time at which it was claimed."""
+    """A question that this process may ask, and the budgets that cover it. `call` is what the store notes of the call
+    while it is in flight."""
 
     key: str
-    scopes: Sequence[str]
-    worst: Worst
+    worst: WorstCase
     budgets: Sequence[Budget]
+    call: Mapping[str, Any]
 
 
 def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
@@ -83,7 +109,7 @@ def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
     ]
 
 
-def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> Worst:
+def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> WorstCase:
     """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown). The attempts that
     follow one in a `batch` are in later batches, and reserved then."""
     prompt = most_prompt_tokens(question.messages, question.response_format)
@@ -91,88 +117,119 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     number = question.sample % SAMPLES_PER_REPLICATE
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
-    longest = max(limit, model.longest_answer)
-    answers = [min(limit * 2**attempt, longest) for attempt in range(left)]  # twice the limit after a truncated answer
+    answers = model.answer_limits(limit, left)
     usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
-    return Worst(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
+    return WorstCase(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
 
 
-def claim(connection: sqlite3.Connection, store: Path, claimed: Claim, call: Mapping[str, Any]) -> str | Budget:
-    """Claim a question and reserve its worst case, as one write of the database.
-
-    Returns "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full"
-    if it has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses
-    it.
+class Totals:
+    """What is spent and reserved in scopes.
 
     A batch takes hours, so nobody waits for its reservations: they count as spent until it is collected.
     """
-    if connection.execute("SELECT 1 FROM answers WHERE key = ?", (claimed.key,)).fetchone():
-        return "answered"
-    holder = connection.execute("SELECT owner, call FROM in_flight WHERE key = ?", (claimed.key,)).fetchone()
-    if holder:
-        if is_alive(store, holder[0]):
-            return "batched" if json.loads(holder[1]).get("batch") else "busy"
-        bury_dead(connection, store)
-    name = BATCHES if call.get("batch") else claimed.key
-    size = reserve(connection, store, claimed, name)
-    if isinstance(size, str | Budget):
-        return size
-    reserved = {"reserved_usd": size[0], "reserved_tokens": size[1], "budgets": [one.scope for one in claimed.budgets]}
-    text = json.dumps({**call, **reserved})
-    connection.execute("INSERT INTO in_flight VALUES (?, ?, ?)", (claimed.key, own_name(store), text))
-    return "claimed"
+
+    def __init__(self, connection: sqlite3.Connection, scopes: Iterable[str]) -> None:
+        scopes = sorted(set(scopes))
+        self.spent: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
+        self.reserved: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
+        if scopes:
+            for scope, usd, tokens in query_json(connection, _SPENT, scopes):
+                self.spent[scope] = usd, tokens
+            for scope, usd, tokens in query_json(connection, _RESERVED, scopes, BATCHES):
+                self.reserved[scope] = usd, tokens
+            for scope, usd, tokens in query_json(connection, _IN_BATCHES, scopes, BATCHES):
+                self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
+
+    def size(self, claim: Claim) -> Size | str | Budget:
+        """What to reserve; "full" if reservations have to be waited for; or the budget that refuses the call."""
+        worst = claim.worst
+        problem = self.problem(claim, worst.all_usd, worst.all_tokens)
+        if not isinstance(problem, Budget):
+            return problem or (worst.all_usd, worst.all_tokens)
+        return self.problem(claim, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
+
+    def problem(self, claim: Claim, usd: float, tokens: int) -> str | Budget:
+        """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
+        full = ""
+        for budget in claim.budgets:
+            spent_usd, spent_tokens = self.spent[budget.scope]
+            reserved_usd, reserved_tokens = self.reserved[budget.scope]
+            if _exceeds(budget, spent_usd + usd, spent_tokens + tokens):
+                return budget
+            if _exceeds(budget, spent_usd + reserved_usd + usd, spent_tokens + reserved_tokens + tokens):
+                full = "full"
+        return full
+
+    def reserve(self, claim: Claim, size: Size, *, in_batch: bool) -> None:
+        """Add the reservation of a call."""
+        totals = self.spent if in_batch else self.reserved
+        for budget in claim.budgets:
+            usd, tokens = totals[budget.scope]
+            totals[budget.scope] = usd + size[0], tokens + size[1]
 
 
-def reserve(connection: sqlite3.Connection, store: Path, claimed: Claim, name: str) -> tuple[float, int] | str | Budget:
-    """Reserve the worst case of a call under `name`. Returns US dollars and tokens of the reservation; "full" if the
-    call has to wait for other reservations; or the budget that refuses it."""
-    size = _size(connection, claimed)
-    if size == "full" and bury_dead(connection, store):
-        size = _size(connection, claimed)
+def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[str | Budget]:
+    """Claim questions and reserve their worst cases. Returns for each:
+
+    "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full" if it
+    has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses it.
+    """
+    keys = [claim.key for claim in claims]
+    answered = set(query_json(connection, ANSWERED, keys))
+    held = {key: (owner, in_batch) for key, owner, in_batch in query_json(connection, _HELD, keys)}
+    if any(not is_alive(store, owner) for owner, _ in held.values()):
+        end_dead_claims(connection, store)
+        held = {key: holder for key, holder in held.items() if is_alive(store, holder[0])}
+    scopes = [budget.scope for claim in claims for budget in claim.budgets]
+    totals, may_end = Totals(connection, scopes), True
+    results: list[str | Budget] = []
+    new: list[tuple[str, str, str]] = []
+    reserved: list[tuple[str, str, float, int]] = []
+    for claim in claims:
+        if claim.key in answered:
+            results.append("answered")
+        elif claim.key in held:
+            results.append("batched" if held[claim.key][1] else "busy")
+        else:
+            size = totals.size(claim)
+            if size == "full" and may_end:
+                may_end = False
+                if not reserved and end_dead_claims(connection, store):
+                    totals = Totals(connection, scopes)
+                    size = totals.size(claim)
+            if isinstance(size, str | Budget):
+                results.append(size)
+                continue
+            in_batch = claim.call["batch"]
+            totals.reserve(claim, size, in_batch=in_batch)
+            held[claim.key] = (own_name(store), in_batch)
+            own = [budget.scope for budget in claim.budgets]
+            note = {**claim.call, "reserved_usd": size[0], "reserved_tokens": size[1], "budgets": own}
+            new.append((claim.key, own_name(store), json.dumps(note)))
+            reserved += [(scope, BATCHES if in_batch else claim.key, *size) for scope in own]
+            results.append("claimed")
+    if new:
+        connection.execute(_INSERT_CLAIMS, (json.dumps(new),))
+    if reserved:
+        connection.execute(_INSERT_RESERVED, (json.dumps(reserved),))
+    return results
+
+
+def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size | str | Budget:
+    """Reserve the worst case of a call that is repeated: US dollars and tokens; or "full" if the call has to wait for
+    other reservations; or the budget that refuses it."""
+    scopes = [budget.scope for budget in claim.budgets]
+    size = Totals(connection, scopes).size(claim)
+    if size == "full" and end_dead_claims(connection, store):
+        size = Totals(connection, scopes).size(claim)
     if isinstance(size, tuple):
-        connection.executemany(
-            "INSERT INTO reserved VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens",
-            [(one.scope, name, *size) for one in claimed.budgets],
-        )
+        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claim.key, *size) for scope in scopes]),))
     return size
-
-
-def _size(connection: sqlite3.Connection, claimed: Claim) -> tuple[float, int] | str | Budget:
-    """US dollars and tokens to reserve; "full" if they have to be waited for; or the budget that refuses the call."""
-    worst = claimed.worst
-    problem = _problem(connection, claimed, worst.all_usd, worst.all_tokens)
-    if not isinstance(problem, Budget):
-        return problem or (worst.all_usd, worst.all_tokens)
-    return _problem(connection, claimed, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
-
-
-def _problem(connection: sqlite3.Connection, claimed: Claim, usd: float, tokens: int) -> str | Budget:
-    """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
-    full = ""
-    for budget in claimed.budgets:
-        spent_usd, spent_tokens = spent(connection, budget.scope)
-        in_batches = connection.execute(
-            "SELECT total(usd), total(tokens) FROM reserved WHERE scope = ? AND key = ?", (budget.scope, BATCHES)
-        ).fetchone()
-        if _exceeds(budget, spent_usd + in_batches[0] + usd, spent_tokens + in_batches[1] + tokens):
-            return budget
-        reserved = connection.execute(
-            "SELECT total(usd), total(tokens) FROM reserved WHERE scope = ? AND key != ?", (budget.scope, claimed.key)
-        ).fetchone()
-        if _exceeds(budget, spent_usd + reserved[0] + usd, spent_tokens + reserved[1] + tokens):
-            full = "full"
-    return full
 
 
 def _exceeds(budget: Budget, usd: float, tokens: float) -> bool:
     over_usd = budget.usd is not None and round(usd, DOLLAR_DIGITS) > budget.usd
     return over_usd or (budget.tokens is not None and tokens > budget.tokens)
-
-
-def spent(connection: sqlite3.Connection, scope: str) -> tuple[float, int]:
-    """US dollars and tokens that were spent in a scope."""
-    return connection.execute("SELECT usd, tokens FROM spent WHERE scope = ?", (scope,)).fetchone() or (0.0, 0)
 
 
 def release(connection: sqlite3.Connection, key: str) -> None:
@@ -188,6 +245,16 @@ def release(connection: sqlite3.Connection, key: str) -> None:
     connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
 
 
+def settle_all(connection: sqlite3.Connection, rows: Sequence[tuple[Answer, Entry]]) -> list[None]:
+    """Store answers, book them, and end their claims, which are not those of batches."""
+    put_answers(connection, [answer for answer, _ in rows])
+    book(connection, [entry for _, entry in rows])
+    keys = json.dumps([key for (key, _, _), _ in rows])
+    connection.execute(f"DELETE FROM in_flight WHERE key {_IN}", (keys,))  # noqa: S608
+    connection.execute(f"DELETE FROM reserved WHERE key {_IN}", (keys,))  # noqa: S608
+    return [None] * len(rows)
+
+
 def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
     """Book the worst case of a call that may have been billed although its answer did not arrive."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -197,19 +264,19 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (at, key, *(call[name] for name in names), reason),
     )
-    add_spent(connection, call["scopes"], call["usd"], call["tokens"])
+    add_spent(connection, dict.fromkeys(call["scopes"], (call["usd"], call["tokens"])))
 
 
-def lose(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:
+def lose(connection: sqlite3.Connection, claim: Claim, reason: str) -> None:
     """Book a lost call that may be repeated: its worst case takes the place of its reservation, so the repetition has
     to `reserve` again."""
-    book_lost(connection, key, call, reason)
-    connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
+    book_lost(connection, claim.key, claim.call, reason)
+    connection.execute("DELETE FROM reserved WHERE key = ?", (claim.key,))
 
 
-def bury_dead(connection: sqlite3.Connection, store: Path) -> bool:
+def end_dead_claims(connection: sqlite3.Connection, store: Path) -> bool:
     """End the claims of dead processes, and of batches that have no file any more; their calls may have been billed.
-    Whether there were any."""
+    Returns whether there were any."""
     own_name(store)
     owners = [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM in_flight")]
     dead = [owner for owner in owners if not is_alive(store, owner)]

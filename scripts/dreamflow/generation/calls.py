@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
@@ -26,13 +26,14 @@ from .budgets import (
     Budget,
     Claim,
     Labels,
-    Worst,
-    bury_dead,
-    claim,
+    WorstCase,
+    claim_all,
     covering,
+    end_dead_claims,
     lose,
     release,
     reserve,
+    settle_all,
     worst_case,
 )
 from .circuit import Circuits
@@ -42,8 +43,9 @@ from .model import Call, Generation, Question, Record, Response
 from .models import Model
 from .prices import answer_cost, price_row
 from .providers import CallError, Pending, Request, provider
-from .stopping import STOPPING
-from .store import SCHEMA_VERSION, book, database, ledger_entry, load_response, put_record, time_scopes
+from .providers.reading import storable
+from .stopping import STOPPING, stopped
+from .store import SCHEMA_VERSION, database, ledger_entry, load_response, time_scopes
 from .tokens import estimate_usage
 
 if TYPE_CHECKING:
@@ -74,8 +76,9 @@ class Calls:
     def __post_init__(self) -> None:
         self.database: Database = database(self.store)
         self.limits = Limits(self.database, self.circuits)
+        self._claim_all = partial(claim_all, self.store)
         self._settled = threading.Condition()
-        self._has_buried = False
+        self._has_ended_dead_claims = False
 
     def ask_for(self, generation: Generation) -> Ask:
         """An `Ask` that calls the provider of the question's model for this generation."""
@@ -94,7 +97,6 @@ class Calls:
             self.circuits.check(model)
         worst = worst_case(question, generation, model, batch=in_batch)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
-        claimed = Claim(key, scopes, worst, covering(self.budgets, scopes))
         call = {
             "gen_id": generation.gen_id,
             "model_id": model.model_id,
@@ -106,94 +108,76 @@ class Calls:
             "bills": provider(model.provider).sends and not in_batch,  # a batch bills only what is collected
             "batch": in_batch,
         }
-        record = self._claim(claimed, call, question)
+        claim = Claim(key, worst, covering(self.budgets, scopes), call)
+        record = self._claim(claim, question)
         if record is not None:
             return record
         if in_batch:
             self.batches.put(question, key, generation, labels, scopes)
         try:
-            record, body = self._call(question, model, generation, labels, claimed, call)
+            record, body = self._call(question, model, generation, labels, claim)
         except BaseException:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
             raise
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
-
-        def settle(connection: Connection) -> None:
-            put_record(connection, key, record, body)
-            book(connection, entry, scopes)
-            release(connection, key)
-
-        self.database.write(settle)
+        self.database.write_together(settle_all, ((key, record, body), (entry, scopes)))
         self._wake()
         self.on_answer(record)
         return record
 
-    def _claim(self, claimed: Claim, call: Mapping[str, Any], question: Question) -> Record | None:
+    def _claim(self, claim: Claim, question: Question) -> Record | None:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
         wait = 0.1
         while True:
-            if not self._has_buried:
-                self.database.write(lambda connection: bury_dead(connection, self.store))
-                self._has_buried = True
-            state = self.database.write(lambda connection: claim(connection, self.store, claimed, call))
+            if not self._has_ended_dead_claims:
+                self.database.write(lambda connection: end_dead_claims(connection, self.store))
+                self._has_ended_dead_claims = True
+            state = self.database.write_together(self._claim_all, claim)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
-                raise self._refusal(state, claimed.worst)
+                raise self._refusal(state, claim.worst)
             if state == "batched":
                 raise Pending(in_a_batch(question.model.model_id))
-            if state == "answered" and (record := load_response(self.store, question, claimed.key)):
+            if state == "answered" and (record := load_response(self.store, question, claim.key)):
                 return record
             wait = self._wait(wait)
 
-    def _reserve_again(self, claimed: Claim) -> None:
+    def _reserve_again(self, claim: Claim) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
         wait = 0.1
         while True:
-            state = self.database.write(lambda connection: reserve(connection, self.store, claimed, claimed.key))
+            state = self.database.write(lambda connection: reserve(connection, self.store, claim))
             if isinstance(state, Budget):
-                raise self._refusal(state, claimed.worst)
+                raise self._refusal(state, claim.worst)
             if state != "full":
                 return
             wait = self._wait(wait)
 
     def _wait(self, seconds: float) -> float:
-        """Wait until another call has ended, at most so long; how long to wait next. Raises if the run is stopped."""
+        """Wait until another call ends, for at most `seconds`; returns the next wait. Raises if the run is stopped."""
         if STOPPING.is_set():
-            raise CallError("the run was stopped before this call", kind="stopped", cause="the run was stopped")
+            raise stopped()
         with self._settled:
             self._settled.wait(seconds)
         return min(2 * seconds, LONGEST_POLL_S)
 
     def _call(
-        self,
-        question: Question,
-        model: Model,
-        generation: Generation,
-        labels: Labels,
-        claimed: Claim,
-        call: Mapping[str, Any],
+        self, question: Question, model: Model, generation: Generation, labels: Labels, claim: Claim
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
-        request = Request(
-            model=model,
-            messages=question.messages,
-            sampling=question.sampling,
-            sample=question.sample,
-            response_format=question.response_format,
-            gen_id=generation.gen_id,
-        )
+        request = request_of(question, model, generation.gen_id)
         chosen = provider(model.provider)
         is_lost = False
 
         def attempt() -> tuple[Response, bytes, float]:
             nonlocal is_lost
             if is_lost:
-                self._reserve_again(claimed)
+                self._reserve_again(claim)
                 is_lost = False
-            with self.limits.turn(model, claimed.worst.tokens) as turn:
+            with self.limits.turn(model, claim.worst.tokens) as turn:
                 started = time.monotonic()
                 try:
                     if chosen.sends:
@@ -201,12 +185,12 @@ class Calls:
                     else:
                         response = chosen.complete(request)
                 except CallError as error:
-                    told = turn.failed(error)
+                    final = turn.failed(error)
                     if error.may_be_billed:
                         is_lost, reason = True, str(error)
-                        self.database.write(lambda connection: lose(connection, claimed.key, call, reason))
+                        self.database.write(lambda connection: lose(connection, claim, reason))
                         self._wake()
-                    raise told from None
+                    raise final from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
             if not chosen.sends:
@@ -221,7 +205,8 @@ class Calls:
         called |= {"latency_s": latency_s, "waits": waits}
         return record_of(question, model, response, called), body
 
-    def _refusal(self, budget: Budget, worst: Worst) -> CallError:
+    def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
+        """The error of a call that a budget does not allow."""
         rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
         usd, tokens = rows[0] if rows else (0.0, 0)
         rows = self.database.read(
@@ -237,12 +222,9 @@ class Calls:
             parts.append(
                 f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.tokens:,}"
             )
-        cause = (
-            f"the budget {budget.key} does not allow the calls that are left. Raise it or lower max_tokens, run again"
-        )
-        return CallError(
-            f"the budget {budget.key} does not allow this call: {'; '.join(parts)}", kind="budget", cause=cause
-        )
+        refused = f"the budget {budget.key} does not allow"
+        cause = f"{refused} the calls that are left. Raise it or lower max_tokens, then run again"
+        return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)
 
     def _check_store(self, question: Question) -> None:
         """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
@@ -253,15 +235,25 @@ class Calls:
             folder = folder.parent
         free = os.statvfs(folder)
         if free.f_bavail * free.f_frsize < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
-            text = (
-                f"{self.store}: the disk is nearly full, so no answer could be stored. Free some space, then run again"
-            )
-            raise DatabaseError(text)
+            what = "the disk is nearly full, so no answer could be stored. Free some space, then run again"
+            raise DatabaseError(f"{self.store}: {what}")
 
     def _wake(self) -> None:
         """Wake some of those that wait for reservations or for this answer."""
         with self._settled:
             self._settled.notify(8)
+
+
+def request_of(question: Question, model: Model, gen_id: str) -> Request:
+    """The request that asks a question for a generation."""
+    return Request(
+        model=model,
+        messages=question.messages,
+        sampling=question.sampling,
+        sample=question.sample,
+        response_format=question.response_format,
+        gen_id=gen_id,
+    )
 
 
 def record_of(
@@ -284,8 +276,8 @@ def record_of(
     )
     stored = replace(
         response,
-        text=_storable(response.text),
-        model_name=_storable(response.model_name),
+        text=storable(response.text),
+        model_name=storable(response.model_name),
         usage=usage,
         cost_usd=UNSET,
     )
@@ -311,8 +303,3 @@ def _one_at_a_time(key: str) -> Iterator[None]:
         yield
     with _in_flight_guard:
         _in_flight.pop(key, None)
-
-
-def _storable(text: str) -> str:
-    """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -14,14 +14,13 @@ ahead ("half-open"): its answer closes the circuit. Other models go on.
 
 import threading
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from math import inf
 from urllib.parse import urlsplit
 
-from .line import Line
 from .models import Model
 from .providers import CallError, provider
+from .waiting_line import WaitingLine
 
 REQUEST_FAILURES = 3
 CONNECTION_FAILURES = 5
@@ -44,11 +43,11 @@ class Circuit:
     probe_at: float = -inf
     prober: int | None = None  # the thread that probes
     prober_until: float = -inf
-    line: Line = field(default_factory=Line)
+    line: WaitingLine = field(default_factory=WaitingLine)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing has failed of late."""
+        """Whether nothing has failed since the last answer."""
         return self.state == "closed" and not self.failures
 
     def open(self, error: CallError) -> None:
@@ -77,26 +76,12 @@ class Circuit:
 
 
 class Circuits:
-    """The circuits of all models of this process. Threads share it.
-
-    `not_asked` has the calls that were not made, by model: (how many, why and what to do).
-    """
+    """The circuits of all models of this process. Threads share it."""
 
     def __init__(self) -> None:
         self._models: dict[str, tuple[Circuit, Circuit]] = {}
         self._endpoints: dict[str, Circuit] = {}
         self._guard = threading.Lock()
-        self._refused: Counter[tuple[str, str]] = Counter()
-
-    @property
-    def not_asked(self) -> dict[str, tuple[int, str]]:
-        """For each model with calls that were not made: how many, and the latest cause."""
-        with self._guard:
-            causes = dict(self._refused.keys())
-            counts = Counter[str]()
-            for (model_id, _), count in self._refused.items():
-                counts[model_id] += count
-        return {model_id: (counts[model_id], cause) for model_id, cause in causes.items()}
 
     def check(self, model: Model) -> None:
         """Raise the `CallError` that opened a circuit of the model, unless a probe is due. It never waits."""
@@ -104,7 +89,7 @@ class Circuits:
             if circuit.state == "open":
                 with circuit.line.lock:
                     if circuit.state == "open" and time.monotonic() < circuit.probe_at:
-                        raise self._refusal(model, circuit)
+                        raise _repeated(circuit.error)
 
     def enter(self, model: Model) -> None:
         """Like `check`, for a call that is about to be made: one that may probe does, and others wait for its result.
@@ -177,7 +162,7 @@ class Circuits:
         if circuit.state == "closed" or circuit.takes_probe(model.timeout_s):
             return 0.0
         if circuit.state == "open":
-            raise self._refusal(model, circuit)
+            raise _repeated(circuit.error)
         return max(0.001, circuit.probe_at - time.monotonic()) if circuit.prober is None else inf
 
     def _no_answer(self, model: Model, circuit: Circuit, error: CallError, most: int) -> None:
@@ -194,12 +179,6 @@ class Circuits:
         elif circuit.state == "open" and is_probe:
             circuit.open(_with_remedy(model, error))
 
-    def _refusal(self, model: Model, circuit: Circuit) -> CallError:
-        error = circuit.error
-        with self._guard:
-            self._refused[model.model_id, error.cause] += 1
-        return CallError(str(error), kind=error.kind, status=error.status, cause=error.cause)
-
     def _of(self, model: Model) -> tuple[Circuit, Circuit]:
         circuits = self._models.get(model.model_id)
         if circuits is None:
@@ -212,6 +191,11 @@ class Circuits:
 def _endpoint(model: Model) -> str:
     url = model.base_url or provider(model.provider).base_url
     return urlsplit(url).netloc.rpartition("@")[2].lower() if url else f"model {model.model_id}"
+
+
+def _repeated(error: CallError) -> CallError:
+    """The error that opened a circuit, for a call that is not made."""
+    return CallError(str(error), kind=error.kind, status=error.status, cause=error.cause)
 
 
 def _with_remedy(model: Model, error: CallError) -> CallError:

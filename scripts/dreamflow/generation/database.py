@@ -9,21 +9,23 @@ section 1). There, SQLite needs working POSIX locks: NFS 4, NFS 3 with lockd, Lu
 """
 
 import atexit
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import psutil
 
 from ..errors import DreamflowError
 
+R = TypeVar("R")
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+Bulk = Callable[[sqlite3.Connection, list[R]], Sequence[T]]
 LARGEST_GROUP = 512  # writes in a transaction
 LOCK_TIMEOUT_S = 120  # to wait for other processes
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
@@ -38,6 +40,19 @@ class DatabaseError(DreamflowError):
         return str(self)
 
 
+class _Write(Generic[R, T]):
+    """What a thread wants to write; `done` is released when it is written, or has failed with `error`."""
+
+    __slots__ = ("bulk", "done", "error", "result", "row")
+
+    def __init__(self, bulk: Bulk[R, T], row: R) -> None:
+        self.bulk, self.row = bulk, row
+        self.result: T | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
 class Database:
     """The database in a file, which the first write creates with the tables of `schema` (SQL, `IF NOT EXISTS`).
 
@@ -50,7 +65,7 @@ class Database:
         self.failed: DatabaseError | None = None
         self._guard = threading.Lock()
         self._reader: sqlite3.Connection | None = None
-        self._queue: SimpleQueue[tuple[Work[Any], Future[Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Write[Any, Any] | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -70,14 +85,30 @@ class Database:
     def write(self, work: Work[T]) -> T:
         """The result of `work(connection)`, once its changes are durable. An exception of `work` undoes its changes and
         is raised. Raises `DatabaseError` if the database cannot be written."""
-        done: Future[T] = Future()
+        return self.write_together(_run_each, work)
+
+    def write_together(self, bulk: Bulk[R, T], row: R) -> T:
+        """The result for `row` of `bulk(connection, rows)`, which gets the rows that threads write with it at one time,
+        and returns a result for each; else as `write`.
+
+        For what every call writes: each statement lets other threads run, and the writer then waits for its turn among
+        them, so a few statements for many rows are many times as fast.
+        """
+        write = _Write(bulk, row)
+        if self._writer is None:
+            self._start_writer()
+        self._queue.put(write)
+        write.done.acquire()
+        if write.error is not None:
+            raise write.error
+        return write.result
+
+    def _start_writer(self) -> None:
         with self._guard:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write_all, name="database", daemon=True)
                 self._writer.start()
                 atexit.register(self.close)
-        self._queue.put((work, done))
-        return done.result()
 
     def close(self) -> None:
         """Finish the writes that wait, and close the file."""
@@ -117,21 +148,17 @@ class Database:
                 if connection is None:
                     connection = self._open_writer()
                     opened = self._identity()
-                results = _commit(connection, [work for work, _ in writes])
+                _commit(connection, writes)
             except (sqlite3.Error, OSError) as error:
                 if connection is not None:
                     connection.close()
                     connection = None
                 failed = self._error("written", error)
                 self.failed = self.failed or failed
-                for _, done in writes:
-                    done.set_exception(failed)
-                continue
-            for (_, done), (result, problem) in zip(writes, results, strict=True):
-                if problem is None:
-                    done.set_result(result)
-                else:
-                    done.set_exception(problem)
+                for write in writes:
+                    write.error = failed
+            for write in writes:
+                write.done.release()
         if connection is not None:
             connection.close()
 
@@ -180,27 +207,48 @@ class Database:
         return DatabaseError(f"{self.path} cannot be {done}: {text}. {remedy}, then run again")
 
 
-def _commit(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> list[tuple[Any, BaseException | None]]:
-    """(result, exception) of each work, after one commit of all. Raises `sqlite3.Error` if nothing was written."""
-    results: list[tuple[Any, BaseException | None]] = []
+def _commit(connection: sqlite3.Connection, writes: Sequence[_Write]) -> None:
+    """Carry out writes and commit them. Raises `sqlite3.Error` or `OSError` if nothing was written."""
+    groups: dict[Any, list[list[_Write]]] = {}
+    for write in writes:
+        same = groups.setdefault(write.bulk, [])
+        if same and write.bulk is not _run_each:
+            same[0].append(write)
+        else:
+            same.append([write])
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for work in works:
-            connection.execute("SAVEPOINT one")
-            try:
-                results.append((work(connection), None))
-            except sqlite3.OperationalError:  # a full disk, an unreadable file
-                raise
-            except Exception as error:
-                connection.execute("ROLLBACK TO one")
-                results.append((None, error))
-            connection.execute("RELEASE one")
+        for bulk, rows in groups.items():
+            for together in rows:
+                connection.execute("SAVEPOINT one")
+                try:
+                    results = bulk(connection, [write.row for write in together])
+                    for write, result in zip(together, results, strict=True):
+                        write.result = result
+                except (sqlite3.OperationalError, OSError):  # a full disk, an unreadable file
+                    raise
+                except Exception as error:
+                    connection.execute("ROLLBACK TO one")
+                    for write in together:
+                        write.error = error
+                connection.execute("RELEASE one")
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return results
+
+
+def _run_each(connection: sqlite3.Connection, works: Sequence[Work[T]]) -> list[T]:
+    """The results of writes that are carried out one by one."""
+    return [work(connection) for work in works]
+
+
+def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
+    """The value that a query with one row of JSON (such as `json_group_array`) finds; lists among `values` are given to
+    it as JSON, for `json_each`."""
+    given = [json.dumps(value) if isinstance(value, list) else value for value in values]
+    return json.loads(connection.execute(query, given).fetchone()[0])
 
 
 @cache

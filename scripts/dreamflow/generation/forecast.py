@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from .budget_use import BudgetUse, amount
 from .digest import late_input
 from .make import Context, build, read_parent
 from .model import SAMPLES_PER_REPLICATE, Candidate, Generation, Json, Parent, Question, Record, Usage
 from .models import Model
 from .prices import PRICE_REMEDY, cost, most_cost, price_row
-from .respond import NeedsCall
-from .spending import Used, amount
+from .respond import COMPLAINT_TOKENS, NeedsCall
 from .store import DamagedRecord
 from .tokens import MOST_TEMPLATE_TOKENS, estimate_tokens, most_prompt_tokens, most_tokens
 
 TYPICAL_SHARE = 0.5  # expected length of an answer, as a share of its limit
-COMPLAINT_TOKENS = 1000  # at most, of what is sent back with an unreadable answer
 
 
 @dataclass
@@ -231,9 +230,8 @@ class _Walk:
     def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
         """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
         model, limit = self.context.models[candidate.model.model_id], candidate.sampling["max_tokens"]
-        largest, most = max(limit, model.longest_answer), 0
-        for attempt in range(attempts):
-            most = min(limit * 2**attempt, largest)  # after a truncated answer the limit is doubled
+        most = 0
+        for attempt, most in enumerate(model.answer_limits(limit, attempts)):
             # At most once, an answer is sent back.
             sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
             bound = most_cost(model, prompt + sent_back, most, self.is_batch(line.stage, model))
@@ -277,7 +275,7 @@ def _texts(variables: Json) -> Iterator[str]:
         yield from (digest for value in variables for digest in _texts(value))
 
 
-def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
+def as_table(lines: Sequence[Line], budgets: Sequence[BudgetUse] = ()) -> str:
     """The forecast as text: a table, the totals, and the caps that the run will respect."""
     head = (
         f"{'stage':<12}{'model':<24}{'planned':>8}{'answered':>10}{'calls':>8}{'tokens':>12}{'cost':>10}{'at most':>10}"
@@ -306,16 +304,16 @@ def as_table(lines: Sequence[Line], budgets: Sequence[Used] = ()) -> str:
     return "\n".join([head, *rows, total, *caps, *(problem for line in lines for problem in line.problems)])
 
 
-def _caps(budgets: Iterable[Used]) -> tuple[list[str], float]:
+def _caps(budgets: Iterable[BudgetUse]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
     lines, left = [], {"usd": math.inf, "tokens": math.inf}
     for unit in left:
-        caps = [one for one in budgets if one.unit == unit]
-        left[unit] = min((one.left for one in caps if one.covers_all), default=math.inf)
+        caps = [use for use in budgets if use.unit == unit]
+        left[unit] = min((use.left for use in caps if use.covers_all), default=math.inf)
         parts = [
-            f"{one.name} {amount(one.cap, unit)} (spent {amount(one.spent, unit)}"
-            f"{f', reserved {amount(one.reserved, unit)}' if one.reserved else ''})"
-            for one in caps
+            f"{use.name} {amount(use.cap, unit)} (spent {amount(use.spent, unit)}"
+            f"{f', reserved {amount(use.reserved, unit)}' if use.reserved else ''})"
+            for use in caps
         ]
         bound = f": at most {amount(left[unit], unit)} will be spent" if left[unit] < math.inf else ""
         lines += [f"cap: {', '.join(parts)}{bound}"] if parts else []

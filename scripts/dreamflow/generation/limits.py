@@ -16,12 +16,12 @@ from types import TracebackType
 
 from .circuit import Circuits
 from .database import Database, DatabaseError
-from .line import Line
 from .models import Model
 from .pace import Pace, Start
 from .providers import CallError, provider
 from .settings import LimitSettings
 from .shares import BEAT_S, LONGEST_PAUSE_S, LOOK_S, Shares, seconds_to_midnight
+from .waiting_line import WaitingLine
 
 SHORTEST_SHARED_PAUSE_S = 0.9
 JITTER = 0.1  # of a pause, so that processes do not come back at one time
@@ -49,7 +49,7 @@ class Gate:
 
     def __init__(self, name: str, settings: LimitSettings | None, pace: Pace | None, shares: Shares) -> None:
         self.name, self.pace, self.shares = name, pace, shares
-        self.line = Line()
+        self.line = WaitingLine()
         self.in_flight = 0
         self.settings = settings or LimitSettings()
         self.reported: dict[str, float] = {}  # requests and tokens a minute by the server's headers

@@ -32,6 +32,10 @@ class Model(ModelSettings):
         """The tokens that an answer may have when the limit is raised after a truncated one."""
         return self.max_output_tokens or self.context_length // 2
 
+    def answer_limits(self, limit: int, attempts: int) -> list[int]:
+        """The limits in tokens of attempts that begin with `limit`: doubled after each truncated answer."""
+        return [min(limit * 2**attempt, max(limit, self.longest_answer)) for attempt in range(attempts)]
+
 
 def load_models(path: Path | str, registered: Path | None, local_models: Mapping[str, Any]) -> dict[str, Model]:
     """The models of a models.yaml by id.

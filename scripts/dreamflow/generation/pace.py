@@ -52,7 +52,6 @@ class Pace:
         self.refused_rate = inf
         self.paused_until = -inf
         self._credit = 0.0  # answers that count towards the next step of `level`
-        self._level_held = 0  # answers at the highest level that may be tried
         self._free_at = -inf  # when the ramp lets a call start without an answer
         self._starts: deque[float] = deque()
         self._refusals: deque[float] = deque()
@@ -67,7 +66,6 @@ class Pace:
         self._plateau_s = FIRST_PLATEAU_S
         self._grow_at = inf
         self._growth = 0.01
-        self._trouble_at = -inf
 
     def delay(self, now: float) -> float:
         """Seconds until a call may start; 0: now; infinite: after an answer."""

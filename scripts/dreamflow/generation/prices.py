@@ -32,7 +32,7 @@ Price = Mapping[str, Number | str]
 
 
 def price_row(model: Model, prompt_tokens: int = 0) -> dict[str, Number | str] | None:
-    """The price of a model now, or None if nobody says it.
+    """The price of a model now, or None if it is unknown.
 
     The keys are `prompt`, `completion` and, where they are known, `cached_prompt`, `cache_write` and `batch` (a
     factor); `source` says where the row is from. Some models cost more for a long prompt: the row holds for a prompt of
@@ -170,7 +170,7 @@ def _write_price(price: Price) -> Number:
     return price.get("cache_write", price["prompt"] * CACHE_WRITE_FACTOR)
 
 
-def unpriced(models: Iterable[Model], budgets: Iterable["Budget"]) -> None:
+def check_priced(models: Iterable[Model], budgets: Iterable["Budget"]) -> None:
     """Raise a `ConfigError` if one of these budgets is in dollars and one of the models, all of which it covers, has no
     known price: such a budget cannot be kept."""
     unknown = sorted({model.model_id for model in models if most_cost(model, 1, 1) is None})

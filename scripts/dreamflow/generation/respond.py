@@ -29,6 +29,7 @@ from .providers import CallError, Pending
 from .store import load_response, request_key
 
 TOO_LONG = "too_long"  # the class of an answer after which no further sample is drawn
+COMPLAINT_TOKENS = 1000  # of what is said of an unreadable answer, at most
 NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
 
 
@@ -164,7 +165,7 @@ def _walk(
             messages = [*first, Message("assistant", record.response.text), Message("user", complaint)]
         if kind == "truncated":
             limit = sampling["max_tokens"]
-            sampling = {**sampling, "max_tokens": max(limit, min(2 * limit, model.longest_answer))}
+            sampling = {**sampling, "max_tokens": model.answer_limits(limit, 2)[1]}
     return outcome
 
 

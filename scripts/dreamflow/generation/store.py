@@ -11,7 +11,7 @@ Those answers are still found, and the lines of that ledger are copied once.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from os.path import abspath
 from pathlib import Path
@@ -60,11 +60,19 @@ _LEDGER = (
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
     *("latency_s", "batch"),
 )
-_INSERT = f"INSERT INTO ledger ({', '.join(_LEDGER)}) VALUES ({', '.join('?' * len(_LEDGER))})"  # noqa: S608
-_ADD = (
-    "INSERT INTO spent VALUES (?, ?, ?) "
-    "ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
-)
+_INSERT = f"""
+    INSERT INTO ledger ({", ".join(_LEDGER)})
+    SELECT {", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(_LEDGER)))} FROM json_each(?)
+"""  # noqa: S608
+_PUT = """
+    INSERT OR REPLACE INTO answers
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+"""
+_ADD = """
+    INSERT INTO spent
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+    WHERE true ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
+"""
 
 
 def database(store: Path) -> Database:
@@ -107,10 +115,9 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
     own = replace(record, service=UNSET)
     if not read_only:
         database(store).write(
-            lambda connection: [
-                put_record(connection, name, one)
-                for name, one in ((old_key, replace(record, service=service)), (key, own))
-            ]
+            lambda connection: put_answers(
+                connection, [(old_key, replace(record, service=service), b""), (key, own, b"")]
+            )
         )
     return own
 
@@ -150,27 +157,44 @@ def _has_files(store: str) -> bool:
     return Path(store, "responses").is_dir()
 
 
-def put_record(connection: sqlite3.Connection, key: str, record: Record, body: bytes = b"") -> None:
-    """Store a record with the bytes that the provider sent, in place of an earlier one."""
-    text = msgspec.json.encode(record, order="sorted").decode()
-    connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, body or None))
+Answer = tuple[str, Record, bytes]  # a key, its record, and the bytes that the provider sent
+Entry = tuple[Mapping[str, Json], Sequence[str]]  # a row of the ledger, and the scopes whose totals it is added to
+
+
+def put_answers(connection: sqlite3.Connection, answers: Iterable[Answer]) -> None:
+    """Store answers, in place of earlier ones."""
+    rows = []
+    for key, record, body in answers:
+        text = msgspec.json.encode(record, order="sorted").decode()
+        try:
+            rows.append((key, text, body.decode() or None))
+        except UnicodeDecodeError:  # bytes that are no text, which JSON cannot hold
+            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, body))
+    if rows:
+        connection.execute(_PUT, (msgspec.json.encode(rows).decode(),))
 
 
 def save_response(store: Path, key: str, record: Record) -> None:
     """Store a record durably and book nothing, for answers that were not asked for here."""
-    database(store).write(lambda connection: put_record(connection, key, record))
+    database(store).write(lambda connection: put_answers(connection, [(key, record, b"")]))
 
 
-def book(connection: sqlite3.Connection, entry: Mapping[str, Json], scopes: Iterable[str]) -> None:
-    """Write a row of the ledger and add it to the totals of its `scopes`."""
-    connection.execute(_INSERT, [entry.get(name) for name in _LEDGER])
-    tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
-    add_spent(connection, scopes, entry["cost_usd"] or 0.0, tokens)
+def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Write rows of the ledger and add them to the totals of their scopes."""
+    rows = [[entry.get(name) for name in _LEDGER] for entry, _ in entries]
+    connection.execute(_INSERT, (json.dumps(rows),))
+    spent: dict[str, tuple[float, int]] = {}
+    for entry, scopes in entries:
+        tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
+        for scope in scopes:
+            usd_before, tokens_before = spent.get(scope, (0.0, 0))
+            spent[scope] = usd_before + (entry["cost_usd"] or 0.0), tokens_before + tokens
+    add_spent(connection, spent)
 
 
-def add_spent(connection: sqlite3.Connection, scopes: Iterable[str], usd: float, tokens: int) -> None:
+def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, int]]) -> None:
     """Add US dollars and tokens to the totals of scopes."""
-    connection.executemany(_ADD, [(scope, usd, tokens) for scope in scopes])
+    connection.execute(_ADD, (json.dumps([(scope, *amounts) for scope, amounts in spent.items()]),))
 
 
 def time_scopes(at: str) -> list[str]:
@@ -211,10 +235,12 @@ def _copy_old_ledger(connection: sqlite3.Connection, path: Path) -> None:
     """Copy the ledger of an earlier version; a torn line, as the last line can be, is left out."""
     if not path.exists():
         return
+    entries: list[Entry] = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
             entry = {**entry, "spec": entry["cohort_id"], "estimated": 0}
-            book(connection, entry, time_scopes(entry["at"]))
+            entries.append((entry, time_scopes(entry["at"])))
         except (ValueError, TypeError, KeyError):
             continue
+    book(connection, entries)

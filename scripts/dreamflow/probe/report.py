@@ -9,7 +9,7 @@ from pathlib import Path
 from ..files import write_atomic
 from ..generation.model import Json
 from ..reports.accuracy import accuracy_by_kind, tokens_of
-from ..reports.markdown import number, percent
+from ..reports.markdown import number, percent, text_table
 from ..reports.pictures import draw_shares
 from ..reports.render import render
 
@@ -40,7 +40,7 @@ def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
     table = [_cells(row) for row in rows]
     values = {"rows": table, "header": _HEADER, "reasons": _reasons(outcomes), "wrong": _wrong(outcomes)}
     write_atomic(folder / "report.md", render("probe.md", probe=probe, **values))
-    return f"probe {probe}\n\n{_text_table([_HEADER, *table])}"
+    return f"probe {probe}\n\n{text_table([_HEADER, *table], left=2)}"
 
 
 def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Json]]:
@@ -95,15 +95,3 @@ def _wrong(outcomes: Sequence[Row]) -> list[tuple[str, str, str]]:
             why = row["why"] if len(row["why"]) <= _MAX_REASON else f"{row['why'][:_MAX_REASON]}…"
             wrong.append((row["model_id"], row["task_id"], why))
     return wrong
-
-
-def _text_table(lines: Sequence[Sequence[str]]) -> str:
-    """Format a table for the screen; numbers are right-aligned."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )

@@ -1,4 +1,4 @@
-"""Markdown for reports: tables, numbers, and foreign texts, escaped so that they cannot break a page."""
+"""Text for reports: tables, numbers, and foreign texts, escaped so that they cannot break a page of Markdown."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -43,6 +43,18 @@ def table(rows: Iterable[Sequence[Json]], header: Sequence[str]) -> str:
     """A table in Markdown; cells are not escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def text_table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A table for the screen; its first `left` columns are aligned to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def number(value: float | None, digits: int, missing: str = "-") -> str:

@@ -66,14 +66,14 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
     to = endpoint(model)
     for text in lines_of(to, f"{_path(to)}/{batch.id}/results", key_headers(to)):
         try:
-            one = msgspec.json.decode(text, type=_Line)
+            item = msgspec.json.decode(text, type=_Line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             yield custom_id_in(text), text
             continue
-        if one.result.type == "succeeded":
-            yield one.custom_id, bytes(one.result.message)
+        if item.result.type == "succeeded":
+            yield item.custom_id, bytes(item.result.message)
         else:
-            yield one.custom_id, _unanswered(to, one.result)
+            yield item.custom_id, _unanswered(to, item.result)
 
 
 def list_since(model: "Model", since: datetime) -> Iterator[State]:

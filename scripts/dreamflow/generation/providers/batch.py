@@ -15,16 +15,15 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-import urllib3
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
+import requests
 
-from . import Request, http, provider, reading, server_errors
+from . import Request, connections, http, provider, reading, server_errors
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -74,8 +73,8 @@ def call(
 ) -> T:
     """What a request is answered with, as an object of type `kind`. Raises `CallError`."""
     with _answer(to, method, path, headers, body) as response:
-        content = _within(to, method, lambda: response.read(decode_content=True))
-        status = response.status
+        content = _within(to, method, lambda: response.content)
+        status = response.status_code
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -88,7 +87,7 @@ def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterat
     is returned."""
     with tempfile.TemporaryFile() as file:
         with _answer(to, "GET", path, headers) as response:
-            _within(to, "GET", lambda: [file.write(part) for part in response.stream(BLOCK, decode_content=True)])
+            _within(to, "GET", lambda: [file.write(part) for part in response.iter_content(BLOCK)])
         file.seek(0)
         yield from (http.without_key(line, to.key) for line in file if line.strip())
 
@@ -101,33 +100,17 @@ def custom_id_in(line: bytes) -> str:
 
 def _answer(
     to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-) -> BaseHTTPResponse:
+) -> requests.Response:
     """The response, unread, if its status is one of success."""
-
-    def send() -> BaseHTTPResponse:
-        urlopen, prefix = http.server(to.base_url)
-        return urlopen(
-            method,
-            prefix + path,
-            body=body,
-            headers={"Accept": "*/*", "User-Agent": http.USER_AGENT, **headers},
-            timeout=urllib3.Timeout(connect=http.CONNECT_TIMEOUT_S, read=to.timeout_s),
-            retries=False,
-            redirect=False,
-            preload_content=False,
-        )
-
+    send = partial(connections.send, to.base_url, to.timeout_s, method, path, headers, body)
     response = _within(to, method, send)
-    if response.status < 300:
+    if response.status_code < 300:
         return response
     with response:
-        content = _within(to, method, lambda: response.read(decode_content=True))
-    try:
-        answer = reading.decode(content, [])
-    except (ValueError, RecursionError):
-        answer = content[:4000].decode("utf-8", "replace")
-    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status, response.headers)
-    error.may_be_billed = method == "POST" and (response.status >= 500 or response.status == 408)
+        content = _within(to, method, lambda: response.content)
+    answer = reading.decode_or_text(content)
+    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status_code, response.headers)
+    error.may_be_billed = method == "POST" and (response.status_code >= 500 or response.status_code == 408)
     raise error
 
 
@@ -135,11 +118,5 @@ def _within(to: http.Endpoint, method: str, work: Callable[[], T]) -> T:
     """The result of `work`; errors of the connection become `CallError`s."""
     try:
         return work()
-    except (HTTPError, OSError, ValueError) as error:
-        wrong = isinstance(error, http.WRONG_URL) or not isinstance(error, HTTPError | OSError)
-        raise http.failure(
-            to,
-            f"no answer: {type(error).__name__}: {error}",
-            kind="account" if wrong else "connection",
-            may_be_billed=method == "POST" and not (wrong or isinstance(error, http.NOT_SENT)),
-        ) from None
+    except connections.ERRORS as error:
+        raise http.no_answer(to, error, bills=method == "POST") from None

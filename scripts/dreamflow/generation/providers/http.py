@@ -1,57 +1,29 @@
-"""Shared by the providers that use HTTP: pooled connections, the key, and the classes of errors.
+"""Shared by the providers that use HTTP: the call, the key, and the classes of errors.
 
 The key is sent in one header, to the host of `base_url`, and nowhere else: redirects are not followed, ~/.netrc is not
-read, no cookie is kept, and the key is removed from whatever a server answers.
-
-urllib3 is used without requests, whose sessions have cookies, redirects and ~/.netrc, and take a fifth of the time.
+read, no cookie is kept (see `connections`), and the key is removed from whatever a server answers.
 """
 
 import gzip
 import json
 import os
 import re
-import socket
-import threading
 import time
-import urllib.request
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from http.client import RemoteDisconnected
-from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-import certifi
 import msgspec
-import urllib3
-from urllib3 import HTTPHeaderDict
-from urllib3.connection import HTTPConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    IncompleteRead,
-    LocationValueError,
-    NewConnectionError,
-    ProxyError,
-    ReadTimeoutError,
-    SSLError,
-    URLSchemeUnknown,
-)
-from urllib3.util import Url, parse_url
+from requests.exceptions import ReadTimeout
+from requests.structures import CaseInsensitiveDict
 
 from ..model import Json
-from . import CallError, Provider, Reply, Request, headers, reading, server_errors
+from . import CallError, Provider, Reply, Request, connections, headers, reading, server_errors
 
-CONNECT_TIMEOUT_S = 10
-POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
 BLOCK = 65536
-USER_AGENT = "dreamflow"
 SHORTEST_SECRET = 8  # a shorter key, such as EMPTY for a server that wants any key, may be a word of an answer
-Send = Callable[..., urllib3.BaseHTTPResponse]  # as urllib3.HTTPConnectionPool.urlopen
-_guard = threading.Lock()
-WRONG_URL = (LocationValueError, URLSchemeUnknown)
-NOT_SENT = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError, *WRONG_URL)
 
 
 @dataclass(frozen=True)
@@ -124,10 +96,7 @@ def post(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> Reply:
     reply = Reply(without_key(content, to.key), answered)
     if status < 300 and b'"error"' not in content:
         return reply
-    try:
-        answer = reading.decode(content, [])
-    except (ValueError, RecursionError):
-        answer = content[:4000].decode("utf-8", "replace")
+    answer = reading.decode_or_text(content)
     error = server_errors.error_of(answer)
     if status < 300 and (not error or server_errors.has_answer(answer)):
         return reply
@@ -142,7 +111,7 @@ def server_error(to: Endpoint, error: Json, status: int, answered: Mapping[str, 
     metadata = error.get("metadata") if isinstance(error, dict) else None
     more = metadata.get("headers") if isinstance(metadata, dict) else None
     if isinstance(more, dict):  # OpenRouter: the limit of a day's free requests
-        answered = HTTPHeaderDict(answered)
+        answered = CaseInsensitiveDict(answered)
         answered.update({name: str(value) for name, value in more.items()})
     return failure(
         to,
@@ -161,6 +130,16 @@ def failure(to: Endpoint, what: str, **more: Json) -> CallError:
     what = " ".join(re.sub(r"//[^/@\s]*@", "//", what).split())  # a URL may contain a password
     what = what if len(what) <= 300 else what[:299] + "…"
     return CallError(f"{to.provider}: {to.model_id} at {host(to.base_url)}: {what}", **more)
+
+
+def no_answer(to: Endpoint, error: Exception, *, bills: bool = True) -> CallError:
+    """The error of a call for which one of `connections.ERRORS` was raised; `bills`: its answer costs something."""
+    return failure(
+        to,
+        f"no answer: {connections.reason(error, to.base_url, to.timeout_s)}",
+        kind="account" if connections.is_wrong(error) else "connection",
+        may_be_billed=bills and connections.is_sent(error),
+    )
 
 
 def without_key(body: bytes, key: str) -> bytes:
@@ -191,68 +170,22 @@ def _exchange(to: Endpoint, path: str, own: Mapping[str, str], body: Json) -> tu
         content = encoded(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise failure(to, f"the request cannot be sent: {error}", kind="request") from None
-    sent = {"Content-Type": "application/json", "Accept": "*/*", "User-Agent": USER_AGENT, **own}
     try:
-        return _answer(to, path, sent, content)
-    except (HTTPError, OSError, ValueError) as error:  # ValueError: base_url is none
-        wrong = isinstance(error, WRONG_URL) or not isinstance(error, HTTPError | OSError)
-        raise failure(
-            to,
-            f"no answer: {_words(error, to.timeout_s)}",
-            kind="account" if wrong else "connection",
-            may_be_billed=not (wrong or isinstance(error, NOT_SENT)),
-        ) from None
-
-
-def _words(error: Exception, timeout_s: float) -> str:
-    """What went wrong with a connection, without the names of classes."""
-    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
-        return f"no connection within {CONNECT_TIMEOUT_S} s"
-    if isinstance(error, ReadTimeoutError):
-        return f"nothing came within {timeout_s:g} s"
-    if isinstance(error, IncompleteRead):
-        return "the connection broke in the middle of the answer"
-    if isinstance(error, SSLError):
-        return f"no safe connection: {error}"
-    below: BaseException | None = error
-    while below is not None:  # what the system said
-        if isinstance(below, RemoteDisconnected):
-            return "the server closed the connection"
-        if isinstance(below, OSError) and below.strerror:
-            where = "the proxy: " if isinstance(error, ProxyError) else ""
-            return where + below.strerror.lower()
-        below = below.__cause__ or below.__context__
-    return str(error)
+        return _answer(to, path, {"Content-Type": "application/json", **own}, content)
+    except connections.ERRORS as error:
+        raise no_answer(to, error) from None
 
 
 def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) -> tuple[int, Mapping[str, str], bytes]:
     deadline = time.monotonic() + to.timeout_s
-    urlopen, prefix = server(to.base_url)
-    response = urlopen(
-        "POST",
-        prefix + path,
-        body=content,
-        headers=sent,
-        timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=to.timeout_s),
-        retries=False,
-        redirect=False,
-        preload_content=False,
-        decode_content=False,
-    )
-    try:
+    with connections.send(to.base_url, to.timeout_s, "POST", path, sent, content) as response:
         parts = []
-        while part := response.read1(BLOCK):
+        while part := response.raw.read1(BLOCK):
             parts.append(part)
             # Some servers send blanks while the model thinks, so the timeout between two reads never ends.
             if time.monotonic() > deadline:
-                raise HTTPError(f"the answer was not complete after {to.timeout_s} s")
-        if response.length_remaining:
-            raise IncompleteRead(sum(map(len, parts)), response.length_remaining)
-    except BaseException:
-        response.close()
-        raise
-    response.release_conn()
-    return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
+                raise ReadTimeout(f"the answer was not complete in time (timeout_s: {to.timeout_s:g})")
+    return response.status_code, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
 def encoded(body: Json) -> bytes:
@@ -273,55 +206,3 @@ def _decompressed(body: bytes, answered: Mapping[str, str]) -> bytes:
         return open_with(body) if open_with else body
     except (OSError, EOFError, zlib.error):
         return body
-
-
-def _bare(url: str) -> str:
-    """`url` without a password."""
-    return re.sub(r"//[^/?#]*@", "//", url, count=1)
-
-
-def server(base_url: str) -> tuple[Send, str]:
-    """What sends a request over one of the connections to the server at `base_url`, and the beginning of its target.
-    The proxy is that of the environment at the first call."""
-    with _guard:  # threads that start together share the connections too
-        return _server(base_url)
-
-
-@cache
-def _server(base_url: str) -> tuple[Send, str]:
-    url = parse_url(base_url)
-    if url.scheme not in ("http", "https") or not url.host:
-        raise LocationValueError("base_url must begin with http:// or https:// and a host")
-    connections = _connections(base_url, url)
-    if connections.proxy and url.scheme == "http":  # the proxy is told the whole URL
-        return connections.urlopen, _bare(base_url)
-    return connections.connection_from_host(url.host, url.port, url.scheme).urlopen, (url.path or "").rstrip("/")
-
-
-def _connections(base_url: str, url: Url) -> urllib3.PoolManager:
-    # Routers drop connections that are silent for minutes, as during a long answer: send probes.
-    options = [*HTTPConnection.default_socket_options, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        options.append((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60))
-    own = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or certifi.where()
-    settings = {
-        "num_pools": 1,
-        "maxsize": POOL_SIZE,
-        "socket_options": options,
-        "ca_cert_dir" if Path(own).is_dir() else "ca_certs": own,
-        "cert_reqs": "CERT_REQUIRED",
-    }
-    # A model server on this machine is not behind the proxy that the environment may name.
-    is_here = re.match(r"(localhost|127\.[0-9.]+|\[::1])(:|$)", host(base_url))
-    proxies = {} if is_here or urllib.request.proxy_bypass(url.host) else urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy:
-        return urllib3.PoolManager(**settings)
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if proxy.startswith("socks"):
-        from urllib3.contrib.socks import SOCKSProxyManager
-
-        return SOCKSProxyManager(proxy, **settings)
-    login = parse_url(proxy).auth
-    secret = urllib3.make_headers(proxy_basic_auth=unquote(login)) if login else None
-    return urllib3.ProxyManager(_bare(proxy), proxy_headers=secret, **settings)

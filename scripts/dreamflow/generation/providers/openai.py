@@ -137,25 +137,25 @@ def _format(request: Request) -> dict[str, Json]:
 
 def _usage(usage: dict[str, Json], warnings: list[str]) -> Usage:
     """The token counts."""
-    asked = reading.fields(usage.get("prompt_tokens_details"), "prompt_tokens_details", warnings)
-    given = reading.fields(usage.get("completion_tokens_details"), "completion_tokens_details", warnings)
+    prompt_details = reading.fields(usage.get("prompt_tokens_details"), "prompt_tokens_details", warnings)
+    completion_details = reading.fields(usage.get("completion_tokens_details"), "completion_tokens_details", warnings)
     prompt, completion, total, reasoning = (
         reading.count(place.get(name), name, warnings)
         for place, name in (
             (usage, "prompt_tokens"),
             (usage, "completion_tokens"),
             (usage, "total_tokens"),
-            (given, "reasoning_tokens"),
+            (completion_details, "reasoning_tokens"),
         )
     )
-    hit = asked.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))  # DeepSeek
+    hit = prompt_details.get("cached_tokens", usage.get("prompt_cache_hit_tokens"))  # DeepSeek
     if UNSET not in (prompt, completion, total, reasoning) and 0 < reasoning == total - prompt - completion:
         completion += reasoning  # xAI counts them apart
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=reading.count(hit, "cached_tokens", warnings),
-        cache_write_tokens=reading.count(asked.get("cache_write_tokens"), "cache_write_tokens", warnings),
+        cache_write_tokens=reading.count(prompt_details.get("cache_write_tokens"), "cache_write_tokens", warnings),
         reasoning_tokens=reasoning,
     )
 

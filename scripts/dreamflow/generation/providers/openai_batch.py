@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-from urllib3 import encode_multipart_formdata
+from requests import PreparedRequest
 
 from . import CallError, Request, http, provider, reading, server_errors
 from .batch import Created, State, call, custom_id_in, endpoint, lines_of
@@ -78,9 +78,11 @@ def submit(model: "Model", name: str, lines: Sequence[bytes], creating: Callable
     """Upload the requests, then create the batch. Only the second step costs anything."""
     to = endpoint(model)
     file = (f"{name}.jsonl", b"\n".join(lines) + b"\n", "application/jsonl")
-    form, kind = encode_multipart_formdata({"purpose": "batch", "file": file})
+    form = PreparedRequest()
+    form.prepare_headers({})
+    form.prepare_body({"purpose": "batch"}, {"file": file})
     try:
-        uploaded = call(to, "POST", "/files", {**bearer(to), "Content-Type": kind}, Created, form)
+        uploaded = call(to, "POST", "/files", {**bearer(to), **form.headers}, Created, form.body)
     except CallError as error:
         error.may_be_billed = False
         raise
@@ -107,18 +109,18 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
     for file in batch.files:
         for text in lines_of(to, f"/files/{file}/content", bearer(to)):
             try:
-                one = msgspec.json.decode(text, type=_Line)
+                item = msgspec.json.decode(text, type=_Line)
             except (msgspec.DecodeError, UnicodeDecodeError):
                 yield custom_id_in(text), text
                 continue
-            if one.response is None:
-                code, why = (one.error.code, one.error.message) if one.error else (None, "no answer and no error")
+            if item.response is None:
+                code, why = (item.error.code, item.error.message) if item.error else (None, "no answer and no error")
                 kind = "server" if code in ASKED_AGAIN else "request"
-                yield one.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
-            elif one.response.status_code >= 400:
-                yield one.custom_id, _declined(to, bytes(one.response.body), one.response.status_code)
+                yield item.custom_id, http.failure(to, f"{code or 'error'}: {why}", kind=kind)
+            elif item.response.status_code >= 400:
+                yield item.custom_id, _declined(to, bytes(item.response.body), item.response.status_code)
             else:
-                yield one.custom_id, bytes(one.response.body)
+                yield item.custom_id, bytes(item.response.body)
 
 
 def list_since(model: "Model", since: datetime) -> Iterator[State]:
@@ -154,10 +156,7 @@ def _state(batch: _Batch) -> State:
 
 def _declined(to: http.Endpoint, body: bytes, status: int) -> bytes | CallError:
     """The body, if it declines this very question, since that is the answer (see `http.post`); else the error in it."""
-    try:
-        answer = reading.decode(body, [])
-    except (ValueError, RecursionError):
-        answer = body[:4000].decode("utf-8", "replace")
+    answer = reading.decode_or_text(body)
     error = server_errors.error_of(answer)
     if status in server_errors.DECLINING and error and server_errors.declined(error):
         return body

@@ -35,6 +35,14 @@ def decode(body: bytes, warnings: list[str]) -> Json:
         return value
 
 
+def decode_or_text(body: bytes) -> Json:
+    """The JSON value of a body; the beginning of its text if it is not JSON."""
+    try:
+        return decode(body, [])
+    except (ValueError, RecursionError):
+        return body[:4000].decode("utf-8", "replace")
+
+
 def total(read: Callable[[Json, list[str]], Response], body: bytes) -> Response:
     """`read(value, warnings)` of the JSON value in `body`; a `Response` that is "unreadable" if there is none."""
     warnings: list[str] = []
@@ -47,11 +55,11 @@ def total(read: Callable[[Json, list[str]], Response], body: bytes) -> Response:
         response = unreadable(f"it is not JSON ({_short(error)}); it begins with {_short(body[:100])}")
     return replace(
         response,
-        text=_storable(response.text),
-        finish_reason=_storable(response.finish_reason),
-        model_name=_storable(response.model_name),
-        reasoning=_storable(response.reasoning) if response.reasoning else UNSET,
-        warnings=[_storable(warning) for warning in warnings] or UNSET,
+        text=storable(response.text),
+        finish_reason=storable(response.finish_reason),
+        model_name=storable(response.model_name),
+        reasoning=storable(response.reasoning) if response.reasoning else UNSET,
+        warnings=[storable(warning) for warning in warnings] or UNSET,
     )
 
 
@@ -227,6 +235,6 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """`text` with a "?" for each lone surrogate, which JSON can hold and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")

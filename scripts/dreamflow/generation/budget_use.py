@@ -1,4 +1,4 @@
-"""What budgets have used and what they leave, for forecasts and tables."""
+"""What was spent of budgets and what they leave, for forecasts and tables."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ WHOLE_RUN = ("budgets.run", "budgets.day", "budgets.month")  # keys of the budge
 
 
 @dataclass(frozen=True)
-class Used:
+class BudgetUse:
     """A budget in one unit, "usd" or "tokens": the cap that the user has set under `key`, what was spent of it, and
     what is reserved for calls in flight and in batches."""
 
@@ -39,8 +39,8 @@ class Used:
         return self.key in WHOLE_RUN
 
 
-def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
-    """What each budget has used; `at` is the time in ISO 8601 that decides the day and the month, now by default."""
+def budget_use(store: Path, budgets: Iterable[Budget], at: str = "") -> list[BudgetUse]:
+    """What was spent of each budget; `at` (ISO 8601, now by default) decides the day and the month."""
     budgets = list(budgets)
     if not budgets:
         return []
@@ -50,7 +50,7 @@ def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
         {scope: {"usd": usd, "tokens": int(tokens)} for scope, usd, tokens in database(store).read(sums.format(table))}
         for table in ("spent", "reserved")
     )
-    found = []
+    uses = []
     for budget in budgets:
         for own in covering([budget], [budget.scope, *times]):
             if own.scope == budget.scope and budget.scope.endswith(":"):
@@ -58,12 +58,13 @@ def used(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Used]:
             for unit, cap in (("usd", own.usd), ("tokens", own.tokens)):
                 if cap is not None:
                     amounts = [table.get(own.scope, {}).get(unit, 0) for table in (spent, reserved)]
-                    found.append(Used(own.key, own.scope, unit, cap, *amounts))
-    return found
+                    uses.append(BudgetUse(own.key, own.scope, unit, cap, *amounts))
+    return uses
 
 
 def amount(value: float, unit: str) -> str:
     """An amount of a budget as text."""
     if unit == "tokens":
         return f"{value:,.0f} tokens"
-    return f"${value:,.2f}" if value >= 1 or not value else f"${value:,.4f}"
+    is_cents = value >= 1 or round(value, 4) == round(value, 2)
+    return f"${value:,.2f}" if is_cents else f"${value:,.4f}"

@@ -1,4 +1,4 @@
-"""The budgets of a configuration, and the labels of each call, by which budgets cover it."""
+"""The budgets of a run: those of its configuration, and which calls each covers."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ from pathlib import Path
 from .errors import ConfigError, unknown
 from .generation.budgets import DAY, MONTH, Budget, Labels
 from .generation.model import Generation
-from .generation.prices import unpriced
+from .generation.prices import check_priced
 from .generation.settings import Cap
 from .plan import Plan
 from .settings import Settings
@@ -27,22 +27,22 @@ def run_name(*, in_job: bool) -> str:
 def configured_budgets(settings: Settings, run: str) -> list[Budget]:
     """All budgets, each with the scope that it caps. Raises a `ConfigError` if one names no spec."""
     caps = settings.budgets
-    found = [
+    budgets = [
         *_budget(f"run:{run}", "budgets.run", caps.run),
         *_budget(DAY, "budgets.day", caps.day),
         *_budget(MONTH, "budgets.month", caps.month),
     ]
     for name, cap in caps.tiers.items():
-        found += _budget(f"tier:{name}", f"budgets.tiers.{name}", cap)
+        budgets += _budget(f"tier:{name}", f"budgets.tiers.{name}", cap)
     for key, by_name in caps.by_family().items():
         known = [path.stem for path in Path("config", key).glob("*.yaml")]
         for name, cap in by_name.items():
             if name not in known:
                 raise ConfigError(unknown("spec", name, known), ("budgets", key, name))
-            found += _budget(f"{key}:{name}", f"budgets.{key}.{name}", cap)
+            budgets += _budget(f"{key}:{name}", f"budgets.{key}.{name}", cap)
     if settings.upgrade.max_tokens is not None:
-        found.append(Budget(f"upgrade:{run}", "upgrade.max_tokens", tokens=settings.upgrade.max_tokens))
-    return found
+        budgets.append(Budget(f"upgrade:{run}", "upgrade.max_tokens", tokens=settings.upgrade.max_tokens))
+    return budgets
 
 
 def _budget(scope: str, key: str, cap: Cap | None) -> list[Budget]:
@@ -69,4 +69,4 @@ def check_prices(
             everything = budget.scope.startswith(("run:", DAY, MONTH))
             covered = [row for row in rows if everything or budget.scope in of(row).scopes]
             names = {candidate.model.model_id for row in covered for candidate in row.candidates}
-            unpriced([plan.models[name] for name in sorted(names)], [budget])
+            check_priced([plan.models[name] for name in sorted(names)], [budget])

@@ -4,12 +4,13 @@ import csv
 import json
 
 import pytest
-from dreamflow.accounts import LEDGER_FILES, pending_text, write_ledger
 from dreamflow.files import write_atomic
 from dreamflow.generation.budgets import Budget, book_lost
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.make import make_generation
 from dreamflow.generation.store import book, database
+from dreamflow.ledger_tables import FILES, write_ledger
+from dreamflow.pending import pending_text
 from dreamflow.run import Run
 from project import Project
 
@@ -45,7 +46,7 @@ def layout(tmp_path):
 def booked(layout, *entries):
     for one in entries:
         scopes = [f"day:{one['at'][:10]}", "run:1"]
-        database(layout.store).write(lambda connection, one=one, scopes=scopes: book(connection, one, scopes))
+        database(layout.store).write(lambda connection, one=one, scopes=scopes: book(connection, [(one, scopes)]))
 
 
 def test_the_ledger_by_day_model_stage_and_spec(layout):
@@ -57,7 +58,7 @@ def test_the_ledger_by_day_model_stage_and_spec(layout):
     )
     folder = layout.root / "reports/ledger"
     text = write_ledger(layout, [], folder)
-    assert sorted(path.name for path in folder.iterdir()) == sorted(LEDGER_FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     first, second = table(folder, "by_day.csv")
     assert (first["day"], first["calls"], first["prompt_tokens"], first["cost_usd"]) == (
         "2026-11-27",
@@ -117,7 +118,7 @@ def test_the_ledger_of_an_earlier_version_counts(layout):
 
 def test_a_project_without_answers_has_empty_tables(layout):
     assert "The tables are in" in write_ledger(layout, [], layout.root)
-    assert all(table(layout.root, name) == [] for name in LEDGER_FILES)
+    assert all(table(layout.root, name) == [] for name in FILES)
     assert not layout.store.exists()
 
 
@@ -189,7 +190,7 @@ def test_a_budget_that_is_used_up(project):
     booked(flow.layout, entry(cost_usd=5.0))
     _, text = pending(budgets={"cohorts": {"trial": {"usd": 5}}, "month": {"usd": 9}})
     assert text.startswith("nothing waits")
-    database(flow.layout.store).write(lambda connection: book(connection, entry(cost_usd=5.0), ["cohorts:trial"]))
+    database(flow.layout.store).write(lambda connection: book(connection, [(entry(cost_usd=5.0), ["cohorts:trial"])]))
     _, text = pending(budgets={"cohorts": {"trial": {"usd": 5}}, "month": {"usd": 9}})
     assert text == "budget cohorts.trial is used up: $5.00 of $5.00"
 

@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Callable
 
-from .providers import CallError
-from .stopping import STOPPING
+from .stopping import STOPPING, stopped
 
 LOOK_S = 0.1  # between two looks of the first thread at whether the run was stopped
 
 
-class Line:
+class WaitingLine:
     """A queue in the order of arrival. `lock` guards what `ready` looks at."""
 
     def __init__(self) -> None:
@@ -33,9 +32,7 @@ class Line:
             try:
                 while True:
                     if STOPPING.is_set():
-                        raise CallError(
-                            "the run was stopped before this call", kind="stopped", cause="the run was stopped"
-                        )
+                        raise stopped()
                     wait = ready()
                     if wait <= 0:
                         return
