@@ -3,14 +3,17 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from dreamflow.generation import database as database_module
 from dreamflow.generation.budgets import Budget, Labels
 from dreamflow.generation.calls import Calls
 from dreamflow.generation.database import DatabaseError
@@ -183,6 +186,7 @@ def test_unknown_usage_is_estimated_and_marked(tmp_path, server):
 CHILD = """
 import sys
 sys.path[:0] = [{scripts!r}, {tests!r}]
+from contextlib import closing
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
 from unit.test_calls import ask, calls
@@ -268,3 +272,24 @@ def test_a_store_that_is_deleted_during_a_run_ends_it_and_keeps_the_answer_in_fl
     assert load_response(store, question(1), request_key(question(1))).response.text == "word " * 20
     assert "was deleted or replaced during the run" in ask(caller, 2)
     assert server.calls == 2
+
+
+def test_a_store_that_another_process_locks_is_waited_for_once(tmp_path, server, monkeypatch):
+    assert ask(calls(tmp_path, server.url), 0) == ""
+    database(tmp_path).close()
+    monkeypatch.setattr(database_module, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(database_module, "SHORT_TIMEOUT_S", 0)
+    waits, connect = [], sqlite3.connect
+    monkeypatch.setattr(
+        database_module.sqlite3, "connect", lambda *a, **more: waits.append(more.get("timeout")) or connect(*a, **more)
+    )
+    with closing(connect(tmp_path / "answers.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        caller = calls(tmp_path, server.url)
+        with ThreadPoolExecutor(8) as pool:
+            errors = list(pool.map(lambda number: ask(caller, number), range(1, 20)))
+        with pytest.raises(DatabaseError):
+            caller.database.write(lambda connection: None)
+    assert all("Another process holds it" in error for error in errors)
+    assert server.calls == 1
+    assert waits[-1] == 0

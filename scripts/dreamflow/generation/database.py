@@ -28,6 +28,7 @@ Work = Callable[[sqlite3.Connection], T]
 Bulk = Callable[[sqlite3.Connection, list[R]], Sequence[T]]
 LARGEST_GROUP = 512  # writes in a transaction
 LOCK_TIMEOUT_S = 120  # to wait for other processes
+SHORT_TIMEOUT_S = 5  # to wait for them once a write has failed and the run is about to end
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
 
 
@@ -184,7 +185,9 @@ class Database:
 
     def _open_writer(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=LOCK_TIMEOUT_S, isolation_level=None)
+        connection = sqlite3.connect(
+            self.path, timeout=LOCK_TIMEOUT_S if self.failed is None else SHORT_TIMEOUT_S, isolation_level=None
+        )
         connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self.path) else 'WAL'}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB, for the index of a million keys
