@@ -74,9 +74,9 @@ class Script:
         self.store, self.answers, self.questions, self.gen_id = store, list(answers), [], gen_id
 
     def __call__(self, question, key):
-        text, finish = self.answers.pop(0)
+        given = self.answers.pop(0)
         self.questions.append(question)
-        response = Response(text, finish, Usage(completion_tokens=9), "M")
+        response = given if isinstance(given, Response) else Response(*given, Usage(completion_tokens=9), "M")
         made = call(gen_id=self.gen_id)
         save_response(self.store, key, Record(schema_version=1, request=question, response=response, call=made))
         return load_response(self.store, question, key)
@@ -112,6 +112,26 @@ def test_samples_are_walked_until_one_can_be_used(tmp_path, answers, errors, rea
     assert outcome.parsed.values.get("score") == (None if errors[-1] else 7)
     # Once more from the store alone: nothing is asked, everything is the same.
     assert respond(row(), "Rate it.", tmp_path, nobody, models={"m": MODEL}) == outcome
+
+
+def test_a_prompt_that_is_too_long_is_asked_once_and_again_only_if_new_samples_are_wanted(tmp_path):
+    too_long = ("too many tokens", "context")
+    ask = Script(tmp_path, too_long, too_long, GOOD)
+    outcome = respond(row(), "Rate it.", tmp_path, ask, models={"m": MODEL})
+    assert (outcome.status, [attempt.error for attempt in outcome.attempts]) == ("failed", ["too_long"])
+    assert respond(row(), "Rate it.", tmp_path, nobody, models={"m": MODEL}) == outcome
+    for errors in (["too_long"] * 2, ["too_long"] * 2 + [None]):
+        again = respond(row(), "Rate it.", tmp_path, ask, models={"m": MODEL}, redraw=True)
+        assert [attempt.error for attempt in again.attempts] == errors
+        assert respond(row(), "Rate it.", tmp_path, nobody, models={"m": MODEL}) == again
+
+
+@pytest.mark.parametrize("finish_reason", ["stop", "length"])
+def test_an_answer_of_reasoning_alone_gets_a_larger_limit(tmp_path, finish_reason):
+    ask = Script(tmp_path, Response("", finish_reason, Usage(completion_tokens=9), "M", reasoning="Hm."), GOOD)
+    outcome = respond(row(keep_truncated=True), "Rate it.", tmp_path, ask, models={"m": MODEL})
+    assert [attempt.error for attempt in outcome.attempts] == ["truncated", None]
+    assert [question.sampling["max_tokens"] for question in ask.questions] == [100, 200]
 
 
 @pytest.mark.parametrize(

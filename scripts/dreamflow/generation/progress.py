@@ -108,6 +108,10 @@ class Display:
         if self.planned:
             lines.append(f"{self.done.total():,} of {self.planned.total():,} generations made · {self.totals()}")
         lines += [f"{what} ({count:,} times)" for what, count in self.others.most_common(SHOWN_OTHERS)]
+        if len(self.others) > SHOWN_OTHERS:
+            lines.append(
+                f"and {len(self.others) - SHOWN_OTHERS:,} more: see the warnings under parsed in metadata.json"
+            )
         if self.odd:
             lines.append(f"{self.odd:,} answers had odd fields: see the warnings under parsed in their metadata.json")
         if counts := [f"{self.status[s]:,} {s}" for s in ("failed", "skipped", "pending") if self.status[s]]:

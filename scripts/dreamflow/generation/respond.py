@@ -9,7 +9,7 @@
 | unfinished, unreadable           |                                                                           |
 | the prompt is too long           | no further sample of this model: the generation has failed                |
 | unparsable, the row has `repair` | once: the answer is sent back with the error and the row's request        |
-| truncated                        | the next sample with twice the limit, up to the model's limit; if the row |
+| truncated, reasoning only        | the next sample with twice the limit, up to the model's limit; if the row |
 |                                  | has `keep_truncated`, the truncated answer is used                        |
 | no attempts left                 | the next fallback model, if the row has another                           |
 
@@ -28,6 +28,7 @@ from .parsers import Parsed, ParseError, parse
 from .providers import CallError, Pending
 from .store import load_response, request_key
 
+TOO_LONG = "too_long"  # the class of an answer after which no further sample is drawn
 COMPLAINT_TOKENS = 1000  # of what is said of an unreadable answer, at most
 NO_FALLBACK = ("stopped", "budget", "waiting")  # kinds of errors after which no other model is called
 
@@ -95,7 +96,8 @@ def respond(
             is_own = outcome.record is not None and outcome.record.call.gen_id == generation.gen_id
             if outcome.status == "ok" and (all_tried or is_own):
                 return with_earlier(outcome, place)
-            all_tried = all_tried and len(outcome.attempts) >= generation.max_attempts
+            is_given_up = any(attempt.error == TOO_LONG for attempt in outcome.attempts)
+            all_tried = all_tried and (is_given_up or len(outcome.attempts) >= generation.max_attempts)
     problem = None
     for place, candidate in enumerate(candidates):
         try:
@@ -128,7 +130,7 @@ def _walk(
     """Try the samples of one model; without `ask`, only those in the store."""
     model, sampling = models[candidate.model.model_id], dict(candidate.sampling)
     first = messages = [*generation.turns, Message("user", prompt)]
-    may_repair = bool(generation.repair)
+    may_repair, may_ask = bool(generation.repair), ask is not None
     outcome = Outcome("failed")
     allowed = generation.max_attempts
     for number in range(SAMPLES_PER_REPLICATE):
@@ -139,7 +141,8 @@ def _walk(
         if record is None:
             if redraw:
                 allowed, redraw = max(allowed, up_to or number + generation.max_attempts), False
-            if number >= allowed or ask is None:
+                may_ask = True
+            if number >= allowed or not may_ask:
                 break
             try:
                 record = ask(question, key)
@@ -155,6 +158,7 @@ def _walk(
             outcome.status, outcome.reason, outcome.parsed = "ok", "", parsed
             return outcome
         outcome.reason = f"{kind}: {reason}"
+        may_ask = may_ask and kind != TOO_LONG
         messages = first
         if kind == "unparsable" and may_repair:
             may_repair, complaint = False, f"That cannot be read: {reason}. {generation.repair}"
@@ -171,12 +175,15 @@ def judge(generation: Generation, response: Response) -> tuple[str, str, Parsed]
     text = response.text
     if response.finish_reason == "refusal":
         return "refusal", f"the model declined: {text[:200]!r}", nothing
+    if response.reasoning and not text.strip() and response.finish_reason in ("stop", "length"):
+        used = response.usage.completion
+        return "truncated", f"the model only reasoned, and gave no answer within {used} tokens", nothing
     if response.finish_reason == "length" and not generation.keep_truncated:
         return "truncated", f"cut off after {response.usage.completion} tokens", nothing
     if response.finish_reason == "unreadable":
         return "unreadable", f"the provider's answer cannot be read: {text[:200]}", nothing
     if response.finish_reason == "context":
-        return "too_long", f"the prompt does not fit the model's context: {text[:200]}", nothing
+        return TOO_LONG, f"the prompt does not fit the model's context: {text[:200]}", nothing
     if response.finish_reason not in ("stop", "length"):
         said = (
             f"the provider ended the answer with {response.finish_reason!r}" if response.finish_reason else "no reason"
