@@ -39,24 +39,48 @@ class FixedWindow:
         return self.used <= self.most
 
 
+class Bucket:
+    """A server whose `most` calls a second come back evenly, as of a token bucket."""
+
+    def __init__(self, most):
+        self.most, self.left, self.at = most, most, 0.0
+
+    def takes(self, now):
+        self.left, self.at = min(self.most, self.left + (now - self.at) * self.most), now
+        taken = self.left >= 1
+        self.left -= taken
+        return taken
+
+
 class AnyNumber:
     def takes(self, _now):
         return True
 
 
+class Stray:
+    """A server that besides refuses a share of calls at random."""
+
+    def __init__(self, share, server=None, seed=1):
+        self.share, self.server, self.draw = share, server or AnyNumber(), random.Random(seed)
+
+    def takes(self, now):
+        return self.draw.random() >= self.share and self.server.takes(now)
+
+
 class Run:
-    """`calls` calls by `threads` threads: `seconds`, `refused`, and when all were in flight, `full_at`."""
+    """`calls` calls by `threads` threads: `seconds`, `refused`, when all were in flight (`full_at`), and when each call
+    was answered (`answers`). A refused call is repeated after its wait."""
 
     def __init__(self, server, calls=2000, threads=200, latency_s=0.2, retry_after=None, seed=0):
         draw, order, events = random.Random(seed), count(), []
-        self.pace, self.refused, self.full_at, done = Pace(), 0, inf, 0
+        self.pace, self.refused, self.full_at, self.answers = Pace(), 0, inf, []
         waiting, left, wake = min(threads, calls), max(0, calls - threads), 0.0
 
         def later(at, what, start=None):
             heapq.heappush(events, (at, next(order), what, start))
 
         later(0.0, "look")
-        while done < calls:
+        while len(self.answers) < calls:
             now, _, what, start = heapq.heappop(events)
             if what == "arrives":
                 taken = server.takes(now)
@@ -65,10 +89,14 @@ class Run:
                 continue
             if what == "answer":
                 self.pace.answered(start, now)
-                done, waiting, left = done + 1, waiting + (left > 0), left - (left > 0)
+                self.answers.append(now)
+                waiting, left = waiting + (left > 0), left - (left > 0)
             elif what == "refusal":
                 self.pace.refused(start, now, retry_after)
-                self.refused, waiting = self.refused + 1, waiting + 1
+                self.refused += 1
+                later(now + (draw.uniform(0.5, 1.0) if retry_after is None else retry_after), "again")
+            elif what == "again":
+                waiting += 1
             elif now < wake:
                 continue
             else:

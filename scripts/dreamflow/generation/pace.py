@@ -1,11 +1,17 @@
 """How fast a server answers without refusing: learned from its answers, by one process for itself.
 
-Two levels are learned. Calls in flight: they begin with a few and grow by two per answer ("ramp") until the
-server first refuses a call with 429 or everything that waits is in flight. At the first refusal of a burst the level
-falls by a quarter of what was in flight; then it rises by one per 25 answers, to at most 10% above the refused level;
-a level that was held counts as the new one. Calls a second: unlimited until the first refusal, then the calls that the
-server accepted in the second before it. A pace that is refused falls; one that was not refused for a while rises, by
-no more than 10% above the refused pace before that pace was held.
+Two levels are learned. Calls in flight: they begin with a few and grow by two per answer ("ramp") until a burst of
+refusals (429) or until everything that waits is in flight. A burst takes a quarter of what was in flight; then the
+level rises by one per 25 answers, to at most 10% above the refused level; a level that was held counts as the new one
+(additive increase, multiplicative decrease: Chiu and Jain 1989, as in TCP). Calls a second: unlimited until the first
+burst, then what the server accepted in the second before it. A pace that was not refused for a while rises, by no more
+than 10% above the refused pace before that pace was held.
+
+Some servers refuse calls for other reasons than the pace. Such stray refusals come alone, and a slower pace does not
+make them rarer. So most of ten calls must be refused to make a burst, and each decrease is a trial: if the share of
+refused calls does not fall to less than half, the decrease is taken back. Where many are refused without bursts, a
+trial is made too, and rarely repeated. A stray refusal delays its own call only. One exception: if the pace is known
+and nearly nothing is refused at it, a single refusal pauses all and lowers the pace a little.
 
 Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A lock guards each `Pace` (`limits.py`).
 """
@@ -31,13 +37,40 @@ LONGEST_PLATEAU_S = 300.0
 UNSURE_PLATEAU_S = 3.0
 HOLD_S = 3.0  # a faster pace counts as accepted after this time
 SLOWEST = 1 / 60  # calls a second
+FEW = 10  # calls that show a burst
+BURST = 0.5  # of them are refused, and besides twice the stray ones
+MANY = 300  # calls that show the share of stray refusals
+SINGLE = 3  # refusals in them that may still be about the pace
+ENOUGH = 10  # refusals that a trial expects, if they are stray
+DOUBTED = 0.02  # the share of refusals that is worth a trial
+STRAY = 0.3  # larger shares are about the pace
+TRIAL_AGAIN_S = 60.0  # doubled after each trial that was taken back
+EASED = 0.85  # of the learned pace is the least that single refusals leave
 
 
 class Start(NamedTuple):
-    """A call that has started. `is_probe`: the first after a pause."""
+    """A call that has started. `number`: they are counted. `is_probe`: the first after a pause."""
 
     at: float
+    number: int
     is_probe: bool
+
+
+class Trial(NamedTuple):
+    """A decrease that is taken back if it does not help. The other fields are what it changed."""
+
+    refused: int  # of `calls` calls before it
+    calls: int
+    level: float
+    refused_level: float
+    is_ramp: bool
+    rate: float
+    refused_rate: float
+
+    @property
+    def share(self) -> float:
+        """The share of refusals before it."""
+        return self.refused / self.calls
 
 
 class Pace:
@@ -52,7 +85,6 @@ class Pace:
         self.refused_rate = inf
         self.paused_until = -inf
         self._credit = 0.0  # answers that count towards the next step of `level`
-        self._level_held = 0  # answers at the highest level that may be tried
         self._free_at = -inf  # when the ramp lets a call start without an answer
         self._starts: deque[float] = deque()
         self._refusals: deque[float] = deque()
@@ -67,7 +99,16 @@ class Pace:
         self._plateau_s = FIRST_PLATEAU_S
         self._grow_at = inf
         self._growth = 0.01
-        self._trouble_at = -inf
+        self._learned = inf  # the pace that single refusals ease
+        self._number = 0  # of starts
+        self._first = 0  # number of the first start after the last decrease
+        self._refused: deque[int] = deque()  # starts since then, of the last `MANY`, that were refused
+        self._is_pause = False  # whether that decrease began a pause
+        self._trial: Trial | None = None
+        self._trial_ends = inf  # when all refusals of its calls have come
+        self._stray = 0.0  # the share of refusals at a pace that was not too fast
+        self._doubt_at = -inf  # no doubts before
+        self._doubt_s = TRIAL_AGAIN_S
 
     def delay(self, now: float) -> float:
         """Seconds until a call may start; 0: now; infinite: after an answer."""
@@ -95,6 +136,9 @@ class Pace:
         starts.append(now)
         while starts[0] < now - HISTORY_S:
             starts.popleft()
+        self._number += 1
+        if self._trial:
+            self._judge(self._trial, now)
         if self.rate != inf:
             self._raise_rate(now)
             spacing = 1 / (MARGIN * self.rate)
@@ -102,7 +146,7 @@ class Pace:
         is_probe, self._probe_next = self._probe_next, False
         if is_probe:
             self._clear_at = now + min(1.5 * self._refusal_s + 0.02, 2.0)
-        return Start(now, is_probe)
+        return Start(now, self._number, is_probe)
 
     def answered(self, start: Start, now: float) -> None:
         """The call has an answer."""
@@ -130,20 +174,32 @@ class Pace:
             self.refused_level = self.level
 
     def refused(self, start: Start, now: float, retry_after: float | None) -> float:
-        """The server refused the call (429): the seconds of the pause that follows."""
+        """The server refused the call (429): the seconds of the pause of all calls that follows, 0 if there is none."""
         used = self.in_flight
         self.in_flight -= 1
         self._refusals.append(start.at)
         while self._refusals[0] < now - HISTORY_S:
             self._refusals.popleft()
         self._refusal_s = max(now - start.at, 0.7 * self._refusal_s)
-        if start.at > self._decreased_at:
-            if start.is_probe:
-                self._failed_pauses += 1
-            else:
+        if start.is_probe:
+            self._failed_pauses += 1
+        elif start.number < self._first:  # it started before the decrease
+            if self._trial:
+                self._trial = self._trial._replace(refused=self._trial.refused + 1)
+            if not self._is_pause:
+                return 0.0
+        else:
+            self._refused.append(start.number)
+            while self._refused[0] <= self._number - MANY:
+                self._refused.popleft()
+            if self._is_burst(start):
                 self._decrease(start.at, now, used)
-                self._failed_pauses = 1
-            self._decreased_at = now
+            elif self.rate != inf and (self._is_pause or not self._trial) and len(self._refused) <= SINGLE:
+                if start.at > self._decreased_at:
+                    self._ease(now, used)
+            else:
+                self._doubt(start.at, now)
+                return 0.0
         own = min(LONGEST_PAUSE_S, SHORTEST_PAUSE_S * 2.0 ** max(0, self._failed_pauses - 1))
         pause = max(own, retry_after or 0.0)
         self.pause(now + pause)
@@ -154,7 +210,7 @@ class Pace:
         self.in_flight -= 1
         cost = TROUBLE_COSTS * (RAMP_PER_ANSWER if self.is_ramp else 1)
         self._credit = max(-cost, self._credit - cost)
-        self._grow_at = max(self._grow_at, now + 1)
+        self._grow_at = max(self._grow_at, now + min(1.0, TROUBLE_COSTS / self.rate))
 
     def withdrawn(self) -> None:
         """The call was not made after all."""
@@ -165,22 +221,101 @@ class Pace:
         self.paused_until = max(self.paused_until, until)
         self._probe_next = True
 
+    def _is_burst(self, start: Start) -> bool:
+        """Whether most of the last calls were refused."""
+        calls = min(FEW, len(self._starts))
+        return sum(-calls < number - start.number <= 0 for number in self._refused) >= min(0.8, BURST + 2 * self._stray) * calls
+
     def _decrease(self, started: float, now: float, used: int) -> None:
-        """The first refusal of a burst."""
-        self.level, self.refused_level, self.is_ramp, self._credit = max(1.0, int(0.75 * used)), used, False, 0.0
-        since = started - WINDOW_S
-        accepted = sum(since < at < started for at in self._starts) - sum(since < at < started for at in self._refusals)
-        rate = max(1, accepted) / WINDOW_S
-        plateau_s, growth = self._plateau_s, 0.01
-        if self.rate == inf:
-            if started - self._epoch < 0.6 * WINDOW_S:  # too short to know
-                plateau_s, growth = UNSURE_PLATEAU_S, 0.1
+        """A burst of refusals."""
+        if self._number >= FEW:  # else too little is known
+            self._try()
+            accepted = max(1, self._accepted_since(started - WINDOW_S, started))
+            rate, plateau_s, growth = accepted / WINDOW_S, self._plateau_s, 0.01
+            if self.rate == inf:
+                if started - self._epoch < 0.6 * WINDOW_S:  # too short to know
+                    plateau_s, growth = UNSURE_PLATEAU_S, 0.1
+            else:
+                rate = min(rate, self.rate * (0.93 if now - self._decreased_at < 5 else 0.98))
+                if self.rate > self.refused_rate:  # an attempt at a faster pace has failed
+                    self._plateau_s = min(LONGEST_PLATEAU_S, 2 * self._plateau_s)
+            self.rate = self.refused_rate = self._learned = max(SLOWEST, rate)
+            self._grow_at, self._growth = now + plateau_s, growth
+            self.refused_level = used
+        needed = used if self.is_ramp or used >= 0.8 * self.level else self.level
+        self.level, self.is_ramp, self._credit = max(1.0, int(0.75 * needed)), self.rate == inf, 0.0
+        self._begin(is_pause=True)
+        self._decreased_at, self._failed_pauses = now, 1
+
+    def _ease(self, now: float, used: int) -> None:
+        """A single refusal at a pace that the server seemed to accept."""
+        if self.rate > self.refused_rate:  # an attempt at a faster pace has failed
+            self.rate = self.refused_rate
+            self._plateau_s = min(LONGEST_PLATEAU_S, 2 * self._plateau_s)
+            self._grow_at = now + self._plateau_s
         else:
-            rate = min(rate, self.rate * (0.93 if now - self._decreased_at < 5 else 0.98))
-            if now > self._grow_at:  # an attempt at a faster pace has failed
-                self._plateau_s = min(LONGEST_PLATEAU_S, 2 * self._plateau_s)
-        self.rate = self.refused_rate = max(SLOWEST, rate)
-        self._grow_at, self._growth = now + plateau_s, growth
+            rate = self.rate * (0.93 if now - self._decreased_at < 5 else 0.98)
+            self.rate = self.refused_rate = max(SLOWEST, EASED * self._learned, rate)
+        if used >= self.level:
+            self.level, self.refused_level, self._credit = max(1.0, used - 1.0), used, 0.0
+        self._decreased_at, self._failed_pauses = now, 1
+
+    def _doubt(self, started: float, now: float) -> None:
+        """Single refusals. If there are many, see whether they are fewer at the pace that was accepted."""
+        calls = min(MANY, self._number - self._first)
+        share = len(self._refused) / max(1, calls)
+        least = DOUBTED + (2 * self._stray if now < self._doubt_at else 0.0)
+        if self._trial or len(self._refused) < ENOUGH / 2 or calls < 5 * FEW or share < least:
+            return
+        seconds = min(WINDOW_S, started - self._epoch)
+        if self.rate == inf and seconds < 0.2 * WINDOW_S:
+            return
+        accepted = max(1, self._accepted_since(started - seconds, started)) / seconds
+        self._lower(now, accepted if self.rate == inf else self.rate * (1 - share))
+
+    def _lower(self, now: float, rate: float) -> None:
+        """Try a slower pace."""
+        self._try()
+        self.rate = self.refused_rate = self._learned = max(SLOWEST, rate)
+        self._grow_at, self._growth = now + self._plateau_s, 0.01
+        self._begin(is_pause=False)
+
+    def _try(self) -> None:
+        """What is changed now is a trial; if there is one, it goes on from here."""
+        calls = max(1, min(MANY, self._number - self._first))
+        kept = self._trial or self
+        self._trial = Trial(
+            len(self._refused), calls, kept.level, kept.refused_level, kept.is_ramp, kept.rate, kept.refused_rate
+        )
+        self._trial_ends = inf
+
+    def _begin(self, *, is_pause: bool) -> None:
+        """From now on refusals are counted anew."""
+        self._first, self._is_pause = self._number + 1, is_pause
+        self._refused.clear()
+
+    def _judge(self, trial: Trial, now: float) -> None:
+        """Take the decrease back if as many calls are refused as before it."""
+        calls = self._number - self._first
+        if calls < min(MANY, max(2 * FEW, ENOUGH / max(0.01, trial.share))):
+            return
+        if self._trial_ends == inf:
+            self._trial_ends = now + 2 * self._refusal_s
+        if now < self._trial_ends:
+            return
+        self._trial, self._stray = None, len(self._refused) / min(MANY, calls)
+        if 0.5 * trial.share <= self._stray <= min(STRAY, 2 * trial.share):
+            self.level, self.refused_level = max(self.level, trial.level), trial.refused_level
+            self.is_ramp, self.rate, self.refused_rate = trial.is_ramp, trial.rate, trial.refused_rate
+            self._learned = trial.rate
+            self._doubt_at, self._doubt_s = now + self._doubt_s, 2 * self._doubt_s
+            self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1  # an earlier decrease may have been wrong
+        elif self._stray >= DOUBTED:
+            self._lower(now, self.rate * (1 - self._stray))
+
+    def _accepted_since(self, since: float, until: float) -> int:
+        """Calls that started in a time and were not refused so far."""
+        return sum(since < at < until for at in self._starts) - sum(since < at < until for at in self._refusals)
 
     def _recover(self, started: float) -> None:
         """The first answer after a pause. If several pauses were needed, the server counts in a longer time."""
@@ -190,7 +325,7 @@ class Pace:
         self._epoch, self._accepted, self._failed_pauses = started, 0, 0
 
     def _raise_rate(self, now: float) -> None:
-        if now < self._grow_at or now - self._next_start > WINDOW_S:  # not due, or the pace was not needed
+        if self._trial or now < self._grow_at or now - self._next_start > WINDOW_S:  # not due, or the pace was not needed
             return
         top = self.refused_rate * PROBE
         if self.rate < top:
