@@ -17,7 +17,7 @@ Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A
 """
 
 from collections import deque
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 FIRST_IN_FLIGHT = 4
@@ -37,8 +37,8 @@ LONGEST_PLATEAU_S = 300.0
 UNSURE_PLATEAU_S = 3.0
 HOLD_S = 3.0  # a faster pace counts as accepted after this time
 SLOWEST = 1 / 60  # calls a second
-FEW = 10  # calls that show a burst
-BURST = 0.5  # of them are refused, and besides twice the stray ones
+FEW = 6  # calls that show a burst
+BURST = 0.6  # of them are refused, and besides twice the stray ones
 MANY = 300  # calls that show the share of stray refusals
 SINGLE = 3  # refusals in them that may still be about the pace
 ENOUGH = 10  # refusals that a trial expects, if they are stray
@@ -194,7 +194,7 @@ class Pace:
                 self._refused.popleft()
             if self._is_burst(start):
                 self._decrease(start.at, now, used)
-            elif self.rate != inf and (self._is_pause or not self._trial) and len(self._refused) <= SINGLE:
+            elif self.rate != inf and (self._is_pause or not self._trial) and self._is_single():
                 if start.at > self._decreased_at:
                     self._ease(now, used)
             else:
@@ -222,13 +222,20 @@ class Pace:
         self._probe_next = True
 
     def _is_burst(self, start: Start) -> bool:
-        """Whether most of the last calls were refused."""
+        """Whether most of a few calls in a row, with this one, were refused. Refusals come in another order."""
         calls = min(FEW, len(self._starts))
-        return sum(-calls < number - start.number <= 0 for number in self._refused) >= min(0.8, BURST + 2 * self._stray) * calls
+        needed = ceil(min(0.8, BURST + 2 * self._stray) * calls)
+        near = sorted(number for number in self._refused if abs(number - start.number) < calls)
+        return any(near[end] - near[end - needed + 1] < calls for end in range(needed - 1, len(near)))
+
+    def _is_single(self) -> bool:
+        """Whether refusals are so rare that this one may be about the pace."""
+        return len(self._refused) + MANY * self._stray <= SINGLE
 
     def _decrease(self, started: float, now: float, used: int) -> None:
         """A burst of refusals."""
-        if self._number >= FEW:  # else too little is known
+        is_needed = used >= 0.8 * self.level or self.rate == inf
+        if self._number >= 10:  # else too little is known
             self._try()
             accepted = max(1, self._accepted_since(started - WINDOW_S, started))
             rate, plateau_s, growth = accepted / WINDOW_S, self._plateau_s, 0.01
@@ -242,17 +249,15 @@ class Pace:
             self.rate = self.refused_rate = self._learned = max(SLOWEST, rate)
             self._grow_at, self._growth = now + plateau_s, growth
             self.refused_level = used
-        needed = used if self.is_ramp or used >= 0.8 * self.level else self.level
-        self.level, self.is_ramp, self._credit = max(1.0, int(0.75 * needed)), self.rate == inf, 0.0
+        self.level = max(1.0, int(0.75 * (used if is_needed else self.level)))
+        self.is_ramp, self._credit = self.rate == inf, 0.0
         self._begin(is_pause=True)
         self._decreased_at, self._failed_pauses = now, 1
 
     def _ease(self, now: float, used: int) -> None:
         """A single refusal at a pace that the server seemed to accept."""
         if self.rate > self.refused_rate:  # an attempt at a faster pace has failed
-            self.rate = self.refused_rate
-            self._plateau_s = min(LONGEST_PLATEAU_S, 2 * self._plateau_s)
-            self._grow_at = now + self._plateau_s
+            self._end_attempt(now)
         else:
             rate = self.rate * (0.93 if now - self._decreased_at < 5 else 0.98)
             self.rate = self.refused_rate = max(SLOWEST, EASED * self._learned, rate)
@@ -260,12 +265,23 @@ class Pace:
             self.level, self.refused_level, self._credit = max(1.0, used - 1.0), used, 0.0
         self._decreased_at, self._failed_pauses = now, 1
 
+    def _end_attempt(self, now: float) -> None:
+        """A faster pace was refused."""
+        self.rate = self.refused_rate
+        self._plateau_s = min(LONGEST_PLATEAU_S, 2 * self._plateau_s)
+        self._grow_at = now + self._plateau_s
+
     def _doubt(self, started: float, now: float) -> None:
         """Single refusals. If there are many, see whether they are fewer at the pace that was accepted."""
         calls = min(MANY, self._number - self._first)
         share = len(self._refused) / max(1, calls)
-        least = DOUBTED + (2 * self._stray if now < self._doubt_at else 0.0)
-        if self._trial or len(self._refused) < ENOUGH / 2 or calls < 5 * FEW or share < least:
+        is_attempt = self.rate > self.refused_rate
+        least = DOUBTED + (self._stray * (1 if is_attempt else 2) if now < self._doubt_at else 0.0)
+        if self._trial or len(self._refused) < ENOUGH / 2 or calls < 50 or share < least:
+            return
+        if is_attempt:
+            self._end_attempt(now)
+            self._begin(is_pause=False)
             return
         seconds = min(WINDOW_S, started - self._epoch)
         if self.rate == inf and seconds < 0.2 * WINDOW_S:
@@ -297,7 +313,7 @@ class Pace:
     def _judge(self, trial: Trial, now: float) -> None:
         """Take the decrease back if as many calls are refused as before it."""
         calls = self._number - self._first
-        if calls < min(MANY, max(2 * FEW, ENOUGH / max(0.01, trial.share))):
+        if calls < min(MANY, max(20, ENOUGH / max(0.01, trial.share))):
             return
         if self._trial_ends == inf:
             self._trial_ends = now + 2 * self._refusal_s
@@ -309,6 +325,7 @@ class Pace:
             self.is_ramp, self.rate, self.refused_rate = trial.is_ramp, trial.rate, trial.refused_rate
             self._learned = trial.rate
             self._doubt_at, self._doubt_s = now + self._doubt_s, 2 * self._doubt_s
+            self._plateau_s = UNSURE_PLATEAU_S
             self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1  # an earlier decrease may have been wrong
         elif self._stray >= DOUBTED:
             self._lower(now, self.rate * (1 - self._stray))
@@ -329,6 +346,8 @@ class Pace:
             return
         top = self.refused_rate * PROBE
         if self.rate < top:
+            if self.rate <= self.refused_rate:
+                self._begin(is_pause=False)
             self.rate = min(top, self.rate * (1 + self._growth))
             self._grow_at = now + (1 if self.rate < top else HOLD_S)
         else:
