@@ -17,7 +17,7 @@ Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A
 """
 
 from collections import deque
-from math import ceil, inf
+from math import ceil, inf, sqrt
 from typing import NamedTuple
 
 FIRST_IN_FLIGHT = 4
@@ -41,7 +41,7 @@ FEW = 6  # calls that show a burst
 BURST = 0.6  # of them are refused, and besides twice the stray ones
 MANY = 300  # calls that show the share of stray refusals
 SINGLE = 3  # refusals in them that may still be about the pace
-ENOUGH = 10  # refusals that a trial expects, if they are stray
+ENOUGH = 12  # refusals that a trial expects, if they are stray
 DOUBTED = 0.02  # the share of refusals that is worth a trial
 STRAY = 0.3  # larger shares are about the pace
 TRIAL_AGAIN_S = 60.0  # doubled after each trial that was taken back
@@ -66,6 +66,7 @@ class Trial(NamedTuple):
     is_ramp: bool
     rate: float
     refused_rate: float
+    is_second: bool
 
     @property
     def share(self) -> float:
@@ -276,7 +277,8 @@ class Pace:
         calls = min(MANY, self._number - self._first)
         share = len(self._refused) / max(1, calls)
         is_attempt = self.rate > self.refused_rate
-        least = DOUBTED + (self._stray * (1 if is_attempt else 2) if now < self._doubt_at else 0.0)
+        stray = self._stray if now < self._doubt_at else 0.0
+        least = DOUBTED + stray + 2 * sqrt(stray / max(1, calls))  # two standard deviations
         if self._trial or len(self._refused) < ENOUGH / 2 or calls < 50 or share < least:
             return
         if is_attempt:
@@ -289,20 +291,19 @@ class Pace:
         accepted = max(1, self._accepted_since(started - seconds, started)) / seconds
         self._lower(now, accepted if self.rate == inf else self.rate * (1 - share))
 
-    def _lower(self, now: float, rate: float) -> None:
+    def _lower(self, now: float, rate: float, *, is_second: bool = False) -> None:
         """Try a slower pace."""
-        self._try()
+        self._try(is_second=is_second)
         self.rate = self.refused_rate = self._learned = max(SLOWEST, rate)
         self._grow_at, self._growth = now + self._plateau_s, 0.01
         self._begin(is_pause=False)
 
-    def _try(self) -> None:
+    def _try(self, *, is_second: bool = False) -> None:
         """What is changed now is a trial; if there is one, it goes on from here."""
         calls = max(1, min(MANY, self._number - self._first))
         kept = self._trial or self
-        self._trial = Trial(
-            len(self._refused), calls, kept.level, kept.refused_level, kept.is_ramp, kept.rate, kept.refused_rate
-        )
+        own = (kept.level, kept.refused_level, kept.is_ramp, kept.rate, kept.refused_rate)
+        self._trial = Trial(len(self._refused), calls, *own, is_second)
         self._trial_ends = inf
 
     def _begin(self, *, is_pause: bool) -> None:
@@ -319,16 +320,21 @@ class Pace:
             self._trial_ends = now + 2 * self._refusal_s
         if now < self._trial_ends:
             return
-        self._trial, self._stray = None, len(self._refused) / min(MANY, calls)
-        if 0.5 * trial.share <= self._stray <= min(STRAY, 2 * trial.share):
+        share = len(self._refused) / min(MANY, calls)
+        is_better = share < 0.5 * trial.share
+        if not is_better and (share > STRAY or not trial.is_second):
+            self._lower(now, self.rate * max(0.5, 1 - DOUBTED - 2 * share), is_second=True)
+            return
+        self._trial, self._stray = None, share
+        if not is_better:
             self.level, self.refused_level = max(self.level, trial.level), trial.refused_level
             self.is_ramp, self.rate, self.refused_rate = trial.is_ramp, trial.rate, trial.refused_rate
             self._learned = trial.rate
             self._doubt_at, self._doubt_s = now + self._doubt_s, 2 * self._doubt_s
             self._plateau_s = UNSURE_PLATEAU_S
             self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1  # an earlier decrease may have been wrong
-        elif self._stray >= DOUBTED:
-            self._lower(now, self.rate * (1 - self._stray))
+        elif share >= DOUBTED:
+            self._lower(now, self.rate * (1 - share))
 
     def _accepted_since(self, since: float, until: float) -> int:
         """Calls that started in a time and were not refused so far."""
