@@ -225,7 +225,8 @@ class Pace:
     def _is_burst(self, start: Start) -> bool:
         """Whether most of a few calls in a row, with this one, were refused. Refusals come in another order."""
         calls = min(FEW, len(self._starts))
-        needed = ceil(min(0.8, BURST + 2 * self._stray) * calls)
+        stray = max(self._stray, 0.5 * self._trial.share if self._trial else 0.0)
+        needed = ceil(min(0.8, BURST + 2 * stray) * calls)
         near = sorted(number for number in self._refused if abs(number - start.number) < calls)
         return any(near[end] - near[end - needed + 1] < calls for end in range(needed - 1, len(near)))
 
@@ -238,8 +239,7 @@ class Pace:
         is_needed = used >= 0.8 * self.level or self.rate == inf
         if self._number >= 10:  # else too little is known
             self._try()
-            accepted = max(1, self._accepted_since(started - WINDOW_S, started))
-            rate, plateau_s, growth = accepted / WINDOW_S, self._plateau_s, 0.01
+            rate, plateau_s, growth = self._accepted_rate(started), self._plateau_s, 0.01
             if self.rate == inf:
                 if started - self._epoch < 0.6 * WINDOW_S:  # too short to know
                     plateau_s, growth = UNSURE_PLATEAU_S, 0.1
@@ -279,17 +279,13 @@ class Pace:
         is_attempt = self.rate > self.refused_rate
         stray = self._stray if now < self._doubt_at else 0.0
         least = DOUBTED + stray + 2 * sqrt(stray / max(1, calls))  # two standard deviations
-        if self._trial or len(self._refused) < ENOUGH / 2 or calls < 50 or share < least:
+        if self._trial or len(self._refused) < 0.75 * ENOUGH or calls < 50 or share < least:
             return
         if is_attempt:
             self._end_attempt(now)
             self._begin(is_pause=False)
             return
-        seconds = min(WINDOW_S, started - self._epoch)
-        if self.rate == inf and seconds < 0.2 * WINDOW_S:
-            return
-        accepted = max(1, self._accepted_since(started - seconds, started)) / seconds
-        self._lower(now, accepted if self.rate == inf else self.rate * (1 - share))
+        self._lower(now, self._accepted_rate(started) if self.rate == inf else self.rate * (1 - share))
 
     def _lower(self, now: float, rate: float, *, is_second: bool = False) -> None:
         """Try a slower pace."""
@@ -321,8 +317,8 @@ class Pace:
         if now < self._trial_ends:
             return
         share = len(self._refused) / min(MANY, calls)
-        is_better = share < 0.5 * trial.share
-        if not is_better and (share > STRAY or not trial.is_second):
+        is_better = share < 0.5 * trial.share and (share < DOUBTED or share < 0.25 * trial.share)
+        if not is_better and (share > STRAY or share < 0.5 * trial.share or not trial.is_second):  # not clear
             self._lower(now, self.rate * max(0.5, 1 - DOUBTED - 2 * share), is_second=True)
             return
         self._trial, self._stray = None, share
@@ -335,10 +331,18 @@ class Pace:
             self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1  # an earlier decrease may have been wrong
         elif share >= DOUBTED:
             self._lower(now, self.rate * (1 - share))
+        elif trial.rate == inf and not self._is_pause:  # there was no burst
+            self._plateau_s = UNSURE_PLATEAU_S
+            self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1
 
-    def _accepted_since(self, since: float, until: float) -> int:
-        """Calls that started in a time and were not refused so far."""
-        return sum(since < at < until for at in self._starts) - sum(since < at < until for at in self._refusals)
+    def _accepted_rate(self, until: float) -> float:
+        """Calls that the server accepted in the last second, or in a second of the last few if those were more."""
+        rates = []
+        for seconds in (WINDOW_S, max(WINDOW_S, until - self._starts[0])):
+            since = until - seconds
+            calls = sum(since <= at < until for at in self._starts) - sum(since <= at < until for at in self._refusals)
+            rates.append(max(1, calls) / seconds)
+        return max(rates)
 
     def _recover(self, started: float) -> None:
         """The first answer after a pause. If several pauses were needed, the server counts in a longer time."""
