@@ -110,6 +110,7 @@ class Pace:
         self._stray = 0.0  # the share of refusals at a pace that was not too fast
         self._doubt_at = -inf  # no doubts before
         self._doubt_s = TRIAL_AGAIN_S
+        self._unsure_s = UNSURE_PLATEAU_S
 
     def delay(self, now: float) -> float:
         """Seconds until a call may start; 0: now; infinite: after an answer."""
@@ -278,7 +279,7 @@ class Pace:
         share = len(self._refused) / max(1, calls)
         is_attempt = self.rate > self.refused_rate
         stray = self._stray if now < self._doubt_at else 0.0
-        least = DOUBTED + stray + 2 * sqrt(stray / max(1, calls))  # two standard deviations
+        least = DOUBTED + stray + 3 * sqrt(stray / max(1, calls))  # three standard deviations
         if self._trial or len(self._refused) < 0.75 * ENOUGH or calls < 50 or share < least:
             return
         if is_attempt:
@@ -290,7 +291,9 @@ class Pace:
     def _lower(self, now: float, rate: float, *, is_second: bool = False) -> None:
         """Try a slower pace."""
         self._try(is_second=is_second)
-        self.rate = self.refused_rate = self._learned = max(SLOWEST, rate)
+        self.rate = self._learned = max(SLOWEST, rate)
+        if self.refused_rate != inf:
+            self.refused_rate = self.rate
         self._grow_at, self._growth = now + self._plateau_s, 0.01
         self._begin(is_pause=False)
 
@@ -321,19 +324,26 @@ class Pace:
         if not is_better and (share > STRAY or share < 0.5 * trial.share or not trial.is_second):  # not clear
             self._lower(now, self.rate * max(0.5, 1 - DOUBTED - 2 * share), is_second=True)
             return
-        self._trial, self._stray = None, share
+        self._trial, self._stray = None, max(0, len(self._refused) - 1) / min(MANY, calls)  # one may be by chance
         if not is_better:
             self.level, self.refused_level = max(self.level, trial.level), trial.refused_level
             self.is_ramp, self.rate, self.refused_rate = trial.is_ramp, trial.rate, trial.refused_rate
             self._learned = trial.rate
             self._doubt_at, self._doubt_s = now + self._doubt_s, 2 * self._doubt_s
-            self._plateau_s = UNSURE_PLATEAU_S
-            self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1  # an earlier decrease may have been wrong
+            self._grow_soon(now)  # an earlier decrease may have been wrong
         elif share >= DOUBTED:
             self._lower(now, self.rate * (1 - share))
-        elif trial.rate == inf and not self._is_pause:  # there was no burst
-            self._plateau_s = UNSURE_PLATEAU_S
-            self._grow_at, self._growth = now + UNSURE_PLATEAU_S, 0.1
+        elif self.refused_rate == inf:
+            if trial.share < STRAY:  # there was no burst
+                self._grow_soon(now)
+            else:
+                self.refused_rate = self.rate
+
+    def _grow_soon(self, now: float) -> None:
+        """The pace may be too slow."""
+        self._plateau_s = self._unsure_s
+        self._grow_at, self._growth = now + self._unsure_s, 0.2 if self.refused_rate == inf else 0.1
+        self._unsure_s = min(LONGEST_PLATEAU_S, 2 * self._unsure_s)
 
     def _accepted_rate(self, until: float) -> float:
         """Calls that the server accepted in the last second, or in a second of the last few if those were more."""
