@@ -42,7 +42,7 @@ BURST = 0.6  # of them are refused, and besides twice the stray ones
 MANY = 300  # calls that show the share of stray refusals
 SINGLE = 3  # refusals in them that may still be about the pace
 ENOUGH = 12  # refusals that a trial expects, if they are stray
-DOUBTED = 0.02  # the share of refusals that is worth a trial
+DOUBTED = 0.03  # the share of refusals that is worth a trial
 STRAY = 0.3  # larger shares are about the pace
 TRIAL_AGAIN_S = 60.0  # doubled after each trial that was taken back
 EASED = 0.85  # of the learned pace is the least that single refusals leave
@@ -320,7 +320,7 @@ class Pace:
         if now < self._trial_ends:
             return
         share = len(self._refused) / min(MANY, calls)
-        is_better = share < 0.5 * trial.share and (share < DOUBTED or share < 0.25 * trial.share)
+        is_better = share < 0.5 * trial.share and (share < 0.5 * DOUBTED or share < 0.25 * trial.share)
         if not is_better and (share > STRAY or share < 0.5 * trial.share or not trial.is_second):  # not clear
             self._lower(now, self.rate * max(0.5, 1 - DOUBTED - 2 * share), is_second=True)
             return
@@ -342,7 +342,7 @@ class Pace:
     def _grow_soon(self, now: float) -> None:
         """The pace may be too slow."""
         self._plateau_s = self._unsure_s
-        self._grow_at, self._growth = now + self._unsure_s, 0.2 if self.refused_rate == inf else 0.1
+        self._grow_at, self._growth = now + self._unsure_s, 0.5 if self.refused_rate == inf else 0.1
         self._unsure_s = min(LONGEST_PLATEAU_S, 2 * self._unsure_s)
 
     def _accepted_rate(self, until: float) -> float:
