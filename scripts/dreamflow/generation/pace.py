@@ -362,7 +362,9 @@ class Pace:
         self._epoch, self._accepted, self._failed_pauses = started, 0, 0
 
     def _raise_rate(self, now: float) -> None:
-        if self._trial or now < self._grow_at or now - self._next_start > WINDOW_S:  # not due, or the pace was not needed
+        if (
+            self._trial or now < self._grow_at or now - self._next_start > WINDOW_S
+        ):  # not due, or the pace was not needed
             return
         top = self.refused_rate * PROBE
         if self.rate < top:
