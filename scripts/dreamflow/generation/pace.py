@@ -196,7 +196,7 @@ class Pace:
                 self._refused.popleft()
             if self._is_burst(start):
                 self._decrease(start.at, now, used)
-            elif self.rate != inf and (self._is_pause or not self._trial) and self._is_single():
+            elif self.refused_rate != inf and (self._is_pause or not self._trial) and self._is_single():
                 if start.at > self._decreased_at:
                     self._ease(now, used)
             else:
@@ -362,9 +362,8 @@ class Pace:
         self._epoch, self._accepted, self._failed_pauses = started, 0, 0
 
     def _raise_rate(self, now: float) -> None:
-        if (
-            self._trial or now < self._grow_at or now - self._next_start > WINDOW_S
-        ):  # not due, or the pace was not needed
+        was_needed = now - self._next_start <= WINDOW_S
+        if self._trial or now < self._grow_at or not was_needed:
             return
         top = self.refused_rate * PROBE
         if self.rate < top:
