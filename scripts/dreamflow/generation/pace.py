@@ -34,7 +34,7 @@ SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 60.0  # if the server names no time
 FIRST_PLATEAU_S = 45.0  # how long a pace is kept before a faster one is tried; doubled after each failed attempt
 LONGEST_PLATEAU_S = 300.0
-UNSURE_PLATEAU_S = 3.0
+UNSURE_PLATEAU_S = 6.0
 HOLD_S = 3.0  # a faster pace counts as accepted after this time
 SLOWEST = 1 / 60  # calls a second
 FEW = 6  # calls that show a burst
@@ -313,7 +313,8 @@ class Pace:
     def _judge(self, trial: Trial, now: float) -> None:
         """Take the decrease back if as many calls are refused as before it."""
         calls = self._number - self._first
-        if calls < min(MANY, max(20, ENOUGH / max(0.01, trial.share))):
+        needed = min(MANY, ENOUGH / max(0.01, trial.share)) if len(self._refused) < ENOUGH else 0
+        if calls < max(20, needed):
             return
         if self._trial_ends == inf:
             self._trial_ends = now + 2 * self._refusal_s
@@ -342,7 +343,10 @@ class Pace:
     def _grow_soon(self, now: float) -> None:
         """The pace may be too slow."""
         self._plateau_s = self._unsure_s
-        self._grow_at, self._growth = now + self._unsure_s, 0.5 if self.refused_rate == inf else 0.1
+        self._grow_at, self._growth = (
+            now + self._unsure_s,
+            0.5 * UNSURE_PLATEAU_S / self._unsure_s if self.refused_rate == inf else 0.1,
+        )
         self._unsure_s = min(LONGEST_PLATEAU_S, 2 * self._unsure_s)
 
     def _accepted_rate(self, until: float) -> float:
