@@ -8,10 +8,11 @@ burst, then what the server accepted in the second before it. A pace that was no
 than 10% above the refused pace before that pace was held.
 
 Some servers refuse calls for other reasons than the pace. Such stray refusals come alone, and a slower pace does not
-make them rarer. So most of ten calls must be refused to make a burst, and each decrease is a trial: if the share of
-refused calls does not fall to less than half, the decrease is taken back. Where many are refused without bursts, a
-trial is made too, and rarely repeated. A stray refusal delays its own call only. One exception: if the pace is known
-and nearly nothing is refused at it, a single refusal pauses all and lowers the pace a little.
+make them rarer. So most of six calls in a row must be refused to make a burst, and each decrease is a trial: if the
+share of refused calls does not clearly fall, a second, larger decrease follows, and if that does not help either, both
+are taken back. Where many calls are refused without bursts, a trial is made too; what it teaches is soon questioned.
+A stray refusal delays its own call only. One exception: if a burst has limited the pace and nearly nothing is refused
+at it, a single refusal pauses all and lowers the pace a little. The constants were tuned on simulated servers.
 
 Nothing here reads a clock or waits: `now` is in seconds of a monotonic clock. A lock guards each `Pace` (`limits.py`).
 """
