@@ -132,6 +132,14 @@ def test_budgets_of_other_specs_do_not_matter(tmp_path, server):
     assert ask(calls(tmp_path, server.url, Budget("cohorts:trial", "budgets.cohorts.trial", tokens=0)), 2) != ""
 
 
+@pytest.mark.parametrize(("extra", "most"), [({"max_tokens": 900}, 900), ({"max_completion_tokens": None}, 2000)])
+def test_a_limit_of_extra_body_is_reserved_too(tmp_path, server, extra, most):
+    for tokens, refused in ((PROMPT_BOUND + most - 1, True), (PROMPT_BOUND + most, False)):
+        caller = calls(tmp_path, server.url, Budget("run:r", "budgets.run", tokens=tokens))
+        caller.models = {"m": caller.models["m"].model_copy(update={"extra_body": extra, "max_output_tokens": 2000})}
+        assert bool(ask(caller, 1)) == refused
+
+
 def test_half_an_answer_may_have_been_billed_so_it_counts(tmp_path, server):
     server.script += [torn()]
     caller = calls(tmp_path, server.url, Budget("run:r", "budgets.run", tokens=2 * MOST - 1), attempts=2)

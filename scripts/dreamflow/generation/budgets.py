@@ -113,9 +113,9 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     number = question.sample % SAMPLES_PER_REPLICATE
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
-    answers = model.answer_limits(limit, left)
+    answers = [model.most_answer(most) for most in model.answer_limits(limit, left)]
     usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
-    return WorstCase(prompt + limit, usd[0], prompt * left + sum(answers), sum(usd))
+    return WorstCase(prompt + answers[0], usd[0], prompt * left + sum(answers), sum(usd))
 
 
 class Totals:

@@ -36,6 +36,11 @@ class Model(ModelSettings):
         """The limits in tokens of attempts that begin with `limit`: doubled after each truncated answer."""
         return [min(limit * 2**attempt, max(limit, self.longest_answer)) for attempt in range(attempts)]
 
+    def most_answer(self, limit: int) -> int:
+        """The tokens that an answer may have by the limit of a request, which `extra_body` may raise or leave out."""
+        own = [self.extra_body[name] for name in ("max_tokens", "max_completion_tokens") if name in self.extra_body]
+        return max([limit, *(most if isinstance(most, int) else self.longest_answer for most in own)])
+
 
 def load_models(path: Path | str, registered: Path | None, local_models: Mapping[str, Any]) -> dict[str, Model]:
     """The models of a models.yaml by id.
