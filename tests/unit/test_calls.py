@@ -178,6 +178,13 @@ def test_unknown_usage_is_estimated_and_marked(tmp_path, server):
     assert load_response(tmp_path, question(1), request_key(question(1))).response.usage.estimated is True
 
 
+def test_the_tokens_of_a_body_that_cannot_be_read_are_those_of_the_body(tmp_path, server):
+    server.script += [reply(200, b"Words that are no JSON. " * 100)]
+    assert ask(calls(tmp_path, server.url), 1) == ""
+    ((completion, estimated),) = database(tmp_path).read("SELECT completion_tokens, estimated FROM ledger")
+    assert (completion >= 500, estimated) == (True, 1)
+
+
 # Other processes.
 
 CHILD = """
