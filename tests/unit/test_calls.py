@@ -22,7 +22,7 @@ from dreamflow.generation.store import database, load_response, request_key
 from dreamflow.generation.tokens import MOST_TEMPLATE_TOKENS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import PATIENCE_S, Server, changed, held, ok, torn
+from server import PATIENCE_S, Server, changed, held, ok, reply, torn
 
 IDENTITY = ModelIdentity(model_id="m", provider="openai", name="gpt", revision="")
 PRICE = {"prompt": 10.0, "completion": 100.0}
