@@ -245,7 +245,8 @@ class Run(Jobs):
         self.display.stop()
         self.batches.submit()
         with suppress(DatabaseError):  # the reason why the run ends
-            self.context.calls.limits.close()
+            if self.context.calls.database.failed is None:  # else it would wait for a lock once more
+                self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         for line in [*self.display.summary(self.tables), *self.batches.summary()]:
             print(line, file=sys.stderr)

@@ -132,7 +132,7 @@ def test_connection_failures_let_one_call_probe_and_the_rest_wait_for_it():
 
 
 def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
-    monkeypatch.setitem(circuit.FIRST_PROBE_WAIT_S, "connection", 0.01)
+    monkeypatch.setattr(circuit, "FIRST_PROBE_WAIT_S", 0.01)
     limits, of, tried = Limits(), model(), []
 
     def draft():
@@ -153,7 +153,7 @@ def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
 
 
 def test_a_server_that_only_fails_gets_a_few_calls_and_other_models_go_on(monkeypatch):
-    monkeypatch.setitem(circuit.FIRST_PROBE_WAIT_S, "server", 0.01)
+    monkeypatch.setattr(circuit, "FIRST_PROBE_WAIT_S", 0.01)
     limits, of, tried = Limits(), model(), []
 
     def draft():

@@ -6,7 +6,7 @@
 | the question is refused (400)   | model    | it opens after 3 such answers without another answer between        |
 | no connection, no answer        | endpoint | after 5 without an answer between, one call at a time probes, after |
 |                                 |          | growing waits, and the others wait; after 5 failed probes it opens  |
-| the server fails (5xx)          | model    | the same after 20 without an answer between, with longer waits      |
+| the server fails (5xx)          | model    | the same after 20 without an answer between                         |
 
 While a circuit is open, every call fails with the error that opened it and what to do. Once a minute one call goes
 ahead ("half-open"): its answer closes the circuit. Other models go on.
@@ -26,7 +26,7 @@ REQUEST_FAILURES = 3
 CONNECTION_FAILURES = 5
 SERVER_FAILURES = 20
 PROBES = 5
-FIRST_PROBE_WAIT_S = {"connection": 0.5, "server": 1.0}  # between two probes; then twice as long, and so on
+FIRST_PROBE_WAIT_S = 1.0  # between two probes; then twice as long, and so on: 15 s in all, for a server that restarts
 HALF_OPEN_S = 60.0
 LEASE_S = 60.0  # besides the time that an answer may take, after which a probe that never ended is forgotten
 
@@ -175,7 +175,7 @@ class Circuits:
             if circuit.probes >= PROBES:
                 circuit.open(_with_remedy(model, error))
             else:
-                circuit.probe_at = time.monotonic() + FIRST_PROBE_WAIT_S[error.kind] * 2 ** (circuit.probes - 1)
+                circuit.probe_at = time.monotonic() + FIRST_PROBE_WAIT_S * 2 ** (circuit.probes - 1)
         elif circuit.state == "open" and is_probe:
             circuit.open(_with_remedy(model, error))
 
