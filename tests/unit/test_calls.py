@@ -25,7 +25,7 @@ from dreamflow.generation.store import database, load_response, request_key
 from dreamflow.generation.tokens import MOST_TEMPLATE_TOKENS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import PATIENCE_S, Server, changed, held, ok, torn
+from server import PATIENCE_S, Server, changed, held, ok, reply, torn
 
 IDENTITY = ModelIdentity(model_id="m", provider="openai", name="gpt", revision="")
 PRICE = {"prompt": 10.0, "completion": 100.0}
@@ -179,6 +179,13 @@ def test_unknown_usage_is_estimated_and_marked(tmp_path, server):
     assert (prompt > 0, completion > 0, estimated) == (True, True, 1)
     assert cost == pytest.approx((prompt * 10 + completion * 100) / 1e6)
     assert load_response(tmp_path, question(1), request_key(question(1))).response.usage.estimated is True
+
+
+def test_the_tokens_of_a_body_that_cannot_be_read_are_those_of_the_body(tmp_path, server):
+    server.script += [reply(200, b"Words that are no JSON. " * 100)]
+    assert ask(calls(tmp_path, server.url), 1) == ""
+    ((completion, estimated),) = database(tmp_path).read("SELECT completion_tokens, estimated FROM ledger")
+    assert (completion >= 500, estimated) == (True, 1)
 
 
 # Other processes.

@@ -279,7 +279,7 @@ def test_a_cost_counts_all_answers_that_were_drawn(data):
                 **{"latency_s": 2.0, "attempts": [], "price": None, "cost_usd": 0.25},
             },
         }
-        write_atomic(data.root / "store" / f"{name}.json", json.dumps(record))
+        write_atomic(data.root / "store/responses" / name[:2] / f"{name}.json", json.dumps(record))
         attempts.append(attempt(name))
     data.answer("a1", attempts=attempts, cost_usd=0.25)
     data.answer("a2", attempts=[*attempts, attempt("lost")], cost_usd=0.25)

@@ -39,24 +39,48 @@ class FixedWindow:
         return self.used <= self.most
 
 
+class Bucket:
+    """A server whose `most` calls a second come back evenly, as of a token bucket."""
+
+    def __init__(self, most):
+        self.most, self.left, self.at = most, most, 0.0
+
+    def takes(self, now):
+        self.left, self.at = min(self.most, self.left + (now - self.at) * self.most), now
+        taken = self.left >= 1
+        self.left -= taken
+        return taken
+
+
 class AnyNumber:
     def takes(self, _now):
         return True
 
 
+class Stray:
+    """A server that besides refuses a share of calls at random."""
+
+    def __init__(self, share, server=None, seed=1):
+        self.share, self.server, self.draw = share, server or AnyNumber(), random.Random(seed)
+
+    def takes(self, now):
+        return self.draw.random() >= self.share and self.server.takes(now)
+
+
 class Run:
-    """`calls` calls by `threads` threads: `seconds`, `refused`, and when all were in flight, `full_at`."""
+    """`calls` calls by `threads` threads: `seconds`, `refused`, when all were in flight (`full_at`), and when each call
+    was answered (`answers`). A refused call is repeated after its wait."""
 
     def __init__(self, server, calls=2000, threads=200, latency_s=0.2, retry_after=None, seed=0):
         draw, order, events = random.Random(seed), count(), []
-        self.pace, self.refused, self.full_at, done = Pace(), 0, inf, 0
+        self.pace, self.refused, self.full_at, self.answers = Pace(), 0, inf, []
         waiting, left, wake = min(threads, calls), max(0, calls - threads), 0.0
 
         def later(at, what, start=None):
             heapq.heappush(events, (at, next(order), what, start))
 
         later(0.0, "look")
-        while done < calls:
+        while len(self.answers) < calls:
             now, _, what, start = heapq.heappop(events)
             if what == "arrives":
                 taken = server.takes(now)
@@ -65,10 +89,14 @@ class Run:
                 continue
             if what == "answer":
                 self.pace.answered(start, now)
-                done, waiting, left = done + 1, waiting + (left > 0), left - (left > 0)
+                self.answers.append(now)
+                waiting, left = waiting + (left > 0), left - (left > 0)
             elif what == "refusal":
                 self.pace.refused(start, now, retry_after)
-                self.refused, waiting = self.refused + 1, waiting + 1
+                self.refused += 1
+                later(now + (draw.uniform(0.5, 1.0) if retry_after is None else retry_after), "again")
+            elif what == "again":
+                waiting += 1
             elif now < wake:
                 continue
             else:
@@ -94,11 +122,39 @@ def test_a_limit_a_second_costs_few_refusals_and_little_time(server, latency_s, 
     assert run.seconds <= 1.15 * 2000 / 50
 
 
-@pytest.mark.parametrize("most", [20, 100])
-def test_other_limits_are_learned_too(most):
-    run = Run(SlidingWindow(most), calls=40 * most)
-    assert run.refused <= 0.02 * 40 * most
-    assert run.seconds <= 1.15 * 40
+@pytest.mark.parametrize("server", [SlidingWindow, FixedWindow, Bucket])
+@pytest.mark.parametrize("most", [5, 20, 100, 500])
+def test_other_limits_are_learned_too(most, server):
+    run = Run(server(most), calls=max(2000, 20 * most), seed=1)
+    assert run.refused <= (0.05 if server is Bucket else 0.04) * max(2000, 20 * most)
+    assert run.seconds <= 1.3 * max(2000, 20 * most) / most
+
+
+@pytest.mark.parametrize("retry_after", [1.0, 0.0, None])
+@pytest.mark.parametrize("latency_s", [0.2, 1.0])
+@pytest.mark.parametrize(("share", "most", "least"), [(0.01, 0.6, 0.25), (0.03, 0.4, 0.15), (0.1, 0.2, 0.08)])
+def test_stray_refusals_do_not_lower_the_pace_for_long(share, most, least, latency_s, retry_after):
+    calm = Run(AnyNumber(), 10_000, latency_s=latency_s)
+    run = Run(Stray(share), 10_000, latency_s=latency_s, retry_after=retry_after)
+    kept = least if retry_after else most
+    assert calm.seconds / run.seconds >= kept
+    assert run.answers[9500] - run.answers[7500] <= 2000 * calm.seconds / 10_000 / kept  # at the end as well
+
+
+@pytest.mark.parametrize("retry_after", [0.0, None])
+@pytest.mark.parametrize("server", [SlidingWindow, FixedWindow])
+def test_a_limit_is_learned_among_stray_refusals(server, retry_after):
+    run = Run(Stray(0.03, server(50)), 3000, retry_after=retry_after)
+    assert run.seconds <= 3000 / 50 / 0.6
+    assert run.refused <= 0.06 * 3000
+
+
+def test_a_stray_refusal_delays_no_other_call():
+    pace = Pace()
+    starts = [pace.start(0.1 * number) for number in range(20)]
+    assert pace.refused(starts[10], 2.0, 30.0) == 0.0
+    assert pace.delay(2.0) == 0.0
+    assert pace.rate == inf
 
 
 def test_a_longer_wait_for_answers_is_no_limit():
@@ -121,11 +177,12 @@ def test_a_server_without_limits_soon_has_all_calls_in_flight(latency_s, full_s)
 
 
 def busy_at(in_flight):
-    """A pace that was refused with so many calls in flight, and their starts."""
+    """A pace that was refused with so many calls in flight, and the starts of those that have no answer yet."""
     pace = Pace()
     pace.level = in_flight
-    starts = [pace.start(0.0) for _ in range(in_flight)]
-    pace.refused(starts.pop(), 0.1, 0.0)
+    starts = [pace.start(0.0) for _ in range(in_flight + 3)]
+    for _ in range(4):  # the fourth shows that it is a burst
+        pace.refused(starts.pop(), 0.1, 0.0)
     return pace, starts
 
 
@@ -135,9 +192,11 @@ def test_a_burst_of_refusals_takes_a_quarter_once():
     for start in starts[:50]:
         pace.refused(start, 0.2, 0.0)
     assert pace.level == 75
-    late = pace.start(5.0)
-    pace.refused(late._replace(is_probe=False), 5.1, 0.0)
-    assert pace.level == int(0.75 * 50)
+    pace.answered(pace.start(5.0), 5.1)
+    late = [pace.start(6.0) for _ in range(4)]
+    for start in late:
+        pace.refused(start, 6.1, 0.0)
+    assert pace.level == int(0.75 * 75)
 
 
 def answer_full(pace, answers, now=5.0):

@@ -12,7 +12,6 @@ from dreamflow.generation.store import (
     DamagedRecord,
     database,
     load_response,
-    put_record,
     read_record,
     request_key,
     save_response,
@@ -222,7 +221,7 @@ def test_a_damaged_record_is_named_with_what_to_do(tmp_path, content):
 @pytest.mark.parametrize("content", [b"", b'{"schema_version": 1, "requ', b'{"a": "\xff"}'])
 def test_a_damaged_record_of_the_database_is_named_and_the_others_are_read(tmp_path, content):
     store = database(tmp_path)
-    store.write(lambda connection: put_record(connection, "other", record()))
+    save_response(tmp_path, "other", record())
     store.write(
         lambda connection: connection.execute(
             "INSERT INTO answers (key, record) VALUES (?, CAST(? AS TEXT))", (key(PLAIN), content)

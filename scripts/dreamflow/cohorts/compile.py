@@ -172,6 +172,8 @@ class _Compiler:
         for stage, settings in self.spec.stages:
             with under("stages", stage):
                 self.spares[stage] = find_fallbacks(settings.fallback, self.models)
+                for spare in self.spares[stage]:
+                    check_sampling(spare, settings.sampling.as_dict())
         for row in self.cohort.rows:
             made = self.selected(row, judges) if self.cohort.kept else {"draft": self.draft(row)}
             if "essay_template" in row:

@@ -376,7 +376,7 @@ def _record(batch: Batch, item: Item, model: Model, body: bytes) -> Record:
     """The store's record of an answer. The seconds of a single answer are not known."""
     response = provider(model.provider).read(request_of(item.question, model, item.gen_id), body)
     called = {"gen_id": item.gen_id, "stage": item.stage, "cohort_id": item.spec, "latency_s": None}
-    return record_of(item.question, model, response, called, batch.id)
+    return record_of(item.question, model, response, body, called, batch.id)
 
 
 def _iso(time: datetime) -> str:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .database import query_json
+from .database import json_rows, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .prices import most_cost
@@ -45,13 +45,9 @@ _RESERVED = f"""
 _IN_BATCHES = f"""
     SELECT json_group_array(json_array(scope, usd, tokens)) FROM reserved WHERE scope {_IN} AND key = ?
 """  # noqa: S608
-_INSERT_CLAIMS = """
-    INSERT INTO in_flight SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]')
-    FROM json_each(?)
-"""
-_INSERT_RESERVED = """
-    INSERT INTO reserved SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-    json_extract(value, '$[3]') FROM json_each(?) WHERE true
+_INSERT_CLAIMS = f"INSERT INTO in_flight {json_rows(3)}"
+_INSERT_RESERVED = f"""
+    INSERT INTO reserved {json_rows(4)} WHERE true
     ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
 """
 

@@ -203,7 +203,7 @@ class Calls:
         (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
         called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
         called |= {"latency_s": latency_s, "waits": waits}
-        return record_of(question, model, response, called), body
+        return record_of(question, model, response, body, called), body
 
     def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
         """The error of a call that a budget does not allow."""
@@ -257,13 +257,20 @@ def request_of(question: Question, model: Model, gen_id: str) -> Request:
 
 
 def record_of(
-    question: Question, model: Model, response: Response, called: Mapping[str, Any], batch: str | UnsetType = UNSET
+    question: Question,
+    model: Model,
+    response: Response,
+    body: bytes,
+    called: Mapping[str, Any],
+    batch: str | UnsetType = UNSET,
 ) -> Record:
-    """The store's record of an answer. `called` has the fields of `Call` that the answer does not tell; `batch` is the
-    provider's id of the batch that it was in."""
+    """The store's record of an answer in a body. `called` has the fields of `Call` that the answer does not tell;
+    `batch` is the provider's id of the batch that it was in."""
     usage = response.usage
     if usage.prompt_tokens is UNSET or usage.completion_tokens is UNSET:
-        counted = estimate_usage(model, question.messages, response.text + (response.reasoning or ""))
+        is_read = response.finish_reason != "unreadable"  # else its text says why
+        text = response.text + (response.reasoning or "") if is_read else body.decode("utf-8", "replace")
+        counted = estimate_usage(model, question.messages, text)
         known = {name: value for name, value in asdict(usage).items() if value is not UNSET}
         usage = replace(counted, **known)
     price = price_row(model, usage.prompt)

@@ -254,6 +254,12 @@ def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
     return json.loads(connection.execute(query, given).fetchone()[0])
 
 
+def json_rows(columns: int) -> str:
+    """A SELECT of the rows in a JSON list of lists, which is its parameter."""
+    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(columns))
+    return f"SELECT {values} FROM json_each(?)"  # noqa: S608
+
+
 @cache
 def is_network(path: Path) -> bool:
     """Whether a path is on a network file system."""

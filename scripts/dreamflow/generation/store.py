@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from ..errors import DreamflowError
 from ..files import canonical, sha256
 from . import shares
-from .database import Database
+from .database import Database, json_rows
 from .model import Json, Question, Record, as_json
 
 SCHEMA_VERSION = 1
@@ -48,31 +48,24 @@ CREATE TABLE IF NOT EXISTS lost (
     tokens INTEGER, cost_usd REAL, reason TEXT
 );
 """
-_DECODER = msgspec.json.Decoder(Record)
-
-
-class DamagedRecord(DreamflowError):
-    """A record of the store that cannot be read."""
-
-
 _LEDGER = (
     *("at", "key", "gen_id", "stage", "family", "spec", "tier", "run", "model_id", "sample", "prompt_tokens"),
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
     *("latency_s", "batch"),
 )
-_INSERT = f"""
-    INSERT INTO ledger ({", ".join(_LEDGER)})
-    SELECT {", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(_LEDGER)))} FROM json_each(?)
-"""  # noqa: S608
-_PUT = """
-    INSERT OR REPLACE INTO answers
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+_INSERT_ENTRIES = f"INSERT INTO ledger ({', '.join(_LEDGER)}) {json_rows(len(_LEDGER))}"
+_PUT_ANSWERS = f"INSERT OR REPLACE INTO answers {json_rows(3)}"
+_ADD_SPENT = f"""
+    INSERT INTO spent {json_rows(3)} WHERE true
+    ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
 """
-_ADD = """
-    INSERT INTO spent
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
-    WHERE true ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
-"""
+_DECODER = msgspec.json.Decoder(Record)
+Answer = tuple[str, Record, bytes]  # a key, its record, and the bytes that the provider sent
+Entry = tuple[Mapping[str, Json], Sequence[str]]  # a row of the ledger, and the scopes whose totals it is added to
+
+
+class DamagedRecord(DreamflowError):
+    """A record of the store that cannot be read."""
 
 
 def database(store: Path) -> Database:
@@ -157,10 +150,6 @@ def _has_files(store: str) -> bool:
     return Path(store, "responses").is_dir()
 
 
-Answer = tuple[str, Record, bytes]  # a key, its record, and the bytes that the provider sent
-Entry = tuple[Mapping[str, Json], Sequence[str]]  # a row of the ledger, and the scopes whose totals it is added to
-
-
 def put_answers(connection: sqlite3.Connection, answers: Iterable[Answer]) -> None:
     """Store answers, in place of earlier ones."""
     rows = []
@@ -171,7 +160,7 @@ def put_answers(connection: sqlite3.Connection, answers: Iterable[Answer]) -> No
         except UnicodeDecodeError:  # bytes that are no text, which JSON cannot hold
             connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, body))
     if rows:
-        connection.execute(_PUT, (msgspec.json.encode(rows).decode(),))
+        connection.execute(_PUT_ANSWERS, (msgspec.json.encode(rows).decode(),))
 
 
 def save_response(store: Path, key: str, record: Record) -> None:
@@ -182,7 +171,7 @@ def save_response(store: Path, key: str, record: Record) -> None:
 def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Write rows of the ledger and add them to the totals of their scopes."""
     rows = [[entry.get(name) for name in _LEDGER] for entry, _ in entries]
-    connection.execute(_INSERT, (json.dumps(rows),))
+    connection.execute(_INSERT_ENTRIES, (json.dumps(rows),))
     spent: dict[str, tuple[float, int]] = {}
     for entry, scopes in entries:
         tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
@@ -194,7 +183,7 @@ def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
 
 def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, int]]) -> None:
     """Add US dollars and tokens to the totals of scopes."""
-    connection.execute(_ADD, (json.dumps([(scope, *amounts) for scope, amounts in spent.items()]),))
+    connection.execute(_ADD_SPENT, (json.dumps([(scope, *amounts) for scope, amounts in spent.items()]),))
 
 
 def time_scopes(at: str) -> list[str]:
