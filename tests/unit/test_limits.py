@@ -222,10 +222,11 @@ def test_a_pause_is_for_all_processes_and_clocks_do_not_lengthen_it(project, mon
 def test_a_longer_pause_than_ten_minutes_ends_the_calls():
     limits, of = Limits(), model()
     with limits.turn(of, 10) as turn:
-        turn.failed(CallError("slow down", kind="busy", status=429, retry_after=7200.0))
+        told = turn.failed(CallError("slow down", kind="busy", status=429, retry_after=7200.0))
     with pytest.raises(CallError, match=r"the server of m takes no calls before .* UTC\. Run again") as caught:
         limits.turn(of, 10).__enter__()
     assert not caught.value.retryable
+    assert told.cause == caught.value.cause  # all calls that fail for it say the same
 
 
 def test_nothing_left_in_the_headers_is_a_pause():

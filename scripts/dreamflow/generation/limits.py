@@ -124,13 +124,19 @@ class Gate:
             if self._tokens:
                 self._tokens.level -= tokens
 
+    def closed(self, now: float) -> CallError | None:
+        """Why calls fail, if the server takes none for more than ten minutes."""
+        if now >= self._closed_until:
+            return None
+        back = datetime.now(UTC) + timedelta(seconds=self._closed_until - now)
+        text = f"the server of {self.name} takes no calls before {back:%Y-%m-%d %H:%M} UTC. Run again after that"
+        return CallError(text, kind="busy", retry_after=self._closed_until - now, cause=text)
+
     def _delay(self, tokens: int, now: float) -> float:
         if now >= self._look_at:
             self._look(now)
-        if now < self._closed_until:
-            back = datetime.now(UTC) + timedelta(seconds=self._closed_until - now)
-            text = f"the server of {self.name} takes no calls before {back:%Y-%m-%d %H:%M} UTC. Run again after that"
-            raise CallError(text, kind="busy", retry_after=self._closed_until - now, cause=text)
+        if closed := self.closed(now):
+            raise closed
         if self.in_flight >= self._most_in_flight:
             return inf
         wait = self.pace.delay(now) if self.pace else 0.0
@@ -251,7 +257,9 @@ class Turn:
             self._leave(lambda pace, _now: pace.withdrawn())
         if error.headers:
             self._report(error.headers, 0.0)
-        return self._limits.circuits.failed(self._model, error)
+        told = self._limits.circuits.failed(self._model, error)
+        gates = self._limits.gates(self._model) if error.kind == "busy" else ()
+        return next((closed for gate in gates if (closed := gate.closed(time.monotonic()))), told)
 
     def used(self, tokens: int) -> None:
         """The tokens that the answer took, if they differ from what was expected."""
