@@ -3,41 +3,11 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from project import Project
-from protocols import scored as answer
 from server import Server
-
-SPEC = {
-    "combos": {"lists": [["a", "b"], ["b", "c"]]},
-    "axes": {
-        "draft_template": ["plain"],
-        "draft_llm": ["writer"],
-        "essay_template": ["long", "kept"],
-        "evaluation_template": ["novelty"],
-        "evaluation_llm": ["judge"],
-    },
-    "output": {"field_order": ["combo_id"]},
-    "stages": {"draft": {"min_lines": 1}},
-}
-
-
-def models(url: str) -> dict[str, Any]:
-    """Three models of one server."""
-
-    def row(name: str) -> dict[str, Any]:
-        return {
-            "provider": "openai",
-            "name": name,
-            "base_url": url,
-            "context_length": 8192,
-            "sampling": {"temperature": 0.5, "top_p": 0.9, "max_tokens": 200},
-            "price": {"prompt": 1.0, "completion": 2.0},
-        }
-
-    return {name: row(name) for name in ("writer", "second", "judge")}
+from trial import SPEC, answer, models
 
 
 @pytest.fixture(scope="session")

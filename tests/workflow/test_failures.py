@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SPEC, answer, models
 from project import Project
 from server import PATIENCE_S, Server, changed, cut, refused, reply, status
+from trial import SPEC, answer, models
 
 
 @pytest.fixture

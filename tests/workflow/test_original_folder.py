@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SPEC, answer, models
 from project import Project
 from server import PATIENCE_S, Server, held
+from trial import SPEC, answer, models
 
 RAW = "old/data/1_raw"
 CONCEPTS = {  # concept -> the levels that it has; "d" has none, so its name must do

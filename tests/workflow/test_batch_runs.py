@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SPEC, answer, models
 from project import Project
 from server import Server, reply_lost
+from trial import SPEC, answer, models
 
 
 @pytest.fixture
