@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -150,7 +151,7 @@ def clock_jump(trial: Trial) -> None:
     faked = {
         "LD_PRELOAD": str(faketime()),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_NO_CACHE": "1",  # the file is read at every look at the clock
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
     process = trial.start(**faked)
@@ -159,9 +160,9 @@ def clock_jump(trial: Trial) -> None:
         write_atomic(clock, shift)
     trial.end(process)
     trial.check_ledger()
-    write_atomic(clock, "+5h\n")
-    del faked["FAKETIME_NO_CACHE"]  # with which the file is read at every look at the clock
-    trial.run_at_last(**faked)
+    for path in trial.project.root.rglob("*"):  # Snakemake refuses files of the future
+        os.utime(path)
+    trial.run_at_last()
     trial.check_ledger()
     trial.check_complete()
     trial.check_once()
