@@ -84,8 +84,9 @@ class Calls:
         """An `Ask` that calls the provider of the question's model for this generation."""
 
         def ask(question: Question, key: str) -> Record:
-            with _one_at_a_time(key):
-                return load_response(self.store, question, key) or self._ask(question, key, generation)
+            with _one_at_a_time(key) as others:  # which may have stored the answer
+                record = load_response(self.store, question, key) if others else None
+                return record or self._ask(question, key, generation)
 
         return ask
 
@@ -302,11 +303,14 @@ _in_flight_guard = threading.Lock()
 
 
 @contextmanager
-def _one_at_a_time(key: str) -> Iterator[None]:
-    """Let one thread at a time work on a question: other threads wait, then read the answer from the store."""
+def _one_at_a_time(key: str) -> Iterator[bool]:
+    """Let one thread at a time work on a question; others wait. Whether another has worked on it meanwhile."""
     with _in_flight_guard:
+        others = key in _in_flight
         lock = _in_flight.setdefault(key, threading.Lock())
     with lock:
-        yield
-    with _in_flight_guard:
-        _in_flight.pop(key, None)
+        try:
+            yield others
+        finally:
+            with _in_flight_guard:
+                _in_flight.pop(key, None)

@@ -1,6 +1,7 @@
 """The models of models.yaml, and the identity of a model: everything about it that decides its answers."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,11 @@ class Model(ModelSettings):
     model_id: str
     provider_limits: LimitSettings | None = None
     local_models: dict[str, Any] = Field(default_factory=dict)
+
+    @cached_property
+    def own_price(self) -> dict[str, float] | None:
+        """The price of models.yaml as plain values; None if it has none."""
+        return self.price.as_dict() if self.price else None
 
     @property
     def longest_answer(self) -> int:

@@ -40,8 +40,8 @@ def price_row(model: Model, prompt_tokens: int = 0) -> dict[str, Number | str] |
 
     A model at a `base_url` that is not the provider's own has no listed price: a private "gpt-4" is not OpenAI's.
     """
-    if model.price:
-        return {**model.price.as_dict(), "source": "models.yaml"}
+    if model.own_price:
+        return {**model.own_price, "source": "models.yaml"}
     chosen = provider(model.provider)
     if chosen.is_free:
         return {**_FREE, "source": "free"}
