@@ -3,7 +3,7 @@
 Before a call, the most that it and the attempts after it can cost is reserved in every budget that covers it; when the
 answer is stored, what it did cost takes the place of the reservation. A call is refused if the budget cannot hold it
 even if all other calls in flight cost nothing; it waits if only their reservations are in the way. If a budget can hold
-the call and not the attempts that may follow, only the call is reserved: each of them asks the budget again.
+the call and not the attempts that may follow, the call waits until no other is in flight, and only it is reserved.
 
 The same table says which questions are in flight, so no two threads or processes ask one question at a time.
 """
@@ -142,7 +142,12 @@ class Totals:
         problem = self.problem(claim, worst.all_usd, worst.all_tokens)
         if not isinstance(problem, Budget):
             return problem or (worst.all_usd, worst.all_tokens)
-        return self.problem(claim, worst.usd, worst.tokens) or (worst.usd, worst.tokens)
+        alone = self.problem(claim, worst.usd, worst.tokens)
+        if isinstance(alone, Budget):
+            return alone
+        # Calls that have begun come first: they may need the rest for the attempts that follow.
+        are_others = any(self.reserved[budget.scope] != (0.0, 0) for budget in claim.budgets)
+        return "full" if are_others else (worst.usd, worst.tokens)
 
     def problem(self, claim: Claim, usd: float, tokens: int) -> str | Budget:
         """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
