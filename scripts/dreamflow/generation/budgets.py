@@ -87,12 +87,13 @@ class WorstCase:
 @dataclass(frozen=True)
 class Claim:
     """A question that this process may ask, and the budgets that cover it. `call` is what the store notes of the call
-    while it is in flight."""
+    while it is in flight. `alone`: the budgets need not hold the attempts that may follow."""
 
     key: str
     worst: WorstCase
     budgets: Sequence[Budget]
     call: Mapping[str, Any]
+    alone: bool = False
 
 
 def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
@@ -137,7 +138,8 @@ class Totals:
                 self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
 
     def size(self, claim: Claim) -> Size | str | Budget:
-        """What to reserve; "full" if reservations have to be waited for; or the budget that refuses the call."""
+        """What to reserve; "full" if reservations have to be waited for; "last" if the budgets hold only the call itself
+        and no other is in flight; or the budget that refuses the call."""
         worst = claim.worst
         problem = self.problem(claim, worst.all_usd, worst.all_tokens)
         if not isinstance(problem, Budget):
@@ -146,8 +148,9 @@ class Totals:
         if isinstance(alone, Budget):
             return alone
         # Calls that have begun come first: they may need the rest for the attempts that follow.
-        are_others = any(self.reserved[budget.scope] != (0.0, 0) for budget in claim.budgets)
-        return "full" if are_others else (worst.usd, worst.tokens)
+        if any(self.reserved[budget.scope] != (0.0, 0) for budget in claim.budgets):
+            return "full"
+        return (worst.usd, worst.tokens) if claim.alone else "last"
 
     def problem(self, claim: Claim, usd: float, tokens: int) -> str | Budget:
         """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
@@ -172,8 +175,9 @@ class Totals:
 def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[str | Budget]:
     """Claim questions and reserve their worst cases. Returns for each:
 
-    "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full" if it
-    has to wait for reservations; "batched" if it is in a batch or in a queue for one; or the budget that refuses it.
+    "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full" or
+    "last" if it has to wait for other calls (see `Totals.size`); "batched" if it is in a batch or a queue for one; or the
+    budget that refuses it.
     """
     keys = [claim.key for claim in claims]
     answered = set(query_json(connection, ANSWERED, keys))

@@ -6,6 +6,7 @@ The bytes that the provider sent are stored with what was read from them, before
 store cannot be written, no further call is made.
 """
 
+import dataclasses
 import os
 import threading
 import time
@@ -51,6 +52,7 @@ from .tokens import estimate_usage
 if TYPE_CHECKING:
     from .batches import Batches
 
+LAST_S = 0.5  # before a call takes the rest of a budget that does not hold its further attempts
 LONGEST_POLL_S = 2.0  # between two looks at what other processes do
 FREE_BYTES = 4_000_000  # of the disk, besides the expected size of the answers in flight
 BYTES_PER_TOKEN = 8  # of an answer: its text in the record and in the body
@@ -144,11 +146,15 @@ class Calls:
                 raise Pending(in_a_batch(question.model.model_id))
             if state == "answered" and (record := load_response(self.store, question, claim.key)):
                 return record
-            wait = self._wait(wait)
+            if state == "last":  # unless a call that has just ended goes on with its next attempt
+                STOPPING.wait(LAST_S)
+            else:
+                wait = self._wait(wait)
+            claim = dataclasses.replace(claim, alone=state == "last")
 
     def _reserve_again(self, claim: Claim) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
-        wait = 0.1
+        wait, claim = 0.1, dataclasses.replace(claim, alone=True)
         while True:
             state = self.database.write(lambda connection: reserve(connection, self.store, claim))
             if isinstance(state, Budget):
