@@ -138,8 +138,8 @@ class Totals:
                 self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
 
     def size(self, claim: Claim) -> Size | str | Budget:
-        """What to reserve; "full" if reservations have to be waited for; "last" if the budgets hold only the call itself
-        and no other is in flight; or the budget that refuses the call."""
+        """What to reserve; "full" if reservations have to be waited for; "last" if the budgets hold only this call, and
+        no other is in flight; or the budget that refuses the call."""
         worst = claim.worst
         problem = self.problem(claim, worst.all_usd, worst.all_tokens)
         if not isinstance(problem, Budget):
@@ -176,8 +176,8 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
     """Claim questions and reserve their worst cases. Returns for each:
 
     "claimed"; "answered" if the store has the answer by now; "busy" if another call asks this question; "full" or
-    "last" if it has to wait for other calls (see `Totals.size`); "batched" if it is in a batch or a queue for one; or the
-    budget that refuses it.
+    "last" if it has to wait for other calls (see `Totals.size`); "batched" if it is in a batch or a queue for one; or
+    the budget that refuses it.
     """
     keys = [claim.key for claim in claims]
     answered = set(query_json(connection, ANSWERED, keys))
