@@ -374,7 +374,7 @@ class Service:
 
     def wait(self, what: str, count: int = 0) -> None:
         """Return when so many "calls", "answers" or calls of a kind have come; for "quiet": when none is in flight."""
-        requests.get(f"{self.root}/admin/wait?for={what}&count={count}", timeout=600).raise_for_status()
+        requests.get(f"{self.root}/admin/wait?for={what}&count={count}", timeout=180).raise_for_status()
 
 
 def main() -> None:
