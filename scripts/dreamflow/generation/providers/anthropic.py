@@ -126,9 +126,7 @@ def _response(answer: Json, model: "Model", warnings: list[str]) -> Response:
     else:
         text, reasoning = reading.content(blocks, warnings)
         text, reasoning = reading.split_thinking(text, reasoning, finish_reason)
-    if error:
-        warnings.append(f"the answer broke off: {server_errors.message_of(error)[:200]}")
-        finish_reason = "error" if finish_reason in ("stop", "") else finish_reason
+    finish_reason = server_errors.broken_off(error, finish_reason, warnings)
     counts = reading.plausible(counts, text, warnings)
     return replace(paid, text=text, finish_reason=finish_reason, usage=counts, reasoning=reasoning)
 

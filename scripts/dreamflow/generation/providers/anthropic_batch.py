@@ -8,7 +8,7 @@ import msgspec
 
 from . import CallError, Request, http, provider, reading, server_errors
 from .anthropic import key_headers
-from .batch import Created, State, call, custom_id_in, endpoint, lines_of
+from .batch import Created, Page, State, call, custom_id_in, endpoint, lines_of, pages
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -29,16 +29,10 @@ class _Line(msgspec.Struct):
     result: _Result
 
 
-class _Batch(msgspec.Struct):
-    id: str
+class _Batch(Created):
     processing_status: str
     created_at: datetime
-    request_counts: dict[str, int] = {}
-
-
-class _Page(msgspec.Struct):
-    data: list[_Batch]
-    has_more: bool = False
+    request_counts: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 def line(custom_id: str, request: Request) -> bytes:
@@ -79,16 +73,10 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
 def list_since(model: "Model", since: datetime) -> Iterator[State]:
     """The batches that were created since then, the newest first."""
     to = endpoint(model)
-    after = ""
-    while True:
-        page = call(to, "GET", f"{_path(to)}?limit=100{after}", key_headers(to), _Page)
-        for batch in page.data:
-            if batch.created_at < since:
-                return
-            yield _state(batch)
-        if not page.has_more or not page.data:
+    for batch in pages(to, _path(to), key_headers(to), Page[_Batch], "after_id"):
+        if batch.created_at < since:
             return
-        after = f"&after_id={page.data[-1].id}"
+        yield _state(batch)
 
 
 def _state(batch: _Batch) -> State:
@@ -101,10 +89,7 @@ def _unanswered(to: http.Endpoint, result: _Result) -> bytes | CallError:
     """Why there is no answer; the body, if it declines this very question, since that is the answer."""
     if result.type != "errored":
         return http.failure(to, f"the request was {result.type}", kind="server")
-    try:
-        error = server_errors.error_of(reading.decode(bytes(result.error), []))
-    except (ValueError, RecursionError):
-        error = None
+    error = server_errors.error_of(reading.decode_or_text(bytes(result.error)))
     if error and server_errors.declined(error):
         return bytes(result.error)
     fields = error if isinstance(error, dict) else {"message": error}

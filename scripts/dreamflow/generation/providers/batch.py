@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 import requests
@@ -37,6 +37,16 @@ class Created(msgspec.Struct):
     """Something that a request has made at the provider."""
 
     id: str
+
+
+B = TypeVar("B", bound=Created)
+
+
+class Page(msgspec.Struct, Generic[B]):
+    """A page of a list of batches, the newest first."""
+
+    data: list[B]
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,17 @@ def call(
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         what = f"the answer does not have the documented form: {error}"
         raise http.failure(to, what, kind="server", status=status, may_be_billed=method == "POST") from None
+
+
+def pages(to: http.Endpoint, path: str, headers: Mapping[str, str], kind: type[Page[B]], cursor: str) -> Iterator[B]:
+    """The batches of a list, page by page. `cursor` is the parameter that says after which one a page begins."""
+    after = ""
+    while True:
+        page = call(to, "GET", f"{path}?limit=100{after}", headers, kind)
+        yield from page.data
+        if not page.has_more or not page.data:
+            return
+        after = f"&{cursor}={page.data[-1].id}"
 
 
 def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterator[bytes]:

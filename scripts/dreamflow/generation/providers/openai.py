@@ -117,9 +117,7 @@ def _response(answer: Json, model: "Model", cost: Cost, warnings: list[str]) -> 
     text, reasoning = reading.split_thinking(text, reading.thoughts(*given) or reasoning, finish_reason)
     if refusal := message.get("refusal"):
         text, finish_reason = reading.words(refusal, "the refusal", warnings), "refusal"
-    if error:  # the model broke off; what it has written was paid
-        warnings.append(f"the answer broke off: {server_errors.message_of(error)[:200]}")
-        finish_reason = "error" if finish_reason in ("stop", "") else finish_reason
+    finish_reason = server_errors.broken_off(error, finish_reason, warnings)
     logprob = reading.logprob(reading.fields(choice.get("logprobs"), "logprobs", warnings).get("content"), warnings)
     counts = reading.plausible(replace(paid.usage, logprob=logprob), text, warnings)
     return replace(paid, text=text, finish_reason=finish_reason, usage=counts, reasoning=reasoning)

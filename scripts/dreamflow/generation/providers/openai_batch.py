@@ -8,7 +8,7 @@ import msgspec
 from requests import PreparedRequest
 
 from . import CallError, Request, http, provider, reading, server_errors
-from .batch import Created, State, call, custom_id_in, endpoint, lines_of
+from .batch import Created, Page, State, call, custom_id_in, endpoint, lines_of, pages
 from .openai import bearer
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ class _Problems(msgspec.Struct):
     data: list[_Problem] | None = None
 
 
-class _Batch(msgspec.Struct):
-    id: str
+class _Batch(Created):
     status: str
     created_at: float
     request_counts: _Counts | None = None
@@ -61,11 +60,6 @@ class _Batch(msgspec.Struct):
     metadata: dict[str, str] | None = None
     output_file_id: str | None = None
     error_file_id: str | None = None
-
-
-class _Page(msgspec.Struct):
-    data: list[_Batch]
-    has_more: bool = False
 
 
 def line(custom_id: str, request: Request) -> bytes:
@@ -126,16 +120,10 @@ def results(model: "Model", batch: State) -> Iterator[tuple[str, bytes | CallErr
 def list_since(model: "Model", since: datetime) -> Iterator[State]:
     """The batches that were created since then, the newest first."""
     to = endpoint(model)
-    after = ""
-    while True:
-        page = call(to, "GET", f"/batches?limit=100{after}", bearer(to), _Page)
-        for batch in page.data:
-            if batch.created_at < since.timestamp():
-                return
-            yield _state(batch)
-        if not page.has_more or not page.data:
+    for batch in pages(to, "/batches", bearer(to), Page[_Batch], "after"):
+        if batch.created_at < since.timestamp():
             return
-        after = f"&after={page.data[-1].id}"
+        yield _state(batch)
 
 
 def _state(batch: _Batch) -> State:

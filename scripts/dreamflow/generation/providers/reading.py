@@ -135,11 +135,8 @@ def reason(
 
 def count(value: Json, what: str, warnings: list[str]) -> int | UnsetType:
     """A number of tokens; absent for null, and with a warning for what is no such number."""
-    if value is None:
-        return UNSET
-    number = _number(value)
-    if number is None or not 0 <= number <= MOST_TOKENS:
-        warnings.append(f"{what} is not a number of tokens: {_short(value)}")
+    number = _amount(value, MOST_TOKENS, f"{what} is not a number of tokens", warnings)
+    if number is UNSET:
         return UNSET
     if not isinstance(value, int):
         warnings.append(f"{what} is not a whole number: {_short(value)}")
@@ -163,13 +160,7 @@ def plausible(usage: Usage, text: str, warnings: list[str]) -> Usage:
 
 def dollars(value: Json, what: str, warnings: list[str]) -> float | UnsetType:
     """An amount in US dollars; absent for null, and with a warning for what is no such amount."""
-    if value is None:
-        return UNSET
-    number = _number(value)
-    if number is None or not 0 <= number <= MOST_USD:
-        warnings.append(f"{what} is not an amount in dollars: {_short(value)}")
-        return UNSET
-    return float(number)
+    return _amount(value, MOST_USD, f"{what} is not an amount in dollars", warnings)
 
 
 def logprob(tokens: Json, warnings: list[str]) -> float | UnsetType:
@@ -198,7 +189,18 @@ def _bare(name: str) -> str:
     return bare
 
 
-def _number(value: Json) -> int | float | None:
+def _amount(value: Json, most: float, problem: str, warnings: list[str]) -> float | UnsetType:
+    """A number from 0 to `most`; absent for null, and with the warning `problem` for anything else."""
+    if value is None:
+        return UNSET
+    number = _number(value)
+    if number is None or not 0 <= number <= most:
+        warnings.append(f"{problem}: {_short(value)}")
+        return UNSET
+    return number
+
+
+def _number(value: Json) -> float | None:
     """A number, also one that is written as a text; None for anything else, NaN and infinities."""
     if (
         isinstance(value, bool)

@@ -98,6 +98,14 @@ def response(error: Json, host: str, paid: Response) -> Response:
     return replace(paid, text=message_of(error), finish_reason=finish_reason, usage=usage)
 
 
+def broken_off(error: Json, finish_reason: str, warnings: list[str]) -> str:
+    """The `finish_reason` of an answer that this error, if there is one, has ended; what was written was paid."""
+    if not error:
+        return finish_reason
+    warnings.append(f"the answer broke off: {message_of(error)[:200]}")
+    return "error" if finish_reason in ("stop", "") else finish_reason
+
+
 def kind_of(error: Json, status: int, headers: Mapping[str, str]) -> str:
     """The kind of the `CallError`. An error with HTTP 200 and no code is the server's."""
     if NO_ACCOUNT.search(_said(error)) and status < 500:
