@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import ConfigError, unknown
-from .generation.budgets import DAY, MONTH, Budget, Labels
+from .generation.budgets import Budget, Labels, covering
 from .generation.model import Generation
 from .generation.prices import check_priced
 from .generation.settings import Cap
+from .generation.store import DAY, MONTH
 from .plan import Plan
 from .settings import Settings
 
@@ -66,7 +67,6 @@ def check_prices(
     rows = list(rows)
     for budget in budgets:
         if budget.usd is not None:
-            everything = budget.scope.startswith(("run:", DAY, MONTH))
-            covered = [row for row in rows if everything or budget.scope in of(row).scopes]
+            covered = [row for row in rows if covering([budget], [*of(row).scopes, DAY, MONTH])]
             names = {candidate.model.model_id for row in covered for candidate in row.candidates}
             check_priced([plan.models[name] for name in sorted(names)], [budget])

@@ -47,6 +47,24 @@ def in_threads(work, count):
     return threads, results
 
 
+def drafts(limits, *what, **more):
+    """200 drafts at one time whose every call fails: how many calls were made, and the errors."""
+    of, tried = model(), []
+
+    def draft():
+        for _ in range(5):
+            with limits.turn(of, 10) as turn:
+                tried.append(1)
+                error = failure(*what, **more)
+                turn.failed(error)
+        raise error
+
+    threads, results = in_threads(draft, 200)
+    for thread in threads:
+        thread.join()
+    return len(tried), results
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """A clock of the circuits that a test moves: `clock[0] += 60`."""
@@ -133,20 +151,8 @@ def test_connection_failures_let_one_call_probe_and_the_rest_wait_for_it():
 
 def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
     monkeypatch.setattr(circuit, "FIRST_PROBE_WAIT_S", 0.01)
-    limits, of, tried = Limits(), model(), []
-
-    def draft():
-        for _ in range(5):
-            with limits.turn(of, 10) as turn:
-                tried.append(1)
-                error = failure("connection", text="connection refused")
-                turn.failed(error)
-        raise error
-
-    threads, results = in_threads(draft, 200)
-    for thread in threads:
-        thread.join()
-    assert CONNECTION_FAILURES + PROBES <= len(tried) <= 30
+    tried, results = drafts(Limits(), "connection", text="connection refused")
+    assert CONNECTION_FAILURES + PROBES <= tried <= 30
     told = [error for error in results if "start the server at 127.0.0.1:9 or correct base_url of m" in str(error)]
     assert len(told) >= 190
     assert not any(error.retryable for error in told)
@@ -154,20 +160,9 @@ def test_a_dead_host_gets_a_handful_of_connections(monkeypatch):
 
 def test_a_server_that_only_fails_gets_a_few_calls_and_other_models_go_on(monkeypatch):
     monkeypatch.setattr(circuit, "FIRST_PROBE_WAIT_S", 0.01)
-    limits, of, tried = Limits(), model(), []
-
-    def draft():
-        for _ in range(5):
-            with limits.turn(of, 10) as turn:
-                tried.append(1)
-                error = failure("server", 502, "bad gateway")
-                turn.failed(error)
-        raise error
-
-    threads, results = in_threads(draft, 200)
-    for thread in threads:
-        thread.join()
-    assert SERVER_FAILURES + PROBES <= len(tried) <= 200
+    limits = Limits()
+    tried, results = drafts(limits, "server", 502, "bad gateway")
+    assert SERVER_FAILURES + PROBES <= tried <= 200
     assert sum("run again when it works" in str(error) for error in results) >= 190
     limits.circuits.enter(model("beside"))
 

@@ -26,13 +26,14 @@ from dreamflow.generation.model import (
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.prices import cost
 from dreamflow.generation.respond import NeedsCall, respond
-from dreamflow.generation.store import add_spent, database, request_key, save_response
+from dreamflow.generation.store import add_spent, database, request_key
 from dreamflow.generation.tokens import most_tokens
 from dreamflow.run import Run
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from project import REPOSITORY, Project
+from stored import save_response
 
 PRICE = {"prompt": 3.0, "completion": 15.0}
 AXES = {

@@ -5,8 +5,8 @@ import json
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.model import Attempt, Call, ModelIdentity, Question, Record, Response, Usage, as_json
-from dreamflow.generation.store import save_response
 from dreamflow.tasks.outcomes import outcomes, read_grades, write_grades
+from stored import save_response
 
 TASKS = {
     task_id: {"task_id": task_id, "kind": kind, "context": "notes", "group": f"{kind}.a.b", **rest}

@@ -21,12 +21,12 @@ from dreamflow.generation.model import (
     Record,
     Response,
 )
-from dreamflow.generation.store import save_response
 from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from stored import save_response
 
 # --- a cohort on paper ---
 

@@ -29,9 +29,10 @@ from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
 from dreamflow.generation.providers import CallError
 from dreamflow.generation.respond import NeedsCall, respond
-from dreamflow.generation.store import database, load_response, read_record, request_key, save_response
+from dreamflow.generation.store import database, load_response, read_record, request_key
 from msgspec.structs import replace as changed
 from server import PATIENCE_S, Server, held, ok, reply, status
+from stored import save_response
 
 MODEL = Model(model_id="m", provider="replay", name="x.jsonl", context_length=1000)
 IDENTITY = ModelIdentity(model_id="m", provider="replay", name="x.jsonl", revision="")

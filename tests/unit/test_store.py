@@ -8,16 +8,10 @@ from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.make import read_result, with_total_cost
 from dreamflow.generation.model import Attempt, Call, Message, Question, Record, Response, Result, Usage, as_json
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.store import (
-    DamagedRecord,
-    database,
-    load_response,
-    read_record,
-    request_key,
-    save_response,
-)
+from dreamflow.generation.store import DamagedRecord, database, load_response, read_record, request_key
 from msgspec import UNSET
 from msgspec.structs import replace as changed
+from stored import save_response
 
 PLAIN = Model(model_id="m", provider="openai", name="gpt-x")
 PUBLIC, OTHER = "https://models.example.org/v1", "https://elsewhere.example.org/v1"

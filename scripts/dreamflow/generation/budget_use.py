@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .budgets import Budget, covering
-from .store import database, time_scopes
+from .store import DAY, MONTH, database, time_scopes
 
 WHOLE_RUN = ("budgets.run", "budgets.day", "budgets.month")  # keys of the budgets that cover every call
 
@@ -52,9 +52,7 @@ def budget_use(store: Path, budgets: Iterable[Budget], at: str = "") -> list[Bud
     )
     uses = []
     for budget in budgets:
-        for own in covering([budget], [budget.scope, *times]):
-            if own.scope == budget.scope and budget.scope.endswith(":"):
-                continue  # a budget of every day: `covering` gives it with the scope of this day too
+        for own in covering([budget], times if budget.scope in (DAY, MONTH) else [budget.scope]):
             for unit, cap in (("usd", own.usd), ("tokens", own.tokens)):
                 if cap is not None:
                     amounts = [table.get(own.scope, {}).get(unit, 0) for table in (spent, reserved)]

@@ -21,13 +21,12 @@ from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .prices import most_cost
 from .processes import is_alive, is_batch_name, own_name, remove_dead
-from .store import Answer, Entry, add_spent, book, put_answers
+from .store import DAY, MONTH, Answer, Entry, add_spent, book, put_answers
 from .tokens import most_prompt_tokens
 
 TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at most
 DOLLAR_DIGITS = 9
 BATCHES = "batches"  # the name under which all questions in batches are reserved together
-DAY, MONTH = "day:", "month:"  # scopes of budgets that hold for every day or month
 Size = tuple[float, int]  # US dollars and tokens
 
 _IN = "IN (SELECT value FROM json_each(?))"

@@ -132,11 +132,11 @@ class Calls:
     def _claim(self, claim: Claim, question: Question) -> Record | None:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
+        if not self._has_ended_dead_claims:
+            self.database.write(lambda connection: end_dead_claims(connection, self.store))
+            self._has_ended_dead_claims = True
         wait = 0.1
         while True:
-            if not self._has_ended_dead_claims:
-                self.database.write(lambda connection: end_dead_claims(connection, self.store))
-                self._has_ended_dead_claims = True
             state = self.database.write_together(self._claim_all, claim)
             if state == "claimed":
                 return None

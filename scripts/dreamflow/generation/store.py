@@ -28,6 +28,7 @@ from .database import Database, json_rows
 from .model import Json, Question, Record, as_json
 
 SCHEMA_VERSION = 1
+DAY, MONTH = "day:", "month:"  # how scopes of the time begin; by themselves, those of budgets of every day or month
 FILE = "answers.sqlite"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, record TEXT NOT NULL, body BLOB);
@@ -119,14 +120,11 @@ def read_record(store: Path, key: str) -> Record | None:
     """The record under a key; None if there is none. Raises `DamagedRecord` if it is damaged."""
     # As bytes: SQLite would not give a damaged text, as if the whole database could not be read.
     rows = database(store).read("SELECT CAST(record AS BLOB) FROM answers WHERE key = ?", (key,))
-    where: str | Path = f"{store / FILE}: answer {key}"
-    delete = f"delete it (sqlite3 {store / FILE} \"DELETE FROM answers WHERE key = '{key}'\")"  # noqa: S608
     if rows:
         content = rows[0][0]
     elif _has_files(abspath(store)):  # noqa: PTH100
-        where, delete = _file(store, key), "delete it"
         try:
-            content = where.read_bytes()
+            content = _file(store, key).read_bytes()
         except FileNotFoundError:
             return None
     else:
@@ -134,6 +132,10 @@ def read_record(store: Path, key: str) -> Record | None:
     try:
         return _DECODER.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        where, delete = _file(store, key), "delete it"
+        if rows:
+            where = f"{store / FILE}: answer {key}"
+            delete = f"delete it (sqlite3 {store / FILE} \"DELETE FROM answers WHERE key = '{key}'\")"  # noqa: S608
         raise DamagedRecord(
             f"{where}: this record of the response store is damaged ({error}). Restore it, or {delete} and run "
             "again: the model is then called again"
@@ -163,11 +165,6 @@ def put_answers(connection: sqlite3.Connection, answers: Iterable[Answer]) -> No
         connection.execute(_PUT_ANSWERS, (msgspec.json.encode(rows).decode(),))
 
 
-def save_response(store: Path, key: str, record: Record) -> None:
-    """Store a record durably and book nothing, for answers that were not asked for here."""
-    database(store).write(lambda connection: put_answers(connection, [(key, record, b"")]))
-
-
 def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Write rows of the ledger and add them to the totals of their scopes."""
     rows = [[entry.get(name) for name in _LEDGER] for entry, _ in entries]
@@ -188,7 +185,7 @@ def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, i
 
 def time_scopes(at: str) -> list[str]:
     """The scopes of the day and the month (UTC) of a time in ISO 8601."""
-    return [f"day:{at[:10]}", f"month:{at[:7]}"]
+    return [f"{DAY}{at[:10]}", f"{MONTH}{at[:7]}"]
 
 
 def ledger_entry(key: str, record: Record, **fields: Any) -> dict[str, Json]:
