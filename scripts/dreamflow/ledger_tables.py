@@ -11,7 +11,7 @@ from .generation.budget_use import amount, budget_use
 from .generation.budgets import Budget
 from .generation.layout import Layout
 from .generation.store import database
-from .reports.markdown import text_table
+from .reports.markdown import counted, text_table
 
 SHOWN = 15  # rows of a table on the screen
 _TOKENS = tuple(f"{name}_tokens" for name in ("prompt", "cached", "cache_write", "completion", "reasoning"))
@@ -61,10 +61,9 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
     _write(folder / "lost.csv", _LOST_COLUMNS, lost)
     if lost:
         tokens, usd = (sum(row[place] or 0 for row in lost) for place in (5, 6))
-        calls = f"{len(lost):,} call{'' if len(lost) == 1 else 's'}"
         parts.append(
-            f"{calls} may have been billed although no answer came: at most {tokens:,} tokens and ${usd:.4f}, which "
-            f"count in the budgets but not in the tables above; see {folder}/lost.csv"
+            f"{counted(len(lost), 'call')} may have been billed although no answer came: at most {tokens:,} tokens "
+            f"and ${usd:.4f}, which count in the budgets but not in the tables above; see {folder}/lost.csv"
         )
     return "\n\n".join([*parts, f"The tables are in {folder}/"])
 

@@ -16,6 +16,7 @@ from .generation.model import Generation
 from .generation.providers.batch import HOURS
 from .generation.providers.human import answer_path
 from .plan import Plan
+from .reports.markdown import counted
 from .upkeep import missing_keys
 
 SHOWN = 15  # items of a list
@@ -49,7 +50,7 @@ def _people(plan: Plan, rows: Iterable[Generation], layout: Layout, is_stale: Ca
         elif not is_stale(row.gen_id) and (reason := _pending_reason(plan.folder(row.gen_id))):
             waiting.append(reason)
     if waiting:
-        yield f"people: {_count(len(waiting), 'question')} to answer, then run again"
+        yield f"people: {counted(len(waiting), 'question')} to answer, then run again"
         yield from _shown(waiting)
 
 
@@ -65,7 +66,7 @@ def _batches(store: Path) -> Iterator[str]:
     batches = open_batches(store)
     if batches:
         items = sum(len(batch.items) for batch in batches)
-        yield f"providers: {_count(items, 'question')} in batches; run again to collect what is answered"
+        yield f"providers: {counted(items, 'question')} in batches; run again to collect what is answered"
         yield from _shown(
             [
                 f"{store}/batches/{batch.name}.json: {len(batch.items):,} of model {batch.model_id}, {batch.state}, "
@@ -88,7 +89,7 @@ def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Bud
             reason = text.partition(" was not made: ")[2] or text
             reasons[f"the budget {over[1]} allows no further call" if over else reason.strip().splitlines()[0]] += 1
     if reasons:
-        yield f"not made: {_count(reasons.total(), 'generation')} whose last try failed; run again to continue"
+        yield f"not made: {counted(reasons.total(), 'generation')} whose last try failed; run again to continue"
         yield from _shown([f"{count:,}: {reason}" for reason, count in reasons.most_common()])
     for use in budget_use(layout.store, budgets):
         if use.left == 0:
@@ -98,7 +99,3 @@ def _failures(stale: Iterable[Generation], layout: Layout, budgets: Iterable[Bud
 def _shown(items: Sequence[str]) -> list[str]:
     more = [f"  and {len(items) - SHOWN:,} more"] if len(items) > SHOWN else []
     return [*(f"  {item}" for item in items[:SHOWN]), *more]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

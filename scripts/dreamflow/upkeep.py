@@ -79,7 +79,7 @@ def forecast_lines(
 
     every = [*rows.values(), *later.values()]
     batches = context.calls.batches
-    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting(), batches.is_batch)
+    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
     return lines, texts, [row for row in every if is_due(row.gen_id)]
 
 

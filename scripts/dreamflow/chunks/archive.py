@@ -117,7 +117,7 @@ def usage_of(results: Iterable[Result]) -> dict[str, Number]:
     results = list(results)
     used = [_usage(result) for result in results]
     sums = {key: round(sum(usage[key] for usage in used if usage[key] is not None), 9) for key in _USAGE}
-    unknown = sum(result.cost_usd is None and bool(result.attempts) for result in results)
+    unknown = sum(result.is_unpriced for result in results)
     return sums | ({"unknown_costs": unknown} if unknown else {})
 
 

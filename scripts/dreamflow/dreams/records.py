@@ -179,7 +179,7 @@ def _status(check: Check | None, test: Trial | None, verdict: Mapping[str, Json]
 
 def unpriced_answers(results: Iterable[Result]) -> int:
     """How many generations were paid for at a cost that nobody knows."""
-    return sum(bool(result.attempts) and result.cost_usd is None for result in results)
+    return sum(result.is_unpriced for result in results)
 
 
 def known_sum(values: Iterable[float | None]) -> float | None:

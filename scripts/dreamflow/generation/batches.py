@@ -75,11 +75,12 @@ class Batches:
     def read(self) -> None:
         """Read which questions are in batches, from the files on this machine."""
         self.open = {batch.name: batch for batch in open_batches(self.store)}
-        self.keys = {item.key for batch in self.open.values() for item in batch.items.values()}
+        # The keys of the questions in batches that were not collected yet, each with a generation that needs it.
+        self.waiting = {item.key: item.gen_id for batch in self.open.values() for item in batch.items.values()}
 
     def is_waiting(self, key: str | None) -> bool:
         """Whether a question is in a batch that was not collected yet, or in the queue."""
-        return key in self.keys or key in self.queue
+        return key in self.waiting or key in self.queue
 
     def takes(self, question: Question, key: str, generation: Generation) -> bool:
         """Whether a question, which nobody has answered, is for a batch.
@@ -131,14 +132,14 @@ class Batches:
         self.read()
         by_model: dict[str, list[Item]] = {}
         for item in self.queue.values():
-            if item.key not in self.keys:
+            if item.key not in self.waiting:
                 by_model.setdefault(item.question.model.model_id, []).append(item)
         try:
             for model_id, items in by_model.items():
                 self._submit_all(self.models[model_id], items)
         finally:
             self.read()
-            self._release(self.queue.keys() - self.keys)
+            self._release(self.queue.keys() - self.waiting.keys())
             self.queue.clear()
 
     def _submit_all(self, model: Model, items: Sequence[Item]) -> None:
@@ -327,22 +328,18 @@ class Batches:
 
     def summary(self) -> list[str]:
         """What the providers have, for the end of a run and for forecasts; empty if they have nothing."""
-        waiting = {item.gen_id for batch in self.open.values() for item in batch.items.values()}
-        if not waiting:
+        if not self.waiting:
             return []
         counts = Counter()
         for batch in self.open.values():
             counts[batch.model_id] += len(batch.items)
         latest = max(datetime.fromisoformat(batch.created) for batch in self.open.values()) + timedelta(hours=HOURS)
         models = ", ".join(f"{model_id}: {count:,}" for model_id, count in counts.items())
+        generations = len(set(self.waiting.values()))
         return [
-            f"{len(waiting):,} generations are with the provider ({models}): run again after a while; the provider "
+            f"{generations:,} generations are with the provider ({models}): run again after a while; the provider "
             f"answers by {_clock(latest)}"
         ]
-
-    def waiting(self) -> dict[str, str]:
-        """The keys of the questions in batches that were not collected yet, each with a generation that needs it."""
-        return {item.key: item.gen_id for batch in self.open.values() for item in batch.items.values()}
 
 
 def _parts(model: Model, items: Sequence[Item]) -> Iterator[tuple[dict[str, Item], list[bytes]]]:

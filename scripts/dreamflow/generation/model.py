@@ -265,6 +265,11 @@ class Result(Struct, kw_only=True):
     origin_cohort_id: str = ""
     created_at: str | None = None
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether a model was asked, at a cost that nobody knows."""
+        return bool(self.attempts) and self.cost_usd is None
+
 
 class Parent(Struct, frozen=True):
     """A generation as its children see it. `text` is its parsed file, `sha256` the digest of that file's bytes."""

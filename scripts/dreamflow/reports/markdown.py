@@ -45,6 +45,11 @@ def table(rows: Iterable[Sequence[Json]], header: Sequence[str]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 call" or "1,200 calls"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def text_table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A table for the screen; its first `left` columns are aligned to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
