@@ -1,5 +1,6 @@
 """A run of the workflow: the compiled plan and the state of its execution. The rules call it and the families."""
 
+import os
 import re
 import signal
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from threading import Thread
+from threading import Thread, Timer
 from types import FrameType
 
 from .errors import DreamflowError
@@ -29,6 +30,8 @@ from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
+
+LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
 
 class Run(Jobs):
@@ -265,10 +268,15 @@ class Run(Jobs):
 
 
 def _stop_on_signals() -> None:
-    """On Ctrl-C and `kill`, begin no call, and do what was done before."""
+    """On Ctrl-C and `kill`, begin no call, and do what was done before. After a second Ctrl-C the process ends in any
+    case: Snakemake has been seen to wait for ever for a task of its own that it had interrupted."""
     interrupted, terminated = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if STOPPING.is_set():
+            watch = Timer(LAST_GRACE_S, os._exit, (128 + number,))
+            watch.daemon = True
+            watch.start()
         STOPPING.set()
         if callable(interrupted):
             interrupted(number, frame)
