@@ -1,8 +1,8 @@
 """The file of a shard: what its job made, and what it could not make.
 
-`data/shards/<kind>/<scope>/<unit>/<shard>.json` has for each generation the digests of its inputs and of its result, and a
-stamp of its four files, so that a run reads some hundred files instead of every metadata.json. It is a shortcut: a
-generation whose stamp differs is read from its own files, and without the file of a shard its job reads them all.
+`data/shards/<kind>/<scope>/<unit>/<shard>.json` has for each generation the digests of its inputs and of its result,
+and a stamp of its four files, so that a run reads some hundred files instead of every metadata.json. It is a shortcut:
+a generation whose stamp differs is read from its own files, and without the file of a shard its job reads them all.
 """
 
 import os
@@ -27,7 +27,7 @@ _DECODER = msgspec.json.Decoder(ShardFile)
 
 
 class ShardRecords:
-    """The files of the shards of a plan. Snakemake deletes a file before it runs the job again; what it said is kept."""
+    """The files of the shards of a plan. What a file said is kept when Snakemake deletes it before it runs the job."""
 
     def __init__(self, shards: Shards) -> None:
         self.shards, self.layout = shards, shards.layout

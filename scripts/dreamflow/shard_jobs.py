@@ -57,7 +57,13 @@ class ShardJobs:
     message."""
 
     def __init__(
-        self, shards: Shards, records: ShardRecords, freshness: Freshness, context: Context, pools: Pools, report: Report
+        self,
+        shards: Shards,
+        records: ShardRecords,
+        freshness: Freshness,
+        context: Context,
+        pools: Pools,
+        report: Report,
     ) -> None:
         self.shards, self.records, self.plan, self.layout = shards, records, shards.plan, shards.layout
         self.freshness, self.context, self.pools, self.report = freshness, context, pools, report
@@ -87,9 +93,9 @@ class ShardJobs:
         return False
 
     def make(self, path: str) -> None:
-        """Make the stale generations of a shard, and write its file. One that cannot be made is reported, and missing in
-        the file; the others are made. Raises a `DreamflowError` if a cluster job could make none, or if the run is
-        stopped."""
+        """Make the stale generations of a shard, and write its file. One that cannot be made is reported, and the file
+        lists it as missing; the others are made. Raises a `DreamflowError` if a cluster job could make none, or if the
+        run is stopped."""
         segment, scope = self.find(path)
         gen_ids = self.shards.gen_ids(segment, scope)
         before = self.records.read(path)

@@ -1,9 +1,9 @@
 """Shards: the generations that one job makes, when there are too many for a job each.
 
 A shard is a set of whole trees of generations (a draft, its essays, their evaluations). Which tree lies in which shard
-is a pure function of the plan: the trees of a unit (see `Family.unit`) are ordered by a hash, and the space of hashes is
-halved until no part has more than `size` generations. The name of a part is the prefix of its hashes, so a tree that
-comes or goes changes one shard, or splits or joins one.
+is a pure function of the plan: the trees of a unit (see `Family.unit`) are ordered by a hash, and the space of hashes
+is halved until no part has more than `size` generations. The name of a part is the prefix of its hashes, so a tree
+that comes or goes changes one shard, or splits or joins one.
 
 A shard has several segments, one job each, where generations wait for the job of another rule (evidence) or for
 another shard. The level of a segment is the number of such waits before it, so jobs never wait for each other in turn.
