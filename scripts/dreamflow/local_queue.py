@@ -20,14 +20,16 @@ class LocalQueue:
         self.model_id = ""  # the model that works now
         self.changed = threading.Condition()
         self.number = count()
-        for place in range(size):
-            threading.Thread(target=self._work, name=f"local-{place}", daemon=True).start()
+        self.to_start = size
 
     def submit(self, model_id: str, template_id: str, work: Callable[[], object]) -> Future:
         """Do some work for a model when its turn comes."""
         future: Future = Future()
         with self.changed:
             heappush(self.waiting[model_id], (template_id, next(self.number), future, work))
+            if self.to_start:
+                threading.Thread(target=self._work, name=f"local-{self.to_start}", daemon=True).start()
+                self.to_start -= 1
             self.changed.notify()
         return future
 

@@ -96,10 +96,13 @@ class Run(Jobs):
             on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
         )
         self.shards = (
-            ShardJobs(shards, records, self.freshness, self.context, pools or Pools(1, 1), self._report)
+            ShardJobs(
+                shards, records, self.freshness, self.context, pools or Pools(1, 1), self._report, self._count_kept
+            )
             if shards
             else None
         )
+        self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
         self.due_shards: dict[str, None] = {}  # the files whose jobs run
 
     def _is_batch(self, stage: str, model: Model) -> bool:
@@ -216,6 +219,10 @@ class Run(Jobs):
             error = _job_error(row, error)
         return self.report(self.layout.log(row.stage, row.gen_id), error)
 
+    def _count_kept(self, row: Generation) -> None:
+        if row.gen_id in self.due:
+            self.display.expect_less(row.stage)
+
     def job(self, log: str, work: Callable[[], str | None], inputs: Iterable[str] = ()) -> None:
         """Do the work of a job, as `Jobs.job` does. If the file of a shard among the `inputs` says that generations are
         missing, the job fails, since it would need them; why they are missing was reported."""
@@ -260,12 +267,12 @@ class Run(Jobs):
     def start(self, rules: Iterable[str]) -> None:
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
         _stop_on_signals()
-        due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
+        due = self.due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
         counts = Counter(rules)
         if self.shards:
             counts += Counter(row.stage for row in due.values())
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        due = due | {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
 

@@ -8,8 +8,6 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -23,23 +21,13 @@ from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard
 from .shards import MAIN, Segment, Shards
 
-Report = Callable[[Generation, Exception], str]
 
-
-@dataclass
 class Pools:
-    """The threads of a process that make generations: `calls` at a time, `local` of them by models in this process."""
+    """The threads of a process that make generations: `calls` at a time, and `local` by models in this process."""
 
-    calls: int
-    local: int
-
-    @cached_property
-    def _calls(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.calls, thread_name_prefix="generation")
-
-    @cached_property
-    def _local(self) -> LocalQueue:
-        return LocalQueue(self.local)
+    def __init__(self, calls: int, local: int) -> None:
+        self._calls = ThreadPoolExecutor(calls, thread_name_prefix="generation")
+        self._local = LocalQueue(local)
 
     def submit(self, row: Generation, work: Callable[[], object]) -> Future:
         """Do some work for a generation."""
@@ -54,7 +42,7 @@ class NotMade(Exception):
 
 class ShardJobs:
     """The shards of a plan, for the rules. `report(generation, error)` logs and shows an error, and returns its
-    message."""
+    message; `on_kept(generation)` is called with each that turns out to be up to date."""
 
     def __init__(
         self,
@@ -63,10 +51,12 @@ class ShardJobs:
         freshness: Freshness,
         context: Context,
         pools: Pools,
-        report: Report,
+        report: Callable[[Generation, Exception], str],
+        on_kept: Callable[[Generation], None],
     ) -> None:
         self.shards, self.records, self.plan, self.layout = shards, records, shards.plan, shards.layout
-        self.freshness, self.context, self.pools, self.report = freshness, context, pools, report
+        self.freshness, self.context, self.pools = freshness, context, pools
+        self.report, self.on_kept = report, on_kept
         self._making: dict[str, Future] = {}  # by gen_id: jobs of several scopes may need the same generation
         self._guard = threading.Lock()
 
@@ -187,6 +177,7 @@ class _Work:
             self.missing[gen_id] = f"its parent {absent} was not made"
         elif freshness.is_kept(row, list(results.values()), late_input(row, self.jobs.layout)):
             self.entries[gen_id] = self._kept(row)
+            self.jobs.on_kept(row)
         else:
             try:
                 parents = [self._text(parent) for parent in row.parents]
