@@ -18,6 +18,7 @@ from .generation.layout import Layout
 from .generation.model import Generation, Json
 from .generation.models import Model, load_models
 from .settings import in_config, load_settings
+from .shards import Shards
 
 
 @contextmanager
@@ -59,21 +60,24 @@ class Plan:
         return deferred.generations[gen_id] if deferred else None
 
     def _deferred_with(self, gen_id: str) -> Deferred | None:
-        for family in self.families.values():
-            for deferred in family.deferred():
-                if gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
-                    return deferred
+        for deferred in self.deferred_files:
+            if gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
+                return deferred
         return None
+
+    @property
+    def deferred_files(self) -> list[Deferred]:
+        """The files that generations are read from."""
+        return [deferred for family in self.families.values() for deferred in family.deferred()]
 
     def deferred(self) -> dict[str, Generation]:
         """The deferred generations, from the current content of their files."""
         known: dict[str, Generation] = {}
-        for family in self.families.values():
-            for deferred in family.deferred():
-                known |= deferred.generations
-                for gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
+        for deferred in self.deferred_files:
+            known |= deferred.generations
+            for gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
         return known
 
     @property
@@ -84,8 +88,14 @@ class Plan:
 
     def folder(self, gen_id: str) -> Path:
         """The folder of a planned generation, or of an unplanned parent."""
+        return self.world.layout.generation(self.stage(gen_id), gen_id)
+
+    def stage(self, gen_id: str) -> str:
+        """The stage of a planned generation, or of an unplanned parent."""
+        if gen_id in self.world.generations:
+            return self.world.generations.stage(gen_id)
         row = self.find(gen_id)
-        return self.world.layout.generation(row.stage if row else self.world.kept[gen_id], gen_id)
+        return row.stage if row else self.world.kept[gen_id]
 
     def referenced(self) -> set[str]:
         """The ids of all generations that are planned, read by a planned generation, or needed by a product."""
@@ -166,4 +176,6 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
                 family.problem = str(error) if is_placed else f"{family.config_key}: {error}"
+    if settings.pack or len(world.generations) > settings.shards.above:
+        world.shards = Shards(plan)
     return plan

@@ -51,20 +51,16 @@ class Cohorts(Family):
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
         if goal in self.goals:
-            return self._stage_files(goal.removesuffix("s"))
+            return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
             return []
         root = self.layout.root
         return [
-            *(path for stage in STAGES for path in self._stage_files(stage.name)),
+            *(path for stage in STAGES for path in self.stage_files(stage.name)),
             *(path for cohort_id in self.cohorts for path in self._products(cohort_id)),
             f"{root}/combo_mappings.csv",
             *(f"{root}/7_cross_experiment/{name}" for name in CROSS_FILES),
         ]
-
-    def _stage_files(self, stage: str) -> list[str]:
-        of_stage = (cohort.generations.of_stage(stage) for cohort in self.cohorts.values())
-        return self.metadata_files(stage, dict.fromkeys(gen_id for gen_ids in of_stage for gen_id in gen_ids))
 
     def _products(self, cohort_id: str) -> list[str]:
         root = self.layout.root
@@ -80,8 +76,10 @@ class Cohorts(Family):
 
     def leaves(self, cohort_id: str) -> list[str]:
         """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
-        leaves = self.cohorts[cohort_id].generations.leaves()
-        return [self.layout.metadata(stage, gen_id) for stage, gen_id in leaves]
+        leaves: dict[str, list[str]] = {}
+        for stage, gen_id in self.cohorts[cohort_id].generations.leaves():
+            leaves.setdefault(stage, []).append(gen_id)
+        return list(dict.fromkeys(path for stage, ids in leaves.items() for path in self.metadata_files(stage, ids)))
 
     def cohort_job(self, cohort_id: str) -> str:
         """What decides the membership and the reports of a cohort besides its generations."""

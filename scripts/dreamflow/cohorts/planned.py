@@ -8,6 +8,7 @@ from copy import copy
 from msgspec import Struct
 
 from ..generation.model import Generation, Json
+from ..generation.rows import CompactRows
 from .stages import STAGE_NAMES
 
 
@@ -29,7 +30,7 @@ class Entry(Struct, frozen=True, gc=False):
     replicate: int
 
 
-class Planned(Mapping[str, Generation]):
+class Planned(CompactRows):
     """Plan rows by id, in the order in which they were planned. Every access makes a new row.
 
     `concepts(combo_id)` are a combination's concepts as a variable; `kept(gen_id)` are the wildcards of a parent that
@@ -79,9 +80,9 @@ class Planned(Mapping[str, Generation]):
             f"{stage}_replicate": entry.replicate,
         }
 
-    def of_stage(self, stage: str) -> list[str]:
-        """The ids of the generations of a stage."""
-        return [gen_id for gen_id, entry in self.entries.items() if entry.shared.row.stage == stage]
+    def stage(self, gen_id: str) -> str:
+        """The stage of a generation."""
+        return self.entries[gen_id].shared.row.stage
 
     def leaves(self) -> list[tuple[str, str]]:
         """(stage, id) of the generations that are nobody's parent."""
