@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..family import Family, World
-from ..files import canonical, sha256
+from ..files import canonical
 from ..reports import CROSS_FILES, REPORT_FILES
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
@@ -76,29 +76,22 @@ class Cohorts(Family):
 
     def leaves(self, cohort_id: str) -> list[str]:
         """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
-        generations = self.cohorts[cohort_id].generations
-        parents = {parent for row in generations.values() for parent in row.parents}
         leaves: dict[str, list[str]] = {}
-        for gen_id, row in generations.items():
-            if gen_id not in parents:
-                leaves.setdefault(row.stage, []).append(gen_id)
+        for stage, gen_id in self.cohorts[cohort_id].generations.leaves():
+            leaves.setdefault(stage, []).append(gen_id)
         return list(dict.fromkeys(path for stage, ids in leaves.items() for path in self.metadata_files(stage, ids)))
 
     def cohort_job(self, cohort_id: str) -> str:
         """What decides the membership and the reports of a cohort besides its generations."""
-        return canonical({"cohort_sha256": self._digest(cohort_id)})
+        return canonical({"cohort_sha256": self.cohorts[cohort_id].digest})
 
     def results_job(self, cohort_id: str) -> str:
         """What decides a cohort's best essays besides its reports."""
-        return canonical({"cohort_sha256": self._digest(cohort_id), "top_n": self.world.settings.results_top_n})
+        return canonical({"cohort_sha256": self.cohorts[cohort_id].digest, "top_n": self.world.settings.results_top_n})
 
     def combos_job(self) -> str:
         """The combinations that cohorts use."""
         return canonical(sorted(self._combos()))
-
-    def _digest(self, cohort_id: str) -> str:
-        cohort = self.cohorts[cohort_id]
-        return sha256(canonical([cohort.rows, cohort.member_ids]))
 
     def _combos(self) -> dict[str, Combo]:
         return {key: combo for cohort in self.cohorts.values() for key, combo in cohort.combos.items()}
