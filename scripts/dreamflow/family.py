@@ -17,6 +17,7 @@ from .generation.layout import Layout
 from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.stage import Stage
+from .generation.summary import Summaries
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
@@ -28,7 +29,7 @@ class World:
 
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
-    cannot name (yet).
+    cannot name (yet). `summaries` are what tables read of the generations that exist.
     """
 
     settings: "Settings"
@@ -39,6 +40,10 @@ class World:
     origin: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     candidates: dict[str, Model] = field(default_factory=dict)
+    summaries: Summaries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.summaries = Summaries(self.layout.root)
 
 
 class Family:

@@ -14,7 +14,7 @@ from ..generation.model import Candidate, Generation, ModelIdentity
 from ..generation.models import Model, check_sampling, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
-from ..reports.lineage import Facts, facts
+from ..reports.lineage import Facts, Members
 from .combos import Combo, make_combos
 from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec import CohortSpec
@@ -68,9 +68,9 @@ class Cohort:
         return list(self.kept | self.generations)
 
     @property
-    def members(self) -> dict[str, Facts]:
+    def members(self) -> Members:
         """All that the cohort consists of, as tables see it."""
-        return {**self.kept, **{gen_id: facts(row) for gen_id, row in self.generations.items()}}
+        return Members(self.kept, self.generations)
 
 
 def spec_path(name: str) -> Path:

@@ -195,9 +195,12 @@ TABLES = (  # in the order of REPORT_FILES, after the long table
 )
 
 
-def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
-    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`."""
-    scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
+def write_reports(
+    cohort: "Cohort", data_root: Path | str, folder: Path | str, scores: pd.DataFrame | None = None
+) -> None:
+    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`. `scores` is its long table (default: collected
+    from the files of the generations)."""
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
     for name in LONG_TABLES:
         write_table(scores, Path(folder) / name)
     for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):
