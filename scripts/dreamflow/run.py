@@ -14,6 +14,7 @@ from types import FrameType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
@@ -29,7 +30,7 @@ from .pack_jobs import PackJobs
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
-from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
+from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
 
 LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
@@ -219,12 +220,21 @@ class Run(Jobs):
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
         _stop_on_signals()
         self.packs.write()
-        counts = Counter(rules)
-        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
         due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
         due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._download_models(due)
+        counts = Counter(rules)
+        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _download_models(self, due: Mapping[str, Generation]) -> None:
+        """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""
+        used = {row.model.model_id: self.plan.models[row.model.model_id] for row in due.values() if row.model}
+        if any(hub.is_missing(model.source) or hub.is_missing(model.lora or "") for model in used.values()):
+            forecast, *_ = forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)
+            for name in missing_files(self.plan, forecast):
+                hub.download(name)
 
     def _check_keys(self, due: Mapping[str, Generation]) -> None:
         """Raise a `DreamflowError` if calls of this run need a key that is not set."""
