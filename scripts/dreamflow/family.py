@@ -20,6 +20,7 @@ from .generation.stage import Stage
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
+    from .shards import Shards
 
 
 @dataclass
@@ -28,7 +29,7 @@ class World:
 
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
-    cannot name (yet).
+    cannot name (yet). `shards` are those of the plan, None if each generation has its own job.
     """
 
     settings: "Settings"
@@ -39,6 +40,7 @@ class World:
     origin: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     candidates: dict[str, Model] = field(default_factory=dict)
+    shards: "Shards | None" = None
 
 
 class Family:
@@ -103,6 +105,11 @@ class Family:
         quality level, `upgrade` if an upgrade plans it."""
         return ()
 
+    def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
+        """The path of the unit in which generations may share a job: what their consumers wait for. `origin` is the
+        spec of the generation."""
+        return tuple(origin.split("/"))
+
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:
@@ -132,15 +139,26 @@ class Family:
             world.origin.setdefault(gen_id, origin)
 
     def result_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
-        """The metadata.json and the parsed files of these generations; a parsed file may be edited by hand."""
+        """The files of these generations that a job depends on which reads their texts: metadata.json and the parsed
+        files, which may be edited by hand, or the files of their shards, which change with them."""
         paths = self.metadata_files(stage, gen_ids)
+        if self.world.shards:
+            return paths
         return [*paths, *(f"{path.removesuffix('metadata.json')}{self.layout.parsed_name(stage)}" for path in paths)]
 
-    def metadata_files(self, stage: str, gen_ids: Iterable[str] | None = None) -> list[str]:
-        """The metadata.json files of the given generations of a stage, or of all planned generations of the stage."""
-        if gen_ids is None:
-            gen_ids = (gen_id for gen_id, row in self.generations.items() if row.stage == stage)
+    def metadata_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
+        """The metadata.json files of the given generations of a stage, or the files of their shards."""
+        if self.world.shards:
+            return self.world.shards.files(gen_ids)
         return [self.layout.metadata(stage, gen_id) for gen_id in gen_ids]
+
+    def stage_files(self, stage: str, *, only: bool = False) -> list[str]:
+        """The metadata.json files of all planned generations of a stage, or the files of their shards; with `only`,
+        the jobs of shards make this stage and what it needs, and nothing else."""
+        gen_ids = [gen_id for gen_id, row in self.generations.items() if row.stage == stage]
+        if only and self.world.shards:
+            return self.world.shards.files(gen_ids, stage)
+        return self.metadata_files(stage, gen_ids)
 
 
 def _conflict(existing: Generation, row: Generation, first: str, second: str) -> str:

@@ -16,6 +16,7 @@ from .generation.layout import Layout
 from .generation.model import Generation, Json
 from .generation.models import Model, load_models
 from .settings import in_config, load_settings
+from .shards import Shards
 
 
 class Plan:
@@ -43,21 +44,24 @@ class Plan:
         return deferred.generations[gen_id] if deferred else None
 
     def _deferred_with(self, gen_id: str) -> Deferred | None:
-        for family in self.families.values():
-            for deferred in family.deferred():
-                if gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
-                    return deferred
+        for deferred in self.deferred_files:
+            if gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
+                return deferred
         return None
+
+    @property
+    def deferred_files(self) -> list[Deferred]:
+        """The files that generations are read from."""
+        return [deferred for family in self.families.values() for deferred in family.deferred()]
 
     def deferred(self) -> dict[str, Generation]:
         """The deferred generations, from the current content of their files."""
         known: dict[str, Generation] = {}
-        for family in self.families.values():
-            for deferred in family.deferred():
-                known |= deferred.generations
-                for gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
+        for deferred in self.deferred_files:
+            known |= deferred.generations
+            for gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
         return known
 
     @property
@@ -148,4 +152,6 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
                 family.problem = str(error) if is_placed else f"{family.config_key}: {error}"
+    if settings.pack or len(world.generations) > settings.shards.above:
+        world.shards = Shards(plan)
     return plan

@@ -51,12 +51,12 @@ class Cohorts(Family):
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
         if goal in self.goals:
-            return self.metadata_files(goal.removesuffix("s"))
+            return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
             return []
         root = self.layout.root
         return [
-            *(path for stage in STAGES for path in self.metadata_files(stage.name)),
+            *(path for stage in STAGES for path in self.stage_files(stage.name)),
             *(path for cohort_id in self.cohorts for path in self._products(cohort_id)),
             f"{root}/combo_mappings.csv",
             *(f"{root}/7_cross_experiment/{name}" for name in CROSS_FILES),
@@ -78,7 +78,11 @@ class Cohorts(Family):
         """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
         generations = self.cohorts[cohort_id].generations
         parents = {parent for row in generations.values() for parent in row.parents}
-        return [self.layout.metadata(row.stage, gen_id) for gen_id, row in generations.items() if gen_id not in parents]
+        leaves: dict[str, list[str]] = {}
+        for gen_id, row in generations.items():
+            if gen_id not in parents:
+                leaves.setdefault(row.stage, []).append(gen_id)
+        return list(dict.fromkeys(path for stage, ids in leaves.items() for path in self.metadata_files(stage, ids)))
 
     def cohort_job(self, cohort_id: str) -> str:
         """What decides the membership and the reports of a cohort besides its generations."""
