@@ -14,6 +14,7 @@ from types import FrameType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
@@ -31,7 +32,7 @@ from .settings import in_config
 from .shard_files import ShardRecords
 from .shard_jobs import Pools, ShardJobs
 from .shards import MAIN
-from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
+from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
 
 LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
@@ -278,10 +279,19 @@ class Run(Jobs):
         counts = Counter(rules)
         if self.shards:
             counts += Counter(row.stage for row in due.values())
-        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
         due = due | {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._download_models(due)
+        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _download_models(self, due: Mapping[str, Generation]) -> None:
+        """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""
+        models = [self.plan.models[model_id] for model_id in {row.model.model_id for row in due.values() if row.model}]
+        if any(hub.is_missing(name) for model in models for name in (model.source, model.lora or "")):
+            forecast, *_ = forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)
+            for name in missing_files(self.plan, forecast):
+                hub.download(name)
 
     def _check_keys(self, due: Mapping[str, Generation]) -> None:
         """Raise a `DreamflowError` if calls of this run need a key that is not set."""
