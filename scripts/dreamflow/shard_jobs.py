@@ -112,7 +112,7 @@ class ShardJobs:
                 raise NotMade(self.report(row, error)) from None
             if failed_before:
                 Path(self.layout.log(row.stage, row.gen_id)).unlink(missing_ok=True)
-            return self.entry(result, own.sha256, own.text), own
+            return self.entry(result, own.sha256, own.text, stamp(self.layout, row.stage, row.gen_id)), own
 
         with self._guard:
             future = self._making.get(row.gen_id)
@@ -121,9 +121,9 @@ class ShardJobs:
                 future.add_done_callback(lambda _: self._making.pop(row.gen_id, None))
         return future
 
-    def entry(self, result: Result, parsed_sha256: str, text: str | None) -> Entry:
-        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none."""
-        now = stamp(self.layout, result.stage, result.gen_id)
+    def entry(self, result: Result, parsed_sha256: str, text: str | None, now: int) -> Entry:
+        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none, and `now`
+        the stamp of its files."""
         key = result.response_key if result.status == "pending" else None
         summary = summarise(result, self.layout.root, text if result.stage in SCORED_STAGES else "")
         return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key, summary)
@@ -207,9 +207,10 @@ class _Work:
         entry = self.jobs.freshness.entry(row.stage, row.gen_id)
         if entry.stamp:
             return entry
-        _, parsed_sha256 = self.jobs.freshness.result(row.gen_id)
-        result = read_result(self.jobs.plan.folder(row.gen_id))
-        return self.jobs.entry(result, parsed_sha256, read_score_text(self.jobs.layout.root, row.stage, row.gen_id))
+        now = stamp(self.jobs.layout, row.stage, row.gen_id)
+        parent = read_parent(self.jobs.plan.folder(row.gen_id), self.jobs.layout)
+        text = read_score_text(self.jobs.layout.root, row.stage, row.gen_id)
+        return self.jobs.entry(read_result(self.jobs.plan.folder(row.gen_id)), parent.sha256, text, now)
 
     def _settle(self, gen_id: str) -> None:
         """Note that a generation is made, or cannot be made."""
