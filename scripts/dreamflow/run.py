@@ -20,7 +20,7 @@ from .generation.calls import Calls
 from .generation.database import DatabaseError
 from .generation.digest import Freshness
 from .generation.make import Context, evidence_path, failure_message, make_generation
-from .generation.model import Generation, Json
+from .generation.model import Generation, Json, Result
 from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.stopping import STOPPING
@@ -75,6 +75,8 @@ class Run(Jobs):
         shards = self.plan.world.shards
         records = ShardRecords(shards) if shards else None
         recorded = {"recorded": records.entry} if records else {}
+        if records:
+            self.plan.world.summaries.stored = records.summary
         self.freshness = Freshness(
             self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting, **recorded
         )
@@ -94,7 +96,7 @@ class Run(Jobs):
             models=self.plan.models,
             calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
+            on_done=self._note_result,
         )
         self.shards = (
             ShardJobs(
@@ -109,6 +111,11 @@ class Run(Jobs):
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
         return in_stage or model.service == "batch"
+
+    def _note_result(self, result: Result) -> None:
+        self.freshness.forget()
+        self.plan.world.summaries.forget()
+        self.display.count_generation(result)
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""

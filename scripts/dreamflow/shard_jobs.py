@@ -17,6 +17,7 @@ from .generation.make import Context, make_with_parents, read_parent, read_resul
 from .generation.model import Generation, Parent, Result
 from .generation.providers import provider
 from .generation.stopping import STOPPING, stopped
+from .generation.summary import SCORED_STAGES, read_score_text, summarise
 from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard
 from .shards import MAIN, Segment, Shards
@@ -111,7 +112,7 @@ class ShardJobs:
                 raise NotMade(self.report(row, error)) from None
             if failed_before:
                 Path(self.layout.log(row.stage, row.gen_id)).unlink(missing_ok=True)
-            return entry_of(result, own.sha256, stamp(self.layout, row.stage, row.gen_id)), own
+            return self.entry(result, own.sha256, own.text, stamp(self.layout, row.stage, row.gen_id)), own
 
         with self._guard:
             future = self._making.get(row.gen_id)
@@ -120,11 +121,12 @@ class ShardJobs:
                 future.add_done_callback(lambda _: self._making.pop(row.gen_id, None))
         return future
 
-
-def entry_of(result: Result, parsed_sha256: str, now: int) -> Entry:
-    """What the file of a shard says of a generation."""
-    key = result.response_key if result.status == "pending" else None
-    return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key)
+    def entry(self, result: Result, parsed_sha256: str, text: str | None, now: int) -> Entry:
+        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none, and `now`
+        the stamp of its files."""
+        key = result.response_key if result.status == "pending" else None
+        summary = summarise(result, self.layout.root, text if result.stage in SCORED_STAGES else "")
+        return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key, summary)
 
 
 class _Work:
@@ -206,8 +208,9 @@ class _Work:
         if entry.stamp:
             return entry
         now = stamp(self.jobs.layout, row.stage, row.gen_id)
-        _, parsed_sha256 = self.jobs.freshness.result(row.gen_id)
-        return entry_of(read_result(self.jobs.plan.folder(row.gen_id)), parsed_sha256, now)
+        parent = read_parent(self.jobs.plan.folder(row.gen_id), self.jobs.layout)
+        text = read_score_text(self.jobs.layout.root, row.stage, row.gen_id)
+        return self.jobs.entry(read_result(self.jobs.plan.folder(row.gen_id)), parent.sha256, text, now)
 
     def _settle(self, gen_id: str) -> None:
         """Note that a generation is made, or cannot be made."""

@@ -11,7 +11,7 @@ another shard. The level of a segment is the number of such waits before it, so 
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -60,11 +60,16 @@ def assign(
     A row lies in the shard of its first parent if both are in the same group, and if not more than the size of a shard
     descends from that parent.
     """
-    known = {row.gen_id: row for row in rows}
-    group = {gen_id: group_of(row) for gen_id, row in known.items()}
-    above = {gen_id: row.parents[0] if row.parents else "" for gen_id, row in known.items()}
-    weight = dict.fromkeys(known, 1)  # of a row with its descendants in the same group
-    for gen_id in reversed(known):
+    group: dict[str, Group] = {}
+    parents: dict[str, Sequence[str]] = {}
+    measured: set[str] = set()
+    for row in rows:  # which are not kept: all together they are large
+        group[row.gen_id], parents[row.gen_id] = group_of(row), row.parents
+        if row.evidence is not None:
+            measured.add(row.gen_id)
+    above = {gen_id: first[0] if first else "" for gen_id, first in parents.items()}
+    weight = dict.fromkeys(parents, 1)  # of a row with its descendants in the same group
+    for gen_id in reversed(parents):
         if group.get(above[gen_id]) == group[gen_id]:
             weight[above[gen_id]] += weight[gen_id]
     root: dict[str, str] = {}
@@ -77,18 +82,18 @@ def assign(
             root[gen_id] = gen_id
             place[gen_id] = (place[parent] >> 32 << 32) | (own >> 32) if parent in place else own
     sizes: dict[Group, Counter[int]] = defaultdict(Counter)  # of the trees at a place
-    for gen_id in known:
+    for gen_id in parents:
         sizes[group[gen_id]][place[gen_id]] += 1
     prefixes = {one: _halve(counts, one.size) for one, counts in sizes.items()}
     level: dict[str, int] = {}
     members: dict[tuple[Group, str, int], list[str]] = defaultdict(list)
-    for gen_id, row in known.items():
+    for gen_id, own_parents in parents.items():
         shard = (group[gen_id], prefixes[group[gen_id]][place[gen_id]])
         waits = 0
-        for parent in row.parents:
+        for parent in own_parents:
             if parent in level:
                 same = (group[parent], prefixes[group[parent]][place[parent]]) == shard
-                waits = max(waits, level[parent] + (not same or row.evidence is not None))
+                waits = max(waits, level[parent] + (not same or gen_id in measured))
             elif (other := outside(parent)) is not None:
                 waits = max(waits, other.level + 1)
         level[gen_id] = waits

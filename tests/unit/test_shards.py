@@ -133,15 +133,17 @@ def test_a_stamp_changes_with_each_file(tmp_path: Path):
 
 def test_a_model_goes_on_while_it_has_work():
     """Work that comes for the model that is loaded goes before older work for another, and templates stay together."""
-    queue, order, begin = LocalQueue(1), [], threading.Event()
+    queue, order, has_begun, begin = LocalQueue(1), [], threading.Event(), threading.Event()
 
     def work(name: str) -> None:
+        has_begun.set()
         begin.wait(30)
         order.append(name)
         if name == "a1":
             futures.append(queue.submit("a", "t", lambda: work("a3")))
 
     futures = [queue.submit("a", "t", lambda: work("a1"))]
+    has_begun.wait(30)
     futures += [queue.submit("b", "t", lambda name=name: work(name)) for name in ("b1", "b2", "b3")]
     futures += [
         queue.submit("a", template, lambda name=name: work(name)) for template, name in (("u", "a2"), ("t", "a4"))
