@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
+from threading import Lock
 
 from ...errors import ConfigError
 from ...files import sha256
@@ -31,8 +32,16 @@ class _Answers:
         return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
 
 
-@cache
+_reading = Lock()  # else each thread would read the file for itself
+
+
 def _answers(path: str) -> _Answers:
+    with _reading:
+        return _read(path)
+
+
+@cache
+def _read(path: str) -> _Answers:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
