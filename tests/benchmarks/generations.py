@@ -35,7 +35,7 @@ from dreamflow.run_budgets import configured_budgets, labels
 from project import Project
 from service import Service
 
-THREADS, CONCEPTS = 64, 400
+THREADS, CONCEPTS = int(os.environ.get("THREADS", 64)), 400
 TEXT = "What may follow from these two ideas, and what speaks against it? Number {}. " * 12
 
 

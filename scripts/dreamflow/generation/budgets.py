@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .database import json_rows, query_json
+from .database import insert, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
 from .prices import most_cost
@@ -44,11 +44,8 @@ _RESERVED = f"""
 _IN_BATCHES = f"""
     SELECT json_group_array(json_array(scope, usd, tokens)) FROM reserved WHERE scope {_IN} AND key = ?
 """  # noqa: S608
-_INSERT_CLAIMS = f"INSERT INTO in_flight {json_rows(3)}"
-_INSERT_RESERVED = f"""
-    INSERT INTO reserved {json_rows(4)} WHERE true
-    ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
-"""
+_INSERT_RESERVED = "INSERT INTO reserved"
+_ADD_RESERVED = "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
 
 
 @dataclass(frozen=True)
@@ -212,10 +209,8 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
             new.append((claim.key, own_name(store), json.dumps(note)))
             reserved += [(scope, BATCHES if in_batch else claim.key, *size) for scope in own]
             results.append("claimed")
-    if new:
-        connection.execute(_INSERT_CLAIMS, (json.dumps(new),))
-    if reserved:
-        connection.execute(_INSERT_RESERVED, (json.dumps(reserved),))
+    insert(connection, "INSERT INTO in_flight", new)
+    insert(connection, _INSERT_RESERVED, reserved, _ADD_RESERVED)
     return results
 
 
@@ -227,7 +222,7 @@ def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size |
     if size == "full" and end_dead_claims(connection, store):
         size = Totals(connection, scopes).size(claim)
     if isinstance(size, tuple):
-        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claim.key, *size) for scope in scopes]),))
+        insert(connection, _INSERT_RESERVED, [(scope, claim.key, *size) for scope in scopes], _ADD_RESERVED)
     return size
 
 
