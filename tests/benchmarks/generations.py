@@ -64,7 +64,8 @@ def project(root: Path, chains: int, model: dict[str, Any]) -> Plan:
     made.rows("data/1_raw/concepts_metadata.csv", ["concept_id", "name"], [(name, name.upper()) for name in names])
     for name in names:
         made.write(f"data/1_raw/concepts/descriptions-paragraph/{name}.txt", f"What {name} is. " + "It is so. " * 20)
-    made.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
+    if os.environ.get("BUDGET"):
+        made.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
     os.chdir(root)
     plan = compile_plan(made.read("config/config.yaml"))
     plan.check()

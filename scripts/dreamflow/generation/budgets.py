@@ -80,6 +80,9 @@ class WorstCase:
     all_usd: float
 
 
+NOTHING = WorstCase(0, 0.0, 0, 0.0)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A question that this process may ask, and the budgets that cover it. `call` is what the store notes of the call
@@ -252,6 +255,17 @@ def settle_all(connection: sqlite3.Connection, rows: Sequence[tuple[Answer, Entr
     connection.execute(f"DELETE FROM in_flight WHERE key {_IN}", (keys,))  # noqa: S608
     connection.execute(f"DELETE FROM reserved WHERE key {_IN}", (keys,))  # noqa: S608
     return [None] * len(rows)
+
+
+def settle_unclaimed(connection: sqlite3.Connection, rows: Sequence[tuple[Answer, Entry]]) -> list[bool]:
+    """Store and book answers to questions that nobody had to claim. Returns for each whether it is the first answer to
+    its question; further ones are dropped."""
+    answered = set(query_json(connection, ANSWERED, [key for (key, _, _), _ in rows]))
+    new = {answer[0]: (answer, entry) for answer, entry in rows if answer[0] not in answered}
+    if new:
+        put_answers(connection, [answer for answer, _ in new.values()])
+        book(connection, [entry for _, entry in new.values()])
+    return [new.get(answer[0], (None,))[0] is answer for answer, _ in rows]
 
 
 def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:

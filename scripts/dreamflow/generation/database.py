@@ -261,7 +261,8 @@ def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
 def insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> None:
     """Insert rows with few statements: `statement` without its VALUES, then `end`.
 
-    `executemany` would let other threads run after each row. Statements for 1, 2, 4, ... rows stay in SQLite's cache.
+    `executemany` would let other threads run after each row. Statements for 1, 2, 4, ... rows stay
+    in the cache of `sqlite3`.
     """
     done = 0
     while done < len(rows):
