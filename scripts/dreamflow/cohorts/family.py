@@ -32,6 +32,7 @@ class Cohorts(Family):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cohorts: dict[str, Cohort] = {}
+        self._digests: dict[str, str] = {}
         self._tables: dict[str, tuple[int, DataFrame]] = {}  # scores, and the version of the summaries they are from
 
     def compile(self) -> None:
@@ -98,8 +99,10 @@ class Cohorts(Family):
         return canonical(sorted(self._combos()))
 
     def _digest(self, cohort_id: str) -> str:
-        cohort = self.cohorts[cohort_id]
-        return sha256(canonical([cohort.rows, cohort.member_ids]))
+        if cohort_id not in self._digests:
+            cohort = self.cohorts[cohort_id]
+            self._digests[cohort_id] = sha256(canonical([cohort.rows, cohort.member_ids]))
+        return self._digests[cohort_id]
 
     def _combos(self) -> dict[str, Combo]:
         return {key: combo for cohort in self.cohorts.values() for key, combo in cohort.combos.items()}

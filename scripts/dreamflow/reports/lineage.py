@@ -16,7 +16,7 @@ from ..generation.model import Generation, Json
 from ..generation.summary import Look, Metadata, Summary, read_metadata
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """The facts about a generation that tables need. An unknown text is ""; a copied text has no model.
 
     `served_as` is the provider and its name of the model. `scale` is the scale of the scores, (None, None) if unknown.
