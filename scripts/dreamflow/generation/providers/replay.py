@@ -6,7 +6,10 @@ line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 
 from ...errors import ConfigError
@@ -15,20 +18,36 @@ from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
 
 
+@dataclass(frozen=True)
+class _Answers:
+    """The lines of a file, in order: those for single prompts by digest, and all others. A line has its number."""
+
+    by_prompt: Mapping[str, list[tuple[int, dict[str, Json]]]]
+    others: list[tuple[int, dict[str, Json]]]
+
+    def fitting(self, prompt: str, digest: str) -> list[dict[str, Json]]:
+        """The lines that answer a prompt."""
+        lines = [*self.by_prompt.get(digest, ()), *self.others]
+        return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
+
+
 @cache
-def _lines(path: str) -> list[dict[str, Json]]:
+def _answers(path: str) -> _Answers:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise CallError(f"replay: {path}: {error.strerror}", kind="account") from None
-    lines = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    answers = _Answers({}, [])
+    for number, content in enumerate(text.split("\n"), start=1):
         try:
-            if line.strip():
-                lines.append(json.loads(line))
+            if content.strip():
+                line = json.loads(content)
+                digest = line.get("prompt_sha256")
+                lines = answers.others if digest is None else answers.by_prompt.setdefault(digest, [])
+                lines.append((number, line))
         except json.JSONDecodeError as error:
             raise ConfigError(f"{path}:{number}: not JSON: {error.msg}") from None
-    return lines
+    return answers
 
 
 class Replay(Provider):
@@ -40,11 +59,7 @@ class Replay(Provider):
         """The recorded answer to a request's last message."""
         prompt, path = request.messages[-1].content, request.model.name
         digest = sha256(prompt)
-        fitting = [
-            line
-            for line in _lines(path)
-            if line.get("contains", "") in prompt and line.get("prompt_sha256") in (None, digest)
-        ]
+        fitting = _answers(path).fitting(prompt, digest)
         if not fitting:
             raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", kind="request")
         line = fitting[min(request.sample, len(fitting) - 1)]
