@@ -18,6 +18,7 @@ from .generation.model import Generation, as_json
 from .generation.models import Model
 from .generation.rows import Rows
 from .generation.stage import Stage
+from .generation.summary import Summaries
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
@@ -30,7 +31,8 @@ class World:
 
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
-    cannot name (yet). `shards` are those of the plan, None if each generation has its own job.
+    cannot name (yet). `shards` are those of the plan, None if each generation has its own job. `summaries` are what
+    tables read of the generations that exist.
     """
 
     settings: "Settings"
@@ -42,6 +44,10 @@ class World:
     kept: dict[str, str] = field(default_factory=dict)
     candidates: dict[str, Model] = field(default_factory=dict)
     shards: "Shards | None" = None
+    summaries: Summaries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.summaries = Summaries(self.layout.root)
 
 
 class Family:

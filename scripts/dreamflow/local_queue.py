@@ -1,7 +1,7 @@
 """The order in which models of this process work: a model that is loaded goes on while it has something to do."""
 
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from heapq import heappop, heappush
@@ -16,41 +16,41 @@ class LocalQueue:
 
     def __init__(self, size: int) -> None:
         self.waiting: dict[str, list[tuple[str, int, Future, Callable[[], object]]]] = defaultdict(list)
-        self.running: Counter[str] = Counter()
+        self.running = 0
+        self.model_id = ""  # the model that works now
         self.changed = threading.Condition()
         self.number = count()
-        for place in range(size):
-            threading.Thread(target=self._work, name=f"local-{place}", daemon=True).start()
+        self.to_start = size
 
     def submit(self, model_id: str, template_id: str, work: Callable[[], object]) -> Future:
         """Do some work for a model when its turn comes."""
         future: Future = Future()
         with self.changed:
             heappush(self.waiting[model_id], (template_id, next(self.number), future, work))
+            if self.to_start:
+                threading.Thread(target=self._work, name=f"local-{self.to_start}", daemon=True).start()
+                self.to_start -= 1
             self.changed.notify()
         return future
 
-    def _next(self) -> str | None:
-        """The model that a free thread works for; None if it has to wait for the threads of another model."""
-        if current := next(iter(+self.running), None):
-            return current if self.waiting[current] else None
-        return max((model for model, work in self.waiting.items() if work), key=self._amount, default=None)
-
-    def _amount(self, model_id: str) -> int:
-        return len(self.waiting[model_id])
+    def _next(self) -> bool:
+        """Whether a free thread has work; it may be for another model once the model that works has none left."""
+        if not self.waiting[self.model_id] and not self.running:
+            self.model_id = max(self.waiting, key=lambda model_id: len(self.waiting[model_id]))
+        return bool(self.waiting[self.model_id])
 
     def _work(self) -> None:
         while True:
             with self.changed:
-                while (model_id := self._next()) is None:
+                while not self._next():
                     self.changed.wait()
-                *_, future, work = heappop(self.waiting[model_id])
-                self.running[model_id] += 1
+                *_, future, work = heappop(self.waiting[self.model_id])
+                self.running += 1
             try:
                 future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
             finally:
                 with self.changed:
-                    self.running[model_id] -= 1
+                    self.running -= 1
                     self.changed.notify_all()

@@ -14,12 +14,13 @@ from types import FrameType
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
 from .generation.digest import Freshness
 from .generation.make import Context, evidence_path, failure_message, make_generation
-from .generation.model import Generation, Json
+from .generation.model import Generation, Json, Result
 from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.stopping import STOPPING
@@ -31,7 +32,7 @@ from .settings import in_config
 from .shard_files import ShardRecords
 from .shard_jobs import Pools, ShardJobs
 from .shards import MAIN
-from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
+from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
 
 LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
@@ -74,6 +75,8 @@ class Run(Jobs):
         shards = self.plan.world.shards
         records = ShardRecords(shards) if shards else None
         recorded = {"recorded": records.entry} if records else {}
+        if records:
+            self.plan.world.summaries.stored = records.summary
         self.freshness = Freshness(
             self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting, **recorded
         )
@@ -93,18 +96,26 @@ class Run(Jobs):
             models=self.plan.models,
             calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
+            on_done=self._note_result,
         )
         self.shards = (
-            ShardJobs(shards, records, self.freshness, self.context, pools or Pools(1, 1), self._report)
+            ShardJobs(
+                shards, records, self.freshness, self.context, pools or Pools(1, 1), self._report, self._count_kept
+            )
             if shards
             else None
         )
+        self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
         self.due_shards: dict[str, None] = {}  # the files whose jobs run
 
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
         return in_stage or model.service == "batch"
+
+    def _note_result(self, result: Result) -> None:
+        self.freshness.forget()
+        self.plan.world.summaries.forget()
+        self.display.count_generation(result)
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -216,6 +227,10 @@ class Run(Jobs):
             error = _job_error(row, error)
         return self.report(self.layout.log(row.stage, row.gen_id), error)
 
+    def _count_kept(self, row: Generation) -> None:
+        if row.gen_id in self.due:
+            self.display.expect_less(row.stage)
+
     def job(self, log: str, work: Callable[[], str | None], inputs: Iterable[str] = ()) -> None:
         """Do the work of a job, as `Jobs.job` does. If the file of a shard among the `inputs` says that generations are
         missing, the job fails, since it would need them; why they are missing was reported."""
@@ -260,14 +275,23 @@ class Run(Jobs):
     def start(self, rules: Iterable[str]) -> None:
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
         _stop_on_signals()
-        due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
+        due = self.due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
         counts = Counter(rules)
         if self.shards:
             counts += Counter(row.stage for row in due.values())
-        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        due = due | {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._download_models(due)
+        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _download_models(self, due: Mapping[str, Generation]) -> None:
+        """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""
+        models = [self.plan.models[model_id] for model_id in {row.model.model_id for row in due.values() if row.model}]
+        if any(hub.is_missing(name) for model in models for name in (model.source, model.lora or "")):
+            forecast, *_ = forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)
+            for name in missing_files(self.plan, forecast):
+                hub.download(name)
 
     def _check_keys(self, due: Mapping[str, Generation]) -> None:
         """Raise a `DreamflowError` if calls of this run need a key that is not set."""

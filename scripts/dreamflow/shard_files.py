@@ -13,6 +13,7 @@ import msgspec
 from .files import write_atomic
 from .generation.digest import Entry
 from .generation.layout import Layout
+from .generation.summary import Summary
 from .shards import ALL, Shards
 
 
@@ -49,6 +50,11 @@ class ShardRecords:
         except (OSError, msgspec.MsgspecError):
             return None
         return file
+
+    def summary(self, stage: str, gen_id: str) -> Summary | None:
+        """The summary of such a generation."""
+        entry = self.entry(stage, gen_id)
+        return entry and entry.summary
 
     def entry(self, stage: str, gen_id: str) -> Entry | None:
         """What a shard's file says of a generation whose files have not changed since; None if none says so."""

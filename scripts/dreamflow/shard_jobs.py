@@ -8,8 +8,6 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Container, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -19,27 +17,18 @@ from .generation.make import Context, make_with_parents, read_parent, read_resul
 from .generation.model import Generation, Parent, Result
 from .generation.providers import provider
 from .generation.stopping import STOPPING, stopped
+from .generation.summary import SCORED_STAGES, read_score_text, summarise
 from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard
 from .shards import MAIN, Segment, Shards
 
-Report = Callable[[Generation, Exception], str]
 
-
-@dataclass
 class Pools:
-    """The threads of a process that make generations: `calls` at a time, `local` of them by models in this process."""
+    """The threads of a process that make generations: `calls` at a time, and `local` by models in this process."""
 
-    calls: int
-    local: int
-
-    @cached_property
-    def _calls(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.calls, thread_name_prefix="generation")
-
-    @cached_property
-    def _local(self) -> LocalQueue:
-        return LocalQueue(self.local)
+    def __init__(self, calls: int, local: int) -> None:
+        self._calls = ThreadPoolExecutor(calls, thread_name_prefix="generation")
+        self._local = LocalQueue(local)
 
     def submit(self, row: Generation, work: Callable[[], object]) -> Future:
         """Do some work for a generation."""
@@ -54,7 +43,7 @@ class NotMade(Exception):
 
 class ShardJobs:
     """The shards of a plan, for the rules. `report(generation, error)` logs and shows an error, and returns its
-    message."""
+    message; `on_kept(generation)` is called with each that turns out to be up to date."""
 
     def __init__(
         self,
@@ -63,10 +52,12 @@ class ShardJobs:
         freshness: Freshness,
         context: Context,
         pools: Pools,
-        report: Report,
+        report: Callable[[Generation, Exception], str],
+        on_kept: Callable[[Generation], None],
     ) -> None:
         self.shards, self.records, self.plan, self.layout = shards, records, shards.plan, shards.layout
-        self.freshness, self.context, self.pools, self.report = freshness, context, pools, report
+        self.freshness, self.context, self.pools = freshness, context, pools
+        self.report, self.on_kept = report, on_kept
         self._making: dict[str, Future] = {}  # by gen_id: jobs of several scopes may need the same generation
         self._guard = threading.Lock()
 
@@ -121,7 +112,7 @@ class ShardJobs:
                 raise NotMade(self.report(row, error)) from None
             if failed_before:
                 Path(self.layout.log(row.stage, row.gen_id)).unlink(missing_ok=True)
-            return entry_of(result, own.sha256, stamp(self.layout, row.stage, row.gen_id)), own
+            return self.entry(result, own.sha256, own.text, stamp(self.layout, row.stage, row.gen_id)), own
 
         with self._guard:
             future = self._making.get(row.gen_id)
@@ -130,11 +121,12 @@ class ShardJobs:
                 future.add_done_callback(lambda _: self._making.pop(row.gen_id, None))
         return future
 
-
-def entry_of(result: Result, parsed_sha256: str, now: int) -> Entry:
-    """What the file of a shard says of a generation."""
-    key = result.response_key if result.status == "pending" else None
-    return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key)
+    def entry(self, result: Result, parsed_sha256: str, text: str | None, now: int) -> Entry:
+        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none, and `now`
+        the stamp of its files."""
+        key = result.response_key if result.status == "pending" else None
+        summary = summarise(result, self.layout.root, text if result.stage in SCORED_STAGES else "")
+        return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key, summary)
 
 
 class _Work:
@@ -187,6 +179,7 @@ class _Work:
             self.missing[gen_id] = f"its parent {absent} was not made"
         elif freshness.is_kept(row, list(results.values()), late_input(row, self.jobs.layout)):
             self.entries[gen_id] = self._kept(row)
+            self.jobs.on_kept(row)
         else:
             try:
                 parents = [self._text(parent) for parent in row.parents]
@@ -215,8 +208,9 @@ class _Work:
         if entry.stamp:
             return entry
         now = stamp(self.jobs.layout, row.stage, row.gen_id)
-        _, parsed_sha256 = self.jobs.freshness.result(row.gen_id)
-        return entry_of(read_result(self.jobs.plan.folder(row.gen_id)), parsed_sha256, now)
+        parent = read_parent(self.jobs.plan.folder(row.gen_id), self.jobs.layout)
+        text = read_score_text(self.jobs.layout.root, row.stage, row.gen_id)
+        return self.jobs.entry(read_result(self.jobs.plan.folder(row.gen_id)), parent.sha256, text, now)
 
     def _settle(self, gen_id: str) -> None:
         """Note that a generation is made, or cannot be made."""

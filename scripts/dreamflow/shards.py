@@ -42,8 +42,9 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class _Group:
-    """The generations that may lie in the same shards: those of a unit that are made in the same kind of jobs."""
+class Group:
+    """The generations that may lie in the same shards: those of a unit that are made in the same kind of jobs. `size`
+    is the most that a shard has."""
 
     kind: str
     unit: str
@@ -51,7 +52,7 @@ class _Group:
 
 
 def assign(
-    rows: Iterable[Generation], group_of: Callable[[Generation], _Group], outside: Callable[[str], Segment | None]
+    rows: Iterable[Generation], group_of: Callable[[Generation], Group], outside: Callable[[str], Segment | None]
 ) -> Iterator[Segment]:
     """The segments of `rows`, whose parents come first. `outside(gen_id)` is the segment of a parent that is not in
     `rows`, None if no job makes it.
@@ -59,7 +60,7 @@ def assign(
     A row lies in the shard of its first parent if both are in the same group, and if not more than the size of a shard
     descends from that parent.
     """
-    group: dict[str, _Group] = {}
+    group: dict[str, Group] = {}
     parents: dict[str, Sequence[str]] = {}
     measured: set[str] = set()
     for row in rows:  # which are not kept: all together they are large
@@ -80,12 +81,12 @@ def assign(
             own = int(sha256(gen_id)[: BITS // 4], 16)
             root[gen_id] = gen_id
             place[gen_id] = (place[parent] >> 32 << 32) | (own >> 32) if parent in place else own
-    sizes: dict[_Group, Counter[int]] = defaultdict(Counter)  # of the trees at a place
+    sizes: dict[Group, Counter[int]] = defaultdict(Counter)  # of the trees at a place
     for gen_id in parents:
         sizes[group[gen_id]][place[gen_id]] += 1
     prefixes = {one: _halve(counts, one.size) for one, counts in sizes.items()}
     level: dict[str, int] = {}
-    members: dict[tuple[_Group, str, int], list[str]] = defaultdict(list)
+    members: dict[tuple[Group, str, int], list[str]] = defaultdict(list)
     for gen_id, own_parents in parents.items():
         shard = (group[gen_id], prefixes[group[gen_id]][place[gen_id]])
         waits = 0
@@ -136,19 +137,19 @@ class Shards:
         families = {gen_id: one for one in reversed(self.plan.families.values()) for gen_id in one.generations}
         world = self.plan.world
 
-        def group(row: Generation) -> _Group:
+        def group(row: Generation) -> Group:
             family = families[row.gen_id]
             return self._group(row, (family.name, *family.unit(row, world.origin[row.gen_id])))
 
         segments = assign(world.generations.values(), group, lambda gen_id: None)
         return {gen_id: segment for segment in segments for gen_id in segment.gen_ids}
 
-    def _group(self, row: Generation, unit: tuple[str, ...]) -> _Group:
+    def _group(self, row: Generation, unit: tuple[str, ...]) -> Group:
         kind = kind_of(row, self.plan.models) if self.pack else MAIN
         if kind != MAIN:
             unit = (*unit, row.model.model_id)  # a job loads one model
         name = "/".join(part if is_name(part) else sha256(part)[:16] for part in unit)
-        return _Group(kind, name, self.size if kind == MAIN else self.pack)
+        return Group(kind, name, self.size if kind == MAIN else self.pack)
 
     def segment(self, gen_id: str) -> Segment | None:
         """The segment of a planned or deferred generation; None if the id is unknown."""
@@ -166,7 +167,7 @@ class Shards:
             file = deferred.path.relative_to(self.layout.root).with_suffix("").parts
             own = [row for row in rows.values() if row.gen_id not in self._planned]
 
-            def group(row: Generation) -> _Group:
+            def group(row: Generation) -> Group:
                 family = self.plan.family_of_stage[row.stage]
                 return self._group(row, (*file, *family.unit(row, deferred.origin)))
 

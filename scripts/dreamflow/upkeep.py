@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.budget_use import budget_use
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
@@ -96,7 +97,15 @@ def forecast_text(
     `forecast_lines`."""
     lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
     table = as_table(lines, budget_use(context.layout.store, context.calls.budgets))
-    return "\n".join([table, *texts, *missing_keys(plan, due), *context.calls.batches.summary()])
+    files = [f"a run downloads {hub.describe(name)}" for name in missing_files(plan, lines)]
+    return "\n".join([table, *texts, *files, *missing_keys(plan, due), *context.calls.batches.summary()])
+
+
+def missing_files(plan: Plan, lines: Iterable[Line]) -> list[str]:
+    """The names of the files at the Hugging Face Hub that the calls of a forecast need and that are not here."""
+    models = [plan.models[line.model_id] for line in lines if line.calls]
+    names = [name for model in models for name in (model.source, model.lora) if name]
+    return [name for name in dict.fromkeys(names) if hub.is_missing(name)]
 
 
 def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:

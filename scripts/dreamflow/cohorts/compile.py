@@ -17,7 +17,7 @@ from ..generation.model import Candidate, Generation, ModelIdentity
 from ..generation.models import Model, check_sampling, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
-from ..reports.lineage import Facts, facts
+from ..reports.lineage import Facts, Members
 from .combos import Combo, make_combos
 from .planned import Entry, Planned, RowIds, Shared
 from .selection import COLUMN, Known, kept_generations, selected_essays
@@ -72,9 +72,9 @@ class Cohort:
         return [*self.kept, *(gen_id for gen_id in self.generations if gen_id not in self.kept)]
 
     @property
-    def members(self) -> dict[str, Facts]:
+    def members(self) -> Members:
         """All that the cohort consists of, as tables see it."""
-        return {**self.kept, **{gen_id: facts(row) for gen_id, row in self.generations.items()}}
+        return Members(self.kept, self.generations)
 
     @cached_property
     def digest(self) -> str:

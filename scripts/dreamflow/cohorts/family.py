@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..family import Family, World
@@ -11,6 +12,9 @@ from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
 from .selection import Known
 from .stages import STAGES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Cohorts(Family):
@@ -28,6 +32,7 @@ class Cohorts(Family):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cohorts: dict[str, Cohort] = {}
+        self._tables: dict[str, tuple[int, DataFrame]] = {}  # scores, and the version of the summaries they are from
 
     def compile(self) -> None:
         """Plan all cohorts; those that select generations of others (`from`) come after them."""
@@ -114,19 +119,34 @@ class Cohorts(Family):
         from ..reports.tables import write_reports
 
         root = self.layout.root
-        write_reports(self.cohorts[cohort_id], root, root / "cohorts" / cohort_id / "reports")
+        folder = root / "cohorts" / cohort_id / "reports"
+        write_reports(self.cohorts[cohort_id], root, folder, self._scores(cohort_id))
 
     def write_results(self, cohort_id: str, folder: str) -> str:
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-        return write_results(self.cohorts[cohort_id], self.layout.root, folder, self.world.settings.results_top_n)
+        top_n, scores = self.world.settings.results_top_n, self._scores(cohort_id)
+        return write_results(self.cohorts[cohort_id], self.layout.root, folder, top_n, scores, self.world.summaries)
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""
         from ..reports.cross import write_cross
+        from ..reports.lineage import Members
 
-        write_cross(self.layout.root, folder)
+        write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
+
+    def _scores(self, cohort_id: str) -> "DataFrame":
+        """The long table of a cohort's scores, collected once for all rules that need it."""
+        from ..reports.scores import collect_scores
+
+        version, table = self._tables.get(cohort_id, (None, None))
+        if version != self.world.summaries.version:
+            cohort, summaries = self.cohorts[cohort_id], self.world.summaries
+            version = summaries.version
+            table = collect_scores(cohort.members, self.layout.root, cohort_id, summaries)
+            self._tables[cohort_id] = version, table
+        return table
 
 
 FAMILY = Cohorts

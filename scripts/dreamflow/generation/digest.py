@@ -16,19 +16,21 @@ from ..files import canonical, read_json, sha256
 from .layout import Layout
 from .model import Evidence, Generation, Json, as_json
 from .providers.human import answer_path
+from .summary import Summary
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """What decides whether a generation is stale. In the file of its shard it also has a digest of its parsed file and
-    a `stamp` of its four files, which changes with each of them (see `shard_files`); else these are empty and 0."""
+    """What decides whether a generation is stale. In the file of its shard it also has a digest of its parsed file, a
+    `stamp` of its four files, which changes with each of them (see `shard_files`), and its summary."""
 
     inputs_sha256: str
     status: str
     parsed_sha256: str = ""
     stamp: int = 0
     response_key: str | None = None
+    summary: Summary | None = None
 
 
 class _Head(msgspec.Struct):

@@ -1,14 +1,18 @@
 """Tables over all cohorts: every evaluation under data/gens, planned or not."""
 
+import os
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ..generation.summary import Look, Summaries, Summary, read_metadata, read_score_text, summarise
 from . import CROSS_FILES
 from .frames import evaluator_means, in_order, prepared, write_table
-from .lineage import facts, finder, read_metadata
-from .scores import as_frame, score_row
+from .lineage import Facts, as_reported, facts, stage_of
+from .scores import as_frame, score_rows
 from .tables import judged_texts
 
 PIVOT_COLUMNS = (
@@ -18,15 +22,35 @@ PIVOT_COLUMNS = (
 TASK = ["combo_id", "draft_template", "generation_model", "generation_template"]  # parts of essay_task_id
 
 
-def all_scores(data_root: Path | str) -> pd.DataFrame:
+def all_scores(
+    data_root: Path | str, planned: Mapping[str, Facts] | None = None, look: Look | None = None
+) -> pd.DataFrame:
     """The long table (`scores.COLUMNS`) of all existing evaluations, by id, from the files under data/gens.
 
-    `score_01` and the scale are empty if metadata.json has no `parser_options`.
+    `score_01` and the scale are empty if metadata.json has no `parser_options`. Of `planned` generations only the
+    summaries that `look` gives are read.
     """
-    find = finder({}, data_root)
-    names = sorted(path.name for path in Path(data_root).glob("gens/evaluation/*"))
-    evaluations = [read_metadata(data_root, "evaluation", name) for name in names]
-    return as_frame(score_row(facts(each), each, find, data_root, "") for each in evaluations if each is not None)
+    planned = planned or {}
+    look = look or Summaries(Path(data_root))
+
+    def existing(gen_id: str) -> tuple[Facts, Summary] | None:
+        if gen_id in planned:
+            made = planned[gen_id]
+            summary = look(made.stage, gen_id)
+            return summary and (as_reported(made, summary), summary)
+        stage = stage_of(gen_id)
+        metadata = read_metadata(data_root, stage, gen_id)
+        text = read_score_text(Path(data_root), stage, gen_id)
+        return metadata and (facts(metadata), summarise(metadata, Path(data_root), text))
+
+    @cache
+    def find(gen_id: str) -> Facts | None:
+        found = existing(gen_id)
+        return found and found[0]
+
+    folder = Path(data_root) / "gens" / "evaluation"
+    names = sorted(entry.name for entry in os.scandir(folder)) if folder.exists() else ()
+    return as_frame(score_rows(filter(None, map(existing, names)), find, data_root, ""))
 
 
 def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
@@ -48,8 +72,13 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
     return in_order(wide.rename_axis("essay_gen_id").reset_index(), columns, ["essay_task_id", "essay_gen_id"])
 
 
-def write_cross(data_root: Path | str, folder: Path | str) -> None:
-    """Write the tables over all cohorts, the `CROSS_FILES`, into `folder`."""
-    scores = all_scores(data_root)
+def write_cross(
+    data_root: Path | str,
+    folder: Path | str,
+    planned: Mapping[str, Facts] | None = None,
+    look: Look | None = None,
+) -> None:
+    """Write the tables over all cohorts, the `CROSS_FILES`, into `folder`; `planned` and `look` as in `all_scores`."""
+    scores = all_scores(data_root, planned, look)
     for name, table in zip(CROSS_FILES, (scores, by_template_and_model(scores)), strict=True):
         write_table(table, Path(folder) / name)

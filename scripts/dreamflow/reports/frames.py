@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ..files import write_atomic
+from .groups import Groups
 
 GENERATION = ["combo_id", "draft_template", "generation_template", "generation_model", "parent_gen_id"]
 AS_READ = ("score", "cost_usd")  # columns that are never rounded
@@ -49,10 +50,12 @@ def evaluator_means(table: pd.DataFrame, column: str, keys: str | list[str] = "p
     return means.reindex(columns=evaluator_names(table)).rename_axis(columns=None).astype("float64")
 
 
-def common_scale(scale: pd.Series) -> str:
-    """The scale of all scores, "mixed" if there are several scales, "" without scores."""
-    kinds = scale.unique()
-    return "" if not len(kinds) else kinds[0] if len(kinds) == 1 else "mixed"
+def common_scales(scale: pd.Series, groups: Groups) -> np.ndarray:
+    """The scale of all rows of each group, "mixed" if there are several scales, "" without rows."""
+    codes, names = pd.factorize(scale, sort=True)
+    lowest, highest = groups.extremes(codes)
+    common = np.array([*names, ""], dtype="object")[np.where(groups.counts, lowest, -1).astype(int)]
+    return np.where(groups.counts.astype(bool) & (lowest != highest), "mixed", common)
 
 
 def on_nine(score_01: pd.Series) -> pd.Series:
