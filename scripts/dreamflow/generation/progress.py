@@ -33,7 +33,7 @@ class Display:
         self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
         self.cost_usd = 0.0
         self.started = self.last_line = time.monotonic()
-        self.bar: "Progress | None" = None
+        self.bar: Progress | None = None
 
     def start(self, planned: Mapping[str, int]) -> None:
         """Start a run; `planned` has the number of generations to make in each stage."""
