@@ -20,7 +20,7 @@ from .generation.stopping import STOPPING, stopped
 from .generation.summary import SCORED_STAGES, read_score_text, summarise
 from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard
-from .shards import MAIN, Segment, Shards
+from .shards import Segment, Shards
 
 
 class Pools:
@@ -85,8 +85,7 @@ class ShardJobs:
 
     def make(self, path: str) -> None:
         """Make the stale generations of a shard, and write its file. One that cannot be made is reported, and the file
-        lists it as missing; the others are made. Raises a `DreamflowError` if a cluster job could make none, or if the
-        run is stopped."""
+        lists it as missing; the others are made. Raises a `DreamflowError` if the run is stopped."""
         segment, scope = self.find(path)
         gen_ids = self.shards.gen_ids(segment, scope)
         before = self.records.read(path)
@@ -94,9 +93,6 @@ class ShardJobs:
         work.do()
         if STOPPING.is_set():
             raise stopped()
-        if segment.kind != MAIN and work.missing and not work.entries:
-            lines = dict.fromkeys(work.missing.values())
-            raise DreamflowError("\n".join([f"none of {len(gen_ids)} generations could be made", *lines]))
         order = (gen_id for gen_id in gen_ids if gen_id in work.entries)
         write_shard(path, {gen_id: work.entries[gen_id] for gen_id in order}, work.missing)
 

@@ -31,6 +31,8 @@ def list_orphans(plan: Plan, *, remove: bool = False) -> None:
         print(folder)
         if remove:
             shutil.rmtree(folder)
+    if remove and plan.world.shards:
+        plan.world.shards.remove_unplanned()
     hint = ": removed; their answers stay in the store" if remove else ": 'snakemake prune' removes them"
     print(f"{len(orphans):,} generations that no configured spec plans{hint if orphans else ''}")
 

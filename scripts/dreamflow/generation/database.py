@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 Bulk = Callable[[sqlite3.Connection, list[R]], Sequence[T]]
 LARGEST_GROUP = 512  # writes in a transaction
+MOST_ROWS = 64  # in a statement
+LOG_PAGES = 4000  # of the write-ahead log (16 MB), before they are copied into the database
 LOCK_TIMEOUT_S = 120  # to wait for other processes
 SHORT_TIMEOUT_S = 5  # to wait for them once a write has failed and the run is about to end
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
@@ -191,6 +194,7 @@ class Database:
         connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self.path) else 'WAL'}")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB, for the index of a million keys
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         connection.execute("BEGIN IMMEDIATE")
         is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         for statement in self.schema.split(";"):
@@ -254,10 +258,18 @@ def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
     return json.loads(connection.execute(query, given).fetchone()[0])
 
 
-def json_rows(columns: int) -> str:
-    """A SELECT of the rows in a JSON list of lists, which is its parameter."""
-    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(columns))
-    return f"SELECT {values} FROM json_each(?)"  # noqa: S608
+def insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> None:
+    """Insert rows with few statements: `statement` without its VALUES, then `end`.
+
+    `executemany` would let other threads run after each row. Statements for 1, 2, 4, ... rows stay
+    in the cache of `sqlite3`.
+    """
+    done = 0
+    while done < len(rows):
+        count = min(MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)
+        values = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * count)
+        connection.execute(f"{statement} VALUES {values} {end}", [*chain(*rows[done : done + count])])
+        done += count
 
 
 @cache

@@ -60,13 +60,16 @@ def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:
     evaluators by columns.
     """
     table = prepared(scores)
-    table = table.assign(evaluator=table["evaluation_template"] + "__" + table["evaluation_llm_model"])
+    template, model = (table[name].astype("object") for name in ("evaluation_template", "evaluation_llm_model"))
+    table = table.assign(evaluator=pd.Categorical(template + "__" + model))
     texts = judged_texts(table).set_index("parent_gen_id")
     means = evaluator_means(table, "score").reindex(texts.index)
     total = means.sum(axis=1, skipna=False) if means.shape[1] else np.nan
-    origins = table.groupby("parent_gen_id")["origin_cohort_id"].agg(lambda ids: " ".join(sorted(set(ids))))
-    tasks = ["_".join(part for part in parts if part) for parts in texts[TASK].itertuples(index=False)]
-    texts = texts.assign(essay_task_id=tasks, origin_cohort_id=origins.reindex(texts.index))
+    origins: dict[str, list[str]] = {}
+    for text, origin in sorted(set(zip(table["parent_gen_id"], table["origin_cohort_id"], strict=True))):
+        origins.setdefault(text, []).append(origin)
+    tasks = ["_".join(filter(None, parts)) for parts in zip(*(texts[part] for part in TASK), strict=True)]
+    texts = texts.assign(essay_task_id=tasks, origin_cohort_id=[" ".join(origins[text]) for text in texts.index])
     wide = texts.join(means).assign(allowlisted_template_score_sum=total)
     columns = [*PIVOT_COLUMNS, *means.columns, "allowlisted_template_score_sum", "scores", "planned"]
     return in_order(wide.rename_axis("essay_gen_id").reset_index(), columns, ["essay_task_id", "essay_gen_id"])

@@ -16,7 +16,7 @@ from ..generation.model import Generation, Json
 from ..generation.summary import Look, Metadata, Summary, read_metadata
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """The facts about a generation that tables need. An unknown text is ""; a copied text has no model.
 
     `served_as` is the provider and its name of the model. `scale` is the scale of the scores, (None, None) if unknown.
@@ -58,6 +58,11 @@ class Members(Mapping[str, Facts]):
         row = self.planned.get(gen_id)
         return _from_row(row) if row else self.kept[gen_id]
 
+    def of_stage(self, stage: str) -> Iterator[Facts]:
+        """The facts about the members of a stage."""
+        yield from (made for made in self.kept.values() if made.stage == stage and made.gen_id not in self.planned)
+        yield from (_from_row(row) for row in self.planned.values() if row.stage == stage)
+
     def __contains__(self, gen_id: object) -> bool:
         return gen_id in self.planned or gen_id in self.kept
 
@@ -66,7 +71,7 @@ class Members(Mapping[str, Facts]):
         yield from (gen_id for gen_id in self.planned if gen_id not in self.kept)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self.kept.keys() | self.planned.keys())
 
 
 def facts(source: Generation | Metadata) -> Facts:

@@ -43,8 +43,8 @@ def standing(
         return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
     members = cohort.members
     find = finder(members, data_root, look)
-    stage = "essay" if any(member.stage == "essay" for member in members.values()) else "draft"
-    ids = sorted(gen_id for gen_id, member in members.items() if member.stage == stage)
+    stage = "essay" if any(members.of_stage("essay")) else "draft"
+    ids = sorted(made.gen_id for made in members.of_stage(stage))
     usable = [gen_id for gen_id in ids if (summary := look(stage, gen_id)) and summary.status == "ok"]
     rows = [_unranked(gen_id, find, data_root) for gen_id in usable]
     return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..generation.model import Json
 from ..generation.summary import Look, Summaries, Summary
-from .lineage import Facts, Find, as_answered, draft_and_essay, finder, gen_path, same_model, writers
+from .lineage import Facts, Find, Members, as_answered, draft_and_essay, finder, gen_path, same_model, writers
 
 ORIGINAL_COLUMNS = (
     *("gen_id", "parent_gen_id", "evaluation_template", "evaluation_llm_model", "score", "error"),
@@ -28,9 +28,7 @@ _COUNTS = ("draft_replicate", "essay_replicate", "evaluation_replicate")
 MISSING = "missing parsed.txt"  # the original's text for an evaluation that does not exist
 
 
-def collect_scores(
-    members: Mapping[str, Facts], data_root: Path | str, cohort_id: str, look: Look | None = None
-) -> pd.DataFrame:
+def collect_scores(members: Members, data_root: Path | str, cohort_id: str, look: Look | None = None) -> pd.DataFrame:
     """The long table of the evaluations among the `members` of a cohort, in plan order.
 
     The columns are those of the original, then ours. `error` and `reason` say why a score is empty. `score_01` is the
@@ -38,8 +36,7 @@ def collect_scores(
     exist yet. Paths begin with `data_root`. `look` gives summaries (default: from the files of the generations).
     """
     look = look or Summaries(Path(data_root))
-    evaluations = (member for member in members.values() if member.stage == "evaluation")
-    pairs = ((member, look("evaluation", member.gen_id)) for member in evaluations)
+    pairs = ((made, look("evaluation", made.gen_id)) for made in members.of_stage("evaluation"))
     return as_frame(score_rows(pairs, finder(members, data_root, look), data_root, cohort_id))
 
 

@@ -90,11 +90,10 @@ def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each judged text, by id: lineage, number of `scores` and `planned` scores, any self-judging."""
     lineage = ("judged_stage", "draft_gen_id", "draft_model", "generation_response_path")
-    columns = [*GENERATION[:-1], *lineage]
+    texts = table.drop_duplicates("parent_gen_id").set_index("parent_gen_id")[[*GENERATION[:-1], *lineage]]
     grouped = table.groupby("parent_gen_id")
-    texts = grouped[columns].first()
     counts = grouped.agg(scores=("score", "count"), planned=("score", "size"), self_judged=("self_judged", "any"))
-    return texts.join(counts).reset_index()
+    return texts.sort_index().join(counts).reset_index()
 
 
 def final_results(scores: pd.DataFrame) -> pd.DataFrame:
@@ -222,7 +221,7 @@ def write_reports(
     """Write all tables of a cohort, the `REPORT_FILES`, into `folder`. `scores` is its long table (default: collected
     from the files of the generations)."""
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
-    for name in LONG_TABLES:
-        write_table(scores, Path(folder) / name)
+    write_table(scores, *(Path(folder) / name for name in LONG_TABLES))
+    scores = prepared(scores)
     for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):
         write_table(table(scores), Path(folder) / name)
