@@ -20,7 +20,7 @@ rule practice_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "practice", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "practice", output[0]), input)
 
 
 rule experiences:
@@ -72,7 +72,7 @@ rule teacher_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "teacher", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "teacher", output[0]), input)
 
 
 rule teacher_answers:
@@ -220,7 +220,7 @@ rule exported_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "exported", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "exported", output[0]), input)
 
 
 rule register_student:

@@ -220,9 +220,14 @@ def read_table(module: str, name: str) -> Json:
     return yaml.load(Path(module).with_name(name).read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
 
 
+def is_name(name: object) -> bool:
+    """Whether a value is a valid file name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def checked_name(name: str, what: str) -> str:
     """`name`, if it is a valid file name. Raises a `ConfigError` that calls it a `what`."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ConfigError(
             f"{what} {name!r} cannot be used as a file name: use only letters, digits, '.', '_' and '-', "
             "begin with a letter or digit, and use at most 128 characters"

@@ -109,7 +109,7 @@ def test_an_essay_without_its_draft_can_be_judged_but_not_its_draft(project: Pro
     lay(project, "e_alone", "essay", template_id="t8", llm_model_id="gemini")
     plan = select(project, {"essays": ["e_alone"]})
     assert list(plan.world.kept) == ["e_alone"]
-    assert cohorts_of(plan)["more"].row_ids[0].keys() == {"essay", "evaluation"}
+    assert next(iter(cohorts_of(plan)["more"].row_ids)).keys() == {"essay", "evaluation"}
     with pytest.raises(DreamflowError, match=r"more\.yaml:15: stages\.evaluation\.judges: the draft of essay e_alone"):
         select(project, {"essays": ["e_alone"]}, stages={"evaluation": {"judges": ["draft", "essay"]}})
 

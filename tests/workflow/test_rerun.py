@@ -10,6 +10,15 @@ import pytest
 from project import Project
 from server import Server
 
+
+@pytest.fixture(params=["finished", "finished_in_shards"], ids=["jobs", "shards"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
+    """A copy of a finished project, with Snakemake's records."""
+    root = tmp_path / "project"
+    shutil.copytree(request.getfixturevalue(request.param).root, root, symlinks=True)
+    return Project.at(root)
+
+
 CHAIN_OF_ONE_COMBO = {"draft": 1, "essay": 2, "evaluation": 2}
 EVERYTHING = {"draft": 2, "essay": 4, "evaluation": 4}
 EVALUATIONS = {"evaluation": 4}

@@ -83,15 +83,6 @@ def make_with_parents(generation: Generation, context: Context, parents: Sequenc
     return result, as_parent(result, parsed)
 
 
-def answer_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
-    """Put the answers that a generation needs into the store, and write nothing else (see `packs`).
-
-    Raises `CallError` if a call failed.
-    """
-    parents = [read_parent(parent, context.layout) for parent in parent_folders]
-    build(generation, context, parents, context.calls.ask_for(generation))
-
-
 def read_result(folder: Path) -> Result:
     """The metadata of a generation. Raises a `DreamflowError` that names the file if it cannot be read."""
     return read_as(folder / "metadata.json", Result, REMAKE)

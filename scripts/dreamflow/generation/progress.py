@@ -68,6 +68,11 @@ class Display:
             self.cost_usd = 0.0
             self._count(*totals)
 
+    def expect_less(self, stage: str) -> None:
+        """Count a planned generation that turned out to be up to date: its parents were made again, and are alike."""
+        with self.guard:
+            self.planned[stage] -= 1
+
     def count_generation(self, result: Result) -> None:
         """Count a written generation and show the progress."""
         with self.guard:

@@ -161,8 +161,8 @@ class Provider:
         return self.key_env
 
     def revision(self, model: "Model") -> str:
-        """A digest of the model's files, if they are on this machine; else ""."""
-        return ""
+        """The version of the model: what models.yaml says, else a digest of its files, else ""."""
+        return model.revision
 
     def service(self, model: "Model") -> str:
         """The host that answers, if it is a public service other than the provider's own; else "".

@@ -118,7 +118,7 @@ def _tokenize(loaded: _Loaded, request: Request) -> Tokens:
 
 def token_counter(model: Model) -> Callable[[str], int]:
     """A function that counts the tokens of a text with the model's own vocabulary; its weights are not loaded."""
-    return _counter(model_file(model.name))
+    return _counter(model_file(model.source))
 
 
 @cache
@@ -238,8 +238,8 @@ def _read_states(folder: Path | None, most: int) -> OrderedDict[Tokens, bytearra
 
 def _load(model: Model) -> _Loaded:
     """The model, loaded if necessary; the least recently used models are unloaded to keep within the memory limit."""
-    path = model_file(model.name)
-    lora = model_file(model.lora) if model.lora else None
+    path = model_file(model.source, download=True)
+    lora = model_file(model.lora, download=True) if model.lora else None
     adapter = (str(lora), fingerprint(lora)) if lora else None
     key = (str(path), adapter, model.context_length, model.threads, model.gpu_layers)
     if key not in _models:
