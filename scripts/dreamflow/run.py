@@ -108,6 +108,7 @@ class Run(Jobs):
         )
         self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
         self.due_shards: dict[str, None] = {}  # the files whose jobs run
+        self.reported: set[str] = set()  # generations of shards that this process could not make
 
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
@@ -235,6 +236,7 @@ class Run(Jobs):
 
     def _report(self, row: Generation, error: Exception) -> str:
         """Log and show why a generation of a shard was not made; returns the message."""
+        self.reported.add(row.gen_id)
         if isinstance(error, DreamflowError | OSError):
             error = _job_error(row, error)
         return self.report(self.layout.log(row.stage, row.gen_id), error)
@@ -345,13 +347,14 @@ class Run(Jobs):
     def _missing(self) -> int:
         """How many generations the jobs of shards could not make. Those of cluster jobs are shown here."""
         files = {path: file for path in self.due_shards if (file := self.shards.records.read(path))}
-        lines = [line for path, file in files.items() for line in file.missing.values() if f"/{MAIN}/" not in path]
-        for line in lines[:SHOWN_PROBLEMS]:
+        missing = {gen_id: line for file in files.values() for gen_id, line in file.missing.items()}
+        failed = {gen_id: line for gen_id, line in missing.items() if " was not made: " in line}  # not its parents
+        elsewhere = [line for gen_id, line in failed.items() if gen_id not in self.reported]
+        for line in elsewhere[:SHOWN_PROBLEMS]:
             print(line, file=sys.stderr)
-        missing = sum(len(file.missing) for file in files.values())
         if missing:
-            print(f"{missing:,} generations are missing", file=sys.stderr)
-        return missing
+            print(f"{len(missing):,} generations are missing", file=sys.stderr)
+        return len(missing)
 
     @property
     def now(self) -> str:

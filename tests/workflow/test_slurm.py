@@ -124,7 +124,7 @@ def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> N
     drafts = project.generations("draft")
     assert Counter(metadata["model_id"] for metadata in drafts.values()) == {"small": 64, "on_gpu": 2}
     assert {metadata["status"] for metadata in drafts.values()} == {"ok"}
-    assert len(project.generations("evaluation")) == 66
+    assert len(project.generations("evaluation")) == 66, printed
     # Those that failed are told with their reason, and have logs.
     assert status == 1
     assert f"{broken}: Failed to load model" in printed
