@@ -30,7 +30,7 @@ from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
-from .shard_files import ShardRecords
+from .shard_files import ShardFile, ShardRecords
 from .shard_jobs import Pools, ShardJobs
 from .shards import MAIN, is_local
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
@@ -107,8 +107,7 @@ class Run(Jobs):
             else None
         )
         self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
-        self.due_shards: dict[str, None] = {}  # the files whose jobs run
-        self.reported: set[str] = set()  # generations of shards that this process could not make
+        self.due_shards: dict[str, bool] = {}  # the files whose jobs run; whether in this process
 
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
@@ -164,7 +163,7 @@ class Run(Jobs):
             is_due = False
         if is_due:
             self.force(path)
-            self.due_shards[path] = None
+            self.due_shards[path] = False
         evidence = dict.fromkeys(str(evidence_path(row, self.layout)) for row in rows if row.evidence)
         return self.plan.world.shards.inputs(segment, scope), list(evidence), is_due
 
@@ -232,11 +231,11 @@ class Run(Jobs):
 
     def make_shard(self, path: str, log: str) -> None:
         """Make the generations of a shard."""
+        self.due_shards[path] = True
         self.job(log, lambda: self.shards.make(path))
 
     def _report(self, row: Generation, error: Exception) -> str:
         """Log and show why a generation of a shard was not made; returns the message."""
-        self.reported.add(row.gen_id)
         if isinstance(error, DreamflowError | OSError):
             error = _job_error(row, error)
         return self.report(self.layout.log(row.stage, row.gen_id), error)
@@ -328,6 +327,12 @@ class Run(Jobs):
         """Show the tables, totals and failures of this run; returns whether everything was made."""
         self.display.stop()
         self.batches.submit()
+        missing: set[str] = set()
+        for path, is_here in self.due_shards.items():
+            if (file := self.shards.records.read(path)) is not None:
+                missing |= file.missing.keys()
+                if not is_here:
+                    self._count_elsewhere(file)
         with suppress(DatabaseError):  # the reason why the run ends
             if self.context.calls.database.failed is None:  # else it would wait for a lock once more
                 self.context.calls.limits.close()
@@ -339,22 +344,19 @@ class Run(Jobs):
                 print(f"{count:,} generations were not made: {cause}", file=sys.stderr)
         if self.failed_logs:
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
-        missing = self._missing()
+        if missing:
+            print(f"{len(missing):,} generations are missing", file=sys.stderr)
         if not ok or missing:
             print("All answers are in the store. Run the same command again to continue.", file=sys.stderr)
         return ok and not missing
 
-    def _missing(self) -> int:
-        """How many generations the jobs of shards could not make. Those of cluster jobs are shown here."""
-        files = {path: file for path in self.due_shards if (file := self.shards.records.read(path))}
-        missing = {gen_id: line for file in files.values() for gen_id, line in file.missing.items()}
-        failed = {gen_id: line for gen_id, line in missing.items() if " was not made: " in line}  # not its parents
-        elsewhere = [line for gen_id, line in failed.items() if gen_id not in self.reported]
-        for line in elsewhere[:SHOWN_PROBLEMS]:
+    def _count_elsewhere(self, file: ShardFile) -> None:
+        """Count the generations of a job in another process, and show why some are missing."""
+        made = [(self.row(gen_id), entry.status) for gen_id, entry in file.generations.items() if gen_id in self.due]
+        self.display.count_made(Counter(row.stage for row, _ in made), Counter(status for _, status in made))
+        failed = [line for line in file.missing.values() if " was not made: " in line]  # not that its parent is missing
+        for line in failed[:SHOWN_PROBLEMS]:
             print(line, file=sys.stderr)
-        if missing:
-            print(f"{len(missing):,} generations are missing", file=sys.stderr)
-        return len(missing)
 
     @property
     def now(self) -> str:

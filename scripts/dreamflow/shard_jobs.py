@@ -85,8 +85,8 @@ class ShardJobs:
     def make(self, path: str) -> None:
         """Make the stale generations of a shard, and write its file. One that cannot be made is reported, and the file
         lists it as missing; the others are made. Raises a `DreamflowError` if the run is stopped."""
-        segment, scope = self.find(path)
-        gen_ids = self.shards.gen_ids(segment, scope)
+        self.freshness.forget()  # jobs in other processes may have made parents
+        gen_ids = self.gen_ids(path)
         before = self.records.read(path)
         work = _Work(self, gen_ids, before.missing if before else {})
         work.do()

@@ -77,6 +77,12 @@ class Display:
         with self.guard:
             self.planned[stage] -= 1
 
+    def count_made(self, by_stage: Counter[str], by_status: Counter[str]) -> None:
+        """Count generations that other processes have made."""
+        with self.guard:
+            self.done += by_stage
+            self.status += by_status
+
     def count_generation(self, result: Result) -> None:
         """Count a written generation and show the progress."""
         with self.guard:
