@@ -331,7 +331,7 @@ class Run(Jobs):
         for path, is_here in self.due_shards.items():
             if (file := self.shards.records.read(path)) is not None:
                 missing |= file.missing.keys()
-                if not is_here:
+                if not is_here and not path.startswith(f"{self.layout.root}/shards/{MAIN}/"):
                     self._count_elsewhere(file)
         with suppress(DatabaseError):  # the reason why the run ends
             if self.context.calls.database.failed is None:  # else it would wait for a lock once more
