@@ -50,7 +50,7 @@ def _answers(path: str) -> _Answers:
 @cache
 def _read_answers(path: str) -> _Answers:
     try:
-        stream = Path(path).open("rb")
+        stream = Path(path).open("rb")  # noqa: SIM115  (stays open)
     except OSError as error:
         raise CallError(f"replay: {path}: {error.strerror}", kind="account") from None
     answers, place = _Answers(stream, {}, []), 0
