@@ -101,7 +101,7 @@ def measure(command: Sequence[str], project: Project) -> Cost:
         wall = time.perf_counter() - started
         if process.returncode:
             screen.seek(0)
-            sys.exit(f"{' '.join(command)} failed:\n{screen.read()[-3000:]}")
+            sys.exit(f"{' '.join(command)} failed:\n{(text := screen.read())[:1500]}\n...\n{text[-1500:]}")
     return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 

@@ -4,7 +4,8 @@ Run: python tests/benchmarks/overhead.py [CHAINS ...]     (1000: 3,000 generatio
 Prints, for a first run, a run with nothing to do, and a run after the text of one essay was edited by hand (one call):
 seconds, milliseconds a generation, both of wall and of CPU time, the memory of the largest process, and the ratio to
 Snakemake with as many jobs that only touch their four files (up to 3,000: beyond, it takes too long). The first line is
-what it takes to write four files a generation, and nothing else: much of the rest, and it differs between machines.
+what it takes to write four files a generation, and nothing else: much of the rest, and it differs between disks. The
+variable TMPDIR says on which disk; some need long to delete what was made.
 """
 
 import resource
@@ -50,7 +51,7 @@ def bare_writes(root: Path, jobs: int) -> Cost:
             (folder / name).write_text("x" * 1200)
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(time.perf_counter() - started, cpu, used.ru_maxrss / 1024)
+    return Cost(time.perf_counter() - started, cpu, 0)
 
 
 def show(what: str, cost: Cost, jobs: int, ratio: str = "") -> None:

@@ -6,12 +6,14 @@ line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
+from typing import BinaryIO
 
 from ...errors import ConfigError
 from ...files import sha256
@@ -23,14 +25,20 @@ _READING = threading.Lock()
 
 @dataclass(frozen=True)
 class _Answers:
-    """The lines of a file, in order: those for single prompts by digest, and all others. A line has its number."""
+    """The lines of a file by their places: those for single prompts by digest, and all others. The former are read when
+    they are needed, as there may be very many."""
 
-    by_prompt: Mapping[str, list[tuple[int, dict[str, Json]]]]
+    file: BinaryIO
+    by_prompt: Mapping[str, list[tuple[int, int]]]  # place and length
     others: list[tuple[int, dict[str, Json]]]
 
     def fitting(self, prompt: str, digest: str) -> list[dict[str, Json]]:
-        """The lines that answer a prompt."""
-        lines = [*self.by_prompt.get(digest, ()), *self.others]
+        """The lines that answer a prompt, in order."""
+        own = self.by_prompt.get(digest, ())
+        lines = [
+            *((place, json.loads(os.pread(self.file.fileno(), length, place))) for place, length in own),
+            *self.others,
+        ]
         return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
 
 
@@ -42,19 +50,21 @@ def _answers(path: str) -> _Answers:
 @cache
 def _read_answers(path: str) -> _Answers:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        stream = Path(path).open("rb")  # noqa: SIM115  (stays open)
     except OSError as error:
         raise CallError(f"replay: {path}: {error.strerror}", kind="account") from None
-    answers = _Answers({}, [])
-    for number, content in enumerate(text.split("\n"), start=1):
+    answers, place = _Answers(stream, {}, []), 0
+    for number, content in enumerate(stream, start=1):
         try:
             if content.strip():
                 line = json.loads(content)
-                digest = line.get("prompt_sha256")
-                lines = answers.others if digest is None else answers.by_prompt.setdefault(digest, [])
-                lines.append((number, line))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}:{number}: not JSON: {error.msg}") from None
+                if (digest := line.get("prompt_sha256")) is None:
+                    answers.others.append((place, line))
+                else:
+                    answers.by_prompt.setdefault(digest, []).append((place, len(content)))
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}: not JSON: {getattr(error, 'msg', error)}") from None
+        place += len(content)
     return answers
 
 
