@@ -22,9 +22,9 @@ from .shards import Shards
 
 
 @contextmanager
-def _without_collections() -> Iterator[None]:
-    """Hold Python's search for cycles of objects while a plan grows: it goes through all objects again and again, and a
-    plan has none. Afterwards it leaves out what exists now."""
+def without_collections() -> Iterator[None]:
+    """Hold Python's search for cycles of objects while many objects come that have none: it goes through all of them
+    again and again. Afterwards it leaves out what exists now."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -148,7 +148,7 @@ class Plan:
         return [path for family in needed for path in family.targets(goal)]
 
 
-@_without_collections()
+@without_collections()
 def compile_plan(config: Mapping[str, Json]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
     that concern all families; the error of a single family becomes its `problem`."""

@@ -14,7 +14,7 @@ from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.providers import provider
-from .plan import Plan
+from .plan import Plan, without_collections
 
 
 def list_orphans(plan: Plan, *, remove: bool = False) -> None:
@@ -63,6 +63,7 @@ def _status(folder: Path) -> str | None:
         return None
 
 
+@without_collections()
 def forecast_lines(
     plan: Plan,
     context: Context,
@@ -84,7 +85,9 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     batches = context.calls.batches
-    lines = forecast(rows(lambda gen_id: True), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
+    lines = forecast(
+        rows(lambda gen_id: True), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch
+    )
     return lines, texts, rows(is_stale)
 
 
