@@ -22,7 +22,7 @@ from .shards import Shards
 
 
 @contextmanager
-def without_collections() -> Iterator[None]:
+def _without_collections() -> Iterator[None]:
     """Hold Python's search for cycles of objects while many objects come that have none: it goes through all of them
     again and again. Afterwards it leaves out what exists now."""
     was_on = gc.isenabled()
@@ -148,7 +148,7 @@ class Plan:
         return [path for family in needed for path in family.targets(goal)]
 
 
-@without_collections()
+@_without_collections()
 def compile_plan(config: Mapping[str, Json]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
     that concern all families; the error of a single family becomes its `problem`."""

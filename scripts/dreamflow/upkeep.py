@@ -14,7 +14,7 @@ from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
 from .generation.model import Generation
 from .generation.providers import provider
-from .plan import Plan, without_collections
+from .plan import Plan
 
 
 def list_orphans(plan: Plan, *, remove: bool = False) -> None:
@@ -63,7 +63,6 @@ def _status(folder: Path) -> str | None:
         return None
 
 
-@without_collections()
 def forecast_lines(
     plan: Plan,
     context: Context,
