@@ -264,6 +264,17 @@ def test_the_first_of_two_recorded_answers_stays(recorded):
     assert (totals(recorded().store)[0], is_idle(recorded().store)) == (1, True)
 
 
+@pytest.mark.parametrize(("is_network", "levels"), [(False, [2, 1, 2]), (True, [2, 2, 2])])  # 2: FULL, 1: NORMAL
+def test_only_what_has_to_be_durable_waits_for_the_disk(tmp_path, monkeypatch, is_network, levels):
+    monkeypatch.setattr(database_module, "is_network", lambda path: is_network)
+
+    def level(connection, rows):
+        return [connection.execute("PRAGMA synchronous").fetchone()[0] for _ in rows]
+
+    write = database(tmp_path).write_together
+    assert [write(level, None, is_durable=is_durable) for is_durable in (True, False, True)] == levels
+
+
 def test_a_budget_in_tokens_holds_for_recorded_answers_too(recorded):
     refusing = recorded(Budget("run:r", "budgets.run", tokens=0))
     assert "budgets.run does not allow" in ask(refusing, 1)

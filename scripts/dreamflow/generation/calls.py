@@ -150,7 +150,8 @@ class Calls:
         self._end_dead_claims()
         record, body = self._call(question, model, generation, labels, Claim(key, NOTHING, (), {}))
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
-        if not self.database.write_together(settle_unclaimed, ((key, record, body), (entry, scopes))):
+        settled = (key, record, body), (entry, scopes)
+        if not self.database.write_together(settle_unclaimed, settled, is_durable=False):
             return load_response(self.store, question, key) or record
         self.on_answer(record)
         return record
