@@ -23,8 +23,8 @@ from .shards import Shards
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Hold Python's search for cycles of objects while a plan grows: it goes through all objects again and again, and a
-    plan has none. Afterwards it leaves out what exists now."""
+    """Hold Python's search for cycles of objects while many objects come that have none: it goes through all of them
+    again and again. Afterwards it leaves out what exists now."""
     was_on = gc.isenabled()
     gc.disable()
     try:

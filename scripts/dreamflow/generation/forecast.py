@@ -159,7 +159,7 @@ class _Walk:
                 line.answered += 1
                 return
             except _Missing as error:
-                missing = error
+                missing = error.with_traceback(None)  # whose frames refer to it: a cycle for each row
             except DamagedRecord as error:  # its job will fail; the forecast of the others holds
                 line.problems.append(str(error))
                 self.open_ended[row.gen_id] = Size()

@@ -75,9 +75,11 @@ _ENGLISH, _OTHERS = frozenset(_LANGUAGES["english"].split()), frozenset(_LANGUAG
 def estimate_tokens(text: str) -> int:
     """The estimated number of tokens of `text` for a modern model; at least 1 unless the text is empty."""
     # Between other characters a single space has no tokens and ends every piece, so parts can be looked up.
-    parts = text.split(" ")
+    body = text.rstrip()
+    parts = body.split(" ")
     try:
         foreign = sum(map(_FOREIGN.__getitem__, parts))
+        parts.append(text[len(body) :])
     except KeyError:
         parts, foreign = [text], _foreign_words(text)
     known = _parts(foreign > 0, _KANA.search(text) is not None)
