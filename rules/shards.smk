@@ -43,7 +43,9 @@ rule shard_cluster:
         f"{DATA}/logs/shard_cluster/{{shard}}.log",
     threads: lambda wildcards: cluster.threads(flow.cluster_rows(shard_file("cluster", wildcards)), flow.plan.models)
     resources:
-        mem_mb=lambda wildcards, attempt: cluster.memory_mb(flow.cluster_rows(shard_file("cluster", wildcards)))
+        mem_mb=lambda wildcards, attempt: cluster.memory_mb(
+            flow.cluster_rows(shard_file("cluster", wildcards)), flow.plan.models
+        )
         * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     run:
@@ -60,7 +62,10 @@ rule shard_gpu:
         f"{DATA}/logs/shard_gpu/{{shard}}.log",
     threads: lambda wildcards: cluster.threads(flow.cluster_rows(shard_file("gpu", wildcards)), flow.plan.models)
     resources:
-        mem_mb=lambda wildcards, attempt: cluster.memory_mb(flow.cluster_rows(shard_file("gpu", wildcards))) * attempt,
+        mem_mb=lambda wildcards, attempt: cluster.memory_mb(
+            flow.cluster_rows(shard_file("gpu", wildcards)), flow.plan.models
+        )
+        * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=1,
     run:

@@ -17,10 +17,10 @@ def threads(rows: Iterable[Generation], models: Mapping[str, Model]) -> int:
     return max((models[row.model.model_id].threads or THREADS for row in rows), default=1)
 
 
-def memory_mb(rows: Iterable[Generation]) -> int:
+def memory_mb(rows: Iterable[Generation], models: Mapping[str, Model]) -> int:
     """The memory of a job that loads the models of `rows` in turn: that of the largest model, plus FREE_MB."""
     sizes = []
-    for name in {row.model.name for row in rows}:
+    for name in {models[row.model.model_id].source for row in rows}:
         try:
             sizes.append(round(1.5 * model_file(name).stat().st_size / 1e6))
         except (DreamflowError, OSError):

@@ -1,6 +1,6 @@
 """The interface of a family: a kind of work with its specs, its stages and its products.
 
-Shared code (plan, forecast, packs, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`, so you add a
+Shared code (plan, shards, forecast, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`, so you add a
 family in one place. Families exchange data through files and never import each other.
 """
 

@@ -134,14 +134,20 @@ def _is_running(number: int) -> bool:
 os.umask(_UMASK := os.umask(0))
 
 
+_encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def canonical(value: Json) -> str:
     """One line of JSON that is equal for equal values, for digests and job files."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def pretty(value: Json) -> str:
     """Readable JSON: sorted, indented, with a final newline."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
+    try:  # json.dumps(..., indent=2) writes the same in four times the time
+        return msgspec.json.format(_encode(value), indent=2) + "\n"
+    except (msgspec.DecodeError, UnicodeEncodeError):  # infinity, half a surrogate pair: no JSON in the strict sense
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"
 
 
 def jsonl(rows: Iterable[Mapping[str, Json]]) -> str:

@@ -221,6 +221,12 @@ class Shards:
                 files |= dict.fromkeys(self.files([parent], scope if scope == ALL else row.stage))
         return list(files)
 
+    def remove_unplanned(self) -> None:
+        """Remove the files of shards that the plan does not have (any more)."""
+        for path in self.layout.root.glob("shards/**/*.json"):
+            if self.find(str(path)) is None:
+                path.unlink()
+
 
 def kind_of(row: Generation, models: Mapping[str, Model]) -> str:
     """Where a generation is made if the configuration sets `pack`: in cluster jobs if only local models may answer."""

@@ -8,7 +8,6 @@ pass that finds all answers in the store. `profile` prints where the time goes, 
 """
 
 import cProfile
-import json
 import os
 import pstats
 import shutil
@@ -21,75 +20,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-from dreamflow.files import sha256, write_folder
+from chains import RECORDED, chains_of, make_project, plan_of, record_answers, server_model
+from dreamflow.files import write_folder
 from dreamflow.generation.calls import Calls
 from dreamflow.generation.make import Context, make_with_parents
 from dreamflow.generation.model import Generation
-from dreamflow.generation.render import render, resolve
 from dreamflow.generation.store import database
-from dreamflow.plan import Plan, compile_plan
+from dreamflow.plan import Plan
 from dreamflow.run_budgets import configured_budgets, labels
-from project import Project
 from service import Service
 
-THREADS, CONCEPTS = 64, 400
-TEXT = "What may follow from these two ideas, and what speaks against it? Number {}. " * 12
-
-
-def spec(chains: int) -> dict[str, Any]:
-    """A cohort of so many drafts, each with one essay and one evaluation."""
-    names = [f"c{number}" for number in range(CONCEPTS)]
-    pairs = [[one, other] for place, one in enumerate(names) for other in names[:place]]
-    return {
-        "combos": {"lists": pairs[:chains]},
-        "axes": {
-            "draft_template": ["plain"],
-            "draft_llm": ["m"],
-            "essay_template": ["long"],
-            "evaluation_template": ["novelty"],
-            "evaluation_llm": ["m"],
-        },
-        "output": {"field_order": ["combo_id"]},
-        "stages": {"draft": {"min_lines": 1}},
-    }
-
-
-def project(root: Path, chains: int, model: dict[str, Any]) -> Plan:
-    """The plan of a project in `root`, which becomes the working directory."""
-    made = Project(root, {"m": model}, spec(chains))
-    names = [f"c{number}" for number in range(CONCEPTS)]
-    made.rows("data/1_raw/concepts_metadata.csv", ["concept_id", "name"], [(name, name.upper()) for name in names])
-    for name in names:
-        made.write(f"data/1_raw/concepts/descriptions-paragraph/{name}.txt", f"What {name} is. " + "It is so. " * 20)
-    made.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
-    os.chdir(root)
-    plan = compile_plan(made.read("config/config.yaml"))
-    plan.check()
-    return plan
-
-
-def chains_of(plan: Plan) -> list[list[Generation]]:
-    """The generations of each chain, in order."""
-    rows = plan.world.generations
-    child = {row.parents[0]: row for row in rows.values() if row.parents}
-    drafts = [row for row in rows.values() if not row.parents]
-    return [[draft, (essay := child[draft.gen_id]), child[essay.gen_id]] for draft in drafts]
-
-
-def record_answers(plan: Plan, chains: Sequence[Sequence[Generation]], path: Path) -> None:
-    """Write the file of recorded answers: one for each prompt."""
-    texts, lines = plan.world.catalog.texts, []
-    for number, rows in enumerate(chains):
-        parent = ""
-        for row in rows:
-            values = resolve(row.variables, texts, lambda _gen_id, parent=parent: parent)
-            digest = sha256(render(texts[row.template_sha256], values, row.gen_id))
-            parent = TEXT.format(*[f"{number} {row.stage}"] * 12) + ("\nSCORE: 7" if row.stage == "evaluation" else "")
-            lines.append(json.dumps({"prompt_sha256": digest, "text": parent}) + "\n")
-    path.write_text("".join(lines))
+THREADS = 64
 
 
 def context_of(plan: Plan) -> Context:
@@ -134,16 +75,12 @@ def main(count: int, parts: Sequence[str]) -> None:
     for part in parts:
         with tempfile.TemporaryDirectory() as folder, Service({}) as service:
             root = Path(folder).resolve()
-            model = {"sampling": {"temperature": 0.5, "max_tokens": 500}}
-            if part == "http":
-                price = {"prompt": 1.0, "completion": 2.0}
-                model |= {"provider": "openai", "name": "m", "base_url": service.url, "price": price}
-                model |= {"context_length": 8192}
-            else:
-                model |= {"provider": "replay", "name": str(root / "answers.jsonl")}
-            plan = project(root, count, model)
+            model = server_model(service.url) if part == "http" else RECORDED
+            project = make_project(root, count, model)
+            project.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
+            plan = plan_of(project)
             chains = chains_of(plan)
-            record_answers(plan, chains, root / "answers.jsonl")
+            record_answers(plan, root / "answers.jsonl")
             context = context_of(plan)
             if part == "profile":
                 profile = cProfile.Profile()

@@ -210,3 +210,8 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, problem):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DreamflowError, match=r"no\.json: no such file; run Snakemake again"):
         read_json(tmp_path / "no.json")
+
+
+@given(JSON | st.floats() | st.lists(st.floats(1e-9, 1e-3)))
+def test_readable_json_is_that_of_the_standard_library(value):
+    assert pretty(value) == json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"

@@ -4,12 +4,16 @@ asked for. A cohort of 100,000 generations takes 20 MB instead of 200.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from functools import lru_cache
 
 from msgspec import Struct
 
 from ..generation.model import Generation, Json
 from ..generation.rows import CompactRows
 from .stages import STAGE_NAMES
+
+RECENT = 1024  # rows that are kept, since who asks for a row often asks again soon
+_COORDINATES = {stage: (f"{stage}_template", f"{stage}_llm", f"{stage}_replicate") for stage in STAGE_NAMES}
 
 
 class Shared(Struct, frozen=True):
@@ -31,7 +35,7 @@ class Entry(Struct, frozen=True, gc=False):
 
 
 class Planned(CompactRows):
-    """Plan rows by id, in the order in which they were planned. Every access makes a new row.
+    """Plan rows by id, in the order in which they were planned. A row is not kept for long.
 
     `concepts(combo_id)` are a combination's concepts as a variable; `kept(gen_id)` are the wildcards of a parent that
     is not planned here, or None.
@@ -42,6 +46,7 @@ class Planned(CompactRows):
     ) -> None:
         self._concepts, self._kept = concepts, kept
         self.entries: dict[str, Entry] = {}
+        self._row = lru_cache(RECENT)(self._make)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -53,6 +58,9 @@ class Planned(CompactRows):
         return gen_id in self.entries
 
     def __getitem__(self, gen_id: str) -> Generation:
+        return self._row(gen_id)
+
+    def _make(self, gen_id: str) -> Generation:
         entry = self.entries[gen_id]
         row, source = copy(entry.shared.row), entry.source
         row.gen_id, row.replicate = gen_id, entry.replicate
@@ -72,13 +80,9 @@ class Planned(CompactRows):
             before = kept
         else:
             before = self._wildcards(self.entries[source])
-        stage = row.stage
-        return {
-            **before,
-            f"{stage}_template": row.template_id,
-            f"{stage}_llm": row.model.model_id if row.model else None,
-            f"{stage}_replicate": entry.replicate,
-        }
+        template, llm, replicate = _COORDINATES[row.stage]
+        model_id = row.model.model_id if row.model else None
+        return {**before, template: row.template_id, llm: model_id, replicate: entry.replicate}
 
     def stage(self, gen_id: str) -> str:
         """The stage of a generation."""

@@ -162,7 +162,9 @@ class ModelSettings(Section):
             )
         for name in (self.name, self.lora or ""):
             if provider(self.provider).is_local and name.startswith(hub.PREFIX) and not hub.FORM.fullmatch(name):
-                raise PydanticCustomError("hub_name", "{name!r}: {form}", {"name": name, "form": hub.EXPECTED})
+                raise PydanticCustomError(
+                    "hub_name", "'{name}' should be {form}", {"name": name, "form": hub.FORM_SAID}
+                )
         if self.extra_body.get("stream") or self.extra_body.get("n", 1) != 1:
             raise PydanticCustomError(
                 "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"

@@ -6,6 +6,7 @@ line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from ...errors import ConfigError
 from ...files import sha256
 from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
+
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,13 @@ class _Answers:
         return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
 
 
-@cache
 def _answers(path: str) -> _Answers:
+    with _READING:  # once, however many threads need it
+        return _read_answers(path)
+
+
+@cache
+def _read_answers(path: str) -> _Answers:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -53,7 +61,7 @@ def _answers(path: str) -> _Answers:
 class Replay(Provider):
     """Recorded answers."""
 
-    is_free = True
+    is_free = is_instant = True
 
     def complete(self, request: Request) -> Response:
         """The recorded answer to a request's last message."""
