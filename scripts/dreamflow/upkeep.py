@@ -84,7 +84,9 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     batches = context.calls.batches
-    lines = forecast(rows(lambda gen_id: True), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
+    lines = forecast(
+        rows(lambda gen_id: True), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch
+    )
     return lines, texts, rows(is_stale)
 
 
