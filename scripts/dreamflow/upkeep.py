@@ -84,9 +84,8 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     batches = context.calls.batches
-    lines = forecast(
-        rows(lambda gen_id: True), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch
-    )
+    every = rows(lambda gen_id: True)
+    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
     return lines, texts, rows(is_stale)
 
 

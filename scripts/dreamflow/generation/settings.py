@@ -209,6 +209,19 @@ class LocalModels(Section):
     prefix_folder: str | None = Field(
         None, description="Folder that keeps evaluated prompt beginnings for later runs; null keeps none."
     )
+    prefix_folder_gb: Positive = Field(
+        2, description="Disk space for that folder. The files unused for longest are deleted."
+    )
+    sequences: Count = Field(
+        16,
+        description="How many calls of a model are answered together, as far as `memory_gb` allows. Each takes the "
+        "memory of a whole `context_length`.",
+    )
+    exact: bool = Field(
+        False,
+        description="Whether an answer must have the same bits whichever calls are answered with it. Only as many are "
+        "then answered together as this machine computes exactly: all `sequences` for files such as Q4_1, 3 for Q4_K.",
+    )
 
     def as_dict(self) -> dict[str, Any]:
         """All keys, as null is a value here."""
