@@ -81,8 +81,8 @@ class Summaries:
 
     def __call__(self, stage: str, gen_id: str) -> Summary | None:
         """The summary of a generation; None if it does not exist yet. Raises a `DreamflowError` if it is damaged."""
-        found = self._read.get(gen_id) or self.stored(stage, gen_id)
-        if found is None and (found := read_summary(self.root, stage, gen_id)):
+        found = self._read.get(gen_id) or self.stored(stage, gen_id) or read_summary(self.root, stage, gen_id)
+        if found is not None:
             self._read[gen_id] = found
         return found
 

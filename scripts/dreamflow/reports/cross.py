@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -33,24 +34,30 @@ def all_scores(
     planned = planned or {}
     look = look or Summaries(Path(data_root))
 
-    def existing(gen_id: str) -> tuple[Facts, Summary] | None:
-        if gen_id in planned:
-            made = planned[gen_id]
-            summary = look(made.stage, gen_id)
-            return summary and (as_reported(made, summary), summary)
+    @cache
+    def unplanned(gen_id: str) -> tuple[Facts, Summary] | None:
         stage = stage_of(gen_id)
         metadata = read_metadata(data_root, stage, gen_id)
         text = read_score_text(Path(data_root), stage, gen_id)
         return metadata and (facts(metadata), summarise(metadata, Path(data_root), text))
 
-    @cache
+    def existing(gen_id: str) -> tuple[Facts, Summary] | None:
+        if gen_id not in planned:
+            return unplanned(gen_id)
+        made = planned[gen_id]
+        summary = look(made.stage, gen_id)
+        return summary and (as_reported(made, summary), summary)
+
     def find(gen_id: str) -> Facts | None:
         found = existing(gen_id)
         return found and found[0]
 
     folder = Path(data_root) / "gens" / "evaluation"
-    names = sorted(entry.name for entry in os.scandir(folder)) if folder.exists() else ()
-    return as_frame(score_rows(filter(None, map(existing, names)), find, data_root, ""))
+    names = {entry.name for entry in os.scandir(folder)} if folder.exists() else set()
+    # In the order of the plan, in which evaluations of a text are close together.
+    order = chain((name for name in planned if name in names), sorted(name for name in names if name not in planned))
+    rows = score_rows(filter(None, map(existing, order)), find, data_root, "")
+    return as_frame(rows).sort_values("gen_id", ignore_index=True)
 
 
 def by_template_and_model(scores: pd.DataFrame) -> pd.DataFrame:

@@ -179,12 +179,15 @@ def finder(members: Mapping[str, Facts], data_root: Path | str, look: Look) -> F
     """A function that finds facts by id: in the members of a cohort, else among the generations under data/gens."""
 
     @cache
-    def find(gen_id: str) -> Facts | None:
-        if gen_id in members:
-            made = members[gen_id]
-            return as_answered(made, look(made.stage, gen_id)) if made.fallbacks else made
+    def find_elsewhere(gen_id: str) -> Facts | None:
         metadata = read_metadata(data_root, stage_of(gen_id), gen_id)
         return facts(metadata) if metadata else None
+
+    def find(gen_id: str) -> Facts | None:
+        if gen_id not in members:
+            return find_elsewhere(gen_id)
+        made = members[gen_id]
+        return as_answered(made, look(made.stage, gen_id)) if made.fallbacks else made
 
     return find
 

@@ -1,6 +1,7 @@
 """The long table of scores: a row for each planned evaluation, whether it exists or not."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ COLUMNS = (*ORIGINAL_COLUMNS, *OUR_COLUMNS)
 _FLOATS = ("score", "scale_low", "scale_high", "score_01", "cost_usd")
 _COUNTS = ("draft_replicate", "essay_replicate", "evaluation_replicate")
 
+_TEXTS = 5000  # judged texts in memory; many evaluations of a text are close together
 MISSING = "missing parsed.txt"  # the original's text for an evaluation that does not exist
 
 
@@ -60,12 +62,10 @@ def score_rows(
     evaluations: Iterable[tuple[Facts, Summary | None]], find: Find, data_root: Path | str, cohort_id: str
 ) -> Iterator[dict[str, Json]]:
     """The rows of the long table for evaluations with their summaries (None: it does not exist yet)."""
-    texts: dict[str, _Text] = {}
+    judged_text = lru_cache(_TEXTS)(lambda parent: _text(parent, find, data_root))
     for evaluation, summary in evaluations:
         parent = evaluation.parents[0] if evaluation.parents else ""
-        text = texts.get(parent)
-        if text is None:
-            text = texts[parent] = _text(parent, find, data_root)
+        text = judged_text(parent)
         evaluation = as_answered(evaluation, summary)
         low, high = evaluation.scale
         score, status, reason = read_score(evaluation, summary)
