@@ -160,9 +160,10 @@ class Calls:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
         self._end_dead_claims()
+        is_durable = bool(claim.call["bills"] or claim.call["batch"] or claim.budgets)
         wait = 0.1
         while True:
-            state = self.database.write_together(self._claim_all, claim)
+            state = self.database.write_together(self._claim_all, claim, is_durable=is_durable)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
