@@ -107,7 +107,7 @@ rule teacher_logprobs:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=120,
     script:
@@ -133,7 +133,7 @@ rule distill_student:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,  # no other model runs at the same time
+        local_llm=LOCAL_AT_ONCE,  # no other model runs at the same time
         mem_mb=8000,
         runtime=240,
     script:
@@ -158,7 +158,7 @@ rule validate_student:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=120,
     script:
@@ -183,7 +183,7 @@ rule export_student:
         "../envs/distill.yaml"
     threads: 8
     resources:
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=60,
     script:

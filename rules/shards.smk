@@ -1,7 +1,5 @@
 """Shards: jobs that make some hundred generations each (docs/shards.md). The file of a shard tells what is made."""
 
-from dreamflow import cluster
-
 
 def shard_file(kind, wildcards):
     """The file of a shard; `kind` says where its job runs: main, cluster or gpu."""
@@ -29,6 +27,8 @@ rule shard:
     retries: 0
     localrule: True
     threads: max(1, AT_ONCE // 8)  # some overlap, as the last generations of a shard leave threads idle
+    resources:
+        local_llm=lambda wildcards: flow.has_local_models(shard_file("main", wildcards)),
     run:
         flow.make_shard(output[0], log[0])
 
@@ -41,12 +41,9 @@ rule shard_cluster:
         f"{DATA}/shards/cluster/{{shard}}.json",
     log:
         f"{DATA}/logs/shard_cluster/{{shard}}.log",
-    threads: lambda wildcards: cluster.threads(flow.cluster_rows(shard_file("cluster", wildcards)), flow.plan.models)
+    threads: lambda wildcards: flow.threads(shard_file("cluster", wildcards))
     resources:
-        mem_mb=lambda wildcards, attempt: cluster.memory_mb(
-            flow.cluster_rows(shard_file("cluster", wildcards)), flow.plan.models
-        )
-        * attempt,
+        mem_mb=lambda wildcards, attempt: flow.memory_mb(shard_file("cluster", wildcards)) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     run:
         flow.make_shard(output[0], log[0])
@@ -60,12 +57,9 @@ rule shard_gpu:
         f"{DATA}/shards/gpu/{{shard}}.json",
     log:
         f"{DATA}/logs/shard_gpu/{{shard}}.log",
-    threads: lambda wildcards: cluster.threads(flow.cluster_rows(shard_file("gpu", wildcards)), flow.plan.models)
+    threads: lambda wildcards: flow.threads(shard_file("gpu", wildcards))
     resources:
-        mem_mb=lambda wildcards, attempt: cluster.memory_mb(
-            flow.cluster_rows(shard_file("gpu", wildcards)), flow.plan.models
-        )
-        * attempt,
+        mem_mb=lambda wildcards, attempt: flow.memory_mb(shard_file("gpu", wildcards)) * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
         gpu=1,
     run:

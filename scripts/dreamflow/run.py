@@ -12,6 +12,7 @@ from functools import partial
 from threading import Thread, Timer
 from types import FrameType
 
+from . import cluster
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation import hub
@@ -31,7 +32,7 @@ from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
 from .shard_files import ShardRecords
 from .shard_jobs import Pools, ShardJobs
-from .shards import MAIN
+from .shards import MAIN, is_local
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
 
 LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
@@ -155,16 +156,24 @@ class Run(Jobs):
             )
         rows = [self.row(gen_id) for gen_id in self.shards.gen_ids(path)]
         self.seen |= dict.fromkeys(row.gen_id for row in rows)
+        segment, scope = self.shards.find(path)
         is_due = not self.in_job and self.shards.is_due(path)
+        if is_due and segment.kind != MAIN and not (self.dry or any(self.is_stale(row.gen_id) for row in rows)):
+            self.shards.make(path)  # reads what is there; a cluster job would do nothing else
+            is_due = False
         if is_due:
             self.force(path)
             self.due_shards[path] = None
         evidence = dict.fromkeys(str(evidence_path(row, self.layout)) for row in rows if row.evidence)
-        return self.plan.world.shards.inputs(*self.shards.find(path)), list(evidence), is_due
+        return self.plan.world.shards.inputs(segment, scope), list(evidence), is_due
 
-    def cluster_rows(self, path: str) -> list[Generation]:
-        """The generations of a cluster job."""
-        return [self.row(gen_id) for gen_id in self.shards.gen_ids(path)]
+    def threads(self, path: str) -> int:
+        """The processors of the cluster job of a shard."""
+        return cluster.threads(map(self.row, self.shards.gen_ids(path)), self.plan.models)
+
+    def memory_mb(self, path: str) -> int:
+        """The memory of the cluster job of a shard."""
+        return cluster.memory_mb(map(self.row, self.shards.gen_ids(path)), self.plan.models)
 
     def evidence(self, gen_id: str) -> list[str]:
         """The evidence file of a generation, if it has one."""
@@ -172,10 +181,13 @@ class Run(Jobs):
         return [str(evidence_path(row, self.layout))] if row.evidence else []
 
     def is_local(self, gen_id: str) -> int:
-        """1 if a local model answers in this process, else 0."""
-        row = self.row(gen_id)
-        in_process = row.model is not None and provider(row.model.provider).is_local
-        return int(in_process)
+        """1 if a model in this process may answer for a generation, else 0."""
+        return int(is_local(self.row(gen_id)))
+
+    def has_local_models(self, path: str) -> int:
+        """1 if models in this process may answer for generations of a shard, else 0."""
+        segment, _ = self.shards.find(path)
+        return int(segment.is_local)
 
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule makes."""

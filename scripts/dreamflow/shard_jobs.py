@@ -15,12 +15,11 @@ from .errors import DreamflowError
 from .generation.digest import Entry, Freshness, late_input
 from .generation.make import Context, make_with_parents, read_parent, read_result
 from .generation.model import Generation, Parent, Result
-from .generation.providers import provider
 from .generation.stopping import STOPPING, stopped
 from .generation.summary import SCORED_STAGES, read_score_text, summarise
 from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard
-from .shards import Segment, Shards
+from .shards import Segment, Shards, is_local
 
 
 class Pools:
@@ -32,7 +31,7 @@ class Pools:
 
     def submit(self, row: Generation, work: Callable[[], object]) -> Future:
         """Do some work for a generation."""
-        if any(provider(candidate.model.provider).is_local for candidate in row.candidates):
+        if is_local(row):
             return self._local.submit(row.model.model_id, row.template_id, work)
         return self._calls.submit(work)
 

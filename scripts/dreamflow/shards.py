@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .deferred import Deferred
 from .files import is_name, sha256
@@ -32,17 +32,17 @@ MAIN, CLUSTER, GPU = "main", "cluster", "gpu"  # where jobs run: in the main pro
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """The generations of a shard that one job makes, parents first. `name` is the path of its file without the
-    scope."""
+    """The generations of a shard that one job makes, parents first. `name` is the path of its file without the scope;
+    `is_local`: a local model answers for some of them."""
 
     kind: str
     name: str
     level: int
     gen_ids: tuple[str, ...]
+    is_local: bool
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """The generations that may lie in the same shards: those of a unit that are made in the same kind of jobs. `size`
     is the most that a shard has."""
 
@@ -63,23 +63,24 @@ def assign(
     group: dict[str, Group] = {}
     parents: dict[str, Sequence[str]] = {}
     measured: set[str] = set()
+    local: set[str] = set()
     for row in rows:  # which are not kept: all together they are large
         group[row.gen_id], parents[row.gen_id] = group_of(row), row.parents
         if row.evidence is not None:
             measured.add(row.gen_id)
+        if is_local(row):
+            local.add(row.gen_id)
     above = {gen_id: first[0] if first else "" for gen_id, first in parents.items()}
     weight = dict.fromkeys(parents, 1)  # of a row with its descendants in the same group
     for gen_id in reversed(parents):
         if group.get(above[gen_id]) == group[gen_id]:
             weight[above[gen_id]] += weight[gen_id]
-    root: dict[str, str] = {}
     place: dict[str, int] = {}
     for gen_id, parent in above.items():
         if group.get(parent) == group[gen_id] and weight[parent] <= group[gen_id].size:
-            root[gen_id], place[gen_id] = root[parent], place[parent]
+            place[gen_id] = place[parent]
         else:  # near the trees that it depends on
             own = int(sha256(gen_id)[: BITS // 4], 16)
-            root[gen_id] = gen_id
             place[gen_id] = (place[parent] >> 32 << 32) | (own >> 32) if parent in place else own
     sizes: dict[Group, Counter[int]] = defaultdict(Counter)  # of the trees at a place
     for gen_id in parents:
@@ -99,7 +100,8 @@ def assign(
         level[gen_id] = waits
         members[*shard, waits].append(gen_id)
     for (one, prefix, waits), gen_ids in members.items():
-        yield Segment(one.kind, f"{one.unit}/s{prefix}.{waits}", waits, tuple(gen_ids))
+        name = f"{one.unit}/s{prefix}.{waits}"
+        yield Segment(one.kind, name, waits, tuple(gen_ids), not local.isdisjoint(gen_ids))
 
 
 def _halve(counts: Mapping[int, int], size: int) -> dict[int, str]:
@@ -226,6 +228,11 @@ class Shards:
         for path in self.layout.root.glob("shards/**/*.json"):
             if self.find(str(path)) is None:
                 path.unlink()
+
+
+def is_local(row: Generation) -> bool:
+    """Whether a model in the process of its job may answer for a generation."""
+    return row.model is not None and any(provider(each.model.provider).is_local for each in row.candidates)
 
 
 def kind_of(row: Generation, models: Mapping[str, Model]) -> str:

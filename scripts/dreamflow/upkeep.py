@@ -76,16 +76,17 @@ def forecast_lines(
     expected, texts = preview(plan)
     later = {gen_id: row for gen_id, row in expected.items() if gen_id not in requested or gen_id not in known}
 
-    def every() -> Iterator[Generation]:  # not a list: all rows together are large
-        yield from (known[gen_id] for gen_id in known if gen_id in requested)
+    def rows(is_wanted: Callable[[str], bool]) -> Iterator[Generation]:  # not a list: all rows together are large
+        yield from (known[gen_id] for gen_id in known if gen_id in requested and is_wanted(gen_id))
         yield from later.values()
 
     def is_due(gen_id: str) -> bool:
         return gen_id in later or is_stale(gen_id)
 
     batches = context.calls.batches
-    lines = forecast(every(), context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
-    return lines, texts, (row for row in every() if is_due(row.gen_id))
+    every = rows(lambda gen_id: True)
+    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
+    return lines, texts, rows(is_stale)
 
 
 def forecast_text(

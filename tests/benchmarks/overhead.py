@@ -3,11 +3,14 @@
 Run: python tests/benchmarks/overhead.py [CHAINS ...]     (1000: 3,000 generations; 33334: 100,000)
 Prints, for a first run, a run with nothing to do, and a run after the text of one essay was edited by hand (one call):
 seconds, milliseconds a generation, both of wall and of CPU time, the memory of the largest process, and the ratio to
-Snakemake with as many jobs that only touch their four files (up to 3,000: beyond, it takes too long).
+Snakemake with as many jobs that only touch their four files (up to 3,000: beyond, it takes too long). The first line is
+what it takes to write four files a generation, and nothing else: much of the rest, and it differs between machines.
 """
 
+import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from chains import RECORDED, STAGES, Cost, chains_of, make_project, measure, plan_of, query, record_answers
@@ -37,6 +40,25 @@ def bare_costs(root: Path, jobs: int) -> dict[str, Cost]:
     return {what: measure(command, project) for what in ("first run", "nothing to do")}
 
 
+def bare_writes(root: Path, jobs: int) -> Cost:
+    """What four files in a folder of their own take, so many times, in this process."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    for number in range(jobs):
+        folder = root / str(number % STAGES) / str(number)
+        folder.mkdir(parents=True)
+        for name in ("prompt.txt", "raw.txt", "parsed.txt", "metadata.json"):
+            (folder / name).write_text("x" * 1200)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(time.perf_counter() - started, cpu, used.ru_maxrss / 1024)
+
+
+def show(what: str, cost: Cost, jobs: int, ratio: str = "") -> None:
+    """Print a line of the table."""
+    each = f"{1000 * cost.wall / jobs:8.2f} {1000 * cost.cpu / jobs:12.2f}"
+    print(f"{what:32}{cost.wall:9.1f}{cost.cpu:9.1f} {each} {cost.memory:5.0f}  {ratio}", flush=True)
+
+
 def main(chains: int) -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +71,7 @@ def main(chains: int) -> None:
         del plan
         bare = bare_costs(root / "bare", jobs) if jobs <= MOST_BARE else {}
         print(f"{jobs:,} generations{'':18} wall s    CPU s  ms each  CPU ms each   MB  times bare Snakemake (CPU)")
+        show("only the files", bare_writes(root / "files", jobs), jobs)
         calls = {"first run": jobs, "nothing to do": 0, "one edited row": 1}
         for what, expected in calls.items():
             if expected == 1:
@@ -59,9 +82,8 @@ def main(chains: int) -> None:
             cost = measure(project.command(), project)
             if (made := _calls(project) - before) != expected:
                 sys.exit(f"{what}: {made:,} calls were made instead of {expected:,}")
-            each = f"{1000 * cost.wall / jobs:8.2f} {1000 * cost.cpu / jobs:12.2f}"
             ratio = f"{cost.wall / bare[what].wall:.2f} ({cost.cpu / bare[what].cpu:.2f})" if what in bare else "n/a"
-            print(f"{what:32}{cost.wall:9.1f}{cost.cpu:9.1f} {each} {cost.memory:5.0f}  {ratio}", flush=True)
+            show(what, cost, jobs, ratio)
 
 
 def _calls(project: Project) -> int:

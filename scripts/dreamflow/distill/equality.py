@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 
 from ..errors import ConfigError
 from ..generation.model import Json
-from ..generation.providers.llama_cpp_engine import attach_lora, llama_cpp
+from ..generation.providers.llama_cpp_library import attach_lora, llama_cpp
 
 POSITIONS = 32
 MAX_TOKENS = 512  # of a text
@@ -123,7 +123,7 @@ def llama_logits(base: Path, lora: Path | None, sequences: Sequences, threads: i
         sizes |= {"n_threads": threads, "n_threads_batch": threads}
         llm = llama_cpp.Llama(str(base), **sizes, logits_all=True, verbose=False)
         if lora:
-            attach_lora(llm, lora)
+            attach_lora(llm._model.model, llm._ctx.ctx, lora, base)
     except ValueError as error:
         raise ConfigError(f"{base}: llama.cpp cannot load it: {error}") from None
     rows = []

@@ -130,7 +130,7 @@ def _split_as_llama_cpp(source: str, path: Path, tokenizer: PreTrainedTokenizerB
     transformers reads a GGUF's vocabulary and merges, but not the expression that splits the text before them (SmolLM's
     splits off every numeral). Training on other tokens than in use makes a student worse.
     """
-    from ..generation.providers.llama_cpp_engine import llama_cpp, suppress_stdout_stderr
+    from ..generation.providers.llama_cpp_library import llama_cpp, suppress_stdout_stderr
 
     with suppress_stdout_stderr(disable=False):
         llama = llama_cpp.Llama(str(path), vocab_only=True, verbose=False)

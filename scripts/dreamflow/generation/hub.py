@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ..errors import ConfigError
 
 PREFIX = "hf:"
-EXPECTED = "expected: hf:<owner>/<repository>/<file>, such as hf:unsloth/gemma-3-1b-it-GGUF/gemma-3-1b-it-Q4_K_M.gguf"
+FORM_SAID = "hf:<owner>/<repository>/<file>, such as hf:unsloth/gemma-3-1b-it-GGUF/gemma-3-1b-it-Q4_K_M.gguf"
 FORM = re.compile(
     r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>(?!\.\.?/)[^/@]+(/(?!\.\.?/)[^/@]+)*)(@(?P<revision>[^\s@]+))?"
 )
@@ -40,7 +40,7 @@ def hub_file(name: str) -> HubFile:
     """The file that a name means. Raises a `ConfigError` if the name does not have the form."""
     match = FORM.fullmatch(name)
     if match is None:
-        raise ConfigError(f"{name!r}: {EXPECTED}")
+        raise ConfigError(f"{name!r} should be {FORM_SAID}")
     return HubFile(match["repo"], match["file"], match["revision"] or "main")
 
 

@@ -162,7 +162,9 @@ class ModelSettings(Section):
             )
         for name in (self.name, self.lora or ""):
             if provider(self.provider).is_local and name.startswith(hub.PREFIX) and not hub.FORM.fullmatch(name):
-                raise PydanticCustomError("hub_name", "{name!r}: {form}", {"name": name, "form": hub.EXPECTED})
+                raise PydanticCustomError(
+                    "hub_name", "'{name}' should be {form}", {"name": name, "form": hub.FORM_SAID}
+                )
         if self.extra_body.get("stream") or self.extra_body.get("n", 1) != 1:
             raise PydanticCustomError(
                 "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"
@@ -206,6 +208,19 @@ class LocalModels(Section):
     )
     prefix_folder: str | None = Field(
         None, description="Folder that keeps evaluated prompt beginnings for later runs; null keeps none."
+    )
+    prefix_folder_gb: Positive = Field(
+        2, description="Disk space for that folder. The files unused for longest are deleted."
+    )
+    sequences: Count = Field(
+        16,
+        description="How many calls of a model are answered together, as far as `memory_gb` allows. Each takes the "
+        "memory of a whole `context_length`.",
+    )
+    exact: bool = Field(
+        False,
+        description="Whether an answer must have the same bits whichever calls are answered with it. Only as many are "
+        "then answered together as this machine computes exactly: all `sequences` for files such as Q4_1, 3 for Q4_K.",
     )
 
     def as_dict(self) -> dict[str, Any]:

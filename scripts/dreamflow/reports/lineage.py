@@ -11,8 +11,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..cohorts.planned import Planned
 from ..cohorts.stages import STAGES
 from ..generation.model import Generation, Json
+from ..generation.rows import CompactRows, Rows
 from ..generation.summary import Look, Metadata, Summary, read_metadata
 
 
@@ -49,19 +51,39 @@ _STAGE = {stage.prefix: stage.name for stage in STAGES}
 
 class Members(Mapping[str, Facts]):
     """The facts about what a cohort consists of: what it keeps, then what it plans. They are made when they are read,
-    since a large plan has no room for them."""
+    since a large plan has no room for them. Of `Planned` rows they have neither concepts nor coordinates, except the
+    combination."""
 
     def __init__(self, kept: Mapping[str, Facts], planned: Mapping[str, Generation]) -> None:
         self.kept, self.planned = kept, planned
+        self._shared: dict[int, Facts] = {}  # of many rows, by what these rows have in common
+        self._wildcards: dict[str, dict[str, str]] = {}
 
     def __getitem__(self, gen_id: str) -> Facts:
-        row = self.planned.get(gen_id)
-        return _from_row(row) if row else self.kept[gen_id]
+        if gen_id not in self.planned:
+            return self.kept[gen_id]
+        rows = self.planned.source[gen_id] if isinstance(self.planned, Rows) else self.planned
+        return self._compact(rows, gen_id) if isinstance(rows, Planned) else _from_row(rows[gen_id])
+
+    def _compact(self, rows: Planned, gen_id: str) -> Facts:
+        entry = rows.entries[gen_id]
+        made = self._shared.get(id(entry.shared))
+        if made is None:
+            made = self._shared[id(entry.shared)] = _from_row(entry.shared.row)
+        combo_id = rows.combo_id(gen_id)
+        wildcards = self._wildcards.setdefault(combo_id, {"combo_id": combo_id})
+        parents = () if made.stage == "draft" else (entry.source,)
+        own = {"gen_id": gen_id, "parents": parents, "replicate": entry.replicate, "wildcards": wildcards}
+        return replace(made, **own, concepts=None)
 
     def of_stage(self, stage: str) -> Iterator[Facts]:
         """The facts about the members of a stage."""
         yield from (made for made in self.kept.values() if made.stage == stage and made.gen_id not in self.planned)
-        yield from (_from_row(row) for row in self.planned.values() if row.stage == stage)
+        rows = self.planned
+        if isinstance(rows, CompactRows):
+            yield from (self[gen_id] for gen_id in rows if rows.stage(gen_id) == stage)
+        else:
+            yield from (_from_row(row) for row in rows.values() if row.stage == stage)
 
     def __contains__(self, gen_id: object) -> bool:
         return gen_id in self.planned or gen_id in self.kept

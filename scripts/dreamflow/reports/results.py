@@ -157,7 +157,8 @@ def _evaluators(own_scores: pd.DataFrame) -> list[dict[str, Json]]:
 
 def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Json]:
     """The concepts in the draft's prompt, with names and levels from its plan row, else the ids of the combination."""
-    concepts = draft.concepts if draft else None
+    row = cohort.generations.get(draft.gen_id) if draft else None
+    concepts = row.variables.get("concepts") if row else draft.concepts if draft else None
     if concepts is None:
         known = cohort.combos.get(combo_id)
         return {"combo_id": combo_id, "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())]}
