@@ -1,10 +1,11 @@
 """What the library needs to make a generation, without Snakemake: CPU time of this process.
 
-Run: python tests/benchmarks/generations.py [CHAINS] [replay] [http] [profile]
+Run: python tests/benchmarks/generations.py [CHAINS] [replay] [budget] [http] [profile]
 Chains of a draft, its essay and its evaluation, each with a prompt of its own, in 64 threads, as in one shard after the
-other. Prints microseconds a generation for recorded answers (`replay`) or a server without latency (`http`), of this
-process and of all that it costs (`user` and `sys`), and the same for bare writes of the same files; then of a second
-pass that finds all answers in the store. `profile` prints where the time goes, in one thread.
+other. Prints microseconds a generation for recorded answers (`replay`), the same with a budget of tokens (`budget`), or
+a server without latency (`http`, with that budget); for bare writes of as many files; and for a second pass that finds
+all answers in the store. `profile` prints where the time goes, in one thread. ext4 without a journal creates files
+slowly where many were deleted in the last minutes: TMPDIR=/dev/shm leaves the disk out.
 """
 
 import cProfile
@@ -77,7 +78,8 @@ def main(count: int, parts: Sequence[str]) -> None:
             root = Path(folder).resolve()
             model = server_model(service.url) if part == "http" else RECORDED
             project = make_project(root, count, model)
-            project.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
+            if part != "replay":
+                project.edit("config/config.yaml", budgets={"day": {"tokens": 10**12}})
             plan = plan_of(project)
             chains = chains_of(plan)
             record_answers(plan, root / "answers.jsonl")
@@ -101,4 +103,4 @@ def main(count: int, parts: Sequence[str]) -> None:
 if __name__ == "__main__":
     numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
     named = [argument for argument in sys.argv[1:] if not argument.isdigit()]
-    main(numbers[0] if numbers else 2000, named or ["replay", "http"])
+    main(numbers[0] if numbers else 2000, named or ["replay", "budget", "http"])

@@ -19,7 +19,7 @@ from typing import Any
 from .database import insert, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
-from .prices import most_cost
+from .prices import most_costs
 from .processes import is_alive, is_batch_name, own_name, remove_dead
 from .store import DAY, MONTH, Answer, Entry, add_spent, book, put_answers
 from .tokens import most_prompt_tokens
@@ -114,7 +114,7 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
     answers = [model.most_answer(most) for most in model.answer_limits(limit, left)]
-    usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
+    usd = [most or 0.0 for most in most_costs(model, prompt, answers, batch)]
     return WorstCase(prompt + answers[0], usd[0], prompt * left + sum(answers), sum(usd))
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 LAST_S = 0.5  # before a call takes the rest of a budget that does not hold its further attempts
 LONGEST_POLL_S = 2.0  # between two looks at what other processes do
 FREE_BYTES = 4_000_000  # of the disk, besides the expected size of the answers in flight
-LOOK_S = 1.0  # between two looks at the free space
+LOOK_S = 1.0  # between two looks at the free space, for recorded answers
 BYTES_PER_TOKEN = 8  # of an answer: its text in the record and in the body
 
 Ask = Callable[[Question, str], Record]
@@ -160,9 +160,10 @@ class Calls:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
         self._end_dead_claims()
+        is_durable = bool(claim.call["bills"] or claim.call["batch"] or claim.budgets)
         wait = 0.1
         while True:
-            state = self.database.write_together(self._claim_all, claim)
+            state = self.database.write_together(self._claim_all, claim, is_durable=is_durable)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
@@ -265,11 +266,12 @@ class Calls:
         return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)
 
     def _check_store(self, question: Question) -> None:
-        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
+        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost. The free space is read
+        before each call, and once a second for answers that cost nothing."""
         if self.database.failed is not None:
             raise self.database.failed
         now = time.monotonic()
-        if now >= self._look_at:
+        if now >= self._look_at or not provider(question.model.provider).is_instant:
             folder = self.store
             while not folder.exists():
                 folder = folder.parent

@@ -28,8 +28,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 Bulk = Callable[[sqlite3.Connection, list[R]], Sequence[T]]
 LARGEST_GROUP = 512  # writes in a transaction
-MOST_ROWS = 64  # in a statement
-LOG_PAGES = 4000  # of the write-ahead log (16 MB), before they are copied into the database
+MOST_ROWS = 32  # in a statement; SQLite before 3.32 takes 999 values
 LOCK_TIMEOUT_S = 120  # to wait for other processes
 SHORT_TIMEOUT_S = 5  # to wait for them once a write has failed and the run is about to end
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
@@ -205,7 +204,6 @@ class Database:
         connection.execute("PRAGMA synchronous = FULL")
         self._synchronous = "FULL"
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB, for the index of a million keys
-        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         connection.execute("BEGIN IMMEDIATE")
         is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         for statement in self.schema.split(";"):

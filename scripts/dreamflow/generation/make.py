@@ -96,7 +96,9 @@ def read_parent(folder: Path, layout: Layout) -> Parent:
 
 def as_parent(result: Result, content: bytes) -> Parent:
     """A generation as its children see it; `content` is that of its parsed file."""
-    text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    text = content.decode("utf-8")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     digest = hashlib.sha256(content).hexdigest()
     return Parent(result.gen_id, result.status, text, digest, result.origin_cohort_id)
 
