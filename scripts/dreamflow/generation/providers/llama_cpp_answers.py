@@ -2,9 +2,12 @@
 
 import ctypes
 import json
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from ...files import sha256
 from ..model import Json, Response
@@ -26,6 +29,7 @@ class Answer:
     cached: int
     most: int
     stop: list[bytes]
+    last: deque[int] = field(default_factory=lambda: deque(maxlen=PENALIZED))
     token: int = 0
     count: int = 0
     text: bytes = b""
@@ -38,11 +42,13 @@ class Answer:
 
 def next_token(loaded: Loaded, answer: Answer, row: int) -> None:
     """Draw the next token from the logits of a row of the last batch; sets `finish_reason` if it is the last."""
+    _penalize(loaded, answer, row)
     token = answer.sampler.sample(loaded.context, row)
     if llama_cpp.llama_vocab_is_eog(loaded.model.vocab, token):
         answer.finish_reason = "stop"
         return
     answer.token = token
+    answer.last.append(token)
     answer.count += 1
     answer.text += _piece(loaded, token)
     full = answer.prompt_tokens + answer.count >= loaded.room
@@ -54,6 +60,19 @@ def next_token(loaded: Loaded, answer: Answer, row: int) -> None:
         answer.finish_reason = "stop"
     elif answer.count >= answer.most or full:
         answer.finish_reason = "length"
+
+
+def _penalize(loaded: Loaded, answer: Answer, row: int) -> None:
+    """Make the last tokens less likely, as llama.cpp's sampler of penalties does, which looks at every token."""
+    penalty = np.float32(answer.request.sampling.get("repeat_penalty", 1.0))
+    if penalty == 1 or not answer.last:
+        return
+    logits = np.ctypeslib.as_array(
+        llama_cpp.llama_get_logits_ith(loaded.context.ctx, row), shape=(loaded.model.n_vocab(),)
+    )
+    tokens = list(set(answer.last))
+    values = logits[tokens]
+    logits[tokens] = np.where(values <= 0, values * penalty, values / penalty)
 
 
 def _piece(loaded: Loaded, token: int) -> bytes:
@@ -82,13 +101,6 @@ def make_sampler(loaded: Loaded, request: Request) -> LlamaSampler:
     """The steps that draw a token. Raises `ValueError` if the grammar cannot be read."""
     sampling = request.sampling
     sampler = LlamaSampler()
-    sampler.add_penalties(
-        n_vocab=loaded.model.n_vocab(),
-        penalty_last_n=PENALIZED,
-        penalty_repeat=sampling.get("repeat_penalty", 1.0),
-        penalty_freq=0.0,
-        penalty_present=0.0,
-    )
     if request.response_format is not None:
         grammar = llama_cpp.llama_sampler_init_grammar(
             loaded.model.vocab, _grammar(request.response_format).encode(), b"root"
