@@ -24,6 +24,7 @@ from .generation.make import Context, evidence_path, failure_message, make_gener
 from .generation.model import Generation, Json, Result
 from .generation.models import Model
 from .generation.providers import human, provider
+from .generation.rows import Rows
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
 from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
@@ -106,7 +107,7 @@ class Run(Jobs):
             if shards
             else None
         )
-        self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
+        self.due: set[str] = set()  # the generations that were stale when the run started
         self.due_shards: dict[str, bool] = {}  # the files whose jobs run; whether in this process
 
     def _is_batch(self, stage: str, model: Model) -> bool:
@@ -288,11 +289,14 @@ class Run(Jobs):
     def start(self, rules: Iterable[str]) -> None:
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
         _stop_on_signals()
-        due = self.due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
+        due = Rows()  # which does not keep the rows: all together they are large
+        due.source |= dict.fromkeys(filter(self.is_stale, self.seen), self.plan.generations)
+        self.due = set(due)
         counts = Counter(rules)
         if self.shards:
             counts += Counter(row.stage for row in due.values())
-        due = due | {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        later = {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        due.source |= dict.fromkeys(later, later)
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
         self._download_models(due)
