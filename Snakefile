@@ -22,7 +22,7 @@ if configured:  # Snakemake refuses a blank file; here it means that every key h
 
 include: "rules/common.smk"
 include: "rules/generations.smk"
-include: "rules/packs.smk"
+include: "rules/shards.smk"
 
 
 for family in flow.families:

@@ -25,7 +25,7 @@ rule archive:
         f"{DATA}/logs/archive/{{conversation}}.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.make_archive(wildcards.conversation))
+        flow.job(log[0], lambda: CHUNKS.make_archive(wildcards.conversation), input)
 
 
 rule chunks_page:
@@ -81,7 +81,7 @@ rule upgrade_conversation:
         f"{DATA}/logs/upgrade_conversation/{{conversation}}.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.upgrade(wildcards.conversation, output[0]))
+        flow.job(log[0], lambda: CHUNKS.upgrade(wildcards.conversation, output[0]), input)
 
 
 rule upgrade:
@@ -122,4 +122,4 @@ rule clusters:
         f"{DATA}/logs/clusters.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.write_clusters(output[0]))
+        flow.job(log[0], lambda: CHUNKS.write_clusters(output[0]), input)

@@ -11,6 +11,7 @@ from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
 from dreamflow.jobs import REPORTED
 from dreamflow.run import Run
+from dreamflow.shard_jobs import Pools
 
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
@@ -40,8 +41,16 @@ def force(path):
     workflow.dag.forcefiles.add(path)
 
 
+def resource(name, default):
+    """The amount of a resource of this machine (see profiles/default)."""
+    return workflow.global_resources[name].value if name in workflow.global_resources else default
+
+
+AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_cores or 1
+LOCAL_AT_ONCE = resource("local_llm", 8)  # generations of models in this process
+
 try:
-    flow = Run(config, force, in_job=not workflow.is_main_process, dry=DRY)
+    flow = Run(config, force, in_job=not workflow.is_main_process, dry=DRY, pools=Pools(AT_ONCE, LOCAL_AT_ONCE))
 except DreamflowError as error:
     sys.exit(f"Dreamflow cannot start:\n{error}")
 
@@ -55,6 +64,7 @@ DATA = str(flow.layout.root)
 wildcard_constraints:
     **flow.wildcard_patterns(),
     gen_id=flow.gen_id_pattern(),
+    shard="[A-Za-z0-9._/-]+",
 
 
 onstart:
@@ -66,7 +76,8 @@ onstart:
 
 
 onsuccess:
-    flow.finish(ok=True)
+    if not flow.finish(ok=True):
+        raise RuntimeError(REPORTED)
 
 
 onerror:

@@ -20,7 +20,7 @@ rule practice_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "practice", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "practice", output[0]), input)
 
 
 rule experiences:
@@ -72,7 +72,7 @@ rule teacher_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "teacher", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "teacher", output[0]), input)
 
 
 rule teacher_answers:
@@ -107,7 +107,7 @@ rule teacher_logprobs:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=120,
     script:
@@ -133,7 +133,7 @@ rule distill_student:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,  # no other model runs at the same time
+        local_llm=LOCAL_AT_ONCE,  # no other model runs at the same time
         mem_mb=8000,
         runtime=240,
     script:
@@ -158,7 +158,7 @@ rule validate_student:
     threads: 8
     resources:
         gpu=1,
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=120,
     script:
@@ -183,7 +183,7 @@ rule export_student:
         "../envs/distill.yaml"
     threads: 8
     resources:
-        local_llm=1,
+        local_llm=LOCAL_AT_ONCE,
         mem_mb=8000,
         runtime=60,
     script:
@@ -220,7 +220,7 @@ rule exported_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "exported", output[0]))
+        flow.job(log[0], lambda: DISTILL.write_grades(wildcards.run, "exported", output[0]), input)
 
 
 rule register_student:

@@ -35,7 +35,7 @@ rule check:
         f"{DATA}/logs/check/{{night}}/{{procedure}}.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: DREAMS.write_checks(wildcards.night, wildcards.procedure, output[0]))
+        flow.job(log[0], lambda: DREAMS.write_checks(wildcards.night, wildcards.procedure, output[0]), input)
 
 
 rule sandbox_test:
@@ -69,7 +69,7 @@ rule journal:
         f"{DATA}/logs/journal/{{night}}.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: DREAMS.write_journal(wildcards.night))
+        flow.job(log[0], lambda: DREAMS.write_journal(wildcards.night), input)
 
 
 rule dreams:

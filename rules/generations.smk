@@ -9,7 +9,7 @@ def generation_inputs(wildcards):
     run may measure. If it is stale, they are ordinary inputs: Snakemake does not run a job after the job that it depends
     on, even if forced, when all files between them are ancient."""
     gen_id = wildcards.gen_id
-    files = [*flow.look_up(flow.inputs, gen_id), *flow.packs.file(gen_id)]
+    files = flow.look_up(flow.inputs, gen_id)
     return [*(files if flow.is_stale(gen_id) else map(ancient, files)), *flow.evidence(gen_id)]
 
 

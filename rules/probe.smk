@@ -18,7 +18,7 @@ rule probe_grades:
     resources:
         cpu=1,
     run:
-        flow.job(log[0], lambda: PROBE.write_grades(wildcards.probe, output[0]))
+        flow.job(log[0], lambda: PROBE.write_grades(wildcards.probe, output[0]), input)
 
 
 rule probe_report:

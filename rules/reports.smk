@@ -12,7 +12,7 @@ rule reports:
         f"{DATA}/logs/reports/{{cohort}}.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: COHORTS.write_reports(wildcards.cohort))
+        flow.job(log[0], lambda: COHORTS.write_reports(wildcards.cohort), input)
 
 
 rule results:

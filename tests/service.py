@@ -73,15 +73,17 @@ class Counts:
         self.keys: dict[str, Counter[str]] = {}
         self.kinds: Counter[str] = Counter()
         self.questions: dict[str, Counter[str]] = {}
+        self.prompts: Counter[str] = Counter()  # calls by the SHA-256 of the last message
         self.faults: Counter[str] = Counter()
         self.in_flight = self.peak = 0
         self.first_at = self.last_at = 0.0
 
-    def arrived(self, question: str, key: str, kind: str) -> None:
+    def arrived(self, question: str, key: str, prompt: str) -> None:
         """Count a call."""
         self.last_at = time.monotonic()
         self.first_at = self.first_at or self.last_at
-        self.kinds[kind] += 1
+        self.kinds[prompt.split(maxsplit=1)[0]] += 1
+        self.prompts[hashlib.sha256(prompt.encode()).hexdigest()] += 1
         for counter in self._of(question, key):
             counter["calls"] += 1
 
@@ -117,6 +119,7 @@ class Counts:
             "asked": len(self.questions),
             "most_answers_to_a_question": max((c["answers"] for c in self.questions.values()), default=0),
             "questions": self.questions if questions else {},
+            "prompts": self.prompts if questions else {},
         }
 
 
@@ -169,7 +172,7 @@ class Server:
         key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key", "")
         question = hashlib.sha256(content).hexdigest()
         counts = self.counts
-        counts.arrived(question, key, text_of(body["messages"][-1]["content"]).split(maxsplit=1)[0])
+        counts.arrived(question, key, text_of(body["messages"][-1]["content"]))
         self.wake()
         refused, limits = self.refusal(path)
         if refused is not None:

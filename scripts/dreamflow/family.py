@@ -1,6 +1,6 @@
 """The interface of a family: a kind of work with its specs, its stages and its products.
 
-Shared code (plan, forecast, packs, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`, so you add a
+Shared code (plan, shards, forecast, retry, prune, missing keys, wildcards) loops over `families.FAMILIES`, so you add a
 family in one place. Families exchange data through files and never import each other.
 """
 
@@ -16,10 +16,13 @@ from .generation.catalog import Catalog
 from .generation.layout import Layout
 from .generation.model import Generation, as_json
 from .generation.models import Model
+from .generation.rows import Rows
 from .generation.stage import Stage
+from .generation.summary import Summaries
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
+    from .shards import Shards
 
 
 @dataclass
@@ -28,17 +31,23 @@ class World:
 
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
-    cannot name (yet).
+    cannot name (yet). `shards` are those of the plan, None if each generation has its own job. `summaries` are what
+    tables read of the generations that exist.
     """
 
     settings: "Settings"
     layout: Layout
     models: dict[str, Model]
     catalog: Catalog
-    generations: dict[str, Generation] = field(default_factory=dict)
+    generations: Rows = field(default_factory=Rows)
     origin: dict[str, str] = field(default_factory=dict)
     kept: dict[str, str] = field(default_factory=dict)
     candidates: dict[str, Model] = field(default_factory=dict)
+    shards: "Shards | None" = None
+    summaries: Summaries = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.summaries = Summaries(self.layout.root)
 
 
 class Family:
@@ -65,7 +74,7 @@ class Family:
 
     def __init__(self, world: World) -> None:
         self.world, self.layout = world, world.layout
-        self.generations: dict[str, Generation] = {}  # known when the workflow is parsed
+        self.generations = Rows()  # known when the workflow is parsed
         self.problem = ""  # the error message if it cannot be compiled
 
     # --- interface ---
@@ -103,6 +112,11 @@ class Family:
         quality level, `upgrade` if an upgrade plans it."""
         return ()
 
+    def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
+        """The path of the unit in which generations may share a job: what their consumers wait for. `origin` is the
+        spec of the generation."""
+        return tuple(origin.split("/"))
+
     # --- for subclasses ---
 
     def spec_names(self) -> list[str]:
@@ -124,23 +138,38 @@ class Family:
     def add(self, origin: str, generations: Mapping[str, Generation]) -> None:
         """Plan the generations of a spec. Another spec may plan the same generations, but only with equal rows."""
         world = self.world
-        for gen_id, row in generations.items():
-            existing = world.generations.setdefault(gen_id, row)
+        known = world.generations.source
+        for gen_id in generations if known else ():
+            if gen_id not in known:
+                continue
+            existing, row = known[gen_id][gen_id], generations[gen_id]
             if existing is not row and existing != row:
                 raise ConfigError(_conflict(existing, row, world.origin[gen_id], origin))
-            self.generations[gen_id] = existing
+        for gen_id in generations:
+            self.generations.source[gen_id] = known.setdefault(gen_id, generations)
             world.origin.setdefault(gen_id, origin)
 
     def result_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
-        """The metadata.json and the parsed files of these generations; a parsed file may be edited by hand."""
+        """The files of these generations that a job depends on which reads their texts: metadata.json and the parsed
+        files, which may be edited by hand, or the files of their shards, which change with them."""
         paths = self.metadata_files(stage, gen_ids)
+        if self.world.shards:
+            return paths
         return [*paths, *(f"{path.removesuffix('metadata.json')}{self.layout.parsed_name(stage)}" for path in paths)]
 
-    def metadata_files(self, stage: str, gen_ids: Iterable[str] | None = None) -> list[str]:
-        """The metadata.json files of the given generations of a stage, or of all planned generations of the stage."""
-        if gen_ids is None:
-            gen_ids = (gen_id for gen_id, row in self.generations.items() if row.stage == stage)
+    def metadata_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
+        """The metadata.json files of the given generations of a stage, or the files of their shards."""
+        if self.world.shards:
+            return self.world.shards.files(gen_ids)
         return [self.layout.metadata(stage, gen_id) for gen_id in gen_ids]
+
+    def stage_files(self, stage: str, *, only: bool = False) -> list[str]:
+        """The metadata.json files of all planned generations of a stage, or the files of their shards; with `only`,
+        the jobs of shards make this stage and what it needs, and nothing else."""
+        gen_ids = [gen_id for gen_id in self.generations if self.generations.stage(gen_id) == stage]
+        if only and self.world.shards:
+            return self.world.shards.files(gen_ids, stage)
+        return self.metadata_files(stage, gen_ids)
 
 
 def _conflict(existing: Generation, row: Generation, first: str, second: str) -> str:

@@ -76,15 +76,20 @@ class Jobs:
         try:
             table = work()
         except Exception as error:
-            message = log_error(log, error)
-            self.failed_logs.append(log)
-            cause = getattr(error, "cause", "")
-            self.causes[cause] += 1  # a cause that many jobs share is shown once, and counted at the end of the run
-            if self.causes[cause] <= (1 if cause else SHOWN_PROBLEMS):
-                self.display.show(message)
+            self.report(log, error)
             raise RuntimeError(REPORTED) from None
         if table:
             self.tables.append(table)
+
+    def report(self, log: str, error: Exception) -> str:
+        """Write the message of an error to a log file, count it, and show it unless many are alike; returns it."""
+        message = log_error(log, error)
+        self.failed_logs.append(log)
+        cause = getattr(error, "cause", "")
+        self.causes[cause] += 1  # a cause that many jobs share is shown once, and counted at the end of the run
+        if self.causes[cause] <= (1 if cause else SHOWN_PROBLEMS):
+            self.display.show(message)
+        return message
 
     def report_failure(self, rule: str, reason: str | None, logs: Sequence[str]) -> None:
         """Show the error of a failed cluster job: the message in its log, else `reason`, and the paths of its logs."""

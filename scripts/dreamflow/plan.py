@@ -1,7 +1,9 @@
 """The plan of a configuration: the generations of all families, compiled without side effects when a run starts."""
 
+import gc
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from os.path import normpath
@@ -16,6 +18,21 @@ from .generation.layout import Layout
 from .generation.model import Generation, Json
 from .generation.models import Model, load_models
 from .settings import in_config, load_settings
+from .shards import Shards
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Hold Python's search for cycles of objects while many objects come that have none: it goes through all of them
+    again and again. Afterwards it leaves out what exists now."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 class Plan:
@@ -37,38 +54,48 @@ class Plan:
 
     def find(self, gen_id: str) -> Generation | None:
         """A planned or deferred generation; None if the id is unknown."""
-        if gen_id in self.world.generations:
-            return self.world.generations[gen_id]
+        if (source := self.world.generations.source.get(gen_id)) is not None:
+            return source[gen_id]
         deferred = self._deferred_with(gen_id)
         return deferred.generations[gen_id] if deferred else None
 
     def _deferred_with(self, gen_id: str) -> Deferred | None:
-        for family in self.families.values():
-            for deferred in family.deferred():
-                if gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
-                    return deferred
+        for deferred in self.deferred_files:
+            if gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
+                return deferred
         return None
+
+    @property
+    def deferred_files(self) -> list[Deferred]:
+        """The files that generations are read from."""
+        return [deferred for family in self.families.values() for deferred in family.deferred()]
 
     def deferred(self) -> dict[str, Generation]:
         """The deferred generations, from the current content of their files."""
         known: dict[str, Generation] = {}
-        for family in self.families.values():
-            for deferred in family.deferred():
-                known |= deferred.generations
-                for gen_id in deferred.generations:
-                    self.world.origin.setdefault(gen_id, deferred.origin)
+        for deferred in self.deferred_files:
+            known |= deferred.generations
+            for gen_id in deferred.generations:
+                self.world.origin.setdefault(gen_id, deferred.origin)
         return known
 
     @property
-    def generations(self) -> dict[str, Generation]:
+    def generations(self) -> Mapping[str, Generation]:
         """All planned and deferred generations, by id."""
-        return {**self.world.generations, **self.deferred()}
+        deferred = self.deferred()
+        return ChainMap(deferred, self.world.generations) if deferred else self.world.generations
 
     def folder(self, gen_id: str) -> Path:
         """The folder of a planned generation, or of an unplanned parent."""
+        return self.world.layout.generation(self.stage(gen_id), gen_id)
+
+    def stage(self, gen_id: str) -> str:
+        """The stage of a planned generation, or of an unplanned parent."""
+        if gen_id in self.world.generations:
+            return self.world.generations.stage(gen_id)
         row = self.find(gen_id)
-        return self.world.layout.generation(row.stage if row else self.world.kept[gen_id], gen_id)
+        return row.stage if row else self.world.kept[gen_id]
 
     def referenced(self) -> set[str]:
         """The ids of all generations that are planned, read by a planned generation, or needed by a product."""
@@ -89,11 +116,11 @@ class Plan:
     def _order(self) -> dict[str, int]:
         stages = list(self.family_of_stage)
 
-        def key(gen_id: str) -> tuple[int, str, str]:
-            row = self.world.generations[gen_id]
+        def key(row: Generation) -> tuple[int, str, str]:
             return stages.index(row.stage), row.model.model_id if row.model else "", row.template_id
 
-        ordered = sorted(self.world.generations, key=key)
+        keys = {gen_id: key(row) for gen_id, row in self.world.generations.items()}
+        ordered = sorted(keys, key=keys.__getitem__)
         return {gen_id: len(ordered) - position for position, gen_id in enumerate(ordered)}
 
     def priority(self, gen_id: str) -> int:
@@ -121,6 +148,7 @@ class Plan:
         return [path for family in needed for path in family.targets(goal)]
 
 
+@_without_collections()
 def compile_plan(config: Mapping[str, Json]) -> Plan:
     """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
     that concern all families; the error of a single family becomes its `problem`."""
@@ -148,4 +176,6 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
                 family.problem = str(error) if is_placed else f"{family.config_key}: {error}"
+    if settings.pack or len(world.generations) > settings.shards.above:
+        world.shards = Shards(plan)
     return plan

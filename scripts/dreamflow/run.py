@@ -12,33 +12,44 @@ from functools import partial
 from threading import Thread, Timer
 from types import FrameType
 
+from . import cluster
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.batches import Batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
 from .generation.digest import Freshness
-from .generation.make import Context, answer_generation, evidence_path, failure_message, make_generation
-from .generation.model import Generation, Json
+from .generation.make import Context, evidence_path, failure_message, make_generation
+from .generation.model import Generation, Json, Result
 from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
-from .jobs import JobError, Jobs
-from .pack_jobs import PackJobs
+from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
-from .upkeep import failed_generations, forecast_lines, forecast_text, missing_keys, preview
+from .shard_files import ShardFile, ShardRecords
+from .shard_jobs import Pools, ShardJobs
+from .shards import MAIN, is_local
+from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
 
 LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
 
 class Run(Jobs):
-    """The plan of a configuration and the state of one process that carries it out; arguments as in `Jobs`."""
+    """The plan of a configuration and the state of one process that carries it out; arguments as in `Jobs`, and how
+    many generations the jobs of shards may make at the same time."""
 
     def __init__(
-        self, config: Mapping[str, Json], force: Callable[[str], None], *, in_job: bool = False, dry: bool = False
+        self,
+        config: Mapping[str, Json],
+        force: Callable[[str], None],
+        *,
+        in_job: bool = False,
+        dry: bool = False,
+        pools: Pools | None = None,
     ) -> None:
         self.plan = compile_plan(config)
         run = run_name(in_job=in_job)
@@ -62,8 +73,14 @@ class Run(Jobs):
         )
         if not (in_job or dry):
             self.batches.collect()
-        self.freshness = Freshness(self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting)
-        self.packs = PackJobs(self.plan, self.freshness.is_stale, in_job=in_job)
+        shards = self.plan.world.shards
+        records = ShardRecords(shards) if shards else None
+        recorded = {"recorded": records.entry} if records else {}
+        if records:
+            self.plan.world.summaries.stored = records.summary
+        self.freshness = Freshness(
+            self.plan.find, self.layout, self.plan.world.kept, self.batches.is_waiting, **recorded
+        )
         calls = Calls(
             self.layout.store,
             self.plan.models,
@@ -80,12 +97,26 @@ class Run(Jobs):
             models=self.plan.models,
             calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
-            on_done=lambda result: (self.freshness.forget(), self.display.count_generation(result)),
+            on_done=self._note_result,
         )
+        self.shards = (
+            ShardJobs(
+                shards, records, self.freshness, self.context, pools or Pools(1, 1), self._report, self._count_kept
+            )
+            if shards
+            else None
+        )
+        self.due: Mapping[str, Generation] = {}  # the generations that were stale when the run started
+        self.due_shards: dict[str, bool] = {}  # the files whose jobs run; whether in this process
 
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
         return in_stage or model.service == "batch"
+
+    def _note_result(self, result: Result) -> None:
+        self.freshness.forget()
+        self.plan.world.summaries.forget()
+        self.display.count_generation(result)
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -117,9 +148,32 @@ class Run(Jobs):
             files.append(str(answer))
         return files
 
-    def pack_inputs(self, pack_id: str) -> list[str]:
-        """The files that the generations of a pack read, once each."""
-        return list(dict.fromkeys(path for gen_id in self.packs.rows(pack_id) for path in self.inputs(gen_id)))
+    def shard_inputs(self, path: str) -> tuple[list[str], list[str], bool]:
+        """The files that the job of a shard waits for, its evidence files, and whether it has to run."""
+        if self.shards is None:
+            raise DreamflowError(
+                f"{path}: in this configuration each generation has its own job; request a target instead"
+            )
+        rows = [self.row(gen_id) for gen_id in self.shards.gen_ids(path)]
+        self.seen |= dict.fromkeys(row.gen_id for row in rows)
+        segment, scope = self.shards.find(path)
+        is_due = not self.in_job and self.shards.is_due(path)
+        if is_due and segment.kind != MAIN and not (self.dry or any(self.is_stale(row.gen_id) for row in rows)):
+            self.shards.make(path)  # reads what is there; a cluster job would do nothing else
+            is_due = False
+        if is_due:
+            self.force(path)
+            self.due_shards[path] = False
+        evidence = dict.fromkeys(str(evidence_path(row, self.layout)) for row in rows if row.evidence)
+        return self.plan.world.shards.inputs(segment, scope), list(evidence), is_due
+
+    def threads(self, path: str) -> int:
+        """The processors of the cluster job of a shard."""
+        return cluster.threads(map(self.row, self.shards.gen_ids(path)), self.plan.models)
+
+    def memory_mb(self, path: str) -> int:
+        """The memory of the cluster job of a shard."""
+        return cluster.memory_mb(map(self.row, self.shards.gen_ids(path)), self.plan.models)
 
     def evidence(self, gen_id: str) -> list[str]:
         """The evidence file of a generation, if it has one."""
@@ -127,10 +181,13 @@ class Run(Jobs):
         return [str(evidence_path(row, self.layout))] if row.evidence else []
 
     def is_local(self, gen_id: str) -> int:
-        """1 if a local model answers in this process, else 0."""
-        row = self.row(gen_id)
-        in_process = row.model is not None and provider(row.model.provider).is_local
-        return int(in_process and gen_id not in self.packs.of)
+        """1 if a model in this process may answer for a generation, else 0."""
+        return int(is_local(self.row(gen_id)))
+
+    def has_local_models(self, path: str) -> int:
+        """1 if models in this process may answer for generations of a shard, else 0."""
+        segment, _ = self.shards.find(path)
+        return int(segment.is_local)
 
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule makes."""
@@ -147,6 +204,8 @@ class Run(Jobs):
                 if not self.retried.isdisjoint(row.parents):
                     self.retried.add(row.gen_id)
             self.seen |= dict.fromkeys(self.retried)
+        if self.shards:
+            return [*self.targets("all"), *self.plan.world.shards.files(row.gen_id for row in rows)]
         return [*self.targets("all"), *(self.layout.metadata(row.stage, row.gen_id) for row in rows)]
 
     def gen_id_pattern(self) -> str:
@@ -164,30 +223,41 @@ class Run(Jobs):
 
         def work() -> None:
             try:
-                self.packs.check(gen_id)
                 make_generation(row, self.context, [self.plan.folder(parent) for parent in row.parents])
-            except DreamflowError as error:
-                raise JobError(failure_message(row, error), cause=getattr(error, "cause", "")) from None
-            except OSError as error:  # the answer is in the store
-                cause = f"{error.filename}: {error.strerror}. Make room, or make it writable, and run again"
-                raise JobError(failure_message(row, DreamflowError(cause)), cause=error.strerror or cause) from None
+            except (DreamflowError, OSError) as error:
+                raise _job_error(row, error) from None
 
         self.job(log, work)
 
-    def answer_pack(self, pack_id: str, log: str) -> None:
-        """Answer the generations of a pack and log the errors; the generations' own jobs report them."""
+    def make_shard(self, path: str, log: str) -> None:
+        """Make the generations of a shard."""
+        self.due_shards[path] = True
+        self.job(log, lambda: self.shards.make(path))
 
-        def answer(row: Generation) -> None:
-            answer_generation(row, self.context, [self.plan.folder(parent) for parent in row.parents])
+    def _report(self, row: Generation, error: Exception) -> str:
+        """Log and show why a generation of a shard was not made; returns the message."""
+        if isinstance(error, DreamflowError | OSError):
+            error = _job_error(row, error)
+        return self.report(self.layout.log(row.stage, row.gen_id), error)
 
-        self.job(log, lambda: self.packs.answer(pack_id, answer, log))
+    def _count_kept(self, row: Generation) -> None:
+        if row.gen_id in self.due:
+            self.display.expect_less(row.stage)
+
+    def job(self, log: str, work: Callable[[], str | None], inputs: Iterable[str] = ()) -> None:
+        """Do the work of a job, as `Jobs.job` does. If the file of a shard among the `inputs` says that generations are
+        missing, the job fails, since it would need them; why they are missing was reported."""
+        folder = f"{self.layout.root}/shards/"
+        files = [file for path in inputs if str(path).startswith(folder) and (file := self.shards.records.read(path))]
+        if missing := sum(len(file.missing) for file in files):
+            write_atomic(log, f"{missing:,} generations that this job needs were not made\n")
+            raise RuntimeError(REPORTED)
+        super().job(log, work)
 
     def expect_more(self, *stages: str) -> None:
-        """After a job that wrote a file of deferred generations of these stages: form packs of them, count them in the
-        progress, and show missing keys."""
+        """After a job that wrote a file of deferred generations of these stages: count them in the progress, and show
+        missing keys."""
         self.freshness.forget()
-        self.packs.form()
-        self.packs.write()
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
@@ -218,13 +288,23 @@ class Run(Jobs):
     def start(self, rules: Iterable[str]) -> None:
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
         _stop_on_signals()
-        self.packs.write()
+        due = self.due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
         counts = Counter(rules)
-        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
-        due = {gen_id: self.row(gen_id) for gen_id in self.seen if self.is_stale(gen_id)}
-        due |= {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        if self.shards:
+            counts += Counter(row.stage for row in due.values())
+        due = due | {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._download_models(due)
+        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _download_models(self, due: Mapping[str, Generation]) -> None:
+        """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""
+        models = [self.plan.models[model_id] for model_id in {row.model.model_id for row in due.values() if row.model}]
+        if any(hub.is_missing(name) for model in models for name in (model.source, model.lora or "")):
+            forecast, *_ = forecast_lines(self.plan, self.context, self.seen, self._is_due, self.redraws)
+            for name in missing_files(self.plan, forecast):
+                hub.download(name)
 
     def _check_keys(self, due: Mapping[str, Generation]) -> None:
         """Raise a `DreamflowError` if calls of this run need a key that is not set."""
@@ -243,10 +323,16 @@ class Run(Jobs):
                 self.missing.add(line)
                 self.display.show(line)
 
-    def finish(self, *, ok: bool) -> None:
-        """Show the tables, totals and failures of this run."""
+    def finish(self, *, ok: bool) -> bool:
+        """Show the tables, totals and failures of this run; returns whether everything was made."""
         self.display.stop()
         self.batches.submit()
+        missing: set[str] = set()
+        for path, is_here in self.due_shards.items():
+            if (file := self.shards.records.read(path)) is not None:
+                missing |= file.missing.keys()
+                if not is_here and not path.startswith(f"{self.layout.root}/shards/{MAIN}/"):
+                    self._count_elsewhere(file)
         with suppress(DatabaseError):  # the reason why the run ends
             if self.context.calls.database.failed is None:  # else it would wait for a lock once more
                 self.context.calls.limits.close()
@@ -258,13 +344,32 @@ class Run(Jobs):
                 print(f"{count:,} generations were not made: {cause}", file=sys.stderr)
         if self.failed_logs:
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
-        if not ok:
+        if missing:
+            print(f"{len(missing):,} generations are missing", file=sys.stderr)
+        if not ok or missing:
             print("All answers are in the store. Run the same command again to continue.", file=sys.stderr)
+        return ok and not missing
+
+    def _count_elsewhere(self, file: ShardFile) -> None:
+        """Count the generations of a job in another process, and show why some are missing."""
+        made = [(self.row(gen_id), entry.status) for gen_id, entry in file.generations.items() if gen_id in self.due]
+        self.display.count_made(Counter(row.stage for row, _ in made), Counter(status for _, status in made))
+        failed = [line for line in file.missing.values() if " was not made: " in line]  # not that its parent is missing
+        for line in failed[:SHOWN_PROBLEMS]:
+            print(line, file=sys.stderr)
 
     @property
     def now(self) -> str:
         """The current time in ISO 8601."""
         return datetime.now(UTC).isoformat()
+
+
+def _job_error(row: Generation, error: DreamflowError | OSError) -> JobError:
+    """The error of a generation that was not made."""
+    if isinstance(error, OSError):  # the answer is in the store
+        cause = f"{error.filename}: {error.strerror}. Make room, or make it writable, and run again"
+        return JobError(failure_message(row, DreamflowError(cause)), cause=error.strerror or cause)
+    return JobError(failure_message(row, error), cause=getattr(error, "cause", ""))
 
 
 def _stop_on_signals() -> None:

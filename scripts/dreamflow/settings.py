@@ -71,6 +71,15 @@ class Budgets(_Budgets):
         return {family.config_key: getattr(self, family.config_key) for family in FAMILIES}
 
 
+class ShardSettings(Section):
+    """How many generations a job makes."""
+
+    above: Whole = Field(
+        300, description="Up to so many planned generations have a job each; above it, a job makes a shard of them."
+    )
+    size: Count = Field(400, description="Most generations of a shard.")
+
+
 class Settings(_Specs):
     """What to run (config/config.yaml)."""
 
@@ -98,10 +107,13 @@ class Settings(_Specs):
         description="Stages, such as `draft`, whose `openai` and `anthropic` models answer in batches, for half the "
         "price and within a day, as models with `service: batch` do in every stage.",
     )
+    shards: ShardSettings = Field(
+        default_factory=ShardSettings, description="How many generations a job makes (docs/shards.md)."
+    )
     pack: Whole = Field(
         0,
-        description="Generations of a `llama_cpp` model that one cluster job answers with the model loaded once; 0 "
-        "answers them in the main process (see `profiles/slurm`).",
+        description="Generations of a `llama_cpp` model that one cluster job makes with the model loaded once; 0 "
+        "makes them in the main process (see `profiles/slurm`).",
     )
     local_models: LocalModels = Field(
         default_factory=LocalModels, description="Limits of models that run in this process."

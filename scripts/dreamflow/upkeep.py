@@ -3,11 +3,12 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from .errors import DreamflowError
 from .files import write_atomic
+from .generation import hub
 from .generation.budget_use import budget_use
 from .generation.forecast import Line, as_table, forecast
 from .generation.make import REDRAW, Context, read_result
@@ -30,6 +31,8 @@ def list_orphans(plan: Plan, *, remove: bool = False) -> None:
         print(folder)
         if remove:
             shutil.rmtree(folder)
+    if remove and plan.world.shards:
+        plan.world.shards.remove_unplanned()
     hint = ": removed; their answers stay in the store" if remove else ": 'snakemake prune' removes them"
     print(f"{len(orphans):,} generations that no configured spec plans{hint if orphans else ''}")
 
@@ -66,21 +69,24 @@ def forecast_lines(
     gen_ids: Iterable[str],
     is_stale: Callable[[str], bool],
     redraws: Container[str],
-) -> tuple[list[Line], list[str], list[Generation]]:
+) -> tuple[list[Line], list[str], Iterator[Generation]]:
     """The forecast for these generations, with the generations that requested products may need in addition; what
-    families say of these; and the generations that are due. `redraws` get new samples."""
-    requested = set(gen_ids)
-    rows = {gen_id: row for gen_id, row in plan.generations.items() if gen_id in requested}
+    families say of these; and the generations that are due, to be read once. `redraws` get new samples."""
+    requested, known = set(gen_ids), plan.generations
     expected, texts = preview(plan)
-    later = {gen_id: row for gen_id, row in expected.items() if gen_id not in rows}
+    later = {gen_id: row for gen_id, row in expected.items() if gen_id not in requested or gen_id not in known}
+
+    def rows(is_wanted: Callable[[str], bool]) -> Iterator[Generation]:  # not a list: all rows together are large
+        yield from (known[gen_id] for gen_id in known if gen_id in requested and is_wanted(gen_id))
+        yield from later.values()
 
     def is_due(gen_id: str) -> bool:
         return gen_id in later or is_stale(gen_id)
 
-    every = [*rows.values(), *later.values()]
     batches = context.calls.batches
+    every = rows(lambda gen_id: True)
     lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
-    return lines, texts, [row for row in every if is_due(row.gen_id)]
+    return lines, texts, rows(is_stale)
 
 
 def forecast_text(
@@ -94,7 +100,15 @@ def forecast_text(
     `forecast_lines`."""
     lines, texts, due = forecast_lines(plan, context, gen_ids, is_stale, redraws)
     table = as_table(lines, budget_use(context.layout.store, context.calls.budgets))
-    return "\n".join([table, *texts, *missing_keys(plan, due), *context.calls.batches.summary()])
+    files = [f"a run downloads {hub.describe(name)}" for name in missing_files(plan, lines)]
+    return "\n".join([table, *texts, *files, *missing_keys(plan, due), *context.calls.batches.summary()])
+
+
+def missing_files(plan: Plan, lines: Iterable[Line]) -> list[str]:
+    """The names of the files at the Hugging Face Hub that the calls of a forecast need and that are not here."""
+    models = [plan.models[line.model_id] for line in lines if line.calls]
+    names = [name for model in models for name in (model.source, model.lora) if name]
+    return [name for name in dict.fromkeys(names) if hub.is_missing(name)]
 
 
 def preview(plan: Plan) -> tuple[dict[str, Generation], list[str]]:

@@ -240,6 +240,76 @@ def test_the_call_of_a_killed_process_counts_and_is_made_again(tmp_path, server)
     assert list((tmp_path / "processes").iterdir()) != []  # of this process, which is alive
 
 
+# Recorded answers, which nobody claims.
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    (tmp_path / "answers.jsonl").write_text('{"text": "A text."}\n')
+    model = Model(model_id="m", provider="replay", name=str(tmp_path / "answers.jsonl"))
+
+    def caller(*budgets):
+        made = calls(tmp_path / "store", "http://127.0.0.1", *budgets)
+        made.models = {"m": model}
+        return made
+
+    return caller
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths}
+from itertools import count
+from pathlib import Path
+import dreamflow.families
+from unit.test_calls import Model, ask, calls
+caller = calls(Path({store!r}), "http://127.0.0.1")
+caller.models = {{"m": Model(model_id="m", provider="replay", name={name!r})}}
+for number in count():
+    if ask(caller, number):
+        break
+    print(number, flush=True)
+"""
+
+
+def test_the_first_of_two_recorded_answers_stays(recorded):
+    one, key = question(1), request_key(question(1))
+    first, second = (recorded().ask_for(row(number))(one, key) for number in (1, 2))
+    assert first == second == load_response(recorded().store, one, key)
+    assert first.call.gen_id == "d_1"
+    assert (totals(recorded().store)[0], is_idle(recorded().store)) == (1, True)
+
+
+def test_a_killed_process_loses_no_recorded_answer(recorded):
+    store, tests = recorded().store, Path(__file__).parents[1]
+    paths = [str(tests.parent / "scripts"), str(tests)]
+    code = KILLED.format(paths=paths, store=str(store), name=recorded().models["m"].name)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    made = [int(process.stdout.readline()) for _ in range(30)]
+    process.kill()
+    made += [int(line) for line in process.communicate()[0].split("\n")[:-1]]
+    assert all(load_response(store, question(number), request_key(question(number))) for number in made)
+    assert totals(store)[0] == database(store).read("SELECT count(*) FROM answers")[0][0] >= len(made)
+
+
+@pytest.mark.parametrize(("is_network", "levels"), [(False, [2, 1, 2]), (True, [2, 2, 2])])  # 2: FULL, 1: NORMAL
+def test_only_what_has_to_be_durable_waits_for_the_disk(tmp_path, monkeypatch, is_network, levels):
+    monkeypatch.setattr(database_module, "is_network", lambda path: is_network)
+
+    def level(connection, rows):
+        return [connection.execute("PRAGMA synchronous").fetchone()[0] for _ in rows]
+
+    write = database(tmp_path).write_together
+    assert [write(level, None, is_durable=is_durable) for is_durable in (True, False, True)] == levels
+
+
+def test_a_budget_in_tokens_holds_for_recorded_answers_too(recorded):
+    refusing = recorded(Budget("run:r", "budgets.run", tokens=0))
+    assert "budgets.run does not allow" in ask(refusing, 1)
+    assert ask(recorded(Budget("cohorts:other", "budgets.cohorts.other", tokens=0)), 1) == ""
+    assert database(refusing.store).read("SELECT tokens > 0 FROM spent WHERE scope = 'run:r'") == [(1,)]
+
+
 # A store that cannot be written.
 
 

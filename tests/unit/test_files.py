@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 from dreamflow.errors import ConfigError, DreamflowError
-from dreamflow.files import canonical, checked_name, jsonl, pretty, read_json, read_jsonl, sha256, write_atomic
+from dreamflow.files import (
+    canonical,
+    checked_name,
+    jsonl,
+    pretty,
+    read_json,
+    read_jsonl,
+    sha256,
+    write_atomic,
+    write_folder,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from project import REPOSITORY
@@ -64,6 +74,45 @@ def test_a_reader_sees_one_of_the_texts_and_never_a_part(tmp_path):
     reader.join()
     assert seen <= texts
     assert [file.name for file in tmp_path.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_has_its_last_file_only_while_all_belong_together(tmp_path):
+    folder, done, seen = tmp_path / "deep" / "folder", threading.Event(), []
+
+    def read():
+        while not done.is_set():
+            try:
+                first, text, last = [(folder / name).read_text() for name in ("last.txt", "a.txt", "last.txt")]
+            except FileNotFoundError:
+                continue
+            if first == last:
+                seen.append((first, text))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(100, 300):
+        write_folder(folder, {"a.txt": str(turn) * (400 - turn) * 100, "last.txt": str(turn)})
+    done.set()
+    reader.join()
+    assert all(text == first * (400 - int(first)) * 100 for first, text in seen)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "last.txt"]
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").mkdir()
+    with pytest.raises(IsADirectoryError):  # a folder that could not be written whole has no last file
+        write_folder(folder, {"a.txt": "a", "last.txt": "b"})
+    assert [path.name for path in folder.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_in_a_folder_is_removed(tmp_path):
+    write_folder(tmp_path, {"a.txt": "a"})
+    code = "import os, sys; from dreamflow import files; print(f'.b.txt.{files._HOST}-{os.getpid()}.0')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={"PYTHONPATH": REPOSITORY / "scripts"}, check=True, capture_output=True
+    )
+    (tmp_path / done.stdout.decode().strip()).write_text("half")
+    (tmp_path / f".b.txt.0123abcd-{2**22 + 1}.0").write_text("of another machine")
+    write_folder(tmp_path, {"a.txt": "b"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f".b.txt.0123abcd-{2**22 + 1}.0", "a.txt"]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o002, 0o664)])
@@ -161,3 +210,8 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content, problem):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DreamflowError, match=r"no\.json: no such file; run Snakemake again"):
         read_json(tmp_path / "no.json")
+
+
+@given(JSON | st.floats() | st.lists(st.floats(1e-9, 1e-3)))
+def test_readable_json_is_that_of_the_standard_library(value):
+    assert pretty(value) == json.dumps(value, sort_keys=True, ensure_ascii=False, indent=2) + "\n"

@@ -8,8 +8,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 OF_A_CLUSTER = {
-    "pack",
-    "pack_gpu",
+    "shard_cluster",
+    "shard_gpu",
     "sandbox_test",
     "teacher_logprobs",
     "distill_student",

@@ -1,9 +1,11 @@
 """What a provider says about itself, and what happens where its software is not installed."""
 
+import json
 import sys
 
 import pytest
 from dreamflow.errors import ConfigError
+from dreamflow.files import sha256
 from dreamflow.generation.model import Message
 from dreamflow.generation.models import Model, identity
 from dreamflow.generation.providers import PROVIDERS, Provider, Request, provider, replay
@@ -81,6 +83,20 @@ def test_a_key_that_is_missing_is_named(monkeypatch, model, variable):
         assert provider(model.provider).missing_key(model) is None
 
 
+def test_recorded_answers_of_a_prompt_come_in_the_order_of_their_lines(tmp_path):
+    path = tmp_path / "ordered.jsonl"
+    own = {"prompt_sha256": sha256("Why?")}
+    lines = [{"text": "a"}, {**own, "text": "b"}, {"text": "c", "contains": "W"}, {**own, "text": "d", "contains": "H"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {**own, "text": "e"}]))
+    model = Model(model_id="m", provider="replay", name=str(path))
+
+    def texts(prompt):
+        ask = provider("replay").complete
+        return [ask(Request(model, [Message("user", prompt)], {}, sample)).text for sample in range(5)]
+
+    assert (texts("Why?"), texts("What?")) == (["a", "b", "c", "e", "e"], ["a", "c", "c", "c", "c"])
+
+
 @pytest.mark.parametrize(
     ("line", "finish_reason", "prompt_tokens", "completion_tokens"),
     [
@@ -90,7 +106,7 @@ def test_a_key_that_is_missing_is_named(monkeypatch, model, variable):
     ],
 )
 def test_recorded_answers(tmp_path, line, finish_reason, prompt_tokens, completion_tokens):
-    replay._lines.cache_clear()
+    replay._read_answers.cache_clear()
     (tmp_path / "answers.jsonl").write_text(line + "\n")
     model = Model(model_id="m", provider="replay", name=str(tmp_path / "answers.jsonl"))
     answer = provider("replay").complete(Request(model, [Message("user", "Why?")], {}))

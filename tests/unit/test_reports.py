@@ -21,7 +21,10 @@ from dreamflow.generation.model import (
     Record,
     Response,
 )
-from dreamflow.reports import REPORT_FILES, analysis, cross, results, scores, statistics, tables
+from dreamflow.generation.summary import Summaries, read_summary
+from dreamflow.reports import CROSS_FILES, REPORT_FILES, analysis, cross, frames, results, scores, statistics, tables
+from dreamflow.reports.groups import Groups
+from dreamflow.reports.lineage import Members
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -436,6 +439,19 @@ def test_lines_that_differ_in_both_phases_are_paired(tmp_path):
 # --- statistics ---
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, 3), max_size=120), st.integers(0, 2**32))
+def test_sums_of_groups_are_those_of_numpy_to_the_last_bit(members, seed):
+    number, values = np.array(members, dtype=int), np.random.default_rng(seed).random(len(members))
+    groups = Groups(number, 4)
+    alone = [pd.Series(values[number == group]) for group in range(4)]
+    means, deviations = groups.means_and_deviations(values)
+    assert groups.sums(values).tolist() == [part.to_numpy().sum() for part in alone]
+    np.testing.assert_array_equal(means, [part.mean() for part in alone])
+    np.testing.assert_array_equal(deviations, [part.std() for part in alone])
+    np.testing.assert_array_equal(groups.extremes(values), [[p.min() for p in alone], [p.max() for p in alone]])
+
+
 def test_krippendorff_published_example():
     """Krippendorff 2011, Computing Krippendorff's Alpha-Reliability: 4 observers, 12 units, 0.849."""
     nan = np.nan
@@ -590,6 +606,23 @@ def test_csv_files_say_what_was_read(paper, tmp_path):
     )
 
 
+def test_csv_files_are_those_of_pandas(tmp_path):
+    table = pd.DataFrame(
+        {
+            "score": [1e16, 0.1 + 0.2, np.nan, 7.0, 1e-7, np.inf],
+            "text": ['a "b", c', "x\ny", None, np.nan, "", "é"],
+            "count": pd.array([1, None, 3, 4, 5, 6], dtype="Int64"),
+            "flag": [True, False, True, True, False, False],
+            "mixed": [1, 2.5, None, "x", True, np.float64(0.1)],
+            "kind": pd.Categorical(["a", None, "b", "a", "a", "b"]),
+            "name": pd.Series(["p", None, "q", "r", "s", "t"], dtype="str"),
+        }
+    )
+    frames.write_table(table, tmp_path / "a.csv", tmp_path / "b.csv")
+    written = (tmp_path / "a.csv").read_text(), (tmp_path / "b.csv").read_text()
+    assert written == (table.to_csv(index=False, lineterminator="\n"),) * 2
+
+
 def test_results_are_the_best_texts(paper, tmp_path):
     folder = tmp_path / "results"
     folder.mkdir()
@@ -704,6 +737,28 @@ def test_cross_experiment_reads_all_generations(paper, tmp_path):
     assert a["origin_cohort_id"] == "first"
     b = next(row for row in wide if row["essay_gen_id"] == "e_b")
     assert (b["rigor__m2"], b["allowlisted_template_score_sum"]) == ("", "")
+
+
+def test_planned_evaluations_of_all_cohorts_are_not_read_again(paper, tmp_path):
+    read = []
+
+    def look(stage, gen_id):
+        read.append(gen_id)
+        return read_summary(paper.data, stage, gen_id)
+
+    cross.write_cross(paper.data, tmp_path / "files")
+    members = paper.cohort.members
+    cross.write_cross(paper.data, tmp_path / "look", Members({}, paper.cohort.generations), Summaries(paper.data, look))
+    for name in CROSS_FILES:
+        assert (tmp_path / "look" / name).read_text() == (tmp_path / "files" / name).read_text()
+    assert len(read) == len(set(read)) == len(members) - 1  # one was never made
+    table = scores.collect_scores(members, paper.data, "trial", look)
+    own, shared = tmp_path / "own", tmp_path / "shared"
+    shown = results.write_results(paper.cohort, paper.data, own)
+    assert results.write_results(paper.cohort, paper.data, shared, 10, table, look) == shown.replace(
+        "/own/", "/shared/"
+    )
+    assert {p.name: p.read_text() for p in shared.iterdir()} == {p.name: p.read_text() for p in own.iterdir()}
 
 
 def read_csv_of(paper, tmp_path):

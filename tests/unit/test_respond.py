@@ -10,7 +10,7 @@ from dreamflow.files import pretty
 from dreamflow.generation.budgets import Labels
 from dreamflow.generation.calls import Calls
 from dreamflow.generation.layout import Layout
-from dreamflow.generation.make import Context, build, describe
+from dreamflow.generation.make import Context, build, describe, make_with_parents, read_parent, read_result
 from dreamflow.generation.model import (
     SAMPLES_PER_REPLICATE,
     Call,
@@ -27,7 +27,7 @@ from dreamflow.generation.model import (
 )
 from dreamflow.generation.models import Model
 from dreamflow.generation.parsers import parser_version
-from dreamflow.generation.providers import CallError
+from dreamflow.generation.providers import CallError, replay
 from dreamflow.generation.respond import NeedsCall, respond
 from dreamflow.generation.store import database, load_response, read_record, request_key
 from msgspec.structs import replace as changed
@@ -398,6 +398,26 @@ def test_metadata_is_a_pure_function_of_row_and_store(context, answers):
     stored = [read_record(context.layout.store, a.response_key) for a in metadata.attempts]
     assert [record.response.text for record in stored] == [text for text, _ in answers]
     assert str(context.layout.root) not in written
+
+
+@pytest.mark.parametrize("answer", ["SCORE: 7", "Only words.", "7\r\nSCORE: 3\r"])
+def test_a_generation_in_memory_is_that_in_its_files(context, tmp_path, monkeypatch, answer):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": answer}) + "\n")
+    replay._read_answers.cache_clear()
+    parser = parser_version("identity" if "\r" in answer else "in_last_line")
+    result, parent = make_with_parents(row(parser=parser), context, [ESSAY])
+    folder = context.layout.generation("evaluation", "v_1")
+    assert (read_result(folder), read_parent(folder, context.layout)) == (result, parent)
+    assert (result.status, context.layout.is_whole("evaluation", "v_1")) == (
+        "failed" if "Only" in answer else "ok",
+        True,
+    )
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "metadata.json").unlink()
+    make_with_parents(row(parser=parser), context, [ESSAY])
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert database(context.layout.store).read("SELECT count(*) FROM ledger") == [(len(result.attempts),)]
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "pending"])

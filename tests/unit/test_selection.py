@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.plan import Plan
+from dreamflow.reports.lineage import Facts, Members, facts
 from dreamflow.reports.membership import manifest, membership
 from dreamflow.run import Run
 from dreamflow.upkeep import list_orphans
@@ -65,6 +66,29 @@ def lay_original(project: Project, **of_essay: Any) -> None:
 # --- what is kept ---
 
 
+def test_members_are_what_their_rows_say(project: Project) -> None:
+    plan = select(project, {"essays": essays_of(planned({"cohorts": ["trial"]}))}, ("more", "trial"))
+    for cohort in cohorts_of(plan).values():
+        of_rows = {**cohort.kept, **{gen_id: facts(row) for gen_id, row in cohort.generations.items()}}
+        assert [shown(made) for made in cohort.members.values()] == [shown(made) for made in of_rows.values()]
+        assert cohort.members.keys() == of_rows.keys()
+        assert len(cohort.members) == len(of_rows)
+        for stage in ("draft", "essay", "evaluation"):
+            assert [made.gen_id for made in cohort.members.of_stage(stage)] == of_stage_ids(of_rows, stage)
+    everything = Members({}, plan.generations)
+    assert [shown(made) for made in everything.values()] == [shown(facts(row)) for row in plan.generations.values()]
+
+
+def shown(made: Facts) -> tuple[Any, ...]:
+    """The facts that tables show."""
+    hidden = ("concepts", "wildcards")
+    return made.combo_id, *(getattr(made, name) for name in made.__struct_fields__ if name not in hidden)
+
+
+def of_stage_ids(members: dict[str, Facts], stage: str) -> list[str]:
+    return [gen_id for gen_id, made in members.items() if made.stage == stage]
+
+
 def test_essays_of_another_cohort_are_judged_further(project: Project) -> None:
     essays = essays_of(planned({"cohorts": ["trial"]}))
     plan = select(project, {"essays": essays}, ("more", "trial"))  # whatever their order
@@ -109,7 +133,7 @@ def test_an_essay_without_its_draft_can_be_judged_but_not_its_draft(project: Pro
     lay(project, "e_alone", "essay", template_id="t8", llm_model_id="gemini")
     plan = select(project, {"essays": ["e_alone"]})
     assert list(plan.world.kept) == ["e_alone"]
-    assert cohorts_of(plan)["more"].row_ids[0].keys() == {"essay", "evaluation"}
+    assert next(iter(cohorts_of(plan)["more"].row_ids)).keys() == {"essay", "evaluation"}
     with pytest.raises(DreamflowError, match=r"more\.yaml:15: stages\.evaluation\.judges: the draft of essay e_alone"):
         select(project, {"essays": ["e_alone"]}, stages={"evaluation": {"judges": ["draft", "essay"]}})
 

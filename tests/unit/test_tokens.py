@@ -156,3 +156,17 @@ def test_tokens_of_parts_sum_to_those_of_the_whole(one, other):
 def test_two_megabytes_of_anything_are_counted(piece):
     # No clock: a pattern that backtracks would need hours here.
     assert estimate_tokens(piece * (2_000_000 // len(piece))) >= 1
+
+
+PIECES = st.one_of(
+    st.sampled_from(["the", "und", "Straße", "HTTPServer", "12,5", "中文。", "かな", "\nEnd.\n"]), st.text()
+)
+
+
+@given(st.lists(PIECES))
+def test_a_single_space_counts_like_any_other_between_words(words):
+    """Parts between single spaces are looked up; with another space between them, nothing is."""
+    text = " ".join(word for word in words if word and word == word.strip())
+    expected = estimate_tokens(text.replace(" ", "\u2003"))
+    assert estimate_tokens(text) == expected
+    assert estimate_tokens(text) == expected  # from what is known by now

@@ -25,9 +25,15 @@ def own_server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def fresh(own_server: Server, tmp_path: Path) -> Project:
-    """A project that has not run, with a server of its own."""
-    return Project(tmp_path / "fresh", models(own_server.url), SPEC)
+def fresh(request: pytest.FixtureRequest, own_server: Server, tmp_path: Path) -> Project:
+    """A project that has not run, with a server of its own; its parameter "shards" lets a job make many generations."""
+    project = Project(tmp_path / "fresh", models(own_server.url), SPEC)
+    if getattr(request, "param", "jobs") == "shards":
+        project.edit("config/config.yaml", shards={"above": 0, "size": 5})
+    return project
+
+
+IN_JOBS_AND_SHARDS = pytest.mark.parametrize("fresh", ["jobs", "shards"], indirect=True)
 
 
 def texts(*wanted: str) -> Any:
@@ -75,6 +81,7 @@ def test_a_truncated_answer_is_drawn_with_twice_the_limit(fresh: Project, own_se
     assert retried["sampling"]["max_tokens"] == 400
 
 
+@IN_JOBS_AND_SHARDS
 def test_what_fails_for_good_is_told_skips_its_descendants_and_can_be_drawn_anew(
     fresh: Project, own_server: Server
 ) -> None:
@@ -124,6 +131,7 @@ def test_an_answer_that_is_too_short_is_not_used(fresh: Project, own_server: Ser
     assert own_server.calls == 4
 
 
+@IN_JOBS_AND_SHARDS
 def test_a_call_that_cannot_be_made_fails_its_job_only(fresh: Project, own_server: Server) -> None:
     own_server.script += [reply(400, {"error": {"message": "no such thing"}})]
     done = fresh.run("--cores", "1")
@@ -147,6 +155,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(fresh: Project, ow
     assert waits == [429, 503]
 
 
+@IN_JOBS_AND_SHARDS
 def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
     rows = fresh.read("config/models.yaml")["models"]
     rows["judge"]["base_url"] = "http://127.0.0.1:9/v1"
@@ -158,6 +167,7 @@ def test_a_dead_server_says_so_and_the_next_run_goes_on(fresh: Project) -> None:
     assert statuses(fresh) == {"draft": ["ok"] * 2, "essay": ["ok"] * 4, "evaluation": []}
 
 
+@IN_JOBS_AND_SHARDS
 def test_a_killed_run_is_finished_by_the_next_without_a_call_repeated(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(6, own_server, go, arrived, together=2)
@@ -190,6 +200,7 @@ def _hold_from(call: int, server: Server, go: threading.Event, arrived: threadin
     return give
 
 
+@IN_JOBS_AND_SHARDS
 def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Project, own_server: Server) -> None:
     go, arrived = threading.Event(), threading.Event()
     own_server.answer = _hold_from(2, own_server, go, arrived)
@@ -208,6 +219,7 @@ def test_ctrl_c_ends_with_the_calls_in_flight_and_says_what_stands(fresh: Projec
     assert own_server.calls == 8
 
 
+@IN_JOBS_AND_SHARDS
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_kill_do_not_wait_for_a_busy_server(fresh: Project, own_server: Server, sent: int) -> None:
     refused_once = threading.Event()
@@ -225,6 +237,7 @@ def test_ctrl_c_and_kill_do_not_wait_for_a_busy_server(fresh: Project, own_serve
     assert own_server.calls == 1
 
 
+@IN_JOBS_AND_SHARDS
 def test_a_person_answers_through_the_inbox(fresh: Project, own_server: Server) -> None:
     rows = fresh.read("config/models.yaml")["models"]
     fresh.edit("config/models.yaml", models={**rows, "person": {"provider": "human"}})
@@ -295,6 +308,7 @@ def test_an_unknown_model_template_or_combination_is_named(fresh: Project) -> No
         assert "config/cohorts/trial.yaml" in done.stdout
 
 
+@IN_JOBS_AND_SHARDS
 def test_a_dry_run_forecasts_and_a_missing_key_is_told(fresh: Project, own_server: Server) -> None:
     rows = fresh.read("config/models.yaml")["models"]
     rows["judge"] = {"provider": "anthropic", "name": "claude", "price": {"prompt": 3, "completion": 15}}

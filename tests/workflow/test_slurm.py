@@ -118,91 +118,93 @@ def test_a_cohort_in_few_jobs(slurm: Slurm, server: Server, tmp_path: Path) -> N
 
     status, printed, jobs = run(project, slurm, "--retries", "0", "evaluations")
     by_rule = Counter((rule_of(job), job["Partition"], job["JOB_GRES"], job["JobState"]) for job in jobs)
-    assert by_rule == {
-        ("pack", "cpu", "(null)", "COMPLETED"): 4,
-        ("pack_gpu", "gpu", "gpu:fake:1", "COMPLETED"): 1,
-        ("pack", "cpu", "(null)", "FAILED"): 1,
-    }, printed
+    on_cpu = by_rule.pop(("shard_cluster", "cpu", "(null)", "COMPLETED"))
+    assert 64 / 16 + 1 <= on_cpu <= 2 * 64 / 16 + 1, printed  # a shard is about half full or fuller
+    assert by_rule == {("shard_gpu", "gpu", "gpu:fake:1", "COMPLETED"): 1}, printed
     drafts = project.generations("draft")
     assert Counter(metadata["model_id"] for metadata in drafts.values()) == {"small": 64, "on_gpu": 2}
     assert {metadata["status"] for metadata in drafts.values()} == {"ok"}
-    assert len(project.generations("evaluation")) == 66
-    # The failed one is told with its reason and with logs that are there.
+    assert len(project.generations("evaluation")) == 66, printed
+    # Those that failed are told with their reason, and have logs.
     assert status == 1
     assert f"{broken}: Failed to load model" in printed
-    told = next(line for line in printed.splitlines() if line.startswith("  see data/logs/pack/"))
-    assert all((project.root / path).exists() for path in told.removeprefix("  see ").split(" and "))
-    assert "slurm_logs/rule_pack/" in told
+    assert "generations are missing" in printed
+    failed = project.generations("evaluation").keys() | drafts.keys()
+    logs = [path for path in (project.root / "data/logs/draft").glob("*.log") if path.stem not in failed]
+    assert len(logs) == 2
     assert "calls" in printed and f"{asked(project).total()} calls" in printed
 
-    # What was made with a pack keeps it, with or without the profile, and what was answered is not asked again.
+    # What was made in cluster jobs is made without them too, and what was answered is not asked again.
     before = asked(project)
     assert set(before.values()) == {1}
     project.edit("config/config.yaml", cohorts=["many"])
     assert "Nothing to be done" in project.run("evaluations", "--quiet", "host").stdout
 
-    # What is gone comes back from the store, without a job; what is new takes as many jobs as it needs.
+    # What is gone comes back from the store; what is new is asked in the jobs of its shards.
     for gen_id in list(drafts)[:3]:
         shutil.rmtree(project.root / "data/gens/draft" / gen_id, ignore_errors=True)
     project.edit("config/cohorts/many.yaml", axes={**cohort(["small"], 34)["axes"]})
     status, printed, jobs = run(project, slurm, "drafts")
     assert status == 0, printed
-    assert len(jobs) == 1
+    assert 1 <= len(jobs) <= 3 + 4
     assert len(project.generations("draft")) == 64 + 4 + 2
     assert (asked(project) - before).total() == 4
     assert set(asked(project).values()) == {1}
 
 
-# Python runs this at its start where its folder is in PYTHONPATH. llama.cpp then gives two answers in a process and is
-# busy with the third until it is killed, and says so by a file.
+# Python runs this at its start where its folder is in PYTHONPATH. A model then gives two answers in a process and is
+# busy with the others until it is killed, and says so by a file.
 SITECUSTOMIZE = """
-import os, sys, threading
+import itertools, os, sys, threading
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 
 class Hold(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        spec = PathFinder.find_spec(name, path) if name == "llama_cpp" else None
+        spec = PathFinder.find_spec(name, path) if name == "dreamflow.generation.providers.llama_cpp" else None
         if spec:
             execute = spec.loader.exec_module
-            spec.loader.exec_module = lambda module: (execute(module), hold(module.Llama))
+            spec.loader.exec_module = lambda module: (execute(module), hold(module.LlamaCpp))
         return spec
 
-def hold(model):
-    complete, calls = model.create_completion, []
+def hold(provider):
+    complete, number = provider.complete, itertools.count(1)
 
-    def create_completion(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) > 2:
+    def complete_two(self, request):
+        if next(number) > 2:
             open(os.path.join(os.environ["HOLD"], f"{os.getpid()}.held"), "w").close()
             threading.Event().wait()
-        return complete(*arguments, **options)
+        return complete(self, request)
 
-    model.create_completion = create_completion
+    provider.complete = complete_two
 
 sys.meta_path.insert(0, Hold())
 """
 
 
 def test_a_cancelled_run_is_completed_by_the_next(slurm: Slurm, server: Server, tmp_path: Path) -> None:
-    """Each of two jobs is cancelled after two of its four answers."""
+    """A job is cancelled after two of its eight answers."""
     project = project_of(tmp_path / "project", server, {"small": local()}, 4)
     (tmp_path / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    pack = ("--config", "pack=4", "--", "drafts")
+    pack = ("--config", "pack=8", "--", "drafts")
     process = start(project, slurm, *pack, PYTHONPATH=str(tmp_path), HOLD=str(tmp_path))
-    slurm.wait("both jobs hold", lambda: len(list(tmp_path.glob("*.held"))) == 2 or process.poll() is not None)
+
+    def is_held() -> bool:
+        return bool(list(tmp_path.glob("*.held"))) and asked(project).total() == 2
+
+    slurm.wait("the job holds", lambda: is_held() or process.poll() is not None)
     assert process.poll() is None, process.stdout.read()
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate()
     assert process.returncode != 0, printed
     slurm.wait("cancelled jobs end", lambda: not slurm.ask("squeue", "--noheader").strip())
-    assert [record["JobState"] for record in slurm.finished()[-2:]] == ["CANCELLED"] * 2
+    assert slurm.finished()[-1]["JobState"] == "CANCELLED"
     answered = asked(project)
-    assert answered.total() == 4
+    assert answered.total() == 2
 
     status, printed, jobs = run(project, slurm, *pack)
     assert status == 0, printed
-    assert len(jobs) <= 2
+    assert len(jobs) == 1
     assert len(project.generations("draft")) == 8
     assert asked(project).keys() >= answered.keys()
     assert set(asked(project).values()) == {1}
@@ -222,7 +224,7 @@ def test_a_distillation_on_the_gpu_partition(slurm: Slurm, tmp_path: Path) -> No
     where = {rule_of(job): (job["Partition"], job["JOB_GRES"]) for job in jobs}
     assert where == {
         **dict.fromkeys(("distill_student", "validate_student"), ("gpu", "gpu:fake:1")),
-        **dict.fromkeys(("pack", "export_student"), ("cpu", "(null)")),
+        **dict.fromkeys(("shard_cluster", "export_student"), ("cpu", "(null)")),
     }
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert (project.root / "data/distill/tiny/cycle-1/report.md").exists()

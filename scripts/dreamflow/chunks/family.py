@@ -95,7 +95,7 @@ class Chunks(Family):
             self.wanted.add(goal)
             return [str(self.upgrade_plan if goal == "upgrade" else self.cluster_plan)]
         pages = [f"{self.folder}/{conversation_id}/chunks.html" for conversation_id in self.spec_of]
-        return [*self.metadata_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
+        return [*self.stage_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
 
     def referenced(self) -> set[str]:
         """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
@@ -135,6 +135,11 @@ class Chunks(Family):
             return ()
         level = generation.wildcards["quality_level"]
         return (f"tier:{level}", *(("upgrade",) if level != LEVELS[0] else ()))
+
+    def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
+        """The conversation of a chunk; all clusters are one unit."""
+        conversation = generation.wildcards.get("conversation_id")
+        return (*super().unit(generation, origin), *([conversation] if conversation else []))
 
     def manifests(self) -> list[str]:
         """The manifests of all conversations."""

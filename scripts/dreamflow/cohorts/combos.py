@@ -18,7 +18,7 @@ from .spec import Combos
 COLUMNS = ("combo_id", "version", "concept_id", "description_level", "k_max", "created_at")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Combo:
     """Some concepts, to be read at one level of description. `k_max` is a part of the original's id."""
 

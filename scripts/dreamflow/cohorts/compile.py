@@ -1,24 +1,28 @@
 """A cohort's spec -> its generations: drafts, essays and evaluations, each with all that decides its result."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from ..config import check, in_file, under
 from ..errors import ConfigError, Key, did_you_mean, joined
-from ..files import checked_name, read_text
+from ..files import canonical, checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
 from ..generation.model import Candidate, Generation, ModelIdentity
 from ..generation.models import Model, check_sampling, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
-from ..reports.lineage import Facts, facts
+from ..reports.lineage import Facts, Members
 from .combos import Combo, make_combos
+from .planned import Entry, Planned, RowIds, Shared
 from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec import CohortSpec
-from .spec_language import compile_spec, load_spec
+from .spec_language import Rows, compile_spec, load_spec
 
 Row = dict[str, Any]  # a spec, a part of it, or a row that it compiles to
 
@@ -56,21 +60,36 @@ class Cohort:
 
     cohort_id: str
     spec_path: Path
-    rows: list[Row]
-    generations: dict[str, Generation] = field(default_factory=dict)
+    rows: Collection[Row]
+    generations: Mapping[str, Generation] = field(default_factory=dict)
     combos: dict[str, Combo] = field(default_factory=dict)
-    row_ids: list[dict[str, str]] = field(default_factory=list)
+    row_ids: Collection[dict[str, str]] = field(default_factory=list)
     kept: dict[str, Facts] = field(default_factory=dict)
 
     @property
     def member_ids(self) -> list[str]:
         """The ids of all that the cohort consists of: what it keeps, then what it plans."""
-        return list(self.kept | self.generations)
+        return [*self.kept, *(gen_id for gen_id in self.generations if gen_id not in self.kept)]
 
     @property
-    def members(self) -> dict[str, Facts]:
+    def members(self) -> Members:
         """All that the cohort consists of, as tables see it."""
-        return {**self.kept, **{gen_id: facts(row) for gen_id, row in self.generations.items()}}
+        return Members(self.kept, self.generations)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `canonical([rows, member_ids])`."""
+        whole = hashlib.sha256(b"[[")
+        for place, values in enumerate((self.rows, self.member_ids)):
+            whole.update(b"],[" if place else b"")
+            some = iter(values)
+            for number in count():  # in parts: all rows at once would be larger than the plan
+                if not (part := list(islice(some, 1000))):
+                    break
+                text = canonical(part)[1:-1]
+                whole.update((f",{text}" if number else text).encode("utf-8", "surrogatepass"))
+        whole.update(b"]]")
+        return whole.hexdigest()
 
 
 def spec_path(name: str) -> Path:
@@ -93,10 +112,8 @@ def compile_rows(path: Path, spec: CohortSpec, catalog: Catalog, data_root: Path
             axes, fields = {**_selection_axis(spec, data_root), **axes}, SELECTION_FIELDS
         elif own and not axes.keys() & {"combo_id", "combo"}:
             axes = {"combo_id": list(own), **axes}
-        rows = [
-            _canonical_fields(row, spec, fields)
-            for row in compile_spec({"axes": axes, "rules": spec.rules, "output": spec.output}, path)
-        ]
+        rows = compile_spec({"axes": axes, "rules": spec.rules, "output": spec.output}, path)
+        rows = _canonical_fields(rows, spec, fields)
     return Cohort(cohort_id, path, rows, combos=own)
 
 
@@ -114,18 +131,18 @@ def compile_cohort(path: Path, spec: CohortSpec, catalog: Catalog, models: Mappi
     with in_file(path):
         if spec.from_:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
-        _Compiler(cohort, spec, catalog, models).run()
-    members: list[Facts | Generation] = [*cohort.kept.values(), *cohort.generations.values()]
-    used = dict.fromkeys(made.wildcards.get("combo_id", "") for made in members)
+        compiler = _Compiler(cohort, spec, catalog, models)
+        compiler.run()
+    used = dict.fromkeys(made.combo_id for made in cohort.kept.values()) | compiler.used
     cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
     return cohort
 
 
-def _canonical_fields(row: Mapping[str, Any], spec: CohortSpec, fields: tuple[str, ...]) -> Row:
-    renamed = {ALIASES.get(key, key): value for key, value in row.items()}
-    if len(renamed) != len(row):
+def _canonical_fields(rows: Rows, spec: CohortSpec, fields: tuple[str, ...]) -> Rows:
+    renamed = rows.renamed(ALIASES)
+    if len(set(renamed.fields)) != len(renamed.fields):
         raise ConfigError(f"one field is given under two names (aliases: {ALIASES})", ("axes",))
-    unknown = sorted(renamed.keys() - set(fields))
+    unknown = sorted(set(renamed.fields) - set(fields))
     if unknown:
         why = " ('from' takes the place of drafts and essays)" if fields is SELECTION_FIELDS else ""
         message = joined(
@@ -160,27 +177,47 @@ class _Compiler:
 
     def __init__(self, cohort: Cohort, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model]) -> None:
         self.cohort, self.spec, self.catalog, self.models = cohort, spec, catalog, models
-        self.row_of: dict[str, tuple[Row, tuple]] = {}
         self.identities: dict[str, ModelIdentity] = {}
-        self.shared: dict[tuple, Row] = {}
+        self.shared: dict[tuple, Shared] = {}
         self.spares: dict[str, list[Model]] = {}
+        self.pieces: dict[tuple[str, str], Row] = {}
+        self.used: dict[str, None] = {}  # combinations
+        kept, combos = cohort.kept, cohort.combos
+        planned = Planned(
+            lambda combo_id: self.concepts(combos[combo_id]),
+            lambda gen_id: kept[gen_id].wildcards if gen_id in kept else None,
+        )
+        self.entries, self.row_ids = planned.entries, RowIds()
+        cohort.generations, cohort.row_ids = planned, self.row_ids
 
     def run(self) -> None:
         if not self.cohort.rows:
             raise ConfigError("the spec compiles to no rows", ("axes",))
-        judges = self.check_fields(self.cohort.rows[0])
+        judges = self.check_fields(next(iter(self.cohort.rows)))
         for stage, settings in self.spec.stages:
             with under("stages", stage):
                 self.spares[stage] = find_fallbacks(settings.fallback, self.models)
                 for spare in self.spares[stage]:
                     check_sampling(spare, settings.sampling.as_dict())
+        of_drafts, of_essays = [], []  # fields; successive rows often name the same draft and essay
+        for name in next(iter(self.cohort.rows)):
+            if not name.startswith("evaluation_"):
+                (of_essays if name.startswith("essay_") else of_drafts).append(name)
+        draft_key, essay_key, draft, essay = None, None, "", ""
         for row in self.cohort.rows:
-            made = self.selected(row, judges) if self.cohort.kept else {"draft": self.draft(row)}
+            if self.cohort.kept:
+                made = self.selected(row, judges)
+            else:
+                if (key := [row[name] for name in of_drafts]) != draft_key:
+                    draft_key, essay_key, draft = key, None, self.draft(row)
+                made = {"draft": draft}
             if "essay_template" in row:
-                made["essay"] = self.essay(row, made["draft"])
+                if (key := [row[name] for name in of_essays]) != essay_key:
+                    essay_key, essay = key, self.essay(row, draft)
+                made["essay"] = essay
             if "evaluation_template" in row:
                 made["evaluation"] = " ".join([self.evaluation(row, made[judged]) for judged in judges])
-            self.cohort.row_ids.append(made)
+            self.row_ids.append(made)
 
     def check_fields(self, first: Row) -> list[str]:
         """Complain of fields that all rows lack; returns what is judged."""
@@ -214,60 +251,65 @@ class _Compiler:
                 f"unknown combination {row['combo_id']!r}: neither made by 'combos:' nor in combo_mappings.csv",
                 written_at(self.spec, "combo_id", row["combo_id"]),
             )
-        replicate = self.replicate(row, "draft")
-        gen_id = draft_id(combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
-        signature = (combo.combo_id, row["draft_template"], row["draft_llm"], replicate)
-        if self.is_new(gen_id, signature, row):
-            fields = self.fields(row, "draft", row["draft_template"], row["draft_llm"], replicate)
-            self.add(gen_id, row, fields, [], {"concepts": self.concepts(combo)})
-        return gen_id
+        if combo.combo_id not in self.used:
+            self.used[combo.combo_id] = None
+            self.concepts(combo)  # raises the errors of its concepts, and keeps their texts
+        replicate, template_id, llm = self.replicate(row, "draft"), row["draft_template"], row["draft_llm"]
+        gen_id = draft_id(combo.combo_id, template_id, llm, replicate)
+        return self.add("draft", gen_id, row, combo.combo_id, (template_id, llm), replicate, llm)
 
     def concepts(self, combo: Combo) -> list[Row]:
-        return [
-            {
-                "concept_id": concept,
-                "name": self.catalog.concepts[concept],
-                "level": found,
-                "content": {"sha256": self.catalog.keep(text)},
-            }
-            for concept in combo.concept_ids
-            for found, text in [description(self.catalog, concept, combo.level)]
-        ]
+        return [self.piece(concept, combo.level) for concept in combo.concept_ids]
+
+    def piece(self, concept: str, level: str) -> Row:
+        key = (concept, level)
+        if key not in self.pieces:
+            found, text = description(self.catalog, concept, level)
+            name, content = self.catalog.concepts[concept], {"sha256": self.catalog.keep(text)}
+            self.pieces[key] = {"concept_id": concept, "name": name, "level": found, "content": content}
+        return self.pieces[key]
 
     def essay(self, row: Row, draft: str) -> str:
-        chosen = self.template("essay", row["essay_template"])
+        template_id = row["essay_template"]
+        chosen = self.template("essay", template_id)
         llm = row.get("essay_llm", row["draft_llm"])
         if llm not in (None, "None"):
             self.model(llm, "essay")  # a copy asks nobody, but a misspelt name is a mistake all the same
         other = llm if chosen.generator != "copy" and llm != row["draft_llm"] else None
         replicate = self.replicate(row, "essay")
-        gen_id = essay_id(draft, row["essay_template"], replicate, other)
-        if self.is_new(gen_id, (draft, row["essay_template"], replicate, other), row):
-            fields = self.fields(row, "essay", row["essay_template"], llm, replicate)
-            parent = {"parent": draft}
-            self.add(gen_id, row, fields, [draft], {"draft_block": parent, "links_block": parent})
-        return gen_id
+        gen_id = essay_id(draft, template_id, replicate, other)
+        return self.add("essay", gen_id, row, draft, (template_id, other), replicate, llm)
 
     def evaluation(self, row: Row, parent: str) -> str:
         if "evaluation_llm" not in row:
             raise ConfigError("'evaluation_template' without 'evaluation_llm'", ("axes",))
+        template_id, llm = row["evaluation_template"], row["evaluation_llm"]
         replicate = self.replicate(row, "evaluation")
-        gen_id = evaluation_id(parent, row["evaluation_template"], row["evaluation_llm"], replicate)
-        if self.is_new(gen_id, (parent, row["evaluation_template"], row["evaluation_llm"], replicate), row):
-            fields = self.fields(row, "evaluation", row["evaluation_template"], row["evaluation_llm"], replicate)
-            self.add(gen_id, row, fields, [parent], {"response": {"parent": parent}})
-        return gen_id
+        gen_id = evaluation_id(parent, template_id, llm, replicate)
+        return self.add("evaluation", gen_id, row, parent, (template_id, llm), replicate, llm)
 
-    def is_new(self, gen_id: str, signature: tuple, row: Row) -> bool:
-        """Whether `gen_id` is not planned yet; two different generations under one id are an error."""
-        earlier = self.row_of.setdefault(gen_id, (row, signature))
-        if earlier[1] != signature:
+    def add(
+        self, stage: str, gen_id: str, row: Row, source: str, names: tuple[str, str | None], replicate: int, llm: str
+    ) -> str:
+        """Plan a generation unless it is planned; `names` are the template and the model in its id, `llm` is the model
+        that makes it. Two different generations under one id are an error."""
+        earlier = self.entries.get(gen_id)
+        if earlier is None:
+            key = (stage, *names, llm)
+            shared = self.shared.get(key)
+            if shared is None:
+                shared = self.shared[key] = Shared(self.common(stage, names[0], llm), *names)
+            self.entries[gen_id] = Entry(gen_id, shared, source, replicate)
+            return gen_id
+        made = (earlier.source, earlier.shared.template, earlier.shared.llm, earlier.replicate)
+        if made != (source, *names, replicate):
+            place = next((n for n, ids in enumerate(self.row_ids) if gen_id in " ".join(ids.values()).split()), 0)
             raise ConfigError(
                 f"two rows get the same id {gen_id}; "
                 "give one of them another name (ids ignore letter case)\n"
-                f"  {earlier[0]}\n  {row}"
+                f"  {next(islice(self.cohort.rows, place, None))}\n  {row}"
             )
-        return gen_id not in self.cohort.generations
+        return earlier.gen_id
 
     def replicate(self, row: Row, stage: str) -> int:
         value = row.get(f"{stage}_replicate", 1)
@@ -279,17 +321,14 @@ class _Compiler:
         return value
 
     def template(self, stage: str, template_id: str) -> Template:
-        with under(*written_at(self.spec, f"{stage}_template", template_id)):
-            return template(self.catalog, stage, template_id)
+        found = self.catalog.templates.get((stage, template_id))
+        if found is None:
+            with under(*written_at(self.spec, f"{stage}_template", template_id)):
+                found = template(self.catalog, stage, template_id)
+        return found
 
-    def fields(self, row: Row, stage: str, template_id: str, llm: str, replicate: int) -> Row:
-        """What all generations of a stage with this template, model and replicate have in common."""
-        key = (stage, template_id, llm, replicate)
-        if key not in self.shared:
-            self.shared[key] = self._fields(stage, template_id, llm, replicate)
-        return self.shared[key]
-
-    def _fields(self, stage: str, template_id: str, llm: str, replicate: int) -> Row:
+    def common(self, stage: str, template_id: str, llm: str) -> Generation:
+        """What all generations of a stage with this template and model have in common, as a row."""
         chosen, settings = self.template(stage, template_id), getattr(self.spec.stages, stage)
         options: Row = {"scale": list(chosen.scale)} if stage == "evaluation" else {}
         if chosen.response_format and "schema" in chosen.response_format:
@@ -302,7 +341,7 @@ class _Compiler:
             "template_sha256": chosen.sha256,
             "parser": parser_version(chosen.parser),
             "parser_options": options,
-            "replicate": replicate,
+            "gen_id": "",
             "max_attempts": settings.attempts,
             "min_lines": settings.min_lines if settings.min_lines is not None else MIN_LINES[stage],
             "model": None,
@@ -313,7 +352,7 @@ class _Compiler:
             if stage == "draft":
                 key = written_at(self.spec, "draft_template", template_id)
                 raise ConfigError(f"draft template {template_id!r} is 'copy', but a draft has no parent", key)
-            return fields
+            return Generation(**fields)
         model = self.model(llm, stage)
         fields["model"] = self.identities[llm]
         if model.provider == "human":
@@ -325,7 +364,7 @@ class _Compiler:
         if spares := self.fallbacks(model, stage):
             fields["fallbacks"] = spares
         fields["response_format"] = chosen.response_format
-        return fields
+        return Generation(**fields)
 
     def fallbacks(self, first: Model, stage: str) -> list[Candidate]:
         """The models that answer if the model of a row does not: those of the stage, without that model itself."""
@@ -343,16 +382,3 @@ class _Compiler:
             with under(*written_at(self.spec, f"{stage}_llm", llm)):
                 self.identities[llm] = identity(find_model(self.models, llm))
         return self.models[llm]
-
-    def add(self, gen_id: str, row: Row, fields: Row, parents: list[str], variables: Row) -> None:
-        stage = fields["stage"]
-        own = {
-            f"{stage}_template": fields["template_id"],
-            f"{stage}_llm": fields["model"].model_id if fields["model"] else None,
-            f"{stage}_replicate": fields["replicate"],
-        }
-        parent = (self.cohort.kept.get(parents[0]) or self.cohort.generations[parents[0]]) if parents else None
-        before = parent.wildcards if parent else {"combo_id": row["combo_id"]}
-        self.cohort.generations[gen_id] = Generation(
-            **fields, gen_id=gen_id, parents=parents, variables=variables, wildcards={**before, **own}
-        )

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from ..family import Family, World
-from ..files import canonical, sha256
+from ..files import canonical
 from ..reports import CROSS_FILES, REPORT_FILES
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
 from .selection import Known
 from .stages import STAGES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Cohorts(Family):
@@ -28,6 +32,7 @@ class Cohorts(Family):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cohorts: dict[str, Cohort] = {}
+        self._tables: dict[str, tuple[int, DataFrame]] = {}  # scores, and the version of the summaries they are from
 
     def compile(self) -> None:
         """Plan all cohorts; those that select generations of others (`from`) come after them."""
@@ -51,12 +56,12 @@ class Cohorts(Family):
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
         if goal in self.goals:
-            return self.metadata_files(goal.removesuffix("s"))
+            return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
             return []
         root = self.layout.root
         return [
-            *(path for stage in STAGES for path in self.metadata_files(stage.name)),
+            *(path for stage in STAGES for path in self.stage_files(stage.name)),
             *(path for cohort_id in self.cohorts for path in self._products(cohort_id)),
             f"{root}/combo_mappings.csv",
             *(f"{root}/7_cross_experiment/{name}" for name in CROSS_FILES),
@@ -76,25 +81,22 @@ class Cohorts(Family):
 
     def leaves(self, cohort_id: str) -> list[str]:
         """The metadata of a cohort's generations that are nobody's parent: when they are made, all are."""
-        generations = self.cohorts[cohort_id].generations
-        parents = {parent for row in generations.values() for parent in row.parents}
-        return [self.layout.metadata(row.stage, gen_id) for gen_id, row in generations.items() if gen_id not in parents]
+        leaves: dict[str, list[str]] = {}
+        for stage, gen_id in self.cohorts[cohort_id].generations.leaves():
+            leaves.setdefault(stage, []).append(gen_id)
+        return list(dict.fromkeys(path for stage, ids in leaves.items() for path in self.metadata_files(stage, ids)))
 
     def cohort_job(self, cohort_id: str) -> str:
         """What decides the membership and the reports of a cohort besides its generations."""
-        return canonical({"cohort_sha256": self._digest(cohort_id)})
+        return canonical({"cohort_sha256": self.cohorts[cohort_id].digest})
 
     def results_job(self, cohort_id: str) -> str:
         """What decides a cohort's best essays besides its reports."""
-        return canonical({"cohort_sha256": self._digest(cohort_id), "top_n": self.world.settings.results_top_n})
+        return canonical({"cohort_sha256": self.cohorts[cohort_id].digest, "top_n": self.world.settings.results_top_n})
 
     def combos_job(self) -> str:
         """The combinations that cohorts use."""
         return canonical(sorted(self._combos()))
-
-    def _digest(self, cohort_id: str) -> str:
-        cohort = self.cohorts[cohort_id]
-        return sha256(canonical([cohort.rows, cohort.member_ids]))
 
     def _combos(self) -> dict[str, Combo]:
         return {key: combo for cohort in self.cohorts.values() for key, combo in cohort.combos.items()}
@@ -117,19 +119,34 @@ class Cohorts(Family):
         from ..reports.tables import write_reports
 
         root = self.layout.root
-        write_reports(self.cohorts[cohort_id], root, root / "cohorts" / cohort_id / "reports")
+        folder = root / "cohorts" / cohort_id / "reports"
+        write_reports(self.cohorts[cohort_id], root, folder, self._scores(cohort_id))
 
     def write_results(self, cohort_id: str, folder: str) -> str:
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-        return write_results(self.cohorts[cohort_id], self.layout.root, folder, self.world.settings.results_top_n)
+        top_n, scores = self.world.settings.results_top_n, self._scores(cohort_id)
+        return write_results(self.cohorts[cohort_id], self.layout.root, folder, top_n, scores, self.world.summaries)
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""
         from ..reports.cross import write_cross
+        from ..reports.lineage import Members
 
-        write_cross(self.layout.root, folder)
+        write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
+
+    def _scores(self, cohort_id: str) -> "DataFrame":
+        """The long table of a cohort's scores, collected once for all rules that need it."""
+        from ..reports.scores import collect_scores
+
+        version, table = self._tables.get(cohort_id, (None, None))
+        if version != self.world.summaries.version:
+            cohort, summaries = self.cohorts[cohort_id], self.world.summaries
+            version = summaries.version
+            table = collect_scores(cohort.members, self.layout.root, cohort_id, summaries)
+            self._tables[cohort_id] = version, table
+        return table
 
 
 FAMILY = Cohorts

@@ -21,7 +21,8 @@ from ..errors import ConfigError
 from ..files import checked_name, read_text
 from ..generation.layout import Layout
 from ..generation.model import Generation
-from ..reports.lineage import Facts, Metadata, facts, read_metadata
+from ..generation.summary import Metadata, read_metadata
+from ..reports.lineage import Facts, facts
 from .combos import Combo
 from .spec import Selection
 

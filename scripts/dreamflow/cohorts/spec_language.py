@@ -10,7 +10,9 @@ the folder of the spec or below it. Messages name the file, the key and what was
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, product
 from pathlib import Path, PurePosixPath
@@ -28,6 +30,32 @@ _INCLUDE = "@file:"
 _LIST = f'expected a list, or "{_INCLUDE}NAME" with a csv, yaml, json or txt file beside the spec'
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a spec. They are made when they are looked at, since a list of them would be larger than the plan.
+
+    `fields` are those of the axes, one after the other, and `ordered` the same in the order of a row.
+    """
+
+    axes: tuple[Axis, ...]
+    fields: tuple[str, ...]
+    ordered: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return math.prod(len(axis.levels) for axis in self.axes)
+
+    def __iter__(self) -> Iterator[Row]:
+        places = [self.fields.index(name) for name in self.ordered]
+        for levels in product(*(axis.levels.values() for axis in self.axes)):
+            values = tuple(chain.from_iterable(levels))
+            yield dict(zip(self.ordered, [values[place] for place in places], strict=True))
+
+    def renamed(self, names: Mapping[str, str]) -> "Rows":
+        """The same rows with other names for fields."""
+        fields, ordered = ([names.get(name, name) for name in each] for each in (self.fields, self.ordered))
+        return Rows(self.axes, tuple(fields), tuple(ordered))
+
+
 def load_spec(path: Path | str) -> dict[str, Any]:
     """The mapping in a spec file, `.yaml`, `.yml` or `.json`."""
     path = Path(path)
@@ -40,13 +68,13 @@ def load_spec(path: Path | str) -> dict[str, Any]:
         return dict(mapping({} if value is None else value, (), "a mapping with axes, rules and output"))
 
 
-def compile_spec(spec: Mapping[str, Any], where: Path | str) -> list[Row]:
+def compile_spec(spec: Mapping[str, Any], where: Path | str) -> Rows:
     """The rows of a spec. `where` is its file: every message begins with it, and includes lie beside it."""
     with in_file(where):
         return _compile(spec, partial(_read_list, folder=Path(where).parent))
 
 
-def _compile(spec: Mapping[str, Any], read: partial) -> list[Row]:
+def _compile(spec: Mapping[str, Any], read: partial) -> Rows:
     given = mapping(spec.get("axes"), ("axes",), "a mapping from axis names to their levels")
     axes = {name: _axis(name, levels, read) for name, levels in given.items()}
     axes = apply_rules(axes, spec.get("rules"), read)
@@ -54,11 +82,7 @@ def _compile(spec: Mapping[str, Any], read: partial) -> list[Row]:
         raise ConfigError("no axes; expected a mapping from axis names to their levels", ("axes",))
     fields = [name for axis in axes.values() for name in axis.fields]
     ordered = _field_order(spec.get("output"), fields)
-    rows = []
-    for values in product(*(axis.levels.values() for axis in axes.values())):
-        row = dict(zip(fields, chain.from_iterable(values), strict=True))
-        rows.append({name: row[name] for name in ordered})
-    return rows
+    return Rows(tuple(axes.values()), tuple(fields), tuple(ordered))
 
 
 def _axis(name: Any, levels: Any, read: partial) -> Axis:

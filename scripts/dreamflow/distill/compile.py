@@ -127,11 +127,11 @@ def split_groups(groups: Iterable[str], validation: float, held_out: float, seed
 
 def _weights(section: str, settings: Student | Teacher, model: Model) -> str:
     """Return the source of the weights. Raises `ConfigError` if they do not exist."""
-    weights = settings.weights or (model.name if provider(model.provider).takes_adapters else None)
+    weights = settings.weights or (model.source if provider(model.provider).takes_adapters else None)
     if not weights:
         raise ConfigError(
             f"'weights' is missing: {model.model_id} is served by {model.provider}, so its weights must be "
-            "named: a Hugging Face folder, a GGUF file or package:<package>/<file>",
+            "named: a Hugging Face folder, a GGUF file, package:<package>/<file> or hf:<repository>/<file>",
             (section,),
         )
     with under(section, "weights"):

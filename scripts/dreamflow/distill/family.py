@@ -197,7 +197,7 @@ class Distill(Family):
         distillation = self.runs[run]
         return self._student_job(
             run,
-            gguf=distillation.student.name if distillation.exported else None,
+            gguf=distillation.student.source if distillation.exported else None,
             merged=distillation.spec.export.merged,
             license=distillation.spec.student.license,
             model_id=distillation.model_id,

@@ -31,8 +31,9 @@ class Student(Section):
     model: Name = Field(description="An id of models.yaml: the model that answers before the training.")
     weights: Optional[Name] = Field(
         None,
-        description="The weights of that model, to train: a Hugging Face folder, a GGUF file or "
-        "`package:<python package>/<file>`. Default: the `name` of a `llama_cpp` model.",
+        description="The weights of that model, to train: a Hugging Face folder, a GGUF file, "
+        "`package:<python package>/<file>` or `hf:<owner>/<repository>/<file>@<revision>`. Default: the `name` of a "
+        "`llama_cpp` model.",
     )
     license: Name = Field("unknown", description="Licence of the weights, for the model card.")
 

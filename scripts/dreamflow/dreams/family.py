@@ -107,6 +107,10 @@ class Dreams(Family):
         """The keys of nights and the ids of procedures."""
         return {"night": self.nights, "procedure": self.procedures}
 
+    def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
+        """The night and the procedure."""
+        return (*super().unit(generation, origin), generation.wildcards["procedure_id"])
+
     def local_text(self, generation: Generation) -> str:
         """The code of a variant that an operator writes without a model."""
         where = generation.wildcards

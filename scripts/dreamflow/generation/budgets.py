@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .database import json_rows, query_json
+from .database import insert, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
-from .prices import most_cost
+from .prices import most_costs
 from .processes import is_alive, is_batch_name, own_name, remove_dead
 from .store import DAY, MONTH, Answer, Entry, add_spent, book, put_answers
 from .tokens import most_prompt_tokens
@@ -44,11 +44,8 @@ _RESERVED = f"""
 _IN_BATCHES = f"""
     SELECT json_group_array(json_array(scope, usd, tokens)) FROM reserved WHERE scope {_IN} AND key = ?
 """  # noqa: S608
-_INSERT_CLAIMS = f"INSERT INTO in_flight {json_rows(3)}"
-_INSERT_RESERVED = f"""
-    INSERT INTO reserved {json_rows(4)} WHERE true
-    ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
-"""
+_INSERT_RESERVED = "INSERT INTO reserved"
+_ADD_RESERVED = "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,9 @@ class WorstCase:
     all_usd: float
 
 
+NOTHING = WorstCase(0, 0.0, 0, 0.0)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A question that this process may ask, and the budgets that cover it. `call` is what the store notes of the call
@@ -114,7 +114,7 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     left = 1 if batch else generation.max_attempts - number % generation.max_attempts
     limit = question.sampling["max_tokens"]
     answers = [model.most_answer(most) for most in model.answer_limits(limit, left)]
-    usd = [most_cost(model, prompt, answer, batch) or 0.0 for answer in answers]
+    usd = [most or 0.0 for most in most_costs(model, prompt, answers, batch)]
     return WorstCase(prompt + answers[0], usd[0], prompt * left + sum(answers), sum(usd))
 
 
@@ -212,10 +212,8 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
             new.append((claim.key, own_name(store), json.dumps(note)))
             reserved += [(scope, BATCHES if in_batch else claim.key, *size) for scope in own]
             results.append("claimed")
-    if new:
-        connection.execute(_INSERT_CLAIMS, (json.dumps(new),))
-    if reserved:
-        connection.execute(_INSERT_RESERVED, (json.dumps(reserved),))
+    insert(connection, "INSERT INTO in_flight", new)
+    insert(connection, _INSERT_RESERVED, reserved, _ADD_RESERVED)
     return results
 
 
@@ -227,7 +225,7 @@ def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size |
     if size == "full" and end_dead_claims(connection, store):
         size = Totals(connection, scopes).size(claim)
     if isinstance(size, tuple):
-        connection.execute(_INSERT_RESERVED, (json.dumps([(scope, claim.key, *size) for scope in scopes]),))
+        insert(connection, _INSERT_RESERVED, [(scope, claim.key, *size) for scope in scopes], _ADD_RESERVED)
     return size
 
 
@@ -257,6 +255,17 @@ def settle_all(connection: sqlite3.Connection, rows: Sequence[tuple[Answer, Entr
     connection.execute(f"DELETE FROM in_flight WHERE key {_IN}", (keys,))  # noqa: S608
     connection.execute(f"DELETE FROM reserved WHERE key {_IN}", (keys,))  # noqa: S608
     return [None] * len(rows)
+
+
+def settle_unclaimed(connection: sqlite3.Connection, rows: Sequence[tuple[Answer, Entry]]) -> list[bool]:
+    """Store and book answers to questions that nobody had to claim. Returns for each whether it is the first answer to
+    its question; further ones are dropped."""
+    answered = set(query_json(connection, ANSWERED, [key for (key, _, _), _ in rows]))
+    new = {answer[0]: (answer, entry) for answer, entry in rows if answer[0] not in answered}
+    if new:
+        put_answers(connection, [answer for answer, _ in new.values()])
+        book(connection, [entry for _, entry in new.values()])
+    return [new.get(answer[0], (None,))[0] is answer for answer, _ in rows]
 
 
 def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any], reason: str) -> None:

@@ -24,6 +24,7 @@ from msgspec.structs import asdict, replace
 from .backoff import call_with_retries
 from .budgets import (
     BATCHES,
+    NOTHING,
     Budget,
     Claim,
     Labels,
@@ -35,6 +36,7 @@ from .budgets import (
     release,
     reserve,
     settle_all,
+    settle_unclaimed,
     worst_case,
 )
 from .circuit import Circuits
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 LAST_S = 0.5  # before a call takes the rest of a budget that does not hold its further attempts
 LONGEST_POLL_S = 2.0  # between two looks at what other processes do
 FREE_BYTES = 4_000_000  # of the disk, besides the expected size of the answers in flight
+LOOK_S = 1.0  # between two looks at the free space, for recorded answers
 BYTES_PER_TOKEN = 8  # of an answer: its text in the record and in the body
 
 Ask = Callable[[Question, str], Record]
@@ -81,6 +84,7 @@ class Calls:
         self._claim_all = partial(claim_all, self.store)
         self._settled = threading.Condition()
         self._has_ended_dead_claims = False
+        self._free, self._look_at = 0, 0.0
 
     def ask_for(self, generation: Generation) -> Ask:
         """An `Ask` that calls the provider of the question's model for this generation."""
@@ -98,8 +102,11 @@ class Calls:
         self._check_store(question)
         if not in_batch:
             self.circuits.check(model)
-        worst = worst_case(question, generation, model, batch=in_batch)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
+        budgets = covering(self.budgets, scopes)
+        if provider(model.provider).is_instant and not (in_batch or budgets or self.limits.gates(model)):
+            return self._answer_at_once(question, key, generation, model, labels, scopes)
+        worst = worst_case(question, generation, model, batch=in_batch)
         call = {
             "gen_id": generation.gen_id,
             "model_id": model.model_id,
@@ -111,7 +118,7 @@ class Calls:
             "bills": provider(model.provider).sends and not in_batch,  # a batch bills only what is collected
             "batch": in_batch,
         }
-        claim = Claim(key, worst, covering(self.budgets, scopes), call)
+        claim = Claim(key, worst, budgets, call)
         record = self._claim(claim, question)
         if record is not None:
             return record
@@ -129,15 +136,34 @@ class Calls:
         self.on_answer(record)
         return record
 
+    def _answer_at_once(
+        self,
+        question: Question,
+        key: str,
+        generation: Generation,
+        model: Model,
+        labels: Labels,
+        scopes: Sequence[str],
+    ) -> Record:
+        """The record of an answer that costs neither time nor money: nobody claims such a question, and if two
+        processes answer it, the first answer stays."""
+        self._end_dead_claims()
+        record, body = self._call(question, model, generation, labels, Claim(key, NOTHING, (), {}))
+        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
+        settled = (key, record, body), (entry, scopes)
+        if not self.database.write_together(settle_unclaimed, settled, is_durable=False):
+            return load_response(self.store, question, key) or record
+        self.on_answer(record)
+        return record
+
     def _claim(self, claim: Claim, question: Question) -> Record | None:
         """Claim a question; or the record, if another process has stored the answer meanwhile. Waits while the question
         is in flight elsewhere, and while reservations of other calls are in the way."""
-        if not self._has_ended_dead_claims:
-            self.database.write(lambda connection: end_dead_claims(connection, self.store))
-            self._has_ended_dead_claims = True
+        self._end_dead_claims()
+        is_durable = bool(claim.call["bills"] or claim.call["batch"] or claim.budgets)
         wait = 0.1
         while True:
-            state = self.database.write_together(self._claim_all, claim)
+            state = self.database.write_together(self._claim_all, claim, is_durable=is_durable)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
@@ -151,6 +177,12 @@ class Calls:
             else:
                 wait = self._wait(wait)
             claim = dataclasses.replace(claim, alone=state == "last")
+
+    def _end_dead_claims(self) -> None:
+        """Once, before the first question."""
+        if not self._has_ended_dead_claims:
+            self.database.write(lambda connection: end_dead_claims(connection, self.store))
+            self._has_ended_dead_claims = True
 
     def _reserve_again(self, claim: Claim) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
@@ -234,14 +266,18 @@ class Calls:
         return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)
 
     def _check_store(self, question: Question) -> None:
-        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost."""
+        """Raise a `DatabaseError` if the answer could not be stored: it would be paid and lost. The free space is read
+        before each call, and once a second for answers that cost nothing."""
         if self.database.failed is not None:
             raise self.database.failed
-        folder = self.store
-        while not folder.exists():
-            folder = folder.parent
-        free = os.statvfs(folder)
-        if free.f_bavail * free.f_frsize < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
+        now = time.monotonic()
+        if now >= self._look_at or not provider(question.model.provider).is_instant:
+            folder = self.store
+            while not folder.exists():
+                folder = folder.parent
+            free = os.statvfs(folder)
+            self._free, self._look_at = free.f_bavail * free.f_frsize, now + LOOK_S
+        if self._free < FREE_BYTES + question.sampling["max_tokens"] * BYTES_PER_TOKEN:
             what = "the disk is nearly full, so no answer could be stored. Free some space, then run again"
             raise DatabaseError(f"{self.store}: {what}")
 

@@ -222,7 +222,7 @@ def _remedy(model: Model, error: CallError) -> str:
         )
     if error.status == 402 or any(word in text for word in ("quota", "credit", "billing", "balance")):
         return "add credit at the provider, then run again"
-    if error.status == 404:
+    if error.status == 404 or not chosen.sends:
         return f"check `name` of model {model.model_id} in models.yaml"
     key = model.api_key_env or chosen.default_key_env(model) or chosen.key_env
     if key:

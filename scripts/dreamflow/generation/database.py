@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -27,6 +28,7 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 Bulk = Callable[[sqlite3.Connection, list[R]], Sequence[T]]
 LARGEST_GROUP = 512  # writes in a transaction
+MOST_ROWS = 32  # in a statement; SQLite before 3.32 takes 999 values
 LOCK_TIMEOUT_S = 120  # to wait for other processes
 SHORT_TIMEOUT_S = 5  # to wait for them once a write has failed and the run is about to end
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse", "9p", "afs")
@@ -44,10 +46,10 @@ class DatabaseError(DreamflowError):
 class _Write(Generic[R, T]):
     """What a thread wants to write; `done` is released when it is written, or has failed with `error`."""
 
-    __slots__ = ("bulk", "done", "error", "result", "row")
+    __slots__ = ("bulk", "done", "error", "is_durable", "result", "row")
 
-    def __init__(self, bulk: Bulk[R, T], row: R) -> None:
-        self.bulk, self.row = bulk, row
+    def __init__(self, bulk: Bulk[R, T], row: R, *, is_durable: bool = True) -> None:
+        self.bulk, self.row, self.is_durable = bulk, row, is_durable
         self.result: T | None = None
         self.error: BaseException | None = None
         self.done = threading.Lock()
@@ -68,6 +70,7 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._queue: SimpleQueue[_Write[Any, Any] | None] = SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._synchronous = ""
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows that a query finds; none if the database does not exist yet. Raises `DatabaseError`."""
@@ -88,14 +91,15 @@ class Database:
         is raised. Raises `DatabaseError` if the database cannot be written."""
         return self.write_together(_run_each, work)
 
-    def write_together(self, bulk: Bulk[R, T], row: R) -> T:
+    def write_together(self, bulk: Bulk[R, T], row: R, *, is_durable: bool = True) -> T:
         """The result for `row` of `bulk(connection, rows)`, which gets the rows that threads write with it at one time,
-        and returns a result for each; else as `write`.
+        and returns a result for each; else as `write`. What need not be `is_durable` survives the end of the process
+        and may be lost if the machine fails: on a local disk it does not wait for the disk.
 
         For what every call writes: each statement lets other threads run, and the writer then waits for its turn among
         them, so a few statements for many rows are many times as fast.
         """
-        write = _Write(bulk, row)
+        write = _Write(bulk, row, is_durable=is_durable)
         if self._writer is None:
             self._start_writer()
         self._queue.put(write)
@@ -149,6 +153,7 @@ class Database:
                 if connection is None:
                     connection = self._open_writer()
                     opened = self._identity()
+                self._sync(connection, is_durable=any(write.is_durable for write in writes))
                 _commit(connection, writes)
             except (sqlite3.Error, OSError) as error:
                 if connection is not None:
@@ -162,6 +167,13 @@ class Database:
                 write.done.release()
         if connection is not None:
             connection.close()
+
+    def _sync(self, connection: sqlite3.Connection, *, is_durable: bool) -> None:
+        """Decide whether the next commit waits for the disk. With a rollback journal all do, or it might break."""
+        wanted = "NORMAL" if not is_durable and not is_network(self.path) else "FULL"
+        if wanted != self._synchronous:
+            connection.execute(f"PRAGMA synchronous = {wanted}")
+            self._synchronous = wanted
 
     def _identity(self) -> tuple[int, int] | None:
         """Which file the path leads to; None if there is none."""
@@ -190,6 +202,7 @@ class Database:
         )
         connection.execute(f"PRAGMA journal_mode = {'DELETE' if is_network(self.path) else 'WAL'}")
         connection.execute("PRAGMA synchronous = FULL")
+        self._synchronous = "FULL"
         connection.execute("PRAGMA cache_size = -65536")  # 64 MiB, for the index of a million keys
         connection.execute("BEGIN IMMEDIATE")
         is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -254,10 +267,18 @@ def query_json(connection: sqlite3.Connection, query: str, *values: Any) -> Any:
     return json.loads(connection.execute(query, given).fetchone()[0])
 
 
-def json_rows(columns: int) -> str:
-    """A SELECT of the rows in a JSON list of lists, which is its parameter."""
-    values = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(columns))
-    return f"SELECT {values} FROM json_each(?)"  # noqa: S608
+def insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]], end: str = "") -> None:
+    """Insert rows with few statements: `statement` without its VALUES, then `end`.
+
+    `executemany` would let other threads run after each row. Statements for 1, 2, 4, ... rows stay
+    in the cache of `sqlite3`.
+    """
+    done = 0
+    while done < len(rows):
+        count = min(MOST_ROWS, 1 << (len(rows) - done).bit_length() - 1)
+        values = ", ".join([f"({', '.join('?' * len(rows[0]))})"] * count)
+        connection.execute(f"{statement} VALUES {values} {end}", [*chain(*rows[done : done + count])])
+        done += count
 
 
 @cache

@@ -6,6 +6,7 @@ lost, copied or incomplete.
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,8 +16,21 @@ from ..files import canonical, read_json, sha256
 from .layout import Layout
 from .model import Evidence, Generation, Json, as_json
 from .providers.human import answer_path
+from .summary import Summary
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
+    """What decides whether a generation is stale. In the file of its shard it also has a digest of its parsed file, a
+    `stamp` of its four files, which changes with each of them (see `shard_files`), and its summary."""
+
+    inputs_sha256: str
+    status: str
+    parsed_sha256: str = ""
+    stamp: int = 0
+    response_key: str | None = None
+    summary: Summary | None = None
 
 
 class _Head(msgspec.Struct):
@@ -24,7 +38,6 @@ class _Head(msgspec.Struct):
 
     inputs_sha256: str = ""
     status: str = "ok"
-    mode: str = ""
     response_key: str | None = None
 
 
@@ -77,7 +90,7 @@ class Freshness:
     """Finds the stale generations of a plan: their files are missing or have another digest, or a parent is stale, or
     they are pending and no batch has their question any more.
 
-    File contents are cached until `forget`. The methods may be called from any thread.
+    What is read is cached until `forget`. The methods may be called from any thread.
     """
 
     def __init__(
@@ -86,16 +99,19 @@ class Freshness:
         layout: Layout,
         kept: Mapping[str, str],
         is_waiting: Callable[[str | None], bool] = lambda key: False,
+        recorded: Callable[[str, str], Entry | None] = lambda stage, gen_id: None,
     ) -> None:
         """`find(gen_id)` returns a planned generation, or None; `kept` has the stages of unplanned parents;
-        `is_waiting(key)` tells whether a batch has a question."""
-        self.find, self.layout, self.kept, self.is_waiting = find, layout, kept, is_waiting
+        `is_waiting(key)` tells whether a batch has a question; `recorded(stage, gen_id)` returns what the file of a
+        shard says of a generation whose files have not changed since, or None."""
+        self.find, self.layout, self.kept = find, layout, kept
+        self.is_waiting, self.recorded = is_waiting, recorded
         self.forget()
 
     def forget(self) -> None:
         """Replace the caches, since files have changed. A thread that is still reading fills the old caches."""
         self._stale: dict[str, bool] = {}
-        self._heads: dict[str, _Head | None] = {}
+        self._entries: dict[str, Entry | None] = {}
         self._results: dict[str, tuple[str, str]] = {}
 
     def is_stale(self, gen_id: str) -> bool:
@@ -109,35 +125,44 @@ class Freshness:
     def _is_stale(self, generation: Generation) -> bool:
         if any(map(self.is_stale, generation.parents)):
             return True
-        stage, gen_id = generation.stage, generation.gen_id
-        if not self.layout.is_whole(stage, gen_id) or (head := self._head(stage, gen_id)) is None:
-            return True
-        if head.status == "pending" and head.mode == "llm" and not self.is_waiting(head.response_key):
-            return True
-        parents = [self._result(parent) for parent in generation.parents]
-        late = late_input(generation, self.layout)
-        return None in parents or head.inputs_sha256 != inputs_digest(generation, parents, late)
+        parents = [self.result(parent) for parent in generation.parents]
+        return None in parents or not self.is_kept(generation, parents, late_input(generation, self.layout))
 
-    def _head(self, stage: str, gen_id: str) -> _Head | None:
-        cache = self._heads
+    def is_kept(self, generation: Generation, parents: Sequence[tuple[str, str]], late: str) -> bool:
+        """Whether the files of a generation are those of its row and these inputs; arguments as in `inputs_digest`."""
+        entry = self.entry(generation.stage, generation.gen_id)
+        if entry is None or not (entry.stamp or self.layout.is_whole(generation.stage, generation.gen_id)):
+            return False
+        if entry.status == "pending" and generation.mode == "llm" and not self.is_waiting(entry.response_key):
+            return False
+        return entry.inputs_sha256 == inputs_digest(generation, parents, late)
+
+    def entry(self, stage: str, gen_id: str) -> Entry | None:
+        """What the file of its shard or its metadata.json says of a generation; None if it cannot be read."""
+        cache = self._entries
         if gen_id not in cache:
-            try:
-                cache[gen_id] = _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
-            except (OSError, msgspec.DecodeError):
-                cache[gen_id] = None
+            entry = self.recorded(stage, gen_id)
+            if entry is None:
+                with suppress(OSError, msgspec.DecodeError):
+                    head = _HEAD.decode(Path(self.layout.metadata(stage, gen_id)).read_bytes())
+                    entry = Entry(head.inputs_sha256, head.status, response_key=head.response_key)
+            cache[gen_id] = entry
         return cache[gen_id]
 
-    def _result(self, gen_id: str) -> tuple[str, str] | None:
+    def result(self, gen_id: str) -> tuple[str, str] | None:
         """(status, SHA-256 of the parsed file) of a parent; None if it cannot be read."""
         cache = self._results
         if gen_id not in cache:
             generation = self.find(gen_id)
             stage = generation.stage if generation else self.kept[gen_id]
-            try:
-                parsed = (self.layout.generation(stage, gen_id) / self.layout.parsed_name(stage)).read_bytes()
-            except OSError:
+            if (entry := self.entry(stage, gen_id)) is None:
                 return None
-            if (head := self._head(stage, gen_id)) is None:
-                return None
-            cache[gen_id] = (head.status, hashlib.sha256(parsed).hexdigest())
+            digest = entry.parsed_sha256
+            if not digest:
+                try:
+                    parsed = (self.layout.generation(stage, gen_id) / self.layout.parsed_name(stage)).read_bytes()
+                except OSError:
+                    return None
+                digest = hashlib.sha256(parsed).hexdigest()
+            cache[gen_id] = (entry.status, digest)
         return cache[gen_id]

@@ -1,10 +1,12 @@
 """Forecast of the calls and the cost of a run, from the plan and the response store, before anything is spent."""
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from .budget_use import BudgetUse, amount
 from .digest import late_input
@@ -48,15 +50,20 @@ class Line:
     problems: list[str] = field(default_factory=list)  # errors of generations whose stored answers cannot be read
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """Tokens of a text: those that are expected, and a bound."""
 
     typical: int = 0
     most: int = 0
 
-    def __add__(self, other: "Size") -> "Size":
-        return Size(self.typical + other.typical, self.most + other.most)
+
+class _Bound(NamedTuple):
+    """What all attempts of a model may take: the calls, the tokens, the cost of each, and the longest answer."""
+
+    calls: int
+    tokens: int
+    costs: tuple[float | None, ...]
+    longest: int
 
 
 class _Missing(NeedsCall):
@@ -116,9 +123,14 @@ class _Walk:
         self.blocked: set[str] = set()
         self.keys: set[str] = set()
         self.sizes: dict[str, Size] = {}
+        # Many rows have the same limits, and prompts of the same size.
+        self._expected, self._bound = lru_cache(1 << 16)(self._expect), lru_cache(1 << 16)(self._bind)
 
     def line(self, row: Generation, model_id: str) -> Line:
-        return self.lines.setdefault((row.stage, model_id), Line(row.stage, model_id))
+        line = self.lines.get((row.stage, model_id))
+        if line is None:
+            line = self.lines[row.stage, model_id] = Line(row.stage, model_id)
+        return line
 
     def add(self, row: Generation) -> None:
         line = self.line(row, row.model.model_id if row.model else row.mode)
@@ -147,7 +159,7 @@ class _Walk:
                 line.answered += 1
                 return
             except _Missing as error:
-                missing = error
+                missing = error.with_traceback(None)  # whose frames refer to it: a cycle for each row
             except DamagedRecord as error:  # its job will fail; the forecast of the others holds
                 line.problems.append(str(error))
                 self.open_ended[row.gen_id] = Size()
@@ -178,7 +190,9 @@ class _Walk:
         candidate = row.candidates[0]
         line = self.line(row, candidate.model.model_id)
         limit = candidate.sampling["max_tokens"]
-        _, expected = self._expected(line, candidate, self._prompt(row).typical)
+        _, expected = self._expected(row.stage, candidate.model.model_id, limit, self._prompt(row).typical, False)
+        if expected is None:
+            line.unpriced.add(candidate.model.model_id)
         line.later += 1
         line.later_usd += expected or 0.0
         self.open_ended[row.gen_id] = Size(limit, limit)
@@ -207,56 +221,61 @@ class _Walk:
 
     def _add_expected(self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool) -> None:
         """Add one call."""
-        answer, expected = self._expected(line, candidate, prompt, is_waiting=is_waiting)
+        model_id = candidate.model.model_id
+        answer, expected = self._expected(line.stage, model_id, candidate.sampling["max_tokens"], prompt, is_waiting)
         line.waiting += is_waiting
         line.calls += not is_waiting
         line.prompt_tokens += prompt
         line.completion_tokens += answer
         line.cost_usd += expected or 0.0
-        line.priced = line.priced and expected is not None
-
-    def _expected(
-        self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool = False
-    ) -> tuple[int, float | None]:
-        """The expected tokens of an answer, and the cost of its call."""
-        model = self.context.models[candidate.model.model_id]
-        answer = round(candidate.sampling["max_tokens"] * TYPICAL_SHARE)
-        batch = is_waiting or self.is_batch(line.stage, model)
-        expected = cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
         if expected is None:
-            line.unpriced.add(model.model_id)
-        return answer, expected
+            line.priced = False
+            line.unpriced.add(model_id)
+
+    def _expect(self, stage: str, model_id: str, limit: int, prompt: int, is_waiting: bool) -> tuple[int, float | None]:
+        """The expected tokens of an answer, and the cost of its call."""
+        model = self.context.models[model_id]
+        answer = round(limit * TYPICAL_SHARE)
+        batch = is_waiting or self.is_batch(stage, model)
+        return answer, cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
 
     def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
         """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
-        model, limit = self.context.models[candidate.model.model_id], candidate.sampling["max_tokens"]
-        most = 0
+        model_id, limit = candidate.model.model_id, candidate.sampling["max_tokens"]
+        bound = self._bound(line.stage, model_id, limit, attempts, prompt, repair)
+        line.calls_upper += bound.calls
+        line.tokens_upper += bound.tokens
+        for each in bound.costs:
+            line.cost_upper_usd += each or 0.0
+        if None in bound.costs:
+            line.unpriced.add(model_id)
+        return bound.longest
+
+    def _bind(self, stage: str, model_id: str, limit: int, attempts: int, prompt: int, repair: str) -> _Bound:
+        """The bound of all attempts of a model."""
+        model = self.context.models[model_id]
+        tokens, most, costs = 0, 0, []
         for attempt, most in enumerate(model.answer_limits(limit, attempts)):
             # At most once, an answer is sent back.
             sent_back = most + most_tokens(repair) + COMPLAINT_TOKENS if repair and attempt == attempts - 1 > 0 else 0
-            bound = most_cost(model, prompt + sent_back, most, self.is_batch(line.stage, model))
-            line.calls_upper += 1
-            line.tokens_upper += prompt + sent_back + most
-            line.cost_upper_usd += bound or 0.0
-            if bound is None:
-                line.unpriced.add(model.model_id)
-        return most
+            costs.append(most_cost(model, prompt + sent_back, most, self.is_batch(stage, model)))
+            tokens += prompt + sent_back + most
+        return _Bound(len(costs), tokens, tuple(costs), most)
 
     def _prompt(self, row: Generation) -> Size:
         """The size of a row's prompt, from its parts: a template may name a part twice, so the bound counts it so, and
         another model may count more tokens in the text of a parent than the model that writes it."""
         texts = self.context.texts
-        parts = [self._size(digest, texts[digest]) for digest in (row.template_sha256, *_texts(row.variables))]
-        parts += [self._size(parent, self.known[parent].text) for parent in row.parents if parent in self.known]
-        parts += [Size(estimate_tokens(turn.content), most_tokens(turn.content)) for turn in row.turns]
-        parts += [
-            Size(round(size.typical * TYPICAL_SHARE), size.most)
-            for parent in row.parents
-            if (size := self.open_ended.get(parent))
-        ]
-        total = sum(parts, Size(MOST_TEMPLATE_TOKENS, most_prompt_tokens([], row.response_format)))
-        template_tokens = MOST_TEMPLATE_TOKENS * (len(row.turns) + 1)
-        return Size(total.typical, 2 * total.most + template_tokens)
+        sizes = [self._size(digest, texts[digest]) for digest in (row.template_sha256, *_texts(row.variables))]
+        sizes += [Size(estimate_tokens(turn.content), most_tokens(turn.content)) for turn in row.turns]
+        for parent in row.parents:
+            if parent in self.known:
+                sizes.append(self._size(parent, self.known[parent].text))
+            if size := self.open_ended.get(parent):
+                sizes.append(Size(round(size.typical * TYPICAL_SHARE), size.most))
+        typical = MOST_TEMPLATE_TOKENS + sum(size.typical for size in sizes)
+        most = most_prompt_tokens([], row.response_format) + sum(size.most for size in sizes)
+        return Size(typical, 2 * most + MOST_TEMPLATE_TOKENS * (len(row.turns) + 1))
 
     def _size(self, key: str, text: str) -> Size:
         if key not in self.sizes:
@@ -264,15 +283,15 @@ class _Walk:
         return self.sizes[key]
 
 
-def _texts(variables: Json) -> Iterator[str]:
+def _texts(variables: Json) -> list[str]:
     """The digests of all input texts that a row's variables name."""
-    if isinstance(variables, Mapping):
-        if variables.keys() == {"sha256"}:
-            yield variables["sha256"]
-        else:
-            yield from (digest for value in variables.values() for digest in _texts(value))
-    elif isinstance(variables, list):
-        yield from (digest for value in variables for digest in _texts(value))
+    if isinstance(variables, dict):
+        if "sha256" in variables and len(variables) == 1:
+            return [variables["sha256"]]
+        variables = variables.values()
+    elif not isinstance(variables, list):
+        return []
+    return [digest for value in variables if not isinstance(value, str) for digest in _texts(value)]
 
 
 def as_table(lines: Sequence[Line], budgets: Sequence[BudgetUse] = ()) -> str:

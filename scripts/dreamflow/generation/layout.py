@@ -14,7 +14,6 @@ class Layout:
         self.root, self.stages = root, stages or {}
         self.store = root / "store"  # the response store, with the ledger and the budgets
         self.inbox = root / "inbox"  # questions to people, and their answers
-        self.packs = root / "packs"  # groups of generations that one cluster job answers
         self.registered_models = root / "models"  # trained students that passed their gate
 
     def generation(self, stage: str, gen_id: str) -> Path:

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..files import pretty, read_as, remove_leftovers, sha256, write_atomic
+from ..files import pretty, read_as, sha256, write_atomic, write_folder
 from .calls import Calls
 from .digest import inputs_digest, late_input
 from .layout import Layout
@@ -58,8 +58,13 @@ class Build:
 
 def make_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
     """Make a generation and write its four files. Raises `CallError` if a call failed: then nothing is written."""
+    make_with_parents(generation, context, [read_parent(parent, context.layout) for parent in parent_folders])
+
+
+def make_with_parents(generation: Generation, context: Context, parents: Sequence[Parent]) -> tuple[Result, Parent]:
+    """Make a generation of parents in memory and write its four files: its metadata, and the generation as its children
+    see it. Raises `CallError` if a call failed: then nothing is written."""
     folder = context.layout.generation(generation.stage, generation.gen_id)
-    parents = [read_parent(parent, context.layout) for parent in parent_folders]
     # Computed first: if a person's answer arrives meanwhile, the digest is outdated and the next run reads the answer.
     digest = inputs_digest(generation, [(p.status, p.sha256) for p in parents], late_input(generation, context.layout))
     redraw = folder / REDRAW
@@ -67,26 +72,15 @@ def make_generation(generation: Generation, context: Context, parent_folders: Se
     up_to = int(redraw.read_text() or 0) if again else 0
     built = build(generation, context, parents, context.calls.ask_for(generation), redraw=again, up_to=up_to)
     result = describe(generation, built, parents, digest)
-    remove_leftovers(folder)
-    prompt, raw, parsed, metadata = context.layout.file_names(generation.stage)
-    write_atomic(folder / prompt, built.prompt)
-    write_atomic(folder / raw, built.outcome.raw)
-    write_atomic(folder / parsed, built.outcome.parsed.text)
-    write_atomic(folder / metadata, pretty(as_json(result)))
+    parsed = built.outcome.parsed.text.encode()
+    contents = (built.prompt, built.outcome.raw, parsed, pretty(as_json(result)))
+    write_folder(folder, dict(zip(context.layout.file_names(generation.stage), contents, strict=True)))
     if again and built.outcome.status == "pending":
         write_atomic(redraw, str(built.outcome.allowed))
-    else:
+    elif again:
         redraw.unlink(missing_ok=True)
     context.on_done(result)
-
-
-def answer_generation(generation: Generation, context: Context, parent_folders: Sequence[Path]) -> None:
-    """Put the answers that a generation needs into the store, and write nothing else (see `packs`).
-
-    Raises `CallError` if a call failed.
-    """
-    parents = [read_parent(parent, context.layout) for parent in parent_folders]
-    build(generation, context, parents, context.calls.ask_for(generation))
+    return result, as_parent(result, parsed)
 
 
 def read_result(folder: Path) -> Result:
@@ -97,8 +91,14 @@ def read_result(folder: Path) -> Result:
 def read_parent(folder: Path, layout: Layout) -> Parent:
     """A generation as its children see it."""
     result = read_result(folder)
-    content = (folder / layout.parsed_name(folder.parent.name)).read_bytes()
-    text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    return as_parent(result, (folder / layout.parsed_name(folder.parent.name)).read_bytes())
+
+
+def as_parent(result: Result, content: bytes) -> Parent:
+    """A generation as its children see it; `content` is that of its parsed file."""
+    text = content.decode("utf-8")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     digest = hashlib.sha256(content).hexdigest()
     return Parent(result.gen_id, result.status, text, digest, result.origin_cohort_id)
 

@@ -1,7 +1,8 @@
 """The types of the core: plan rows, questions, responses, records of the store, and results (metadata.json).
 
 They are msgspec Structs. A file is decoded where it is read, and an object is encoded where it is written. If a file
-has another name for a field, `field(name=...)` gives that name.
+has another name for a field, `field(name=...)` gives that name. They hold plain values and never refer back to what
+holds them, so Python need not look for cycles among them (`gc=False`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 100
 Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
-class ModelIdentity(Struct, frozen=True, kw_only=True):
+class ModelIdentity(Struct, frozen=True, kw_only=True, gc=False):
     """Everything about a model that decides its answers. It is a part of every question, and so of every answer's key.
 
     Unset optional fields are absent from JSON, so a new optional field leaves the keys of other models as they are.
@@ -33,28 +34,28 @@ class ModelIdentity(Struct, frozen=True, kw_only=True):
     service: str | UnsetType = UNSET
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """A turn of a chat. `role` is system, user or assistant."""
 
     role: str
     content: str
 
 
-class Candidate(Struct, frozen=True):
+class Candidate(Struct, frozen=True, gc=False):
     """A model that may answer, and its sampling parameters."""
 
     model: ModelIdentity
     sampling: Sampling
 
 
-class Evidence(Struct, frozen=True):
+class Evidence(Struct, frozen=True, gc=False):
     """Template variables that are measured during a run: a JSON file in the data folder and the key of its entry."""
 
     file: str
     entry: str
 
 
-class Variant(Struct, frozen=True):
+class Variant(Struct, frozen=True, gc=False):
     """What a procedure's variant changes, whether its operator claims to keep the behaviour, and the calls it adds."""
 
     description: str
@@ -62,7 +63,7 @@ class Variant(Struct, frozen=True):
     adds: Sequence[str] = ()
 
 
-class Generation(Struct, kw_only=True, omit_defaults=True):
+class Generation(Struct, kw_only=True, omit_defaults=True, gc=False):
     """A row of the plan: everything that decides a result, except the texts of its parents.
 
     - `variables`: those of the template; they may contain references (see `render.resolve`).
@@ -107,7 +108,7 @@ class Generation(Struct, kw_only=True, omit_defaults=True):
         return [Candidate(self.model, self.sampling), *self.fallbacks] if self.model else []
 
 
-class Question(Struct, frozen=True):
+class Question(Struct, frozen=True, gc=False):
     """One question to one model. Its canonical JSON is the key of its answer in the response store."""
 
     model: ModelIdentity
@@ -117,7 +118,7 @@ class Question(Struct, frozen=True):
     sample: int
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Tokens of an answer; a count that the provider did not report is absent, which is not 0.
 
     `cached_tokens` and `cache_write_tokens` are the parts of `prompt_tokens` that were read from the provider's cache
@@ -159,7 +160,7 @@ class Usage(Struct, frozen=True):
         return replace(self, logprob=UNSET, estimated=UNSET) != Usage()
 
 
-class Response(Struct, frozen=True):
+class Response(Struct, frozen=True, gc=False):
     """One answer.
 
     `finish_reason` is "stop" (the only good one), "length" (cut off at the limit), "refusal", "context" (the prompt
@@ -178,7 +179,7 @@ class Response(Struct, frozen=True):
     warnings: list[str] | UnsetType = UNSET
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, gc=False):
     """A pause before a call was repeated: the class of the error, its HTTP status, and the seconds."""
 
     error: str
@@ -186,7 +187,7 @@ class Wait(Struct, frozen=True):
     wait_s: Number
 
 
-class Call(Struct, frozen=True, kw_only=True):
+class Call(Struct, frozen=True, kw_only=True, gc=False):
     """How an answer was obtained: for which generation, when, at what price. It is not part of the key. `batch` is the
     id of the provider's batch that had it."""
 
@@ -201,7 +202,7 @@ class Call(Struct, frozen=True, kw_only=True):
     batch: str | UnsetType = UNSET
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """An answer as the response store keeps it. `service` is "" if it is known to be from no public service besides the
     provider's own. In a record of an earlier version it is the service whose key now has a copy of this answer (see
     `store.load_response`)."""
@@ -213,7 +214,7 @@ class Record(Struct, frozen=True, kw_only=True):
     service: str | UnsetType = UNSET
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class Attempt(Struct, frozen=True, kw_only=True, gc=False):
     """One sample: the key of its answer and, if that was unusable, the class of the `error` and the `reason`."""
 
     sample: int
@@ -222,7 +223,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
-class Result(Struct, kw_only=True):
+class Result(Struct, kw_only=True, gc=False):
     """metadata.json: the result of a generation. A pure function of its plan row, its parents and the store.
 
     `inputs_sha256` is the digest of everything that decided it: if that digest has changed, the generation is stale.
@@ -271,7 +272,7 @@ class Result(Struct, kw_only=True):
         return bool(self.attempts) and self.cost_usd is None
 
 
-class Parent(Struct, frozen=True):
+class Parent(Struct, frozen=True, gc=False):
     """A generation as its children see it. `text` is its parsed file, `sha256` the digest of that file's bytes."""
 
     gen_id: str

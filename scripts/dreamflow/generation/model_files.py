@@ -6,12 +6,18 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import ConfigError
+from . import hub
 
 _SAMPLED = 1 << 20  # bytes that a fingerprint reads at each end of a file
 
 
-def model_file(name: str) -> Path:
-    """The file that a path or `package:<package>/<file>` (a file in an installed package) names."""
+def model_file(name: str, *, download: bool = False) -> Path:
+    """The file that a path, `package:<package>/<file>` (a file in an installed package) or `hf:<repository>/<file>`
+    names. Raises a `ConfigError` if it is not here; with `download`, a file of the Hugging Face Hub is downloaded."""
+    if name.startswith(hub.PREFIX):
+        if path := hub.download(name) if download else hub.cached(name):
+            return path
+        raise hub.to_download(name)
     if name.startswith("package:"):
         package, _, inside = name.removeprefix("package:").partition("/")
         spec = importlib.util.find_spec(package)  # does not import it
@@ -42,9 +48,14 @@ def _fingerprint(path: Path, size: int, _changed: int) -> str:
     return "file-" + digest.hexdigest()[:16]
 
 
+def source_fingerprint(name: str) -> str:
+    """A digest of the content of the file that `name` (as in `model_file`) means; it downloads nothing."""
+    return hub.digest(name) if name.startswith(hub.PREFIX) else fingerprint(model_file(name))
+
+
 def weights_folder(source: str) -> Path | None:
     """The Hugging Face folder that `source` names; None if it names a file."""
-    if source.startswith("package:"):
+    if source.startswith(("package:", hub.PREFIX)):
         return None
     path = Path(source).expanduser()
     if not path.exists():
@@ -56,7 +67,7 @@ def weights_fingerprint(source: str) -> str:
     """A digest of a model's weights, independent of the path of the folder or file."""
     folder = weights_folder(source)
     if folder is None:
-        return fingerprint(model_file(source))
+        return source_fingerprint(source)
     patterns = ("*.json", "*.jinja", "*.safetensors", "*.bin", "*.model")
     files = sorted(file for pattern in patterns for file in folder.glob(pattern))
     known = "".join(f"{file.name}\n{fingerprint(file)}\n" for file in files)

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from ..config import check, in_file, load_yaml, under
 from ..errors import ConfigError, unknown
+from . import hub
 from .model import ModelIdentity, Sampling
-from .model_files import fingerprint, model_file
+from .model_files import source_fingerprint
 from .providers import provider
 from .settings import LimitSettings, ModelSettings, ModelsFile
 
@@ -27,6 +28,13 @@ class Model(ModelSettings):
     model_id: str
     provider_limits: LimitSettings | None = None
     local_models: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The file of a local model, for `model_file`; "" for other models."""
+        if not provider(self.provider).is_local:
+            return ""
+        return f"{self.name}@{self.revision}" if self.revision and self.name.startswith(hub.PREFIX) else self.name
 
     @cached_property
     def own_price(self) -> dict[str, float] | None:
@@ -78,18 +86,18 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
 
 
 def identity(model: Model) -> ModelIdentity:
-    """The part of a model that decides its answers. A local file without a revision is identified by its content; so is
-    an adapter."""
+    """The part of a model that decides its answers. A local file without a revision is identified by its content; so
+    are an adapter and a file of the Hugging Face Hub, whose revision may be a branch."""
     chosen = provider(model.provider)
     try:
-        lora = fingerprint(model_file(model.lora)) if model.lora else UNSET
+        lora = source_fingerprint(model.lora) if model.lora else UNSET
     except ConfigError as error:
         raise ConfigError(f"model {model.model_id}: its adapter is gone: {error}") from None
     return ModelIdentity(
         model_id=model.model_id,
         provider=model.provider,
         name=model.name,
-        revision=model.revision or chosen.revision(model),
+        revision=chosen.revision(model),
         lora=lora,
         extra_body=dict(model.extra_body) if model.extra_body else UNSET,
         service=chosen.service(model) or UNSET,

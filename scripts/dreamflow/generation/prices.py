@@ -5,7 +5,7 @@ cost is None.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -139,14 +139,20 @@ def most_cost(model: Model, prompt_tokens: int, completion_tokens: int, batch: b
     OpenRouter's providers differ in price, and the listed price is that of one of them. If the request limits the price
     (`provider: {max_price: ...}`), that limit is the price.
     """
-    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-    costs = []
-    for price in _highest_prices(model, prompt_tokens):
-        if price is None:
-            return None
-        most = max(price["prompt"], price.get("cached_prompt", 0), _write_price(price))
-        costs.append(cost(usage, {**price, "prompt": most}, batch))
-    return max(costs)
+    return most_costs(model, prompt_tokens, [completion_tokens], batch)[0]
+
+
+def most_costs(model: Model, prompt_tokens: int, completions: Sequence[int], batch: bool = False) -> list[float | None]:
+    """The same for several calls with this prompt, whose answers have so many tokens."""
+    prices = _highest_prices(model, prompt_tokens)
+    if None in prices:
+        return [None] * len(completions)
+    highest = [
+        {**price, "prompt": max(price["prompt"], price.get("cached_prompt", 0), _write_price(price))}
+        for price in prices
+    ]
+    usages = [Usage(prompt_tokens=prompt_tokens, completion_tokens=tokens) for tokens in completions]
+    return [max(cost(usage, price, batch) for price in highest) for usage in usages]
 
 
 def _highest_prices(model: Model, prompt_tokens: int) -> list[Price | None]:

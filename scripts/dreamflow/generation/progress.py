@@ -5,12 +5,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from typing import TYPE_CHECKING
 
 from .model import Record, Result
 from .providers.reading import OTHER_MODEL
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PROGRESS_INTERVAL_S = 15  # between two progress lines, if standard error is not a terminal
 SHOWN_OTHERS = 5  # models that answered in place of those that were asked
@@ -39,6 +40,9 @@ class Display:
         self.planned = Counter(planned)
         self.started = self.last_line = time.monotonic()
         if sys.stderr.isatty() and self.planned:
+            from rich.console import Console  # which nothing else needs
+            from rich.progress import BarColumn, Progress, TextColumn
+
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
             self.bar = Progress(*columns, console=Console(file=sys.stderr), transient=True)
             self.bar.add_task(self.progress_line(), total=self.planned.total())
@@ -67,6 +71,17 @@ class Display:
             self.calls = self.prompt_tokens = self.cached_tokens = self.completion_tokens = 0
             self.cost_usd = 0.0
             self._count(*totals)
+
+    def expect_less(self, stage: str) -> None:
+        """Count a planned generation that turned out to be up to date: its parents were made again, and are alike."""
+        with self.guard:
+            self.planned[stage] -= 1
+
+    def count_made(self, by_stage: Counter[str], by_status: Counter[str]) -> None:
+        """Count generations that other processes have made."""
+        with self.guard:
+            self.done += by_stage
+            self.status += by_status
 
     def count_generation(self, result: Result) -> None:
         """Count a written generation and show the progress."""

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, Count, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from . import hub
 from .providers import PROVIDERS, provider
 
 
@@ -69,19 +70,22 @@ class ModelSettings(Section):
     )
     name: str = Field(
         "",
-        description="The provider's name of the model. For `llama_cpp`: a GGUF file or "
-        '`package:<python package>/<file>`. For `replay`: a JSON Lines file of `{"text": ..., "contains"?: ..., '
+        description="The provider's name of the model. For `llama_cpp`: a GGUF file, "
+        "`package:<python package>/<file>`, or `hf:<owner>/<repository>/<file>` (see "
+        "[Files of the Hugging Face Hub](#files-of-the-hugging-face-hub)). For "
+        '`replay`: a JSON Lines file of `{"text": ..., "contains"?: ..., '
         '"prompt_sha256"?: ...}`. Required, except for `human`.',
     )
     lora: Optional[Name] = Field(
         None,
-        description="For `llama_cpp`: a GGUF LoRA file with an adapter trained on that model. It is identified by its "
-        "content.",
+        description="For `llama_cpp`: a GGUF LoRA file with an adapter trained on that model, or "
+        "`hf:<owner>/<repository>/<file>@<revision>`. It is identified by its content.",
     )
     revision: str = Field(
         "",
         description="Any text that names a version of the model; after a change all its calls are made again. A local "
-        "file without a revision is identified by its content.",
+        "file without a revision is identified by its content. With `hf:` a branch, tag or commit (default: "
+        "`main`).",
     )
     base_url: Optional[Annotated[str, Field(pattern="^https?://")]] = Field(
         None,
@@ -156,6 +160,11 @@ class ModelSettings(Section):
                 "'lora' is for llama_cpp models only; the provider is {provider}",
                 {"provider": self.provider},
             )
+        for name in (self.name, self.lora or ""):
+            if provider(self.provider).is_local and name.startswith(hub.PREFIX) and not hub.FORM.fullmatch(name):
+                raise PydanticCustomError(
+                    "hub_name", "'{name}' should be {form}", {"name": name, "form": hub.FORM_SAID}
+                )
         if self.extra_body.get("stream") or self.extra_body.get("n", 1) != 1:
             raise PydanticCustomError(
                 "not_read", "'extra_body' has 'stream' or 'n', whose answers cannot be read; delete it"

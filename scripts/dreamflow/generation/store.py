@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from ..errors import DreamflowError
 from ..files import canonical, sha256
 from . import shares
-from .database import Database, json_rows
+from .database import Database, insert
 from .model import Json, Question, Record, as_json
 
 SCHEMA_VERSION = 1
@@ -54,12 +54,8 @@ _LEDGER = (
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
     *("latency_s", "batch"),
 )
-_INSERT_ENTRIES = f"INSERT INTO ledger ({', '.join(_LEDGER)}) {json_rows(len(_LEDGER))}"
-_PUT_ANSWERS = f"INSERT OR REPLACE INTO answers {json_rows(3)}"
-_ADD_SPENT = f"""
-    INSERT INTO spent {json_rows(3)} WHERE true
-    ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens
-"""
+_INSERT_ENTRIES = f"INSERT INTO ledger ({', '.join(_LEDGER)})"
+_ADD = "ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
 _DECODER = msgspec.json.Decoder(Record)
 Answer = tuple[str, Record, bytes]  # a key, its record, and the bytes that the provider sent
 Entry = tuple[Mapping[str, Json], Sequence[str]]  # a row of the ledger, and the scopes whose totals it is added to
@@ -119,10 +115,11 @@ def load_response(store: Path, question: Question, key: str, *, read_only: bool 
 def read_record(store: Path, key: str) -> Record | None:
     """The record under a key; None if there is none. Raises `DamagedRecord` if it is damaged."""
     # As bytes: SQLite would not give a damaged text, as if the whole database could not be read.
-    rows = database(store).read("SELECT CAST(record AS BLOB) FROM answers WHERE key = ?", (key,))
+    found = database(store)
+    rows = found.read("SELECT CAST(record AS BLOB) FROM answers WHERE key = ?", (key,))
     if rows:
         content = rows[0][0]
-    elif _has_files(abspath(store)):  # noqa: PTH100
+    elif _has_files(found):
         try:
             content = _file(store, key).read_bytes()
         except FileNotFoundError:
@@ -148,27 +145,29 @@ def _file(store: Path, key: str) -> Path:
 
 
 @cache
-def _has_files(store: str) -> bool:
-    return Path(store, "responses").is_dir()
+def _has_files(found: Database) -> bool:
+    return found.path.with_name("responses").is_dir()
 
 
 def put_answers(connection: sqlite3.Connection, answers: Iterable[Answer]) -> None:
     """Store answers, in place of earlier ones."""
     rows = []
     for key, record, body in answers:
-        text = msgspec.json.encode(record, order="sorted").decode()
-        try:
-            rows.append((key, text, body.decode() or None))
-        except UnicodeDecodeError:  # bytes that are no text, which JSON cannot hold
-            connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (key, text, body))
-    if rows:
-        connection.execute(_PUT_ANSWERS, (msgspec.json.encode(rows).decode(),))
+        rows.append((key, msgspec.json.encode(record, order="sorted").decode(), _text(body)))
+    insert(connection, "INSERT OR REPLACE INTO answers", rows)
+
+
+def _text(body: bytes) -> str | bytes | None:
+    """A body as any SQLite program shows it: as text, or as bytes if they are no text."""
+    try:
+        return body.decode() or None
+    except UnicodeDecodeError:
+        return body
 
 
 def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Write rows of the ledger and add them to the totals of their scopes."""
-    rows = [[entry.get(name) for name in _LEDGER] for entry, _ in entries]
-    connection.execute(_INSERT_ENTRIES, (json.dumps(rows),))
+    insert(connection, _INSERT_ENTRIES, [tuple(map(entry.get, _LEDGER)) for entry, _ in entries])
     spent: dict[str, tuple[float, int]] = {}
     for entry, scopes in entries:
         tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
@@ -180,7 +179,7 @@ def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
 
 def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, int]]) -> None:
     """Add US dollars and tokens to the totals of scopes."""
-    connection.execute(_ADD_SPENT, (json.dumps([(scope, *amounts) for scope, amounts in spent.items()]),))
+    insert(connection, "INSERT INTO spent", [(scope, *amounts) for scope, amounts in spent.items()], _ADD)
 
 
 def time_scopes(at: str) -> list[str]:

@@ -17,9 +17,12 @@ or small vocabularies (cl100k_base, SmolLM2) have 1.4 to 3 times as many Chinese
 own tokenizer if it is available.
 """
 
+import operator
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, reduce
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from ..files import canonical, read_table
 from .model import Json, Message, Usage
@@ -28,6 +31,7 @@ from .providers import provider
 if TYPE_CHECKING:
     from .models import Model
 
+T = TypeVar("T")
 MESSAGE_TOKENS = 4  # that chat templates usually put around a message
 MOST_TEMPLATE_TOKENS = 64  # that they put around a message at most
 
@@ -60,6 +64,7 @@ _WEIGHTS = tuple((first, covered, further) for _, first, covered, further in _PI
 _FOREIGN_WORD = (0.50, 3, 0.33)  # unaccented words of German, Dutch, Spanish, Indonesian, …
 _KANJI = (0.75, 1, 0.75)  # Han characters in Japanese, which has fewer words in the vocabularies
 _KANA = re.compile("[\u3041-\u30ff]")
+_LONG_PART, _MOST_PARTS = 40, 100_000
 _WORD_KIND, _HAN_KIND = map(list(_PIECES).index, ("word", "han"))
 
 # The commonest words of English, and of other languages in Latin letters: the majority decides the weights.
@@ -69,21 +74,71 @@ _ENGLISH, _OTHERS = frozenset(_LANGUAGES["english"].split()), frozenset(_LANGUAG
 
 def estimate_tokens(text: str) -> int:
     """The estimated number of tokens of `text` for a modern model; at least 1 unless the text is empty."""
-    words = re.findall("[a-z]+", text.lower())
-    foreign = sum(map(_OTHERS.__contains__, words)) > sum(map(_ENGLISH.__contains__, words))
-    weights = list(_WEIGHTS)
-    if foreign:
-        weights[_WORD_KIND] = _FOREIGN_WORD
-    if _KANA.search(text):
-        weights[_HAN_KIND] = _KANJI
-    tokens = 0.0
-    for piece in _PATTERN.finditer(text):
-        first, covered, further = weights[piece.lastindex - 1]
-        tokens += first
-        beyond = piece.end() - piece.start() - covered
-        if beyond > 0:
-            tokens += beyond * further
+    # Between other characters a single space has no tokens and ends every piece, so parts can be looked up.
+    body = text.rstrip()
+    parts = body.split(" ")
+    try:
+        foreign = sum(map(_FOREIGN.__getitem__, parts))
+        parts.append(text[len(body) :])
+    except KeyError:
+        parts, foreign = [text], _foreign_words(text)
+    known = _parts(foreign > 0, _KANA.search(text) is not None)
+    # Not `sum`, whose last digit differs between versions of Python, and can decide how the total is rounded.
+    tokens = reduce(operator.add, chain.from_iterable(map(known.__getitem__, parts)), 0.0)
     return max(round(tokens), 1) if text else 0
+
+
+class _Known(dict[str, T]):
+    """What a function returns for a part of a text, kept for short parts."""
+
+    def __init__(self, function: Callable[[str], T]) -> None:
+        self.function = function
+
+    def __missing__(self, part: str) -> T:
+        value = self.function(part)
+        if len(part) < _LONG_PART:
+            if len(self) > _MOST_PARTS:
+                self.clear()
+            self[part] = value
+        return value
+
+
+def _foreign_words(part: str) -> int:
+    """How many more words of other languages than of English."""
+    words = re.findall("[a-z]+", part.lower())
+    return sum(map(_OTHERS.__contains__, words)) - sum(map(_ENGLISH.__contains__, words))
+
+
+def _foreign_words_of_part(part: str) -> int:
+    """The same for a part between single spaces. Raises a `KeyError` if there is more space around it."""
+    if part != part.strip() or not part:
+        raise KeyError(part)
+    return _foreign_words(part)
+
+
+_FOREIGN = _Known(_foreign_words_of_part)
+
+
+@cache
+def _parts(is_foreign: bool, is_japanese: bool) -> _Known[list[float]]:
+    """The summands of the tokens of a part."""
+    weights = list(_WEIGHTS)
+    if is_foreign:
+        weights[_WORD_KIND] = _FOREIGN_WORD
+    if is_japanese:
+        weights[_HAN_KIND] = _KANJI
+
+    def summands(part: str) -> list[float]:
+        found = []
+        for piece in _PATTERN.finditer(part):
+            first, covered, further = weights[piece.lastindex - 1]
+            found.append(first)
+            beyond = piece.end() - piece.start() - covered
+            if beyond > 0:
+                found.append(beyond * further)
+        return found
+
+    return _Known(summands)
 
 
 def most_tokens(text: str) -> int:

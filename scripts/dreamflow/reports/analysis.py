@@ -54,6 +54,7 @@ def variance_analysis(scores: pd.DataFrame) -> pd.DataFrame:
     means, `replicate_std_01` the pooled spread of an evaluator's scores.
     """
     table = prepared(scores)
+    table = table.assign(scale_code=table["scale"].cat.codes)
     parts = [_spread(table, name, [*GENERATION, *keys]) for name, keys in SPREADS.items()]
     return pd.concat(parts, ignore_index=True)
 
@@ -71,8 +72,8 @@ def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
         mean_01=("score_01", "mean"),
         lowest=("score_01", "min"),
         highest=("score_01", "max"),
-        scale=("scale", "first"),
-        scales=("scale", "nunique"),
+        first_scale=("scale_code", "min"),
+        last_scale=("scale_code", "max"),
     )
     by_evaluator = scored.groupby([*keys, "evaluator"])["score_01"].agg(["mean", "var", "count"]).reset_index()
     spread["evaluators"] = by_evaluator.groupby(keys).size().reindex(spread.index).fillna(0).astype(int)
@@ -85,9 +86,10 @@ def _spread(table: pd.DataFrame, name: str, keys: list[str]) -> pd.DataFrame:
     spread["range"] = blank_below_two(spread["max"] - spread["min"], spread["n"])
     spread["range_01"] = blank_below_two(spread["highest"] - spread["lowest"], spread["n"])
     spread["cv"] = spread["std"] / spread["mean"].where(spread["mean"] != 0)
-    mixed = spread["scales"] > 1
+    mixed = spread["first_scale"] != spread["last_scale"]
     spread.loc[mixed, ["mean", "std", "min", "max", "range", "cv"]] = np.nan
-    spread.loc[mixed, "scale"] = "mixed"
+    names = np.array(table["scale"].cat.categories, dtype="object")
+    spread["scale"] = np.where(mixed, "mixed", names[spread["first_scale"]])
     nines = on_nine(spread["range_01"])
     grades = ["insufficient_data", "high_agreement", "moderate_agreement", "low_agreement"]
     conditions = [nines.isna(), nines <= 1, nines <= 2, nines <= 3]
@@ -181,15 +183,15 @@ def paired_differences(scores: pd.DataFrame) -> pd.DataFrame:
 
 def _differences(group: pd.DataFrame, columns: list[str]) -> Iterator[dict[str, Json]]:
     held = [column for column in ALL_FACTORS if column not in columns]
-    levels = sorted(set(group[columns].itertuples(index=False, name=None)))
-    place = {level: number for number, level in enumerate(levels)}
-    number = [place[level] for level in group[columns].itertuples(index=False, name=None)]
+    number = group.groupby(columns).ngroup().to_numpy()
+    _, first = np.unique(number, return_index=True)
+    levels = list(group[columns].iloc[first].itertuples(index=False, name=None))
     wide = group.assign(level=number).groupby([*held, "level"])["score_01"].mean().unstack("level")
     combos = wide.index.get_level_values("combo_id").to_numpy()
-    for first, second in combinations(levels, 2):
-        if any(a == b for a, b in zip(first, second, strict=True)):
+    for (a, first), (b, second) in combinations(enumerate(levels), 2):
+        if any(one == other for one, other in zip(first, second, strict=True)):
             continue
-        a, b = wide[place[first]].to_numpy(), wide[place[second]].to_numpy()
+        a, b = wide[a].to_numpy(), wide[b].to_numpy()
         both = ~np.isnan(a) & ~np.isnan(b)
         if not both.any():
             continue

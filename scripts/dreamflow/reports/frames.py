@@ -1,5 +1,7 @@
 """Shared by all report tables: keys, evaluators as columns, scales, and CSV files."""
 
+import csv
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,15 +9,32 @@ import numpy as np
 import pandas as pd
 
 from ..files import write_atomic
+from ..generation.model import Json
+from .groups import Groups
 
 GENERATION = ["combo_id", "draft_template", "generation_template", "generation_model", "parent_gen_id"]
+_CATEGORIES = (
+    *(*GENERATION, "judged_stage", "draft_model"),
+    *("evaluation_template", "evaluation_llm_model", "evaluator", "scale"),
+)
 AS_READ = ("score", "cost_usd")  # columns that are never rounded
 DECIMALS = 4
 
 
-def write_table(table: pd.DataFrame, path: Path | str) -> None:
-    """Write a CSV file, with a header even without rows; unknown values are empty cells."""
-    write_atomic(path, rounded(table).to_csv(index=False, lineterminator="\n"))
+def write_table(table: pd.DataFrame, *paths: Path | str) -> None:
+    """Write CSV files, with a header even without rows; unknown values are empty cells."""
+    table, stream = rounded(table), io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")  # as to_csv() does, in half its time
+    writer.writerow(table.columns)
+    writer.writerows(zip(*(_cells(table[column]) for column in table.columns), strict=True))
+    content = stream.getvalue()
+    for path in paths:
+        write_atomic(path, content)
+
+
+def _cells(column: pd.Series) -> list[Json]:
+    known = column.notna()
+    return (column if known.all() else column.astype("object").where(known, None)).tolist()
 
 
 def rounded(table: pd.DataFrame) -> pd.DataFrame:
@@ -26,15 +45,20 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
 
 def prepared(scores: pd.DataFrame) -> pd.DataFrame:
     """The long table sorted by id, so that sums do not depend on its order, with two more columns: `evaluator`, as
-    `<model>_<template>`, and `scale`, as `0-9`."""
+    `<model>_<template>`, and `scale`, as `0-9`. Columns by which rows are grouped are categories in order of name. A
+    prepared table is returned as it is."""
+    if "evaluator" in scores.columns:
+        return scores
     table = scores.sort_values("gen_id", kind="stable", ignore_index=True)
-    pairs = len(table[["evaluation_llm_model", "evaluation_template"]].drop_duplicates())
-    names = [
-        table["evaluation_llm_model"] + separator + table["evaluation_template"] for separator in ("_", "__", " / ")
-    ]
-    scale = [f"{low:g}-{high:g}" for low, high in zip(table["scale_low"], table["scale_high"], strict=True)]
-    evaluator = next((name for name in names if name.nunique() == pairs), names[-1])
-    return table.assign(evaluator=evaluator, scale=pd.Series(scale, index=table.index, dtype="object"))
+    models, templates = table["evaluation_llm_model"], table["evaluation_template"]
+    pairs = table.drop_duplicates(["evaluation_llm_model", "evaluation_template"]).index
+    separators = ("_", "__", " / ")
+    distinct = (one for one in separators if (models[pairs] + one + templates[pairs]).is_unique)
+    evaluator = models + next(distinct, separators[-1]) + templates
+    scale, scales = pd.factorize(pd.MultiIndex.from_frame(table[["scale_low", "scale_high"]]))
+    names = np.array([f"{low:g}-{high:g}" for low, high in scales], dtype="object")
+    table = table.assign(evaluator=evaluator, scale=names[scale])
+    return table.assign(**{column: pd.Categorical(table[column]) for column in _CATEGORIES})
 
 
 def evaluator_names(table: pd.DataFrame) -> list[str]:
@@ -49,10 +73,12 @@ def evaluator_means(table: pd.DataFrame, column: str, keys: str | list[str] = "p
     return means.reindex(columns=evaluator_names(table)).rename_axis(columns=None).astype("float64")
 
 
-def common_scale(scale: pd.Series) -> str:
-    """The scale of all scores, "mixed" if there are several scales, "" without scores."""
-    kinds = scale.unique()
-    return "" if not len(kinds) else kinds[0] if len(kinds) == 1 else "mixed"
+def common_scales(scale: pd.Series, groups: Groups) -> np.ndarray:
+    """The scale of all rows of each group, "mixed" if there are several scales, "" without rows."""
+    codes, names = pd.factorize(scale, sort=True)
+    lowest, highest = groups.extremes(codes)
+    common = np.array([*names, ""], dtype="object")[np.where(groups.counts, lowest, -1).astype(int)]
+    return np.where(groups.counts.astype(bool) & (lowest != highest), "mixed", common)
 
 
 def on_nine(score_01: pd.Series) -> pd.Series:
@@ -61,8 +87,9 @@ def on_nine(score_01: pd.Series) -> pd.Series:
 
 
 def in_order(table: pd.DataFrame, columns: Iterable[str], by: list[str]) -> pd.DataFrame:
-    """The `columns` of a table, its rows sorted by `by`."""
-    return table.sort_values(by, kind="stable", ignore_index=True)[list(columns)]
+    """The `columns` of a table, its rows sorted by `by`; categories become texts."""
+    table = table.sort_values(by, kind="stable", ignore_index=True)[list(columns)]
+    return table.astype({column: "object" for column, kind in table.dtypes.items() if kind == "category"})
 
 
 def blank_below_two(values: pd.Series, counts: pd.Series) -> pd.Series:

@@ -4,22 +4,21 @@ A cohort may use drafts and essays outside of its plan (a curated selection), an
 other keys; this module hides both from the tables.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..cohorts.planned import Planned
 from ..cohorts.stages import STAGES
-from ..errors import DreamflowError
-from ..generation.layout import Layout
-from ..generation.make import read_result, with_total_cost
-from ..generation.model import Generation, Json, Number
+from ..generation.model import Generation, Json
+from ..generation.rows import CompactRows, Rows
+from ..generation.summary import Look, Metadata, Summary, read_metadata
 
 
-class Facts(Struct, frozen=True, kw_only=True):
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """The facts about a generation that tables need. An unknown text is ""; a copied text has no model.
 
     `served_as` is the provider and its name of the model. `scale` is the scale of the scores, (None, None) if unknown.
@@ -45,35 +44,56 @@ class Facts(Struct, frozen=True, kw_only=True):
         return self.wildcards.get("combo_id") or ""
 
 
-class Metadata(Struct, frozen=True, kw_only=True):
-    """metadata.json as this workflow or the original pipeline writes it; each has fields that the other lacks."""
-
-    gen_id: str
-    stage: str
-    status: str | None = None
-    reason: str | None = None
-    mode: str | None = None
-    parents: tuple[str, ...] | None = None
-    parent_gen_id: str | None = None
-    wildcards: dict[str, Json] | None = None
-    combo_id: str | None = None
-    template_id: str | None = None
-    model_id: str | None = None
-    llm_model_id: str | None = None
-    provider: str | None = None
-    model_name: str | None = None
-    replicate: int | None = None
-    parser_options: dict[str, Json] | None = None
-    parsed: dict[str, Json] | None = None
-    origin_cohort_id: str | None = None
-    cost_usd: Number | None = None
-    attempts: Json = None
-
-
 Find = Callable[[str], Facts | None]
 
-_DECODER = msgspec.json.Decoder(Metadata, strict=False)
 _STAGE = {stage.prefix: stage.name for stage in STAGES}
+
+
+class Members(Mapping[str, Facts]):
+    """The facts about what a cohort consists of: what it keeps, then what it plans. They are made when they are read,
+    since a large plan has no room for them. Of `Planned` rows they have neither concepts nor coordinates, except the
+    combination."""
+
+    def __init__(self, kept: Mapping[str, Facts], planned: Mapping[str, Generation]) -> None:
+        self.kept, self.planned = kept, planned
+        self._shared: dict[int, Facts] = {}  # of many rows, by what these rows have in common
+        self._wildcards: dict[str, dict[str, str]] = {}
+
+    def __getitem__(self, gen_id: str) -> Facts:
+        if gen_id not in self.planned:
+            return self.kept[gen_id]
+        rows = self.planned.source[gen_id] if isinstance(self.planned, Rows) else self.planned
+        return self._compact(rows, gen_id) if isinstance(rows, Planned) else _from_row(rows[gen_id])
+
+    def _compact(self, rows: Planned, gen_id: str) -> Facts:
+        entry = rows.entries[gen_id]
+        made = self._shared.get(id(entry.shared))
+        if made is None:
+            made = self._shared[id(entry.shared)] = _from_row(entry.shared.row)
+        combo_id = rows.combo_id(gen_id)
+        wildcards = self._wildcards.setdefault(combo_id, {"combo_id": combo_id})
+        parents = () if made.stage == "draft" else (entry.source,)
+        own = {"gen_id": gen_id, "parents": parents, "replicate": entry.replicate, "wildcards": wildcards}
+        return replace(made, **own, concepts=None)
+
+    def of_stage(self, stage: str) -> Iterator[Facts]:
+        """The facts about the members of a stage."""
+        yield from (made for made in self.kept.values() if made.stage == stage and made.gen_id not in self.planned)
+        rows = self.planned
+        if isinstance(rows, CompactRows):
+            yield from (self[gen_id] for gen_id in rows if rows.stage(gen_id) == stage)
+        else:
+            yield from (_from_row(row) for row in rows.values() if row.stage == stage)
+
+    def __contains__(self, gen_id: object) -> bool:
+        return gen_id in self.planned or gen_id in self.kept
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.kept
+        yield from (gen_id for gen_id in self.planned if gen_id not in self.kept)
+
+    def __len__(self) -> int:
+        return len(self.kept.keys() | self.planned.keys())
 
 
 def facts(source: Generation | Metadata) -> Facts:
@@ -122,54 +142,52 @@ def _scale(parser_options: Mapping[str, Json]) -> tuple[float | None, float | No
 
 def gen_path(data_root: Path | str, stage: str, gen_id: str, name: str = "parsed.txt") -> str:
     """The path of a generation's file; it begins with `data_root`."""
-    return (Layout(Path(data_root)).generation(stage, gen_id) / name).as_posix()
+    return f"{_gens(data_root)}/{stage}/{gen_id}/{name}"
 
 
-def read_metadata(data_root: Path | str, stage: str, gen_id: str) -> Metadata | None:
-    """The metadata of a generation; None if it does not exist yet. Raises a `DreamflowError` if it cannot be read."""
-    path = Path(gen_path(data_root, stage, gen_id, "metadata.json"))
-    try:
-        return _DECODER.decode(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DreamflowError(f"{path}: damaged: {error}. Delete its folder and run again") from None
+@cache
+def _gens(data_root: Path | str) -> str:
+    return (Path(data_root) / "gens").as_posix()
 
 
-def total_cost(metadata: Metadata, data_root: Path | str) -> Number | None:
-    """The cost of a generation with all its samples, including unusable ones, in US dollars; None if unknown."""
-    if not isinstance(metadata.attempts, list) or len(metadata.attempts) < 2:
-        return metadata.cost_usd
-    layout = Layout(Path(data_root))
-    try:
-        result = read_result(layout.generation(metadata.stage, metadata.gen_id))
-        return with_total_cost(result, layout.root).cost_usd
-    except DreamflowError:  # the store has lost an answer
-        return None
-
-
-def was_paid(metadata: Metadata) -> bool:
+def was_paid(made: Facts, summary: Summary) -> bool:
     """Whether a model was asked for a generation, so that it has a cost even if nobody knows it."""
-    return (metadata.mode or "llm") == "llm" and (metadata.status or "ok") in ("ok", "failed")
+    return made.mode == "llm" and summary.status in ("ok", "failed")
 
 
-def as_answered(made: Facts, metadata: Metadata | None) -> Facts:
+def as_answered(made: Facts, summary: Summary | None) -> Facts:
     """The facts about a planned generation with the model that answered, which may be a fallback."""
-    if metadata is None or (metadata.status or "ok") != "ok" or metadata.model_id not in made.fallbacks:
+    if not made.fallbacks or summary is None or summary.status != "ok" or summary.model_id not in made.fallbacks:
         return made
-    return replace(made, model_id=metadata.model_id, served_as=made.fallbacks[metadata.model_id])
+    return replace(made, model_id=summary.model_id, served_as=made.fallbacks[summary.model_id])
 
 
-def finder(members: Mapping[str, Facts], data_root: Path | str) -> Find:
+def as_reported(made: Facts, summary: Summary) -> Facts:
+    """The facts about a planned generation that exists, with the model as its metadata.json names it."""
+    if made.mode == "copy":
+        return made
+    served_as = (summary.provider, summary.model_name)
+    return replace(made, model_id=summary.model_id, served_as=served_as, fallbacks={})
+
+
+def stage_of(gen_id: str) -> str:
+    """The stage of a generation, from the first letter of its id."""
+    return _STAGE.get(gen_id[:1], "draft")
+
+
+def finder(members: Mapping[str, Facts], data_root: Path | str, look: Look) -> Find:
     """A function that finds facts by id: in the members of a cohort, else among the generations under data/gens."""
 
     @cache
-    def find(gen_id: str) -> Facts | None:
-        if gen_id in members:
-            made = members[gen_id]
-            return as_answered(made, read_metadata(data_root, made.stage, gen_id)) if made.fallbacks else made
-        metadata = read_metadata(data_root, _STAGE.get(gen_id[:1], "draft"), gen_id)
+    def find_elsewhere(gen_id: str) -> Facts | None:
+        metadata = read_metadata(data_root, stage_of(gen_id), gen_id)
         return facts(metadata) if metadata else None
+
+    def find(gen_id: str) -> Facts | None:
+        if gen_id not in members:
+            return find_elsewhere(gen_id)
+        made = members[gen_id]
+        return as_answered(made, look(made.stage, gen_id)) if made.fallbacks else made
 
     return find
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import pandas as pd
 from ..cohorts.stages import STAGE_NAMES
 from ..files import read_text, sha256, write_atomic
 from ..generation.model import Json
-from .lineage import Facts
+from .frames import write_table
 
 if TYPE_CHECKING:
     from ..cohorts.compile import Cohort
@@ -21,25 +21,17 @@ MEMBERSHIP_COLUMNS = (*("stage", "gen_id", "parent_gen_id", "combo_id", "templat
 
 def membership(cohort: "Cohort") -> pd.DataFrame:
     """A row for each generation, drafts first; within a stage in the order of the spec's rows."""
-    rows = [
-        {
-            "stage": made.stage,
-            "gen_id": gen_id,
-            "parent_gen_id": next(iter(made.parents), ""),
-            "combo_id": made.combo_id,
-            "template_id": made.template_id,
-            "llm_model_id": made.model_id,
-            "replicate": made.replicate,
-        }
-        for gen_id, made in cohort.members.items()
-    ]
-    rows.sort(key=lambda row: STAGE_NAMES.index(row["stage"]))
-    return pd.DataFrame(rows, columns=MEMBERSHIP_COLUMNS)
+    rows: dict[str, list[tuple[Json, ...]]] = {stage: [] for stage in STAGE_NAMES}
+    for made in cohort.members.values():
+        parent = made.parents[0] if made.parents else ""
+        row = (made.stage, made.gen_id, parent, made.combo_id, made.template_id, made.model_id, made.replicate)
+        rows[made.stage].append(row)
+    return pd.DataFrame(list(chain.from_iterable(rows.values())), columns=MEMBERSHIP_COLUMNS)
 
 
 def write_membership(cohort: "Cohort", path: Path | str) -> None:
     """Write membership.csv: the two columns of the original (stage, gen_id), then ours."""
-    write_atomic(path, membership(cohort).to_csv(index=False, lineterminator="\n"))
+    write_table(membership(cohort), path)
 
 
 def manifest(cohort: "Cohort") -> dict[str, Json]:
@@ -48,17 +40,17 @@ def manifest(cohort: "Cohort") -> dict[str, Json]:
     `rows_sharing` counts in each stage the rows that share their generation with another row, as drafts of a crossed
     design do. `repeated_rows` counts the rows with the same generations as an earlier row.
     """
-    members = list(cohort.members.values())
+    members = membership(cohort)
+    by_stage = {stage: members[members["stage"] == stage] for stage in STAGE_NAMES}
     distinct = {tuple(ids.values()) for ids in cohort.row_ids}
-    by_stage = {stage: [member for member in members if member.stage == stage] for stage in STAGE_NAMES}
     return {
-        "combos": sorted({member.combo_id for member in members}),
-        "templates": {stage: sorted({member.template_id for member in by_stage[stage]}) for stage in STAGE_NAMES},
+        "combos": _distinct(members, "combo_id"),
+        "templates": {stage: _distinct(by_stage[stage], "template_id") for stage in STAGE_NAMES},
         "llms": {
-            "generation": _models(member for member in members if member.stage != "evaluation"),
+            "generation": _models(members[members["stage"] != "evaluation"]),
             "evaluation": _models(by_stage["evaluation"]),
         },
-        "replication": {stage: len({member.replicate for member in by_stage[stage]}) for stage in STAGE_NAMES},
+        "replication": {stage: by_stage[stage]["replicate"].nunique() for stage in STAGE_NAMES},
         "cohort_id": cohort.cohort_id,
         "spec": {"path": cohort.spec_path.as_posix(), "sha256": sha256(read_text(cohort.spec_path))},
         "rows": len(cohort.rows),
@@ -77,5 +69,9 @@ def write_manifest(cohort: "Cohort", path: Path | str) -> None:
     write_atomic(path, json.dumps(manifest(cohort), ensure_ascii=False, indent=2) + "\n")
 
 
-def _models(members: Iterable[Facts]) -> list[str]:
-    return sorted({member.model_id for member in members} - {""})
+def _distinct(members: pd.DataFrame, column: str) -> list[str]:
+    return sorted(members[column].unique())
+
+
+def _models(members: pd.DataFrame) -> list[str]:
+    return [model for model in _distinct(members, "llm_model_id") if model]

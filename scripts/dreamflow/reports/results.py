@@ -15,7 +15,8 @@ from rich.text import Text
 
 from ..files import write_atomic
 from ..generation.model import Json
-from .lineage import Facts, Find, draft_and_essay, finder, gen_path, read_metadata, total_cost, was_paid, writers
+from ..generation.summary import Look, Summaries
+from .lineage import Facts, Find, draft_and_essay, finder, gen_path, was_paid, writers
 from .render import render
 from .scores import collect_scores, generation_model
 from .tables import ranking
@@ -27,22 +28,24 @@ WIDTH = 100
 _OURS = re.compile(r"\d+-[a-z]_[0-9a-z-]+\.md")
 
 
-def standing(cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | None = None) -> pd.DataFrame:
+def standing(
+    cohort: "Cohort", data_root: Path | str, scores: pd.DataFrame | None = None, look: Look | None = None
+) -> pd.DataFrame:
     """The texts to show, best first: the ranked essays, or the ranked drafts if no essay is judged.
 
     Without any score: all finished essays (or drafts, in a cohort without essays), by id and without a rank.
     """
-    scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
+    look = look or Summaries(Path(data_root))
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id, look) if scores is None else scores
     ranked = ranking(scores)
     ranked = ranked[ranked["rank"].notna()]
     if len(ranked):
         return ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]].reset_index(drop=True)
     members = cohort.members
-    find = finder(members, data_root)
-    stage = "essay" if any(member.stage == "essay" for member in members.values()) else "draft"
-    ids = sorted(gen_id for gen_id, member in members.items() if member.stage == stage)
-    metadata = {gen_id: read_metadata(data_root, stage, gen_id) for gen_id in ids}
-    usable = [gen_id for gen_id, each in metadata.items() if each is not None and (each.status or "ok") == "ok"]
+    find = finder(members, data_root, look)
+    stage = "essay" if any(members.of_stage("essay")) else "draft"
+    ids = sorted(made.gen_id for made in members.of_stage(stage))
+    usable = [gen_id for gen_id in ids if (summary := look(stage, gen_id)) and summary.status == "ok"]
     rows = [_unranked(gen_id, find, data_root) for gen_id in usable]
     return pd.DataFrame(rows, columns=ranked.columns).astype({"rank": "Int64"})
 
@@ -72,21 +75,30 @@ def file_names(ranked: pd.DataFrame) -> list[str]:
     return [f"{rank:02d}-{gen_id}.md" for rank, gen_id in zip(ranks, ranked["gen_id"], strict=True)]
 
 
-def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, top_n: int = 10) -> str:
+def write_results(
+    cohort: "Cohort",
+    data_root: Path | str,
+    folder: Path | str,
+    top_n: int = 10,
+    scores: pd.DataFrame | None = None,
+    look: Look | None = None,
+) -> str:
     """Write the `top_n` best texts and README.md into `folder`, and delete the files of earlier runs.
 
-    Returns the short table for the screen (`best_table`).
+    Returns the short table for the screen (`best_table`). `scores` is the cohort's long table and `look` gives
+    summaries (default: both from the files of the generations).
     """
-    scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
-    all_texts = standing(cohort, data_root, scores)
+    look = look or Summaries(Path(data_root))
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id, look) if scores is None else scores
+    all_texts = standing(cohort, data_root, scores, look)
     best = all_texts.head(top_n)
     names = file_names(best)
-    find = finder(cohort.members, data_root)
+    find = finder(cohort.members, data_root, look)
     folder = Path(folder)
     for row, name in zip(best.to_dict("records"), names, strict=True):
         text = Path(row["generation_response_path"]).read_text(encoding="utf-8", errors="replace")
         own_scores = scores[scores["parent_gen_id"] == row["gen_id"]]
-        front = front_matter(cohort, row, len(all_texts), own_scores, find, data_root)
+        front = front_matter(cohort, row, len(all_texts), own_scores, find, look, data_root)
         matter = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000)
         write_atomic(folder / name, f"---\n{matter}---\n\n{text.rstrip()}\n")
     for old in folder.glob("*.md"):
@@ -97,7 +109,13 @@ def write_results(cohort: "Cohort", data_root: Path | str, folder: Path | str, t
 
 
 def front_matter(
-    cohort: "Cohort", row: Mapping[str, Json], of: int, own_scores: pd.DataFrame, find: Find, data_root: Path | str
+    cohort: "Cohort",
+    row: Mapping[str, Json],
+    of: int,
+    own_scores: pd.DataFrame,
+    find: Find,
+    look: Look,
+    data_root: Path | str,
 ) -> dict[str, Json]:
     """The front matter of a text: rank among `of` texts, scores, lineage, costs. `row` is a row of the ranking."""
     draft, essay = draft_and_essay(row["gen_id"], find)
@@ -115,7 +133,7 @@ def front_matter(
         }
     front |= {"evaluators": _evaluators(own_scores), "combo": _combo(cohort, row["combo_id"], draft)}
     front |= {text.stage: _text_entry(text, data_root) for text in (draft, essay) if text}
-    return {**front, "model": row["generation_model"], "cost_usd": _costs(draft, essay, own_scores, data_root)}
+    return {**front, "model": row["generation_model"], "cost_usd": _costs(draft, essay, own_scores, find, look)}
 
 
 def _plain(value: float, digits: int = 4) -> float | None:
@@ -139,7 +157,8 @@ def _evaluators(own_scores: pd.DataFrame) -> list[dict[str, Json]]:
 
 def _combo(cohort: "Cohort", combo_id: str, draft: Facts | None) -> dict[str, Json]:
     """The concepts in the draft's prompt, with names and levels from its plan row, else the ids of the combination."""
-    concepts = draft.concepts if draft else None
+    row = cohort.generations.get(draft.gen_id) if draft else None
+    concepts = row.variables.get("concepts") if row else draft.concepts if draft else None
     if concepts is None:
         known = cohort.combos.get(combo_id)
         return {"combo_id": combo_id, "concepts": [{"concept_id": c} for c in (known.concept_ids if known else ())]}
@@ -158,25 +177,24 @@ def _text_entry(text: Facts, data_root: Path | str) -> dict[str, Json]:
 
 
 def _costs(
-    draft: Facts | None, essay: Facts | None, own_scores: pd.DataFrame, data_root: Path | str
+    draft: Facts | None, essay: Facts | None, own_scores: pd.DataFrame, find: Find, look: Look
 ) -> dict[str, float | int | None]:
     """The costs of the texts and of their evaluations, with all samples; None if nothing is known. `unknown` counts the
     answers that the sums leave out, as their cost is unknown; it is absent if there are none."""
     costs: dict[str, float | int | None] = {}
     unknown = 0
 
-    def add(name: str, stage: str, gen_ids: Iterable[str]) -> None:
+    def add(name: str, texts: Iterable[Facts]) -> None:
         nonlocal unknown
-        found = [made for gen_id in gen_ids if (made := read_metadata(data_root, stage, gen_id))]
-        each = [(made, total_cost(made, data_root)) for made in found]
-        known = [cost for _, cost in each if cost is not None]
-        unknown += sum(cost is None and was_paid(made) for made, cost in each)
+        each = [(made, summary) for made in texts if (summary := look(made.stage, made.gen_id))]
+        known = [summary.cost_usd for _, summary in each if summary.cost_usd is not None]
+        unknown += sum(summary.cost_usd is None and was_paid(made, summary) for made, summary in each)
         costs[name] = round(sum(known), 6) if known else None
 
     for writer in writers(draft, essay):
-        add(writer.stage, writer.stage, [writer.gen_id])
+        add(writer.stage, [writer])
     if len(own_scores):
-        add("evaluations", "evaluation", own_scores["gen_id"])
+        add("evaluations", map(find, own_scores["gen_id"]))
     known = [cost for cost in costs.values() if cost is not None]
     costs["total"] = round(sum(known), 6) if known else None
     return costs | {"unknown": unknown} if unknown else costs

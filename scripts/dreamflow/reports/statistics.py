@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .groups import Groups
+
 LEVEL = 0.95
 
 
@@ -45,19 +47,26 @@ def clustered_mean(values: np.ndarray, clusters: np.ndarray, bounds: tuple[float
     s / sqrt(n)). The interval is mean ± t(G - 1) SE, cut at `bounds`. With fewer than two clusters it is NaN.
     """
     values = np.asarray(values, dtype=float)
-    n = len(values)
-    if not n:
-        return Estimate(np.nan, np.nan, np.nan, 0, 0)
     _, member = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    groups = int(member.max()) + 1
-    mean = float(values.mean())
-    if groups < 2:
-        return Estimate(mean, np.nan, np.nan, n, groups)
-    sums = np.bincount(member, weights=values - mean)
-    error = np.sqrt(groups / (groups - 1) * (sums**2).sum()) / n
-    half = t_quantile(groups - 1) * error
+    (estimate,) = clustered_means(values, member, Groups(np.zeros(len(values), dtype=int), 1), bounds)
+    return estimate
+
+
+def clustered_means(
+    values: np.ndarray, clusters: np.ndarray, groups: Groups, bounds: tuple[float, float] | None = None
+) -> list[Estimate]:
+    """The `clustered_mean` of the values (n,) of each group. `clusters` (n,) are whole numbers from 0."""
+    pairs, pair = np.unique(groups.number * (clusters.max(initial=0) + 1) + clusters, return_inverse=True)
+    parts = Groups(pairs // (clusters.max(initial=0) + 1), groups.n)  # a row for each cluster of a group
+    n, g = groups.counts, parts.counts
     low, high = bounds or (-np.inf, np.inf)
-    return Estimate(mean, max(low, float(mean - half)), min(high, float(mean + half)), n, groups)
+    with np.errstate(divide="ignore", invalid="ignore"):  # groups without values, or with one cluster
+        mean = groups.sums(values) / n
+        residuals = np.bincount(pair, weights=values - mean[groups.number], minlength=len(pairs))
+        half = t_quantile(g - 1) * (np.sqrt(g / (g - 1) * parts.sums(residuals**2)) / n)
+        ends = np.maximum(low, mean - half), np.minimum(high, mean + half)
+    columns = (column.tolist() for column in (mean, *ends, n, g))
+    return [Estimate(*fields) for fields in zip(*columns, strict=True)]
 
 
 def paired_difference(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> Estimate:

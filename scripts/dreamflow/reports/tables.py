@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..generation.model import Json
 from . import LONG_TABLES, REPORT_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
-from .frames import GENERATION, common_scale, evaluator_means, evaluator_names, in_order, on_nine, prepared, write_table
+from .frames import (
+    GENERATION,
+    common_scales,
+    evaluator_means,
+    evaluator_names,
+    in_order,
+    on_nine,
+    prepared,
+    write_table,
+)
+from .groups import Groups
 from .scores import collect_scores
-from .statistics import clustered_mean, t_quantile
+from .statistics import clustered_means, t_quantile
 
 if TYPE_CHECKING:
     from ..cohorts.compile import Cohort
@@ -39,6 +48,7 @@ _MEASURES = (
     *("count", "average", "std_dev", "min_score", "max_score", "perfect_scores", "perfect_score_pct"),
     *("high_scores_8plus", "high_score_pct", "low_scores_3minus"),
 )
+_RAW = ("average", "std_dev", "min_score", "max_score")  # only of scores on one scale
 _OUR_MEASURES = (
     *("judged_stage", "planned", "missing", "scale", "average_01", "ci_low", "ci_high", "texts", "self_judged_scores"),
 )
@@ -80,57 +90,67 @@ def generation_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def judged_texts(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each judged text, by id: lineage, number of `scores` and `planned` scores, any self-judging."""
     lineage = ("judged_stage", "draft_gen_id", "draft_model", "generation_response_path")
-    columns = [*GENERATION[:-1], *lineage]
+    texts = table.drop_duplicates("parent_gen_id").set_index("parent_gen_id")[[*GENERATION[:-1], *lineage]]
     grouped = table.groupby("parent_gen_id")
-    texts = grouped[columns].first()
     counts = grouped.agg(scores=("score", "count"), planned=("score", "size"), self_judged=("self_judged", "any"))
-    return texts.join(counts).reset_index()
+    return texts.sort_index().join(counts).reset_index()
 
 
 def final_results(scores: pd.DataFrame) -> pd.DataFrame:
     """The statistics of the groups of each analysis type, separate for drafts and essays."""
     table = prepared(scores)
-    rows, blank = [], dict.fromkeys((*_LEVELS, *_OUR_LEVELS), "")
+    blank = dict.fromkeys((*_LEVELS, *_OUR_LEVELS), "")
+    parts = []
     for analysis_type, keys in ANALYSIS_TYPES.items():
         by = ["judged_stage", *keys]
-        for levels, group in table.groupby(by):
-            named = {"analysis_type": analysis_type, **blank, **dict(zip(by, levels, strict=True))}
-            rows.append({**named, **measures(group)})
-    return pd.DataFrame(rows, columns=FINAL_COLUMNS)
+        number = table.groupby(by).ngroup().to_numpy()
+        _, first = np.unique(number, return_index=True)
+        levels = {key: table[key].to_numpy(object)[first] for key in by}
+        parts.append(measures(table, Groups(number, len(first))).assign(analysis_type=analysis_type, **blank | levels))
+    return pd.concat(parts, ignore_index=True)[list(FINAL_COLUMNS)]
 
 
-def measures(group: pd.DataFrame) -> dict[str, Json]:
-    """The measures of rows of the long table.
+def measures(table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """The measures of each group of rows of the long table.
 
     Perfect is the maximum of the template's scale; high and low are 8 and 3 of 9, or the same share of another scale.
     The 95% interval is that of `average_01`, clustered by the judged text.
     """
-    scored = group[group["score"].notna()]
-    count, scale = len(scored), common_scale(group["scale"])
-    raw = scored["score"] if scale != "mixed" else scored["score"].iloc[:0]
-    perfect = int((scored["score"] == scored["scale_high"]).sum())
-    high = int((on_nine(scored["score_01"]) >= 8).sum())
-    estimate = clustered_mean(scored["score_01"], scored["parent_gen_id"], (0.0, 1.0))
-    return {
+    has_score = table["score"].notna().to_numpy()
+    scored, made = table[has_score], groups.where(has_score)
+    score, nine, count = scored["score"].to_numpy(), on_nine(scored["score_01"]), made.counts
+    scale = common_scales(table["scale"], groups)
+    lowest, highest = made.extremes(score)
+    average, deviation = made.means_and_deviations(score)
+    texts, _ = pd.factorize(scored["parent_gen_id"], sort=True)
+    estimates = clustered_means(scored["score_01"].to_numpy(), texts, made, (0.0, 1.0))
+    perfect, high, low, self_judged = (
+        made.count(rows.to_numpy())
+        for rows in (scored["score"] == scored["scale_high"], nine >= 8, nine <= 3, scored["self_judged"])
+    )
+    has_share = np.where(count, count, np.nan)
+    result = {
         "count": count,
-        "average": raw.mean(),
-        "std_dev": raw.std(ddof=1),
-        "min_score": raw.min(),
-        "max_score": raw.max(),
+        "average": average,
+        "std_dev": deviation,
+        "min_score": lowest,
+        "max_score": highest,
         "perfect_scores": perfect,
-        "perfect_score_pct": 100 * perfect / count if count else np.nan,
+        "perfect_score_pct": 100 * perfect / has_share,
         "high_scores_8plus": high,
-        "high_score_pct": 100 * high / count if count else np.nan,
-        "low_scores_3minus": int((on_nine(scored["score_01"]) <= 3).sum()),
-        "planned": len(group),
-        "missing": len(group) - count,
+        "high_score_pct": 100 * high / has_share,
+        "low_scores_3minus": low,
+        "planned": groups.counts,
+        "missing": groups.counts - count,
         "scale": scale,
-        "average_01": estimate.mean,
-        "ci_low": estimate.low,
-        "ci_high": estimate.high,
-        "texts": estimate.clusters,
-        "self_judged_scores": int(scored["self_judged"].sum()),
+        "average_01": [estimate.mean for estimate in estimates],
+        "ci_low": [estimate.low for estimate in estimates],
+        "ci_high": [estimate.high for estimate in estimates],
+        "texts": [estimate.clusters for estimate in estimates],
+        "self_judged_scores": self_judged,
     }
+    raw = {name: np.where(scale == "mixed", np.nan, result[name]) for name in _RAW}
+    return pd.DataFrame(result | raw)
 
 
 def perfect_score_paths(scores: pd.DataFrame) -> pd.DataFrame:
@@ -195,10 +215,13 @@ TABLES = (  # in the order of REPORT_FILES, after the long table
 )
 
 
-def write_reports(cohort: "Cohort", data_root: Path | str, folder: Path | str) -> None:
-    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`."""
-    scores = collect_scores(cohort.members, data_root, cohort.cohort_id)
-    for name in LONG_TABLES:
-        write_table(scores, Path(folder) / name)
+def write_reports(
+    cohort: "Cohort", data_root: Path | str, folder: Path | str, scores: pd.DataFrame | None = None
+) -> None:
+    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`. `scores` is its long table (default: collected
+    from the files of the generations)."""
+    scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
+    write_table(scores, *(Path(folder) / name for name in LONG_TABLES))
+    scores = prepared(scores)
     for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):
         write_table(table(scores), Path(folder) / name)

@@ -86,6 +86,8 @@ def on_scale(score: float, options: Options, where: str) -> float:
 
 def drop_thinking(text: str) -> str:
     """`text` without <think> and <thinking> blocks. Raises a `ParseError` if a block has no end."""
+    if "<" not in text:
+        return text
     kept, start, opened = [], 0, None
     for tag in _THINKING.finditer(text):
         begins_line = tag["begins_line"] is not None

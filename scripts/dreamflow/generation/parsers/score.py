@@ -127,8 +127,10 @@ def _read(raw: str, options: Options, count: int) -> Parsed:
 def _mentions(lines: list[str], at: int, scale: tuple[float, float]) -> Iterator[_Mention]:
     """The scores mentioned in a line, in order; a label at the end of a line has its value on the next line."""
     line = lines[at]
-    last_digit = max((i for i, char in enumerate(line) if char.isdigit()), default=-1)
+    last_digit: int | None = None
     for match in _SCORE.finditer(line):
+        if last_digit is None:
+            last_digit = next((i for i in range(len(line) - 1, -1, -1) if line[i].isdigit()), -1)
         before, opens_line = _words_before(line, match.start())
         after = _AFTER.match(line, match.end())
         best = _number(after[1]) if after[1] else None

@@ -114,15 +114,16 @@ class Provider:
     """The base class of providers. The defaults describe a remote provider that bills.
 
     `key_env` is the environment variable of the key, `base_url` the provider's own endpoint. `is_local`: it computes on
-    this machine. `is_free`: it costs nothing. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send`
-    and `read`; else only `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch
-    API (see `batch`).
+    this machine. `is_free`: it costs nothing. `is_instant`: it answers at once, so nothing is lost if two processes ask
+    the same question. `takes_adapters`: a model may have a LoRA adapter. `sends`: it has `send` and `read`; else only
+    `complete`. `highest_temperature` is that which it takes. `batches`: the module with its batch API (see `batch`).
     """
 
     key_env: str | None = None
     base_url: str | None = None
     is_local = False
     is_free = False
+    is_instant = False
     takes_adapters = False
     sends = False
     highest_temperature = 2.0
@@ -160,8 +161,8 @@ class Provider:
         return self.key_env
 
     def revision(self, model: "Model") -> str:
-        """A digest of the model's files, if they are on this machine; else ""."""
-        return ""
+        """The version of the model: what models.yaml says, else a digest of its files, else ""."""
+        return model.revision
 
     def service(self, model: "Model") -> str:
         """The host that answers, if it is a public service other than the provider's own; else "".

@@ -13,15 +13,15 @@ Such a module has `MAX_REQUESTS` and `MAX_BYTES` of a batch, and these functions
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
-import requests
+from urllib3 import BaseHTTPResponse
 
 from . import Request, connections, http, provider, reading, server_errors
 
@@ -83,8 +83,7 @@ def call(
 ) -> T:
     """What a request is answered with, as an object of type `kind`. Raises `CallError`."""
     with _answer(to, method, path, headers, body) as response:
-        content = _within(to, method, lambda: response.content)
-        status = response.status_code
+        content, status = response.read(decode_content=True), response.status
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -108,7 +107,8 @@ def lines_of(to: http.Endpoint, path: str, headers: Mapping[str, str]) -> Iterat
     is returned."""
     with tempfile.TemporaryFile() as file:
         with _answer(to, "GET", path, headers) as response:
-            _within(to, "GET", lambda: [file.write(part) for part in response.iter_content(BLOCK)])
+            for part in response.stream(BLOCK, decode_content=True):
+                file.write(part)
         file.seek(0)
         yield from (http.without_key(line, to.key) for line in file if line.strip())
 
@@ -119,25 +119,19 @@ def custom_id_in(line: bytes) -> str:
     return match[1].decode() if match else ""
 
 
+@contextmanager
 def _answer(
     to: http.Endpoint, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-) -> requests.Response:
-    """The response, unread, if its status is one of success."""
-    send = partial(connections.send, to.base_url, to.timeout_s, method, path, headers, body)
-    response = _within(to, method, send)
-    if response.status_code < 300:
-        return response
-    with response:
-        content = _within(to, method, lambda: response.content)
-    answer = reading.decode_or_text(content)
-    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status_code, response.headers)
-    error.may_be_billed = method == "POST" and (response.status_code >= 500 or response.status_code == 408)
-    raise error
-
-
-def _within(to: http.Endpoint, method: str, work: Callable[[], T]) -> T:
-    """The result of `work`; errors of the connection become `CallError`s."""
+) -> Iterator[BaseHTTPResponse]:
+    """The response, unread, if its status is one of success. Errors of the connection become `CallError`s."""
     try:
-        return work()
+        with connections.send(to.base_url, to.timeout_s, method, path, headers, body) as response:
+            if response.status < 300:
+                yield response
+                return
+            answer = reading.decode_or_text(response.read(decode_content=True))
     except connections.ERRORS as error:
         raise http.no_answer(to, error, bills=method == "POST") from None
+    error = http.server_error(to, server_errors.error_of(answer) or answer, response.status, response.headers)
+    error.may_be_billed = method == "POST" and (response.status >= 500 or response.status == 408)
+    raise error

@@ -1,8 +1,8 @@
 """Connections to servers, kept open and shared by all threads.
 
-Each server has an adapter of requests, which is used without a session: so redirects are not followed, ~/.netrc is not
-read, and no cookie is kept. Proxies and certificates are those that the environment names (http_proxy, ...,
-REQUESTS_CA_BUNDLE, SSL_CERT_FILE) at the first request to the server.
+An adapter of requests makes the connection pool of each server, with the proxies and certificates that the environment
+names (http_proxy, ..., REQUESTS_CA_BUNDLE, SSL_CERT_FILE) at the first request to the server. Requests go to that pool
+of urllib3 directly: so redirects are not followed, ~/.netrc is not read, and no cookie is kept.
 """
 
 import os
@@ -10,23 +10,26 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from http.client import IncompleteRead, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests import PreparedRequest, Response
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, ProxyError, RequestException
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException
 from requests.utils import get_environ_proxies, urldefragauth
+from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
+from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError, ProxyError
 
 CONNECT_TIMEOUT_S = 10
 POOL_SIZE = 1024  # connections kept open per host; further connections are closed after use
 USER_AGENT = "dreamflow"
 ERRORS = (HTTPError, OSError, ValueError)  # what `send` and reading a response raise; OSError: those of requests too
+_NO_RETRIES = Retry(0, read=False)
 _guard = threading.Lock()
 _is_here = re.compile(r"localhost|127\.[0-9.]+|::1").fullmatch
 # Routers drop connections that are silent for minutes, as during a long answer: send probes.
@@ -36,8 +39,7 @@ if hasattr(socket, "TCP_KEEPIDLE"):
 
 
 class _Server(HTTPAdapter):
-    """The connections to the server at `base_url`. What requests would find out anew for every request, in a tenth of
-    its time, is the same for all of them: the pool and the beginning of the target."""
+    """The connections to the server at `base_url`: what is the same for all requests to it."""
 
     def __init__(self, base_url: str) -> None:
         super().__init__(pool_connections=1, pool_maxsize=POOL_SIZE)
@@ -47,10 +49,11 @@ class _Server(HTTPAdapter):
         # A model server on this machine is not behind the proxy that the environment may name.
         name = urlsplit(self.url).hostname
         self.proxies = {} if name and _is_here(name) else get_environ_proxies(self.url)
-        self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
+        verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or True
         request.url = self.url
-        self.target = super().request_url(request, self.proxies).rstrip("/")
-        self.pool = super().get_connection_with_tls_context(request, self.verify, self.proxies)
+        self.target = self.request_url(request, self.proxies).rstrip("/")  # the path, or for a proxy the whole URL
+        self.pool = self.get_connection_with_tls_context(request, verify, self.proxies)
+        self.cert_verify(self.pool, self.url, verify, None)
 
     def init_poolmanager(self, *arguments: Any, **settings: Any) -> None:
         """Connections without a proxy."""
@@ -60,27 +63,31 @@ class _Server(HTTPAdapter):
         """Connections through a proxy."""
         return super().proxy_manager_for(proxy, socket_options=_KEEP_ALIVE, **settings)
 
-    def get_connection_with_tls_context(self, *_request: Any, **_settings: Any) -> Any:
-        """The pool."""
-        return self.pool
 
-    def request_url(self, request: PreparedRequest, _proxies: Any) -> str:
-        """The target: the path, or for a proxy the whole URL."""
-        return self.target + request.url.removeprefix(self.url)
-
-
+@contextmanager
 def send(
     base_url: str, timeout_s: float, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-) -> Response:
-    """The response of the server, unread. Raises one of `ERRORS`."""
+) -> Iterator[BaseHTTPResponse]:
+    """The response of the server, unread; it is closed at the end. Raises one of `ERRORS`."""
     with _guard:  # threads that start together share the connections too
         server = _server(base_url)
-    request = PreparedRequest()
-    request.method, request.url = method, server.url + path
-    request.prepare_headers({"Accept": "*/*", "User-Agent": USER_AGENT, **headers})
-    request.prepare_body(body, None)
-    timeout = (CONNECT_TIMEOUT_S, timeout_s)
-    return server.send(request, stream=True, timeout=timeout, verify=server.verify, proxies=server.proxies)
+    response = server.pool.urlopen(
+        method,
+        server.target + path,
+        body,
+        {"Accept": "*/*", "User-Agent": USER_AGENT, **headers},
+        retries=_NO_RETRIES,
+        redirect=False,
+        assert_same_host=False,
+        timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=timeout_s),
+        preload_content=False,
+        decode_content=False,
+    )
+    try:
+        yield response
+    finally:
+        response.close()
+        response.release_conn()
 
 
 _server = cache(_Server)
@@ -95,13 +102,12 @@ def is_wrong(error: Exception) -> bool:
 
 def is_sent(error: Exception) -> bool:
     """Whether the server may have got the request, although the answer was one of `ERRORS`."""
-    connecting = isinstance(error, ProxyError) or any(isinstance(part, MaxRetryError) for part in error.args)
-    return not (is_wrong(error) or connecting)  # requests tries again, zero times, only what was not sent
+    return not (is_wrong(error) or isinstance(error, MaxRetryError))  # only what was not sent is tried again, 0 times
 
 
 def reason(error: Exception, base_url: str, timeout_s: float) -> str:
     """What went wrong, for people, without the names of classes, as far as possible."""
-    is_proxy = isinstance(error, ProxyError)
+    is_proxy = isinstance(getattr(error, "reason", None), ProxyError)
     root = _root(error)
     if isinstance(root, socket.gaierror):
         name = "of the proxy" if is_proxy else urlsplit(base_url).hostname

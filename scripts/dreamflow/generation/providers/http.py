@@ -180,12 +180,12 @@ def _answer(to: Endpoint, path: str, sent: Mapping[str, str], content: bytes) ->
     deadline = time.monotonic() + to.timeout_s
     with connections.send(to.base_url, to.timeout_s, "POST", path, sent, content) as response:
         parts = []
-        while part := response.raw.read1(BLOCK):
+        while part := response.read1(BLOCK):
             parts.append(part)
             # Some servers send blanks while the model thinks, so the timeout between two reads never ends.
             if time.monotonic() > deadline:
                 raise ReadTimeout(f"the answer was not complete in time (timeout_s: {to.timeout_s:g})")
-    return response.status_code, response.headers, _decompressed(b"".join(parts), response.headers)
+    return response.status, response.headers, _decompressed(b"".join(parts), response.headers)
 
 
 def encoded(body: Json) -> bytes:

@@ -5,8 +5,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ...errors import ConfigError
+from .. import hub
 from ..model import Response
-from ..model_files import fingerprint, model_file
+from ..model_files import source_fingerprint
 from . import Provider, Request
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ class LlamaCpp(Provider):
         return _engine(request.model).complete(request)
 
     def revision(self, model: "Model") -> str:
-        """A digest of the model's file."""
-        return fingerprint(model_file(model.name))
+        """A digest of the model's file, unless its revision is given; a revision at the Hub may be a branch."""
+        by_content = not model.revision or model.name.startswith(hub.PREFIX)
+        return source_fingerprint(model.source) if by_content else model.revision
 
     def token_counter(self, model: "Model") -> Callable[[str], int]:
         """Count with the model's own vocabulary; its weights are not loaded."""

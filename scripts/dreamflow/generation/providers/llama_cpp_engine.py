@@ -186,7 +186,7 @@ def _fail(key: Key, error: Exception) -> None:
 
 def token_counter(model: Model) -> Callable[[str], int]:
     """A function that counts the tokens of a text with the model's own vocabulary; its weights are not loaded."""
-    return _counter(model_file(model.name))
+    return _counter(model_file(model.source))
 
 
 @cache

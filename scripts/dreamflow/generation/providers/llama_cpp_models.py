@@ -77,9 +77,10 @@ models: OrderedDict[Key, Loaded] = OrderedDict()  # the last used last
 
 def model_key(model: Model) -> Key:
     """What must be equal for two requests to be answered by one loaded model."""
-    lora = model_file(model.lora) if model.lora else None
+    lora = model_file(model.lora, download=True) if model.lora else None
     adapter = (str(lora), fingerprint(lora)) if lora else None
-    return (str(model_file(model.name)), adapter, model.context_length, model.threads, model.gpu_layers)
+    path = str(model_file(model.source, download=True))
+    return (path, adapter, model.context_length, model.threads, model.gpu_layers)
 
 
 def load(key: Key, model: Model) -> Loaded:

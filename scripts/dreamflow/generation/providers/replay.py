@@ -6,45 +6,78 @@ line that fits the prompt, or the last such line if there are fewer.
 """
 
 import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
+from typing import BinaryIO
 
 from ...errors import ConfigError
 from ...files import sha256
 from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
 
+_READING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The lines of a file by their places: those for single prompts by digest, and all others. The former are read when
+    they are needed, as there may be very many."""
+
+    file: BinaryIO
+    by_prompt: Mapping[str, list[tuple[int, int]]]  # place and length
+    others: list[tuple[int, dict[str, Json]]]
+
+    def fitting(self, prompt: str, digest: str) -> list[dict[str, Json]]:
+        """The lines that answer a prompt, in order."""
+        own = self.by_prompt.get(digest, ())
+        lines = [
+            *((place, json.loads(os.pread(self.file.fileno(), length, place))) for place, length in own),
+            *self.others,
+        ]
+        return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
+
+
+def _answers(path: str) -> _Answers:
+    with _READING:  # once, however many threads need it
+        return _read_answers(path)
+
 
 @cache
-def _lines(path: str) -> list[dict[str, Json]]:
+def _read_answers(path: str) -> _Answers:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        stream = Path(path).open("rb")  # noqa: SIM115  (stays open)
     except OSError as error:
         raise CallError(f"replay: {path}: {error.strerror}", kind="account") from None
-    lines = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    answers, place = _Answers(stream, {}, []), 0
+    for number, content in enumerate(stream, start=1):
         try:
-            if line.strip():
-                lines.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path}:{number}: not JSON: {error.msg}") from None
-    return lines
+            if content.strip():
+                line = json.loads(content)
+                if (digest := line.get("prompt_sha256")) is None:
+                    answers.others.append((place, line))
+                else:
+                    answers.by_prompt.setdefault(digest, []).append((place, len(content)))
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}: not JSON: {getattr(error, 'msg', error)}") from None
+        place += len(content)
+    return answers
 
 
 class Replay(Provider):
     """Recorded answers."""
 
-    is_free = True
+    is_free = is_instant = True
 
     def complete(self, request: Request) -> Response:
         """The recorded answer to a request's last message."""
         prompt, path = request.messages[-1].content, request.model.name
         digest = sha256(prompt)
-        fitting = [
-            line
-            for line in _lines(path)
-            if line.get("contains", "") in prompt and line.get("prompt_sha256") in (None, digest)
-        ]
+        fitting = _answers(path).fitting(prompt, digest)
         if not fitting:
             raise CallError(f"replay: {path} has no answer to this prompt (SHA-256 {digest})", kind="request")
         line = fitting[min(request.sample, len(fitting) - 1)]
