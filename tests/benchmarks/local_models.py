@@ -93,14 +93,12 @@ def measure(name: str, options: argparse.Namespace) -> None:
             equal += sum(a.text == b.text for a, b in zip(alone, together, strict=True))
         cached = [sum(r.usage.cached_tokens for r in responses) for responses in (alone, together)]
         print(f"  {make.__name__}s: answers a second {spread(walls)} times, CPU of one at a time {spread(cpus)} times")
-        print(
-            f"    {options.calls / wall:.2f} answers a second one at a time, {options.calls / wall_together:.2f} together"
-        )
+        rates = f"{options.calls / wall:.2f} one at a time, {options.calls / wall_together:.2f} together"
+        print(f"    answers a second in the last repetition: {rates}")
         print(f"    equal answers: {equal} of {options.calls * options.repetitions}; reused tokens: {cached}")
     sums = [[sum(column) for column in zip(*kinds, strict=True)] for kinds in total.values()]
-    print(
-        f"  both: answers a second {spread([s[0] / s[1] for s in sums])} times, CPU {spread([s[2] / s[3] for s in sums])}"
-    )
+    speed, cost = (spread([s[i] / s[i + 1] for s in sums]) for i in (0, 2))
+    print(f"  both: answers a second {speed} times, CPU of one at a time {cost} times")
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ def over_runs(options: argparse.Namespace) -> bool:
     same = True
     for length in PREFIX_LENGTHS:
         with tempfile.TemporaryDirectory() as folder:
+            llama_cpp_engine.models.clear()
             limits = LocalModels(prefix_folder=folder, sequences=1)
             for number in (1, 2):  # the second finds what they share
                 complete(options, limits, f"{text(length, length)}\n\nEssay:\n{text(30, number)}", number)
@@ -78,10 +79,9 @@ def over_runs(options: argparse.Namespace) -> bool:
             pairs = [[first_call(options, length, f, 3) for f in (None, folder)] for _ in range(options.repetitions)]
         without, on_disk = ([min(pair[way][kind] for pair in pairs) for kind in (0, 1)] for way in (0, 1))
         same &= all(pair[0][2] == pair[1][2] for pair in pairs)
-        print(
-            f"prefix of {length:4} tokens ({size / 1e6:.1f} MB): first call {without[0]:.2f} s, from disk {on_disk[0]:.2f} s "
-            f"({1 - on_disk[0] / without[0]:.0%} less; CPU {1 - on_disk[1] / without[1]:.0%} less)"
-        )
+        less, less_cpu = (1 - on_disk[kind] / without[kind] for kind in (0, 1))
+        print(f"prefix of {length:4} tokens ({size / 1e6:.1f} MB): first call {without[0]:.2f} s, ", end="")
+        print(f"from disk {on_disk[0]:.2f} s ({less:.0%} less; CPU {less_cpu:.0%} less)", flush=True)
     return same
 
 
