@@ -1,7 +1,7 @@
 """Calls of a local model answered together against one at a time: answers a second, CPU, and equal answers.
 
 Run: python tests/benchmarks/local_models.py [--model FILE ...] [--calls 32] [--sequences 16] [--repetitions 3]
-     [--threads 2] [--exact]
+     [--threads 2] [--tokens 160] [--exact]
 Without --model: the small model of config/models.yaml. "One at a time" is the same engine with one sequence.
 Two kinds of calls, as a cohort has them: essays (a short prompt, a long answer) and judgements (a rubric that all
 share, an essay, and a constrained answer). Each repetition measures both ways, one after the other; the ratios are
@@ -36,14 +36,14 @@ def text(tokens: int, seed: int) -> str:
     return " ".join(rng.choice(WORDS) + ("." if n % 12 == 11 else "") for n in range(round(tokens * 12 / 13)))
 
 
-def essay(model: Model, number: int) -> Request:
+def essay(model: Model, number: int, tokens: int) -> Request:
     """A call with a long answer."""
     prompt = f"Write an essay. Avoid lists. {text(40, 0)}\n\nThe subject: {text(20, number)}"
-    sampling = {"temperature": 0.7, "repeat_penalty": 1.05, "max_tokens": 160}
+    sampling = {"temperature": 0.7, "repeat_penalty": 1.05, "max_tokens": tokens}
     return Request(model, [Message("user", prompt)], sampling, number)
 
 
-def judgement(model: Model, number: int) -> Request:
+def judgement(model: Model, number: int, _tokens: int) -> Request:
     """A call with a long prompt, most of it shared, and a short answer."""
     prompt = f"Judge the essay by this rubric. {text(500, 1)}\n\nThe essay: {text(150, 100 + number)}"
     response_format = {"type": "json_schema", "schema": SCHEMA}
@@ -65,7 +65,11 @@ def answers(name: str, make, sequences: int, options: argparse.Namespace) -> tup
     """(answers, seconds, seconds of CPU) with as many callers as sequences and some more."""
     with loaded(name, sequences, options) as model, ThreadPoolExecutor(1 if sequences == 1 else sequences + 4) as pool:
         wall, cpu = time.perf_counter(), time.process_time()
-        responses = list(pool.map(lambda number: llama_cpp_engine.complete(make(model, number)), range(options.calls)))
+        responses = list(
+            pool.map(
+                lambda number: llama_cpp_engine.complete(make(model, number, options.tokens)), range(options.calls)
+            )
+        )
         return responses, time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -89,16 +93,19 @@ def measure(name: str, options: argparse.Namespace) -> None:
             equal += sum(a.text == b.text for a, b in zip(alone, together, strict=True))
         cached = [sum(r.usage.cached_tokens for r in responses) for responses in (alone, together)]
         print(f"  {make.__name__}s: answers a second {spread(walls)} times, CPU of one at a time {spread(cpus)} times")
-        print(f"    {options.calls / wall:.2f} answers a second one at a time, {options.calls / wall_together:.2f} together")
+        rates = f"{options.calls / wall:.2f} one at a time, {options.calls / wall_together:.2f} together"
+        print(f"    answers a second in the last repetition: {rates}")
         print(f"    equal answers: {equal} of {options.calls * options.repetitions}; reused tokens: {cached}")
     sums = [[sum(column) for column in zip(*kinds, strict=True)] for kinds in total.values()]
-    print(f"  both: answers a second {spread([s[0] / s[1] for s in sums])} times, CPU {spread([s[2] / s[3] for s in sums])}")
+    speed, cost = (spread([s[i] / s[i + 1] for s in sums]) for i in (0, 2))
+    print(f"  both: answers a second {speed} times, CPU of one at a time {cost} times")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", action="append", help="a GGUF file")
     parser.add_argument("--calls", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=160, help="the length of an essay")
     parser.add_argument("--sequences", type=int, default=16)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--threads", type=int)

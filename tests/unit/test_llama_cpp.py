@@ -1,7 +1,12 @@
 """The local provider on the real small model: prefixes are reused without changing an answer, limits are told."""
 
+import ctypes
 import json
+import os
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,13 @@ from dreamflow.errors import ConfigError
 from dreamflow.generation.model import Message
 from dreamflow.generation.model_files import model_file
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.providers import CallError, Request, Response, provider
+from dreamflow.generation.providers import CallError, Request, Response, llama_cpp_models, provider
 from dreamflow.generation.providers import llama_cpp_engine as engine
+from dreamflow.generation.providers.llama_cpp_library import llama_cpp
 from dreamflow.generation.providers.llama_cpp_models import BLOCK
+from dreamflow.generation.providers.llama_cpp_states import read_states, write_state
 from dreamflow.generation.settings import LocalModels
+from dreamflow.generation.stopping import STOPPING
 from msgspec import UNSET
 from msgspec.structs import replace
 from safetensors.numpy import save_file
@@ -123,12 +131,101 @@ def test_the_least_recently_used_model_is_unloaded_when_memory_is_full() -> None
     assert [loaded.room for loaded in engine.models.values()] == [1024]
 
 
-def test_threads_may_ask_at_once() -> None:
+def outcome(prompt: str, model: Model, **more: Any) -> tuple:
+    """What a caller gets: an answer without what says where its prefix came from, or an error."""
+    try:
+        answer = ask(prompt, model, **more)
+    except CallError as error:
+        return error.kind, str(error)
+    return answer.text, answer.finish_reason, answer.usage.prompt_tokens, answer.usage.completion_tokens
+
+
+@contextmanager
+def held(calls: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool for calls that are all in the queue before the first is answered."""
+    everything_waits = threading.Event()
+    engine._worker.submit(everything_waits.wait)
+    with ThreadPoolExecutor(calls) as pool:
+        yield pool
+        while len(engine._arrived) < calls:
+            os.sched_yield()
+        everything_waits.set()
+
+
+def test_calls_at_once_get_the_answers_that_they_get_one_by_one() -> None:
+    adding = {"type": "grammar", "grammar": 'root ::= "SUM: " [0-9] [0-9]'}
+    broken = {"type": "grammar", "grammar": "root ::= nothing"}
+    calls = [{"prompt": f"{RUBRIC}\n\nText {n}: the {n} birds of {n * 7} hills sing.", "sample": n} for n in range(3)]
+    calls += [{"prompt": f"Say the number {n}.", "tokens": 5 + 9 * n, "sample": n} for n in range(3)]
+    calls += [{"prompt": "Write about 火 🔥.", "sampling": {"stop": ["e"], "repeat_penalty": 1.3}, "tokens": 40}]
+    calls += [{"prompt": "Is water wet?", "tokens": 30, "response_format": YES_NO}]
+    calls += [{"prompt": "2 + 2?", "response_format": form} for form in (adding, broken)]
+    calls += [{"prompt": "word " * 1100}, {"prompt": "Name a colour.", "sampling": {"temperature": 0}}]
+    alone = [outcome(model=row(states=0), **call) for call in calls]
+    engine.models.clear()
+    with held(len(calls)) as pool:
+        answers = [pool.submit(outcome, model=row(), **call) for call in calls]
+    assert [answer.result() for answer in answers] == alone
+    assert [result[0] for result in alone].count("request") == 2
+    assert "grammar" in alone[9][1] and "1024" in alone[10][1]
+    assert all("e" not in result[0] for result in alone[6:7])
+
+
+def test_calls_that_arrive_together_evaluate_their_prefix_once() -> None:
+    with held(6) as pool:
+        prompts = [f"{RUBRIC}\n\nText: number {n}." for n in range(3)] + [f"Say {n}." for n in range(3)]
+        answers = pool.map(lambda prompt: ask(prompt, row(), tokens=2), prompts[::2] + prompts[1::2])
+    assert sorted(answer.usage.cached_tokens > 200 for answer in answers) == [False] * 4 + [True] * 2
+
+
+def test_calls_of_one_model_are_answered_before_another_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {**LIMITS, "memory_gb": 0.13}  # for one at a time
+    opened = []
+    open_model = llama_cpp_models._open
+    monkeypatch.setattr(llama_cpp_models, "_open", lambda *args: opened.append(args[2]) or open_model(*args))
+    with held(6) as pool:
+        for n in range(6):
+            pool.submit(ask, f"Say {n}.", row(context_length=(512, 1024)[n % 2], local_models=limits), tokens=1)
+    assert [model.context_length for model in opened] in ([512, 1024], [1024, 512])
+
+
+def test_no_waiting_call_begins_when_the_run_is_stopped() -> None:
+    try:
+        with held(3) as pool:
+            kinds = pool.map(lambda n: outcome(f"Say {n}.", row())[0], range(3))
+            STOPPING.set()
+        assert list(kinds) == ["stopped"] * 3
+    finally:
+        STOPPING.clear()
+
+
+def test_there_are_as_many_sequences_as_memory_allows() -> None:
+    ask("Hello.", row(context_length=1024, local_models={**LIMITS, "sequences": 16, "memory_gb": 0.2}), tokens=1)
+    (loaded,) = engine.models.values()
+    assert 1 < len(loaded.slots) < 16
+    assert loaded.size <= 0.2e9
+
+
+def test_exact_answers_are_those_given_alone_for_weights_that_are_multiplied_in_groups(tmp_path: Path) -> None:
+    regrouped = tmp_path / "q4_0.gguf"
+    options = llama_cpp.llama_model_quantize_default_params()
+    options.ftype, options.allow_requantize, options.nthread = llama_cpp.LLAMA_FTYPE_MOSTLY_Q4_0, True, 2
+    source = str(model_file(PACKAGED)).encode()
+    assert llama_cpp.llama_model_quantize(source, str(regrouped).encode(), ctypes.byref(options)) == 0
+    model = row(name=str(regrouped))
     prompts = [f"Say the number {n}." for n in range(6)]
-    alone = [ask(prompt, row()).text for prompt in prompts]
-    with ThreadPoolExecutor(6) as pool:
-        together = list(pool.map(lambda prompt: ask(prompt, row()).text, prompts))
-    assert together == alone
+    alone = [ask(prompt, model).text for prompt in prompts]
+    with held(6) as pool:
+        answers = pool.map(lambda prompt: ask(prompt, model).text, prompts)
+    assert list(answers) == alone
+
+
+def test_saved_prefixes_never_take_more_disk_than_they_may(tmp_path: Path) -> None:
+    for number, folder in enumerate(("a", "b", "b", "a")):
+        write_state(tmp_path / folder, bytes([number, 0, 0, 0]), b"x" * 96, 250)
+    write_state(tmp_path / "a", bytes(4), b"x" * 300, 250)
+    assert list(read_states(tmp_path / "a", 9)) == [bytes([3, 0, 0, 0])]
+    assert list(read_states(tmp_path / "b", 9)) == [bytes([2, 0, 0, 0])]
 
 
 def test_a_model_file_is_found_in_a_package_and_known_by_its_content(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
         # A state that was evaluated with an adapter is useless without it.
         files = [fingerprint(file) for file in (path, lora) if file]
         parts = (*files, llama_cpp.__version__, str(model.context_length), str(_threads(model)))
-        folder = Path(limits["prefix_folder"]) / "-".join(parts)
+        folder = Path(limits["prefix_folder"]).expanduser() / "-".join(parts)
     bos, eos = (weights.token_get_text(i) if i >= 0 else "" for i in (weights.token_bos(), weights.token_eos()))
     batch = _batch(model)
     return Loaded(
