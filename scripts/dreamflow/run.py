@@ -155,18 +155,18 @@ class Run(Jobs):
             raise DreamflowError(
                 f"{path}: in this configuration each generation has its own job; request a target instead"
             )
-        rows = [self.row(gen_id) for gen_id in self.shards.gen_ids(path)]
-        self.seen |= dict.fromkeys(row.gen_id for row in rows)
         segment, scope = self.shards.find(path)
+        gen_ids = self.shards.gen_ids(path)
+        self.seen |= dict.fromkeys(gen_ids)
         is_due = not self.in_job and self.shards.is_due(path)
-        if is_due and segment.kind != MAIN and not (self.dry or any(self.is_stale(row.gen_id) for row in rows)):
+        if is_due and segment.kind != MAIN and not (self.dry or any(map(self.is_stale, gen_ids))):
             self.shards.make(path)  # reads what is there; a cluster job would do nothing else
             is_due = False
         if is_due:
             self.force(path)
             self.due_shards[path] = False
-        evidence = dict.fromkeys(str(evidence_path(row, self.layout)) for row in rows if row.evidence)
-        return self.plan.world.shards.inputs(segment, scope), list(evidence), is_due
+        evidence = [f"{self.layout.root}/{file}" for file in segment.evidence]
+        return self.plan.world.shards.inputs(segment, scope), evidence, is_due
 
     def threads(self, path: str) -> int:
         """The processors of the cluster job of a shard."""

@@ -77,7 +77,7 @@ class ShardJobs:
         if file is None or file.missing or len(file.generations) != len(gen_ids):
             return True
         for gen_id in gen_ids:
-            entry = self.freshness.entry(self.plan.find(gen_id).stage, gen_id)
+            entry = self.freshness.entry(self.plan.stage(gen_id), gen_id)
             if entry is None or entry != file.generations.get(gen_id) or self.freshness.is_stale(gen_id):
                 return True
         return False

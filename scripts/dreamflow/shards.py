@@ -32,13 +32,16 @@ MAIN, CLUSTER, GPU = "main", "cluster", "gpu"  # where jobs run: in the main pro
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """The generations of a shard that one job makes, parents first. `name` is the path of its file without the scope;
-    `is_local`: a local model answers for some of them."""
+    """The generations of a shard that one job makes, parents first. `name` is the path of its file without the scope,
+    `outside` are parents that other jobs make, `evidence` the files with measurements (in the data folder), and
+    `is_local` tells whether a local model answers for some of them."""
 
     kind: str
     name: str
     level: int
     gen_ids: tuple[str, ...]
+    outside: tuple[str, ...]
+    evidence: tuple[str, ...]
     is_local: bool
 
 
@@ -62,12 +65,12 @@ def assign(
     """
     group: dict[str, Group] = {}
     parents: dict[str, Sequence[str]] = {}
-    measured: set[str] = set()
+    measured: dict[str, str] = {}
     local: set[str] = set()
     for row in rows:  # which are not kept: all together they are large
         group[row.gen_id], parents[row.gen_id] = group_of(row), row.parents
         if row.evidence is not None:
-            measured.add(row.gen_id)
+            measured[row.gen_id] = row.evidence.file
         if is_local(row):
             local.add(row.gen_id)
     above = {gen_id: first[0] if first else "" for gen_id, first in parents.items()}
@@ -100,8 +103,16 @@ def assign(
         level[gen_id] = waits
         members[*shard, waits].append(gen_id)
     for (one, prefix, waits), gen_ids in members.items():
-        name = f"{one.unit}/s{prefix}.{waits}"
-        yield Segment(one.kind, name, waits, tuple(gen_ids), not local.isdisjoint(gen_ids))
+        own = set(gen_ids)
+        yield Segment(
+            kind=one.kind,
+            name=f"{one.unit}/s{prefix}.{waits}",
+            level=waits,
+            gen_ids=tuple(gen_ids),
+            outside=tuple(dict.fromkeys(p for gen_id in gen_ids for p in parents[gen_id] if p not in own)),
+            evidence=tuple(dict.fromkeys(measured[gen_id] for gen_id in gen_ids if gen_id in measured)),
+            is_local=not local.isdisjoint(own),
+        )
 
 
 def _halve(counts: Mapping[int, int], size: int) -> dict[int, str]:
@@ -131,6 +142,7 @@ class Shards:
     def __init__(self, plan: "Plan") -> None:
         settings = plan.world.settings
         self.plan, self.layout, self.size, self.pack = plan, plan.world.layout, settings.shards.size, settings.pack
+        self._groups: dict[tuple[str, ...], Group] = {}
         self._deferred: dict[Deferred, tuple[Mapping[str, Generation], dict[str, Segment]]] = {}
         self._by_path: dict[str, tuple[Segment, str]] = {}
 
@@ -150,8 +162,10 @@ class Shards:
         kind = kind_of(row, self.plan.models) if self.pack else MAIN
         if kind != MAIN:
             unit = (*unit, row.model.model_id)  # a job loads one model
-        name = "/".join(part if is_name(part) else sha256(part)[:16] for part in unit)
-        return Group(kind, name, self.size if kind == MAIN else self.pack)
+        if (kind, *unit) not in self._groups:
+            name = "/".join(part if is_name(part) else sha256(part)[:16] for part in unit)
+            self._groups[kind, *unit] = Group(kind, name, self.size if kind == MAIN else self.pack)
+        return self._groups[kind, *unit]
 
     def segment(self, gen_id: str) -> Segment | None:
         """The segment of a planned or deferred generation; None if the id is unknown."""
@@ -210,11 +224,12 @@ class Shards:
 
     def inputs(self, segment: Segment, scope: str) -> list[str]:
         """The files that a job waits for: those of the segments of parents, and those of unplanned parents."""
-        gen_ids = self.gen_ids(segment, scope)
-        own = set(gen_ids)
-        parents = {parent for gen_id in gen_ids for parent in self.plan.find(gen_id).parents} - own
+        parents = segment.outside
+        if scope != ALL:
+            needed = {parent for gen_id in self.gen_ids(segment, scope) for parent in self.plan.find(gen_id).parents}
+            parents = tuple(parent for parent in parents if parent in needed)
         files: dict[str, None] = {}
-        for parent in sorted(parents):
+        for parent in parents:
             if (row := self.plan.find(parent)) is None:
                 folder = self.plan.folder(parent)
                 names = (self.layout.parsed_name(folder.parent.name), "metadata.json")
@@ -232,7 +247,11 @@ class Shards:
 
 def is_local(row: Generation) -> bool:
     """Whether a model in the process of its job may answer for a generation."""
-    return row.model is not None and any(provider(each.model.provider).is_local for each in row.candidates)
+    if row.model is None:
+        return False
+    return provider(row.model.provider).is_local or any(
+        provider(each.model.provider).is_local for each in row.fallbacks
+    )
 
 
 def kind_of(row: Generation, models: Mapping[str, Model]) -> str:
