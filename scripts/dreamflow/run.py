@@ -158,7 +158,7 @@ class Run(Jobs):
         segment, scope = self.shards.find(path)
         gen_ids = self.shards.gen_ids(path)
         self.seen |= dict.fromkeys(gen_ids)
-        is_due = not self.in_job and self.shards.is_due(path)
+        is_due = not self.in_job and self.shards.is_due(path, dry=self.dry)
         if is_due and segment.kind != MAIN and not (self.dry or any(map(self.is_stale, gen_ids))):
             self.shards.make(path)  # reads what is there; a cluster job would do nothing else
             is_due = False

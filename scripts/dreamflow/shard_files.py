@@ -1,12 +1,14 @@
 """The file of a shard: what its job made, and what it could not make.
 
 `data/shards/<kind>/<scope>/<unit>/<shard>.json` has for each generation the digests of its inputs and of its result,
-and a stamp of its four files, so that a run reads some hundred files instead of every metadata.json. It is a shortcut:
-a generation whose stamp differs is read from its own files, and without the file of a shard its job reads them all.
+and its summary; it has the same bytes whenever the results are the same. Beside it, `<shard>.stamps` has a number for
+the four files of each generation that changes with them. So a run reads some hundred files instead of every
+metadata.json. Both are shortcuts: a generation whose stamp differs is read from its own files.
 """
 
 import os
 from collections.abc import Mapping
+from typing import Any  # the content of either file
 
 import msgspec
 
@@ -24,7 +26,8 @@ class ShardFile(msgspec.Struct, frozen=True):
     missing: dict[str, str] = {}
 
 
-_DECODER = msgspec.json.Decoder(ShardFile)
+_SHARD = msgspec.json.Decoder(ShardFile)
+_STAMPS = msgspec.json.Decoder(dict[str, int])
 
 
 class ShardRecords:
@@ -32,27 +35,33 @@ class ShardRecords:
 
     def __init__(self, shards: Shards) -> None:
         self.shards, self.layout = shards, shards.layout
-        self._files: dict[str, tuple[int, ShardFile]] = {}
-        folders = self.layout.root.glob("shards/*/*")
-        self._scopes = sorted({folder.name for folder in folders}, key=lambda name: name != ALL)
+        self._files: dict[str, tuple[int, Any]] = {}
+        self._scopes = [ALL, *sorted({folder.name for folder in self.layout.root.glob("shards/*/*")} - {ALL})]
 
     def read(self, path: str) -> ShardFile | None:
         """The content of the file of a shard; None if there was none, or if it is damaged: its job writes it again."""
-        changed, file = self._files.get(path, (0, None))
+        return self._read(path, _SHARD)
+
+    def stamps(self, path: str) -> dict[str, int]:
+        """The stamps beside the file of a shard."""
+        return self._read(stamps_path(path), _STAMPS) or {}
+
+    def _read(self, path: str, decoder: msgspec.json.Decoder) -> Any:
+        changed, content = self._files.get(path, (0, None))
         try:
             now = os.stat(path).st_mtime_ns  # noqa: PTH116
             if now != changed:
                 with open(path, "rb") as stream:  # noqa: PTH123
-                    file = _DECODER.decode(stream.read())
-                self._files[path] = (now, file)
+                    content = decoder.decode(stream.read())
+                self._files[path] = (now, content)
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError):
             return None
-        return file
+        return content
 
     def summary(self, stage: str, gen_id: str) -> Summary | None:
-        """The summary of such a generation."""
+        """The summary of a generation; None if no file of a shard has it."""
         entry = self.entry(stage, gen_id)
         return entry and entry.summary
 
@@ -61,12 +70,18 @@ class ShardRecords:
         segment = self.shards.segment(gen_id)
         now = 0
         for scope in self._scopes if segment else ():
-            file = self.read(self.shards.path(segment, scope))
+            path = self.shards.path(segment, scope)
+            file = self.read(path)
             if file is not None and (entry := file.generations.get(gen_id)) is not None:
                 now = now or stamp(self.layout, stage, gen_id)
-                if now and entry.stamp == now:
+                if now and self.stamps(path).get(gen_id) == now:
                     return entry
         return None
+
+
+def stamps_path(path: str) -> str:
+    """The file with the stamps of a shard."""
+    return path.removesuffix(".json") + ".stamps"
 
 
 def write_shard(path: str, generations: Mapping[str, Entry], missing: Mapping[str, str]) -> None:
@@ -75,6 +90,11 @@ def write_shard(path: str, generations: Mapping[str, Entry], missing: Mapping[st
     lines = [b"%s: %s" % (encode(gen_id), encode(entry)) for gen_id, entry in generations.items()]
     text = b'{"generations": {\n%s\n},\n"missing": %s}\n' % (b",\n".join(lines), encode(missing))
     write_atomic(path, text)
+
+
+def write_stamps(path: str, stamps: Mapping[str, int]) -> None:
+    """Write the stamps beside the file of a shard."""
+    write_atomic(stamps_path(path), msgspec.json.encode(stamps))
 
 
 def stamp(layout: Layout, stage: str, gen_id: str) -> int:

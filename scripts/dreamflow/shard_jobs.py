@@ -18,7 +18,7 @@ from .generation.model import Generation, Parent, Result
 from .generation.stopping import STOPPING, stopped
 from .generation.summary import SCORED_STAGES, read_score_text, summarise
 from .local_queue import LocalQueue
-from .shard_files import ShardRecords, stamp, write_shard
+from .shard_files import ShardRecords, stamp, write_shard, write_stamps
 from .shards import Segment, Shards, is_local
 
 
@@ -71,15 +71,25 @@ class ShardJobs:
         """The generations of a job, parents first."""
         return self.shards.gen_ids(*self.find(path))
 
-    def is_due(self, path: str) -> bool:
-        """Whether a job has to run: a generation is stale, or the file does not tell the state of all of them."""
+    def is_due(self, path: str, *, dry: bool) -> bool:
+        """Whether a job has to run: a generation is stale, or differs from what the file says. If only times of files
+        have changed, as in a copy of the project, the stamps are brought up to date, unless `dry`."""
         file, gen_ids = self.records.read(path), self.gen_ids(path)
         if file is None or file.missing or len(file.generations) != len(gen_ids):
             return True
+        has_moved = False
         for gen_id in gen_ids:
-            entry = self.freshness.entry(self.plan.stage(gen_id), gen_id)
-            if entry is None or entry != file.generations.get(gen_id) or self.freshness.is_stale(gen_id):
+            said = file.generations.get(gen_id)
+            if said is None or self.freshness.is_stale(gen_id):
                 return True
+            entry = self.freshness.entry(self.plan.stage(gen_id), gen_id)
+            if entry is not said:
+                has_moved = True
+                found = (entry.inputs_sha256, *self.freshness.result(gen_id))
+                if found != (said.inputs_sha256, said.status, said.parsed_sha256):
+                    return True
+        if has_moved and not dry:
+            write_stamps(path, {gen_id: stamp(self.layout, self.plan.stage(gen_id), gen_id) for gen_id in gen_ids})
         return False
 
     def make(self, path: str) -> None:
@@ -92,22 +102,36 @@ class ShardJobs:
         work.do()
         if STOPPING.is_set():
             raise stopped()
-        order = (gen_id for gen_id in gen_ids if gen_id in work.entries)
-        write_shard(path, {gen_id: work.entries[gen_id] for gen_id in order}, work.missing)
+        made = [gen_id for gen_id in gen_ids if gen_id in work.entries]
+        write_stamps(path, {gen_id: work.stamps[gen_id] for gen_id in made})
+        write_shard(path, {gen_id: work.entries[gen_id] for gen_id in made}, work.missing)
+
+    def kept(self, gen_id: str) -> tuple[Entry, int]:
+        """The entry of a generation that is up to date, and its stamp."""
+        stage = self.plan.stage(gen_id)
+        entry, now = self.freshness.entry(stage, gen_id), stamp(self.layout, stage, gen_id)
+        if entry.parsed_sha256:
+            return entry, now
+        folder = self.layout.generation(stage, gen_id)
+        parsed_sha256 = read_parent(folder, self.layout).sha256
+        text = read_score_text(self.layout.root, stage, gen_id)
+        return self.entry(read_result(folder), parsed_sha256, text), now
 
     def start(self, row: Generation, parents: Sequence[Parent], *, failed_before: bool) -> Future:
-        """Make a generation in a thread; the result of the future is its entry, and itself as its children see it."""
+        """Make a generation in a thread; the result of the future is its entry, its stamp, and what its children see."""
 
-        def work() -> tuple[Entry, Parent]:
+        def work() -> tuple[Entry, int, Parent]:
             if STOPPING.is_set():
                 raise NotMade("the run was stopped")
             try:
                 result, own = make_with_parents(row, self.context, parents)
             except Exception as error:
+                if not STOPPING.is_set():  # what was there is of something else
+                    Path(self.layout.metadata(row.stage, row.gen_id)).unlink(missing_ok=True)
                 raise NotMade(self.report(row, error)) from None
             if failed_before:
                 Path(self.layout.log(row.stage, row.gen_id)).unlink(missing_ok=True)
-            return self.entry(result, own.sha256, own.text, stamp(self.layout, row.stage, row.gen_id)), own
+            return self.entry(result, own.sha256, own.text), stamp(self.layout, row.stage, row.gen_id), own
 
         with self._guard:
             future = self._making.get(row.gen_id)
@@ -116,21 +140,21 @@ class ShardJobs:
                 future.add_done_callback(lambda _: self._making.pop(row.gen_id, None))
         return future
 
-    def entry(self, result: Result, parsed_sha256: str, text: str | None, now: int) -> Entry:
-        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none, and `now`
-        the stamp of its files."""
+    def entry(self, result: Result, parsed_sha256: str, text: str | None) -> Entry:
+        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none."""
         key = result.response_key if result.status == "pending" else None
         summary = summarise(result, self.layout.root, text if result.stage in SCORED_STAGES else "")
-        return Entry(result.inputs_sha256, result.status, parsed_sha256, now, key, summary)
+        return Entry(result.inputs_sha256, result.status, parsed_sha256, key, summary)
 
 
 class _Work:
-    """The work of one job: `entries` of the generations that are made, `missing` with the reasons of the others."""
+    """The work of one job: `entries` and `stamps` of the generations that are made, and why others are `missing`."""
 
     def __init__(self, jobs: ShardJobs, gen_ids: Sequence[str], failed: Container[str]) -> None:
         self.jobs, self.failed = jobs, failed
         self.rows = {gen_id: jobs.plan.find(gen_id) for gen_id in gen_ids}
         self.entries: dict[str, Entry] = {}
+        self.stamps: dict[str, int] = {}
         self.missing: dict[str, str] = {}
         self.texts: dict[str, Parent] = {}  # of generations that were made here, while children need them
         self.children: dict[str, list[str]] = defaultdict(list)
@@ -160,7 +184,7 @@ class _Work:
             gen_id, future = done.get()
             running -= 1
             try:
-                self.entries[gen_id], self.texts[gen_id] = future.result()
+                self.entries[gen_id], self.stamps[gen_id], self.texts[gen_id] = future.result()
             except NotMade as error:
                 self.missing[gen_id] = str(error)
             self._settle(gen_id)
@@ -173,7 +197,7 @@ class _Work:
         if absent is not None:
             self.missing[gen_id] = f"its parent {absent} was not made"
         elif freshness.is_kept(row, list(results.values()), late_input(row, self.jobs.layout)):
-            self.entries[gen_id] = self._kept(row)
+            self.entries[gen_id], self.stamps[gen_id] = self.jobs.kept(gen_id)
             self.jobs.on_kept(row)
         else:
             try:
@@ -196,16 +220,6 @@ class _Work:
 
     def _text(self, gen_id: str) -> Parent:
         return self.texts.get(gen_id) or read_parent(self.jobs.plan.folder(gen_id), self.jobs.layout)
-
-    def _kept(self, row: Generation) -> Entry:
-        """The entry of a generation that is up to date."""
-        entry = self.jobs.freshness.entry(row.stage, row.gen_id)
-        if entry.stamp:
-            return entry
-        now = stamp(self.jobs.layout, row.stage, row.gen_id)
-        parent = read_parent(self.jobs.plan.folder(row.gen_id), self.jobs.layout)
-        text = read_score_text(self.jobs.layout.root, row.stage, row.gen_id)
-        return self.jobs.entry(read_result(self.jobs.plan.folder(row.gen_id)), parent.sha256, text, now)
 
     def _settle(self, gen_id: str) -> None:
         """Note that a generation is made, or cannot be made."""

@@ -243,6 +243,7 @@ class Shards:
         for path in self.layout.root.glob("shards/**/*.json"):
             if self.find(str(path)) is None:
                 path.unlink()
+                path.with_suffix(".stamps").unlink(missing_ok=True)
 
 
 def is_local(row: Generation) -> bool:

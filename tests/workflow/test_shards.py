@@ -41,6 +41,18 @@ def test_both_ways_keep_and_write_the_same_files(project: Project, server: Serve
     assert server.calls == calls
 
 
+def test_a_copy_of_a_project_has_nothing_to_do(project: Project) -> None:
+    """All files are new there, but products are not made again: one of them may be a training of hours."""
+    project.edit("config/config.yaml", shards=SHARDS)
+    assert project.run().returncode == 0
+    root = project.root.with_name("copied")
+    shutil.copytree(project.root, root, copy_function=shutil.copy)
+    copied = Project.at(root)
+    for _ in range(2):
+        assert "Nothing to be done" in copied.run("-n").stdout
+        assert "Nothing to be done" in copied.run().stdout
+
+
 @pytest.fixture
 def fresh(tmp_path: Path, server: Server) -> Project:
     project = Project(tmp_path / "fresh", models(server.url), SPEC)

@@ -22,13 +22,12 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True, gc=False):
-    """What decides whether a generation is stale. In the file of its shard it also has a digest of its parsed file, a
-    `stamp` of its four files, which changes with each of them (see `shard_files`), and its summary."""
+    """What decides whether a generation is stale. In the file of its shard it also has a digest of its parsed file, and
+    its summary; else the digest is empty."""
 
     inputs_sha256: str
     status: str
     parsed_sha256: str = ""
-    stamp: int = 0
     response_key: str | None = None
     summary: Summary | None = None
 
@@ -131,7 +130,7 @@ class Freshness:
     def is_kept(self, generation: Generation, parents: Sequence[tuple[str, str]], late: str) -> bool:
         """Whether the files of a generation are those of its row and these inputs; arguments as in `inputs_digest`."""
         entry = self.entry(generation.stage, generation.gen_id)
-        if entry is None or not (entry.stamp or self.layout.is_whole(generation.stage, generation.gen_id)):
+        if entry is None or not (entry.parsed_sha256 or self.layout.is_whole(generation.stage, generation.gen_id)):
             return False
         if entry.status == "pending" and generation.mode == "llm" and not self.is_waiting(entry.response_key):
             return False
