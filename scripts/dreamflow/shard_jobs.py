@@ -118,7 +118,7 @@ class ShardJobs:
         return self.entry(read_result(folder), parsed_sha256, text), now
 
     def start(self, row: Generation, parents: Sequence[Parent], *, failed_before: bool) -> Future:
-        """Make a generation in a thread; the result of the future is its entry, its stamp, and what its children see."""
+        """Make a generation in a thread; the future has its entry, its stamp, and what its children see."""
 
         def work() -> tuple[Entry, int, Parent]:
             if STOPPING.is_set():
