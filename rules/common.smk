@@ -47,7 +47,7 @@ def resource(name, default):
 
 
 AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_cores or 1
-LOCAL_AT_ONCE = resource("local_llm", 8)  # generations of models in this process
+LOCAL_AT_ONCE = resource("local_llm", 16)  # generations of models in this process
 
 try:
     flow = Run(config, force, in_job=not workflow.is_main_process, dry=DRY, pools=Pools(AT_ONCE, LOCAL_AT_ONCE))

@@ -160,7 +160,10 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             with in_config(config):
                 raise ConfigError(unknown("stage", name, stages), ("batch", place))
     layout = Layout(Path(settings.data_root), stages)
-    models = load_models(settings.models, layout.registered_models, settings.local_models.as_dict())
+    local_models = settings.local_models.as_dict()
+    if folder := local_models["prefix_folder"]:
+        local_models["prefix_folder"] = str(layout.root / Path(folder).expanduser())
+    models = load_models(settings.models, layout.registered_models, local_models)
     catalog = load_catalog(settings.raw_root, [prompt for stage in stages.values() for prompt in stage.prompts])
     world = World(settings, layout, models, catalog)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})

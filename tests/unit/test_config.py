@@ -196,7 +196,8 @@ def test_defaults_exist_at_every_level_and_copies_are_independent(tmp_path):
         "stages",
     }
 
-    assert loaded(tmp_path, "", Settings).as_dict()["local_models"]["prefix_folder"] is None
+    nowhere = loaded(tmp_path, "local_models: {prefix_folder: null}", Settings)
+    assert nowhere.as_dict()["local_models"]["prefix_folder"] is None
     assert loaded(tmp_path, "local_models: {memory_gb: 2}", Settings).local_models.prefix_states == 8
     model = loaded(tmp_path, "models: {m: {provider: human}}", ModelsFile).models["m"].as_dict()
     assert (model["sampling"], model["timeout_s"], "price" in model) == ({}, 600, False)

@@ -19,8 +19,10 @@ LOCAL = Model(
 @pytest.fixture
 def without_llama_cpp(monkeypatch):
     monkeypatch.setitem(sys.modules, "llama_cpp", None)  # as if it was not installed
-    monkeypatch.delitem(sys.modules, ENGINE, raising=False)
-    monkeypatch.delattr(sys.modules["dreamflow.generation.providers"], "llama_cpp_engine", raising=False)
+    package = "dreamflow.generation.providers"
+    for name in [name for name in sys.modules if name.startswith(f"{package}.llama_cpp_")]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(sys.modules[package], name.rpartition(".")[2], raising=False)
 
 
 @pytest.mark.parametrize(

