@@ -140,9 +140,10 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
         raise CallError(f"model {model.model_id}: {error}", kind="account") from None
     folder = None
     if limits["prefix_folder"]:
-        # A state that was evaluated with an adapter is useless without it.
+        # A state that was evaluated with an adapter is useless without it, and so is one of a context of other shape.
         files = [fingerprint(file) for file in (path, lora) if file]
-        parts = (*files, llama_cpp.__version__, str(model.context_length), str(_threads(model)))
+        shape = map(str, (model.context_length, _threads(model), count, _batch(model)))
+        parts = (*files, llama_cpp.__version__, *shape)
         folder = Path(limits["prefix_folder"]).expanduser() / "-".join(parts)
     bos, eos = (weights.token_get_text(i) if i >= 0 else "" for i in (weights.token_bos(), weights.token_eos()))
     batch = _batch(model)

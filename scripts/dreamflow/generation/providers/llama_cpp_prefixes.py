@@ -12,7 +12,6 @@ a model of 135M parameters). The least recently used state is deleted first.
 
 import ctypes
 
-from . import CallError
 from .llama_cpp_library import llama_cpp
 from .llama_cpp_models import Loaded, Slot, Tokens, evaluate
 from .llama_cpp_states import mark_used, write_state
@@ -60,13 +59,15 @@ def _start(loaded: Loaded, tokens: Tokens) -> tuple[Slot, int]:
     if length and length * head.itemsize >= len(known):
         if source.answer is None:
             return source, _rewind(loaded, source, length)
-        _restore(loaded, oldest, _state(loaded, source))
-        return oldest, _rewind(loaded, oldest, length)
-    _rewind(loaded, oldest, 0)
-    if known:
-        _restore(loaded, oldest, loaded.states[known])
-        if loaded.folder is not None:
-            mark_used(loaded.folder, known)
+        is_there = _restore(loaded, oldest, _state(loaded, source))
+        return oldest, _rewind(loaded, oldest, length if is_there else 0)
+    if not known:
+        return oldest, _rewind(loaded, oldest, 0)
+    if not _restore(loaded, oldest, loaded.states[known]):  # a damaged file: evaluate and save it again
+        del loaded.states[known]
+        return oldest, _rewind(loaded, oldest, 0)
+    if loaded.folder is not None:
+        mark_used(loaded.folder, known)
     return oldest, len(known) // head.itemsize
 
 
@@ -115,11 +116,11 @@ def _state(loaded: Loaded, slot: Slot) -> bytearray:
     return state
 
 
-def _restore(loaded: Loaded, slot: Slot, state: bytearray) -> None:
+def _restore(loaded: Loaded, slot: Slot, state: bytearray) -> bool:
+    """Fill a slot with a saved state; whether that was possible."""
     _rewind(loaded, slot, 0)
     buffer = (ctypes.c_uint8 * len(state)).from_buffer(state)
-    if not llama_cpp.llama_state_seq_set_data(loaded.context.ctx, buffer, len(state), slot.place):
-        raise CallError("llama.cpp could not restore a saved prefix", kind="server")
+    return bool(llama_cpp.llama_state_seq_set_data(loaded.context.ctx, buffer, len(state), slot.place))
 
 
 def _save(loaded: Loaded, slot: Slot, prefix: bytes) -> None:
