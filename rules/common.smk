@@ -91,3 +91,18 @@ def job_file(rule, job, makes):
     """
 
     return lambda wildcards: flow.job_file(rule, wildcards, job, makes)
+
+
+def shard_file(kind, wildcards):
+    """The file of a shard; `kind` says where its job runs: main, cluster or gpu."""
+    return f"{DATA}/shards/{kind}/{wildcards.shard}.json"
+
+
+def shard_inputs(kind):
+    """An input function for the files that a shard waits for, as `generation_inputs` is for a generation."""
+
+    def inputs(wildcards):
+        files, evidence, is_due = flow.look_up(flow.shard_inputs, shard_file(kind, wildcards))
+        return [*(files if is_due else map(ancient, files)), *evidence]
+
+    return inputs

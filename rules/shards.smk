@@ -1,21 +1,6 @@
 """Shards: jobs that make some hundred generations each (docs/shards.md). The file of a shard tells what is made."""
 
 
-def shard_file(kind, wildcards):
-    """The file of a shard; `kind` says where its job runs: main, cluster or gpu."""
-    return f"{DATA}/shards/{kind}/{wildcards.shard}.json"
-
-
-def shard_inputs(kind):
-    """An input function for the files that a shard waits for, as `generation_inputs` is for a generation."""
-
-    def inputs(wildcards):
-        files, evidence, is_due = flow.look_up(flow.shard_inputs, shard_file(kind, wildcards))
-        return [*(files if is_due else map(ancient, files)), *evidence]
-
-    return inputs
-
-
 rule shard:
     """Make the stale generations of a shard: remote calls, and local models without `pack`."""
     input:
