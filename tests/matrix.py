@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import USAGE_LOST
-from project import Project
+from project import Project, heed_interrupts
 from service import Service
 
 PRICE = {"prompt": 1.0, "completion": 2.0, "cached_prompt": 1.0, "cache_write": 1.0}
@@ -126,6 +126,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
 
     def start_on_small_disk(self, size: int) -> tuple[subprocess.Popen[str], Path]:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -31,6 +32,11 @@ CATALOG = {
     "essay": [("long", "identity", "llm"), ("kept", "identity", "copy")],
     "evaluation": [("novelty", "in_last_line", "llm"), ("rigor", "in_last_line", "llm")],
 }
+
+
+def heed_interrupts() -> None:
+    """In a new process: heed Ctrl-C, also if the tests themselves run in the background, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Project:
@@ -117,6 +123,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=heed_interrupts,
         )
 
     def answers(self) -> dict[str, dict[str, Any]]:

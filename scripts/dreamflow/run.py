@@ -395,5 +395,6 @@ def _stop_on_signals() -> None:
         if callable(terminated):  # Snakemake's handler takes a lock that the main thread, which is here, may hold
             Thread(target=terminated, args=(number, frame), daemon=True).start()
 
-    signal.signal(signal.SIGINT, interrupt)
+    if interrupted is not signal.SIG_IGN:  # as it is for a process that a script has put into the background
+        signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, terminate)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from dreamflow.tasks.generators import generate
-from project import REPOSITORY, Project
+from project import REPOSITORY, Project, heed_interrupts
 from server import Server
 
 sys.path.insert(0, str(REPOSITORY / "tests/slurm"))
@@ -81,6 +81,7 @@ def start(project: Project, slurm: Slurm, *arguments: str, **environment: str) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
 
 
