@@ -90,7 +90,9 @@ def test_a_server_that_refuses_is_asked_at_its_pace(monkeypatch, retry_after):
             thread.join()
         assert service.counts()["answers"] == 150
     assert len(refused) <= 25
-    assert limits.gates(of)[0].pace.refused_rate <= 60  # an attempt at a faster pace may go on
+    assert (
+        limits.gates(of)[0].pace.refused_rate <= 100
+    )  # learned in three seconds; an attempt at a faster pace may go on
 
 
 def test_a_model_in_this_process_has_no_gate():
