@@ -54,7 +54,7 @@ def judgement(model: Model, number: int, _tokens: int) -> Request:
 def loaded(name: str, sequences: int, options: argparse.Namespace) -> Iterator[Model]:
     """The model in memory, and no other."""
     llama_cpp_engine.models.clear()
-    limits = LocalModels(sequences=sequences, exact=options.exact).as_dict()
+    limits = LocalModels(sequences=sequences, exact=options.exact, prefix_folder=None).as_dict()
     fields = {"model_id": "m", "provider": "llama_cpp", "name": name, "context_length": 2048, "local_models": limits}
     model = Model(**fields, threads=options.threads, gpu_layers=options.gpu_layers)
     llama_cpp_engine.complete(Request(model, [Message("user", "Hello.")], {"max_tokens": 1}, 0))

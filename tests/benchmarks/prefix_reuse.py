@@ -36,7 +36,9 @@ def text(tokens: int, seed: int) -> str:
 def complete(options: argparse.Namespace, limits: LocalModels, prompt: str, sample: int):
     """One evaluation with a constrained answer."""
     fields = {"model_id": "m", "provider": "llama_cpp", "name": options.model, "context_length": 4096}
-    model = Model(**fields, threads=options.threads, local_models=limits.as_dict())
+    if options.threads:
+        fields["threads"] = options.threads
+    model = Model(**fields, local_models=limits.as_dict())
     sampling = {"temperature": 0.7, "max_tokens": 24}
     response_format = {"type": "json_schema", "schema": SCHEMA}
     return llama_cpp_engine.complete(Request(model, [Message("user", prompt)], sampling, sample, response_format))
@@ -44,7 +46,7 @@ def complete(options: argparse.Namespace, limits: LocalModels, prompt: str, samp
 
 def judge(options: argparse.Namespace, prefix_states: int) -> tuple[float, float, list[str], list[int]]:
     """(seconds, seconds of CPU, answers, cached tokens) of the evaluation stage; the model is loaded before."""
-    limits = LocalModels(prefix_states=prefix_states, sequences=1)
+    limits = LocalModels(prefix_states=prefix_states, prefix_folder=None, sequences=1)
     llama_cpp_engine.models.clear()
     complete(options, limits, "Hello.", 0)
     wall, cpu = time.perf_counter(), time.process_time()
