@@ -294,7 +294,7 @@ class Run(Jobs):
         self.due = set(due)
         counts = Counter(rules)
         if self.shards:
-            counts += Counter(row.stage for row in due.values())
+            counts += Counter(map(self.plan.stage, self.due))
         later = {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
         due.source |= dict.fromkeys(later, later)
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())

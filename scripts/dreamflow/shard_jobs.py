@@ -13,10 +13,10 @@ from queue import SimpleQueue
 
 from .errors import DreamflowError
 from .generation.digest import Entry, Freshness, late_input
-from .generation.make import Context, make_with_parents, read_parent, read_result
+from .generation.make import Context, as_parent, make_with_parents, read_parent, read_result
 from .generation.model import Generation, Parent, Result
 from .generation.stopping import STOPPING, stopped
-from .generation.summary import SCORED_STAGES, read_score_text, summarise
+from .generation.summary import SCORED_STAGES, summarise
 from .local_queue import LocalQueue
 from .shard_files import ShardRecords, stamp, write_shard, write_stamps
 from .shards import Segment, Shards, is_local
@@ -113,9 +113,8 @@ class ShardJobs:
         if entry.parsed_sha256:
             return entry, now
         folder = self.layout.generation(stage, gen_id)
-        parsed_sha256 = read_parent(folder, self.layout).sha256
-        text = read_score_text(self.layout.root, stage, gen_id)
-        return self.entry(read_result(folder), parsed_sha256, text), now
+        result = read_result(folder)
+        return self.entry(result, as_parent(result, (folder / self.layout.parsed_name(stage)).read_bytes())), now
 
     def start(self, row: Generation, parents: Sequence[Parent], *, failed_before: bool) -> Future:
         """Make a generation in a thread; the future has its entry, its stamp, and what its children see."""
@@ -131,7 +130,7 @@ class ShardJobs:
                 raise NotMade(self.report(row, error)) from None
             if failed_before:
                 Path(self.layout.log(row.stage, row.gen_id)).unlink(missing_ok=True)
-            return self.entry(result, own.sha256, own.text), stamp(self.layout, row.stage, row.gen_id), own
+            return self.entry(result, own), stamp(self.layout, row.stage, row.gen_id), own
 
         with self._guard:
             future = self._making.get(row.gen_id)
@@ -140,11 +139,11 @@ class ShardJobs:
                 future.add_done_callback(lambda _: self._making.pop(row.gen_id, None))
         return future
 
-    def entry(self, result: Result, parsed_sha256: str, text: str | None) -> Entry:
-        """What the file of a shard says of a generation; `text` is its parsed file, or None if there is none."""
+    def entry(self, result: Result, own: Parent) -> Entry:
+        """What the file of a shard says of a generation; `own` is what its children see."""
         key = result.response_key if result.status == "pending" else None
-        summary = summarise(result, self.layout.root, text if result.stage in SCORED_STAGES else "")
-        return Entry(result.inputs_sha256, result.status, parsed_sha256, key, summary)
+        summary = summarise(result, self.layout.root, own.text if result.stage in SCORED_STAGES else "")
+        return Entry(result.inputs_sha256, result.status, own.sha256, key, summary)
 
 
 class _Work:
