@@ -6,7 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
 from .errors import ConfigError, DreamflowError, Key, did_you_mean, dotted, joined
@@ -63,6 +72,12 @@ def _no_repeats(values: list) -> list:
     return values
 
 
+def _cycle(value: Any) -> Any:
+    if value != "auto" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise PydanticCustomError("cycle", "{shown} is not a whole number from 1, or auto", {"shown": show(value)})
+    return value
+
+
 NO_REPEATS = AfterValidator(_no_repeats)
 AS_WRITTEN = WrapValidator(_as_written)
 Optional = Annotated[T | None, _NotNull()]
@@ -73,6 +88,13 @@ Whole = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0), AS_WRITTEN]
 NotNegative = Annotated[float, Field(ge=0), AS_WRITTEN]
 Share = Annotated[float, Field(ge=0, le=1), AS_WRITTEN]
+
+
+Cycle = Annotated[  # "auto": see `cycles`
+    int | str,
+    PlainValidator(_cycle),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
+]
 
 
 # Checking.

@@ -8,6 +8,6 @@ from importlib import import_module
 from .family import Family
 
 # Packages beside this file, in the order in which they are planned.
-NAMES = ("cohorts", "dreams", "chunks", "probe", "distill")
+NAMES = ("cohorts", "dreams", "chunks", "probe", "distill", "trust")
 
 FAMILIES: tuple[type[Family], ...] = tuple(import_module(f"{__package__}.{name}.family").FAMILY for name in NAMES)

@@ -53,14 +53,14 @@ class World:
 class Family:
     """A family in a run. Subclasses set the class variables and override methods.
 
-    `name` is the name of the package, `config_key` the key of config.yaml that lists the specs, and `description` the
-    text on that key in config/README.md. `goals` are the target rules that need the family; the default target needs
-    it if `in_default_target`.
+    `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
+    specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
+    family; the default target needs it if `in_default_target`.
     """
 
     name: ClassVar[str]
-    config_key: ClassVar[str]
-    description: ClassVar[str]
+    config_key: ClassVar[str] = ""
+    description: ClassVar[str] = ""
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True

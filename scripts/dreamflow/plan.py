@@ -168,7 +168,7 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
     world = World(settings, layout, models, catalog)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})
     for family in plan.families.values():
-        if getattr(settings, family.config_key):
+        if not family.config_key or getattr(settings, family.config_key):
             try:
                 with in_config(config):
                     family.compile()
@@ -178,7 +178,7 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
                             family.add(stage.name, planner.rows(family))
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
-                family.problem = str(error) if is_placed else f"{family.config_key}: {error}"
+                family.problem = str(error) if is_placed else f"{family.config_key or family.name}: {error}"
     if settings.pack or len(world.generations) > settings.shards.above:
         world.shards = Shards(plan)
     return plan

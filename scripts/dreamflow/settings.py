@@ -11,12 +11,13 @@ from pydantic import Field, create_model
 
 from .chunks.conversation import LEVELS
 from .chunks.spec import Clusters, Upgrade
-from .config import NO_REPEATS, Count, Name, Optional, Section, Whole, check_placed, place
+from .config import NO_REPEATS, Count, Name, NotNegative, Optional, Positive, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
 from .families import FAMILIES
 from .files import read_text
 from .generation.settings import Cap, LocalModels
+from .trust.spec import Trust
 from .yaml_file import parse_document
 
 CONFIG = Path("config/config.yaml")
@@ -33,6 +34,7 @@ _Specs = create_model(
     **{
         family.config_key: (list[Name], Field(default_factory=list, description=family.description))
         for family in FAMILIES
+        if family.config_key
     },
 )
 
@@ -49,6 +51,7 @@ _Budgets = create_model(
             ),
         )
         for family in FAMILIES
+        if family.config_key
     },
 )
 
@@ -68,7 +71,8 @@ class Budgets(_Budgets):
 
     def by_family(self) -> dict[str, dict[str, Cap]]:
         """The budgets of single specs, by the family's key in config.yaml."""
-        return {family.config_key: getattr(self, family.config_key) for family in FAMILIES}
+        keys = [family.config_key for family in FAMILIES if family.config_key]
+        return {key: getattr(self, key) for key in keys}
 
 
 class ShardSettings(Section):
@@ -80,10 +84,24 @@ class ShardSettings(Section):
     size: Count = Field(400, description="Most generations of a shard.")
 
 
+class NightSettings(Section):
+    """What one `snakemake night` may take. A limit ends the night in order, with its journal."""
+
+    minutes: Optional[Positive] = Field(None, description="Minutes from its start to its end. Default: no limit.")
+    usd: Optional[NotNegative] = Field(None, description="US dollars of all its calls. Default: no limit.")
+    tokens: Optional[Whole] = Field(None, description="Tokens of prompts and answers. Default: no limit.")
+    atp: Optional[NotNegative] = Field(
+        None, description="ATP of all its calls; in the state `crisis` this limit does not hold. Default: no limit."
+    )
+    probes: Whole = Field(24, description="Most probe tasks that it asks where there is little evidence.")
+
+
 class Settings(_Specs):
     """What to run (config/config.yaml)."""
 
     salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
+    trust: Trust = Field(default_factory=Trust, description="How models earn trust, and how `model: auto` uses it.")
+    night: NightSettings = Field(default_factory=NightSettings, description="Limits of `snakemake night`.")
     upgrade: Upgrade = Field(
         default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )

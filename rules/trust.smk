@@ -1,0 +1,3 @@
+"""Trust: outcomes of all families -> trust of each model and context -> the routing table."""
+
+TRUST = flow.families["trust"]
