@@ -23,8 +23,8 @@ memory of its models is freed when it ends.
 What is measured (`measure`): *frustration* is the share of failures among the outcomes that were expected to succeed:
 a weak model that fails, as it always did, is no crisis; a trusted one that fails is. *Failures* are calls and phases
 that failed, one after the other. *Salience* is that of the cycle's new experiences. *Load* is the share of the time or
-budget of a cycle that was used: 100 x load is the original's fatigue, and 100 x (1 - load) its energy. *Night*: the cycle
-is one of `snakemake night`, when nobody waits for an answer. A cycle is one of trust.
+budget of a cycle that was used: 100 x load is the original's fatigue, and 100 x (1 - load) its energy. *Night*: this
+cycle is one of `snakemake night`, when nobody waits for an answer. A cycle is one of trust.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
