@@ -15,7 +15,7 @@ Whether a judge's verdict fits the sandbox's test is no outcome, since the test'
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -35,6 +35,7 @@ from .ratings import Rating, Ratings, read_ratings
 from .windows import window_outcomes
 
 PARSED_STAGES = ("evaluation", "verdict", "match", "cluster")  # their answers are read by a parser, or not
+_BY = {"human": "by a person, not by a model", "local": "by an operator, not by a model", "copy": "a copy"}
 _GRADES = ("probes/*/grades.jsonl", "distill/*/cycle-*/grades/*.jsonl")
 
 
@@ -50,7 +51,7 @@ def collect_outcomes(data_root: Path, raw_root: Path, models: Container[str]) ->
     by_models, ratings = _judgements(generations, left_out)
     everything = [
         *_weighted(collect_verified(generations, graded, left_out, by_models), by_models, ratings),
-        *collect(left_out, partial(_parsed, generations), _parsed_ids(generations)),
+        *_all_parsed(generations, left_out),
         *window_outcomes(generations, left_out),
         *collect(left_out, partial(_rated, generations, graded), ratings.items()),
     ]
@@ -112,13 +113,19 @@ def _weighted(outcomes: Iterable[Outcome], scores: Scores, ratings: Ratings) -> 
             yield outcome
 
 
-def _parsed_ids(generations: Generations) -> list[tuple[str, str]]:
-    return [(stage, gen_id) for stage in PARSED_STAGES for gen_id in sorted(generations.ids(stage))]
+def _all_parsed(generations: Generations, left_out: Counter[str]) -> Iterator[Outcome]:
+    for stage in PARSED_STAGES:
+        # What is wrong with an evaluation was counted when its score was read.
+        reasons = Counter() if stage == "evaluation" else left_out
+        items = [(stage, gen_id) for gen_id in sorted(generations.ids(stage))]
+        yield from collect(reasons, partial(_parsed, generations), items)
 
 
 def _parsed(generations: Generations, item: tuple[str, str]) -> Outcome:
     stage, gen_id = item
     made = generations(stage, gen_id)
+    if made.mode != "llm":
+        raise NoOutcome(f"{stage}: {_BY.get(made.mode, made.mode)}")
     is_ok = made.status == "ok"
     return Outcome(
         **of_generation(made),
@@ -154,8 +161,7 @@ def _of_a_model(root: Path, outcome: Outcome) -> Outcome:
     """The outcome with its costs. Raises `NoOutcome` if no model made the answer."""
     made = outcome.made
     if made.mode != "llm" or made.model_id is None:
-        makers = {"human": "a person", "local": "an operator", "copy": "a copy"}
-        raise NoOutcome(f"{outcome.stage}: by {makers.get(made.mode, made.mode)}, not by a model")
+        raise NoOutcome(f"{outcome.stage}: {_BY.get(made.mode, made.mode)}")
     turns = [] if made.turns is UNSET else made.turns
     words = count_words(outcome.prompt) + sum(count_words(turn.content) for turn in turns) if outcome.prompt else None
     return replace(outcome, prompt_words=words, **costs_of(made, root))

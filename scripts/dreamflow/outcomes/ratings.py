@@ -7,7 +7,6 @@ such as 1-5; without it ratings are from 0 to 1), `rater` and `comment`. A perso
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ConfigError
