@@ -61,6 +61,12 @@ def read_night(root: Path, number: int) -> dict[str, Json]:
     return night
 
 
+def this_night() -> int | None:
+    """The number of the night that this process belongs to; None by day."""
+    number = os.environ.get(NIGHT, "")
+    return int(number) if number.isdigit() else None
+
+
 def current_cycle(root: Path, key: str, last_begun: int, last_finished: int) -> int:
     """The number that `cycle: auto` stands for in `key`, such as `procedures/demo` or `trust`.
 

@@ -159,7 +159,7 @@ def test_a_phase_that_cannot_begin_leaves_the_night_open(root):
 
 
 def test_a_budget_of_the_night_stops_a_phase(root):
-    do("chunks", "print('the budget night.usd does not allow this call', flush=True); sys.exit(1)")
+    do("chunks", "print('the budget night does not allow this call', flush=True); sys.exit(1)")
     one = night(root)
     run_phases(one, STEPS[:1], around(totals=lambda: Totals(problems=["the budget night.usd is used up"])))
     assert (one.phases["chunks"].status, one.phases["chunks"].why) == ("stopped", "the budget night.usd is used up")

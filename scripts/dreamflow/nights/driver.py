@@ -58,9 +58,10 @@ class Totals(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a night needs to know of the outside: the `command` for a target, the `totals` of its calls, whether the
-    whole night is `stopping`, where to `show` text, the descriptor of the `lock`, which phases inherit; and
-    `blocked(output)`: why a phase could not even begin, so that it is not its fault ("" if it could)."""
+    """What a night needs to know of the outside: the `command` for a target and the `directory` to run it in, the
+    `totals` of its calls, whether the whole night is `stopping`, where to `show` text, the descriptor of the `lock`,
+    which phases inherit; and `blocked(output)`: why a phase could not even begin, which is not its fault ("" if it
+    could)."""
 
     command: Callable[[str], Sequence[str]]
     totals: Callable[[], Totals]
@@ -68,6 +69,7 @@ class Surroundings:
     show: Callable[[str], None]
     lock: int | None = None
     blocked: Callable[[str], str] = lambda output: ""
+    directory: str | None = None
 
 
 def run_phases(night: Night, steps: Sequence[Step], around: Surroundings) -> None:
@@ -130,6 +132,7 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            cwd=around.directory,
             env={**os.environ, NIGHT: str(night.number)},
             start_new_session=True,
             pass_fds=() if around.lock is None else (around.lock,),
@@ -162,7 +165,7 @@ def _ending(code: int, ended_by: str, text: str, problems: Sequence[str], night:
     if code < 0:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
         why = f"its process was killed ({name})" + (f"; {why}" if why else "")
-    status = "stopped" if "the budget night." in text else "failed"
+    status = "stopped" if "the budget night does not allow" in text else "failed"
     return status, why or f"exit status {code}"
 
 

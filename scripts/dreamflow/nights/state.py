@@ -6,7 +6,7 @@ A night goes on until it has a journal: after a crash, phases that have a line a
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,12 @@ def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime) 
         night.limits = msgspec.structs.replace(limits, atp=None)
         notes.append("the state is crisis: the limit of ATP does not hold, those of money do")
     night.read_phases()
+    left = None if limits.minutes is None else max(60 * limits.minutes - night.spent_s, 0)
     content = {
         "schema_version": 1,
         "night": number,
         "started": started,
+        "ends": None if left is None else (now + timedelta(seconds=left)).isoformat(timespec="seconds"),
         "limits": msgspec.to_builtins(night.limits),
         "state": state,
         "cycles": dict(cycles),
