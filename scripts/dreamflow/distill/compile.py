@@ -6,7 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from ..config import in_file, load_yaml, under
-from ..cycles import AUTO, current_cycle, last_cycles
+from ..cycles import current_cycle, last_cycles
 from ..errors import ConfigError
 from ..family import World
 from ..files import sha256

@@ -19,10 +19,10 @@ CLASSIFIER = "contexts.json"
 
 
 def write_cycle_outcomes(world: World, cycle: int) -> str:
-    """Write outcomes.csv and contexts.md of a cycle, and contexts.json if contexts are `similarity`; returns a line with
-    the counts. The cycle has the outcomes that no earlier one has."""
+    """Write outcomes.csv (the outcomes that no earlier cycle has) and contexts.md of a cycle, and contexts.json if they
+    are sorted by similarity; returns a line with the counts."""
     root, folder = world.layout.root, cycle_folder(world.layout.root, cycle)
-    models = {model_id: model for model_id, model in world.models.items()}
+    models = world.models
     everything, left_out = collect_outcomes(root, world.catalog.root, models)
     files = [cycle_folder(root, number) / OUTCOMES for number in cycles(root) if number < cycle]
     earlier = [row for file in files if file.exists() for row in read_outcomes(file)]
