@@ -43,7 +43,7 @@ def blocked(output):
 
 def night_caller():
     rest, start = options(sys.argv[1:]), [sys.executable, "-m", "snakemake"]
-    return Caller(lambda target: [*start, target, *rest], first_directory(), blocked, STOPPING, flow.display.show)
+    return Caller(lambda target: [*start, target, "--quiet", "rules", "progress", "host", "reason", *rest], first_directory(), blocked, STOPPING, flow.display.show)
 
 
 def night_preview():
