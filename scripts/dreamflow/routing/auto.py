@@ -145,7 +145,6 @@ class Router:
         words = self._words(text) + turn_words
         decision = self._decide(context, words, options, auto.budget_atp, auto.cascade)
         model_id = decision.pick(f"{slot}|{self.trust.round}")
-        chain = decision.chain()
         choice = Choice(
             slot=slot,
             round=self.trust.round,
@@ -156,7 +155,7 @@ class Router:
             cycle=decision.cycle,
             state=decision.state,
             why=f"{context}: {reason}; {decision.why[model_id]}",
-            fallbacks=tuple(chain[chain.index(model_id) + 1 :]) if auto.cascade else (),
+            fallbacks=decision.order[1:] if auto.cascade else (),
         )
         self._choices.setdefault(slot, []).append(choice)
         self._new[f"{slot}|{model_id}"] = (choice, decision.expected, "")

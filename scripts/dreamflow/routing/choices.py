@@ -90,7 +90,11 @@ class ChoiceFile:
                 self.problems.append(f"{self.path}: byte {self._end}: the last line was cut off; it was removed")
                 os.ftruncate(handle, self._end)
             lines = [
-                {**as_json(choice), "round": choice.round, "expected": as_json(expected)}
+                {
+                    **as_json(choice),
+                    "round": choice.round,
+                    "expected": {model: _rounded(one) for model, one in expected.items()},
+                }
                 for choice, expected in made
                 if (choice.slot, choice.round) not in known
             ]
@@ -105,6 +109,10 @@ class ChoiceFile:
         finally:
             os.close(handle)  # which releases the lock
         return others
+
+
+def _rounded(expected: Expected) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in as_json(expected).items()}
 
 
 def _sync(folder: Path) -> None:
