@@ -141,7 +141,9 @@ class Router:
         for choice in reversed(self._choices.get(slot, ())):
             if self._is_allowed(choice.model_id, auto):
                 return choice
-        context, reason = self._context_of(text, {"kind": kind, **row})
+        # An answer is of the kind of its task; the rows of variants and verdicts name their operator so.
+        kind = str(row.get("kind", kind)) if kind == "answer" else kind
+        context, reason = self._context_of(text, {**row, "kind": kind})
         words = self._words(text) + turn_words
         decision = self._decide(context, words, options, auto.budget_atp, auto.cascade)
         model_id = decision.pick(f"{slot}|{self.trust.round}")
