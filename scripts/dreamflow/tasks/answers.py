@@ -10,7 +10,7 @@ from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
 from ..generation.model import Generation, Json, Message, as_json
 from ..generation.models import Model
-from ..generation.settings import AutoModel, ModelCall, Sampling
+from ..generation.settings import AUTO, AutoModel, ModelCall, Sampling
 from ..generation.stage import PromptKind, Stage
 from ..routing.auto import Asked, Router
 from .generators import generate
@@ -75,7 +75,7 @@ def answer_rows(
     def question(kind: str) -> Asked:
         own = settings.by_kind[kind].as_dict() if kind in settings.by_kind else {}
         sampling = Sampling(**{**settings.sampling.as_dict(), **own})
-        given = {"auto": auto} if auto is not None else {}
+        given = {"auto": auto} if model == AUTO and auto is not None else {}
         call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling, **given)
         return Asked("answer", call, catalog, models, router)
 
