@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .shards import Shards
 
 
+NOTHING = "nothing configured"  # why a night leaves out a phase
+
+
 @dataclass
 class World:
     """The inputs that families compile, and the plan so far.
@@ -105,6 +108,15 @@ class Family:
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The values of each wildcard in the family's rules."""
         return {}
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last begun and the last finished cycle of everything with `cycle: auto`, 0 for none, by key, such as
+        `procedures/demo`: a night pins the next one."""
+        return {}
+
+    def left_out(self, goal: str) -> str:
+        """Why a night leaves out the target rule `goal`; "" if it makes it."""
+        return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
 
     def local_text(self, generation: Generation) -> str:
         """The text of a generation of mode `local`."""

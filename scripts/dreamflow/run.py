@@ -13,6 +13,7 @@ from threading import Thread, Timer
 from types import FrameType
 
 from . import cluster
+from .cycles import this_night
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation import hub
@@ -28,6 +29,7 @@ from .generation.rows import Rows
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
 from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
+from .nights.totals import note_run
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
@@ -368,6 +370,8 @@ class Run(Jobs):
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
         if missing:
             print(f"{len(missing):,} generations are missing", file=sys.stderr)
+        if (night := this_night()) is not None:
+            note_run(self.layout.root, night, self.display.done, list(self.problems))
         if not ok or missing:
             print("All answers are in the store. Run the same command again to continue.", file=sys.stderr)
         return ok and not missing

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import under
+from ..cycles import read_night, this_night
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
-from ..family import Family, World
+from ..family import NOTHING, Family, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
@@ -23,6 +24,7 @@ from .conversation import LEVELS
 if TYPE_CHECKING:
     from ..routing.auto import Asked
     from .compile import Chunking
+    from .spec import Upgrade
 
 RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
@@ -188,7 +190,26 @@ class Chunks(Family):
     def _plan_upgrade(self, now: str) -> dict[str, Json]:
         from .upgrade_plan import plan_upgrade
 
-        return plan_upgrade(self.specs, self.folder, self.world.settings.upgrade, now, self.layout)
+        return plan_upgrade(self.specs, self.folder, self._upgrade_settings(), now, self.layout)
+
+    def _upgrade_settings(self) -> "Upgrade":
+        """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
+        settings, night = self.world.settings.upgrade, this_night()
+        ends = read_night(self.layout.root, night).get("ends") if night else None
+        return settings.model_copy(update={"deadline": ends}) if ends and not settings.deadline else settings
+
+    def left_out(self, goal: str) -> str:
+        """Why a night leaves out the chunks or their upgrade: no better model, or nothing that is worth it within the
+        limits."""
+        if goal != "upgrade" or not self.specs:
+            return NOTHING if not self.specs and not self.problem else ""
+        if not any(set(spec.tiers) - {LEVELS[0]} for spec in self.specs.values()):
+            return f"no tier above {LEVELS[0]} has a model"
+        parts = self._plan_upgrade(_now())["specs"].values()
+        if any(part["regions"] for part in parts):
+            return ""
+        reasons = [reason for part in parts for reason in part["resources"]["reasons"]]
+        return " ".join(dict.fromkeys(["No chunk is worth an upgrade within the limits.", *reasons]))
 
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""

@@ -15,11 +15,11 @@ from ..generation.models import Model
 from ..generation.prices import most_cost, price_row
 from ..generation.respond import COMPLAINT_TOKENS, NeedsCall
 from ..generation.tokens import estimate_tokens
+from ..resources import select_resources
 from .archive import has_archive, read_latest
 from .compile import Chunking, chunk_rows
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
-from .resources import select_resources
 from .spec import Upgrade
 from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_upgrades
 

@@ -27,7 +27,7 @@ class Cohorts(Family):
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
     )
     stages = STAGES
-    goals = ("drafts", "essays", "evaluations")
+    goals = ("drafts", "essays", "evaluations", "cohorts")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -55,7 +55,7 @@ class Cohorts(Family):
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
-        if goal in self.goals:
+        if goal in self.goals and goal != self.name:
             return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
             return []

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from ..config import in_file, load_yaml, under
+from ..cycles import current_cycle, last_cycles
 from ..errors import ConfigError
 from ..family import World
 from ..files import sha256
@@ -24,7 +25,8 @@ from .spec import DistillationSpec, Student, Teacher
 @dataclass(frozen=True)
 class Distillation:
     """A compiled distillation. `splits` maps groups of tasks to splits; `weights` and `teacher_weights` are the sources
-    of the weights (the teacher's only if the training needs them). `teacher` is None if trust chooses it."""
+    of the weights (the teacher's only if the training needs them). `teacher` is None if trust chooses it. `cycles`:
+    the last begun and the last finished cycle, if the spec has `cycle: auto`."""
 
     name: str
     path: Path
@@ -36,6 +38,7 @@ class Distillation:
     teacher: Model | None
     weights: str
     teacher_weights: str | None
+    cycles: tuple[int, int] | None = None
 
     @property
     def run(self) -> str:
@@ -83,7 +86,11 @@ class Distillation:
 
 def compile_distillation(name: str, path: Path, world: World) -> Distillation:
     """Compile a file of config/distillations/. Raises `ConfigError`."""
-    spec = load_yaml(path, DistillationSpec)
+    spec, cycles = load_yaml(path, DistillationSpec), None
+    if spec.cycle == AUTO:
+        root = world.layout.root
+        cycles = last_cycles(root / "distill" / name, "report.md")
+        spec = spec.model_copy(update={"cycle": current_cycle(root, f"distillations/{name}", *cycles)})
     replay = spec.replay
     with in_file(path):
         tasks = select_tasks(spec.tasks, world.catalog)
@@ -100,7 +107,9 @@ def compile_distillation(name: str, path: Path, world: World) -> Distillation:
         check_kinds(replay.kinds, tasks.values(), ("replay", "kinds"))
         weights = _weights("student", spec.student, student)
         teacher_weights = _weights("teacher", spec.teacher, teacher) if spec.training.kl_weight else None
-        distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
+        distillation = Distillation(
+            name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights, cycles
+        )
         teacher_rows(
             distillation, distillation.target_tasks(held_out=False)[:1]
         )  # reports mistakes in its settings now

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from ..config import AS_WRITTEN, Count, Cycle, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
 from ..generation.settings import MayBeAuto
 from ..tasks.spec import AnswerSettings, TaskSelection
 
@@ -145,7 +145,11 @@ class Export(Section):
 class DistillationSpec(Section):
     """Which small model learns what, from whom, and when it is good enough (config/distillations/<name>.yaml)."""
 
-    cycle: Count = Field(1, description="Number of the cycle. Each cycle has its own experiences, student and folder.")
+    cycle: Cycle = Field(
+        1,
+        description="Number of the cycle. Each cycle has its own experiences, student and folder. `auto` is the last "
+        "one that was begun, and `snakemake night` begins the next.",
+    )
     student: Student = Field(description="The model that learns.")
     tasks: TaskSelection = Field(
         default_factory=TaskSelection,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ..config import in_file, load_yaml
+from ..cycles import AUTO, current_cycle, last_cycles
 from ..errors import ConfigError, unknown
 from ..files import checked_name
 from ..generation.catalog import Catalog
@@ -30,6 +31,7 @@ from .tightening import Limit, read_next
 
 STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of each kind per procedure
 INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls in the test of a variant
+FINAL = "journal.md"  # the last file of a cycle that is written
 CANDIDATES = 8  # procedures among which a model chooses a partner
 
 
@@ -38,6 +40,7 @@ class Night:
     """One cycle of a night. `variants` has the ids of variants by procedure, `verdicts` the verdict's id by variant.
 
     `configured` is the number of variants of each kind that strategy and spec give, `limits` the one in this cycle.
+    `cycles`: the last begun and the last finished cycle, if the spec has `cycle: auto`.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Night:
     generations: dict[str, Generation] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
+    cycles: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
@@ -87,12 +91,14 @@ def compile_night(
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
     spec = load_yaml(path, NightSpec)
     test = spec.test.model_copy(update={"inputs": spec.test.inputs or INPUTS[spec.strategy]})
-    spec = spec.model_copy(update={"test": test})
+    cycles = last_cycles(data_root / "dreams" / name, FINAL) if spec.cycle == AUTO else None
+    cycle = current_cycle(data_root, f"procedures/{name}", *cycles) if cycles else spec.cycle
+    spec = spec.model_copy(update={"test": test, "cycle": cycle})
     configured = {kind: spec.limits.get(kind, STRATEGIES[spec.strategy]) for kind in spec.kinds}
     question = cache(lambda kind: _question(kind, spec, catalog, models, router))
     with in_file(path):
         limits = _limits(name, spec.cycle, configured, data_root)
-        night = Night(name, spec, _matching(spec.procedures, known), configured, limits)
+        night = Night(name, spec, _matching(spec.procedures, known), configured, limits, cycles=cycles)
         _plan(night, _Sources(spec, known, catalog, question))
     return night
 

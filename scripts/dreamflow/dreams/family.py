@@ -107,6 +107,10 @@ class Dreams(Family):
         """The keys of nights and the ids of procedures."""
         return {"night": self.nights, "procedure": self.procedures}
 
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles of the nights with `cycle: auto`."""
+        return {f"{self.config_key}/{one.name}": one.cycles for one in self.nights.values() if one.cycles}
+
     def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
         """The night and the procedure."""
         return (*super().unit(generation, origin), generation.wildcards["procedure_id"])
