@@ -187,7 +187,7 @@ class Router:
     @cached_property
     def _similarity(self) -> TfidfContexts | None:
         """The groups of prompts that the last cycle found; None if it sorts by something else."""
-        if self.trust.contexts.by != "similarity" or self.table is None:
+        if "similarity" not in self.trust.contexts.by or self.table is None:
             return None
         path = self.root / "trust" / f"cycle-{self.table.cycle}" / "contexts.json"
         return TfidfContexts.from_dict(read_json(path)) if path.exists() else None
@@ -199,11 +199,12 @@ class Router:
 
     def _context_of(self, text: str, row: Mapping[str, Json]) -> tuple[str, str]:
         by = self.trust.contexts.by
-        return self._context(text, row.get(by))
+        return self._context(text, tuple(None if row.get(name) is None else str(row[name]) for name in by))
 
-    def _classify(self, text: str, value: Json) -> tuple[str, str]:
+    def _classify(self, text: str, values: tuple[Json, ...]) -> tuple[str, str]:
         by = self.trust.contexts.by
-        return context_of(text, {by: value}, by=by, named=self._named, similarity=self._similarity)
+        row = dict(zip(by, values, strict=True))
+        return context_of(text, row, by=by, named=self._named, similarity=self._similarity)
 
     def _decision(
         self, context: str, words: int, options: tuple[Option, ...], budget_atp: float | None, cascade: bool

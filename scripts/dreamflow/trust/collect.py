@@ -51,7 +51,7 @@ def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome
         named = compile_named(settings.named)
     similarity = None
     path = cycle_folder(world.layout.root, cycle) / CLASSIFIER
-    if settings.by == "similarity":
+    if "similarity" in settings.by:
         similarity = TfidfContexts.fit(list(dict.fromkeys(o.prompt for o in everything if o.prompt)))
         write_atomic(path, canonical(similarity.as_dict()))
     else:
