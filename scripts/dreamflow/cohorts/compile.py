@@ -50,6 +50,7 @@ FIELDS = (
     *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
 )
 MIN_LINES = {"draft": 3, "essay": 1, "evaluation": 1}
+_COLUMNS = {"draft": ("combo_id", "draft_"), "essay": ("combo_id", "draft_", "essay_"), "evaluation": ("",)}
 JUDGES = ("stages", "evaluation", "judges")
 SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
@@ -320,7 +321,8 @@ class _Compiler:
             with under("stages", stage):
                 self.options[stage] = tuple(candidates(auto, self.models, settings.sampling.as_dict()))
         text = self.prompt(stage, row[f"{stage}_template"], row["combo_id"] if stage == "draft" else "")
-        return self.router.choose(slot, auto, self.options[stage], text, stage, row)
+        columns = {name: value for name, value in row.items() if name.startswith(_COLUMNS[stage])}
+        return self.router.choose(slot, auto, self.options[stage], text, stage, columns)
 
     def known_prompt(self, stage: str, template_id: str, combo: str) -> str:
         """The prompt of a draft; the template of what has a parent."""

@@ -300,7 +300,7 @@ def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _
     gen_id, fields = sources.question("verdict").row(
         lambda model, fields: generation_id("j_", variant.gen_id, fields["template_id"], model, night.name, cycle),
         variables,
-        {**variant.wildcards, "kind": "verdict"},
+        variant.wildcards,
     )
     return Generation(
         family="dream",

@@ -113,7 +113,7 @@ class Router:
 
     @cached_property
     def _choices(self) -> dict[str, list[Choice]]:
-        """The choices of this round by slot, the last one last."""
+        """The choices of this round by slot, in the order in which they were made."""
         choices: dict[str, list[Choice]] = {}
         self._keep(choices, self.file.read())
         return choices
@@ -138,7 +138,7 @@ class Router:
         `text` is the prompt as far as it is known, `kind` that of the prompt, `row` its coordinates, `turn_words` what
         is sent before it.
         """
-        for choice in reversed(self._choices.get(slot, ())):
+        for choice in self._choices.get(slot, ()):  # the first, so that no other spec can change it
             if self._is_allowed(choice.model_id, auto):
                 return choice
         # An answer is of the kind of its task; the rows of variants and verdicts name their operator so.

@@ -1,7 +1,8 @@
 """Choices that were made, `data/trust/choices.jsonl`: a line each, which is never changed.
 
-A choice belongs to a *slot*: the id that the generation would have if its model were called `auto`. The model that was
-chosen stays until `trust.round` asks for another choice, the model is gone, or the spec no longer allows it.
+A choice belongs to a *slot*: the id that the generation would have if its model were called `auto`. The first choice of
+a slot that a spec allows stays until `trust.round` asks for another one. A spec that allows none of them (its `of` has
+changed, or the model is gone) chooses again, and this line stands beside the others.
 """
 
 import fcntl

@@ -10,7 +10,7 @@ from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
 from ..generation.model import Generation, Json, Message, as_json
 from ..generation.models import Model
-from ..generation.settings import AutoModel, ModelCall, Sampling
+from ..generation.settings import AUTO, AutoModel, ModelCall, Sampling
 from ..generation.stage import PromptKind, Stage
 from ..routing.auto import Asked, Router
 from .generators import generate
@@ -75,7 +75,7 @@ def answer_rows(
     def question(kind: str) -> Asked:
         own = settings.by_kind[kind].as_dict() if kind in settings.by_kind else {}
         sampling = Sampling(**{**settings.sampling.as_dict(), **own})
-        given = {"auto": auto} if auto is not None else {}
+        given = {"auto": auto} if model == AUTO and auto is not None else {}
         call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling, **given)
         return Asked("answer", call, catalog, models, router)
 
@@ -90,7 +90,7 @@ def answer_rows(
                 variant = sha256(canonical([fields["sampling"], as_json(turns)]))  # noqa: B023  (called at once)
                 return generation_id("a_", task["task_id"], fields["template_id"], model, variant, sample)  # noqa: B023
 
-            gen_id, fields = question(task["kind"]).row(ids, variables, wildcards, turns)
+            gen_id, fields = question(task["kind"]).row(ids, variables, {**wildcards, "context": task["context"]}, turns)
             rows[gen_id] = Generation(
                 **fields | {"min_lines": 0},
                 family="model",
