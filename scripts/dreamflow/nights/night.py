@@ -63,7 +63,7 @@ def run_night(plan: Plan, caller: Caller) -> str:
                 directory=caller.directory,
             )
             run_phases(night, steps(plan), around)
-            return write_journal(night, plan)
+            return write_journal(night)
     except NightRuns as error:
         return str(error)
 

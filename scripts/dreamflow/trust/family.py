@@ -42,6 +42,11 @@ class TrustFamily(Family):
         """The number of the cycle. Files of earlier cycles are inputs only."""
         return {"trust_cycle": [str(self.cycle)]}
 
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles, if they are numbered by nights."""
+        is_auto = self.world.settings.trust.cycle == AUTO
+        return {"trust": last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
+
     def targets(self, goal: str) -> list[str]:
         """The files of the current cycle."""
         return [self.file(str(self.cycle), name) for name in ("outcomes.csv", "contexts.md", *TRUST_FILES)]
