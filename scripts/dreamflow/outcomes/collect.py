@@ -165,7 +165,7 @@ def _rated(
 def _of_a_model(root: Path, words_before: Mapping[str, int], outcome: Outcome) -> Outcome:
     """The outcome with its costs. Raises `NoOutcome` if no model made the answer."""
     made = outcome.made
-    if made.mode != "llm" or made.model_id is None:
+    if made.mode != "llm" or not made.model_id:
         raise NoOutcome(f"{outcome.stage}: {_BY.get(made.mode, made.mode)}")
     words = None
     if outcome.prompt:

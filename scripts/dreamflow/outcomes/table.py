@@ -79,7 +79,7 @@ def outcome_rows(
                 atp=None if base is None or words is None else round(atp_cost(base, words), 6),
                 latency_s=None if outcome.latency_s is None else round(outcome.latency_s, 6),
                 created_at=outcome.created_at or "",
-                why=" ".join(outcome.why.split()),
+                why=" ".join(outcome.why.encode("utf-8", "replace").decode("utf-8").split()),
                 cycle=cycle,
             )
         )
