@@ -49,7 +49,7 @@ def resource(name, default):
     return workflow.global_resources[name].value if name in workflow.global_resources else default
 
 
-if DRY and "night" in workflow.dag_settings.targets:  # it shows what the next night would make
+if DRY and "night" in sys.argv:  # it shows what the next night would make
     os.environ[NIGHT] = NEXT
 
 AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_cores or 1

@@ -19,6 +19,7 @@ from .generation.models import Model
 from .generation.rows import Rows
 from .generation.stage import Stage
 from .generation.summary import Summaries
+from .routing.auto import Router
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
@@ -35,7 +36,7 @@ class World:
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
     cannot name (yet). `shards` are those of the plan, None if each generation has its own job. `summaries` are what
-    tables read of the generations that exist.
+    tables read of the generations that exist. `router` chooses models where specs say `model: auto`.
     """
 
     settings: "Settings"
@@ -48,9 +49,11 @@ class World:
     candidates: dict[str, Model] = field(default_factory=dict)
     shards: "Shards | None" = None
     summaries: Summaries = field(init=False)
+    router: Router = field(init=False)
 
     def __post_init__(self) -> None:
         self.summaries = Summaries(self.layout.root)
+        self.router = Router(self.settings.trust, self.layout.root, self.models)
 
 
 class Family:

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -101,6 +101,7 @@ class Run(Jobs):
             calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_done=self._note_result,
+            choice=self.plan.world.router.described,
         )
         self.shards = (
             ShardJobs(
@@ -262,6 +263,7 @@ class Run(Jobs):
         missing keys."""
         self.freshness.forget()
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
+        self._save_choices({row.gen_id for row in rows})
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
             self.display.planned[stage] = max(self.display.planned[stage], self.display.done[stage] + count)
@@ -301,8 +303,24 @@ class Run(Jobs):
         due.source |= dict.fromkeys(later, later)
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._save_choices()
         self._download_models(due)
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _save_choices(self, more: Collection[str] = ()) -> None:
+        """Write the models that trust has chosen for generations of this run: all that families plan of which a job
+        needs a generation, and `more`. What no job needs is chosen when a run needs it. Jobs in other processes compile
+        the same plan, so they have to find all choices of it."""
+        if self.dry or self.in_job or not self.plan.world.router.has_new:
+            return
+        family_of = {stage.prefix: family for family in self.families.values() for stage in family.stages}
+        needed = {family_of[gen_id[0]].name for gen_id in (*self.seen, *more)}
+
+        def is_wanted(gen_id: str) -> bool:
+            return family_of[gen_id[0]].name in needed and self.plan.find(gen_id) is not None
+
+        for problem in self.plan.world.router.save(is_wanted):
+            self.display.show(problem)
 
     def _download_models(self, due: Mapping[str, Generation]) -> None:
         """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""

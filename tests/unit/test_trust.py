@@ -6,8 +6,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-
 from dreamflow.errors import DreamflowError
+from dreamflow.files import sha256
 from dreamflow.generation.models import Model
 from dreamflow.outcomes.table import OutcomeRow, write_outcomes
 from dreamflow.trust.folders import cycle_folder, cycles
@@ -25,7 +25,7 @@ LAYERS = {"small": "sensory", "large": "specialized"}
 def outcome(number: int, model_id: str = "small", value: float = 1.0, **fields: object) -> OutcomeRow:
     """An outcome of a probe answer; `number` orders it in time."""
     made = {
-        "outcome_id": f"{model_id}-{number}",
+        "outcome_id": sha256(f"{model_id} {number}")[:16],
         "model_id": model_id,
         "revision": "r1",
         "layer": LAYERS.get(model_id, ""),
@@ -37,7 +37,7 @@ def outcome(number: int, model_id: str = "small", value: float = 1.0, **fields: 
         "weight": 1.0,
         "stage": "answer",
         "gen_id": f"a_{number}",
-        "evidence": [f"gens/answer/a_{number}/metadata.json"],
+        "evidence": f"gens/answer/a_{number}/metadata.json",
         "tokens": 20,
         "cost_usd": 0.0,
         "atp": 0.6,
@@ -76,7 +76,7 @@ def three_cycles(root: Path) -> None:
     run(root, 1, [outcome(n, value=n % 2) for n in range(10)] + [outcome(n, "large") for n in range(20, 30)])
     judged = [outcome(n, evidence_class="judged", verified_by="judge", weight=0.3, value=0.7) for n in range(40, 46)]
     run(root, 2, [*judged, *(outcome(n, context="stable", value=0.0) for n in range(50, 58))])
-    run(root, 3, [outcome(n, revision="r2") for n in range(60, 70)])
+    run(root, 3, [outcome(n, value=n % 2, revision="r2") for n in range(60, 70)])
 
 
 def test_the_table_follows_from_the_records_alone(tmp_path):
@@ -111,7 +111,7 @@ def test_records_say_what_changed_why_and_by_which_files(tmp_path):
             assert bool(record.witnesses) == bool(record.outcomes)
     third = [r for r in records if r.place == ("small", "novel", "exact")]
     assert [r.action for r in third] == ["aged", "changed", "answered facts"]
-    assert third[2].reason == "10 of 10 right, by grader"
+    assert third[2].reason == "5 of 10 right, by grader"
     assert third[2].witnesses[0] == "gens/answer/a_60/metadata.json"
 
 

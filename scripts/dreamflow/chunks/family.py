@@ -22,6 +22,7 @@ from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
+    from ..routing.auto import Asked
     from .compile import Chunking
     from .spec import Upgrade
 
@@ -51,24 +52,27 @@ class Chunks(Family):
         self.spec_of: dict[str, Chunking] = {}
         self.wanted: set[str] = set()
         self._deferred: list[Deferred] = []
+        self._cluster_question: Asked | None = None
 
     def compile(self) -> None:
         """Plan the windows of the level basic of all conversations. Raises `ConfigError`."""
-        from .compile import check_cluster_model, compile_chunking
+        from .compile import cluster_question, compile_chunking
         from .filters import parse_filter
         from .readers import list_conversations
         from .upgrade import available_seconds
 
         world = self.world
         known = list_conversations(Path(world.settings.raw_root) / "conversations")
-        specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
+        specs = {
+            name: compile_chunking(name, known, world.catalog, world.models, world.router) for name in self.spec_names()
+        }
         spec_of = _by_conversation(specs.values())
         upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
             parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
-        check_cluster_model(world.settings.clusters, world.catalog, world.models)
+        self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
         self._deferred = self._defer(specs)
         for name, spec in specs.items():
             for rows in spec.generations.values():
@@ -259,7 +263,7 @@ class Chunks(Family):
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
 
-        return cluster_rows(plan, self.world.settings.clusters, self.world.catalog, self.world.models)
+        return cluster_rows(plan, self._cluster_question)
 
     def write_cluster_plan(self) -> None:
         """Write the clusters, and the texts of their chunks for prompts."""

@@ -40,7 +40,7 @@ class Cohorts(Family):
         known = Known(root, load_mappings(root / "combo_mappings.csv"), world.generations)
         specs = [(path, read_spec(path)) for path in map(self.spec_file, self.spec_names())]
         for path, spec in sorted(specs, key=lambda pair: pair[1].from_ is not None):
-            cohort = compile_cohort(path, spec, world.catalog, world.models, known)
+            cohort = compile_cohort(path, spec, world.catalog, world.models, known, world.router)
             if cohort.cohort_id in self.cohorts:
                 raise ConfigError(f"the cohort {cohort.cohort_id!r} is named twice", (self.config_key,))
             self.cohorts[cohort.cohort_id] = cohort

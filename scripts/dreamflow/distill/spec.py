@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, Count, Cycle, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from ..generation.settings import MayBeAuto
 from ..tasks.spec import AnswerSettings, TaskSelection
 
 
@@ -38,10 +39,10 @@ class Student(Section):
     license: Name = Field("unknown", description="Licence of the weights, for the model card.")
 
 
-class Teacher(AnswerSettings):
+class Teacher(AnswerSettings, MayBeAuto):
     """The model that answers the selected tasks, with worked examples; answers that the grader refuses are dropped."""
 
-    model: Name = Field(description="An id of models.yaml, of any provider.")
+    model: Name = Field(description="An id of models.yaml, of any provider, or `auto`: trust chooses for each task.")
     worked: Annotated[int, Field(ge=0, le=50)] = Field(
         4,
         description="Worked examples before each question, as turns of a chat: of its group, else of its skill or "

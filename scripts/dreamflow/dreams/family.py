@@ -74,7 +74,7 @@ class Dreams(Family):
         names, world = self.spec_names(), self.world
         self.procedures = load_procedures(Path(world.settings.raw_root) / "procedures")
         for name in names:
-            night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root)
+            night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root, world.router)
             self.nights[night.key] = night
             self.add(name, night.generations)
 

@@ -272,8 +272,8 @@ class AutoModel(Section):
 
     of: Optional[Different[Name]] = Field(
         None,
-        description="Ids of models.yaml. Default: all models that are neither `human` nor `replay`, whose key is set and "
-        "whose file is here.",
+        description="Ids of models.yaml. Default: all models that are neither `human` nor `replay`, whose key is set "
+        "and whose file is here.",
     )
     layer: Optional[Literal[LAYERS]] = Field(None, description="Only models of this layer.")
     budget_atp: Optional[Positive] = Field(
@@ -293,8 +293,7 @@ class MayBeAuto(Section):
 
     auto: Optional[AutoModel] = Field(
         None,
-        description="With `model: auto`: which models trust may choose (`of`, `layer`, `budget_atp`, `cascade`). "
-        "`auto` without `model` means `model: auto`.",
+        description="Which models `model: auto` may choose; without `model` it means `model: auto`.",
     )
 
     @model_validator(mode="before")

@@ -1,7 +1,8 @@
 """Choices that were made, `data/trust/choices.jsonl`: a line each, which is never changed.
 
-A choice belongs to a *slot*: the id that the generation would have if its model were called `auto`. The model that was
-chosen stays until `trust.round` asks for another choice, the model is gone, or the spec no longer allows it.
+A choice belongs to a *slot*: the id that the generation would have if its model were called `auto`. The first choice of
+a slot that a spec allows stays until `trust.round` asks for another one. A spec that allows none of them (its `of` has
+changed, or the model is gone) chooses again, and this line stands beside the others.
 """
 
 import fcntl
@@ -90,7 +91,11 @@ class ChoiceFile:
                 self.problems.append(f"{self.path}: byte {self._end}: the last line was cut off; it was removed")
                 os.ftruncate(handle, self._end)
             lines = [
-                {**as_json(choice), "round": choice.round, "expected": as_json(expected)}
+                {
+                    **as_json(choice),
+                    "round": choice.round,
+                    "expected": {model: _rounded(one) for model, one in expected.items()},
+                }
                 for choice, expected in made
                 if (choice.slot, choice.round) not in known
             ]
@@ -105,6 +110,10 @@ class ChoiceFile:
         finally:
             os.close(handle)  # which releases the lock
         return others
+
+
+def _rounded(expected: Expected) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in as_json(expected).items()}
 
 
 def _sync(folder: Path) -> None:

@@ -54,7 +54,8 @@ class Expected(Struct, frozen=True):
 
 class Decision(Struct, frozen=True):
     """What is known of a choice before the draw. `winners` are the numbers of the models in `order` that win the draws;
-    empty if `order[0]` is chosen in any case (or, with `is_uniform`, each with the same probability)."""
+    empty if `order[0]` is chosen in any case (the others are its cascade, if any) or, with `is_uniform`, each with the
+    same probability."""
 
     order: tuple[str, ...]
     expected: dict[str, Expected]
@@ -101,7 +102,8 @@ def decide(
 ) -> Decision:
     """What is known of the choice among `options` (at least one) for a prompt of so many words in a context.
 
-    A model whose ATP is above the budget (`budget_atp`, else the state's) is left out; if all are, the cheapest answers.
+    A model whose ATP is above the budget (`budget_atp`, else the state's) is left out; if all are, the cheapest is
+    chosen.
     In the state crisis the budget does not count: of the most capable layer, the model with the best mean answers.
     With `cascade` the cheapest model whose expected value is above 0 is asked first. Without a table all have the
     same probability.
@@ -126,8 +128,8 @@ def decide(
         if not chosen:
             chosen, reason = [0], f"every model costs more than the budget of {budget:g} ATP: the cheapest answers"
         elif cascade:
-            chosen = [next((n for n in chosen if values[n] > 0), chosen[0])]
-            reason = "cascade: the cheapest with a chance first"
+            start = next((place for place, n in enumerate(chosen) if values[n] > 0), 0)
+            chosen, reason = chosen[start:], "cascade: the cheapest with a chance first"
         elif len(chosen) == 1:
             reason = f"the only one within the budget of {budget:g} ATP" if len(ordered) > 1 else "the only candidate"
         else:
@@ -140,7 +142,10 @@ def decide(
         known = f"{cell.n:g} outcomes in this context" + (", so it explores" if cell.n < minimum else "")
         left_out = budget is not None and costs[cell.model_id] > budget
         mine = f"best in {shares[number]:.1%} of the draws" if winners and number in shares else reason
-        why[cell.model_id] = f"{mine}; {known}" if number in shares else f"{_not_taken(left_out, reason)}; {known}"
+        if number not in shares:
+            next_one = "asked next" if number in chosen else f"not chosen ({reason})"
+            mine = "above the budget" if left_out else next_one
+        why[cell.model_id] = f"{mine}; {known}"
     return Decision(
         order=tuple(cells[n].model_id for n in chosen),
         expected={
@@ -155,23 +160,18 @@ def decide(
     )
 
 
-def _not_taken(is_above_budget: bool, reason: str) -> str:
-    return "above the budget" if is_above_budget else f"not chosen ({reason})"
-
-
 def _without_table(
     ordered: Sequence[Option], costs: dict[str, float], budget: float | None, *, cascade: bool
 ) -> Decision:
     """The decision before the first cycle: nothing is known, but costs are."""
     ids = [option.model_id for option in ordered]
-    within = [model_id for model_id in ids if budget is None or costs[model_id] <= budget] or ids[:1]
-    chosen = within[:1] if cascade else within
-    share = 1 / len(chosen)
+    chosen = [model_id for model_id in ids if budget is None or costs[model_id] <= budget] or ids[:1]
+    shares = {chosen[0]: 1.0} if cascade else dict.fromkeys(chosen, 1 / len(chosen))
     return Decision(
         order=tuple(chosen),
-        expected={m: Expected(0.5, costs[m], 0.0, share if m in chosen else 0.0) for m in ids},
+        expected={m: Expected(0.5, costs[m], 0.0, shares.get(m, 0.0)) for m in ids},
         why=dict.fromkeys(ids, "no table yet"),
-        is_uniform=len(chosen) > 1,
+        is_uniform=len(shares) > 1,
     )
 
 

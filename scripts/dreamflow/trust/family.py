@@ -33,6 +33,11 @@ class TrustFamily(Family):
         self.cycle = current_cycle(root, "trust", *last_cycles(root / "trust", RECORDS)) if cycle == AUTO else cycle
         check_previous(root, self.cycle)
 
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last begun and the last finished cycle, if nights decide."""
+        is_auto = self.world.settings.trust.cycle == AUTO
+        return {self.name: last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
+
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The number of the cycle. Files of earlier cycles are inputs only."""
         return {"trust_cycle": [str(self.cycle)]}
@@ -57,7 +62,7 @@ class TrustFamily(Family):
 
     def job(self, cycle: str) -> str:
         """What decides the update of a cycle besides its files: settings, and the layers of the models."""
-        models = {model_id: [model.layer, model.atp] for model_id, model in sorted(self.world.models.items())}
+        models = {model_id: [model.known_layer, model.atp] for model_id, model in sorted(self.world.models.items())}
         return canonical([VERSION, self.world.settings.trust.as_dict(), models])
 
     def write_outcomes(self, cycle: int) -> str:

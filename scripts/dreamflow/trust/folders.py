@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import DreamflowError
 
-RECORDS = "reputation.jsonl"
+OUTCOMES, RECORDS = "outcomes.csv", "reputation.jsonl"
 _FOLDER = re.compile(r"cycle-(\d+)")
 
 
@@ -29,8 +29,6 @@ def cycles(data_root: Path) -> list[int]:
             )
         found[number] = path.name
     return sorted(found)
-
-
 
 
 def check_previous(data_root: Path, cycle: int) -> None:

@@ -57,9 +57,7 @@ def _panel(axes: object, key: tuple[str, str], rows: Sequence[Row], colours: Map
         y = [100 * row.trust for row in own]
         below = [100 * (row.trust - row.low) for row in own]
         above = [100 * (row.high - row.trust) for row in own]
-        axes.errorbar(
-            x, y, yerr=[below, above], fmt="o-", ms=4, lw=1, capsize=2, color=colours[model], label=model
-        )
+        axes.errorbar(x, y, yerr=[below, above], fmt="o-", ms=4, lw=1, capsize=2, color=colours[model], label=model)
         if own:
             axes.annotate(
                 f"{own[-1].outcomes:,}", (x[-1], y[-1]), xytext=(5, 3), textcoords="offset points", fontsize=7,

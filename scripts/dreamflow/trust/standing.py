@@ -1,13 +1,13 @@
 """The standing of models: what their outcomes add up to in each context, and the reputation records that change it.
 
-A standing is never changed but by a record, so the table of a cycle follows from the records of all cycles alone. Records
-have the fields of R7 of the web4 specification: entity, action, trust_change, reason, witnesses (files of evidence).
+Only records change a standing, so the table of a cycle follows from the records of all cycles. Records have the fields
+of R7 of the web4 specification: entity, action, trust_change, reason and witnesses (the files of evidence).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import decode
@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from ..errors import DreamflowError
 from ..files import canonical, read_text
 from ..generation.model import as_json
+from ..outcomes.table import OutcomeRow
 from .posterior import ageing, discount, moving_average, surprise
 
 RELIABILITY = "T3_reliability"  # R7's name of the trust that answers change
@@ -27,22 +28,6 @@ class Place(NamedTuple):
     model_id: str
     context: str
     evidence: str
-
-
-class Evidence(Protocol):
-    """What is read of an outcome; see `outcomes.collect.Outcome`."""
-
-    model_id: str
-    revision: str
-    stage: str
-    gen_id: str
-    kind: str
-    evidence_class: str
-    verified_by: str
-    outcome: float
-    weight: float
-    passed: bool | None
-    evidence: Sequence[str]
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -83,7 +68,7 @@ class Reputation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def advance(
     standings: Mapping[Place, Standing],
-    outcomes: Mapping[Place, Sequence[Evidence]],
+    outcomes: Mapping[Place, Sequence[OutcomeRow]],
     expected: Mapping[Place, float],
     cycle: int,
     *,
@@ -128,7 +113,7 @@ def advance(
                 said = f"{seen:.2f} where {expected[place]:.2f} was expected (surprise {size:.2f}): {advice}"
                 records.append(record(action="surprised", reason=said, factor=discount(advice)))
         average = before.moving_average
-        groups: dict[tuple[str, str], list[Evidence]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[OutcomeRow]] = defaultdict(list)
         for item in new:
             groups[item.kind, item.verified_by].append(item)
         for (kind, verified_by), items in groups.items():
@@ -139,7 +124,7 @@ def advance(
                 record(
                     action=f"answered {kind}",
                     reason=_said(items, verified_by),
-                    witnesses=sorted({file for item in items for file in item.evidence}),
+                    witnesses=sorted({file for item in items for file in item.evidence.split("; ")}),
                     successes=successes,
                     failures=sum(item.weight for item in items) - successes,
                     outcomes=len(items),
@@ -159,12 +144,11 @@ def _recorder(place: Place, cycle: int):  # noqa: ANN202
     return record
 
 
-def _said(items: Sequence[Evidence], verified_by: str) -> str:
-    passed = [item.passed for item in items]
-    if None in passed:
-        mean = sum(item.outcome for item in items) / len(items)
-        return f"{len(items)} outcomes by {verified_by}, {mean:.2f} on average"
-    return f"{sum(map(bool, passed))} of {len(items)} right, by {verified_by}"
+def _said(items: Sequence[OutcomeRow], verified_by: str) -> str:
+    if {item.outcome for item in items} <= {0, 1}:
+        return f"{sum(item.outcome == 1 for item in items)} of {len(items)} right, by {verified_by}"
+    mean = sum(item.outcome for item in items) / len(items)
+    return f"{len(items)} outcomes, {mean:.2f} on average, by {verified_by}"
 
 
 def replay(records: Iterable[Reputation], standings: Mapping[Place, Standing] | None = None) -> dict[Place, Standing]:

@@ -1,4 +1,4 @@
-"""The table of trust: a row for each model, context and class of evidence, with the posterior and where it comes from."""
+"""The table of trust: a row for each model, context and class of evidence."""
 
 import csv
 import io

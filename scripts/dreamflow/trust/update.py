@@ -11,12 +11,12 @@ from ..generation.models import Model
 from ..outcomes.table import OutcomeRow, read_outcomes
 from ..reports.markdown import counted, text_table
 from .database import write_database
-from .folders import RECORDS, cycle_folder, cycles
+from .folders import OUTCOMES, RECORDS, cycle_folder, cycles
 from .measure import measured_state
 from .picture import draw_trust
 from .posterior import Posterior
 from .spec import Trust
-from .standing import Place, Reputation, Standing, advance, read_records, record_lines, replay
+from .standing import Place, Standing, advance, read_records, record_lines, replay
 from .table import ANY, Row, csv_text, table, trust_of, with_changes
 
 SHOWN = 12  # rows of the table on the screen
@@ -53,14 +53,14 @@ def past(data_root: Path, cycle: int, layers: Mapping[str, str]) -> Past:
 def update(data_root: Path, cycle: int, models: Mapping[str, Model], settings: Trust) -> str:
     """Write the files of a cycle from its outcomes.csv and the cycles before; returns the table to print."""
     folder = cycle_folder(data_root, cycle)
-    outcomes = read_outcomes(folder / "outcomes.csv")
-    layers = {model_id: model.layer for model_id, model in models.items()}
+    outcomes = read_outcomes(folder / OUTCOMES)
+    layers = {model_id: model.known_layer for model_id, model in models.items()}
     earlier = past(data_root, cycle, layers)
-    places = by_place(outcomes)
+    expected = {place: posterior.mean for place, posterior in earlier.trust.items()}
     drafts, verify = advance(
         earlier.standings,
-        places,
-        {place: posterior.mean for place, posterior in earlier.trust.items()},
+        by_place(outcomes),
+        expected,
         cycle,
         half_life=settings.half_life,
         revision_share=settings.revision_share,
@@ -71,7 +71,7 @@ def update(data_root: Path, cycle: int, models: Mapping[str, Model], settings: T
     trust = trust_of(standings, layers)
     records = with_changes(drafts, earlier.standings, standings, earlier.trust, trust)
     rows = table(standings, trust, earlier.trust, records, layers, cycle)
-    state = measured_state(data_root, cycle, outcomes)
+    state = measured_state(data_root, cycle, outcomes, expected)
     at = max((row.created_at or "" for row in outcomes), default="")
     routing = routing_table(cycle, trust, standings, models, settings, state, verify)
     write_atomic(folder / "trust.csv", csv_text(rows))
@@ -116,7 +116,7 @@ def routing_table(
         "state": {name: state[name] for name in ("name", "budget_atp", "multiplier")},
         "settings": {name: getattr(settings, name) for name in ("minimum_evidence", "atp_value", "evidence")},
         "models": {
-            model_id: {"layer": model.layer, "atp": model.atp, "revision": model.revision}
+            model_id: {"layer": model.known_layer, "atp": model.atp, "revision": model.revision}
             for model_id, model in sorted(models.items())
         },
         "cells": cells,
@@ -147,4 +147,3 @@ def _shown(
     header = ("model", "context", "evidence", "trust", "90% interval", "change", "new outcomes")
     more = f"\n  ... and {len(rows) - SHOWN} more rows" if len(rows) > SHOWN else ""
     return f"{head}\n\n{text_table([header, *cells], left=3)}{more}\n\nAll of it: {folder}/"
-
