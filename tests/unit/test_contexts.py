@@ -173,12 +173,12 @@ def test_a_context_has_a_name_and_a_pattern_has_words():
 
 def test_a_context_comes_from_names_then_rules_or_a_column():
     named = compile_named({"billing": ["invoice"]})
-    assert context_of("What invoice?", {"kind": "facts"}, by="kind", named=named)[0] == "billing"
-    assert context_of("What is it?", {"kind": "facts"}, by="kind", named=named) == ("facts", "its kind is 'facts'")
-    assert context_of("What is it?", {}, by="rules", named=named)[0] == "novel"
-    assert context_of("What is it?", {"kind": None}, by="kind") == (OTHER, "it has no 'kind'")
-    assert context_of("x", {"year": 2020}, by="year")[0] == "2020"
-    assert context_of("What is it?", {}, by="similarity")[0] == "novel"  # no classifier yet: the rules
+    assert context_of("What invoice?", {"kind": "facts"}, by=["kind"], named=named)[0] == "billing"
+    assert context_of("What is it?", {"kind": "facts"}, by=["kind"], named=named) == ("facts", "its kind is 'facts'")
+    assert context_of("What is it?", {}, by=["rules"], named=named)[0] == "novel"
+    assert context_of("What is it?", {"kind": None}, by=["kind"]) == (OTHER, "it has no 'kind'")
+    assert context_of("x", {"year": 2020}, by=["year"])[0] == "2020"
+    assert context_of("What is it?", {}, by=["similarity"])[0] == "novel"  # no classifier yet: the rules
 
 
 # --- similarity ---

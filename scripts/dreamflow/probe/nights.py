@@ -7,21 +7,17 @@ the model has not answered in a probe or distillation and will not answer for on
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
-from math import isfinite
 from pathlib import Path
 
-from ..config import under
 from ..errors import ConfigError
 from ..family import World
-from ..files import read_json, read_jsonl
+from ..files import read_jsonl
 from ..generation.model import Generation, Json
-from ..generation.model_files import model_file
-from ..generation.models import Model, check_sampling
-from ..generation.providers import provider
-from ..routing.contexts import compile_named, context_of
-from ..routing.similarity import TfidfContexts
+from ..generation.settings import AutoModel
+from ..routing.auto import candidates
+from ..routing.table import EVERY_CONTEXT, Table
 from ..tasks.answers import ANSWER, answer_rows
 from ..tasks.generators import TEMPLATES, generate
 from ..tasks.graders import Task
@@ -34,18 +30,14 @@ _FIRST_SEED = 10_000  # of the generators, plus the night's number: specs have s
 _MOST_GENERATED = 500  # tasks of a kind; all kinds have more
 _UNKNOWN = 2.0  # weight of a model's mean in a context without outcomes, in outcomes
 _EVIDENCE = "exact"  # the class of evidence that probes give
-_EVERYWHERE = "*"  # the context of a model's cell over all contexts
-_NOT_ASKED = ("human", "replay")  # providers that a night asks only if a probe names the model
 
 
 def choose(number: int, world: World, probes: Sequence[ProbeSpec]) -> tuple[list[Chosen], dict[str, AnswerSettings]]:
     """Return the probes of night `number`, and how each model is asked. Raises a `ConfigError` or `DreamflowError`."""
-    most, root = world.settings.night.probes, world.layout.root
+    most = world.settings.night.probes
     settings = models_to_ask(world, probes)
-    table = last_table(root)
-    context = _classifier(world, table)
-    known = answered(root, number) | planned(world)
-    pool = [(task, context(task)) for task in _pool(number, most, world.catalog.root / "probe")]
+    known = answered(world.layout.root, number) | planned(world)
+    pool = [(task, _context(task, world)) for task in _pool(number, most, world.catalog.root / "probe")]
     tasks = {
         (model_id, name): in_turn(
             [task for task, own in pool if own == name and (model_id, task["task_id"]) not in known]
@@ -53,65 +45,43 @@ def choose(number: int, world: World, probes: Sequence[ProbeSpec]) -> tuple[list
         for model_id in settings
         for name in dict.fromkeys(own for _, own in pool)
     }
-    cells = cells_of(table, settings, dict.fromkeys(own for _, own in pool))
+    cells = cells_of(world.router.table, settings, dict.fromkeys(own for _, own in pool))
     return choose_probes(cells, tasks, most), settings
 
 
 def models_to_ask(world: World, probes: Sequence[ProbeSpec]) -> dict[str, AnswerSettings]:
-    """Return the models that can answer here, with how they are asked."""
+    """Return the models that can answer here and at once, with how they are asked."""
     settings: dict[str, AnswerSettings] = {}
     for spec in probes:
-        for model_id in spec.models:
-            settings.setdefault(model_id, spec.asked.model_copy(update={"samples": 1}))
-    named = set(settings)
+        own = {key: value for key, value in spec.asked.as_dict().items() if key != "auto"}
+        settings |= dict.fromkeys(spec.models, AnswerSettings.model_validate({**own, "samples": 1})) | settings
     default = next(iter(settings.values()), AnswerSettings())
-    for model in world.models.values():
-        settings.setdefault(model.model_id, default)
-    return {
-        name: asked
-        for name, asked in settings.items()
-        if name in world.models and _can_answer(world.models[name], asked, is_named=name in named)
-    }
+    for model_id in world.models:
+        settings.setdefault(model_id, default)
+    return {model_id: asked for model_id, asked in settings.items() if _can_answer(model_id, asked, world)}
 
 
-def _can_answer(model: Model, asked: AnswerSettings, *, is_named: bool) -> bool:
-    chosen = provider(model.provider)
-    if (model.provider in _NOT_ASKED and not is_named) or chosen.missing_key(model):
+def _can_answer(model_id: str, asked: AnswerSettings, world: World) -> bool:
+    if model_id not in world.models:  # "auto"
         return False
     try:
-        for name in filter(None, (model.source, model.lora)):
-            model_file(name)
-        check_sampling(model, asked.sampling.as_dict())
+        candidates(AutoModel(), {model_id: world.models[model_id]}, asked.sampling.as_dict())
     except ConfigError:
         return False
     return True
 
 
-def last_table(root: Path) -> Mapping[str, Json]:
-    """Return the routing table of the last cycle of trust; empty before the first."""
-    paths = sorted(root.glob("trust/cycle-*/routing.json"), key=lambda path: int(path.parent.name.rpartition("-")[2]))
-    return {**read_json(paths[-1]), "folder": paths[-1].parent} if paths else {}
-
-
-def _classifier(world: World, table: Mapping[str, Json]) -> Callable[[Task], str]:
-    """Return the context of a task, as trust sorts it."""
-    contexts = world.settings.trust.contexts
-    with under("trust", "contexts", "named"):
-        named = compile_named(contexts.named)
-    similarity, path = None, table.get("folder", Path()) / "contexts.json"
-    if contexts.by == "similarity" and path.is_file():
-        similarity = TfidfContexts.from_dict(read_json(path))
-    return lambda task: context_of(task["prompt"], task, by=contexts.by, named=named, similarity=similarity)[0]
+def _context(task: Task, world: World) -> str:
+    row = {key: task[key] for key in ("task_id", "kind", "context")}
+    context, _ = world.router.context_of(task["prompt"], row)
+    return context
 
 
 def _pool(number: int, most: int, folder: Path) -> list[Task]:
     """Return the tasks that people wrote and generated ones, without repeated prompts."""
     base = load_tasks(folder) if any(folder.glob("*.jsonl")) else []
-    generated = (
-        [task for kind in TEMPLATES for task in generate(kind, min(most, _MOST_GENERATED), _FIRST_SEED + number)]
-        if most
-        else []
-    )
+    count = min(most, _MOST_GENERATED)
+    generated = [task for kind in TEMPLATES if count for task in generate(kind, count, _FIRST_SEED + number)]
     return list({task["task_id"]: task for task in (*generated, *base)}.values())
 
 
@@ -137,32 +107,29 @@ def planned(world: World) -> set[tuple[str, str]]:
     return {(row.model.model_id, row.wildcards["task_id"]) for row in rows}
 
 
-def cells_of(table: Mapping[str, Json], models: Iterable[str], contexts: Iterable[str]) -> list[Cell]:
-    """Return what the routing table knows of each model in each context.
+def cells_of(table: Table | None, models: Iterable[str], contexts: Iterable[str]) -> list[Cell]:
+    """Return what the routing table knows of each model in each context from exact grades.
 
     Without outcomes in a context, the model's mean over all contexts is expected there, with the weight of two
     outcomes. A context's weight is its share of all outcomes, with one outcome added to each.
     """
-    posteriors: dict[tuple[str, str], tuple[float, float]] = {}
-    counts: defaultdict[str, float] = defaultdict(float)
-    for cell in table.get("cells", ()):
-        if cell["evidence"] == _EVIDENCE:
-            posteriors[cell["model_id"], cell["context"]] = (cell["alpha"], cell["beta"])
-        if cell["context"] != _EVERYWHERE and isfinite(cell["n"]):
-            counts[cell["context"]] += cell["n"]
-    surprising = {(one["model_id"], one["context"]) for one in table.get("verify", ())}
     names = list(contexts)
-    total = sum(counts[name] for name in names) + len(names)
-    cells = []
+    cells, verify = (table.cells, table.verify) if table else ([], [])
+    known = {(cell.model_id, cell.context): (cell.alpha, cell.beta) for cell in cells if cell.evidence == _EVIDENCE}
+    counts = dict.fromkeys(names, 1.0)
+    for cell in cells:
+        if cell.context in counts:
+            counts[cell.context] += cell.n
+    surprising = {(place.model_id, place.context) for place in verify}
+    chosen = []
     for model_id in models:
-        alpha, beta = posteriors.get((model_id, _EVERYWHERE), (1.0, 1.0))
-        share = alpha / (alpha + beta)
-        elsewhere = (_UNKNOWN * share, _UNKNOWN * (1 - share))
+        alpha, beta = known.get((model_id, EVERY_CONTEXT), (1.0, 1.0))
+        elsewhere = tuple(_UNKNOWN * part / (alpha + beta) for part in (alpha, beta))
         for name in names:
-            known = posteriors.get((model_id, name), elsewhere)
-            is_surprising = bool({(model_id, name), (model_id, _EVERYWHERE)} & surprising)
-            cells.append(Cell(model_id, name, *known, (counts[name] + 1) / total, is_surprising))
-    return cells
+            is_surprising = not surprising.isdisjoint({(model_id, name), (model_id, EVERY_CONTEXT)})
+            posterior = known.get((model_id, name), elsewhere)
+            chosen.append(Cell(model_id, name, *posterior, counts[name] / sum(counts.values()), is_surprising))
+    return chosen
 
 
 def night_text(number: int, chosen: Sequence[Chosen], settings: Mapping[str, AnswerSettings]) -> str:
@@ -192,5 +159,5 @@ def rows_of(lines: Iterable[Mapping[str, Json]], world: World) -> dict[str, Gene
     rows: dict[str, Generation] = {}
     for model_id, own in members.items():
         asked = AnswerSettings.model_validate(own[0]["asked"])
-        rows |= answer_rows([line["task"] for line in own], asked, model_id, world.catalog, world.models)
+        rows |= answer_rows([line["task"] for line in own], asked, model_id, world.catalog, world.models, world.router)
     return rows

@@ -274,19 +274,26 @@ def context_of(
     text: str,
     row: Mapping[str, Json],
     *,
-    by: str,
+    by: Sequence[str],
     named: NamedContexts = NamedContexts(),
     similarity: "TfidfContexts | None" = None,
     recent: Sequence[str] = (),
 ) -> tuple[str, str]:
-    """Return the context of a prompt and the reason: a context of the user that matches, else by "rules", by
-    "similarity", or by the value of the column `by` of `row`, such as its kind.
+    """Return the context of a prompt and the reason: a context of the user that matches, else what `by` sorts by:
+    "rules", "similarity", or columns of `row`, such as its kind; several are joined by "/".
 
-    Without a classifier `similarity` is not known yet, and the rules decide. A row without a value in the column is in
+    Without a classifier `similarity` is not known yet, and the rules decide. A row without a value in a column is in
     the context `OTHER`.
     """
     if found := named.find(text):
         return found
+    parts = [_part(text, row, name, similarity, recent) for name in by]
+    return "/".join(context for context, _ in parts), "; ".join(reason for _, reason in parts)
+
+
+def _part(
+    text: str, row: Mapping[str, Json], by: str, similarity: "TfidfContexts | None", recent: Sequence[str]
+) -> tuple[str, str]:
     if by == "similarity" and similarity is not None:
         return similarity.assign(text)
     if by in ("rules", "similarity"):
