@@ -78,11 +78,11 @@ def _context(task: Task, world: World) -> str:
 
 
 def _pool(number: int, most: int, folder: Path) -> list[Task]:
-    """Return the tasks that people wrote and generated ones, without repeated prompts."""
+    """Return the tasks that people wrote, then generated ones, without repeated prompts."""
     base = load_tasks(folder) if any(folder.glob("*.jsonl")) else []
     count = min(most, _MOST_GENERATED)
     generated = [task for kind in TEMPLATES if count for task in generate(kind, count, _FIRST_SEED + number)]
-    return list({task["task_id"]: task for task in (*generated, *base)}.values())
+    return list({task["task_id"]: task for task in (*base, *generated)}.values())
 
 
 def in_turn(tasks: Iterable[Task]) -> list[Task]:
