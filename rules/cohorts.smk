@@ -5,6 +5,12 @@ from dreamflow.reports import CROSS_FILES, REPORT_FILES
 COHORTS = flow.families["cohorts"]
 
 
+rule cohorts:
+    """Make all generations, tables and results of every cohort."""
+    input:
+        lambda wildcards: flow.look_up(flow.targets, "cohorts"),
+
+
 rule drafts:
     """Make all drafts."""
     input:

@@ -1,12 +1,15 @@
 """The run (`flow`), created when the workflow is parsed. The other rule files use it."""
 
+import os
 import sys
+from pathlib import Path
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 
+from dreamflow.cycles import NEXT, NIGHT
 from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
 from dreamflow.jobs import REPORTED
@@ -45,6 +48,9 @@ def resource(name, default):
     """The amount of a resource of this machine (see profiles/default)."""
     return workflow.global_resources[name].value if name in workflow.global_resources else default
 
+
+if DRY and "night" in sys.argv:  # it shows what the next night would make
+    os.environ[NIGHT] = NEXT
 
 AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_cores or 1
 LOCAL_AT_ONCE = resource("local_llm", 16)  # generations of models in this process

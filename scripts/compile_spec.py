@@ -21,6 +21,7 @@ from dreamflow.generation.catalog import Catalog, load_catalog
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.model import Json
 from dreamflow.generation.models import load_models
+from dreamflow.routing.auto import Router
 from dreamflow.settings import Settings, load_settings
 
 
@@ -59,7 +60,8 @@ def _compiled(options: argparse.Namespace, config: Settings) -> Cohort:
     if options.ids:
         known = Known(data_root, load_mappings(data_root / "combo_mappings.csv"))
         models = load_models(config.models, Layout(data_root).registered_models, config.local_models.as_dict())
-        return compile_cohort(path, spec, load_catalog(root, prompts), models, known)
+        router = Router(config.trust, data_root, models)
+        return compile_cohort(path, spec, load_catalog(root, prompts), models, known, router)
     catalog = load_catalog(root, prompts) if spec.combos else Catalog(root, {})
     return compile_rows(path, spec, catalog, data_root)
 

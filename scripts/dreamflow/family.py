@@ -19,10 +19,14 @@ from .generation.models import Model
 from .generation.rows import Rows
 from .generation.stage import Stage
 from .generation.summary import Summaries
+from .routing.auto import Router
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
     from .shards import Shards
+
+
+NOTHING = "nothing configured"  # why a night leaves out a phase
 
 
 @dataclass
@@ -32,7 +36,7 @@ class World:
     `settings` is the checked configuration. `generations` are the planned generations by id, `origin` has the spec that
     planned an id first, `kept` the stages of unplanned generations that are read. `candidates` are models that specs
     cannot name (yet). `shards` are those of the plan, None if each generation has its own job. `summaries` are what
-    tables read of the generations that exist.
+    tables read of the generations that exist. `router` chooses models where specs say `model: auto`.
     """
 
     settings: "Settings"
@@ -45,9 +49,11 @@ class World:
     candidates: dict[str, Model] = field(default_factory=dict)
     shards: "Shards | None" = None
     summaries: Summaries = field(init=False)
+    router: Router = field(init=False)
 
     def __post_init__(self) -> None:
         self.summaries = Summaries(self.layout.root)
+        self.router = Router(self.settings.trust, self.layout.root, self.models)
 
 
 class Family:
@@ -102,6 +108,15 @@ class Family:
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The values of each wildcard in the family's rules."""
         return {}
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last begun and the last finished cycle of everything with `cycle: auto`, 0 for none, by key, such as
+        `procedures/demo`: a night pins the next one."""
+        return {}
+
+    def left_out(self, goal: str) -> str:
+        """Why a night leaves out the target rule `goal`; "" if it makes it."""
+        return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
 
     def local_text(self, generation: Generation) -> str:
         """The text of a generation of mode `local`."""

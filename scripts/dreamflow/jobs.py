@@ -35,6 +35,7 @@ class Jobs:
         self.display = Display()
         self.failed_logs: list[str] = []  # logs of failed jobs
         self.causes: Counter[str] = Counter()  # how many jobs failed for which shared reason ("": for one of their own)
+        self.problems: dict[str, None] = {}  # the first messages of failed jobs, or what many have as their cause
         self.tables: list[str] = []  # shown at the end of the run
 
     def look_up(self, find: Callable[..., Any], *arguments: Any) -> Any:
@@ -87,6 +88,8 @@ class Jobs:
         self.failed_logs.append(log)
         cause = getattr(error, "cause", "")
         self.causes[cause] += 1  # a cause that many jobs share is shown once, and counted at the end of the run
+        if len(self.problems) < SHOWN_PROBLEMS:
+            self.problems[cause or message] = None
         if self.causes[cause] <= (1 if cause else SHOWN_PROBLEMS):
             self.display.show(message)
         return message

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +13,7 @@ from threading import Thread, Timer
 from types import FrameType
 
 from . import cluster
+from .cycles import this_night
 from .errors import DreamflowError
 from .files import write_atomic
 from .generation import hub
@@ -28,6 +29,7 @@ from .generation.rows import Rows
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
 from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
+from .nights.totals import note_run
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
 from .settings import in_config
@@ -99,6 +101,7 @@ class Run(Jobs):
             calls=calls,
             local=lambda row: self.plan.family_of_stage[row.stage].local_text(row),
             on_done=self._note_result,
+            choice=self.plan.world.router.described,
         )
         self.shards = (
             ShardJobs(
@@ -260,6 +263,7 @@ class Run(Jobs):
         missing keys."""
         self.freshness.forget()
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
+        self._save_choices({row.gen_id for row in rows})
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         for stage, count in Counter(row.stage for row in due).items():
             self.display.planned[stage] = max(self.display.planned[stage], self.display.done[stage] + count)
@@ -299,8 +303,24 @@ class Run(Jobs):
         due.source |= dict.fromkeys(later, later)
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)
+        self._save_choices()
         self._download_models(due)
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+
+    def _save_choices(self, more: Collection[str] = ()) -> None:
+        """Write the models that trust has chosen for generations of this run: all that families plan of which a job
+        needs a generation, and `more`. What no job needs is chosen when a run needs it. Jobs in other processes compile
+        the same plan, so they have to find all choices of it."""
+        if self.dry or self.in_job or not self.plan.world.router.has_new:
+            return
+        family_of = {stage.prefix: family for family in self.families.values() for stage in family.stages}
+        needed = {family_of[gen_id[0]].name for gen_id in (*self.seen, *more)}
+
+        def is_wanted(gen_id: str) -> bool:
+            return family_of[gen_id[0]].name in needed and self.plan.find(gen_id) is not None
+
+        for problem in self.plan.world.router.save(is_wanted):
+            self.display.show(problem)
 
     def _download_models(self, due: Mapping[str, Generation]) -> None:
         """Download the files of the Hugging Face Hub that calls of this run need; cluster nodes may have no network."""
@@ -350,6 +370,8 @@ class Run(Jobs):
             print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
         if missing:
             print(f"{len(missing):,} generations are missing", file=sys.stderr)
+        if (night := this_night()) is not None:
+            note_run(self.layout.root, night, self.display.done, list(self.problems))
         if not ok or missing:
             print("All answers are in the store. Run the same command again to continue.", file=sys.stderr)
         return ok and not missing

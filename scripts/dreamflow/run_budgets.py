@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .cycles import this_night
 from .errors import ConfigError, unknown
 from .generation.budgets import Budget, Labels, covering
 from .generation.model import Generation
 from .generation.prices import check_priced
 from .generation.settings import Cap
 from .generation.store import DAY, MONTH
+from .nights.state import night_limits
+from .nights.totals import run_prefix
 from .plan import Plan
 from .settings import Settings
 
@@ -21,7 +24,7 @@ RUN = "DREAMFLOW_RUN"  # environment variable with the name of the run, for its 
 def run_name(*, in_job: bool) -> str:
     """The name of this run. Its jobs in other processes inherit it with the environment."""
     if not in_job or RUN not in os.environ:
-        os.environ[RUN] = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        os.environ[RUN] = f"{run_prefix(this_night())}{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     return os.environ[RUN]
 
 
@@ -41,6 +44,10 @@ def configured_budgets(settings: Settings, run: str) -> list[Budget]:
             if name not in known:
                 raise ConfigError(unknown("spec", name, known), ("budgets", key, name))
             budgets += _budget(f"{key}:{name}", f"budgets.{key}.{name}", cap)
+    if (night := this_night()) is not None:
+        limits = night_limits(Path(settings.data_root), night)
+        if (limits.usd, limits.tokens) != (None, None):
+            budgets.append(Budget(f"night:{night}", "night", limits.usd, limits.tokens))
     if settings.upgrade.max_tokens is not None:
         budgets.append(Budget(f"upgrade:{run}", "upgrade.max_tokens", tokens=settings.upgrade.max_tokens))
     return budgets
@@ -56,7 +63,9 @@ def labels(plan: Plan, run: str, generation: Generation) -> Labels:
     spec = plan.world.origin.get(generation.gen_id, "")
     own = [f"{scope}:{run}" if scope == "upgrade" else scope for scope in family.scopes(generation)]
     tier = next((scope.removeprefix("tier:") for scope in own if scope.startswith("tier:")), "")
-    scopes = [f"run:{run}", f"{family.config_key}:{spec}", *own]
+    night = this_night()
+    nights = [] if night is None else [f"night:{night}"]
+    scopes = [f"run:{run}", f"{family.config_key}:{spec}", *own, *nights]
     return Labels(family.config_key, spec, tier, scopes)
 
 

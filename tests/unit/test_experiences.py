@@ -4,12 +4,12 @@ import json
 from math import log
 
 import pytest
-from dreamflow.distill.evidence import GradedAnswer
 from dreamflow.distill.experiences import experience_file, experience_lines, experiences, load_experiences
 from dreamflow.distill.salience import SIGNALS
 from dreamflow.distill.spec import Salience
 from dreamflow.errors import DreamflowError
 from dreamflow.files import write_atomic
+from dreamflow.outcomes.generations import GradedAnswer
 from dreamflow.tasks.generators import generate
 from dreamflow.tasks.outcomes import Outcome
 from msgspec.structs import replace

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from chat import chunk, conversation, model
 from dreamflow.chunks.archive import build_archive
-from dreamflow.chunks.resources import select_resources
 from dreamflow.chunks.stitch import PartitionError, check_partition
 from dreamflow.chunks.units import split_units
 from dreamflow.chunks.upgrade import Estimates, Outlook, estimate_region, merge_upgrade, plan_upgrades
 from dreamflow.errors import ConfigError
+from dreamflow.resources import select_resources
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,6 +7,7 @@ depend on archives and a budget: `upgrade_rows` plans them from the upgrade's pl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 
 from ..config import in_file, load_yaml, under
@@ -17,7 +18,8 @@ from ..generation.ids import generation_id
 from ..generation.model import Generation, Json
 from ..generation.models import Model
 from ..generation.providers import provider
-from ..generation.questions import check_question, question_fields
+from ..generation.settings import AUTO
+from ..routing.auto import Asked, Router
 from . import prompt
 from .conversation import LEVELS, Conversation, Unit, Window
 from .spec import ChunkingSpec, Clusters, TierSpec
@@ -37,6 +39,7 @@ class Chunking:
     spec: ChunkingSpec
     catalog: Catalog
     models: Mapping[str, Model]
+    router: Router
     conversations: dict[str, Conversation]
     units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
     generations: dict[str, list[Generation]] = field(default_factory=dict)
@@ -46,20 +49,29 @@ class Chunking:
         """The settings of each configured quality level."""
         return {level: tier for level, tier in self.spec.tiers if tier is not None}
 
+    @cached_property
+    def questions(self) -> dict[str, Asked]:
+        """What the models of each configured quality level are asked."""
+        return {
+            level: Asked("chunk", tier, self.catalog, self.models, self.router, ("tiers", level))
+            for level, tier in self.tiers.items()
+            if tier.model is not None
+        }
+
 
 def compile_chunking(
-    name: str, known: Mapping[str, Conversation], catalog: Catalog, models: Mapping[str, Model]
+    name: str, known: Mapping[str, Conversation], catalog: Catalog, models: Mapping[str, Model], router: Router
 ) -> Chunking:
     """Compile `config/conversations/<name>.yaml` for the `known` conversations. Raises `ConfigError`."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
     spec = load_yaml(path, ChunkingSpec)
     with in_file(path):
-        chunking = Chunking(path, spec, catalog, models, _matching(spec.conversations, known))
+        chunking = Chunking(path, spec, catalog, models, router, _matching(spec.conversations, known))
         for level, tier in chunking.tiers.items():  # without model files: only an upgrade may need them
-            with under("tiers", level):
-                if tier.model is not None:
-                    check_question("chunk", tier, catalog, models)
-                elif level != LEVELS[0]:
+            if tier.model is not None:
+                chunking.questions[level].check()
+            elif level != LEVELS[0]:
+                with under("tiers", level):
                     raise ConfigError("'model' is missing; only basic works without a model, by rules")
     for conversation_id, conversation in chunking.conversations.items():
         units = chunking.units[conversation_id] = split_units(conversation)
@@ -76,15 +88,29 @@ def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dic
 
 def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:
     """The generations that chunk units `region` (first, last) of a conversation at a level: one for each window, none
-    without a model."""
-    tier = chunking.tiers.get(level)
-    if tier is None or tier.model is None:
+    without a model. With `model: auto` one model is chosen for the region, as windows depend on its tokens."""
+    question = chunking.questions.get(level)
+    if question is None:
         return []
+    tier = chunking.tiers[level]
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    with in_file(chunking.path), under("tiers", level):
-        fields = question_fields("chunk", tier, chunking.catalog, chunking.models)
-        inside = _with_tokens(conversation, units[region[0] - 1 : region[1]], chunking.models[tier.model])
-        windows = split_windows(inside, tier.window_tokens)
+    template_id = question.slot_fields["template_id"]
+    choice, chosen, inside = None, tier.model, units[region[0] - 1 : region[1]]
+
+    def variables_of(window: Window) -> dict[str, Json]:
+        variables = prompt.variables(conversation, units, window)
+        texts = {key: {"sha256": chunking.catalog.keep(variables.pop(key))} for key in ("units", "text")}
+        return {**texts, **variables}
+
+    with in_file(chunking.path):
+        if tier.model == AUTO:
+            slot = generation_id("c_", conversation_id, level, template_id, AUTO, *region)
+            first = variables_of(split_windows(inside, tier.window_tokens)[0])
+            choice = question.choose(slot, first, {"conversation_id": conversation_id, "quality_level": level})
+            chosen = choice.model_id
+        fields = question.fields(choice)
+        with under("tiers", level):
+            windows = split_windows(_with_tokens(conversation, inside, chunking.models[chosen]), tier.window_tokens)
     rows = []
     for window in windows:
         first, last = window.first, window.last
@@ -94,19 +120,19 @@ def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tup
         if tier.format == "begins":
             schema = prompt.schema(prompt.candidates(conversation, units, window))
             fields["response_format"] = {"type": "json_schema", "schema": schema}
-        variables = prompt.variables(conversation, units, window)
-        texts = {key: {"sha256": chunking.catalog.keep(variables.pop(key))} for key in ("units", "text")}
         row = Generation(
             **fields,
             family="conversation",
             stage="chunk",
-            gen_id=generation_id("c_", conversation_id, level, fields["template_id"], tier.model, first, last),
+            gen_id=generation_id("c_", conversation_id, level, template_id, chosen, first, last),
             parser_options=options,
-            variables={**texts, **variables},
+            variables=variables_of(window),
             wildcards={"conversation_id": conversation_id, "quality_level": level, "units": f"{first}-{last}"},
             repair=REPAIR,
         )
         rows.append(row)
+        if choice is not None:
+            chunking.router.note(row.gen_id, choice)
     return rows
 
 
@@ -145,33 +171,35 @@ def regions_of(plan: Mapping[str, Json], kind: str = "regions") -> Iterator[tupl
             yield region["conversation_id"], part["resources"]["tier"], region
 
 
-def check_cluster_model(settings: Clusters, catalog: Catalog, models: Mapping[str, Model]) -> None:
-    """Check the section `clusters` of config.yaml before anything runs. Raises `ConfigError`."""
-    if settings.model is not None:
-        with under("clusters"):
-            check_question("cluster", settings, catalog, models)
+def cluster_question(settings: Clusters, catalog: Catalog, models: Mapping[str, Model], router: Router) -> Asked | None:
+    """What the model of the section `clusters` of config.yaml is asked; None without a model. Raises `ConfigError`."""
+    if settings.model is None:
+        return None
+    question = Asked("cluster", settings, catalog, models, router, ("clusters",))
+    question.check()
+    return question
 
 
-def cluster_rows(
-    plan: Mapping[str, Json], settings: Clusters, catalog: Catalog, models: Mapping[str, Model]
-) -> dict[str, Generation]:
+def cluster_rows(plan: Mapping[str, Json], question: Asked | None) -> dict[str, Generation]:
     """The generations that describe clusters, by id; none without a model. `plan` is that of
-    `clusters.plan_clusters`, `settings` is the section `clusters` of config.yaml."""
-    if settings.model is None or not plan["clusters"]:
-        return {}
-    with under("clusters"):
-        fields = question_fields("cluster", settings, catalog, models)
+    `clusters.plan_clusters`, `question` that of `cluster_question`."""
     rows = {}
-    for cluster in plan["clusters"]:
-        gen_id = generation_id("k_", cluster["id"], fields["template_id"], settings.model)
+    for cluster in plan["clusters"] if question else ():
+        variables = {"chunks": {"sha256": question.catalog.keep(plan["material"][cluster["id"]])}}
+        wildcards = {"cluster_id": cluster["id"]}
+
+        def ids(model: str, fields: Mapping[str, Json], cluster_id: str = cluster["id"]) -> str:
+            return generation_id("k_", cluster_id, fields["template_id"], model)
+
+        gen_id, fields = question.row(ids, variables, wildcards)
         rows[gen_id] = Generation(
             **fields,
             family="conversation",
             stage="cluster",
             gen_id=gen_id,
             parser_options={"ids": cluster["related_chunks"]},
-            variables={"chunks": {"sha256": catalog.keep(plan["material"][cluster["id"]])}},
-            wildcards={"cluster_id": cluster["id"]},
+            variables=variables,
+            wildcards=wildcards,
             repair=REPAIR,
         )
     return rows

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import under
+from ..cycles import read_night, this_night
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
-from ..family import Family, World
+from ..family import NOTHING, Family, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
@@ -21,7 +22,9 @@ from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
+    from ..routing.auto import Asked
     from .compile import Chunking
+    from .spec import Upgrade
 
 RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
@@ -49,24 +52,27 @@ class Chunks(Family):
         self.spec_of: dict[str, Chunking] = {}
         self.wanted: set[str] = set()
         self._deferred: list[Deferred] = []
+        self._cluster_question: Asked | None = None
 
     def compile(self) -> None:
         """Plan the windows of the level basic of all conversations. Raises `ConfigError`."""
-        from .compile import check_cluster_model, compile_chunking
+        from .compile import cluster_question, compile_chunking
         from .filters import parse_filter
         from .readers import list_conversations
         from .upgrade import available_seconds
 
         world = self.world
         known = list_conversations(Path(world.settings.raw_root) / "conversations")
-        specs = {name: compile_chunking(name, known, world.catalog, world.models) for name in self.spec_names()}
+        specs = {
+            name: compile_chunking(name, known, world.catalog, world.models, world.router) for name in self.spec_names()
+        }
         spec_of = _by_conversation(specs.values())
         upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
             parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
-        check_cluster_model(world.settings.clusters, world.catalog, world.models)
+        self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
         self._deferred = self._defer(specs)
         for name, spec in specs.items():
             for rows in spec.generations.values():
@@ -184,7 +190,26 @@ class Chunks(Family):
     def _plan_upgrade(self, now: str) -> dict[str, Json]:
         from .upgrade_plan import plan_upgrade
 
-        return plan_upgrade(self.specs, self.folder, self.world.settings.upgrade, now, self.layout)
+        return plan_upgrade(self.specs, self.folder, self._upgrade_settings(), now, self.layout)
+
+    def _upgrade_settings(self) -> "Upgrade":
+        """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
+        settings, night = self.world.settings.upgrade, this_night()
+        ends = read_night(self.layout.root, night).get("ends") if night else None
+        return settings.model_copy(update={"deadline": ends}) if ends and not settings.deadline else settings
+
+    def left_out(self, goal: str) -> str:
+        """Why a night leaves out the chunks or their upgrade: no better model, or nothing that is worth it within the
+        limits."""
+        if goal != "upgrade" or not self.specs:
+            return NOTHING if not self.specs and not self.problem else ""
+        if not any(set(spec.tiers) - {LEVELS[0]} for spec in self.specs.values()):
+            return f"no tier above {LEVELS[0]} has a model"
+        parts = self._plan_upgrade(_now())["specs"].values()
+        if any(part["regions"] for part in parts):
+            return ""
+        reasons = [reason for part in parts for reason in part["resources"]["reasons"]]
+        return " ".join(dict.fromkeys(["No chunk is worth an upgrade within the limits.", *reasons]))
 
     def write_upgrade_plan(self, now: str) -> str:
         """Plan an upgrade and write its plan; returns it as text."""
@@ -238,7 +263,7 @@ class Chunks(Family):
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
 
-        return cluster_rows(plan, self.world.settings.clusters, self.world.catalog, self.world.models)
+        return cluster_rows(plan, self._cluster_question)
 
     def write_cluster_plan(self) -> None:
         """Write the clusters, and the texts of their chunks for prompts."""

@@ -13,7 +13,8 @@ class TierSpec(ModelCall):
     """How to chunk conversations at one quality level."""
 
     model: Optional[Name] = Field(
-        None, description="An id of models.yaml. `basic` without one chunks by rules; all other tiers need one."
+        None,
+        description="An id of models.yaml, or `auto`. `basic` without one chunks by rules; all other tiers need one.",
     )
     template: Name = Field("boundaries-v1", description="A prompt in `raw_root/templates/chunk/`, without `.txt`.")
     format: Literal["numbers", "begins", "verbatim"] = Field(
@@ -91,8 +92,8 @@ class Clusters(ModelCall):
     )
     model: Optional[Name] = Field(
         None,
-        description="An id of models.yaml: the model that describes a cluster and its contradictions. Without a model "
-        "the theme of a cluster is its most frequent labels.",
+        description="An id of models.yaml, or `auto`: the model that describes a cluster and its contradictions. "
+        "Without a model the theme of a cluster is its most frequent labels.",
     )
     template: Name = Field(
         "cluster-v1", description="A prompt in `raw_root/templates/cluster/`, with the variable `chunks`."

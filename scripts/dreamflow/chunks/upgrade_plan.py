@@ -15,11 +15,11 @@ from ..generation.models import Model
 from ..generation.prices import most_cost, price_row
 from ..generation.respond import COMPLAINT_TOKENS, NeedsCall
 from ..generation.tokens import estimate_tokens
+from ..resources import select_resources
 from .archive import has_archive, read_latest
 from .compile import Chunking, chunk_rows
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
-from .resources import select_resources
 from .spec import Upgrade
 from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_upgrades
 
@@ -82,7 +82,7 @@ def _plan_spec(
     tier, catalog = chunking.tiers[level], chunking.catalog
     estimates = Estimates(
         model_id=tier.model,
-        price=price_row(chunking.models[tier.model]),
+        price=_highest_price(chunking.questions[level].candidates),
         template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
         window_tokens=tier.window_tokens,
         seconds_per_call=tier.seconds_per_call,
@@ -90,6 +90,12 @@ def _plan_spec(
     )
     look = partial(outlook, chunking, level, layout, settings.max_tokens)
     return part | plan_upgrades(archives, settings.filter, level, limits, estimates, look, chunking.spec.priorities)
+
+
+def _highest_price(models: Sequence[Model]) -> Mapping[str, float] | None:
+    """The price of the model whose answers cost most; None if a price is unknown."""
+    prices = [price_row(model) for model in models]
+    return None if None in prices else max(prices, key=lambda price: (price["completion"], price["prompt"]))
 
 
 def outlook(
@@ -133,7 +139,8 @@ def most_of(row: Generation, question: Question, models: Mapping[str, Model]) ->
     tokens, costs = 0, []
     for candidate in row.candidates:
         if candidate.model != question.model:
-            question = replace(question, model=candidate.model, sampling=candidate.sampling)
+            messages = [*(candidate.model.examples or ()), *question.messages[len(question.model.examples or ()) :]]
+            question = replace(question, model=candidate.model, messages=messages, sampling=candidate.sampling)
         model = models[candidate.model.model_id]
         worst, sent_back = worst_case(question, row, model), 0
         if row.repair and row.max_attempts > 1:  # an unreadable answer is a part of the next prompt, once

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,11 @@ from ..generation.model import Candidate, Generation, ModelIdentity
 from ..generation.models import Model, check_sampling, find_model, identity, merge_sampling
 from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
+from ..generation.settings import AUTO, AutoModel
 from ..reports.lineage import Facts, Members
+from ..routing.auto import Router, candidates, known_prompt, with_chain
+from ..routing.choices import Choice
+from ..routing.choose import Option
 from .combos import Combo, make_combos
 from .planned import Entry, Planned, RowIds, Shared
 from .selection import COLUMN, Known, kept_generations, selected_essays
@@ -46,6 +50,7 @@ FIELDS = (
     *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
 )
 MIN_LINES = {"draft": 3, "essay": 1, "evaluation": 1}
+_COLUMNS = {"draft": ("combo_id", "draft_"), "essay": ("combo_id", "draft_", "essay_"), "evaluation": ("",)}
 JUDGES = ("stages", "evaluation", "judges")
 SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
@@ -124,14 +129,16 @@ def _selection_axis(spec: CohortSpec, data_root: Path) -> Row:
     return {COLUMN: selected_essays(spec.from_, data_root)}
 
 
-def compile_cohort(path: Path, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model], known: Known) -> Cohort:
+def compile_cohort(
+    path: Path, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model], known: Known, router: Router
+) -> Cohort:
     """Compile a spec. `known` is what else it can refer to."""
     cohort = compile_rows(path, spec, catalog, known.data_root)
     combos = cohort.combos = {**known.combos, **cohort.combos}
     with in_file(path):
         if spec.from_:
             cohort.kept = kept_generations(list(dict.fromkeys(row[COLUMN] for row in cohort.rows)), known)
-        compiler = _Compiler(cohort, spec, catalog, models)
+        compiler = _Compiler(cohort, spec, catalog, models, router)
         compiler.run()
     used = dict.fromkeys(made.combo_id for made in cohort.kept.values()) | compiler.used
     cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
@@ -175,11 +182,15 @@ def _index(levels: Any, value: Any) -> tuple[int, ...]:
 class _Compiler:
     """Walks the rows of one cohort; what many rows share (a draft, a template, a model) is made once."""
 
-    def __init__(self, cohort: Cohort, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model]) -> None:
-        self.cohort, self.spec, self.catalog, self.models = cohort, spec, catalog, models
+    def __init__(
+        self, cohort: Cohort, spec: CohortSpec, catalog: Catalog, models: Mapping[str, Model], router: Router
+    ) -> None:
+        self.cohort, self.spec, self.catalog, self.models, self.router = cohort, spec, catalog, models, router
         self.identities: dict[str, ModelIdentity] = {}
         self.shared: dict[tuple, Shared] = {}
         self.spares: dict[str, list[Model]] = {}
+        self.options: dict[str, tuple[Option, ...]] = {}  # by stage: among which trust chooses
+        self.prompt = lru_cache(1024)(self.known_prompt)
         self.pieces: dict[tuple[str, str], Row] = {}
         self.used: dict[str, None] = {}  # combinations
         kept, combos = cohort.kept, cohort.combos
@@ -203,21 +214,24 @@ class _Compiler:
         for name in next(iter(self.cohort.rows)):
             if not name.startswith("evaluation_"):
                 (of_essays if name.startswith("essay_") else of_drafts).append(name)
-        draft_key, essay_key, draft, essay = None, None, "", ""
+        draft_key, essay_key, draft, llm, essay = None, None, "", None, ""
         for row in self.cohort.rows:
             if self.cohort.kept:
                 made = self.selected(row, judges)
             else:
                 if (key := [row[name] for name in of_drafts]) != draft_key:
-                    draft_key, essay_key, draft = key, None, self.draft(row)
+                    draft_key, essay_key, (draft, llm) = key, None, self.draft(row)
                 made = {"draft": draft}
             if "essay_template" in row:
                 if (key := [row[name] for name in of_essays]) != essay_key:
-                    essay_key, essay = key, self.essay(row, draft)
+                    essay_key, essay = key, self.essay(row, draft, llm)
                 made["essay"] = essay
             if "evaluation_template" in row:
                 made["evaluation"] = " ".join([self.evaluation(row, made[judged]) for judged in judges])
             self.row_ids.append(made)
+        for stage, settings in self.spec.stages:
+            if settings.auto is not None and stage not in self.options:
+                raise ConfigError(f"no row has 'auto' as its '{stage}_llm'", ("stages", stage, "auto"))
 
     def check_fields(self, first: Row) -> list[str]:
         """Complain of fields that all rows lack; returns what is judged."""
@@ -244,7 +258,8 @@ class _Compiler:
             raise ConfigError(f"the draft of essay {essay} does not exist", JUDGES)
         return {"essay": essay} if draft is None else {"draft": draft, "essay": essay}
 
-    def draft(self, row: Row) -> str:
+    def draft(self, row: Row) -> tuple[str, str]:
+        """The id of a row's draft, and its model."""
         combo = self.cohort.combos.get(row["combo_id"])
         if combo is None:
             raise ConfigError(
@@ -255,8 +270,12 @@ class _Compiler:
             self.used[combo.combo_id] = None
             self.concepts(combo)  # raises the errors of its concepts, and keeps their texts
         replicate, template_id, llm = self.replicate(row, "draft"), row["draft_template"], row["draft_llm"]
+        choice = None
+        if llm == AUTO:
+            choice = self.choose("draft", draft_id(combo.combo_id, template_id, AUTO, replicate), row)
+            llm = choice.model_id
         gen_id = draft_id(combo.combo_id, template_id, llm, replicate)
-        return self.add("draft", gen_id, row, combo.combo_id, (template_id, llm), replicate, llm)
+        return self.add("draft", gen_id, row, combo.combo_id, (template_id, llm), replicate, llm, choice), llm
 
     def concepts(self, combo: Combo) -> list[Row]:
         return [self.piece(concept, combo.level) for concept in combo.concept_ids]
@@ -269,36 +288,70 @@ class _Compiler:
             self.pieces[key] = {"concept_id": concept, "name": name, "level": found, "content": content}
         return self.pieces[key]
 
-    def essay(self, row: Row, draft: str) -> str:
+    def essay(self, row: Row, draft: str, draft_llm: str) -> str:
         template_id = row["essay_template"]
         chosen = self.template("essay", template_id)
-        llm = row.get("essay_llm", row["draft_llm"])
-        if llm not in (None, "None"):
+        llm, choice, replicate = row.get("essay_llm", draft_llm), None, self.replicate(row, "essay")
+        if llm == AUTO and chosen.generator != "copy":
+            choice = self.choose("essay", essay_id(draft, template_id, replicate, AUTO), row)
+            llm = choice.model_id
+        elif llm not in (None, "None", AUTO):
             self.model(llm, "essay")  # a copy asks nobody, but a misspelt name is a mistake all the same
-        other = llm if chosen.generator != "copy" and llm != row["draft_llm"] else None
-        replicate = self.replicate(row, "essay")
+        other = llm if chosen.generator != "copy" and llm != draft_llm else None
         gen_id = essay_id(draft, template_id, replicate, other)
-        return self.add("essay", gen_id, row, draft, (template_id, other), replicate, llm)
+        return self.add("essay", gen_id, row, draft, (template_id, other), replicate, llm, choice)
 
     def evaluation(self, row: Row, parent: str) -> str:
         if "evaluation_llm" not in row:
             raise ConfigError("'evaluation_template' without 'evaluation_llm'", ("axes",))
         template_id, llm = row["evaluation_template"], row["evaluation_llm"]
         replicate = self.replicate(row, "evaluation")
+        choice = None
+        if llm == AUTO:
+            choice = self.choose("evaluation", evaluation_id(parent, template_id, AUTO, replicate), row)
+            llm = choice.model_id
         gen_id = evaluation_id(parent, template_id, llm, replicate)
-        return self.add("evaluation", gen_id, row, parent, (template_id, llm), replicate, llm)
+        return self.add("evaluation", gen_id, row, parent, (template_id, llm), replicate, llm, choice)
+
+    def choose(self, stage: str, slot: str, row: Row) -> Choice:
+        """The model that trust chooses for a row's generation of a stage."""
+        settings = getattr(self.spec.stages, stage)
+        auto = settings.auto or AutoModel()
+        if stage not in self.options:
+            with under("stages", stage):
+                self.options[stage] = tuple(candidates(auto, self.models, settings.sampling.as_dict()))
+        text = self.prompt(stage, row[f"{stage}_template"], row["combo_id"] if stage == "draft" else "")
+        columns = {name: value for name, value in row.items() if name.startswith(_COLUMNS[stage])}
+        return self.router.choose(slot, auto, self.options[stage], text, stage, columns)
+
+    def known_prompt(self, stage: str, template_id: str, combo: str) -> str:
+        """The prompt of a draft; the template of what has a parent."""
+        text = self.catalog.texts[self.template(stage, template_id).sha256]
+        variables = {"concepts": self.concepts(self.cohort.combos[combo])} if combo else {}
+        return known_prompt(text, variables, self.catalog.texts)
 
     def add(
-        self, stage: str, gen_id: str, row: Row, source: str, names: tuple[str, str | None], replicate: int, llm: str
+        self,
+        stage: str,
+        gen_id: str,
+        row: Row,
+        source: str,
+        names: tuple[str, str | None],
+        replicate: int,
+        llm: str,
+        choice: Choice | None,
     ) -> str:
         """Plan a generation unless it is planned; `names` are the template and the model in its id, `llm` is the model
-        that makes it. Two different generations under one id are an error."""
+        that makes it, `choice` why trust chose it. Two different generations under one id are an error."""
+        chain = choice.fallbacks if choice else ()
+        if choice is not None:
+            self.router.note(gen_id, choice)
         earlier = self.entries.get(gen_id)
         if earlier is None:
-            key = (stage, *names, llm)
+            key = (stage, *names, llm, chain)
             shared = self.shared.get(key)
             if shared is None:
-                shared = self.shared[key] = Shared(self.common(stage, names[0], llm), *names)
+                shared = self.shared[key] = Shared(self.common(stage, names[0], llm, chain), *names)
             self.entries[gen_id] = Entry(gen_id, shared, source, replicate)
             return gen_id
         made = (earlier.source, earlier.shared.template, earlier.shared.llm, earlier.replicate)
@@ -327,7 +380,7 @@ class _Compiler:
                 found = template(self.catalog, stage, template_id)
         return found
 
-    def common(self, stage: str, template_id: str, llm: str) -> Generation:
+    def common(self, stage: str, template_id: str, llm: str, chain: tuple[str, ...]) -> Generation:
         """What all generations of a stage with this template and model have in common, as a row."""
         chosen, settings = self.template(stage, template_id), getattr(self.spec.stages, stage)
         options: Row = {"scale": list(chosen.scale)} if stage == "evaluation" else {}
@@ -361,15 +414,17 @@ class _Compiler:
             with under("stages", stage):
                 check_sampling(model, settings.sampling.as_dict())
             fields["sampling"] = merge_sampling(model, settings.sampling.as_dict())
-        if spares := self.fallbacks(model, stage):
+        if spares := self.fallbacks(model, stage, chain):
             fields["fallbacks"] = spares
         fields["response_format"] = chosen.response_format
         return Generation(**fields)
 
-    def fallbacks(self, first: Model, stage: str) -> list[Candidate]:
-        """The models that answer if the model of a row does not: those of the stage, without that model itself."""
+    def fallbacks(self, first: Model, stage: str, chain: tuple[str, ...]) -> list[Candidate]:
+        """The models that answer if the model of a row does not: those of its cascade, then those of the stage, without
+        that model itself."""
         with under("stages", stage):
-            others = [model for model in self.spares[stage] if model.model_id != first.model_id]
+            spares = [model.model_id for model in self.spares[stage]]
+            others = [self.models[name] for name in with_chain(first.model_id, chain, spares, self.models)]
             check_candidates([first, *others])
             for model in others:
                 with under("fallback"):

@@ -27,7 +27,7 @@ class Cohorts(Family):
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
     )
     stages = STAGES
-    goals = ("drafts", "essays", "evaluations")
+    goals = ("drafts", "essays", "evaluations", "cohorts")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -40,7 +40,7 @@ class Cohorts(Family):
         known = Known(root, load_mappings(root / "combo_mappings.csv"), world.generations)
         specs = [(path, read_spec(path)) for path in map(self.spec_file, self.spec_names())]
         for path, spec in sorted(specs, key=lambda pair: pair[1].from_ is not None):
-            cohort = compile_cohort(path, spec, world.catalog, world.models, known)
+            cohort = compile_cohort(path, spec, world.catalog, world.models, known, world.router)
             if cohort.cohort_id in self.cohorts:
                 raise ConfigError(f"the cohort {cohort.cohort_id!r} is named twice", (self.config_key,))
             self.cohorts[cohort.cohort_id] = cohort
@@ -55,7 +55,7 @@ class Cohorts(Family):
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
-        if goal in self.goals:
+        if goal in self.goals and goal != self.name:
             return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
             return []

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ..config import Count, Different, Name, Optional, Section, Whole
-from ..generation.settings import Sampling
+from ..generation.settings import MayBeAuto, Sampling
 
 
 class Combos(Section):
@@ -47,7 +47,7 @@ class Selection(Section):
     )
 
 
-class StageSettings(Section):
+class StageSettings(MayBeAuto):
     """Settings of one stage of a cohort."""
 
     attempts: Annotated[int, Field(ge=1, le=20)] = Field(

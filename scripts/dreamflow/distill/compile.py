@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 
 from ..config import in_file, load_yaml, under
+from ..cycles import current_cycle, last_cycles
 from ..errors import ConfigError
 from ..family import World
 from ..files import sha256
@@ -13,7 +14,7 @@ from ..generation.model import Generation
 from ..generation.model_files import weights_fingerprint
 from ..generation.models import Model, find_model
 from ..generation.providers import provider
-from ..generation.settings import Sampling
+from ..generation.settings import AUTO, AutoModel, Sampling
 from ..tasks.answers import answer_rows, check_kinds, select_tasks
 from ..tasks.graders import Task
 from ..tasks.spec import AnswerSettings
@@ -24,7 +25,8 @@ from .spec import DistillationSpec, Student, Teacher
 @dataclass(frozen=True)
 class Distillation:
     """A compiled distillation. `splits` maps groups of tasks to splits; `weights` and `teacher_weights` are the sources
-    of the weights (the teacher's only if the training needs them)."""
+    of the weights (the teacher's only if the training needs them). `teacher` is None if trust chooses it. `cycles`:
+    the last begun and the last finished cycle, if the spec has `cycle: auto`."""
 
     name: str
     path: Path
@@ -33,9 +35,10 @@ class Distillation:
     tasks: Mapping[str, Task]
     splits: Mapping[str, str]
     student: Model
-    teacher: Model
+    teacher: Model | None
     weights: str
     teacher_weights: str | None
+    cycles: tuple[int, int] | None = None
 
     @property
     def run(self) -> str:
@@ -61,12 +64,19 @@ class Distillation:
         return self.student.model_copy(update={"model_id": self.model_id, "lora": adapter})
 
     def answers(
-        self, tasks: Iterable[Task], section: str, settings: AnswerSettings, model: Model
+        self, tasks: Iterable[Task], section: str, settings: AnswerSettings, model: Model | None
     ) -> dict[str, Generation]:
-        """Return the answers of `model` to the tasks; `section` of the spec has the settings."""
-        models = {**self.world.models, model.model_id: model}
+        """Return the answers of `model` to the tasks, or of those that trust chooses; `section` of the spec has the
+        settings."""
+        world = self.world
+        models, name, auto = world.models, AUTO, None
+        if model is not None:
+            models, name = {**models, model.model_id: model}, model.model_id
+        else:
+            auto = self.spec.teacher.auto or AutoModel()
+            models = {key: value for key, value in models.items() if key != self.student.model_id or auto.of}
         with in_file(self.path), under(section):
-            return answer_rows(tasks, settings, model.model_id, self.world.catalog, models)
+            return answer_rows(tasks, settings, name, world.catalog, models, world.router, auto)
 
     def target_tasks(self, *, held_out: bool) -> list[Task]:
         """Return the tasks of the kinds to learn: the held-out tasks or the others."""
@@ -76,7 +86,11 @@ class Distillation:
 
 def compile_distillation(name: str, path: Path, world: World) -> Distillation:
     """Compile a file of config/distillations/. Raises `ConfigError`."""
-    spec = load_yaml(path, DistillationSpec)
+    spec, cycles = load_yaml(path, DistillationSpec), None
+    if spec.cycle == AUTO:
+        root = world.layout.root
+        cycles = last_cycles(root / "distill" / name, "report.md")
+        spec = spec.model_copy(update={"cycle": current_cycle(root, f"distillations/{name}", *cycles)})
     replay = spec.replay
     with in_file(path):
         tasks = select_tasks(spec.tasks, world.catalog)
@@ -86,11 +100,16 @@ def compile_distillation(name: str, path: Path, world: World) -> Distillation:
         with under("student", "model"):
             student = find_model(world.models, spec.student.model)
         with under("teacher", "model"):
-            teacher = find_model(world.models, spec.teacher.model)
+            is_chosen = spec.teacher.model == AUTO
+            if is_chosen and spec.training.kl_weight:
+                raise ConfigError("'training.kl_weight' needs the weights of one teacher: name it")
+            teacher = None if is_chosen else find_model(world.models, spec.teacher.model)
         check_kinds(replay.kinds, tasks.values(), ("replay", "kinds"))
         weights = _weights("student", spec.student, student)
         teacher_weights = _weights("teacher", spec.teacher, teacher) if spec.training.kl_weight else None
-        distillation = Distillation(name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights)
+        distillation = Distillation(
+            name, path, spec, world, tasks, splits, student, teacher, weights, teacher_weights, cycles
+        )
         teacher_rows(
             distillation, distillation.target_tasks(held_out=False)[:1]
         )  # reports mistakes in its settings now

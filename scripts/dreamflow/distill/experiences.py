@@ -7,7 +7,6 @@ before it. A file contains no experience of an earlier file.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -17,11 +16,12 @@ from msgspec import UNSET
 from ..errors import DreamflowError
 from ..family import World
 from ..files import canonical, read_text, write_atomic
-from ..generation.make import with_total_cost
-from ..generation.model import Json, Result
+from ..generation.model import Json
+from ..outcomes.generations import GradedAnswer, collect_scores, collect_verified
+from ..outcomes.made import Generations, Made, costs_of, metadata_file, prompt_of
+from ..outcomes.outcome import Outcome
 from ..tasks.outcomes import read_grades
 from . import salience as snarc
-from .evidence import GradedAnswer, VerifiedResult, collect_verified, prompt_of
 from .likeness import nearest_earlier
 
 Costs = dict[str, Json]  # tokens, cost_usd, latency_s
@@ -39,7 +39,7 @@ class Experience(TypedDict):
     metadata: str  # its file, below the data folder
     evidence: list[str]  # the files that verify it, below the data folder
     model_id: str | None  # null for an operator without a model
-    kind: str  # see `evidence`
+    kind: str  # see `outcomes.generations`
     context: str
     group: str | None  # of its task, if any
     task_id: str | None
@@ -76,8 +76,9 @@ def collect_experiences(world: World, cycle: int, practice: Iterable[str], path:
     graded: dict[str, GradedAnswer] = {}
     for file in (*practice, *sorted(world.layout.root.glob("probes/*/grades.jsonl"))):
         for outcome in read_grades(file):
-            if row := world.generations.get(outcome.gen_id):
-                graded[outcome.gen_id] = GradedAnswer(outcome, world.catalog.texts[row.variables["prompt"]["sha256"]])
+            row = world.generations.get(outcome.gen_id)  # None: no longer planned
+            prompt = row and world.catalog.texts[row.variables["prompt"]["sha256"]]
+            graded[outcome.gen_id] = GradedAnswer(outcome, prompt)
     collected = experiences(world.layout.root, cycle, graded, world.settings.salience.as_dict())
     write_atomic(path, experience_lines(collected.rows))
     left_out = "; ".join(f"{count:,} {reason}" for reason, count in collected.left_out.items())
@@ -95,17 +96,19 @@ def experiences(
     previous = load_experiences(data_root, cycle - 1)
     previous_ids = {row["experience_id"] for row in previous}
     left_out: Counter[str] = Counter()
-    everything = collect_verified(data_root, graded, left_out)
+    generations = Generations(data_root)
+    scores = collect_scores(generations, left_out)
+    everything = collect_verified(generations, graded, left_out, scores)
     new = [item for item in everything if item.experience_id not in previous_ids]
     if len(new) < len(everything):
         left_out["in an earlier cycle"] = len(everything) - len(new)
-    costs = [_cost(item.metadata, data_root) for item in new]
+    costs = [costs_of(item.made, data_root) for item in new]
     expected, novelties = _expected(new, previous), _novelties(new, previous, data_root, graded)
     conflicts, ranks = _conflicts(new), _cost_ranks(costs)
     rows = []
     for number, item in enumerate(new):
         signals = {
-            "surprise": snarc.surprise(item.outcome, expected[number], _mean_logprob(item.metadata)),
+            "surprise": snarc.surprise(item.outcome, expected[number], _mean_logprob(item.made)),
             "novelty": novelties[number],
             "arousal": snarc.arousal(item.stakes, ranks[number]),
             "reward": item.outcome,
@@ -146,26 +149,16 @@ def load_experiences(data_root: Path, through: int) -> list[Experience]:
     return rows
 
 
-def _facts(item: VerifiedResult, cycle: int) -> dict[str, Json]:
-    metadata = item.metadata
-    of_metadata = ("stage", "gen_id", "prompt_sha256", "model_id", "created_at")
-    of_item = ("experience_id", "kind", "context", "group", "task_id", "verified_by", "passed", "why")
+def _facts(item: Outcome, cycle: int) -> dict[str, Json]:
+    names = ("stage", "gen_id", "model_id", "created_at", "experience_id")
+    names += ("kind", "context", "group", "task_id", "verified_by", "passed", "why")
     return {
         "cycle": cycle,
-        "metadata": f"gens/{metadata.stage}/{metadata.gen_id}/metadata.json",
+        "metadata": metadata_file(item.made),
         "evidence": list(item.evidence),
-        **{name: getattr(metadata, name) for name in of_metadata},
-        **{name: getattr(item, name) for name in of_item},
+        "prompt_sha256": item.made.prompt_sha256,
+        **{name: getattr(item, name) for name in names},
     }
-
-
-def _cost(metadata: Result, data_root: Path) -> Costs:
-    """Return {tokens, cost_usd, latency_s} of all samples, or of the last one if the store has lost some."""
-    with suppress(OSError, DreamflowError):
-        metadata = with_total_cost(metadata, data_root)
-    usage = metadata.usage
-    tokens = usage.prompt + usage.completion if usage.is_known else None
-    return {"tokens": tokens, "cost_usd": metadata.cost_usd, "latency_s": metadata.latency_s}
 
 
 def _cost_ranks(costs: Sequence[Costs]) -> list[float | None]:
@@ -175,17 +168,17 @@ def _cost_ranks(costs: Sequence[Costs]) -> list[float | None]:
     return snarc.ranks([None if pair[1] is None else pair for pair in pairs])
 
 
-def _mean_logprob(metadata: Result) -> float | None:
+def _mean_logprob(made: Made) -> float | None:
     """Return the mean log-probability of the answer's tokens if the provider reports their sum."""
-    usage = metadata.usage
+    usage = made.usage
     return usage.logprob / usage.completion if usage.logprob is not UNSET and usage.completion else None
 
 
-def _expected(new: Sequence[VerifiedResult], previous: Sequence[Experience]) -> list[float]:
+def _expected(new: Sequence[Outcome], previous: Sequence[Experience]) -> list[float]:
     """Return the expected outcome of each new item from earlier outcomes of its model, kind and context."""
     totals: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0])
     outcomes = [((row["model_id"], row["kind"], row["context"]), row["outcome"]) for row in previous]
-    outcomes += [((item.metadata.model_id, item.kind, item.context), item.outcome) for item in new]
+    outcomes += [((item.model_id, item.kind, item.context), item.outcome) for item in new]
     expected = []
     for key, outcome in outcomes:
         expected.append(snarc.expectation(*totals[key]))
@@ -195,7 +188,7 @@ def _expected(new: Sequence[VerifiedResult], previous: Sequence[Experience]) -> 
 
 
 def _novelties(
-    new: Sequence[VerifiedResult], previous: Sequence[Experience], data_root: Path, graded: Mapping[str, GradedAnswer]
+    new: Sequence[Outcome], previous: Sequence[Experience], data_root: Path, graded: Mapping[str, GradedAnswer]
 ) -> list[float | None]:
     """Return 1 - likeness to the most similar earlier prompt of the same model; None without a prompt or a model.
 
@@ -204,13 +197,14 @@ def _novelties(
     earlier: dict[str | None, list[str]] = defaultdict(list)
     for row in previous:
         answer = graded.get(row["gen_id"]) if row["stage"] == "answer" else None
-        prompt = answer.prompt if answer else prompt_of(data_root, row["stage"], row["gen_id"])
+        prompt = answer and answer.prompt
+        prompt = prompt_of(data_root, row["stage"], row["gen_id"]) if prompt is None else prompt
         if prompt.strip():
             earlier[row["model_id"]].append(prompt)
     by_model: dict[str, list[int]] = defaultdict(list)
     for number, item in enumerate(new):
-        if item.prompt.strip() and item.metadata.model_id:
-            by_model[item.metadata.model_id].append(number)
+        if item.prompt.strip() and item.model_id:
+            by_model[item.model_id].append(number)
     novelties: list[float | None] = [None] * len(new)
     for model, numbers in by_model.items():
         nearest = nearest_earlier([*earlier[model], *(new[number].prompt for number in numbers)])
@@ -219,13 +213,13 @@ def _novelties(
     return novelties
 
 
-def _conflicts(new: Sequence[VerifiedResult]) -> list[float | None]:
+def _conflicts(new: Sequence[Outcome]) -> list[float | None]:
     """Return the conflict of the judges of a text, or else of a model's answers to the same prompt.
 
     None without a model: the prompts of operators only name the operator.
     """
     samples: dict[tuple, list[float]] = defaultdict(list)
-    keys = [(item.metadata.model_id, item.metadata.prompt_sha256, item.metadata.stage) for item in new]
+    keys = [(item.model_id, item.made.prompt_sha256, item.stage) for item in new]
     for key, item in zip(keys, new, strict=True):
         samples[key].append(item.outcome)
     return [

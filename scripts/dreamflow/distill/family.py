@@ -69,6 +69,16 @@ class Distill(Family):
         """Return the report files of all distillations."""
         return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
 
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles of the distillations with `cycle: auto`."""
+        return {f"{self.config_key}/{run.name}": run.cycles for run in self.runs.values() if run.cycles}
+
+    def left_out(self, goal: str) -> str:
+        """Why a night trains no student: no PyTorch, or too little that is new."""
+        from .worth import not_worth_it
+
+        return super().left_out(goal) or not_worth_it(self.runs.values(), self.layout.root)
+
     def want(self, which: str) -> bool:
         """Note that a requested file depends on the "teacher" or "exported" answers; always true, for use in rules."""
         self.wanted.add(which)

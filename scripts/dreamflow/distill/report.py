@@ -27,8 +27,8 @@ WHO = ("teacher", "before", "after")
 def report_facts(distillation: Distillation) -> dict[str, Json]:
     """Return the `facts` of `write_report`."""
     student, teacher, spec = distillation.student, distillation.teacher, distillation.spec
-    notes = []
-    if teacher.model_id == student.model_id:
+    notes, costs = [], _costs(distillation)
+    if teacher is not None and teacher.model_id == student.model_id:
         notes.append(
             f"Teacher and student are the same model: the teacher saw {spec.teacher.worked} worked examples before "
             f"each question and drew {spec.teacher.samples} answers, of which the graders selected. The student "
@@ -39,12 +39,20 @@ def report_facts(distillation: Distillation) -> dict[str, Json]:
     return {
         "run": distillation.run,
         "student": student.model_id,
-        "teacher": teacher.model_id,
+        "teacher": spec.teacher.model,
         "model_id": distillation.model_id,
-        "atp": {"student": student.atp, "teacher": teacher.atp},
-        "costs": _costs(distillation),
+        "atp": {"student": student.atp, "teacher": _teacher_atp(distillation, costs["teacher"])},
+        "costs": costs,
         "notes": notes,
     }
+
+
+def _teacher_atp(distillation: Distillation, rows: Sequence[Mapping[str, Json]]) -> float:
+    """Return the base ATP of the teacher; the mean over its answers if trust chose a model for each."""
+    if distillation.teacher is not None:
+        return distillation.teacher.atp
+    models = distillation.world.models
+    return fmean([models[row["model_id"]].atp for row in rows if row["model_id"] in models] or [0.0])
 
 
 def _costs(distillation: Distillation) -> dict[str, list[dict[str, Json]]]:

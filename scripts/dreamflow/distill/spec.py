@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from ..config import AS_WRITTEN, Count, Cycle, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from ..generation.settings import MayBeAuto
 from ..tasks.spec import AnswerSettings, TaskSelection
 
 
@@ -38,10 +39,10 @@ class Student(Section):
     license: Name = Field("unknown", description="Licence of the weights, for the model card.")
 
 
-class Teacher(AnswerSettings):
+class Teacher(AnswerSettings, MayBeAuto):
     """The model that answers the selected tasks, with worked examples; answers that the grader refuses are dropped."""
 
-    model: Name = Field(description="An id of models.yaml, of any provider.")
+    model: Name = Field(description="An id of models.yaml, of any provider, or `auto`: trust chooses for each task.")
     worked: Annotated[int, Field(ge=0, le=50)] = Field(
         4,
         description="Worked examples before each question, as turns of a chat: of its group, else of its skill or "
@@ -144,7 +145,11 @@ class Export(Section):
 class DistillationSpec(Section):
     """Which small model learns what, from whom, and when it is good enough (config/distillations/<name>.yaml)."""
 
-    cycle: Count = Field(1, description="Number of the cycle. Each cycle has its own experiences, student and folder.")
+    cycle: Cycle = Field(
+        1,
+        description="Number of the cycle. Each cycle has its own experiences, student and folder. `auto` is the last "
+        "one that was begun, and `snakemake night` begins the next.",
+    )
     student: Student = Field(description="The model that learns.")
     tasks: TaskSelection = Field(
         default_factory=TaskSelection,

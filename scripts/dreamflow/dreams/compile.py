@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from ..config import in_file, load_yaml, under
+from ..config import in_file, load_yaml
+from ..cycles import AUTO, current_cycle, last_cycles
 from ..errors import ConfigError, unknown
 from ..files import checked_name
 from ..generation.catalog import Catalog
@@ -19,8 +20,8 @@ from ..generation.ids import generation_id
 from ..generation.model import Evidence, Generation, Json, Variant
 from ..generation.models import Model
 from ..generation.parsers import parser_version
-from ..generation.questions import question_fields
 from ..pyanalysis.analysis import Analysis, analyse
+from ..routing.auto import Asked, Router
 from .operators import OPERATORS, operator
 from .operators.relax import sites as relaxations
 from .operators.synthesise import partners
@@ -30,6 +31,7 @@ from .tightening import Limit, read_next
 
 STRATEGIES = {"light": 5, "balanced": 15, "deep": 30}  # variants of each kind per procedure
 INPUTS = {"light": 5, "balanced": 20, "deep": 50}  # calls in the test of a variant
+FINAL = "journal.md"  # the last file of a cycle that is written
 CANDIDATES = 8  # procedures among which a model chooses a partner
 
 
@@ -38,6 +40,7 @@ class Night:
     """One cycle of a night. `variants` has the ids of variants by procedure, `verdicts` the verdict's id by variant.
 
     `configured` is the number of variants of each kind that strategy and spec give, `limits` the one in this cycle.
+    `cycles`: the last begun and the last finished cycle, if the spec has `cycle: auto`.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Night:
     generations: dict[str, Generation] = field(default_factory=dict)
     variants: dict[str, list[str]] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
+    cycles: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
@@ -56,12 +60,12 @@ class Night:
 
 
 class _Sources(NamedTuple):
-    """The sources of ideas. `question(kind)` has the fields of a row that the kind's model and template decide."""
+    """The sources of ideas. `question(kind)` has what the kind's models and template decide of a row."""
 
     spec: NightSpec
     known: Mapping[str, Procedure]
     catalog: Catalog
-    question: Callable[[str], dict[str, Json]]
+    question: Callable[[str], Asked]
 
 
 class _Idea(NamedTuple):
@@ -76,18 +80,25 @@ class _Idea(NamedTuple):
 
 
 def compile_night(
-    name: str, known: Mapping[str, Procedure], catalog: Catalog, models: Mapping[str, Model], data_root: Path
+    name: str,
+    known: Mapping[str, Procedure],
+    catalog: Catalog,
+    models: Mapping[str, Model],
+    data_root: Path,
+    router: Router,
 ) -> Night:
     """Compile `config/procedures/<name>.yaml` over all procedures. Raises `ConfigError`."""
     path = Path(f"config/procedures/{checked_name(name, 'procedures')}.yaml")
     spec = load_yaml(path, NightSpec)
     test = spec.test.model_copy(update={"inputs": spec.test.inputs or INPUTS[spec.strategy]})
-    spec = spec.model_copy(update={"test": test})
+    cycles = last_cycles(data_root / "dreams" / name, FINAL) if spec.cycle == AUTO else None
+    cycle = current_cycle(data_root, f"procedures/{name}", *cycles) if cycles else spec.cycle
+    spec = spec.model_copy(update={"test": test, "cycle": cycle})
     configured = {kind: spec.limits.get(kind, STRATEGIES[spec.strategy]) for kind in spec.kinds}
-    question = cache(lambda kind: _question(kind, spec, catalog, models))
+    question = cache(lambda kind: _question(kind, spec, catalog, models, router))
     with in_file(path):
         limits = _limits(name, spec.cycle, configured, data_root)
-        night = Night(name, spec, _matching(spec.procedures, known), configured, limits)
+        night = Night(name, spec, _matching(spec.procedures, known), configured, limits, cycles=cycles)
         _plan(night, _Sources(spec, known, catalog, question))
     return night
 
@@ -112,11 +123,10 @@ def _limits(name: str, cycle: int, configured: Mapping[str, int], data_root: Pat
     return {kind: planned.get(kind, Limit(limit, 0, why)) for kind, limit in configured.items()}
 
 
-def _question(kind: str, spec: NightSpec, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Json]:
+def _question(kind: str, spec: NightSpec, catalog: Catalog, models: Mapping[str, Model], router: Router) -> Asked:
     if kind not in spec.models:
         raise ConfigError(f"missing: name the model for {kind!r}, or remove {kind!r}", ("models", kind))
-    with under("models", kind):
-        return question_fields(kind, spec.models[kind], catalog, models)
+    return Asked(kind, spec.models[kind], catalog, models, router, place=("models", kind))
 
 
 def _plan(night: Night, sources: _Sources) -> None:
@@ -127,7 +137,7 @@ def _plan(night: Night, sources: _Sources) -> None:
         for kind, limit in night.limits.items():
             ideas = _ideas(kind, sources, procedure, analysis)
             for idea in islice(ideas, limit.taken, limit.taken + limit.limit):
-                row = _variant(procedure, kind, idea)
+                row = _variant(procedure, kind, idea, sources)
                 night.generations |= {needed.gen_id: needed for needed in idea.needs}
                 night.generations[row.gen_id] = row
                 variants.append(row.gen_id)
@@ -173,12 +183,14 @@ def _local(kind: str, sources: _Sources, procedure: Procedure, analysis: Analysi
 
 
 def _with_model(kind: str, sources: _Sources, **fields: Json) -> Generation:
-    """The row of a variant that a model writes."""
-    return Generation(family="dream", stage="variant", gen_id="", **sources.question(kind), **fields)
+    """The row of a variant that a model writes. Its model is known with its id."""
+    return Generation(family="dream", stage="variant", gen_id="", **sources.question(kind).slot_fields, **fields)
 
 
 def _relax(sources: _Sources, procedure: Procedure, analysis: Analysis) -> list[_Idea]:
-    edits = sources.question("relax")["parser"].startswith("statement/")  # the answer is one statement of the module
+    edits = (
+        sources.question("relax").slot_fields["parser"].startswith("statement/")
+    )  # the answer is one statement of the module
     ideas = []
     for relaxation in relaxations(procedure, analysis):
         first, last = relaxation.lines
@@ -224,19 +236,24 @@ _WITH_MODEL = {"relax": _relax, "synthesise": _synthesise, "sample": _sample}
 
 def _match(procedure: Procedure, related: list[str], sources: _Sources) -> Generation:
     """The row of a model's choice of a partner."""
-    question = sources.question("match")
     candidates = [
         {"id": name, "category": p.category, "tags": list(p.tags), "description": p.description}
         for name, p in ((name, sources.known[name]) for name in related)
     ]
-    gen_id = generation_id("m_", procedure.procedure_id, question["template_id"], question["model"].model_id, *related)
+    variables = {"procedure": _described(procedure, sources), "candidates": candidates}
+    wildcards = {"procedure_id": procedure.procedure_id}
+    gen_id, fields = sources.question("match").row(
+        lambda model, fields: generation_id("m_", procedure.procedure_id, fields["template_id"], model, *related),
+        variables,
+        wildcards,
+    )
     return Generation(
         family="dream",
         stage="match",
         gen_id=gen_id,
-        **question,
-        variables={"procedure": _described(procedure, sources), "candidates": candidates},
-        wildcards={"procedure_id": procedure.procedure_id},
+        **fields,
+        variables=variables,
+        wildcards=wildcards,
         parser_options={"options": related},
     )
 
@@ -251,34 +268,47 @@ def _described(procedure: Procedure, sources: _Sources) -> dict[str, Json]:
     }
 
 
-def _variant(procedure: Procedure, kind: str, idea: _Idea) -> Generation:
+def _variant(procedure: Procedure, kind: str, idea: _Idea, sources: _Sources) -> Generation:
     row = idea.row
-    maker = row.model.model_id if row.model else row.mode
-    gen_id = generation_id("p_", procedure.procedure_id, kind, idea.site, row.template_id, maker, row.replicate)
+    wildcards = {"procedure_id": procedure.procedure_id, "kind": kind, "site": idea.site}
+
+    def ids(maker: str, _fields: Mapping[str, Json]) -> str:
+        return generation_id("p_", procedure.procedure_id, kind, idea.site, row.template_id, maker, row.replicate)
+
+    if row.mode == "local":
+        gen_id, fields = ids(row.mode, {}), {}
+    else:
+        gen_id, fields = sources.question(kind).row(ids, row.variables, wildcards)
     return replace(
         row,
+        **fields,
         gen_id=gen_id,
         parser_options={**row.parser_options, "entry": procedure.entry},
-        wildcards={"procedure_id": procedure.procedure_id, "kind": kind, "site": idea.site},
+        wildcards=wildcards,
         variant=Variant(idea.description, idea.safe, list(idea.adds)),
     )
 
 
 def _verdict(night: Night, procedure: Procedure, variant: Generation, sources: _Sources) -> Generation:
-    question, cycle, tiers = sources.question("verdict"), night.spec.cycle, night.spec.tiers
-    gen_id = generation_id("j_", variant.gen_id, question["template_id"], question["model"].model_id, night.name, cycle)
+    cycle, tiers = night.spec.cycle, night.spec.tiers
+    variables = {
+        "procedure": _described(procedure, sources),
+        "kind": variant.wildcards["kind"],
+        "description": variant.variant.description,
+        "code": {"parent": variant.gen_id},
+    }
+    gen_id, fields = sources.question("verdict").row(
+        lambda model, fields: generation_id("j_", variant.gen_id, fields["template_id"], model, night.name, cycle),
+        variables,
+        variant.wildcards,
+    )
     return Generation(
         family="dream",
         stage="verdict",
         gen_id=gen_id,
-        **question,
+        **fields,
         parents=[variant.gen_id],
-        variables={
-            "procedure": _described(procedure, sources),
-            "kind": variant.wildcards["kind"],
-            "description": variant.variant.description,
-            "code": {"parent": variant.gen_id},
-        },
+        variables=variables,
         evidence=Evidence(f"dreams/{night.key}/tests/{procedure.procedure_id}.json", variant.gen_id),
         parser_options={"viable": tiers.viable, "speculative": tiers.speculative},
         wildcards=variant.wildcards,

@@ -74,7 +74,7 @@ class Dreams(Family):
         names, world = self.spec_names(), self.world
         self.procedures = load_procedures(Path(world.settings.raw_root) / "procedures")
         for name in names:
-            night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root)
+            night = compile_night(name, self.procedures, world.catalog, world.models, self.layout.root, world.router)
             self.nights[night.key] = night
             self.add(name, night.generations)
 
@@ -106,6 +106,10 @@ class Dreams(Family):
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The keys of nights and the ids of procedures."""
         return {"night": self.nights, "procedure": self.procedures}
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles of the nights with `cycle: auto`."""
+        return {f"{self.config_key}/{one.name}": one.cycles for one in self.nights.values() if one.cycles}
 
     def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
         """The night and the procedure."""

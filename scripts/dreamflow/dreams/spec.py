@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..config import Count, Different, Name, Optional, Positive, Section, Share, Whole
+from ..config import Count, Cycle, Different, Name, Optional, Positive, Section, Share, Whole
 from ..generation.model import Json
 from ..generation.settings import ModelCall
 from .operators import OPERATORS
@@ -61,10 +61,10 @@ class NightSpec(Section):
     strategy: Literal["light", "balanced", "deep"] = Field(
         "light", description="Variants of each kind per procedure: `light` 5, `balanced` 15, `deep` 30."
     )
-    cycle: Count = Field(
+    cycle: Cycle = Field(
         1,
         description="Number of the night. Cycle n takes the limits that cycle n-1 wrote to its `next.yaml` and "
-        "continues after its variants.",
+        "continues after its variants. `auto` is the last one that was begun, and `snakemake night` begins the next.",
     )
     kinds: Different[Kind] = Field(
         default_factory=lambda: list(OPERATORS),

@@ -205,6 +205,7 @@ class _Walk:
             first = [candidate.model for candidate in candidates].index(question.model)
             used = 0 if row.gen_id in self.redraws else question.sample % SAMPLES_PER_REPLICATE
             prompt = Size(prompt.typical, most_prompt_tokens(question.messages, row.response_format))
+            prompt = prompt._replace(most=prompt.most + max(map(_most_examples, candidates[first + 1 :]), default=0))
             candidates = [Candidate(question.model, question.sampling), *candidates[first + 1 :]]
         line = self.line(row, candidates[0].model.model_id)
         if missing is None or missing.key not in self.keys:  # else another generation already counts this call
@@ -268,6 +269,8 @@ class _Walk:
         texts = self.context.texts
         sizes = [self._size(digest, texts[digest]) for digest in (row.template_sha256, *_texts(row.variables))]
         sizes += [Size(estimate_tokens(turn.content), most_tokens(turn.content)) for turn in row.turns]
+        first = sum(estimate_tokens(turn.content) for turn in row.model.examples or ()) if row.model else 0
+        sizes.append(Size(first, max(map(_most_examples, row.candidates), default=0)))
         for parent in row.parents:
             if parent in self.known:
                 sizes.append(self._size(parent, self.known[parent].text))
@@ -281,6 +284,12 @@ class _Walk:
         if key not in self.sizes:
             self.sizes[key] = Size(estimate_tokens(text), most_tokens(text))
         return self.sizes[key]
+
+
+def _most_examples(candidate: Candidate) -> int:
+    """The most tokens of the worked examples that a model gets before every prompt."""
+    examples = candidate.model.examples
+    return most_prompt_tokens(examples) if examples else 0
 
 
 def _texts(variables: Json) -> list[str]:

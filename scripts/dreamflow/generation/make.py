@@ -38,6 +38,7 @@ class Context:
 
     `texts` are input texts by SHA-256, `calls` calls the models (None: no call is made), `local(generation)` computes
     the text of a generation of mode `local`. `on_done(result)` is called with every written generation.
+    `choice(gen_id)` says why trust chose the model of a generation; None if a spec names it.
     """
 
     layout: Layout
@@ -46,6 +47,7 @@ class Context:
     calls: Calls | None = None
     local: Callable[[Generation], str] | None = None
     on_done: Callable[[Result], None] = lambda result: None
+    choice: Callable[[str], Mapping[str, Json] | None] = lambda gen_id: None
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def make_with_parents(generation: Generation, context: Context, parents: Sequenc
     up_to = int(redraw.read_text() or 0) if again else 0
     built = build(generation, context, parents, context.calls.ask_for(generation), redraw=again, up_to=up_to)
     result = describe(generation, built, parents, digest)
+    if (choice := context.choice(generation.gen_id)) is not None:
+        result = replace(result, choice=dict(choice))
     parsed = built.outcome.parsed.text.encode()
     contents = (built.prompt, built.outcome.raw, parsed, pretty(as_json(result)))
     write_folder(folder, dict(zip(context.layout.file_names(generation.stage), contents, strict=True)))

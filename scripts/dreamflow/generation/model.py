@@ -18,11 +18,19 @@ SAMPLES_PER_REPLICATE = 1000  # replicate r draws the samples from (r - 1) * 100
 Sampling = Mapping[str, Json]  # temperature, top_p, max_tokens, ... by the provider-neutral names of config/README.md
 
 
+class Message(Struct, frozen=True, gc=False):
+    """A turn of a chat. `role` is system, user or assistant."""
+
+    role: str
+    content: str
+
+
 class ModelIdentity(Struct, frozen=True, kw_only=True, gc=False):
     """Everything about a model that decides its answers. It is a part of every question, and so of every answer's key.
 
     Unset optional fields are absent from JSON, so a new optional field leaves the keys of other models as they are.
-    `service` is the host that answers, if `base_url` names a public service other than the provider's own.
+    `service` is the host that answers, if `base_url` names a public service other than the provider's own; `examples`
+    are turns before every prompt.
     """
 
     model_id: str
@@ -32,13 +40,7 @@ class ModelIdentity(Struct, frozen=True, kw_only=True, gc=False):
     lora: str | UnsetType = UNSET
     extra_body: dict[str, Json] | UnsetType = UNSET
     service: str | UnsetType = UNSET
-
-
-class Message(Struct, frozen=True, gc=False):
-    """A turn of a chat. `role` is system, user or assistant."""
-
-    role: str
-    content: str
+    examples: list[Message] | UnsetType = UNSET
 
 
 class Candidate(Struct, frozen=True, gc=False):
@@ -227,7 +229,7 @@ class Result(Struct, kw_only=True, gc=False):
     """metadata.json: the result of a generation. A pure function of its plan row, its parents and the store.
 
     `inputs_sha256` is the digest of everything that decided it: if that digest has changed, the generation is stale.
-    Files of other programs lack most fields.
+    Files of other programs lack most fields. `choice`: why trust chose the model, if the spec says `model: auto`.
     """
 
     gen_id: str
@@ -265,6 +267,7 @@ class Result(Struct, kw_only=True, gc=False):
     parsed: dict[str, Json] = {}
     origin_cohort_id: str = ""
     created_at: str | None = None
+    choice: dict[str, Json] | UnsetType = UNSET
 
     @property
     def is_unpriced(self) -> bool:

@@ -15,7 +15,7 @@ from . import hub
 from .model import ModelIdentity, Sampling
 from .model_files import source_fingerprint
 from .providers import provider
-from .settings import LimitSettings, ModelSettings, ModelsFile
+from .settings import AUTO, LimitSettings, ModelSettings, ModelsFile
 
 MAX_TOKENS = 20480
 _REALS = {"temperature", "top_p", "min_p", "repeat_penalty"}
@@ -69,6 +69,10 @@ def load_models(path: Path | str, registered: Path | None, local_models: Mapping
         content = load_yaml(file, ModelsFile)
         limits |= {name: {"provider_limits": given.as_dict()} for name, given in content.provider_limits.items()}
         for model_id, row in content.models.items():
+            if model_id == AUTO:
+                with in_file(file):
+                    message = f"{AUTO!r} means that trust chooses the model; give this model another id"
+                    raise ConfigError(message, ("models", model_id))
             if model_id in models:
                 with in_file(file):
                     message = f"{defined[model_id]} defines this id too; rename or delete one"
@@ -101,11 +105,14 @@ def identity(model: Model) -> ModelIdentity:
         lora=lora,
         extra_body=dict(model.extra_body) if model.extra_body else UNSET,
         service=chosen.service(model) or UNSET,
+        examples=model.example_turns or UNSET,
     )
 
 
 def find_model(models: Mapping[str, Model], model_id: str) -> Model:
     """The model that a spec names."""
+    if model_id == AUTO:
+        raise ConfigError("'auto' is not possible here: name a model of models.yaml")
     if model_id not in models:
         raise ConfigError(unknown("model", model_id, models))
     return models[model_id]

@@ -50,19 +50,31 @@ def check_candidates(used: Sequence[Model]) -> None:
 def question_fields(kind: str, call: ModelCall, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Any]:
     """The fields of a `Generation` of this kind of prompt. `call` is what a spec says; the kind has the
     defaults of template and sampling."""
-    chosen, used = check_question(kind, call, catalog, models)
+    _, used = check_question(kind, call, catalog, models)
+    fields = slot_fields(kind, call, catalog)
     human = used[0].provider == "human"
-    own = {**catalog.prompts[kind].sampling, **call.sampling.as_dict()}
-    candidates = [Candidate(identity(model), merge_sampling(model, own)) for model in used]
-    return {
+    candidates = [Candidate(identity(model), merge_sampling(model, fields["sampling"])) for model in used]
+    return fields | {
         "mode": "human" if human else "llm",
+        "model": candidates[0].model,
+        "sampling": {} if human else candidates[0].sampling,
+        "fallbacks": candidates[1:],
+    }
+
+
+def slot_fields(kind: str, call: ModelCall, catalog: Catalog) -> dict[str, Any]:
+    """As `question_fields`, before a model is chosen: `sampling` has what the spec and the kind of prompt say."""
+    with under("template"):
+        chosen = template(catalog, kind, call.template or f"{kind}-v1")
+    return {
+        "mode": "llm",
         "template_id": chosen.template_id,
         "template_sha256": chosen.sha256,
         "parser": parser_version(chosen.parser),
         "max_attempts": call.attempts,
         "min_lines": 1,
-        "model": candidates[0].model,
-        "sampling": {} if human else candidates[0].sampling,
-        "fallbacks": candidates[1:],
+        "model": None,
+        "sampling": {**catalog.prompts[kind].sampling, **call.sampling.as_dict()},
+        "fallbacks": [],
         "response_format": chosen.response_format,
     }

@@ -129,7 +129,7 @@ def _walk(
 ) -> Outcome:
     """Try the samples of one model; without `ask`, only those in the store."""
     model, sampling = models[candidate.model.model_id], dict(candidate.sampling)
-    first = messages = [*generation.turns, Message("user", prompt)]
+    first = messages = [*(candidate.model.examples or ()), *generation.turns, Message("user", prompt)]
     may_repair, may_ask = bool(generation.repair), ask is not None
     outcome = Outcome("failed")
     allowed = generation.max_attempts

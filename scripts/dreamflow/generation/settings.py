@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from ..config import AS_WRITTEN, Count, Name, NotNegative, Optional, Positive, Section, Share, Whole
+from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
 from . import hub
+from .model import Message
 from .providers import PROVIDERS, provider
 
 
@@ -27,6 +28,18 @@ class Sampling(Section):
     max_tokens: Optional[Count] = Field(None, description="Maximum length of an answer, in tokens.")
     seed: Optional[Whole] = Field(None, description="Seed of the random draw, sent to providers that accept one.")
     stop: Optional[list[str]] = Field(None, description="Texts at which the answer ends.")
+
+
+AUTO = "auto"  # as a model: the routing table chooses it (routing/auto.py)
+LAYERS = ("sensory", "tactical", "specialized", "strategic")  # of models, the least capable first
+_LAYER_ATP = (1, 3, 10)  # from which `atp` on a model is in the next layer, unless it says its layer
+
+
+class Example(Section):
+    """A worked example of a model."""
+
+    prompt: Name = Field(description="A prompt.")
+    answer: Name = Field(description="The answer that the model should give.")
 
 
 class Price(Section):
@@ -141,7 +154,18 @@ class ModelSettings(Section):
     )
     atp: NotNegative = Field(
         2,
-        description="Attention points of one answer, before its length counts. Reports show how many a student saves.",
+        description="Attention points of one answer, before its length counts. Reports show how many a student saves, "
+        "and `model: auto` prefers models that cost less.",
+    )
+    layer: Optional[Literal[LAYERS]] = Field(
+        None,
+        description="How capable the model is: `sensory`, `tactical`, `specialized` or `strategic`. Default by `atp`: "
+        "below 1 sensory, below 3 tactical, below 10 specialized, else strategic.",
+    )
+    examples: Optional[Annotated[list[Example], Field(min_length=1)]] = Field(
+        None,
+        description="Worked examples, each with `prompt` and `answer`, sent before every prompt as turns of a chat. A "
+        "change asks the model again. The same file with and without examples can be two models.",
     )
     extra_body: dict[str, Any] = Field(
         default_factory=dict,
@@ -176,7 +200,20 @@ class ModelSettings(Section):
                 "{provider}",
                 {"provider": self.provider},
             )
+        if self.examples and self.provider == "human":
+            raise PydanticCustomError("no_examples", "'examples' are for models, not for people; delete them")
         return self
+
+    @property
+    def known_layer(self) -> str:
+        """The layer that was given, else that of its ATP."""
+        return self.layer or LAYERS[sum(self.atp >= bound for bound in _LAYER_ATP)]
+
+    @property
+    def example_turns(self) -> list[Message]:
+        """The worked examples as turns of a chat."""
+        pairs = [(("user", example.prompt), ("assistant", example.answer)) for example in self.examples or ()]
+        return [Message(role, text) for pair in pairs for role, text in pair]
 
 
 class ModelsFile(Section):
@@ -230,10 +267,53 @@ class LocalModels(Section):
         return self.model_dump()
 
 
-class ModelCall(Section):
+class AutoModel(Section):
+    """Which models `model: auto` may choose."""
+
+    of: Optional[Different[Name]] = Field(
+        None,
+        description="Ids of models.yaml. Default: all models that are neither `human` nor `replay`, whose key is set "
+        "and whose file is here.",
+    )
+    layer: Optional[Literal[LAYERS]] = Field(None, description="Only models of this layer.")
+    budget_atp: Optional[Positive] = Field(
+        None,
+        description="Most ATP of an answer: `atp` x (1 + words of the prompt / 100). Default: that of the metabolic "
+        "state.",
+    )
+    cascade: bool = Field(
+        False,
+        description="Whether the cheapest model that has a chance is asked first, and those that cost more after it, "
+        "in turn, as fallbacks, if its answers cannot be used.",
+    )
+
+
+class MayBeAuto(Section):
+    """A section that names a model, or lets trust choose one."""
+
+    auto: Optional[AutoModel] = Field(
+        None,
+        description="Which models `model: auto` may choose; without `model` it means `model: auto`.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auto_is_a_model(cls, given: Any) -> Any:
+        is_alone = isinstance(given, dict) and given.get("auto") is not None and "model" not in given
+        return {**given, "model": AUTO} if is_alone and "model" in cls.model_fields else given
+
+    @model_validator(mode="after")
+    def _model_is_auto(self) -> "MayBeAuto":
+        model = getattr(self, "model", AUTO)
+        if self.auto is not None and model != AUTO:
+            raise PydanticCustomError("not_auto", "'auto' is for 'model: auto'; the model is {model}", {"model": model})
+        return self
+
+
+class ModelCall(MayBeAuto):
     """Which models answer and how they are called."""
 
-    model: Name = Field(description="An id of models.yaml.")
+    model: Name = Field(description="An id of models.yaml, or `auto`: trust chooses.")
     fallback: list[Name] = Field(
         default_factory=list,
         description="More ids of models.yaml, tried in this order if the first model gives no usable answer.",

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import in_file, load_yaml, under
+from ..errors import ConfigError
 from ..family import Family, World
 from ..files import canonical, sha256
 from ..generation.model import Generation, as_json
 from ..generation.models import find_model
+from ..generation.settings import AUTO
 from ..tasks.answers import ANSWER, answer_rows, select_tasks
 from ..tasks.graders import Task
 from .spec import ProbeSpec
@@ -32,10 +34,15 @@ def compile_probe(path: Path, world: World) -> CompiledProbe:
     with in_file(path):
         tasks = select_tasks(spec.tasks, world.catalog)
         for place, model in enumerate(spec.models):
-            with under("models", place):
-                find_model(world.models, model)
+            if model != AUTO:
+                with under("models", place):
+                    find_model(world.models, model)
             with under("asked"):
-                answers |= answer_rows(tasks.values(), spec.asked, model, world.catalog, world.models)
+                answers |= answer_rows(
+                    tasks.values(), spec.asked, model, world.catalog, world.models, world.router, spec.asked.auto
+                )
+        if spec.asked.auto is not None and AUTO not in spec.models:
+            raise ConfigError("'models' does not name auto", ("asked", "auto"))
     return CompiledProbe(tasks, answers)
 
 

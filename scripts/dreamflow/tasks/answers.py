@@ -10,9 +10,9 @@ from ..generation.catalog import Catalog
 from ..generation.ids import generation_id
 from ..generation.model import Generation, Json, Message, as_json
 from ..generation.models import Model
-from ..generation.questions import question_fields
-from ..generation.settings import ModelCall, Sampling
+from ..generation.settings import AUTO, AutoModel, ModelCall, Sampling
 from ..generation.stage import PromptKind, Stage
+from ..routing.auto import Asked, Router
 from .generators import generate
 from .graders import Task
 from .spec import AnswerSettings, TaskSelection
@@ -60,34 +60,46 @@ def worked_turns(task: Task) -> list[Message]:
 
 
 def answer_rows(
-    tasks: Iterable[Task], settings: AnswerSettings, model: str, catalog: Catalog, models: Mapping[str, Model]
+    tasks: Iterable[Task],
+    settings: AnswerSettings,
+    model: str,
+    catalog: Catalog,
+    models: Mapping[str, Model],
+    router: Router,
+    auto: AutoModel | None = None,
 ) -> dict[str, Generation]:
-    """Return the answers of `model` to the tasks, by gen_id. Truncated answers are kept and graded."""
+    """Return the answers of `model` to the tasks, by gen_id; if that is "auto", `auto` says which models can be chosen.
+    Truncated answers are kept and graded."""
 
     @cache
-    def fields_of(kind: str) -> dict[str, Json]:
+    def question(kind: str) -> Asked:
         own = settings.by_kind[kind].as_dict() if kind in settings.by_kind else {}
         sampling = Sampling(**{**settings.sampling.as_dict(), **own})
-        call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling)
-        return {**question_fields("answer", call, catalog, models), "min_lines": 0}
+        given = {"auto": auto} if model == AUTO and auto is not None else {}
+        call = ModelCall(model=model, template=settings.template, attempts=1, sampling=sampling, **given)
+        return Asked("answer", call, catalog, models, router)
 
     rows: dict[str, Generation] = {}
     for task in tasks:
-        fields, turns = fields_of(task["kind"]), worked_turns(task)
-        # Sampling and turns are part of the id: two specs may ask one model the same task with different settings.
-        variant = sha256(canonical([fields["sampling"], as_json(turns)]))
+        turns = worked_turns(task)
+        variables = {"prompt": {"sha256": catalog.keep(task["prompt"])}}
+        wildcards = {"task_id": task["task_id"], "kind": task["kind"]}
         for sample in range(1, settings.samples + 1):
-            signature = (task["task_id"], fields["template_id"], fields["model"].model_id, variant, sample)
-            gen_id = generation_id("a_", *signature)
+            # Sampling and turns are part of the id: two specs may ask one model the same task with different settings.
+            def ids(model: str, fields: Mapping[str, Json], sample: int = sample) -> str:
+                variant = sha256(canonical([fields["sampling"], as_json(turns)]))  # noqa: B023  (called at once)
+                return generation_id("a_", task["task_id"], fields["template_id"], model, variant, sample)  # noqa: B023
+
+            gen_id, fields = question(task["kind"]).row(ids, variables, {**wildcards, "context": task["context"]}, turns)
             rows[gen_id] = Generation(
-                **fields,
+                **fields | {"min_lines": 0},
                 family="model",
                 stage=ANSWER.name,
                 gen_id=gen_id,
                 replicate=sample,
                 keep_truncated=True,
                 turns=turns,
-                variables={"prompt": {"sha256": catalog.keep(task["prompt"])}},
-                wildcards={"task_id": task["task_id"], "kind": task["kind"]},
+                variables=variables,
+                wildcards=wildcards,
             )
     return rows

@@ -1,17 +1,81 @@
-"""Trust: outcomes of all families -> posteriors of each model and context -> the routing table of the next choices."""
+"""Trust: outcomes of all families -> reputation records -> trust of models in contexts -> the routing table.
 
-from ..family import Family
+The family has no specs and plans no generations: the section `trust` of config.yaml has its settings. Heavy modules are
+imported where they are used.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..cycles import AUTO, current_cycle, last_cycles
+from ..family import Family, World
+from ..files import canonical
+from .folders import RECORDS, check_previous, cycle_folder
+
+TRUST_FILES = ("trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
+VERSION = 1  # of the update; raise it to make the last cycle again
 
 
 class TrustFamily(Family):
-    """Trust in the models of a configuration."""
+    """The trust of a configuration; `cycle` is the number of the current cycle."""
 
     name = "trust"
     goals = ("trust",)
     in_default_target = False
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.cycle = 1
+
     def compile(self) -> None:
-        """Trust plans no generations."""
+        """Find the current cycle; trust plans no generations. Raises a `DreamflowError` if it cannot be continued."""
+        root, cycle = self.layout.root, self.world.settings.trust.cycle
+        self.cycle = current_cycle(root, "trust", *last_cycles(root / "trust", RECORDS)) if cycle == AUTO else cycle
+        check_previous(root, self.cycle)
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last begun and the last finished cycle, if nights decide."""
+        is_auto = self.world.settings.trust.cycle == AUTO
+        return {self.name: last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
+
+    def wildcards(self) -> Mapping[str, Iterable[str]]:
+        """The number of the cycle. Files of earlier cycles are inputs only."""
+        return {"trust_cycle": [str(self.cycle)]}
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles, if they are numbered by nights."""
+        is_auto = self.world.settings.trust.cycle == AUTO
+        return {"trust": last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
+
+    def targets(self, goal: str) -> list[str]:
+        """The files of the current cycle."""
+        return [self.file(str(self.cycle), name) for name in ("outcomes.csv", "contexts.md", *TRUST_FILES)]
+
+    def file(self, cycle: str, name: str) -> str:
+        """A file of a cycle."""
+        return str(cycle_folder(self.layout.root, int(cycle)) / name)
+
+    def earlier(self, cycle: str, name: str) -> list[str]:
+        """The file of the cycle before, if there is one."""
+        path = Path(self.file(str(int(cycle) - 1), name))
+        return [str(path)] if int(cycle) > 1 and path.exists() else []
+
+    def job(self, cycle: str) -> str:
+        """What decides the update of a cycle besides its files: settings, and the layers of the models."""
+        models = {model_id: [model.known_layer, model.atp] for model_id, model in sorted(self.world.models.items())}
+        return canonical([VERSION, self.world.settings.trust.as_dict(), models])
+
+    def write_outcomes(self, cycle: int) -> str:
+        """Collect the outcomes of a cycle; returns a line with the counts."""
+        from .collect import write_cycle_outcomes
+
+        return write_cycle_outcomes(self.world, cycle)
+
+    def update(self, cycle: int) -> str:
+        """Write the files of a cycle; returns the table to print."""
+        from .update import update
+
+        return update(self.layout.root, cycle, self.world.models, self.world.settings.trust)
 
 
 FAMILY = TrustFamily

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..config import AS_WRITTEN, NO_REPEATS, Count, Cycle, Name, NotNegative, Positive, Section, Share
+from ..config import AS_WRITTEN, NO_REPEATS, Count, Cycle, Different, Name, NotNegative, Positive, Section, Share
 
 EVIDENCE = ("exact", "person", "judged")  # classes of evidence, in the order in which routing prefers them
 
@@ -12,11 +12,11 @@ EVIDENCE = ("exact", "person", "judged")  # classes of evidence, in the order in
 class Contexts(Section):
     """How outcomes and questions are sorted into contexts."""
 
-    by: Name = Field(
-        "rules",
-        description="`rules` (stable, moving, unstable, novel, by the words of the prompt), `similarity` (the nearest "
-        "group of earlier prompts, by TF-IDF), `kind` (of the task, or the stage), or the name of a column of the "
-        "rows, such as `draft_template` or `conversation_id`.",
+    by: Different[Name] = Field(
+        default_factory=lambda: ["kind", "rules"],
+        description="What sorts them: `kind` (of the task, else the stage), `rules` (stable, moving, unstable or "
+        "novel, by the words of the prompt), `similarity` (the nearest group of earlier prompts, by TF-IDF), or names "
+        "of columns of the rows, such as `draft_template`. Several make combinations, such as `facts/novel`.",
     )
     named: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
         default_factory=dict,

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from ..errors import ConfigError, unknown
-from ..generation.model import Json
-from .conversation import LEVELS
+from .chunks.conversation import LEVELS
+from .errors import ConfigError, unknown
+from .generation.model import Json
 
 FREE, FAST, BEST = LEVELS[0], LEVELS[1], LEVELS[-1]  # other tiers run only if they are required
 EXPENSIVE_ABOVE = 100_000  # minimum token budget of the tiers above FAST, exclusive

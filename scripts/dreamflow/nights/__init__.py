@@ -1,0 +1,1 @@
+"""Nights: one cycle of all work, a phase after the other, which always ends in a journal."""

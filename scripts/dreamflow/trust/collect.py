@@ -1,0 +1,70 @@
+"""The outcomes of a cycle: collected from the results of all families, and sorted into contexts."""
+
+from collections.abc import Sequence
+
+from ..config import under
+from ..family import World
+from ..files import canonical, write_atomic
+from ..outcomes.collect import collect_outcomes
+from ..outcomes.outcome import Outcome
+from ..outcomes.table import new_outcomes, outcome_rows, read_outcomes, write_outcomes
+from ..reports.markdown import counted
+from ..routing.context_report import context_report
+from ..routing.contexts import RECENT, compile_named, context_of
+from ..routing.similarity import TfidfContexts
+from ..settings import in_config
+from .folders import OUTCOMES, cycle_folder, cycles
+
+CLASSIFIER = "contexts.json"
+
+
+def write_cycle_outcomes(world: World, cycle: int) -> str:
+    """Write outcomes.csv (the outcomes that no earlier cycle has) and contexts.md of a cycle, and contexts.json if they
+    are sorted by similarity; returns a line with the counts."""
+    root, folder = world.layout.root, cycle_folder(world.layout.root, cycle)
+    models = world.models
+    everything, left_out = collect_outcomes(root, world.catalog.root, models)
+    files = [cycle_folder(root, number) / OUTCOMES for number in cycles(root) if number < cycle]
+    earlier = [row for file in files if file.exists() for row in read_outcomes(file)]
+    new = new_outcomes(everything, earlier)
+    layers = {model_id: model.known_layer for model_id, model in models.items()}
+    atp = {model_id: model.atp for model_id, model in models.items()}
+    contexts = dict(zip((outcome.outcome_id for outcome in new), _contexts(world, new, everything, cycle), strict=True))
+    rows = outcome_rows(new, cycle, lambda outcome: contexts[outcome.outcome_id], layers, atp)
+    texts = [
+        {"text": o.prompt, "kind": o.kind, "model_id": o.model_id, "outcome": o.outcome}
+        for o in everything
+        if o.prompt and o.evidence_class == "exact"
+    ]
+    write_atomic(folder / "contexts.md", context_report(texts))
+    write_outcomes(folder / OUTCOMES, rows)
+    reasons = "; ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
+    return f"{counted(len(rows), 'new outcome')} in cycle {cycle} of trust" + (
+        f" (left out: {reasons})" if reasons else ""
+    )
+
+
+def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome], cycle: int) -> list[str]:
+    """The context of each new outcome: the one in which its model was chosen, if it was, else by the settings."""
+    settings = world.settings.trust.contexts
+    with in_config({}), under("trust", "contexts", "named"):
+        named = compile_named(settings.named)
+    similarity = None
+    path = cycle_folder(world.layout.root, cycle) / CLASSIFIER
+    if "similarity" in settings.by:
+        similarity = TfidfContexts.fit(list(dict.fromkeys(o.prompt for o in everything if o.prompt)))
+        write_atomic(path, canonical(similarity.as_dict()))
+    else:
+        path.unlink(missing_ok=True)
+    contexts = []
+    before: dict[str, list[str]] = {}  # the last prompts of each kind
+    for outcome in new:
+        recent = before.setdefault(outcome.kind, [])
+        kind = outcome.context if outcome.stage == "variant" else outcome.kind  # its operator
+        row = {**outcome.columns, "kind": kind, "context": outcome.context}
+        context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity, recent=recent)
+        contexts.append(context)
+        if outcome.prompt and outcome.prompt not in recent[-1:]:
+            recent.append(outcome.prompt)
+            del recent[:-RECENT]
+    return contexts

@@ -1,0 +1,144 @@
+"""The table of trust: a row for each model, context and class of evidence."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..generation.model import as_json
+from .posterior import Posterior, posteriors
+from .standing import RELIABILITY, Place, Reputation, Standing, replay
+
+ANY = "*"  # the context of a model's trust in a context without outcomes; models of a layer: "*<layer>"
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A row of trust.csv. `trust` is the mean of the Beta posterior (`alpha`, `beta`), `low` and `high` its 90%
+    interval; `n` is the weight of the outcomes after ageing, `outcomes` their number ever and `new` in this cycle;
+    `change` is that of `trust` since the cycle before, and `moving_average` the trust by the plain rule, which knows
+    neither uncertainty nor age."""
+
+    cycle: int
+    model_id: str
+    layer: str
+    context: str
+    evidence: str
+    trust: float
+    low: float
+    high: float
+    n: float
+    outcomes: int
+    new: int
+    change: float | None
+    successes: float
+    failures: float
+    alpha: float
+    beta: float
+    moving_average: float | None
+    revision: str
+    last_cycle: int | None
+
+    @property
+    def place(self) -> Place:
+        """Where it belongs."""
+        return Place(self.model_id, self.context, self.evidence)
+
+
+def trust_of(standings: Mapping[Place, Standing], layers: Mapping[str, str]) -> dict[Place, Posterior]:
+    """The posteriors of all places with evidence, of their models (context `ANY`) and of their layers, for each class
+    of evidence by itself. `layers` has the layer of each model that is configured."""
+    result: dict[Place, Posterior] = {}
+    for evidence in sorted({place.evidence for place in standings}):
+        own = {place: standing for place, standing in standings.items() if place.evidence == evidence}
+        counts = {(place.model_id, place.context): (s.successes, s.failures) for place, s in own.items()}
+        for (model_id, context), posterior in posteriors(counts, layers).items():
+            result[Place(model_id, context, evidence)] = posterior
+    return result
+
+
+def table(
+    standings: Mapping[Place, Standing],
+    trust: Mapping[Place, Posterior],
+    before: Mapping[Place, Posterior],
+    records: Iterable[Reputation],
+    layers: Mapping[str, str],
+    cycle: int,
+) -> list[Row]:
+    """The rows of a cycle, by model, context and class of evidence. `before` is the trust of the cycle before,
+    `records` are those of this cycle."""
+    new: dict[Place, int] = {}
+    for record in records:
+        new[record.place] = new.get(record.place, 0) + record.outcomes
+    rows = []
+    for place, posterior in sorted(trust.items()):
+        if place.model_id.startswith(ANY):
+            continue
+        own = [s for key, s in standings.items() if key.model_id == place.model_id and key.evidence == place.evidence]
+        standing = standings.get(place)
+        earlier = before.get(place) or before.get(place._replace(context=ANY))
+        rows.append(
+            Row(
+                cycle=cycle,
+                model_id=place.model_id,
+                layer=layers.get(place.model_id, ""),
+                context=place.context,
+                evidence=place.evidence,
+                trust=posterior.mean,
+                low=posterior.low,
+                high=posterior.high,
+                n=standing.successes + standing.failures if standing else sum(s.successes + s.failures for s in own),
+                outcomes=standing.outcomes if standing else sum(s.outcomes for s in own),
+                new=new.get(place, 0) if standing else sum(new.get(key, 0) for key in new if _same_model(key, place)),
+                change=posterior.mean - earlier.mean if earlier else None,
+                successes=standing.successes if standing else sum(s.successes for s in own),
+                failures=standing.failures if standing else sum(s.failures for s in own),
+                alpha=posterior.alpha,
+                beta=posterior.beta,
+                moving_average=standing.moving_average if standing else None,
+                revision=standing.revision if standing else "",
+                last_cycle=standing.last_cycle if standing else None,
+            )
+        )
+    return rows
+
+
+def _same_model(key: Place, place: Place) -> bool:
+    return key.model_id == place.model_id and key.evidence == place.evidence
+
+
+def with_changes(
+    records: Sequence[Reputation],
+    before: Mapping[Place, Standing],
+    after: Mapping[Place, Standing],
+    trust_before: Mapping[Place, Posterior],
+    trust: Mapping[Place, Posterior],
+) -> list[Reputation]:
+    """The records of a cycle with what each changed of its place's trust; together they make the whole change.
+
+    The first record of a place also has what changed because the trust in the model and in its layer has changed.
+    """
+    now, means, changed = dict(before), {}, []
+    for record in records:
+        place, final = record.place, after[record.place]
+        prior_alpha, prior_beta = trust[place].alpha - final.successes, trust[place].beta - final.failures
+        standing = now[place] = replay([record], {place: now.get(place, Standing())})[place]
+        alpha, beta = prior_alpha + standing.successes, prior_beta + standing.failures
+        earlier = trust_before.get(place) or trust_before.get(place._replace(context=ANY))
+        assumed = earlier.mean if earlier else prior_alpha / (prior_alpha + prior_beta)
+        mean = alpha / (alpha + beta)
+        changed.append(replace(record, trust_change={RELIABILITY: round(mean - means.get(place, assumed), 6)}))
+        means[place] = mean
+    return changed
+
+
+def csv_text(rows: Iterable[Row]) -> str:
+    """The rows as CSV; unknown values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Row.__struct_fields__)
+    for row in rows:
+        values = as_json(row).values()
+        writer.writerow([round(value, 6) if isinstance(value, float) else value for value in values])
+    return text.getvalue()
