@@ -5,7 +5,8 @@ Run: python tests/benchmarks/routing_models.py [--tasks all|written|generated] [
 
 tests/benchmarks/data/probe_outcomes.csv.gz has the graded answers of the `WAYS` to 376 tasks. Policies, of which those
 called online learn while they answer, from nothing: each task once, in random order, and they see only the outcome of
-the way that they chose (graded strictly), after cycles of 20 tasks; contexts are kinds of tasks:
+the way that they chose (graded strictly), after cycles of 20 tasks; contexts are the kinds of
+tasks (or as --contexts says):
 
 - each way alone; random; the oracle: the cheapest way that solves the task, or the cheapest of all if none does;
 - argmax: the original rule: the highest moving average of outcomes (eta .1, from .5) in the context, ties in the order
@@ -26,12 +27,17 @@ import argparse
 import csv
 import gzip
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+from dreamflow.routing.choose import Option, decide
+from dreamflow.routing.contexts import classify
+from dreamflow.routing.table import Cell, RoutingSettings, State, Table
+from dreamflow.trust.posterior import posteriors
 
 FILE = Path(__file__).parent / "data" / "probe_outcomes.csv.gz"
 WAYS = {
@@ -40,6 +46,8 @@ WAYS = {
     "shown": "SmolLM2-135M, 4 examples",
     "coder": "Qwen2.5-Coder-1.5B",
 }
+BASE_ATP = {"plain": 0.5, "student": 0.5, "shown": 0.5, "coder": 1.5}
+LAYERS = {"plain": "sensory", "student": "sensory", "shown": "sensory", "coder": "tactical"}
 MEASURES = ("atp", "strict", "lenient", "chance", "tokens", "cpu")
 CYCLE = 20  # tasks after which a learning policy sees the outcomes
 RESAMPLES = 2000
@@ -51,7 +59,7 @@ RESAMPLES = 2000
 class Answers:
     """The recorded answers: arrays (tasks, ways) by name of the measure, and columns of the tasks."""
 
-    def __init__(self, rows: Sequence[dict[str, str]]) -> None:
+    def __init__(self, rows: Sequence[dict[str, str]], contexts: str) -> None:
         by_task: dict[str, dict[str, dict[str, str]]] = {}
         for row in rows:
             by_task.setdefault(row["task_id"], {})[row["way"]] = row
@@ -59,8 +67,8 @@ class Answers:
         first = [ways["plain"] for ways in tasks]
         self.kinds = np.array([row["kind"] for row in first])
         self.groups = np.array([row["group"] for row in first])
-        self.prompts = [row["prompt"] for row in first]
-        numbers = ("atp", "strict", "lenient", "chance", "form", "cpu_seconds")
+        self.contexts = [context_of(row, contexts) for row in first]
+        numbers = ("atp", "strict", "lenient", "chance", "form", "words", "cpu_seconds")
         self.of = {name: np.array([[float(ways[way][name]) for way in WAYS] for ways in tasks]) for name in numbers}
         self.of["cpu"] = self.of.pop("cpu_seconds")
         tokens = ("prompt_tokens", "completion_tokens")
@@ -76,10 +84,15 @@ class Answers:
         return len(self.kinds)
 
 
-def read(source: str) -> Answers:
-    """Read the file; `source` is all, written or generated."""
+def context_of(row: Mapping[str, str], by: str) -> str:
+    """Return the context of a task by its kind, by the rules for its prompt, or by both."""
+    return "/".join(row["kind"] if part == "kind" else classify(row["prompt"])[0] for part in by.split("+"))
+
+
+def read(source: str, contexts: str) -> Answers:
+    """Read the file; `source` is all, written or generated, `contexts` kind, rules or kind+rules."""
     with gzip.open(FILE, "rt", encoding="utf-8", newline="") as file:
-        return Answers([row for row in csv.DictReader(file) if source in ("all", row["source"])])
+        return Answers([row for row in csv.DictReader(file) if source in ("all", row["source"])], contexts)
 
 
 # --- policies: each returns the measures (tasks, len(MEASURES)), means over the orders if it learns
@@ -101,47 +114,61 @@ def oracle(answers: Answers) -> np.ndarray:
     return one_hot(value.argmax(1))
 
 
-def argmax(answers: Answers, order: np.ndarray, _random: np.random.Generator) -> np.ndarray:
+# A learning policy: (answers, the tasks in their order, seed) -> the way that it chooses for each task.
+Policy = Callable[[Answers, np.ndarray, int], np.ndarray]
+
+
+def argmax(answers: Answers, order: np.ndarray, _seed: int) -> np.ndarray:
     """Return the choices of the original rule."""
     trust: dict[str, np.ndarray] = {}
     choice = np.zeros(len(answers), int)
     for task in order:
-        mean = trust.setdefault(answers.kinds[task], np.full(len(WAYS), 0.5))
+        mean = trust.setdefault(answers.contexts[task], np.full(len(WAYS), 0.5))
         chosen = choice[task] = mean.argmax()
         mean[chosen] += 0.1 * (answers.of["strict"][task, chosen] - mean[chosen])
     return choice
 
 
-def thompson(
-    atp_value: float, past: Sequence[int] = ()
-) -> Callable[[Answers, np.ndarray, np.random.Generator], np.ndarray]:
-    """Return the policy of this project; `past` are tasks of which it knows the outcomes of all ways."""
+def thompson(atp_value: float, past: Sequence[int] = ()) -> Policy:
+    """Return the router of this project; `past` are tasks of which it knows the outcomes of all ways."""
 
-    def choose(answers: Answers, order: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        contexts, context = np.unique(answers.kinds, return_inverse=True)
-        right, wrong = np.zeros((2, len(contexts), len(WAYS)))
+    def choose(answers: Answers, order: np.ndarray, seed: int) -> np.ndarray:
+        counts: dict[tuple[str, str], list[float]] = {}
+
+        def count(task: int, way: int) -> None:
+            cell = counts.setdefault((list(WAYS)[way], answers.contexts[task]), [0, 0])
+            cell[int(not answers.of["strict"][task, way])] += 1
+
         for task in past:
-            right[context[task]] += answers.of["strict"][task]
-            wrong[context[task]] += 1 - answers.of["strict"][task]
+            for way in range(len(WAYS)):
+                count(task, way)
         choice = np.zeros(len(answers), int)
         for start in range(0, len(order), CYCLE):
+            known = routing_table(counts, atp_value)
             tasks = order[start : start + CYCLE]
-            alpha, beta = posteriors(right, wrong)
-            p = random.beta(alpha[context[tasks]], beta[context[tasks]])
-            choice[tasks] = (p - atp_value * answers.of["atp"][tasks]).argmax(1)
-            outcome = answers.of["strict"][tasks, choice[tasks]]
-            np.add.at(right, (context[tasks], choice[tasks]), outcome)
-            np.add.at(wrong, (context[tasks], choice[tasks]), 1 - outcome)
+            for task in tasks:
+                words = answers.of["words"][task]
+                options = [
+                    Option(way, LAYERS[way], BASE_ATP[way], int(words[n] - words[0])) for n, way in enumerate(WAYS)
+                ]
+                decision = decide(known, answers.contexts[task], int(words[0]), options)
+                choice[task] = list(WAYS).index(decision.pick(f"{seed}:{task}"))
+            for task in tasks:
+                count(task, choice[task])
         return choice
 
     return choose
 
 
-def posteriors(right: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return alpha and beta (contexts, ways): the evidence of a context, shrunk to the way's mean over contexts."""
-    mean = (right.sum(0) + 1) / (right.sum(0) + wrong.sum(0) + 2)
-    strength = 2.0
-    return right + strength * mean, wrong + strength * (1 - mean)
+def routing_table(counts: Mapping[tuple[str, str], Sequence[float]], atp_value: float) -> Table | None:
+    """Return the routing table after these successes and failures, as the family trust writes it."""
+    if not counts:
+        return None
+    cells = [
+        Cell(model_id, context, "exact", one.alpha, one.beta, one.n, one.mean, one.low, one.high)
+        for (model_id, context), one in posteriors({place: tuple(c) for place, c in counts.items()}, LAYERS).items()
+    ]
+    return Table(1, State("wake", 100, 1), RoutingSettings(5, atp_value, ["exact"]), {}, cells)
 
 
 def cascade(answers: Answers, accepts: np.ndarray, ways: Sequence[int], *, twice: bool = False) -> np.ndarray:
@@ -157,7 +184,7 @@ def cascade(answers: Answers, accepts: np.ndarray, ways: Sequence[int], *, twice
                 if name == "atp":
                     cost *= 2
                 elif name == "tokens":
-                    cost += answers.again[0][:, way] + answers.of["tokens"][:, way] * 0
+                    cost += answers.again[0][:, way]
                 else:
                     cost += answers.again[1][:, way]
             total[open_, MEASURES.index(name)] += cost[open_]
@@ -168,12 +195,12 @@ def cascade(answers: Answers, accepts: np.ndarray, ways: Sequence[int], *, twice
     return total
 
 
-def online(answers: Answers, policy: Callable, orders: int) -> np.ndarray:
+def online(answers: Answers, policy: Policy, orders: int) -> np.ndarray:
     """Return the measures of a learning policy, as means over random orders."""
     shares = np.zeros((len(answers), len(WAYS)))
     for seed in range(orders):
-        random = np.random.default_rng(seed)
-        shares += one_hot(policy(answers, random.permutation(len(answers)), random))
+        order = np.random.default_rng(seed).permutation(len(answers))
+        shares += one_hot(policy(answers, order, seed))
     return taken(answers, shares / orders)
 
 
@@ -186,7 +213,7 @@ def after_probes(answers: Answers, atp_value: float, orders: int) -> np.ndarray:
         mine = np.isin(answers.groups, random.permutation(names)[: len(names) // 2])
         for half in (mine, ~mine):
             order = random.permutation(np.flatnonzero(half))
-            choice = thompson(atp_value, np.flatnonzero(~half))(answers, order, random)
+            choice = thompson(atp_value, np.flatnonzero(~half))(answers, order, seed)
             shares[half] += one_hot(choice)[half]
     return taken(answers, shares / orders)
 
@@ -275,6 +302,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", choices=("all", "written", "generated"), default="all")
+    parser.add_argument("--contexts", choices=("kind", "rules", "kind+rules"), default="kind")
     parser.add_argument("--orders", type=int, default=40, help="random orders of the tasks")
     parser.add_argument("--atp-value", type=float, nargs="+", default=[0.01, 0.05])
     parser.add_argument("--record", action="store_true", help="print how the answers were recorded")
@@ -284,7 +312,7 @@ def main() -> None:
 
         print(routing_record.__doc__)
         return
-    answers = read(options.tasks)
+    answers = read(options.tasks, options.contexts)
     print(by_kind(answers), table(answers, policies(answers, options.orders, options.atp_value)), sep="\n\n")
 
 
