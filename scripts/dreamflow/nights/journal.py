@@ -39,7 +39,7 @@ def write_journal(night: Night) -> str:
         facts=facts,
         trust=trust,
         moves=trust.moves[:SHOWN_MOVES],
-        moved=lambda move: _moved(move),
+        moved=_moved,
         essays=facts.essays[:SHOWN_ESSAYS],
         words=WORDS,
         failures=[line for line in night.lines if line.status in FAILED],
@@ -137,8 +137,15 @@ def _caps(night: Night) -> list[str]:
     for name, unit in UNITS:
         if (cap := getattr(limits, name)) is not None:
             share = f" ({spent[name] / cap:.0%})" if cap else ""
-            shown.append(f"{spent[name]:,.4g} of {cap:,g} {unit}{share}")
+            shown.append(f"{_number(spent[name])} of {_number(cap)} {unit}{share}")
     return shown
+
+
+def _number(value: float) -> str:
+    """A number without needless digits."""
+    return (
+        f"{value:,.0f}" if value == round(value) or value >= 100 else f"{value:,.4g}" if value < 1 else f"{value:,.1f}"
+    )
 
 
 def _remedy(line: Phase) -> str:
@@ -203,4 +210,4 @@ def _promotable(dreams: list[Dream]) -> int:
 def limits_text(limits: Limits) -> str:
     """The limits of a night as text."""
     known = [(getattr(limits, name), unit) for name, unit in UNITS]
-    return ", ".join(f"{value:,g} {unit}" for value, unit in known if value is not None) or "none"
+    return ", ".join(f"{_number(value)} {unit}" for value, unit in known if value is not None) or "none"

@@ -1,6 +1,7 @@
 """What a night has changed of trust, routing and the metabolic state, as their files say. Every file may be missing."""
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from ..routing.table import EVERY_CONTEXT, Table, read_table
 from .state import Night
 
 SHOWN_MOVES = 6
+SHOWN_CONTEXTS = 10  # those with most outcomes
 SHOWN_REASONS = 2
 SMALLEST_MOVE = 0.005
 WORDS = 100  # of a prompt, for the ATP that a table shows
@@ -112,7 +114,13 @@ def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
                     witnesses=list(dict.fromkeys(name for each in own for name in each.get("witnesses", ()))),
                 )
             )
-    facts.moves.sort(key=lambda move: (-abs(move.change), move.model_id, move.context, move.evidence))
+    facts.moves.sort(key=_order)
+
+
+def _order(move: Move) -> tuple[bool, float, str, str, str]:
+    """Known trust that moved comes first, by how far; then new trust, by its outcomes."""
+    is_new = move.before is None
+    return is_new, -(move.outcomes if is_new else abs(move.change)), move.model_id, move.context, move.evidence
 
 
 def _is_of(record: Mapping[str, Json], row: Mapping[str, str]) -> bool:
@@ -131,9 +139,13 @@ def _read_routing(facts: TrustFacts, root: Path, cycle: int) -> None:
         return
     known = dict.fromkeys(cell.model_id for cell in table.cells if cell.model_id in table.models)
     options = [Option(name, table.models[name].layer, table.models[name].atp) for name in known]
-    contexts = dict.fromkeys(cell.context for cell in table.cells if cell.model_id in known)
+    outcomes: Counter[str] = Counter()
+    for cell in table.cells:
+        if cell.model_id in known and cell.context != EVERY_CONTEXT:
+            outcomes[cell.context] += cell.n
     if len(options) > 1:
-        facts.routing = [_preference(table, context, options) for context in sorted(contexts)]
+        shown = [EVERY_CONTEXT, *sorted(outcomes, key=lambda context: (-outcomes[context], context))]
+        facts.routing = [_preference(table, context, options) for context in shown[:SHOWN_CONTEXTS]]
 
 
 def _preference(table: Table, context: str, options: Sequence[Option]) -> Preference:
