@@ -11,7 +11,7 @@ from ..cycles import NIGHT, next_cycles, nights_folder, open_night
 from ..family import Family
 from ..plan import Plan
 from .driver import Step, Surroundings, run_phases
-from .journal import write_journal
+from .journal import limits_text, write_journal
 from .lock import NightRuns, night_lock
 from .state import Limits, begin, state_name, trust_state
 from .totals import night_totals
@@ -63,7 +63,7 @@ def run_night(plan: Plan, caller: Caller) -> str:
                 directory=caller.directory,
             )
             run_phases(night, steps(plan), around)
-            return write_journal(night, plan)
+            return write_journal(night)
     except NightRuns as error:
         return str(error)
 
@@ -93,11 +93,9 @@ def preview(plan: Plan) -> tuple[list[str], str]:
     root, settings = plan.world.layout.root, plan.world.settings.night
     number = open_night(root)
     name = f"night {number}, which goes on" if number else "the next night"
-    limits = [
-        f"{value:g} {unit}" for unit, value in settings.as_dict().items() if unit != "probes" and value is not None
-    ]
+    limits = limits_text(Limits(settings.minutes, settings.usd, settings.tokens, settings.atp))
     state = state_name(trust_state(root))
-    lines = [f"{name}: limits: {', '.join(limits) or 'none'}" + (f"; state: {state}" if state else "")]
+    lines = [f"{name}: limits: {limits}" + (f"; state: {state}" if state else "")]
     lines += [f"  {key}: cycle {cycle}" for key, cycle in _next_cycles(plan).items()]
     files: list[str] = []
     for step in steps(plan):

@@ -29,17 +29,17 @@ def note_run(root: Path, night: int, made: Mapping[str, int], problems: Sequence
 def night_totals(root: Path, store: Path, night: int) -> Totals:
     """The totals of a night so far. Calls that may have been billed in vain count, as budgets count them."""
     begin, end = run_prefix(night), f"night-{night}."  # "." follows "-"
-    ledger = "SELECT count(*), total(prompt_tokens) + total(completion_tokens), total(cost_usd) FROM ledger"
-    lost = "SELECT count(*), total(tokens), total(cost_usd) FROM lost"
+    ledger = "SELECT count(*), total(prompt_tokens) + total(completion_tokens), total(cost_usd), total(atp) FROM ledger"
+    lost = "SELECT count(*), total(tokens), total(cost_usd), total(atp) FROM lost"
     answers = database(store)
     rows = [row for sql in (ledger, lost) for row in answers.read(f"{sql} WHERE run >= ? AND run < ?", (begin, end))]
-    calls, tokens, usd = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0)
+    calls, tokens, usd, atp = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0, 0)
     made: Counter[str] = Counter()
     problems: Sequence[str] = ()
     for line in _lines(nights_folder(root) / str(night) / "runs.jsonl"):
         made.update(line["made"])
         problems = line["problems"]
-    return Totals(int(calls), int(tokens), float(usd), 0.0, dict(made), problems)
+    return Totals(int(calls), int(tokens), float(usd), float(atp), dict(made), problems)
 
 
 def _lines(path: Path) -> list[dict]:

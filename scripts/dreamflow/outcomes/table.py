@@ -186,7 +186,7 @@ _amount = (_not_negative, "a number of at least 0, or nothing")
 _count = (_whole, "a whole number, or nothing")
 _READERS: Mapping[str, tuple[Callable[[str], str | float | int | None], str]] = {
     "outcome_id": (_matching(_ID), "16 hexadecimal digits"),
-    **dict.fromkeys(("model_id", "context", "kind", "verified_by", "stage"), _some_text),
+    **dict.fromkeys(("model_id", "verified_by", "stage"), _some_text),
     "evidence_class": (_matching(re.compile("|".join(EVIDENCE_CLASSES))), f"one of {', '.join(EVIDENCE_CLASSES)}"),
     **dict.fromkeys(("outcome", "weight"), (_share, "a number from 0 to 1")),
     **dict.fromkeys(("cost_usd", "atp", "latency_s"), _amount),

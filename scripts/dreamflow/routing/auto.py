@@ -143,7 +143,9 @@ class Router:
         for choice in self._choices.get(slot, ()):  # the first, so that no other spec can change it
             if self._is_allowed(choice.model_id, auto):
                 return choice
-        context, reason = self._context_of(text, {"kind": kind, **row})
+        # An answer is of the kind of its task; the rows of variants and verdicts name their operator so.
+        kind = str(row.get("kind", kind)) if kind == "answer" else kind
+        context, reason = self.context_of(text, {**row, "kind": kind})
         words = self._words(text) + turn_words
         decision = self._decide(context, words, options, auto.budget_atp, auto.cascade)
         model_id = decision.pick(f"{slot}|{self.trust.round}")
@@ -199,7 +201,8 @@ class Router:
         with under("trust", "contexts", "named"):
             return compile_named(self.trust.contexts.named)
 
-    def _context_of(self, text: str, row: Mapping[str, Json]) -> tuple[str, str]:
+    def context_of(self, text: str, row: Mapping[str, Json]) -> tuple[str, str]:
+        """The context of a prompt with these coordinates, and why."""
         by = self.trust.contexts.by
         return self._context(text, tuple(None if row.get(name) is None else str(row[name]) for name in by))
 

@@ -54,14 +54,22 @@ class Cell(Struct, frozen=True):
     high: float
 
 
+class Place(Struct, frozen=True):
+    """A model in a context."""
+
+    model_id: str
+    context: str
+
+
 class Table(Struct, frozen=True, dict=True):
-    """The routing table of a cycle."""
+    """The routing table of a cycle. `verify`: where its outcomes were a surprise, so that more probes are worth it."""
 
     cycle: int
     state: State
     settings: RoutingSettings
     models: dict[str, RoutedModel]
     cells: list[Cell]
+    verify: list[Place] = []
     schema_version: int = 1
 
     @cached_property

@@ -60,7 +60,8 @@ def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome
     before: dict[str, list[str]] = {}  # the last prompts of each kind
     for outcome in new:
         recent = before.setdefault(outcome.kind, [])
-        row = {"kind": outcome.kind, "context": outcome.context, **outcome.columns}
+        kind = outcome.context if outcome.stage == "variant" else outcome.kind  # its operator
+        row = {**outcome.columns, "kind": kind, "context": outcome.context}
         context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity, recent=recent)
         contexts.append(context)
         if outcome.prompt and outcome.prompt not in recent[-1:]:

@@ -33,14 +33,14 @@ class TrustFamily(Family):
         self.cycle = current_cycle(root, "trust", *last_cycles(root / "trust", RECORDS)) if cycle == AUTO else cycle
         check_previous(root, self.cycle)
 
-    def cycles(self) -> Mapping[str, tuple[int, int]]:
-        """The last begun and the last finished cycle, if nights decide."""
-        is_auto = self.world.settings.trust.cycle == AUTO
-        return {self.name: last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
-
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The number of the cycle. Files of earlier cycles are inputs only."""
         return {"trust_cycle": [str(self.cycle)]}
+
+    def cycles(self) -> Mapping[str, tuple[int, int]]:
+        """The last cycles, if they are numbered by nights."""
+        is_auto = self.world.settings.trust.cycle == AUTO
+        return {"trust": last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
 
     def targets(self, goal: str) -> list[str]:
         """The files of the current cycle."""

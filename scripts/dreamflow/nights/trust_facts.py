@@ -1,0 +1,166 @@
+"""What a night has changed of trust, routing and the metabolic state, as their files say. Every file may be missing."""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DreamflowError
+from ..files import read_json, read_jsonl
+from ..generation.model import Json
+from ..routing.choose import Option, decide
+from ..routing.table import EVERY_CONTEXT, Table, read_table
+from .state import Night
+
+SHOWN_MOVES = 6
+SHOWN_CONTEXTS = 10  # those with most outcomes
+SHOWN_REASONS = 2
+SMALLEST_MOVE = 0.005
+WORDS = 100  # of a prompt, for the ATP that a table shows
+
+
+@dataclass(frozen=True)
+class Move:
+    """Trust in a model that moved: from `before` (None: the model is new in this context) to `after`, with the interval
+    after it and the reasons of the records that moved it most; `witnesses` are files that prove them."""
+
+    model_id: str
+    context: str
+    evidence: str
+    before: float | None
+    after: float
+    low: float
+    high: float
+    outcomes: int
+    reasons: Sequence[str] = ()
+    witnesses: Sequence[str] = ()
+
+    @property
+    def change(self) -> float:
+        """How far it moved; from a half if the model is new."""
+        return self.after - (0.5 if self.before is None else self.before)
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What routing prefers in a context: the model and how often it is chosen, its expected success and ATP, compared
+    with the model that is expected to succeed most often."""
+
+    context: str
+    evidence: str
+    model_id: str
+    share: float
+    mean: float
+    atp: float
+    best_id: str
+    best_mean: float
+    best_atp: float
+
+    @property
+    def saved(self) -> float | None:
+        """The share of the ATP that it saves; None if it is the same model, or that costs nothing."""
+        return 1 - self.atp / self.best_atp if self.best_id != self.model_id and self.best_atp else None
+
+
+@dataclass
+class TrustFacts:
+    """What is known of a cycle of trust. `folder` is that of the cycle, None without one."""
+
+    folder: Path | None = None
+    moves: list[Move] = field(default_factory=list)
+    routing: list[Preference] = field(default_factory=list)
+    state: Mapping[str, Json] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def trust_facts(night: Night) -> TrustFacts:
+    """What the night's cycle of trust says. Damaged files are noted."""
+    facts = TrustFacts()
+    cycle = night.cycles.get("trust")
+    folder = night.root / "trust" / f"cycle-{cycle}" if cycle else None
+    if folder is None or not (folder / "trust.csv").exists():
+        return facts
+    facts.folder = folder
+    for read in (_read_moves, _read_state, _read_routing):
+        try:
+            read(facts, night.root, cycle)
+        except (DreamflowError, LookupError, TypeError, ValueError) as error:
+            facts.notes.append(str(error) if isinstance(error, DreamflowError) else f"{folder}: damaged: {error}")
+    return facts
+
+
+def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
+    with (facts.folder / "trust.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    path = facts.folder / "reputation.jsonl"
+    records = read_jsonl(path) if path.exists() else []
+    for row in rows:
+        change = float(row["change"]) if row["change"] else None
+        is_whole = row["context"] == EVERY_CONTEXT
+        if not is_whole and int(row["new"]) + abs(change or 0) > 0 and abs(change or 1) >= SMALLEST_MOVE:
+            own = [each for each in records if _is_of(each, row)]
+            own.sort(key=lambda each: (each["action"] == "aged", -abs(sum(each.get("trust_change", {}).values()))))
+            after = float(row["trust"])
+            facts.moves.append(
+                Move(
+                    **{name: row[name] for name in ("model_id", "context", "evidence")},
+                    before=None if change is None else after - change,
+                    after=after,
+                    low=float(row["low"]),
+                    high=float(row["high"]),
+                    outcomes=int(row["new"]),
+                    reasons=[f"{each['action']}: {each['reason']}" for each in own[:SHOWN_REASONS]],
+                    witnesses=list(dict.fromkeys(name for each in own for name in each.get("witnesses", ()))),
+                )
+            )
+    facts.moves.sort(key=_order)
+
+
+def _order(move: Move) -> tuple[bool, float, str, str, str]:
+    """Known trust that moved comes first, by how far; then new trust, by its outcomes."""
+    is_new = move.before is None
+    return is_new, -(move.outcomes if is_new else abs(move.change)), move.model_id, move.context, move.evidence
+
+
+def _is_of(record: Mapping[str, Json], row: Mapping[str, str]) -> bool:
+    place = tuple(record.get(name) for name in ("entity", "context", "evidence_class"))
+    return place == (row["model_id"], row["context"], row["evidence"])
+
+
+def _read_state(facts: TrustFacts, root: Path, cycle: int) -> None:
+    path = facts.folder / "state.json"
+    facts.state = read_json(path) if path.exists() else None
+
+
+def _read_routing(facts: TrustFacts, root: Path, cycle: int) -> None:
+    table = read_table(root, cycle)
+    if table is None or table.cycle != cycle:
+        return
+    known = dict.fromkeys(cell.model_id for cell in table.cells if cell.model_id in table.models)
+    options = [Option(name, table.models[name].layer, table.models[name].atp) for name in known]
+    outcomes: Counter[str] = Counter()
+    for cell in table.cells:
+        if cell.model_id in known and cell.context != EVERY_CONTEXT:
+            outcomes[cell.context] += cell.n
+    if len(options) > 1:
+        shown = [EVERY_CONTEXT, *sorted(outcomes, key=lambda context: (-outcomes[context], context))]
+        facts.routing = [_preference(table, context, options) for context in shown[:SHOWN_CONTEXTS]]
+
+
+def _preference(table: Table, context: str, options: Sequence[Option]) -> Preference:
+    decision = decide(table, context, WORDS, options)
+    expected = decision.expected
+    preferred = max(expected, key=lambda name: (expected[name].propensity, -expected[name].atp, name))
+    best = max(expected, key=lambda name: (expected[name].mean, -expected[name].atp, name))
+    return Preference(
+        context=context,
+        evidence=decision.evidence,
+        model_id=preferred,
+        share=expected[preferred].propensity,
+        mean=expected[preferred].mean,
+        atp=expected[preferred].atp,
+        best_id=best,
+        best_mean=expected[best].mean,
+        best_atp=expected[best].atp,
+    )
