@@ -173,6 +173,16 @@ def test_fallbacks_and_cascades(project):
     plan = saved(trial())
     drafts = [plan.find(gen_id) for gen_id in of_stage(plan, "draft")]
     assert {tuple(c.model.model_id for c in row.candidates) for row in drafts} == {("one", "recorded", "two")}
+    # The cheap model's answers are too short, so the next one is asked; both were paid for.
+    texts = {"one": "Short.", "recorded": "A line.\nAnother.\nA third.\n"}
+
+    def ask(question, key):
+        text = Response(texts[question.model.model_id], "stop")
+        return Record(schema_version=2, request=question, response=text, call=CALL)
+
+    outcome = respond(drafts[0], "Why?", project.root / "store", ask, models=plan.models)
+    assert (outcome.status, outcome.record.request.model.model_id) == ("ok", "recorded")
+    assert [attempt.error for attempt in outcome.attempts] == ["too_short"] * 3 + [None]
     models["recorded"]["atp"] = 20  # what was chosen stays
     project.write("config/models.yaml", {"models": models})
     assert [trial().find(row.gen_id) for row in drafts] == drafts
