@@ -41,6 +41,7 @@ class Made(Struct, frozen=True, kw_only=True):
     parsed: dict[str, Json]
     parser_options: dict[str, Json]
     created_at: str | None
+    choice: dict[str, Json] | UnsetType = UNSET
 
 
 _DECODER = msgspec.json.Decoder(Made)
