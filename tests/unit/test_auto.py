@@ -6,6 +6,10 @@ from collections import Counter
 from itertools import product
 
 import pytest
+from chat import chunk
+from dreamflow.chunks.archive import build_archive, write_archive
+from dreamflow.chunks.readers import list_conversations
+from dreamflow.chunks.units import split_units
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.budgets import worst_case
 from dreamflow.generation.digest import row_digest
@@ -278,6 +282,29 @@ def test_conversations_and_clusters(project):
         named = planned({"conversations": ["c"]})
         mine = [g for g, row in plan.generations.items() if row.model.model_id == name]
         assert all(row_digest(plan.find(g)) == row_digest(named.find(g)) for g in mine)
+
+
+def test_an_upgrade(project):
+    project.write("data/1_raw/conversations/a.md", "User: The rye is here.\nAssistant: It is bread.\n" * 9)
+    tier = {"auto": {"of": ["one", "two"]}, "window_tokens": 50}
+    project.write("config/conversations/c.yaml", {"tiers": {"good": tier}})
+    for name, talk in list_conversations(project.root / "data/1_raw/conversations").items():
+        units = split_units(talk)
+        rules = {"method": "rules", "quality_level": "basic"}
+        made = build_archive(talk, units, [chunk(1, len(units), "bread", made_by=rules)])
+        write_archive(project.root / "data/chunks" / name, made)
+    config = {"conversations": ["c"], "upgrade": {"target": "good"}}
+    routing(project, one=0.9, two=0.2)
+    plan = planned(config)
+    plan.families["chunks"].targets("upgrade")
+    previewed, text = plan.families["chunks"].preview()
+    assert "upgrade of c to good (auto): 1 chunks" in text
+    assert plan.families["chunks"].write_upgrade_plan("2026-02-13T04:00:00+00:00") == text
+    assert plan.deferred() == previewed and {row.model.model_id for row in previewed.values()} == {"one"}
+    saved(plan)  # as the job does that wrote the plan
+    routing(project, cycle=2, one=0.2, two=0.9)
+    again = planned(config)
+    assert again.deferred() == previewed and not again.world.router.has_new
 
 
 def test_a_teacher_may_be_chosen_but_not_a_student(project):

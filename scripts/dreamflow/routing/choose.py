@@ -104,8 +104,8 @@ def decide(
 ) -> Decision:
     """What is known of the choice among `options` (at least one) for a prompt of so many words in a context.
 
-    A model that cannot read so many words is left out, unless none can. A model whose ATP is above the budget (`budget_atp`, else the state's) is left out; if all are, the cheapest is
-    chosen.
+    A model that cannot read so many words is left out, unless none can; so is a model whose ATP is above the budget
+    (`budget_atp`, else the state's), and if all are, the cheapest is chosen.
     In the state crisis the budget does not count: of the most capable layer, the model with the best mean answers.
     With `cascade` the cheapest model whose expected value is above 0 is asked first. Without a table all have the
     same probability.
