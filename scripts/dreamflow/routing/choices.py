@@ -35,7 +35,7 @@ class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     def described(self) -> dict[str, Json]:
         """The choice in the metadata of the generation."""
-        names = ("slot", "context", "evidence", "cycle", "propensity", "why")
+        names = ("slot", "model_id", "context", "evidence", "cycle", "propensity", "why")
         return {name: getattr(self, name) for name in names}
 
 
