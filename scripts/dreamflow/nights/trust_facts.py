@@ -16,7 +16,7 @@ from .state import Night
 SHOWN_MOVES = 6
 SHOWN_CONTEXTS = 10  # those with most outcomes
 SHOWN_REASONS = 2
-SMALLEST_MOVE = 0.005
+SMALLEST_MOVE, SMALLEST_DRIFT = 0.005, 0.02  # of trust with and without new outcomes
 WORDS = 100  # of a prompt, for the ATP that a table shows
 
 
@@ -97,8 +97,8 @@ def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
     records = read_jsonl(path) if path.exists() else []
     for row in rows:
         change = float(row["change"]) if row["change"] else None
-        is_whole = row["context"] == EVERY_CONTEXT
-        if not is_whole and int(row["new"]) + abs(change or 0) > 0 and abs(change or 1) >= SMALLEST_MOVE:
+        smallest = SMALLEST_MOVE if int(row["new"]) else SMALLEST_DRIFT
+        if row["context"] != EVERY_CONTEXT and (int(row["new"]) if change is None else abs(change) >= smallest):
             own = [each for each in records if _is_of(each, row)]
             own.sort(key=lambda each: (each["action"] == "aged", -abs(sum(each.get("trust_change", {}).values()))))
             after = float(row["trust"])
