@@ -92,7 +92,10 @@ def trust_facts(night: Night) -> TrustFacts:
 
 def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
     with (facts.folder / "trust.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        table = csv.DictReader(stream)
+        if missing := {"model_id", "context", "evidence", "trust", "change", "new"}.difference(table.fieldnames or ()):
+            raise LookupError(f"trust.csv lacks {', '.join(sorted(missing))}")
+        rows = list(table)
     path = facts.folder / "reputation.jsonl"
     records = read_jsonl(path) if path.exists() else []
     for row in rows:
