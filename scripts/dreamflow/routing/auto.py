@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..trust.spec import Trust
 
 Ids = Callable[[str, Mapping[str, Json]], str]  # (model, fields of the row) -> id of the generation
+_TOKENS_PER_WORD = 1.3  # of English prose; a prompt that has more does not fit
 _NEVER_CHOSEN = ("human", "replay")  # providers whose models must be named in `of`
 
 
@@ -55,7 +56,8 @@ def candidates(auto: AutoModel, models: Mapping[str, Model], sampling: Mapping[s
             why_not[model.model_id] = problem
         else:
             words = sum(count_words(turn.content) for turn in model.example_turns)
-            options.append(Option(model.model_id, model.known_layer, model.atp, words))
+            most = model.context_length / _TOKENS_PER_WORD
+            options.append(Option(model.model_id, model.known_layer, model.atp, words, most))
     if not options:
         listed = "; ".join(f"{name}: {problem}" for name, problem in why_not.items())
         raise ConfigError(f"no model can be chosen ({listed or 'models.yaml has none'})", ("auto",))
