@@ -5,6 +5,11 @@ from snakemake.cli import get_argument_parser
 from dreamflow.generation.stopping import STOPPING
 from dreamflow.nights.night import Caller, preview, run_night
 
+PHASE_CHATTER = (
+    *("Using workflow specific", "Config file ", "Building DAG", "Conda environments:", "Complete log(s):"),
+    *("Elapsed time:", "DAG of jobs", "Updating checkpoint"),
+)
+
 
 def targets_of(arguments):
     return list(get_argument_parser().parse_known_args(arguments)[0].targets)
@@ -43,7 +48,14 @@ def blocked(output):
 
 def night_caller():
     rest, start = options(sys.argv[1:]), [sys.executable, "-m", "snakemake"]
-    return Caller(lambda target: [*start, target, "--quiet", "rules", "progress", "host", "reason", *rest], first_directory(), blocked, STOPPING, flow.display.show)
+    return Caller(
+        lambda target: [*start, target, "--quiet", "rules", "progress", "host", "reason", *rest],
+        first_directory(),
+        blocked,
+        STOPPING,
+        flow.display.show,
+        PHASE_CHATTER,
+    )
 
 
 def night_preview():

@@ -7,6 +7,7 @@ import pytest
 from dreamflow.errors import DreamflowError
 from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.model import Attempt, Message, Result, Usage, as_json
+from dreamflow.generation.models import Model
 from dreamflow.outcomes.collect import collect_outcomes
 from dreamflow.outcomes.judges import judge_weights
 from dreamflow.outcomes.table import COLUMNS, new_outcomes, outcome_rows, read_outcomes, write_outcomes
@@ -17,12 +18,14 @@ from recorded import TASKS, Recorded
 class Project(Recorded):
     """A data folder and its outcomes."""
 
-    def collect(self, models=("small", "large")):
+    def collect(self, **examples):
         write_grades(self.root / "probes/demo/grades.jsonl", [graded.outcome for graded in self.graded.values()])
+        own = {name: {"examples": examples[name]} if name in examples else {} for name in ("small", "large")}
+        models = {name: Model(model_id=name, provider="replay", name="r", **given) for name, given in own.items()}
         return collect_outcomes(self.root, self.root / "1_raw", models)
 
-    def told(self, *names, **options):
-        found, _ = self.collect(**options)
+    def told(self, *names):
+        found, _ = self.collect()
         return {tuple(getattr(outcome, name) for name in names) for outcome in found}
 
     def csv(self, path, *lines, end="\n"):
@@ -55,12 +58,12 @@ def test_a_graded_answer_is_exact_with_what_it_cost_and_the_words_that_were_sent
     turns = [{"role": "user", "content": "two words"}, {"role": "assistant", "content": "水が出る"}]
     data.answer("a1", score=0.0, turns=turns, model_revision="r2")
     write_atomic(data.root / "gens/answer/a1/prompt.txt", "And these are five words.")
-    (outcome,), left_out = data.collect()
+    (outcome,), left_out = data.collect(small=[{"prompt": "Who?", "answer": "Ann Lee"}])
     told = [outcome.evidence_class, outcome.verified_by, outcome.outcome, outcome.weight, outcome.evidence]
     assert told == ["exact", "grader", 0.0, 1.0, ("probes/demo/grades.jsonl",)]
     assert (outcome.model_id, outcome.revision, outcome.kind) == ("small", "r2", TASKS[0]["kind"])
     assert (outcome.tokens, outcome.cost_usd, outcome.latency_s) == (100, 0.0, 1.5)
-    assert outcome.prompt_words == 5 + 2 + 2
+    assert outcome.prompt_words == 5 + 2 + 2 + 3
     assert not left_out
 
 

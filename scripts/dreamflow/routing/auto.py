@@ -8,6 +8,7 @@ table changes it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..config import under
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..trust.spec import Trust
 
 Ids = Callable[[str, Mapping[str, Json]], str]  # (model, fields of the row) -> id of the generation
+_TOKENS_PER_WORD = 1.3  # of English prose; a prompt that has more does not fit
 _NEVER_CHOSEN = ("human", "replay")  # providers whose models must be named in `of`
 
 
@@ -54,7 +56,8 @@ def candidates(auto: AutoModel, models: Mapping[str, Model], sampling: Mapping[s
             why_not[model.model_id] = problem
         else:
             words = sum(count_words(turn.content) for turn in model.example_turns)
-            options.append(Option(model.model_id, model.known_layer, model.atp, words))
+            most = model.context_length / _TOKENS_PER_WORD
+            options.append(Option(model.model_id, model.known_layer, model.atp, words, most))
     if not options:
         listed = "; ".join(f"{name}: {problem}" for name, problem in why_not.items())
         raise ConfigError(f"no model can be chosen ({listed or 'models.yaml has none'})", ("auto",))
@@ -101,6 +104,7 @@ class Router:
         self.file = ChoiceFile(root / "trust" / "choices.jsonl")
         self.made: dict[str, Choice] = {}
         self._new: dict[str, tuple[Choice, Mapping[str, Expected], str]] = {}  # by slot and model; with its generation
+        self._saving = Lock()
         self._decide = lru_cache(maxsize=4096)(self._decision)
         self._context = lru_cache(maxsize=1024)(self._classify)
         self._words = lru_cache(maxsize=1024)(count_words)
@@ -219,7 +223,11 @@ class Router:
 
         Raises a `DreamflowError` if another process has chosen another model for one of them since this plan was made.
         """
-        due = {key: new for key, new in self._new.items() if new[2] and is_wanted(new[2])}
+        with self._saving:  # file locks do not hold threads apart
+            return self._save(is_wanted)
+
+    def _save(self, is_wanted: Callable[[str], bool]) -> list[str]:
+        due = {key: new for key, new in list(self._new.items()) if new[2] and is_wanted(new[2])}
         if due:
             try:
                 others = self.file.add([(choice, expected) for choice, expected, _ in due.values()])
@@ -236,7 +244,8 @@ class Router:
                     f"{differ:,} models were chosen by another run while this one was being planned. Nothing was done. "
                     "Run again: it uses what was chosen"
                 )
-            self._new = {key: new for key, new in self._new.items() if key not in due}
+            for key in due:
+                del self._new[key]
         problems, self.file.problems = self.file.problems, []
         return problems
 

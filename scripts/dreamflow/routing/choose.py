@@ -16,6 +16,7 @@ Ties go to the lower ATP, then to the id that sorts first.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,12 +35,13 @@ CRISIS = "crisis"  # the state in which the most capable model answers, whatever
 
 
 class Option(NamedTuple):
-    """A candidate: its base ATP, and the words that are sent to it before every prompt."""
+    """A candidate: its base ATP, the words that are sent to it before every prompt, and how many it can read in all."""
 
     model_id: str
     layer: str
     atp: float
     words: int = 0
+    most_words: float = math.inf
 
 
 class Expected(Struct, frozen=True):
@@ -102,12 +104,13 @@ def decide(
 ) -> Decision:
     """What is known of the choice among `options` (at least one) for a prompt of so many words in a context.
 
-    A model whose ATP is above the budget (`budget_atp`, else the state's) is left out; if all are, the cheapest is
-    chosen.
+    A model that cannot read so many words is left out, unless none can; so is a model whose ATP is above the budget
+    (`budget_atp`, else the state's), and if all are, the cheapest is chosen.
     In the state crisis the budget does not count: of the most capable layer, the model with the best mean answers.
     With `cascade` the cheapest model whose expected value is above 0 is asked first. Without a table all have the
     same probability.
     """
+    options = [option for option in options if words + option.words <= option.most_words] or options
     costs = {option.model_id: atp_cost(option.atp, words + option.words) for option in options}
     ordered = sorted(options, key=lambda option: (costs[option.model_id], option.model_id))
     budget = budget_atp if budget_atp is not None or table is None else table.state.budget_atp

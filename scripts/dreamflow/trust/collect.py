@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
+
 from ..config import under
 from ..family import World
 from ..files import canonical, write_atomic
@@ -62,7 +64,11 @@ def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome
         recent = before.setdefault(outcome.kind, [])
         kind = outcome.context if outcome.stage == "variant" else outcome.kind  # its operator
         row = {**outcome.columns, "kind": kind, "context": outcome.context}
-        context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity, recent=recent)
+        chosen = outcome.made.choice if outcome.made else UNSET
+        context = "" if chosen is UNSET else chosen["context"]
+        if not context:
+            sorts = {"by": settings.by, "named": named, "similarity": similarity, "recent": recent}
+            context, _ = context_of(outcome.prompt, row, **sorts)
         contexts.append(context)
         if outcome.prompt and outcome.prompt not in recent[-1:]:
             recent.append(outcome.prompt)
