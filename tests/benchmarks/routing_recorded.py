@@ -90,12 +90,17 @@ def costs_of(data: Recorded) -> np.ndarray:
     return np.linspace(0, 1, len(data.models))
 
 
-def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool) -> np.ndarray:
-    """Choices of the prompt-level predictor within a budget: SHARES x questions; the first `past` are evidence."""
+def by_prompt(
+    data: Recorded, past: int, seed: int, *, text: bool, context: bool, is_priced: bool = False
+) -> np.ndarray:
+    """Choices by trust by prompt, the first `past` questions being evidence: within a budget, SHARES x questions; or by
+    Thompson sampling at fixed prices, as `model: auto` chooses, PRICES x questions."""
     size, costs = len(data.texts), costs_of(data)
     models, width = len(costs), len(data.names) if context else 0
-    chosen, chances = np.full((len(SHARES), size), -1), np.zeros((len(SHARES), size, models))
-    ties = np.random.default_rng(seed).normal(0, _TIE, (size, models))
+    points_of = PRICES if is_priced else SHARES
+    chosen, chances = np.full((len(points_of), size), -1), np.zeros((len(points_of), size, models))
+    random = np.random.default_rng(seed)
+    ties = random.normal(0, _TIE, (size, models))
     fits = [past]
     while fits[-1] < size:
         fits.append(min(size, max(_FIRST_FIT, int(fits[-1] * (1.4 if past else 2)))))
@@ -104,7 +109,7 @@ def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool
         x = indicators[:end]
         if text:
             x = np.hstack([x, features(data.texts[:end], fit_topics(data.texts[:start]))])
-        for point, share in enumerate(SHARES):
+        for point, share in enumerate(points_of):
             known = prompts.prior(models, x.shape[1], width)
             if start:
                 online = np.arange(past, start)
@@ -114,8 +119,11 @@ def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool
             at = start
             while at < end:
                 block = np.arange(at, min(end, at + max(1, min(32, at // 100))))
-                chances[point, block] = prompts.expected(known, x[block]) + ties[block]
-                price = price_for(chances[point, max(past, at - _WINDOW) : block[-1] + 1], costs, share)
+                if is_priced:
+                    chances[point, block], price = random.beta(*prompts.beta(known, x[block])), share
+                else:
+                    chances[point, block] = prompts.expected(known, x[block]) + ties[block]
+                    price = price_for(chances[point, max(past, at - _WINDOW) : block[-1] + 1], costs, share)
                 choice = np.argmax(chances[point, block] - price * costs, axis=1)
                 chosen[point, block] = choice
                 known = prompts.update(known, x[block], choice, data.outcomes[block, choice])
@@ -233,6 +241,9 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
             **policies,
             "contexts and text, within a budget": lambda part, seed: by_prompt(
                 part, past, seed, text=True, context=True
+            ),
+            "contexts and text, Thompson sampling at fixed prices": lambda part, seed: by_prompt(
+                part, past, seed, text=True, context=True, is_priced=True
             ),
             "true rates of contexts (hindsight)": lambda part, seed: in_hindsight(part, past),
         }
