@@ -5,6 +5,11 @@ from snakemake.cli import get_argument_parser
 from dreamflow.generation.stopping import STOPPING
 from dreamflow.nights.night import Caller, preview, run_night
 
+PHASE_CHATTER = (
+    *("Using workflow specific", "Config file ", "Building DAG", "Conda environments:", "Complete log(s):"),
+    *("Elapsed time:", "DAG of jobs", "Updating checkpoint"),
+)
+
 
 def targets_of(arguments):
     return list(get_argument_parser().parse_known_args(arguments)[0].targets)
@@ -31,6 +36,12 @@ def first_directory():
     return str(shell if given and (shell / given).resolve() == here.resolve() else here)
 
 
+def show_line(line):
+    """Show a line of a phase; its log has all lines."""
+    if not line.startswith(PHASE_CHATTER):
+        flow.display.show(line)
+
+
 def blocked(output):
     """Why a phase could not begin."""
     if "cannot be locked" not in output:
@@ -43,7 +54,13 @@ def blocked(output):
 
 def night_caller():
     rest, start = options(sys.argv[1:]), [sys.executable, "-m", "snakemake"]
-    return Caller(lambda target: [*start, target, "--quiet", "rules", "progress", "host", "reason", *rest], first_directory(), blocked, STOPPING, flow.display.show)
+    return Caller(
+        lambda target: [*start, target, "--quiet", "rules", "progress", "host", "reason", *rest],
+        first_directory(),
+        blocked,
+        STOPPING,
+        show_line,
+    )
 
 
 def night_preview():

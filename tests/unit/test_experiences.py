@@ -4,12 +4,23 @@ import json
 from math import log
 
 import pytest
-from dreamflow.distill.experiences import experience_file, experience_lines, experiences, load_experiences
+from dreamflow.distill.experiences import (
+    collect_experiences,
+    experience_file,
+    experience_lines,
+    experiences,
+    load_experiences,
+)
 from dreamflow.distill.salience import SIGNALS
 from dreamflow.distill.spec import Salience
 from dreamflow.errors import DreamflowError
+from dreamflow.family import World
 from dreamflow.files import write_atomic
+from dreamflow.generation.catalog import Catalog
+from dreamflow.generation.layout import Layout
 from dreamflow.outcomes.generations import GradedAnswer
+from dreamflow.settings import Settings
+from dreamflow.tasks.outcomes import write_grades
 from msgspec.structs import replace
 from recorded import TASKS, Recorded
 
@@ -279,6 +290,16 @@ def test_prompts_of_an_earlier_cycle_are_met_even_without_their_grades(data):
     data.graded.clear()
     data.answer("a2")
     assert data.found(2).rows[0]["novelty"] == 0.0
+
+
+def test_answers_that_are_no_longer_planned_are_experiences_too(data):
+    data.answer("a1", TASKS[0])
+    data.answer("a2", TASKS[0])
+    grades, path = data.root / "probes/night/grades.jsonl", experience_file(data.root, 1)
+    write_grades(grades, [graded.outcome for graded in data.graded.values()])
+    world = World(Settings(), Layout(data.root), {}, Catalog(data.root, {}))
+    assert collect_experiences(world, 1, [], str(path)) == f"2 experiences: {path}"
+    assert [row["novelty"] for row in load_experiences(data.root, 1)] == [1.0, 0.0]  # the prompts are in their files
 
 
 def test_the_same_files_give_the_same_bytes_in_any_order_of_grades(data):

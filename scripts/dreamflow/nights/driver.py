@@ -23,9 +23,9 @@ from ..cycles import NIGHT
 from ..errors import DreamflowError
 from .state import INTERRUPTED, Night, Phase
 
-GRACE_S = 30.0
+GRACE_S = 60.0  # for calls in flight
 POLL_S = 0.1
-LAST_S = 20.0  # of the time of a night are kept for what always runs, at most a tenth
+LAST_S = 30.0  # of the time of a night are kept for what always runs, at most a tenth
 _WHY_LINES = 2  # of the output of a phase that could not say why it failed
 # Programs that a script puts into the background ignore SIGINT, and so would the phases.
 _HEED_INTERRUPTS = (

@@ -12,7 +12,7 @@ from ..cycles import numbers
 from ..family import NOTHING
 from ..files import write_atomic
 from ..generation.progress import duration
-from ..reports.markdown import counted
+from ..reports.markdown import counted, plain, table
 from ..reports.render import render
 from .facts import SHOWN_ESSAYS, Dream, Facts, facts_of
 from .state import Limits, Night, Phase, state_name
@@ -20,21 +20,38 @@ from .trust_facts import SHOWN_MOVES, WORDS, Move, TrustFacts, trust_facts
 
 UNITS = (("minutes", "minutes"), ("usd", "USD"), ("tokens", "tokens"), ("atp", "ATP"))
 FAILED = ("failed", "stopped")
+HEADER = ("phase", "result", "time", "calls", "tokens", "USD", "ATP", "made")
 SUMMARY_LINES = 12
 
 
 def write_journal(night: Night) -> str:
-    """Write data/nights/<n>/journal.md, which ends the night; returns a summary for the screen."""
-    facts, trust = facts_of(night), trust_facts(night)
+    """Write data/nights/<n>/journal.md, which ends the night; returns a summary for the screen.
+
+    Whatever other files have in them, there is a journal: at least the table of phases.
+    """
     path = night.folder / "journal.md"
-    headline = _headline(night, facts, trust)
-    page = render(
+    try:
+        facts, trust = facts_of(night), trust_facts(night)
+        headline = _headline(night, facts, trust)
+        page = _page(night, facts, trust, headline)
+        summary = _summary(night, facts, trust, headline)
+    except Exception as error:
+        problem = f"The rest of this journal could not be written: {type(error).__name__}: {error}"
+        rows = [*map(_row, night.lines), _total_row(night)]
+        page = f"# Night {night.number}\n\n{plain(problem)}\n\n{table(rows, HEADER)}\n"
+        summary = [f"night {night.number}: {problem}"]
+    write_atomic(path, page, durable=True)
+    return "\n".join([*summary[: SUMMARY_LINES - 2], "", f"The journal: {path}"])
+
+
+def _page(night: Night, facts: Facts, trust: TrustFacts, headline: str) -> str:
+    return render(
         "night.md",
         night=night,
         headline=headline,
         ended=datetime.now(UTC).isoformat(timespec="minutes"),
-        phases=[_row(line) for line in night.lines],
-        total=_total_row(night),
+        header=HEADER,
+        phases=[*map(_row, night.lines), _total_row(night)],
         caps=_caps(night),
         facts=facts,
         trust=trust,
@@ -52,8 +69,6 @@ def write_journal(night: Night) -> str:
         witness=lambda name: os.path.relpath(night.root / name, night.folder),
         log=lambda line: f"logs/{line.phase}.log",
     )
-    write_atomic(path, page, durable=True)
-    return _summary(night, facts, trust, headline, path)
 
 
 def _headline(night: Night, facts: Facts, trust: TrustFacts) -> str:
@@ -175,8 +190,8 @@ def _is_finished(root: Path, key: str, cycle: int) -> bool:
     return cycle in numbers(folder) and (folder / f"cycle-{cycle}" / final).exists()
 
 
-def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str, path: Path) -> str:
-    """A dozen lines for the screen."""
+def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str) -> list[str]:
+    """The lines for the screen."""
     total = _total(night)
     lines = [f"night {night.number}: {headline}", ""]
     lines.append(
@@ -192,7 +207,7 @@ def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str, path:
         lines.append(f"state: {state_name(night.state) or 'none'} -> {state_name(trust.state)}")
     waits = _waits(facts)
     lines += [f"waits for you: {waits}"] if waits else []
-    return "\n".join([*lines[: SUMMARY_LINES - 2], "", f"The journal: {path}"])
+    return lines
 
 
 def _waits(facts: Facts) -> str:

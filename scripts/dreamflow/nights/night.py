@@ -8,6 +8,7 @@ from functools import partial
 from threading import Event
 
 from ..cycles import NIGHT, next_cycles, nights_folder, open_night
+from ..errors import DreamflowError
 from ..family import Family
 from ..plan import Plan
 from .driver import Step, Surroundings, run_phases
@@ -99,7 +100,10 @@ def preview(plan: Plan) -> tuple[list[str], str]:
     lines += [f"  {key}: cycle {cycle}" for key, cycle in _next_cycles(plan).items()]
     files: list[str] = []
     for step in steps(plan):
-        reason = step.skip()
+        try:
+            reason = step.skip()
+            files += [] if reason else plan.targets(step.target)
+        except DreamflowError as error:  # as the phase itself will say
+            reason = str(error)
         lines.append(f"  {step.phase}: " + (f"left out ({reason})" if reason else f"snakemake {step.target}"))
-        files += [] if reason else plan.targets(step.target)
     return list(dict.fromkeys(files)), "\n".join(lines)

@@ -16,7 +16,7 @@ from .state import Night
 SHOWN_MOVES = 6
 SHOWN_CONTEXTS = 10  # those with most outcomes
 SHOWN_REASONS = 2
-SMALLEST_MOVE = 0.005
+SMALLEST_MOVE, SMALLEST_DRIFT = 0.005, 0.02  # of trust with and without new outcomes
 WORDS = 100  # of a prompt, for the ATP that a table shows
 
 
@@ -92,13 +92,16 @@ def trust_facts(night: Night) -> TrustFacts:
 
 def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
     with (facts.folder / "trust.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        table = csv.DictReader(stream)
+        if missing := {"model_id", "context", "evidence", "trust", "change", "new"}.difference(table.fieldnames or ()):
+            raise LookupError(f"trust.csv lacks {', '.join(sorted(missing))}")
+        rows = list(table)
     path = facts.folder / "reputation.jsonl"
     records = read_jsonl(path) if path.exists() else []
     for row in rows:
         change = float(row["change"]) if row["change"] else None
-        is_whole = row["context"] == EVERY_CONTEXT
-        if not is_whole and int(row["new"]) + abs(change or 0) > 0 and abs(change or 1) >= SMALLEST_MOVE:
+        smallest = SMALLEST_MOVE if int(row["new"]) else SMALLEST_DRIFT
+        if row["context"] != EVERY_CONTEXT and (int(row["new"]) if change is None else abs(change) >= smallest):
             own = [each for each in records if _is_of(each, row)]
             own.sort(key=lambda each: (each["action"] == "aged", -abs(sum(each.get("trust_change", {}).values()))))
             after = float(row["trust"])

@@ -2,17 +2,31 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from ..config import AS_WRITTEN, NO_REPEATS, Count, Cycle, Different, Name, NotNegative, Positive, Section, Share
 
 EVIDENCE = ("exact", "person", "judged")  # classes of evidence, in the order in which routing prefers them
 
 
+_OneOrMore = Annotated[
+    Different[Name],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
 class Contexts(Section):
     """How outcomes and questions are sorted into contexts."""
 
-    by: Different[Name] = Field(
+    by: _OneOrMore = Field(
         default_factory=lambda: ["kind", "rules"],
         description="What sorts them: `kind` (of the task, else the stage), `rules` (stable, moving, unstable or "
         "novel, by the words of the prompt), `similarity` (the nearest group of earlier prompts, by TF-IDF), or names "
