@@ -36,12 +36,6 @@ def first_directory():
     return str(shell if given and (shell / given).resolve() == here.resolve() else here)
 
 
-def show_line(line):
-    """Show a line of a phase; its log has all lines."""
-    if not line.startswith(PHASE_CHATTER):
-        flow.display.show(line)
-
-
 def blocked(output):
     """Why a phase could not begin."""
     if "cannot be locked" not in output:
@@ -59,7 +53,8 @@ def night_caller():
         first_directory(),
         blocked,
         STOPPING,
-        show_line,
+        flow.display.show,
+        PHASE_CHATTER,
     )
 
 

@@ -61,7 +61,7 @@ class Surroundings:
     """What a night needs to know of the outside: the `command` for a target and the `directory` to run it in, the
     `totals` of its calls, whether the whole night is `stopping`, where to `show` text, the descriptor of the `lock`,
     which phases inherit; and `blocked(output)`: why a phase could not even begin, which is not its fault ("" if it
-    could)."""
+    could). Lines of the output that begin with `chatter` are neither shown nor a reason."""
 
     command: Callable[[str], Sequence[str]]
     totals: Callable[[], Totals]
@@ -69,6 +69,7 @@ class Surroundings:
     show: Callable[[str], None]
     lock: int | None = None
     blocked: Callable[[str], str] = lambda output: ""
+    chatter: tuple[str, ...] = ()
     directory: str | None = None
 
 
@@ -137,7 +138,7 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
             start_new_session=True,
             pass_fds=() if around.lock is None else (around.lock,),
         )
-    ended_by = _wait(process, _Follower(log, start, around.show), None if seconds is None else begin + seconds, around)
+    ended_by = _wait(process, _Follower(log, start, around), None if seconds is None else begin + seconds, around)
     phase.seconds = round(time.monotonic() - begin, 1)
     text = log.read_bytes()[start:].decode("utf-8", "replace")
     if process.returncode and not ended_by and (problem := around.blocked(text)):
@@ -151,29 +152,30 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
         for stage, count in each.made.items():
             counted[stage] = counted.get(stage, 0) + count
     phase.made = {stage: more for stage, n in totals.made.items() if (more := n - counted.get(stage, 0)) > 0}
-    phase.status, phase.why = _ending(process.returncode, ended_by, text, totals.problems, night)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(around.chatter)]
+    phase.status, phase.why = _ending(process.returncode, ended_by, lines, totals.problems, night)
 
 
-def _ending(code: int, ended_by: str, text: str, problems: Sequence[str], night: Night) -> tuple[str, str]:
+def _ending(code: int, ended_by: str, lines: Sequence[str], problems: Sequence[str], night: Night) -> tuple[str, str]:
     if code == 0:
         return "done", ""
     if ended_by == "time":
         return "stopped", _over(night)
     if ended_by == "interrupt":
         return INTERRUPTED, "interrupted"
-    why = "; ".join(problems) or " ".join([line.strip() for line in text.splitlines() if line.strip()][-_WHY_LINES:])
+    why = "; ".join(problems) or " ".join(lines[-_WHY_LINES:])
     if code < 0:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
         why = f"its process was killed ({name})" + (f"; {why}" if why else "")
-    status = "stopped" if "the budget night does not allow" in text else "failed"
+    status = "stopped" if any("the budget night does not allow" in line for line in lines) else "failed"
     return status, why or f"exit status {code}"
 
 
 class _Follower:
     """Shows what is added to a file. A phase writes to a file, so it does not depend on who reads it."""
 
-    def __init__(self, path: Path, start: int, show: Callable[[str], None]) -> None:
-        self.path, self.at, self.show, self.rest = path, start, show, b""
+    def __init__(self, path: Path, start: int, around: Surroundings) -> None:
+        self.path, self.at, self.around, self.rest = path, start, around, b""
 
     def follow(self) -> None:
         with self.path.open("rb") as stream:
@@ -181,8 +183,9 @@ class _Follower:
             new = stream.read()
         self.at += len(new)
         *lines, self.rest = (self.rest + new).split(b"\n")
-        for line in lines:
-            self.show(line.decode("utf-8", "replace"))
+        for line in (line.decode("utf-8", "replace") for line in lines):
+            if not line.startswith(self.around.chatter):
+                self.around.show(line)
 
 
 def _wait(process: subprocess.Popen[bytes], follower: _Follower, deadline: float | None, around: Surroundings) -> str:

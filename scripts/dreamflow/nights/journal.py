@@ -14,9 +14,10 @@ from ..files import write_atomic
 from ..generation.progress import duration
 from ..reports.markdown import counted, plain, table
 from ..reports.render import render
+from ..routing.preferences import WORDS
 from .facts import SHOWN_ESSAYS, Dream, Facts, facts_of
 from .state import Limits, Night, Phase, state_name
-from .trust_facts import SHOWN_MOVES, WORDS, Move, TrustFacts, trust_facts
+from .trust_facts import SHOWN_MOVES, Move, TrustFacts, trust_facts
 
 UNITS = (("minutes", "minutes"), ("usd", "USD"), ("tokens", "tokens"), ("atp", "ATP"))
 FAILED = ("failed", "stopped")

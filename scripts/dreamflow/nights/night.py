@@ -15,7 +15,7 @@ from .driver import Step, Surroundings, run_phases
 from .journal import limits_text, write_journal
 from .lock import NightRuns, night_lock
 from .state import Limits, begin, state_name, trust_state
-from .totals import night_totals
+from .totals import last_night, night_totals
 
 # Phases and their targets, of which the first that a family has counts.
 PHASES = (
@@ -33,13 +33,15 @@ ALWAYS = ("trust",)  # takes seconds, so it runs although the time is over
 @dataclass(frozen=True)
 class Caller:
     """How to start a phase: the command for a target, and the folder to start it in; `blocked(output)` says why a phase
-    could not begin (see `Surroundings`), `stopping` that the process is about to end."""
+    could not begin and `chatter` which lines say nothing (see `Surroundings`); `stopping`: this process ends.
+    """
 
     command: Callable[[str], Sequence[str]]
     directory: str
     blocked: Callable[[str], str]
     stopping: Event
     show: Callable[[str], None]
+    chatter: tuple[str, ...]
 
 
 def run_night(plan: Plan, caller: Caller) -> str:
@@ -52,7 +54,8 @@ def run_night(plan: Plan, caller: Caller) -> str:
     try:
         with night_lock(nights_folder(root), now) as lock:
             limits = Limits(settings.minutes, settings.usd, settings.tokens, settings.atp)
-            night = begin(root, limits, _next_cycles(plan), now)
+            booked = last_night(plan.world.layout.store)
+            night = begin(root, limits, _next_cycles(plan), now, booked)
             os.environ[NIGHT] = str(night.number)
             around = Surroundings(
                 command=caller.command,
@@ -62,6 +65,7 @@ def run_night(plan: Plan, caller: Caller) -> str:
                 lock=lock,
                 blocked=caller.blocked,
                 directory=caller.directory,
+                chatter=caller.chatter,
             )
             run_phases(night, steps(plan), around)
             return write_journal(night)

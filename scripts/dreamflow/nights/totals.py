@@ -26,6 +26,12 @@ def note_run(root: Path, night: int, made: Mapping[str, int], problems: Sequence
         stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def last_night(store: Path) -> int:
+    """The last night whose calls are in the store; 0 without one."""
+    scopes = [scope for (scope,) in database(store).read("SELECT scope FROM spent WHERE scope LIKE 'night:%'")]
+    return max((int(name) for scope in scopes if (name := scope.removeprefix("night:")).isdigit()), default=0)
+
+
 def night_totals(root: Path, store: Path, night: int) -> Totals:
     """The totals of a night so far. Calls that may have been billed in vain count, as budgets count them."""
     begin, end = run_prefix(night), f"night-{night}."  # "." follows "-"

@@ -1,7 +1,6 @@
 """What a night has changed of trust, routing and the metabolic state, as their files say. Every file may be missing."""
 
 import csv
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +8,14 @@ from pathlib import Path
 from ..errors import DreamflowError
 from ..files import read_json, read_jsonl
 from ..generation.model import Json
-from ..routing.choose import Option, decide
-from ..routing.table import EVERY_CONTEXT, Table, read_table
+from ..routing.preferences import Preference, preferences
+from ..routing.table import EVERY_CONTEXT, read_table
 from .state import Night
 
 SHOWN_MOVES = 6
 SHOWN_CONTEXTS = 10  # those with most outcomes
 SHOWN_REASONS = 2
 SMALLEST_MOVE, SMALLEST_DRIFT = 0.005, 0.02  # of trust with and without new outcomes
-WORDS = 100  # of a prompt, for the ATP that a table shows
 
 
 @dataclass(frozen=True)
@@ -40,27 +38,6 @@ class Move:
     def change(self) -> float:
         """How far it moved; from a half if the model is new."""
         return self.after - (0.5 if self.before is None else self.before)
-
-
-@dataclass(frozen=True)
-class Preference:
-    """What routing prefers in a context: the model and how often it is chosen, its expected success and ATP, compared
-    with the model that is expected to succeed most often."""
-
-    context: str
-    evidence: str
-    model_id: str
-    share: float
-    mean: float
-    atp: float
-    best_id: str
-    best_mean: float
-    best_atp: float
-
-    @property
-    def saved(self) -> float | None:
-        """The share of the ATP that it saves; None if it is the same model, or that costs nothing."""
-        return 1 - self.atp / self.best_atp if self.best_id != self.model_id and self.best_atp else None
 
 
 @dataclass
@@ -140,30 +117,4 @@ def _read_routing(facts: TrustFacts, root: Path, cycle: int) -> None:
     table = read_table(root, cycle)
     if table is None or table.cycle != cycle:
         return
-    known = dict.fromkeys(cell.model_id for cell in table.cells if cell.model_id in table.models)
-    options = [Option(name, table.models[name].layer, table.models[name].atp) for name in known]
-    outcomes: Counter[str] = Counter()
-    for cell in table.cells:
-        if cell.model_id in known and cell.context != EVERY_CONTEXT:
-            outcomes[cell.context] += cell.n
-    if len(options) > 1:
-        shown = [EVERY_CONTEXT, *sorted(outcomes, key=lambda context: (-outcomes[context], context))]
-        facts.routing = [_preference(table, context, options) for context in shown[:SHOWN_CONTEXTS]]
-
-
-def _preference(table: Table, context: str, options: Sequence[Option]) -> Preference:
-    decision = decide(table, context, WORDS, options)
-    expected = decision.expected
-    preferred = max(expected, key=lambda name: (expected[name].propensity, -expected[name].atp, name))
-    best = max(expected, key=lambda name: (expected[name].mean, -expected[name].atp, name))
-    return Preference(
-        context=context,
-        evidence=decision.evidence,
-        model_id=preferred,
-        share=expected[preferred].propensity,
-        mean=expected[preferred].mean,
-        atp=expected[preferred].atp,
-        best_id=best,
-        best_mean=expected[best].mean,
-        best_atp=expected[best].atp,
-    )
+    facts.routing = preferences(table)[:SHOWN_CONTEXTS]

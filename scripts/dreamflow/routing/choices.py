@@ -20,7 +20,8 @@ from .choose import Expected
 
 class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Which model answers a slot, and why. `propensity` is the probability with which it was chosen, `cycle` that of
-    the routing table (0: there was none). `fallbacks` are the models that a cascade asks next."""
+    the routing table (0: there was none). `fallbacks` are the models that a cascade asks next,
+    `expected` is what was expected of each candidate (known of choices that were read)."""
 
     slot: str = msgspec.field(name="generation")
     round: int = 1
@@ -32,6 +33,7 @@ class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     state: str
     why: str
     fallbacks: tuple[str, ...] = ()
+    expected: Mapping[str, Expected] = {}
 
     def described(self) -> dict[str, Json]:
         """The choice in the metadata of the generation."""

@@ -32,11 +32,12 @@ class RoutingSettings(Struct, frozen=True):
 
 
 class RoutedModel(Struct, frozen=True):
-    """A model as the cycle knew it."""
+    """A model as the cycle knew it; `words` are those of its worked examples."""
 
     layer: str
     atp: float
     revision: str = ""
+    words: int = 0
 
 
 class Cell(Struct, frozen=True):

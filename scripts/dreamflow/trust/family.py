@@ -12,7 +12,7 @@ from ..family import Family, World
 from ..files import canonical
 from .folders import RECORDS, check_previous, cycle_folder
 
-TRUST_FILES = ("trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
+TRUST_FILES = ("trust.md", "trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
 VERSION = 1  # of the update; raise it to make the last cycle again
 
 
