@@ -92,6 +92,7 @@ OF_A_MODEL = {
     "lora": "k",
     "extra_body": {"a": 2},
     "service": "t",
+    "examples": [Message("user", "2+2?"), Message("assistant", "4")],
 }
 
 

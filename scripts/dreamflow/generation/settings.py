@@ -238,7 +238,9 @@ class LocalModels(Section):
     """Limits of models that run in this process."""
 
     memory_gb: Positive = Field(
-        8, description="Memory for all loaded models together. The models unused for longest are unloaded."
+        8,
+        description="Memory for all loaded models together, with the prompt beginnings that they keep. What was unused "
+        "for longest is dropped.",
     )
     prefix_states: Whole = Field(
         8, description="How many evaluated prompt beginnings to keep per model; 0 turns prefix reuse off."

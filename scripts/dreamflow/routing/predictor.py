@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SHARED = (0.25, 1.0)  # variances to choose from: of the effects that all models share ...
-OWN = (0.005, 0.02, 0.08, 0.3)  # ... and of a model's deviation from them
+SHARED = 0.5  # variance of the effects that all models share
+OWN_CONTEXT = (0.01, 0.04, 0.16)  # variances to choose from, of a model's deviation from them: of contexts ...
+OWN_TEXT = (0.005, 0.02, 0.08)  # ... and of other features,
+EXPECTED_OWN = 0.05  # both with an exponential prior of this mean
 INTERCEPT = (4.0, 1.0)  # the same of the intercept, in logits: fixed
 _STEPS, _TOLERANCE = 30, 1e-4
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
@@ -25,27 +27,32 @@ class Predictor(NamedTuple):
 
     mean: Any
     covariance: Any
-    variances: tuple[float, float]  # shared, own
+    variances: tuple[float, float]  # of a model's deviations: contexts, other features
+    contexts: int  # the first so many features are indicators of contexts
 
 
-def prior(models: int, width: int, variances: tuple[float, float] = (SHARED[0], OWN[0])) -> Predictor:
-    """What is believed of `models` models before any evidence; `width` counts the features without the intercept."""
-    return Predictor(np.zeros((models, width + 1)), _prior_covariance(models, width, variances), variances)
+def prior(models: int, width: int, contexts: int = 0) -> Predictor:
+    """What is believed of `models` models before any evidence, for `width` features of which the first are contexts."""
+    variances = OWN_CONTEXT[1], OWN_TEXT[0]
+    covariance = _prior_covariance(models, width, contexts, variances)
+    return Predictor(np.zeros((models, width + 1)), covariance, variances, contexts)
 
 
-def fit(x: Any, model: Any, outcome: Any, models: int, weight: Any = None, grid: Any = None) -> Predictor:
+def fit(x: Any, model: Any, outcome: Any, models: int, contexts: int = 0, weight: Any = None) -> Predictor:
     """The posterior given outcomes in [0, 1] of the models numbered `model` on prompts with features `x`.
 
-    The variances are those of the grid with the greatest evidence. The order of the rows does not matter.
+    The variances are those with the greatest evidence. The order of the rows does not matter.
     """
     x = _with_intercept(x)
     model, outcome = np.asarray(model), np.asarray(outcome, dtype=float)
     weight = np.ones(len(outcome)) if weight is None else np.asarray(weight, dtype=float)
     rows = [np.flatnonzero(model == number) for number in range(models)]
-    best, greatest = None, -np.inf
-    start = np.zeros((models, x.shape[1]))
-    for variances in grid or [(shared, own) for shared in SHARED for own in OWN]:
-        fitted, evidence = _laplace(x, rows, outcome, weight, variances, start)
+    own_context = OWN_CONTEXT if contexts else OWN_CONTEXT[:1]
+    own_text = OWN_TEXT if x.shape[1] - 1 > contexts else OWN_TEXT[:1]
+    best = prior(models, x.shape[1] - 1, contexts)
+    greatest, start = -np.inf, best.mean
+    for variances in [(of_context, of_text) for of_context in own_context for of_text in own_text]:
+        fitted, evidence = _laplace(x, rows, outcome, weight, best._replace(variances=variances, mean=start))
         start = fitted.mean
         if evidence > greatest:
             best, greatest = fitted, evidence
@@ -97,11 +104,11 @@ def beta(predictor: Predictor, x: Any) -> tuple[Any, Any]:
     return first * size, (1 - first) * size
 
 
-def _laplace(x: Any, rows: list, outcome: Any, weight: Any, variances: tuple, start: Any) -> tuple[Predictor, float]:
+def _laplace(x: Any, rows: list, outcome: Any, weight: Any, start: Predictor) -> tuple[Predictor, float]:
     models, width = len(rows), x.shape[1]
-    covariance = _prior_covariance(models, width - 1, variances)
+    covariance = _prior_covariance(models, width - 1, start.contexts, start.variances)
     precision = np.linalg.inv(covariance)
-    mean = start.ravel()
+    mean = start.mean.ravel()
     for _ in range(_STEPS):
         hessian, gradient = precision.copy(), -precision @ mean
         for number, mine in enumerate(rows):
@@ -119,13 +126,14 @@ def _laplace(x: Any, rows: list, outcome: Any, weight: Any, variances: tuple, st
         logit = x[mine] @ mean[number * width : (number + 1) * width]
         likelihood += float(weight[mine] @ (outcome[mine] * logit - np.logaddexp(0, logit)))
     complexity = np.linalg.slogdet(hessian)[1] + np.linalg.slogdet(covariance)[1]
+    likelihood -= sum(start.variances) / EXPECTED_OWN
     evidence = likelihood - 0.5 * float(mean @ precision @ mean) - 0.5 * complexity
-    return Predictor(mean.reshape(models, width), np.linalg.inv(hessian), variances), evidence
+    return start._replace(mean=mean.reshape(models, width), covariance=np.linalg.inv(hessian)), evidence
 
 
-def _prior_covariance(models: int, width: int, variances: tuple[float, float]) -> Any:
-    shared = np.diag([*[variances[0]] * width, INTERCEPT[0]])
-    own = np.diag([*[variances[1]] * width, INTERCEPT[1]])
+def _prior_covariance(models: int, width: int, contexts: int, variances: tuple[float, float]) -> Any:
+    shared = np.diag([*[SHARED] * width, INTERCEPT[0]])
+    own = np.diag([*[variances[0]] * contexts, *[variances[1]] * (width - contexts), INTERCEPT[1]])
     return np.kron(np.ones((models, models)), shared) + np.kron(np.eye(models), own)
 
 

@@ -12,6 +12,7 @@ Source: Gelman et al., Bayesian Data Analysis (3rd ed.), chapter 5 (beta-binomia
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from scipy.special import betaln, logsumexp
@@ -29,6 +30,7 @@ _GRID = 40  # values of a mean
 _BETWEEN_CONTEXTS = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)  # concentration of contexts around their model
 _BETWEEN_MODELS = (2.0, 5.0, 12.0, 30.0)  # of models around their layer, and of layers around all
 _UNKNOWN_LAYER = ""
+_TINY = 1e-300
 
 
 class Posterior(NamedTuple):
@@ -63,7 +65,7 @@ def posteriors(
     observed = np.array([counts[key] for key in chosen], dtype=float).reshape(-1, 2)
     if (observed < 0).any():
         raise ValueError("successes and failures are not below 0")
-    steps = {k: _step(means, k) for k in _BETWEEN_MODELS}
+    steps = _steps()
     weights, beliefs = [], []  # of each pair of concentrations
     for between_contexts in _BETWEEN_CONTEXTS:
         prior = np.stack([between_contexts * means, between_contexts * (1 - means)])  # 2 x grid
@@ -145,12 +147,22 @@ def discount(advice: str) -> float:
     return {name: share for _, name, share in _SURPRISE}[advice]
 
 
+@lru_cache(maxsize=1)
+def _steps() -> dict[float, Any]:
+    import numpy as np
+
+    means = (np.arange(_GRID) + 0.5) / _GRID
+    return {concentration: _step(means, concentration) for concentration in _BETWEEN_MODELS}
+
+
 def _step(means: Any, concentration: float) -> Any:
-    """log P(mean of a child | mean of its parent): a matrix, parents x children."""
-    log_density = beta_distribution.logpdf(
-        means[None, :], concentration * means[:, None], concentration * (1 - means)[:, None]
-    )
-    return log_density - logsumexp(log_density, axis=1, keepdims=True)
+    """P(mean of a child | mean of its parent): a matrix, parents x children."""
+    import numpy as np
+
+    parents = means[:, None]
+    log_density = beta_distribution.logpdf(means[None, :], concentration * parents, concentration * (1 - parents))
+    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
+    return density / density.sum(axis=1, keepdims=True)
 
 
 def _messages(tree: Mapping[str, list[str]], leaves: Mapping[str, Any], step: Any) -> tuple[float, dict[str, Any]]:
@@ -158,10 +170,12 @@ def _messages(tree: Mapping[str, list[str]], leaves: Mapping[str, Any], step: An
     import numpy as np
 
     def up(message: Any) -> Any:
-        return logsumexp(step + message[None, :], axis=1)
+        top = message.max()
+        return np.log(step @ np.exp(message - top) + _TINY) + top
 
     def down(message: Any) -> Any:
-        return logsumexp(step + message[:, None], axis=0)
+        top = message.max()
+        return np.log(np.exp(message - top) @ step + _TINY) + top
 
     from_models = {model: up(leaves[model]) for members in tree.values() for model in members}
     at_layers = {layer: sum(from_models[model] for model in members) for layer, members in tree.items()}
@@ -179,7 +193,8 @@ def _messages(tree: Mapping[str, list[str]], leaves: Mapping[str, Any], step: An
 def _normal(message: Any) -> Any:
     import numpy as np
 
-    return np.exp(message - logsumexp(message))
+    weights = np.exp(message - message.max())
+    return weights / weights.sum()
 
 
 def _mixed(means: Any, mixture: list[tuple[float, Any]], successes: float, failures: float, n: float) -> Posterior:

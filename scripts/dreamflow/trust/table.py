@@ -73,9 +73,9 @@ def table(
         new[record.place] = new.get(record.place, 0) + record.outcomes
     rows = []
     for place, posterior in sorted(trust.items()):
-        if place.model_id.startswith(ANY):
-            continue
         own = [s for key, s in standings.items() if key.model_id == place.model_id and key.evidence == place.evidence]
+        if not own:  # a layer, or a model without outcomes
+            continue
         standing = standings.get(place)
         earlier = before.get(place) or before.get(place._replace(context=ANY))
         rows.append(

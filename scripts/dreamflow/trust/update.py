@@ -112,7 +112,8 @@ def routing_table(
     """The table by which `model: auto` is resolved (see `routing.table`): models that are configured, and layers."""
     cells = []
     for place, posterior in sorted(trust.items()):
-        if place.model_id in models or place.model_id.startswith(ANY):
+        # A model without outcomes has no cell: the prior of its layer holds for it.
+        if place.model_id.startswith(ANY) or (place.model_id in models and posterior.n > 0):
             standing = standings.get(place)
             cells.append({
                 **place._asdict(),
