@@ -5,7 +5,7 @@ import re
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.routing.context_report import compare_contexts, context_report
+from dreamflow.routing.context_report import assign_contexts, compare_contexts, context_report
 from dreamflow.routing.contexts import CONTEXTS, OTHER, NamedContexts, classify, compile_named, context_of
 from dreamflow.routing.similarity import NOTHING_ALIKE, TfidfContexts
 from hypothesis import given
@@ -247,6 +247,14 @@ def test_similarity_predicts_what_depends_on_the_subject():
     report = context_report(simulated(lambda kind, number: kind == "bills"))
     assert "Contexts by similarity predict outcomes better" in report
     assert "Better than no contexts: kind, similarity." in report
+
+
+def test_the_prompts_before_it_count_in_a_scheme_of_their_own():
+    texts = ["list the names of firms", "list the names of trains", "greet me", "list the names of firms"]
+    rows = [{"text": text, "kind": "k", "model_id": "m", "outcome": 1.0} for text in texts]
+    assigned = assign_contexts(rows)
+    assert [context for context, _ in assigned["rules"]] == ["stable", "stable", "moving", "stable"]
+    assert [context for context, _ in assigned["rules + recent"]] == ["stable", "moving", "moving", "stable"]
 
 
 def test_a_difference_that_chance_explains_is_called_that():

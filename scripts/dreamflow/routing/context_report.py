@@ -1,4 +1,8 @@
-"""Which contexts predict outcomes better: those of the rules, those by similarity, kinds of tasks, or none."""
+"""Which contexts predict outcomes better: those of the rules, those by similarity, kinds of tasks, or none.
+
+"rules + recent" are the rules with the last prompts of the same kind. Choices of models use the rules of a prompt
+alone: with the prompts before it, a choice would depend on what else is asked.
+"""
 
 import math
 from collections import Counter, defaultdict
@@ -6,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from ..generation.model import Json
 from ..reports.markdown import counted, number, plain, table
-from .contexts import classify
+from .contexts import RECENT, classify
 from .similarity import TfidfContexts
 
-SCHEMES = ("none", "kind", "rules", "similarity")
+SCHEMES = ("none", "kind", "rules", "rules + recent", "similarity")
 _STRENGTH = 2.0  # weight of a model's own mean as the prior of its outcomes in a context, in outcomes
 _RESAMPLES = 1000
 _LOWEST = 1e-6  # of a prediction: an outcome that was thought impossible costs 14
@@ -33,8 +37,22 @@ def assign_contexts(outcomes: Outcomes, *, seed: int = 0) -> dict[str, list[tupl
         "none": [("any", "")] * len(texts),
         "kind": [(str(row["kind"]), "") for row in outcomes],
         "rules": [by_rules[text] for text in texts],
+        "rules + recent": _with_recent(outcomes),
         "similarity": [by_similarity[text] for text in texts],
     }
+
+
+def _with_recent(outcomes: Outcomes) -> list[tuple[str, str]]:
+    """Return the context of each outcome by its prompt and the different prompts of its kind before it."""
+    before: defaultdict[str, list[str]] = defaultdict(list)
+    contexts: dict[str, tuple[str, str]] = {}  # of a prompt when it came first
+    for row in outcomes:
+        text, recent = row["text"], before[str(row["kind"])]
+        if text not in contexts:
+            contexts[text] = classify(text, recent)
+            recent.append(text)
+            del recent[:-RECENT]
+    return [contexts[row["text"]] for row in outcomes]
 
 
 def compare_contexts(outcomes: Outcomes, *, seed: int = 0) -> list[dict[str, Json]]:
