@@ -272,3 +272,9 @@ def test_the_first_prediction_knows_nothing_and_the_second_learns_from_it():
 def test_without_outcomes_there_is_nothing_to_compare():
     assert compare_contexts([]) == []
     assert "no outcomes yet" in context_report([])
+
+
+def test_with_few_prompts_there_is_no_verdict():
+    rows = simulated(lambda kind, number: kind == "bills")[:9]
+    assert {(row["low"], row["high"]) for row in compare_contexts(rows)} == {(None, None)}
+    assert "9 prompts are too few to compare contexts." in context_report(rows)

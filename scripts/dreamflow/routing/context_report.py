@@ -19,6 +19,7 @@ _RESAMPLES = 1000
 _LOWEST = 1e-6  # of a prediction: an outcome that was thought impossible costs 14
 _MAX_EXAMPLES = 8
 _MAX_KINDS = 10  # in the report, the most frequent
+_FEWEST = 10  # texts with which an interval means something
 _SHOWN = 70  # characters of a prompt in the report
 _ALL = "*"
 
@@ -62,7 +63,8 @@ def compare_contexts(outcomes: Outcomes, *, seed: int = 0) -> list[dict[str, Jso
     Prequential (Dawid, "Statistical theory: the prequential approach", 1984): each outcome is predicted from those
     before it, by the mean of a Beta posterior of its model and context, whose prior has the model's mean so far and the
     weight of two outcomes. The loss of an outcome y predicted as p is -y ln p - (1 - y) ln(1 - p). Intervals are
-    percentiles of a paired bootstrap over texts, since all outcomes of a text share what is easy or hard in it.
+    percentiles of a paired bootstrap over texts, since all outcomes of a text share what is easy or hard in it; with
+    less than 10 texts they are None.
     """
     assigned = assign_contexts(outcomes, seed=seed)
     return _compare(outcomes, assigned, seed)
@@ -107,11 +109,14 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _interval(differences: Sequence[float], texts: Sequence[str], seed: int) -> tuple[float, float]:
+def _interval(differences: Sequence[float], texts: Sequence[str], seed: int) -> tuple[float, float] | tuple[None, None]:
     """Return the 95% interval of the mean difference, by resampling texts."""
     import numpy as np
 
-    _, member = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    numbers: dict[str, int] = {}
+    member = [numbers.setdefault(text, len(numbers)) for text in texts]
+    if len(numbers) < _FEWEST:
+        return None, None
     sums, counts = np.bincount(member, weights=differences), np.bincount(member)
     draws = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLES, len(counts)))
     low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), (0.025, 0.975))
@@ -149,13 +154,16 @@ def _cells(row: Mapping[str, Json]) -> tuple[str, ...]:
     own = (kind, row["contexts"], str(row["groups"]), str(row["n"]), number(row["log_loss"], 4))
     if row["contexts"] == "none":
         return (*own, "-", "-")
-    return (*own, f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}")
+    interval = "-" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    return (*own, f"{row['difference']:+.4f}", interval)
 
 
 def _verdict(rows: Sequence[Mapping[str, Json]]) -> str:
     """Return in a sentence which of rules and similarity predicts better, and whether either beats no contexts."""
     overall = {(row["contexts"], row["than"]): row for row in rows if row["kind"] == _ALL}
     pair = overall["similarity", "rules"]
+    if pair["low"] is None:
+        return f"{counted(pair['texts'], 'prompt')} are too few to compare contexts."
     better = "similarity" if pair["difference"] < 0 else "rules"
     interval = f"by {abs(pair['difference']):.4f}, 95% interval {pair['low']:+.4f} to {pair['high']:+.4f}"
     if pair["low"] <= 0 <= pair["high"]:
