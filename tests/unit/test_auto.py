@@ -196,6 +196,24 @@ def test_fallbacks_and_cascades(project):
     outcome = respond(drafts[0], "Why?", project.root / "store", ask, models=plan.models)
     assert (outcome.status, outcome.record.request.model.model_id) == ("ok", "recorded")
     assert asked == ["one"] * 3 + ["recorded"]
+    # Samples have to agree: three differ, so the next model is asked, two of whose samples are equal.
+    project.edit("config/cohorts/trial.yaml", stages={"draft": {"auto": {**cascade, "agree": 2}}})
+    row = trial().find(drafts[0].gen_id)
+    said = {"one": iter("abc"), "recorded": iter("aba"), "two": iter("a")}
+    texts = {}
+    asked.clear()
+
+    def say(question, key):
+        asked.append(question.model.model_id)
+        texts[key] = f"{next(said[question.model.model_id])}\n" * 3
+        return Record(schema_version=2, request=question, response=Response(texts[key]), call=CALL)
+
+    outcome = respond(row, "How?", project.root / "store", say, models=plan.models)
+    assert (outcome.status, outcome.raw, asked) == ("ok", "a\n" * 3, ["one"] * 3 + ["recorded"] * 3)
+    said |= {"one": iter("abc"), "recorded": iter("abc")}
+    outcome = respond(row, "How?", project.root / "store", say, models=plan.models)
+    assert (outcome.status, outcome.record.request.model.model_id) == ("ok", "two")  # the last needs no second
+    project.edit("config/cohorts/trial.yaml", stages={"draft": {"auto": cascade, "fallback": ["two"]}})
     models["recorded"]["atp"] = 20  # what was chosen stays
     project.write("config/models.yaml", {"models": models})
     assert [trial().find(row.gen_id) for row in drafts] == drafts
@@ -209,6 +227,7 @@ def test_fallbacks_and_cascades(project):
         ({"auto": {"layer": "tactical"}}, "ANTHROPIC_API_KEY is not set"),
         ({"auto": {"of": ["keyed"]}, "sampling": {"min_p": 0.1}}, "does not take min_p"),
         ({"auto": {"of": ["one", "one"]}}, "occurs twice"),
+        ({"auto": {"agree": 2}}, "'agree' is for a cascade"),
     ],
 )
 def test_what_cannot_be_chosen_is_told(project, stages, told):

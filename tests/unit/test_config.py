@@ -348,9 +348,9 @@ NAMES = [
     ),
     (
         "procedures/demo",
-        "relax: {model: smollm2-135m",
-        "relax: {model: smollm",
-        "models.relax.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
+        "verdict: {model: smollm2-135m",
+        "verdict: {model: smollm",
+        "models.verdict.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
     ),
     (
         "procedures/demo",
@@ -366,7 +366,7 @@ NAMES = [
     ),
     ("conversations/demo", "basic: {}", "basic: {model: none}", "tiers.basic.model: unknown model 'none'"),
     ("conversations/demo", '["*"]', '["*", bread]', "conversations[1]: unknown conversation 'bread'"),
-    ("probes/demo", "[smollm2-135m]", "[smollm2-135m, gpt]", "models[1]: unknown model 'gpt'; known: colleague"),
+    ("probes/demo", "[smollm2-135m,", "[smollm2-135m, gpt,", "models[1]: unknown model 'gpt'; known: colleague"),
     (
         "probes/demo",
         "asked:",

@@ -83,6 +83,7 @@ OTHER: dict[str, Any] = {
     "request": "s",
     "operator": {"name": "p"},
     "variant": Variant("what", False, ("f",)),
+    "agree": 2,
 }
 OF_A_MODEL = {
     "model_id": "n",

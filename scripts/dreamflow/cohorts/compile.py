@@ -19,7 +19,7 @@ from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
 from ..generation.settings import AUTO, AutoModel
 from ..reports.lineage import Facts, Members
-from ..routing.auto import Router, candidates, known_prompt, with_chain
+from ..routing.auto import Router, agreement, candidates, known_prompt, with_chain
 from ..routing.choices import Choice
 from ..routing.choose import Option
 from .columns import FIELDS, SELECTION_FIELDS, canonical_fields, written_at
@@ -364,7 +364,7 @@ class _Compiler:
         if spares := self.fallbacks(model, stage, chain):
             fields["fallbacks"] = spares
         fields["response_format"] = chosen.response_format
-        return Generation(**fields)
+        return Generation(**fields | agreement(settings.auto or AutoModel(), chain, settings.attempts))
 
     def fallbacks(self, first: Model, stage: str, chain: tuple[str, ...]) -> list[Candidate]:
         """The models that answer if the model of a row does not: those of its cascade, then those of the stage, without

@@ -8,6 +8,8 @@ Besides those of `generations`, judged texts by other models than their authors 
 | chunk                                | windows      | see `windows`                     | exact  |
 | any, with ratings                    | person       | mean of the ratings               | person |
 | draft, essay, evaluated by a person  | person       | mean of the ratings               | person |
+| any: a model that gave no usable     | its parser   | 0, see `unusable`                 |        |
+| answer, so that another one answered |              |                                   |        |
 | rows of `raw_root`/outcomes          | row          | as recorded                       | exact  |
 
 Classes never mix: a text may have an outcome in each. A judged outcome weighs as much as its judges (see `judges`).
@@ -33,6 +35,7 @@ from .judges import judge_weights
 from .made import Generations, NoOutcome, costs_of, metadata_file, of_generation, prompt_of
 from .outcome import Outcome
 from .ratings import Rating, Ratings, read_ratings
+from .unusable import unusable_outcomes
 from .windows import window_outcomes
 
 PARSED_STAGES = ("evaluation", "verdict", "match", "cluster")  # their answers are read by a parser, or not
@@ -56,6 +59,7 @@ def collect_outcomes(
         *_weighted(collect_verified(generations, graded, left_out, by_models), by_models, ratings),
         *_all_parsed(generations, left_out),
         *window_outcomes(generations, left_out),
+        *unusable_outcomes(generations, left_out),
         *collect(left_out, partial(_rated, generations, graded), ratings.items()),
     ]
     # What a model is always sent before a prompt is no part of the generation.

@@ -364,8 +364,15 @@ class Asked:
                 spares = with_chain(model_id, chain, call.fallback, self.models)
                 call = call.model_copy(update={"model": model_id, "auto": None, "fallback": spares})
             with under(*self.place):
-                self._fields[key] = question_fields(self.kind, call, self.catalog, self.models)
+                fields = question_fields(self.kind, call, self.catalog, self.models)
+            self._fields[key] = fields | agreement(self._auto, chain, call.attempts)
         return dict(self._fields[key])
+
+
+def agreement(auto: AutoModel, chain: Sequence[str], attempts: int) -> dict[str, int]:
+    """The fields of a row by which the samples of a cascade's models have to agree."""
+    is_needed = chain and auto.agree > 1
+    return {"agree": auto.agree, "max_attempts": max(attempts, auto.agree)} if is_needed else {}
 
 
 def with_chain(chosen: str, chain: Sequence[str], fallback: Sequence[str], models: Mapping[str, Model]) -> list[str]:

@@ -13,7 +13,7 @@ from ..outcomes.outcome import Outcome
 from ..outcomes.table import OutcomeRow, new_outcomes, outcome_rows, read_outcomes, write_outcomes
 from ..reports.markdown import counted
 from ..routing.context_report import context_report
-from ..routing.contexts import RECENT, compile_named, context_of
+from ..routing.contexts import compile_named, context_of
 from ..routing.prompts import FILE as PROMPTS
 from ..routing.prompts import Example, fit_prompts
 from ..routing.similarity import TfidfContexts
@@ -82,18 +82,13 @@ def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome
     else:
         path.unlink(missing_ok=True)
     contexts = []
-    before: dict[str, list[str]] = {}  # the last prompts of each kind
     for outcome in new:
-        recent = before.setdefault(outcome.kind, [])
         kind = outcome.context if outcome.stage == "variant" else outcome.kind  # its operator
         row = {**outcome.columns, "kind": kind, "context": outcome.context}
         chosen = outcome.made.choice if outcome.made else UNSET
         context = "" if chosen is UNSET else chosen["context"]
         if not context:
-            sorts = {"by": settings.by, "named": named, "similarity": similarity, "recent": recent}
-            context, _ = context_of(outcome.prompt, row, **sorts)
+            # Of the prompt alone, as in a choice and in a night's probes, which cannot know what is asked before it.
+            context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity)
         contexts.append(context)
-        if outcome.prompt and outcome.prompt not in recent[-1:]:
-            recent.append(outcome.prompt)
-            del recent[:-RECENT]
     return contexts
