@@ -81,7 +81,9 @@ def _outcome(path: Path, line: int, name: str, value: str | None) -> float:
     except ValueError:
         number = np.nan
     if not 0 <= number <= 1:
-        raise DreamflowError(f"{path}:{line}: {name}: '{value}' is not an outcome: give a number from 0 to 1")
+        raise DreamflowError(
+            f"{path}:{line}: {name}: '{value}' is not an outcome from 0 to 1; name the models with --models"
+        )
     return number
 
 
@@ -253,12 +255,12 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
     }
     asked = f"{size - past:,} questions" + (f" after {past:,} with all outcomes" if past else ", from nothing")
     lines = [f"## {asked}, {len(data.names)} contexts, {orders} orders", ""]
-    for number, name in enumerate(data.models):
-        mean = np.mean([data.outcomes[order[past:], number].mean() for order in shuffled])
-        lines.append(f"{name}: accuracy {mean:.3f} at cost {costs_of(data)[number]:g}")
+    means = np.mean([data.outcomes[order[past:]].mean(axis=0) for order in shuffled], axis=0)
+    for name, mean, cost in zip(data.models, means, costs_of(data), strict=True):
+        lines.append(f"{name}: accuracy {mean:.3f} at cost {cost:g}")
     shown = (0.2, 0.5, 0.8)
     heads = ["policy", "area", *(f"accuracy at {share:.0%}" for share in shown), "or at its own cost"]
-    lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", _random_row(data, shown, len(heads))]
+    lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", _random_row(means, shown, len(heads))]
     for name, policy in policies.items():
         curves = []
         for seed, order in enumerate(shuffled):
@@ -277,8 +279,8 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
     return lines
 
 
-def _random_row(data: Recorded, shown: Sequence[float], width: int) -> str:
-    cheap, dear = data.outcomes.mean(axis=0)[[0, -1]]
+def _random_row(means: np.ndarray, shown: Sequence[float], width: int) -> str:
+    cheap, dear = means[[0, -1]]
     cells = ["random mixture", "0.500", *(f"{cheap + share * (dear - cheap):.3f}" for share in shown)]
     return f"| {' | '.join(cells + [''] * (width - len(cells)))} |"
 
