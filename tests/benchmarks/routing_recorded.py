@@ -22,6 +22,7 @@ TEXT_COLUMNS, CONTEXT_COLUMNS = ("prompt", "question", "text", "input"), ("domai
 SHARES = tuple(np.arange(1, 10) / 10)  # of the dearest model: points of a curve
 PRICES = (-0.1, 0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.5)
 RESAMPLES = 500
+NEARLY_EQUAL = 0.03  # accuracies
 _FIRST_FIT, _WINDOW, _TIE = 32, 400, 1e-6
 
 
@@ -258,6 +259,8 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
     means = np.mean([data.outcomes[order[past:]].mean(axis=0) for order in shuffled], axis=0)
     for name, mean, cost in zip(data.models, means, costs_of(data), strict=True):
         lines.append(f"{name}: accuracy {mean:.3f} at cost {cost:g}")
+    if abs(means[-1] - means[0]) < NEARLY_EQUAL:
+        lines.append("These ends of the curve are nearly equal, so the area is unstable: compare the accuracies.")
     shown = (0.2, 0.5, 0.8)
     heads = ["policy", "area", *(f"accuracy at {share:.0%}" for share in shown), "or at its own cost"]
     lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", _random_row(means, shown, len(heads))]
