@@ -227,11 +227,12 @@ def compile_named(named: Mapping[str, Sequence[str]]) -> NamedContexts:
                 raise ConfigError("the name of a context must be a word or words; '*' means all contexts")
             for place, pattern in enumerate(written):
                 with under(place):
-                    patterns.append((context, pattern, _compiled(pattern)))
+                    patterns.append((context, pattern, compile_pattern(pattern)))
     return NamedContexts(tuple(patterns))
 
 
-def _compiled(written: str) -> re.Pattern[str]:
+def compile_pattern(written: str) -> re.Pattern[str]:
+    """Return a pattern of `compile_named`, compiled. Raises a `ConfigError` as described there."""
     if not written.startswith("re:"):
         words = list(_WORD.findall(_normal(written)))
         if not words:
