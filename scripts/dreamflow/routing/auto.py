@@ -148,8 +148,8 @@ class Router:
     ) -> Choice:
         """The model of a slot: as it was chosen before if the spec still allows it, else by the routing table.
 
-        `models` are those that a spec can name (default: all), `text` is the prompt as far as it is known, `kind` that of the prompt, `row` its coordinates, `turn_words` what
-        is sent before it.
+        `text` is the prompt as far as it is known, `kind` that of the prompt, `row` its coordinates, `turn_words` what
+        is sent before it; `models` are those that the section can name (default: all).
         """
         for choice in self._choices.get(slot, ()):  # the first, so that no other spec can change it
             if _is_allowed((models or self.models).get(choice.model_id), auto):
