@@ -18,6 +18,7 @@ from dreamflow.generation.respond import respond
 from dreamflow.plan import compile_plan
 from dreamflow.routing.atp import count_words
 from dreamflow.routing.auto import known_prompt
+from dreamflow.trust.collect import write_cycle_outcomes
 from plans import of_stage, planned
 from project import REPOSITORY, Project
 
@@ -249,6 +250,17 @@ def test_a_damaged_table_is_told(project):
     project.write("data/trust/cycle-1/routing.json", "{")
     with rejected("cycle-1/routing.json", "damaged"):
         trial()
+
+
+def test_trust_by_prompt_decides_where_prompts_are_sorted_by_similarity(project):
+    routing(project, one=0.9, two=0.3)
+    by_similarity = {"contexts": {"by": ["similarity"]}}
+    rows = "".join(f"Text {number}?,0,1\n" for number in range(100))
+    project.write("data/1_raw/outcomes/past.csv", "prompt,one,two\n" + rows)
+    write_cycle_outcomes(trial(trust=by_similarity).world, 1)
+    by_text = trial(trust=by_similarity)
+    assert {row.model.model_id for row in by_text.generations.values()} == {"two"}
+    assert {row.model.model_id for row in trial().generations.values()} == {"one"}
 
 
 def test_a_prompt_is_known_as_far_as_its_parents_are_not_needed():

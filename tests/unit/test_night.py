@@ -163,8 +163,16 @@ def test_a_phase_that_cannot_begin_leaves_the_night_open(root):
 def test_a_budget_of_the_night_stops_a_phase(root):
     do("chunks", "print('the budget night does not allow this call', flush=True); sys.exit(1)")
     one = night(root)
-    run_phases(one, STEPS[:1], around(totals=lambda: Totals(problems=["the budget night.usd is used up"])))
-    assert (one.phases["chunks"].status, one.phases["chunks"].why) == ("stopped", "the budget night.usd is used up")
+    runs = iter([Totals(), Totals(runs=1, problems=["the budget is used up"])])
+    run_phases(one, STEPS[:1], around(totals=lambda: next(runs)))
+    assert (one.phases["chunks"].status, one.phases["chunks"].why) == ("stopped", "the budget is used up")
+
+
+def test_a_phase_that_cannot_start_does_not_have_the_problems_of_another(root):
+    do("chunks", "print('no such rule', flush=True); sys.exit(1)")
+    one = night(root)
+    run_phases(one, STEPS[:1], around(totals=lambda: Totals(runs=1, problems=["of an earlier phase"])))
+    assert one.phases["chunks"].why == "no such rule"
 
 
 def test_a_program_in_the_background_ends_in_order_too(root):

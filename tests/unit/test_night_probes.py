@@ -127,10 +127,16 @@ def test_evidence_decides_and_surprises_come_first(project):
     assert [(line["model_id"], line["context"]) for line in lines if line["why"].startswith("to verify")] == [
         ("big", "code")
     ] * 4
-    # Another class of evidence tells nothing of exact grades, but what is asked most.
-    table(project, [cell("small", "facts", 500, 500, "judged")])
-    lines = chosen(project, planned(most=4, **config))
-    assert {(line["context"], line["why"][:14]) for line in lines} == {("facts", "Beta(1.0, 1.0)")}
+    table(project, [cell("small", "facts", 500, 500, "judged")])  # another class tells nothing of exact grades
+    assert {line["why"][:14] for line in chosen(project, planned(most=14, **config))} == {"Beta(1.0, 1.0)"}
+
+
+def test_contexts_in_which_models_are_chosen_come_first(project):
+    choice = {"generation": "a_1", "model_id": "small", "propensity": 1.0, "context": "format", "evidence": "exact"}
+    line = json.dumps({**choice, "cycle": 1, "state": "wake", "why": "because"}) + "\n"
+    project.write("data/trust/choices.jsonl", 20 * line)
+    lines = chosen(project, planned(most=4, trust={"contexts": {"by": ["kind"]}}))
+    assert [line["context"] for line in lines] == ["format"] * 4
 
 
 KINDS = ("extraction", "arithmetic", "format", "classification", "code", "facts", "knowledge")
@@ -142,7 +148,7 @@ def test_a_dry_run_shows_what_the_night_would_ask(project):
     assert probe.preview() == ({}, "")
     assert probe.want_night("night-1") and not probe.want_night("all")
     rows, text = probe.preview()
-    assert len(rows) == 6 and text.startswith("night 1: 6 probes: big in ")
+    assert len(rows) == 6 and text.startswith("night 1: 6 probes: small ")
     chosen(project, plan)
     assert probe.preview() == ({}, "")
 

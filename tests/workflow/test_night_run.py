@@ -3,14 +3,19 @@
 import json
 import re
 import shutil
+import signal
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dreamflow.nights.lock import night_lock
 from project import REPOSITORY, Project
-from trial import SPEC
+from server import PATIENCE_S, Server
+from trial import SPEC, answer, models
 
 RAW = REPOSITORY / "data/1_raw"
 ANSWERS = [
@@ -108,3 +113,30 @@ def test_a_night_beside_another_does_nothing(first: Project) -> None:
     assert done.returncode == 0
     assert "another night runs since 2026-01-02T00:00:00" in done.stdout
     assert sorted(path.name for path in (first.root / "data/nights").glob("[0-9]*")) == ["1", "2"]
+
+
+def test_ctrl_c_ends_the_phase_in_order_and_the_next_run_goes_on_with_the_night(tmp_path: Path) -> None:
+    go, arrived = threading.Event(), threading.Event()
+
+    def hold(body: dict[str, Any]) -> str:
+        arrived.set()
+        go.wait(PATIENCE_S)
+        return answer(body)
+
+    with Server(hold) as server:
+        project = Project(tmp_path / "project", models(server.url), SPEC)
+        process = project.start("night", "--cores", "2")
+        assert arrived.wait(PATIENCE_S)
+        process.send_signal(signal.SIGINT)  # to the night alone, as systemd sends it
+        lines = (line for line in process.stdout if line.startswith("Terminating processes on user request"))
+        assert next(lines) and next(lines)  # the night, and its phase
+        go.set()
+        screen, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode != 0
+        assert "night 1 was interrupted during evaluations: 'snakemake night' goes on with it" in screen
+        assert 0 < server.calls < 8 and not (project.root / "data/nights/1/journal.md").exists()
+        done = project.run("night", "--cores", "2")
+        assert done.returncode == 0, done.stdout
+        assert server.calls == 8  # nothing was asked twice
+    assert phases(project, 1)["evaluations"]["status"] == "done"
+    assert "| evaluations | interrupted |" in project.read("data/nights/1/journal.md")

@@ -45,14 +45,15 @@ class Step:
 
 
 class Totals(msgspec.Struct):
-    """What the calls of a night took so far, the generations that it made, by stage, and the problems of its last
-    process."""
+    """What the calls of a night took so far, and the generations that it made, by stage; how many of its runs came to
+    their end, and the problems of the last one."""
 
     calls: int = 0
     tokens: int = 0
     usd: float = 0.0
     atp: float = 0.0
     made: Mapping[str, int] = {}
+    runs: int = 0
     problems: Sequence[str] = ()
 
 
@@ -116,7 +117,7 @@ def _reason(step: Step) -> str:
     """Why a phase is left out; a problem with finding out is one that the phase itself will tell."""
     try:
         return step.skip()
-    except DreamflowError:
+    except Exception:
         return ""
 
 
@@ -125,7 +126,7 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
     log = night.folder / "logs" / f"{step.phase}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     around.show(f"night {night.number}, {step.phase}: snakemake {step.target}")
-    begin = time.monotonic()
+    before, begin = around.totals(), time.monotonic()
     with log.open("ab") as output:
         start = output.tell()
         process = subprocess.Popen(  # noqa: S603
@@ -153,7 +154,8 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
             counted[stage] = counted.get(stage, 0) + count
     phase.made = {stage: more for stage, n in totals.made.items() if (more := n - counted.get(stage, 0)) > 0}
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(around.chatter)]
-    phase.status, phase.why = _ending(process.returncode, ended_by, lines, totals.problems, night)
+    problems = totals.problems if totals.runs > before.runs else ()
+    phase.status, phase.why = _ending(process.returncode, ended_by, lines, problems, night)
 
 
 def _ending(code: int, ended_by: str, lines: Sequence[str], problems: Sequence[str], night: Night) -> tuple[str, str]:

@@ -41,11 +41,11 @@ def night_totals(root: Path, store: Path, night: int) -> Totals:
     rows = [row for sql in (ledger, lost) for row in answers.read(f"{sql} WHERE run >= ? AND run < ?", (begin, end))]
     calls, tokens, usd, atp = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0, 0)
     made: Counter[str] = Counter()
-    problems: Sequence[str] = ()
-    for line in _lines(nights_folder(root) / str(night) / "runs.jsonl"):
-        made.update(line["made"])
-        problems = line["problems"]
-    return Totals(int(calls), int(tokens), float(usd), float(atp), dict(made), problems)
+    runs = _lines(nights_folder(root) / str(night) / "runs.jsonl")
+    for run in runs:
+        made.update(run["made"])
+    problems = runs[-1]["problems"] if runs else ()
+    return Totals(int(calls), int(tokens), float(usd), float(atp), dict(made), len(runs), problems)
 
 
 def _lines(path: Path) -> list[dict]:

@@ -6,7 +6,7 @@ settings of the first probe. Tasks are those of `raw_root/probe/` and generated 
 the model has not answered in a probe or distillation and will not answer for one that is configured.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..files import read_jsonl
 from ..generation.model import Generation, Json
 from ..generation.settings import AutoModel
 from ..routing.auto import candidates
+from ..routing.choices import ChoiceFile
 from ..routing.table import EVERY_CONTEXT, Table
 from ..tasks.answers import ANSWER, answer_rows
 from ..tasks.generators import TEMPLATES, generate
@@ -29,6 +30,7 @@ from .spec import ProbeSpec
 _FIRST_SEED = 10_000  # of the generators, plus the night's number: specs have small seeds
 _MOST_GENERATED = 500  # tasks of a kind; all kinds have more
 _UNKNOWN = 2.0  # weight of a model's mean in a context without outcomes, in outcomes
+_MOST_SHOWN = 5  # contexts of a model in the line for the screen
 _EVIDENCE = "exact"  # the class of evidence that probes give
 
 
@@ -45,7 +47,8 @@ def choose(number: int, world: World, probes: Sequence[ProbeSpec]) -> tuple[list
         for model_id in settings
         for name in dict.fromkeys(own for _, own in pool)
     }
-    cells = cells_of(world.router.table, settings, dict.fromkeys(own for _, own in pool))
+    asked = Counter(choice.context for choice in ChoiceFile(world.router.file.path).read())
+    cells = cells_of(world.router.table, settings, {own: asked[own] for _, own in pool})
     return choose_probes(cells, tasks, most), settings
 
 
@@ -107,40 +110,39 @@ def planned(world: World) -> set[tuple[str, str]]:
     return {(row.model.model_id, row.wildcards["task_id"]) for row in rows}
 
 
-def cells_of(table: Table | None, models: Iterable[str], contexts: Iterable[str]) -> list[Cell]:
+def cells_of(table: Table | None, models: Iterable[str], contexts: Mapping[str, int]) -> list[Cell]:
     """Return what the routing table knows of each model in each context from exact grades.
 
-    Without outcomes in a context, the model's mean over all contexts is expected there, with the weight of two
-    outcomes. A context's weight is its share of all outcomes, with one outcome added to each.
+    `contexts` says for how many questions in each trust has chosen a model so far: a context's weight is its share,
+    with one question added to each. (Outcomes are no measure of that: probes would make their contexts frequent.)
+    Without outcomes in a context, the model's mean over all contexts is expected there, with the weight of two.
     """
-    names = list(contexts)
     cells, verify = (table.cells, table.verify) if table else ([], [])
     known = {(cell.model_id, cell.context): (cell.alpha, cell.beta) for cell in cells if cell.evidence == _EVIDENCE}
-    counts = dict.fromkeys(names, 1.0)
-    for cell in cells:
-        if cell.context in counts:
-            counts[cell.context] += cell.n
+    total = sum(contexts.values()) + len(contexts)
     surprising = {(place.model_id, place.context) for place in verify}
     chosen = []
     for model_id in models:
         alpha, beta = known.get((model_id, EVERY_CONTEXT), (1.0, 1.0))
         elsewhere = tuple(_UNKNOWN * part / (alpha + beta) for part in (alpha, beta))
-        for name in names:
+        for name, questions in contexts.items():
             is_surprising = not surprising.isdisjoint({(model_id, name), (model_id, EVERY_CONTEXT)})
             posterior = known.get((model_id, name), elsewhere)
-            chosen.append(Cell(model_id, name, *posterior, counts[name] / sum(counts.values()), is_surprising))
+            chosen.append(Cell(model_id, name, *posterior, (questions + 1) / total, is_surprising))
     return chosen
 
 
 def night_text(number: int, chosen: Sequence[Chosen], settings: Mapping[str, AnswerSettings]) -> str:
-    """Return a line for the screen."""
-    counts: dict[tuple[str, str], int] = {}
-    for one in chosen:
-        counts[one.model_id, one.context] = counts.get((one.model_id, one.context), 0) + 1
-    listed = ", ".join(f"{model_id} in {context} {count}" for (model_id, context), count in sorted(counts.items()))
+    """Return a line for the screen: how many tasks each model gets, and in which contexts most."""
     if not settings:
         return f"night {number}: no model can answer probes here"
-    return f"night {number}: {len(chosen):,} probes" + (f": {listed}" if listed else "")
+    parts = []
+    for model_id in settings:
+        contexts = Counter(one.context for one in chosen if one.model_id == model_id)
+        most = ", ".join(f"{context} {count}" for context, count in contexts.most_common(_MOST_SHOWN))
+        more = ", ..." if len(contexts) > _MOST_SHOWN else ""
+        parts += [f"{model_id} {contexts.total()} ({most}{more})"] if contexts else []
+    return f"night {number}: {len(chosen):,} probes" + (f": {'; '.join(parts)}" if parts else "")
 
 
 def lines_of(chosen: Iterable[Chosen], settings: Mapping[str, AnswerSettings]) -> list[dict[str, Json]]:

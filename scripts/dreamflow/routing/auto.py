@@ -27,6 +27,8 @@ from .atp import count_words
 from .choices import Choice, ChoiceFile
 from .choose import Decision, Expected, Option, decide
 from .contexts import NamedContexts, compile_named, context_of
+from .prompts import FILE as PROMPTS
+from .prompts import PromptTrust, read_prompts
 from .similarity import TfidfContexts
 from .table import Table, read_table
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from ..trust.spec import Trust
 
 Ids = Callable[[str, Mapping[str, Json]], str]  # (model, fields of the row) -> id of the generation
+Chances = tuple[tuple[str, float, float], ...]  # (model, alpha, beta)
 _TOKENS_PER_WORD = 1.3  # of English prose; a prompt that has more does not fit
 _NEVER_CHOSEN = ("human", "replay")  # providers whose models must be named in `of`
 
@@ -158,7 +161,9 @@ class Router:
         kind = str(row.get("kind", kind)) if kind == "answer" else kind
         context, reason = self.context_of(text, {**row, "kind": kind})
         words = self._words(text) + turn_words
-        decision = self._decide(context, words, options, auto.budget_atp, auto.cascade)
+        decision = self._decide(
+            context, words, options, auto.budget_atp, auto.cascade, self._chances(text, context, options)
+        )
         model_id = decision.pick(f"{slot}|{self.trust.round}")
         choice = Choice(
             slot=slot,
@@ -216,10 +221,32 @@ class Router:
         row = dict(zip(by, values, strict=True))
         return context_of(text, row, by=by, named=self._named, similarity=self._similarity)
 
+    @cached_property
+    def _prompts(self) -> dict[str, PromptTrust]:
+        """What the last cycle found of prompts by class of evidence; nothing if it does not sort by similarity."""
+        if "similarity" not in self.trust.contexts.by or self.table is None:
+            return {}
+        return read_prompts(self.root / "trust" / f"cycle-{self.table.cycle}" / PROMPTS)
+
+    def _chances(self, text: str, context: str, options: tuple[Option, ...]) -> Chances:
+        """(model, alpha, beta) of the models that are known by prompt."""
+        if not self._prompts:
+            return ()
+        evidence = self.table.evidence_for([option.model_id for option in options], context)
+        known = self._prompts.get(evidence)
+        return tuple((name, *pair) for name, pair in known.chances(text, context).items()) if known else ()
+
     def _decision(
-        self, context: str, words: int, options: tuple[Option, ...], budget_atp: float | None, cascade: bool
+        self,
+        context: str,
+        words: int,
+        options: tuple[Option, ...],
+        budget_atp: float | None,
+        cascade: bool,
+        chances: Chances,
     ) -> Decision:
-        return decide(self.table, context, words, options, budget_atp=budget_atp, cascade=cascade)
+        by_model = {model_id: (alpha, beta) for model_id, alpha, beta in chances}
+        return decide(self.table, context, words, options, budget_atp=budget_atp, cascade=cascade, chances=by_model)
 
     def save(self, is_wanted: Callable[[str], bool]) -> list[str]:
         """Write the new choices of the generations that are wanted; returns messages about damaged lines.

@@ -17,14 +17,16 @@ Ties go to the lower ATP, then to the id that sorts first.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
 from ..generation.settings import LAYERS
 from .atp import atp_cost
+from .prompts import with_chances
 from .table import Cell, Table
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def decide(
     *,
     budget_atp: float | None = None,
     cascade: bool = False,
+    chances: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Decision:
     """What is known of the choice among `options` (at least one) for a prompt of so many words in a context.
 
@@ -117,7 +120,8 @@ def decide(
     if table is None:
         return _without_table(ordered, costs, budget, cascade=cascade)
     evidence = table.evidence_for([option.model_id for option in ordered], context)
-    cells = [table.posterior(option.model_id, option.layer, context, evidence) for option in ordered]
+    known = [table.posterior(option.model_id, option.layer, context, evidence) for option in ordered]
+    cells = with_chances(known, chances)
     weight, atp_value = table.state.multiplier, table.settings.atp_value
     values = [weight * cell.mean - atp_value * costs[cell.model_id] for cell in cells]
     if table.state.name == CRISIS:

@@ -21,11 +21,6 @@ class Topics(NamedTuple):
     idf: list[float]
     components: list[list[float]]  # a row a topic
 
-    def record(self) -> dict[str, Any]:
-        """The topics as JSON, numbers rounded to 4 digits."""
-        rounded = [[round(value, 4) for value in row] for row in self.components]
-        return {"terms": self.terms, "idf": [round(value, 4) for value in self.idf], "components": rounded}
-
 
 def fit_topics(texts: Sequence[str], topics: int = TOPICS) -> Topics | None:
     """Topics of these prompts; None for fewer than MINIMUM_TEXTS prompts or too few terms.
@@ -36,7 +31,7 @@ def fit_topics(texts: Sequence[str], topics: int = TOPICS) -> Topics | None:
         return None
     from sklearn.decomposition import TruncatedSVD
 
-    vectorizer = _vectorizer(min_df=2, max_df=0.3, max_features=MAXIMUM_TERMS)
+    vectorizer = _vectorizer(min_df=2, max_df=0.6, max_features=MAXIMUM_TERMS)
     try:
         matrix = vectorizer.fit_transform(texts)
     except ValueError:  # no term occurs in two prompts

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SHARED = 0.5  # variance of the effects that all models share
-OWN_CONTEXT = (0.01, 0.04, 0.16)  # variances to choose from, of a model's deviation from them: of contexts ...
-OWN_TEXT = (0.005, 0.02, 0.08)  # ... and of other features,
-EXPECTED_OWN = 0.05  # both with an exponential prior of this mean
+OWN_CONTEXT = (0.01, 0.04, 0.16, 0.64)  # variances to choose from, of a model's deviation from them: of contexts ...
+OWN_TEXT = (0.005, 0.02, 0.08, 0.3, 1.2)  # ... and of other features,
+TYPICAL_OWN = 0.02  # both with a prior density of 1 / (1 + variance / this)**2
 INTERCEPT = (4.0, 1.0)  # the same of the intercept, in logits: fixed
 _STEPS, _TOLERANCE = 30, 1e-4
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
@@ -47,15 +47,15 @@ def fit(x: Any, model: Any, outcome: Any, models: int, contexts: int = 0, weight
     model, outcome = np.asarray(model), np.asarray(outcome, dtype=float)
     weight = np.ones(len(outcome)) if weight is None else np.asarray(weight, dtype=float)
     rows = [np.flatnonzero(model == number) for number in range(models)]
-    own_context = OWN_CONTEXT if contexts else OWN_CONTEXT[:1]
-    own_text = OWN_TEXT if x.shape[1] - 1 > contexts else OWN_TEXT[:1]
     best = prior(models, x.shape[1] - 1, contexts)
-    greatest, start = -np.inf, best.mean
-    for variances in [(of_context, of_text) for of_context in own_context for of_text in own_text]:
-        fitted, evidence = _laplace(x, rows, outcome, weight, best._replace(variances=variances, mean=start))
-        start = fitted.mean
-        if evidence > greatest:
-            best, greatest = fitted, evidence
+    greatest = -np.inf
+    searched = [(place, value) for place, values in enumerate((OWN_CONTEXT, OWN_TEXT)) for value in values]
+    for place, value in searched:  # one variance after the other
+        if (contexts, x.shape[1] - 1 - contexts)[place]:
+            variances = (value, best.variances[1]) if place == 0 else (best.variances[0], value)
+            fitted, evidence = _laplace(x, rows, outcome, weight, best._replace(variances=variances))
+            if evidence > greatest:
+                best, greatest = fitted, evidence
     return best
 
 
@@ -126,7 +126,7 @@ def _laplace(x: Any, rows: list, outcome: Any, weight: Any, start: Predictor) ->
         logit = x[mine] @ mean[number * width : (number + 1) * width]
         likelihood += float(weight[mine] @ (outcome[mine] * logit - np.logaddexp(0, logit)))
     complexity = np.linalg.slogdet(hessian)[1] + np.linalg.slogdet(covariance)[1]
-    likelihood -= sum(start.variances) / EXPECTED_OWN
+    likelihood -= 2 * float(np.log1p(np.array(start.variances) / TYPICAL_OWN).sum())
     evidence = likelihood - 0.5 * float(mean @ precision @ mean) - 0.5 * complexity
     return start._replace(mean=mean.reshape(models, width), covariance=np.linalg.inv(hessian)), evidence
 

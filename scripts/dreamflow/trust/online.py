@@ -1,8 +1,8 @@
 """Trust while answers come in one at a time: posteriors that keep up, and forget what a change made untrue.
 
-Counts are added at once; what the levels of the hierarchy tell each other is recomputed every REFIT outcomes. A change of
-a model in a context (`drift.change_point`) drops the outcomes before it. Evidence also ages with every outcome, so that
-models that are not asked for long are tried again.
+Counts are added at once; what the levels of the hierarchy tell each other is recomputed every REFIT outcomes. A change
+of a model in a context (`drift.change_point`) drops the outcomes before it. Evidence also ages with every outcome, so
+that models that are not asked for long are tried again.
 """
 
 from collections.abc import Mapping, Sequence
