@@ -348,15 +348,9 @@ NAMES = [
     ),
     (
         "procedures/demo",
-<<<<<<< HEAD
         "verdict: {model: smollm2-135m",
         "verdict: {model: smollm",
         "models.verdict.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
-=======
-        "auto: {of: [smollm2-135m,",
-        "auto: {of: [smollm,",
-        "models.relax.auto.of[0]: unknown model 'smollm'; did you mean 'smollm2-135m'?",
->>>>>>> auto
     ),
     (
         "procedures/demo",
@@ -372,11 +366,7 @@ NAMES = [
     ),
     ("conversations/demo", "basic: {}", "basic: {model: none}", "tiers.basic.model: unknown model 'none'"),
     ("conversations/demo", '["*"]', '["*", bread]', "conversations[1]: unknown conversation 'bread'"),
-<<<<<<< HEAD
     ("probes/demo", "[smollm2-135m,", "[smollm2-135m, gpt,", "models[1]: unknown model 'gpt'; known: colleague"),
-=======
-    ("probes/demo", "smollm2-135m-shown]", "gpt]", "models[1]: unknown model 'gpt'; known: colleague"),
->>>>>>> auto
     (
         "probes/demo",
         "asked:",
