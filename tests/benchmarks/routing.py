@@ -10,7 +10,7 @@ outcomes of models, 0 to 1. Each question comes once, in random order, and a pol
 that it asked; with --past, from all outcomes of this share of the questions before. Costs are spread evenly from 0 (of
 the least accurate model) to 1: of two models, the cost is the share of calls of the dear one. The area is the mean over
 this share of (accuracy - cheap) / (dear - cheap): .5 for a random mixture. "Within a budget" sets the price of a call
-by the recent questions (`routing.price`), the others have fixed prices or none.
+by the recent questions (`routing.price`); at fixed prices `model: auto` chooses (`trust.atp_value`).
 
 simulated: five models with costs from 1 to 20 in four contexts, whose rates of success are known, and drift.
 

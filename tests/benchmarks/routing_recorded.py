@@ -81,7 +81,9 @@ def _outcome(path: Path, line: int, name: str, value: str | None) -> float:
     except ValueError:
         number = np.nan
     if not 0 <= number <= 1:
-        raise DreamflowError(f"{path}:{line}: {name}: '{value}' is not an outcome: give a number from 0 to 1")
+        raise DreamflowError(
+            f"{path}:{line}: {name}: '{value}' is not an outcome from 0 to 1; name the models with --models"
+        )
     return number
 
 
@@ -90,12 +92,17 @@ def costs_of(data: Recorded) -> np.ndarray:
     return np.linspace(0, 1, len(data.models))
 
 
-def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool) -> np.ndarray:
-    """Choices of the prompt-level predictor within a budget: SHARES x questions; the first `past` are evidence."""
+def by_prompt(
+    data: Recorded, past: int, seed: int, *, text: bool, context: bool, is_priced: bool = False
+) -> np.ndarray:
+    """Choices by trust by prompt, the first `past` questions being evidence: within a budget, SHARES x questions; or by
+    Thompson sampling at fixed prices, as `model: auto` chooses, PRICES x questions."""
     size, costs = len(data.texts), costs_of(data)
     models, width = len(costs), len(data.names) if context else 0
-    chosen, chances = np.full((len(SHARES), size), -1), np.zeros((len(SHARES), size, models))
-    ties = np.random.default_rng(seed).normal(0, _TIE, (size, models))
+    points_of = PRICES if is_priced else SHARES
+    chosen, chances = np.full((len(points_of), size), -1), np.zeros((len(points_of), size, models))
+    random = np.random.default_rng(seed)
+    ties = random.normal(0, _TIE, (size, models))
     fits = [past]
     while fits[-1] < size:
         fits.append(min(size, max(_FIRST_FIT, int(fits[-1] * (1.4 if past else 2)))))
@@ -104,7 +111,7 @@ def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool
         x = indicators[:end]
         if text:
             x = np.hstack([x, features(data.texts[:end], fit_topics(data.texts[:start]))])
-        for point, share in enumerate(SHARES):
+        for point, share in enumerate(points_of):
             known = prompts.prior(models, x.shape[1], width)
             if start:
                 online = np.arange(past, start)
@@ -114,8 +121,11 @@ def by_prompt(data: Recorded, past: int, seed: int, *, text: bool, context: bool
             at = start
             while at < end:
                 block = np.arange(at, min(end, at + max(1, min(32, at // 100))))
-                chances[point, block] = prompts.expected(known, x[block]) + ties[block]
-                price = price_for(chances[point, max(past, at - _WINDOW) : block[-1] + 1], costs, share)
+                if is_priced:
+                    chances[point, block], price = random.beta(*prompts.beta(known, x[block])), share
+                else:
+                    chances[point, block] = prompts.expected(known, x[block]) + ties[block]
+                    price = price_for(chances[point, max(past, at - _WINDOW) : block[-1] + 1], costs, share)
                 choice = np.argmax(chances[point, block] - price * costs, axis=1)
                 chosen[point, block] = choice
                 known = prompts.update(known, x[block], choice, data.outcomes[block, choice])
@@ -234,6 +244,9 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
             "contexts and text, within a budget": lambda part, seed: by_prompt(
                 part, past, seed, text=True, context=True
             ),
+            "contexts and text, Thompson sampling at fixed prices": lambda part, seed: by_prompt(
+                part, past, seed, text=True, context=True, is_priced=True
+            ),
             "true rates of contexts (hindsight)": lambda part, seed: in_hindsight(part, past),
         }
     policies |= {
@@ -242,12 +255,12 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
     }
     asked = f"{size - past:,} questions" + (f" after {past:,} with all outcomes" if past else ", from nothing")
     lines = [f"## {asked}, {len(data.names)} contexts, {orders} orders", ""]
-    for number, name in enumerate(data.models):
-        mean = np.mean([data.outcomes[order[past:], number].mean() for order in shuffled])
-        lines.append(f"{name}: accuracy {mean:.3f} at cost {costs_of(data)[number]:g}")
+    means = np.mean([data.outcomes[order[past:]].mean(axis=0) for order in shuffled], axis=0)
+    for name, mean, cost in zip(data.models, means, costs_of(data), strict=True):
+        lines.append(f"{name}: accuracy {mean:.3f} at cost {cost:g}")
     shown = (0.2, 0.5, 0.8)
     heads = ["policy", "area", *(f"accuracy at {share:.0%}" for share in shown), "or at its own cost"]
-    lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", _random_row(data, shown, len(heads))]
+    lines += ["", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", _random_row(means, shown, len(heads))]
     for name, policy in policies.items():
         curves = []
         for seed, order in enumerate(shuffled):
@@ -266,8 +279,8 @@ def report(data: Recorded, orders: int, past_share: float) -> list[str]:
     return lines
 
 
-def _random_row(data: Recorded, shown: Sequence[float], width: int) -> str:
-    cheap, dear = data.outcomes.mean(axis=0)[[0, -1]]
+def _random_row(means: np.ndarray, shown: Sequence[float], width: int) -> str:
+    cheap, dear = means[[0, -1]]
     cells = ["random mixture", "0.500", *(f"{cheap + share * (dear - cheap):.3f}" for share in shown)]
     return f"| {' | '.join(cells + [''] * (width - len(cells)))} |"
 

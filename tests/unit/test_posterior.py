@@ -5,12 +5,9 @@ from dreamflow.trust.drift import change_point
 from dreamflow.trust.online import OnlineTrust
 from dreamflow.trust.posterior import (
     EVERY,
-    add,
-    average_of,
     discount,
     forget,
     moving_average,
-    posterior,
     posteriors,
     surprise,
 )
@@ -40,7 +37,6 @@ def test_moving_average_has_the_values_of_the_original_rule():
     assert moving_average(0.5, 0) == pytest.approx(0.45)
     assert moving_average(0.7, None) == 0.7
     assert moving_average(1.0, 1) == 1.0
-    assert average_of([1, None, 1, 1]) == pytest.approx(0.6355)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +107,6 @@ def test_forgetting_widens_every_interval():
 def test_evidence_below_zero_is_refused():
     with pytest.raises(ValueError, match="not below 0"):
         posteriors({("small", "stable"): (-1.0, 2.0)}, LAYERS)
-
-
-def test_evidence_can_be_added_between_two_fits():
-    before = posterior(3.0, 1.0, 2.0)
-    after = add(before, 1.0, 0.0)
-    assert (after.alpha, after.beta, after.n) == (4.0, 1.0, 3.0)
-    assert after.mean > before.mean
 
 
 def test_intervals_hold_the_true_rate_nine_times_in_ten():

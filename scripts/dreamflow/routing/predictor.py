@@ -94,13 +94,28 @@ def expected(predictor: Predictor, x: Any) -> Any:
 
 
 def beta(predictor: Predictor, x: Any) -> tuple[Any, Any]:
-    """(alpha, beta) of the Beta distributions with the mean and variance of the outcome, each prompts x models."""
-    mean, variance = logits(predictor, x)
-    values = _sigmoid(mean[..., None] + np.sqrt(variance)[..., None] * _NODES)
+    """(alpha, beta) of Beta distributions to draw from for a choice between models, each prompts x models.
+
+    Their means are the expected outcomes. Their variances leave out what is uncertain of all models alike, such as how
+    hard the prompt is: independent draws then differ as much as models are uncertain to differ.
+    """
+    x = _with_intercept(x)
+    models, width = predictor.mean.shape
+    blocks = predictor.covariance.reshape(models, width, models, width)
+    joint = np.einsum("nd,mdke,ne->nmk", x, blocks, x, optimize=True)
+    total = np.maximum(np.einsum("nmm->nm", joint), 1e-9)
+    own = total
+    if models > 1:
+        shared = joint.mean(axis=2)
+        own = (total - 2 * shared + shared.mean(axis=1, keepdims=True)) * models / (models - 1)
+        own = np.clip(own, 1e-9, None)
+    mean = x @ predictor.mean.T
+    first = np.clip(_sigmoid(mean / np.sqrt(1 + np.pi * total / 8)), 1e-6, 1 - 1e-6)
+    values = _sigmoid(mean[..., None] + np.sqrt(own)[..., None] * _NODES)
     weights = _WEIGHTS / _WEIGHTS.sum()
-    first = values @ weights
-    second = np.maximum(((values - first[..., None]) ** 2) @ weights, 1e-12)
-    size = np.maximum(first * (1 - first) / second - 1, 0.1)
+    centre = values @ weights
+    variance = np.maximum(((values - centre[..., None]) ** 2) @ weights, 1e-12)
+    size = np.maximum(first * (1 - first) / variance - 1, 0.1)
     return first * size, (1 - first) * size
 
 

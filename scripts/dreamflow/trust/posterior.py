@@ -11,7 +11,7 @@ Source: Gelman et al., Bayesian Data Analysis (3rd ed.), chapter 5 (beta-binomia
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -104,11 +104,6 @@ def posterior(alpha: float, beta: float, n: float) -> Posterior:
     return Posterior(alpha, beta, n, mean, min(low, mean), max(high, mean))
 
 
-def add(before: Posterior, successes: float, failures: float) -> Posterior:
-    """A posterior after a little more evidence, without the levels above: for use between two calls of `posteriors`."""
-    return posterior(before.alpha + successes, before.beta + failures, before.n + successes + failures)
-
-
 def ageing(cycles: float, half_life: float) -> float:
     """What share of its weight evidence keeps after so many cycles."""
     return 0.5 ** (cycles / half_life)
@@ -126,13 +121,6 @@ def moving_average(trust: float, outcome: float | None, eta: float = 0.1) -> flo
     if outcome is None:
         return trust
     return min(1.0, max(0.0, trust + eta * (outcome - trust)))
-
-
-def average_of(outcomes: Iterable[float | None], eta: float = 0.1, start: float = 0.5) -> float:
-    """The moving average after these outcomes, in their order."""
-    for outcome in outcomes:
-        start = moving_average(start, outcome, eta)
-    return start
 
 
 def surprise(seen: float, expected: float) -> tuple[float, str]:
