@@ -8,6 +8,7 @@ from dreamflow.errors import ConfigError
 from dreamflow.routing.context_report import assign_contexts, compare_contexts, context_report
 from dreamflow.routing.contexts import CONTEXTS, OTHER, NamedContexts, classify, compile_named, context_of
 from dreamflow.routing.similarity import NOTHING_ALIKE, TfidfContexts
+from dreamflow.settings import load_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,6 +164,15 @@ def test_a_pattern_that_is_wrong_or_could_take_forever_is_an_error_with_its_key(
 )
 def test_other_patterns_are_fine(pattern):
     assert compile_named({"billing": [pattern]}).patterns
+
+
+def test_a_wrong_pattern_of_the_configuration_is_named_before_anything_runs(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("trust:\n  contexts:\n    named:\n      billing: [invoice, 're:(a+)+']\n")
+    with pytest.raises(
+        ConfigError, match=re.escape("config.yaml:4: trust.contexts.named.billing[1]: 're:(a+)+' repeats")
+    ):
+        load_settings(path=config)
 
 
 def test_a_context_has_a_name_and_a_pattern_has_words():

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,22 +19,25 @@ from server import PATIENCE_S, Server
 from trial import SPEC, answer, models
 
 RAW = REPOSITORY / "data/1_raw"
-ANSWERS = [
-    {"contains": "Viability:", "text": "Sound.\nViability: 0.8\nTier: 1"},
-    {"text": "An answer of some words.\nIt has two lines.\nSCORE: 7"},
-]
+
+
+def night_answer(body: dict[str, Any]) -> str:
+    """A verdict where one is asked for, else a text with a score."""
+    asked = body["messages"][-1]["content"]
+    return "Sound.\nViability: 0.8\nTier: 1" if "Viability:" in asked else answer(body)
 
 
 @pytest.fixture(scope="module")
-def dreamt(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def dreamt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with work of every kind, before its first night."""
-    root = tmp_path_factory.mktemp("night")
-    answers = root / "answers.jsonl"
-    answers.write_text("".join(json.dumps(line) + "\n" for line in ANSWERS))
-    row = {"provider": "replay", "name": str(answers), "context_length": 8192, "price": {"prompt": 0, "completion": 0}}
-    project = Project(root, dict.fromkeys(("writer", "judge"), row), SPEC)
+    with Server(night_answer) as server:
+        yield _project(tmp_path_factory.mktemp("night"), server.url)
+
+
+def _project(root: Path, url: str) -> Project:
+    project = Project(root, models(url), SPEC)
     names = {"cohorts": ["trial"], "procedures": ["trial"], "probes": ["trial"]}
-    project.write("config/config.yaml", {**names, "night": {"minutes": 10, "tokens": 1_000_000}})
+    project.write("config/config.yaml", {**names, "night": {"minutes": 10, "tokens": 1_000_000, "probes": 4}})
     night = {"procedures": ["*"], "cycle": "auto", "kinds": ["parameters", "reorder"], "test": {"inputs": 2}}
     night |= {"limits": {"parameters": 1, "reorder": 1}, "models": {"verdict": {"model": "judge"}}}
     project.write("config/procedures/trial.yaml", night)
@@ -55,7 +59,7 @@ def test_a_dry_run_shows_the_phases_and_the_calls_of_the_next_night(dreamt: Proj
     assert "the next night: limits: 10 minutes, 1,000,000 tokens" in shown
     assert "procedures/trial: cycle 1" in shown and "trust: cycle 1" in shown
     assert "dreams: snakemake dreams" in shown and "distill: left out (nothing configured)" in shown
-    assert re.search(r"verdict +judge", shown) and re.search(r"answer +writer", shown)
+    assert re.search(r"verdict +judge", shown) and re.search(r"answer +(writer|judge|second)", shown)
     assert not (dreamt.root / "data/nights").exists()
 
 
@@ -77,7 +81,7 @@ def test_the_first_night_runs_all_phases_and_ends_in_a_journal(first: Project) -
     }
     assert list(lines) == ["chunks", "upgrade", "dreams", "evaluations", "probe", "trust", "distill"]
     assert lines["dreams"]["made"] == {"variant": 2, "verdict": 2}
-    assert (lines["probe"]["calls"], lines["evaluations"]["made"]["evaluation"]) == (23, 4)
+    assert (lines["probe"]["calls"], lines["evaluations"]["made"]["evaluation"]) == (4, 4)
     assert all(line["atp"] > 0 for line in lines.values() if line["calls"])
     night = first.read("data/nights/1/night.json")
     assert night["cycles"] == {"procedures/trial": 1, "trust": 1}
@@ -102,6 +106,7 @@ def test_the_second_night_goes_on_from_the_first_and_spares_what_is_made(first: 
     lines = phases(first, 2)
     assert lines["dreams"]["made"] == {"variant": 2, "verdict": 2}
     assert (lines["evaluations"]["calls"], lines["evaluations"]["made"]) == (0, {})
+    assert lines["probe"]["calls"] == 4
     assert (first.root / "data/dreams/trial/cycle-2/journal.md").exists()
     assert (first.root / "data/trust/cycle-2/reputation.jsonl").exists()
     assert "- procedures/trial: cycle 3" in first.read("data/nights/2/journal.md")

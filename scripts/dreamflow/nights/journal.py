@@ -15,6 +15,7 @@ from ..generation.progress import duration
 from ..reports.markdown import counted, plain, table
 from ..reports.render import render
 from ..routing.preferences import WORDS
+from ..routing.table import EVERY_CONTEXT
 from .facts import SHOWN_ESSAYS, Dream, Facts, facts_of
 from .state import Limits, Night, Phase, state_name
 from .trust_facts import SHOWN_MOVES, Move, TrustFacts, trust_facts
@@ -203,9 +204,11 @@ def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str) -> li
         lines.append(f"{line.phase}: {line.status}: {line.why[:200]}")
     for preference in trust.routing[:2]:
         saved = f", {preference.saved:.0%} less ATP than {preference.best_id}" if preference.saved else ""
-        lines.append(f"routing, {preference.context}: {preference.model_id}{saved}")
+        where = "all contexts" if preference.context == EVERY_CONTEXT else preference.context
+        lines.append(f"routing, {where}: {preference.model_id}{saved}")
     if trust.state and state_name(trust.state) != state_name(night.state):
-        lines.append(f"state: {state_name(night.state) or 'none'} -> {state_name(trust.state)}")
+        before = f"{state_name(night.state)} -> " if state_name(night.state) else ""
+        lines.append(f"state: {before}{state_name(trust.state)}")
     waits = _waits(facts)
     lines += [f"waits for you: {waits}"] if waits else []
     return lines

@@ -86,6 +86,13 @@ def _unusable(model: Model, sampling: Mapping[str, Json]) -> str:
     return ""
 
 
+def _is_allowed(model: Model | None, auto: AutoModel) -> bool:
+    """Whether a model that was chosen before still exists, and a spec allows it."""
+    if model is None or (auto.of is not None and model.model_id not in auto.of):
+        return False
+    return auto.layer is None or model.known_layer == auto.layer
+
+
 def known_prompt(template: str, variables: Mapping[str, Json], texts: Mapping[str, str]) -> str:
     """A prompt as far as it is known before its parents are: their texts are left out; the template's text if it cannot
     be rendered without them."""
@@ -139,14 +146,16 @@ class Router:
         kind: str,
         row: Mapping[str, Json],
         turn_words: int = 0,
+        *,
+        models: Mapping[str, Model] | None = None,
     ) -> Choice:
         """The model of a slot: as it was chosen before if the spec still allows it, else by the routing table.
 
         `text` is the prompt as far as it is known, `kind` that of the prompt, `row` its coordinates, `turn_words` what
-        is sent before it.
+        is sent before it; `models` are those that the section can name (default: all).
         """
         for choice in self._choices.get(slot, ()):  # the first, so that no other spec can change it
-            if self._is_allowed(choice.model_id, auto):
+            if _is_allowed((models or self.models).get(choice.model_id), auto):
                 return choice
         # An answer is of the kind of its task; the rows of variants and verdicts name their operator so.
         kind = str(row.get("kind", kind)) if kind == "answer" else kind
@@ -188,12 +197,6 @@ class Router:
     def has_new(self) -> bool:
         """Whether choices were made that are not written yet, or damaged lines were found."""
         return bool(self._new or self.file.problems)
-
-    def _is_allowed(self, model_id: str, auto: AutoModel) -> bool:
-        model = self.models.get(model_id)
-        if model is None or (auto.of is not None and model_id not in auto.of):
-            return False
-        return auto.layer is None or model.known_layer == auto.layer
 
     @cached_property
     def _similarity(self) -> TfidfContexts | None:
@@ -352,7 +355,7 @@ class Asked:
         template = self.catalog.texts[self.slot_fields["template_sha256"]]
         text = known_prompt(template, variables, self.catalog.texts)
         words = sum(count_words(turn.content) for turn in turns)
-        return self.router.choose(slot, self._auto, self._options, text, self.kind, row, words)
+        return self.router.choose(slot, self._auto, self._options, text, self.kind, row, words, models=self.models)
 
     def fields(self, choice: Choice | None = None) -> dict[str, Json]:
         """The fields of a row with the model that the spec names, or with a chosen one."""
