@@ -243,7 +243,7 @@ def record(way: str, options: argparse.Namespace) -> None:
     path = options.work / f"{way}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = {json.loads(line)["task_id"] for line in path.open()} if path.exists() else set()
-    tasks = select()["shown" if way == "shown" else "alone"]
+    tasks = select()["shown" if way == "shown" else "alone"][: options.most]
     model = model_of(way, options)
     ask(model, [Message("user", "Hello.")], "facts", 0.0)  # loads it
     with path.open("a") as file:
@@ -318,6 +318,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--student", help="the adapter of the student")
     parser.add_argument("--coder", help="the file of Qwen2.5-Coder-1.5B-Instruct")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--most", type=int, help="tasks to ask: the first of the order")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args(arguments)
     if options.what == "write":
