@@ -32,6 +32,7 @@ for family in flow.families:
 
 include: "rules/reports.smk"
 include: "rules/upkeep.smk"
+include: "rules/phases.smk"
 include: "rules/night.smk"
 
 

@@ -46,8 +46,8 @@ def configured_budgets(settings: Settings, run: str) -> list[Budget]:
             budgets += _budget(f"{key}:{name}", f"budgets.{key}.{name}", cap)
     if (night := this_night()) is not None:
         limits = night_limits(Path(settings.data_root), night)
-        if (limits.usd, limits.tokens) != (None, None):
-            budgets.append(Budget(f"night:{night}", "night", limits.usd, limits.tokens))
+        if (limits.usd, limits.tokens, limits.atp) != (None, None, None):
+            budgets.append(Budget(f"night:{night}", "night", limits.usd, limits.tokens, limits.atp))
     if settings.upgrade.max_tokens is not None:
         budgets.append(Budget(f"upgrade:{run}", "upgrade.max_tokens", tokens=settings.upgrade.max_tokens))
     return budgets

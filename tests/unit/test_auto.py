@@ -6,6 +6,10 @@ from collections import Counter
 from itertools import product
 
 import pytest
+from chat import chunk
+from dreamflow.chunks.archive import build_archive, write_archive
+from dreamflow.chunks.readers import list_conversations
+from dreamflow.chunks.units import split_units
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.budgets import worst_case
 from dreamflow.generation.digest import row_digest
@@ -14,6 +18,7 @@ from dreamflow.generation.respond import respond
 from dreamflow.plan import compile_plan
 from dreamflow.routing.atp import count_words
 from dreamflow.routing.auto import known_prompt
+from dreamflow.trust.collect import write_cycle_outcomes
 from plans import of_stage, planned
 from project import REPOSITORY, Project
 
@@ -69,6 +74,7 @@ def routing(project, cycle=1, **means):
     settings = {"minimum_evidence": 5, "atp_value": 0.01, "evidence": ["exact"]}
     content = {"schema_version": 1, "cycle": cycle, "state": state, "settings": settings, "models": {}, "cells": cells}
     project.write(f"data/trust/cycle-{cycle}/routing.json", json.dumps(content))
+    project.write(f"data/trust/cycle-{cycle}/reputation.jsonl", "")
 
 
 def same_as_named(plan, named):
@@ -114,7 +120,12 @@ def test_the_table_decides_and_a_written_choice_stays(project):
     again = trial()
     assert list(again.generations) == before and not again.world.router.has_new
     choice = again.world.router.described(before[0])
-    assert (choice["cycle"], choice["context"], choice["evidence"], choice["propensity"]) == (1, "novel", "exact", 1.0)
+    assert (choice["cycle"], choice["context"], choice["evidence"], choice["propensity"]) == (
+        1,
+        "draft/novel",
+        "exact",
+        1.0,
+    )
     second = saved(trial(trust={"round": 2}))
     assert {row.model.model_id for row in second.generations.values()} == {"two"}
     assert list(trial().generations) == before
@@ -173,6 +184,36 @@ def test_fallbacks_and_cascades(project):
     plan = saved(trial())
     drafts = [plan.find(gen_id) for gen_id in of_stage(plan, "draft")]
     assert {tuple(c.model.model_id for c in row.candidates) for row in drafts} == {("one", "recorded", "two")}
+    # The cheap model's answers are too short, so the next one is asked.
+    texts = {"one": "Short.", "recorded": "A line.\nAnother.\nA third.\n"}
+    asked = []
+
+    def ask(question, key):
+        asked.append(question.model.model_id)
+        text = Response(texts[question.model.model_id], "stop")
+        return Record(schema_version=2, request=question, response=text, call=CALL)
+
+    outcome = respond(drafts[0], "Why?", project.root / "store", ask, models=plan.models)
+    assert (outcome.status, outcome.record.request.model.model_id) == ("ok", "recorded")
+    assert asked == ["one"] * 3 + ["recorded"]
+    # Samples have to agree: three differ, so the next model is asked, two of whose samples are equal.
+    project.edit("config/cohorts/trial.yaml", stages={"draft": {"auto": {**cascade, "agree": 2}}})
+    row = trial().find(drafts[0].gen_id)
+    said = {"one": iter("abc"), "recorded": iter("aba"), "two": iter("a")}
+    texts = {}
+    asked.clear()
+
+    def say(question, key):
+        asked.append(question.model.model_id)
+        texts[key] = f"{next(said[question.model.model_id])}\n" * 3
+        return Record(schema_version=2, request=question, response=Response(texts[key]), call=CALL)
+
+    outcome = respond(row, "How?", project.root / "store", say, models=plan.models)
+    assert (outcome.status, outcome.raw, asked) == ("ok", "a\n" * 3, ["one"] * 3 + ["recorded"] * 3)
+    said |= {"one": iter("abc"), "recorded": iter("abc")}
+    outcome = respond(row, "How?", project.root / "store", say, models=plan.models)
+    assert (outcome.status, outcome.record.request.model.model_id) == ("ok", "two")  # the last needs no second
+    project.edit("config/cohorts/trial.yaml", stages={"draft": {"auto": cascade, "fallback": ["two"]}})
     models["recorded"]["atp"] = 20  # what was chosen stays
     project.write("config/models.yaml", {"models": models})
     assert [trial().find(row.gen_id) for row in drafts] == drafts
@@ -186,6 +227,7 @@ def test_fallbacks_and_cascades(project):
         ({"auto": {"layer": "tactical"}}, "ANTHROPIC_API_KEY is not set"),
         ({"auto": {"of": ["keyed"]}, "sampling": {"min_p": 0.1}}, "does not take min_p"),
         ({"auto": {"of": ["one", "one"]}}, "occurs twice"),
+        ({"auto": {"agree": 2}}, "'agree' is for a cascade"),
     ],
 )
 def test_what_cannot_be_chosen_is_told(project, stages, told):
@@ -208,6 +250,17 @@ def test_a_damaged_table_is_told(project):
     project.write("data/trust/cycle-1/routing.json", "{")
     with rejected("cycle-1/routing.json", "damaged"):
         trial()
+
+
+def test_trust_by_prompt_decides_where_prompts_are_sorted_by_similarity(project):
+    routing(project, one=0.9, two=0.3)
+    by_similarity = {"contexts": {"by": ["similarity"]}}
+    rows = "".join(f"Text {number}?,0,1\n" for number in range(100))
+    project.write("data/1_raw/outcomes/past.csv", "prompt,one,two\n" + rows)
+    write_cycle_outcomes(trial(trust=by_similarity).world, 1)
+    by_text = trial(trust=by_similarity)
+    assert {row.model.model_id for row in by_text.generations.values()} == {"two"}
+    assert {row.model.model_id for row in trial().generations.values()} == {"one"}
 
 
 def test_a_prompt_is_known_as_far_as_its_parents_are_not_needed():
@@ -235,7 +288,7 @@ def test_probes(project):
 def test_contexts_of_a_column(project):
     spec = {"tasks": {"base": False, "generate": {"facts": 2, "code": 2}}, "models": ["auto"]}
     project.write("config/probes/p.yaml", spec)
-    plan = planned({"probes": ["p"], "trust": {"contexts": {"by": "kind", "named": {"towns": ["town", "capital"]}}}})
+    plan = planned({"probes": ["p"], "trust": {"contexts": {"by": ["kind"], "named": {"towns": ["town", "capital"]}}}})
     made = plan.world.router.made
     assert {made[g].context for g, row in plan.generations.items() if row.wildcards["kind"] == "code"} == {"code"}
     assert {made[g].context for g, row in plan.generations.items() if row.wildcards["kind"] == "facts"} <= {
@@ -260,6 +313,29 @@ def test_conversations_and_clusters(project):
         named = planned({"conversations": ["c"]})
         mine = [g for g, row in plan.generations.items() if row.model.model_id == name]
         assert all(row_digest(plan.find(g)) == row_digest(named.find(g)) for g in mine)
+
+
+def test_an_upgrade(project):
+    project.write("data/1_raw/conversations/a.md", "User: The rye is here.\nAssistant: It is bread.\n" * 9)
+    tier = {"auto": {"of": ["one", "two"]}, "window_tokens": 50}
+    project.write("config/conversations/c.yaml", {"tiers": {"good": tier}})
+    for name, talk in list_conversations(project.root / "data/1_raw/conversations").items():
+        units = split_units(talk)
+        rules = {"method": "rules", "quality_level": "basic"}
+        made = build_archive(talk, units, [chunk(1, len(units), "bread", made_by=rules)])
+        write_archive(project.root / "data/chunks" / name, made)
+    config = {"conversations": ["c"], "upgrade": {"target": "good"}}
+    routing(project, one=0.9, two=0.2)
+    plan = planned(config)
+    plan.families["chunks"].targets("upgrade")
+    previewed, text = plan.families["chunks"].preview()
+    assert "upgrade of c to good (auto): 1 chunks" in text
+    assert plan.families["chunks"].write_upgrade_plan("2026-02-13T04:00:00+00:00") == text
+    assert plan.deferred() == previewed and {row.model.model_id for row in previewed.values()} == {"one"}
+    saved(plan)  # as the job does that wrote the plan
+    routing(project, cycle=2, one=0.2, two=0.9)
+    again = planned(config)
+    assert again.deferred() == previewed and not again.world.router.has_new
 
 
 def test_a_teacher_may_be_chosen_but_not_a_student(project):

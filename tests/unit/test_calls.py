@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from dreamflow.generation import database as database_module
+from dreamflow.generation.budget_use import budget_use
 from dreamflow.generation.budgets import Budget, Labels
 from dreamflow.generation.calls import Calls
 from dreamflow.generation.database import DatabaseError
@@ -128,6 +129,45 @@ def test_a_budget_in_dollars_of_all_threads_and_the_next_run_goes_on(tmp_path, s
     second = calls(tmp_path, server.url, Budget("cohorts:trial", "budgets.cohorts.trial", usd=1.0))
     assert [ask(second, number) for number in range(40)] == [""] * 40
     assert server.calls == 40
+
+
+def test_a_budget_in_atp_is_exact(tmp_path, server):
+    """ATP is known before a call: 2 of the model, for each 100 words of the prompt once more."""
+    atp = 2 * (1 + len(PROMPT.split()) / 100)
+    caller = calls(tmp_path, server.url, Budget("run:r", "night", atp=5 * atp))
+    with ThreadPoolExecutor(8) as pool:
+        errors = list(pool.map(lambda number: ask(caller, number), range(12)))
+    assert (server.calls, errors.count("")) == (5, 5)
+    assert f"{5 * atp:,.1f} of {5 * atp:g} ATP are spent and the call takes {atp:,.1f}" in next(filter(None, errors))
+    (spent,) = database(tmp_path).read("SELECT atp FROM spent WHERE scope = 'run:r'")[0]
+    assert spent == pytest.approx(5 * atp)
+    assert database(tmp_path).read("SELECT total(atp) FROM ledger")[0][0] == pytest.approx(5 * atp)
+    assert is_idle(tmp_path)
+
+
+OF_AN_EARLIER_VERSION = """
+CREATE TABLE spent (scope TEXT PRIMARY KEY, usd REAL NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE reserved (
+    scope TEXT, key TEXT, usd REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE TABLE lost (
+    number INTEGER PRIMARY KEY, at TEXT NOT NULL, key TEXT, gen_id TEXT, model_id TEXT, spec TEXT, run TEXT,
+    tokens INTEGER, cost_usd REAL, reason TEXT
+);
+INSERT INTO spent VALUES ('run:r', 1.0, 700);
+"""
+
+
+def test_a_database_that_knows_no_atp_goes_on(tmp_path, server):
+    with closing(sqlite3.connect(tmp_path / "answers.sqlite")) as old:
+        old.executescript(OF_AN_EARLIER_VERSION)
+    budgets = (Budget("run:r", "budgets.run", tokens=700 + MOST), Budget("run:r", "night", atp=100))
+    before = [(use.unit, use.spent) for use in budget_use(tmp_path, budgets)]  # as a dry run reads it
+    assert before == [("tokens", 700), ("atp", 0)]
+    caller = calls(tmp_path, server.url, *budgets)
+    assert [bool(ask(caller, number)) for number in (1, 2)] == [False, True]
+    tokens, atp = database(tmp_path).read("SELECT tokens, atp FROM spent WHERE scope = 'run:r'")[0]
+    assert 700 < tokens <= 700 + MOST and atp > 0
 
 
 def test_budgets_of_other_specs_do_not_matter(tmp_path, server):

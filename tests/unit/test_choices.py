@@ -77,6 +77,13 @@ def test_budgets_and_crisis():
     assert "most capable" in crisis.why["large"]
 
 
+def test_a_model_that_cannot_read_the_prompt_is_left_out():
+    options = (OPTIONS[0], OPTIONS[2]._replace(words=30, most_words=100))
+    assert decide(None, "novel", 70, options).order == ("small", "large")
+    assert decide(None, "novel", 71, options).order == ("large",)
+    assert decide(None, "novel", 71, options[1:]).order == ("small",)
+
+
 def test_a_cascade_begins_with_the_cheapest_that_has_a_chance():
     cells = cell("large", 30, 3), cell("middle", 12, 6), cell("small", 1, 2000)
     assert decide(table(*cells), "novel", 0, OPTIONS, cascade=True).order == ("middle", "large")

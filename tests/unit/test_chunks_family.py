@@ -1,12 +1,15 @@
 """The family of conversations: what stops it and nothing else, and which generations are known from files."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from chat import chunk, conversation
 from dreamflow.chunks.archive import build_archive, write_archive
 from dreamflow.chunks.readers import list_conversations
 from dreamflow.chunks.units import split_units
+from dreamflow.cycles import NIGHT
+from dreamflow.nights.state import Limits, begin
 from dreamflow.plan import compile_plan
 from project import REPOSITORY, Project
 
@@ -147,3 +150,17 @@ def test_what_archives_name_is_referenced(project):
     assert "g1" in family(project).referenced()
     assert "g1" in family(project, conversations=[]).referenced()
     json.loads(family(project).archive_job("two"))
+
+
+def test_a_night_upgrades_what_is_worth_it_before_it_ends(project, monkeypatch):
+    archive_all(project)
+    assert family(project).left_out("upgrade") == "no tier above basic has a model"
+    tiers(project, good={"model": "writer"})
+    wanted = {"filter": "labels CONTAINS 'bread'", "target": "good"}
+    assert family(project, upgrade=wanted).left_out("upgrade") == ""
+    assert family(project, upgrade={**wanted, "filter": "labels CONTAINS 'billing'"}).left_out("upgrade") == (
+        "No chunk is worth an upgrade within the limits. good was required."
+    )
+    night = begin(project.root / "data", Limits(minutes=1), {}, datetime(2026, 1, 1, tzinfo=UTC))
+    monkeypatch.setenv(NIGHT, str(night.number))  # which ended long ago
+    assert family(project, upgrade=wanted).left_out("upgrade").startswith("No chunk is worth an upgrade")

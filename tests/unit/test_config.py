@@ -348,9 +348,9 @@ NAMES = [
     ),
     (
         "procedures/demo",
-        "relax: {model: smollm2-135m",
-        "relax: {model: smollm",
-        "models.relax.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
+        "verdict: {model: smollm2-135m",
+        "verdict: {model: smollm",
+        "models.verdict.model: unknown model 'smollm'; did you mean 'smollm2-135m'?",
     ),
     (
         "procedures/demo",
@@ -366,7 +366,7 @@ NAMES = [
     ),
     ("conversations/demo", "basic: {}", "basic: {model: none}", "tiers.basic.model: unknown model 'none'"),
     ("conversations/demo", '["*"]', '["*", bread]', "conversations[1]: unknown conversation 'bread'"),
-    ("probes/demo", "[smollm2-135m]", "[smollm2-135m, gpt]", "models[1]: unknown model 'gpt'; known: colleague"),
+    ("probes/demo", "[smollm2-135m,", "[smollm2-135m, gpt,", "models[1]: unknown model 'gpt'; known: colleague"),
     (
         "probes/demo",
         "asked:",
@@ -406,7 +406,8 @@ def test_a_name_that_does_not_exist_is_reported_with_its_line(project, name, old
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
     config = yaml.safe_load((project / "config/config.yaml").read_text(encoding="utf-8"))
     if name != "config":
-        config = {family: config[family] if name.startswith(family) else [] for family in config}
+        named = {key: names for key, names in config.items() if isinstance(names, list)}
+        config = {key: names if name.startswith(key) else [] for key, names in named.items()}
     with pytest.raises(DreamflowError) as error:
         compile_plan({**config, "raw_root": str(REPOSITORY / "data/1_raw"), "data_root": str(project / "data")}).check()
     place, _, rest = str(error.value).partition(": ")

@@ -5,9 +5,10 @@ import re
 
 import pytest
 from dreamflow.errors import ConfigError
-from dreamflow.routing.context_report import compare_contexts, context_report
+from dreamflow.routing.context_report import assign_contexts, compare_contexts, context_report
 from dreamflow.routing.contexts import CONTEXTS, OTHER, NamedContexts, classify, compile_named, context_of
 from dreamflow.routing.similarity import NOTHING_ALIKE, TfidfContexts
+from dreamflow.settings import load_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -165,6 +166,15 @@ def test_other_patterns_are_fine(pattern):
     assert compile_named({"billing": [pattern]}).patterns
 
 
+def test_a_wrong_pattern_of_the_configuration_is_named_before_anything_runs(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("trust:\n  contexts:\n    named:\n      billing: [invoice, 're:(a+)+']\n")
+    with pytest.raises(
+        ConfigError, match=re.escape("config.yaml:4: trust.contexts.named.billing[1]: 're:(a+)+' repeats")
+    ):
+        load_settings(path=config)
+
+
 def test_a_context_has_a_name_and_a_pattern_has_words():
     for named in ({"*": ["a"]}, {" ": ["a"]}, {"x": ["?!"]}, {"x": [""]}):
         with pytest.raises(ConfigError):
@@ -249,6 +259,14 @@ def test_similarity_predicts_what_depends_on_the_subject():
     assert "Better than no contexts: kind, similarity." in report
 
 
+def test_the_prompts_before_it_count_in_a_scheme_of_their_own():
+    texts = ["list the names of firms", "list the names of trains", "greet me", "list the names of firms"]
+    rows = [{"text": text, "kind": "k", "model_id": "m", "outcome": 1.0} for text in texts]
+    assigned = assign_contexts(rows)
+    assert [context for context, _ in assigned["rules"]] == ["stable", "stable", "moving", "stable"]
+    assert [context for context, _ in assigned["rules + recent"]] == ["stable", "moving", "moving", "stable"]
+
+
 def test_a_difference_that_chance_explains_is_called_that():
     report = context_report(simulated(lambda kind, number: number * 7919 % 10 < 5))
     assert "predict equally well" in report and "none of them, surely" in report
@@ -264,3 +282,9 @@ def test_the_first_prediction_knows_nothing_and_the_second_learns_from_it():
 def test_without_outcomes_there_is_nothing_to_compare():
     assert compare_contexts([]) == []
     assert "no outcomes yet" in context_report([])
+
+
+def test_with_few_prompts_there_is_no_verdict():
+    rows = simulated(lambda kind, number: kind == "bills")[:9]
+    assert {(row["low"], row["high"]) for row in compare_contexts(rows)} == {(None, None)}
+    assert "9 prompts are too few to compare contexts." in context_report(rows)

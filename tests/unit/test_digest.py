@@ -83,6 +83,7 @@ OTHER: dict[str, Any] = {
     "request": "s",
     "operator": {"name": "p"},
     "variant": Variant("what", False, ("f",)),
+    "agree": 2,
 }
 OF_A_MODEL = {
     "model_id": "n",
@@ -92,6 +93,7 @@ OF_A_MODEL = {
     "lora": "k",
     "extra_body": {"a": 2},
     "service": "t",
+    "examples": [Message("user", "2+2?"), Message("assistant", "4")],
 }
 
 

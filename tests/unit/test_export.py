@@ -15,7 +15,10 @@ from dreamflow.distill.equality import check_equality, difference
 from dreamflow.distill.export import export_student, model_card
 from dreamflow.distill.lora_gguf import write_lora_gguf
 from dreamflow.errors import ConfigError, DreamflowError
-from dreamflow.generation.models import load_models, registration
+from dreamflow.generation.model import Message
+from dreamflow.generation.models import Model, load_models, registration
+from dreamflow.generation.providers import Request, llama_cpp_engine
+from dreamflow.generation.settings import LocalModels
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
@@ -78,6 +81,7 @@ def write_gguf(model: Any, path: Path, *, quantised: bool = False) -> Path:
     writer.add_token_merges(["w 1"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    writer.add_chat_template(TEMPLATE)
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, kind.upper()), config.num_hidden_layers)
     for name, tensor in model.state_dict().items():
         if name == "lm_head.weight":
@@ -290,3 +294,34 @@ def test_a_registered_student_is_a_model_like_any_other(tmp_path):
     models = load_models(tmp_path / "models.yaml", tmp_path / "models", {})
     assert models.keys() == {"person", "small", "demo-c1"}
     assert models["demo-c1"] == student
+
+
+def test_the_state_of_a_prefix_does_not_transfer_to_another_model(tmp_path: Path) -> None:
+    """Models have states in folders of their own. Even in the right place, with the right tokens, the state of another
+    model is refused by its shape, and the prefix is evaluated."""
+    settings = LocalModels(prefix_folder=str(tmp_path / "states"), sequences=1).as_dict()
+    files: dict[str, Path] = {}
+
+    def ask(name: str, last: int) -> Any:
+        prompt = "<|im_end|>" * 80 + "<|im_start|>" * last  # the tokens that the vocabulary has as text
+        fields = {"provider": "llama_cpp", "name": str(tmp_path / name), "context_length": 256, "threads": 1}
+        request = Request(Model(model_id=name, **fields, local_models=settings), [Message("user", prompt)], SAMPLING, 0)
+        return llama_cpp_engine.complete(request)
+
+    for layers in (2, 3):
+        model = AutoModelForCausalLM.from_config(LlamaConfig(**{**SHAPE, "num_hidden_layers": layers})).float().eval()
+        write_gguf(model, tmp_path / f"{layers}")
+        for last in (1, 2):
+            ask(f"{layers}", last)
+        (files[f"{layers}"],) = set((tmp_path / "states").glob("*/*.state")) - set(files.values())
+    assert files["2"].name == files["3"].name and files["2"].parent != files["3"].parent
+    llama_cpp_engine.models.clear()
+    own = ask("3", 3)
+    assert own.usage.cached_tokens == 64
+    files["3"].write_bytes(files["2"].read_bytes())
+    llama_cpp_engine.models.clear()
+    refused = ask("3", 3)
+    assert (refused.usage.cached_tokens, refused.text) == (0, own.text)
+
+
+SAMPLING = {"temperature": 0.0, "max_tokens": 8}

@@ -500,8 +500,8 @@ def test_the_caps_of_a_run_are_shown_and_bound_what_is_spent(budgets, expected):
 def test_what_budgets_have_used_is_read_from_the_store(tmp_path):
     at = "2026-11-27T12:00:00+00:00"
     scopes = ["run:1", "day:2026-11-27", "month:2026-11"]
-    database(tmp_path).write(lambda connection: add_spent(connection, dict.fromkeys(scopes, (1.5, 200))))
-    database(tmp_path).write(lambda connection: add_spent(connection, {"day:2026-11-26": (9.0, 900)}))
+    database(tmp_path).write(lambda connection: add_spent(connection, dict.fromkeys(scopes, (1.5, 200, 0.0))))
+    database(tmp_path).write(lambda connection: add_spent(connection, {"day:2026-11-26": (9.0, 900, 0.0)}))
     budgets = [
         Budget("run:2", "budgets.run", usd=2.0),
         Budget("day:", "budgets.day", usd=1.0, tokens=1000),

@@ -83,7 +83,7 @@ def test_the_ledger_by_day_model_stage_and_spec(layout):
 
 def test_budgets_show_what_was_spent_and_what_is_left(layout):
     booked(layout, entry(), entry())
-    reserve = "INSERT INTO reserved VALUES ('cohorts:trial', 'batches', 0.25, 90)"
+    reserve = "INSERT INTO reserved (scope, key, usd, tokens) VALUES ('cohorts:trial', 'batches', 0.25, 90)"
     database(layout.store).write(lambda connection: connection.execute(reserve))
     budgets = [
         Budget("run:1", "budgets.run", usd=2.0, tokens=200),

@@ -107,6 +107,54 @@ def test_prefixes_outlive_the_process_on_disk(tmp_path: Path) -> None:
         assert without.text == expected.text
 
 
+def test_a_saved_prefix_is_of_no_use_if_anything_has_changed(tmp_path: Path) -> None:
+    prefix = RUBRIC[:300]
+    other = bytearray(model_file(PACKAGED).read_bytes())
+    other[-2000:] = bytes(2000)
+    (tmp_path / "other.gguf").write_bytes(other)
+    changes = {
+        "model": {"name": str(tmp_path / "other.gguf")},
+        "adapter": {"lora": lora(tmp_path / "a.gguf", 1)},
+        "length of the context": {"context_length": 512},
+        "threads": {"threads": 1 if len(os.sched_getaffinity(0)) > 1 else 2},
+    }
+
+    def reused(start: str, word: str, **changed: Any) -> int:
+        return ask(f"{start}\n\nText: {word}.", row(folder=tmp_path, **changed), tokens=1).usage.cached_tokens
+
+    for word in ("one", "two"):
+        reused(prefix, word)
+    engine.models.clear()
+    assert reused(prefix, "three") >= 2 * BLOCK
+    assert reused(f"Now j{prefix[1:]}", "three") == 0
+    for what, changed in changes.items():
+        engine.models.clear()
+        assert reused(prefix, "three", **changed) == 0, what
+
+
+def test_saved_prefixes_count_as_memory_and_are_dropped_first() -> None:
+    def pair(number: int, model: Model) -> None:
+        for word in ("one", "two"):
+            ask(f"Task {number}. {RUBRIC[:300]}\n\nText: number {word}.", model, tokens=1)
+
+    limits = {**LIMITS, "sequences": 1, "prefix_folder": None}
+    pair(1, row(local_models=limits))
+    (loaded,) = engine.models.values()
+    one = loaded.size - loaded.own_size
+    assert one == len(next(iter(loaded.states.values()))) > 0
+    engine.models.clear()
+    limits["memory_gb"] = (loaded.own_size + 2.5 * one) / 1e9
+    small = row(local_models=limits)
+    for number in (1, 2, 3):
+        pair(number, small)
+    (loaded,) = engine.models.values()
+    assert len(loaded.states) == 2 and loaded.size <= loaded.memory
+    limits["memory_gb"] = (2 * loaded.own_size + 0.5 * one) / 1e9
+    ask("Hello.", row(local_models=limits, threads=1 if loaded.context.params.n_threads > 1 else 2), tokens=1)
+    first, _ = engine.models.values()  # it is still there, without its prefixes
+    assert first is loaded and not first.states
+
+
 def test_a_sample_is_reproducible_and_samples_differ() -> None:
     prompt = "Tell a very short story."
     assert ask(prompt, row(), sample=3).text == ask(prompt, row(), sample=3).text

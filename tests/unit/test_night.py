@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from dreamflow.cycles import current_cycle, last_cycles, open_night
 from dreamflow.errors import DreamflowError
+from dreamflow.generation.store import add_spent, database
 from dreamflow.nights import driver
 from dreamflow.nights.driver import Step, Surroundings, Totals, run_phases
 from dreamflow.nights.lock import NightRuns, night_lock
 from dreamflow.nights.state import Limits, begin
+from dreamflow.nights.totals import last_night
 
 NOW = datetime(2026, 3, 1, 22, tzinfo=UTC)
 SCRIPTS = str(Path(driver.__file__).parents[2])
@@ -79,15 +81,15 @@ def statuses(one):
 
 
 def test_phases_run_in_order_and_a_failed_one_does_not_stop_the_next(root):
-    do("dreams", "print('a reason', flush=True); sys.exit(3)")
+    do("dreams", "print('a reason\\nUsing a profile', flush=True); sys.exit(3)")
     one, shown = night(root), []
-    run_phases(one, STEPS, around(shown=shown))
+    run_phases(one, STEPS, around(shown=shown, chatter=("Using ",)))
     assert ran() == ["chunks", "dreams", "trust"]
     assert Path("ran").read_text().splitlines()[0] == "chunks 1"
     assert statuses(one) == {"chunks": "done", "dreams": "failed", "trust": "done"}
     assert one.phases["dreams"].why == "a reason"
-    assert "a reason" in shown
-    assert (one.folder / "logs/dreams.log").read_text() == "a reason\n"
+    assert "a reason" in shown and "Using a profile" not in shown
+    assert (one.folder / "logs/dreams.log").read_text() == "a reason\nUsing a profile\n"
     again = night(root)
     assert again.number == 1 and statuses(again) == statuses(one)
 
@@ -161,8 +163,16 @@ def test_a_phase_that_cannot_begin_leaves_the_night_open(root):
 def test_a_budget_of_the_night_stops_a_phase(root):
     do("chunks", "print('the budget night does not allow this call', flush=True); sys.exit(1)")
     one = night(root)
-    run_phases(one, STEPS[:1], around(totals=lambda: Totals(problems=["the budget night.usd is used up"])))
-    assert (one.phases["chunks"].status, one.phases["chunks"].why) == ("stopped", "the budget night.usd is used up")
+    runs = iter([Totals(), Totals(runs=1, problems=["the budget is used up"])])
+    run_phases(one, STEPS[:1], around(totals=lambda: next(runs)))
+    assert (one.phases["chunks"].status, one.phases["chunks"].why) == ("stopped", "the budget is used up")
+
+
+def test_a_phase_that_cannot_start_does_not_have_the_problems_of_another(root):
+    do("chunks", "print('no such rule', flush=True); sys.exit(1)")
+    one = night(root)
+    run_phases(one, STEPS[:1], around(totals=lambda: Totals(runs=1, problems=["of an earlier phase"])))
+    assert one.phases["chunks"].why == "no such rule"
 
 
 def test_a_program_in_the_background_ends_in_order_too(root):
@@ -216,6 +226,12 @@ def test_the_cycle_is_the_pinned_one_in_a_night_and_the_last_begun_by_day(root):
     assert current_cycle(root, "procedures/other", 3, 3) == 3
     (one.folder / "journal.md").write_text("done")
     assert current_cycle(root, "procedures/demo", *cycles) == 2
+
+
+def test_a_night_does_not_share_its_budget_with_one_whose_folder_was_deleted(root):
+    database(root / "store").write(lambda connection: add_spent(connection, {"night:7": (1.0, 10, 2.0)}))
+    one = begin(root, Limits(), {}, NOW, last_night(root / "store"))
+    assert one.number == 8 and "lacks night 7" in one.notes[0]
 
 
 def test_in_the_state_crisis_the_limit_of_atp_does_not_hold(root):

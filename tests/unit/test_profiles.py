@@ -53,7 +53,7 @@ def test_a_profile_names_rules_that_are_there(profile: str) -> None:
 def test_the_default_profile_does_not_undo_what_another_sets() -> None:
     """It is loaded after the one that is given, and wins."""
     default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
-    for profile in ("slurm", "gpu"):
+    for profile in ("slurm", "gpu", "nightly"):
         settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
         assert {key for key in settings.keys() & default.keys() if settings[key] != default[key]} == set()
 

@@ -189,7 +189,7 @@ def test_the_ledger_of_an_earlier_version_is_copied_once(tmp_path):
     save_response(tmp_path, "ab", record())
     rows = database(tmp_path).read("SELECT spec, prompt_tokens, cost_usd, estimated FROM ledger")
     assert rows == [("trial", 5, 0.25, 0), ("trial", 5, None, 0)]
-    spent = database(tmp_path).read("SELECT * FROM spent ORDER BY scope")
+    spent = database(tmp_path).read("SELECT scope, usd, tokens FROM spent ORDER BY scope")
     assert spent == [("day:2026-01-31", 0.25, 14), ("month:2026-01", 0.25, 14)]
     database(tmp_path).close()
     save_response(tmp_path, "cd", record())

@@ -10,7 +10,10 @@ from dreamflow.errors import DreamflowError
 from dreamflow.files import sha256
 from dreamflow.generation.models import Model
 from dreamflow.outcomes.table import OutcomeRow, write_outcomes
+from dreamflow.routing.choices import Choice, ChoiceFile
+from dreamflow.routing.choose import Expected
 from dreamflow.trust.folders import cycle_folder, cycles
+from dreamflow.trust.policies import estimate_policies
 from dreamflow.trust.spec import Trust
 from dreamflow.trust.standing import read_records, replay
 from dreamflow.trust.update import past, update
@@ -207,3 +210,37 @@ def test_the_moving_average_is_that_of_the_outcomes_in_their_order(tmp_path):
     assert float(row_of(rows, "small", "novel")["moving_average"]) == pytest.approx(0.6355)
     standing = replay(read_records(cycle_folder(tmp_path, 1) / "reputation.jsonl"))
     assert standing["small", "novel", "exact"].outcomes == 3
+
+
+def test_the_page_prefers_what_is_worth_its_cost(tmp_path):
+    cheap = [outcome(n, value=float(n % 10 != 0)) for n in range(100)]  # .9 for .6 ATP
+    dear = [outcome(n, "large", context="novel") for n in range(200, 300)]  # 1.0 for ten times as much
+    run(tmp_path, 1, [*cheap, *dear], Trust(atp_value=0.05))
+    page = (cycle_folder(tmp_path, 1) / "trust.md").read_text(encoding="utf-8")
+    [line] = [line for line in page.splitlines() if line.startswith("| novel |")]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert (cells[1], cells[5]) == ("`small`", "`large`")
+    assert cells[-1] == "90%"
+    assert "Too few choices" in page
+
+
+def test_other_policies_are_estimated_from_the_choices_that_were_made(tmp_path):
+    expected = {"small": Expected(0.5, 0.6, 0.4, 0.5), "large": Expected(0.5, 6.0, 0.4, 0.5)}
+    names = ["small", "large"]
+    fields = {"context": "novel", "evidence": "", "cycle": 0, "state": "", "why": "no table yet", "propensity": 0.5}
+    made = [(Choice(slot=f"s{n}", model_id=names[n % 2], **fields), expected) for n in range(400)]
+    file = ChoiceFile(tmp_path / "trust" / "choices.jsonl")
+    file.add(made)
+    # The large model is right 9 of 10 times, the small one 3 of 10 times.
+    right = {"small": lambda n: n // 2 % 10 < 3, "large": lambda n: n // 2 % 10 < 9}
+    rows = [outcome(n, names[n % 2], float(right[names[n % 2]](n)), slot=f"s{n}", propensity=0.5) for n in range(400)]
+    policies = {each.name: each for each in estimate_policies(rows, ChoiceFile(file.path))}
+    for name, mean, atp in (("small", 0.3, 0.6), ("large", 0.9, 6.0)):
+        policy = policies[f"always {name}"]
+        assert policy.outcome.mean == pytest.approx(mean, abs=0.01)
+        assert policy.by_weights.mean == pytest.approx(mean, abs=0.01)
+        assert policy.outcome.low < mean < policy.outcome.high
+        assert (policy.atp, policy.agreement) == (pytest.approx(atp), 0.5)
+    assert policies["as it was"].outcome.mean == pytest.approx(0.6, abs=0.01)
+    assert policies["always the cheapest"].atp == pytest.approx(0.6)
+    assert estimate_policies(rows[:10], ChoiceFile(file.path)) == []

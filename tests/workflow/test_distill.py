@@ -191,6 +191,26 @@ def test_a_probe_measures_every_model(school: Server, weights: Path, tmp_path: P
     assert (tmp_path / "data/probes/all/accuracy.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_nights_probe_asks_every_model_and_nothing_twice(school: Server, weights: Path, tmp_path: Path) -> None:
+    project = school_project(tmp_path, school, weights)
+    project.edit("config/config.yaml", night={"probes": 6})
+    told = project.run("-n", "night_probes")
+    assert told.returncode == 0, told.stdout
+    assert "night 1: 6 probes" in told.stdout
+    assert forecast(told.stdout, "small") + forecast(told.stdout, "big") == 6
+    done = project.run("night_probes")
+    assert done.returncode == 0, done.stdout
+    rows = lines(project, "data/probes/night-1/tasks.jsonl")
+    grades = lines(project, "data/probes/night-1/grades.jsonl")
+    assert {row["model_id"] for row in rows} == {"small", "big"}
+    assert len(project.generations("answer")) == len(rows) == 6
+    assert [row["task"]["task_id"] for row in rows] == [grade["task_id"] for grade in grades]
+    before = school.calls
+    again = project.run("night_probes")
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
+    assert school.calls == before
+
+
 # --- what cannot work is told before anything is spent, or leaves nothing that looks whole ---------------------
 
 

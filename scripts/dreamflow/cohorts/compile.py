@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import check, in_file, under
-from ..errors import ConfigError, Key, did_you_mean, joined
+from ..errors import ConfigError
 from ..files import canonical, checked_name, read_text
 from ..generation.catalog import Catalog, Template, description, template
 from ..generation.ids import draft_id, essay_id, evaluation_id
@@ -19,40 +19,21 @@ from ..generation.parsers import parser_version
 from ..generation.questions import check_candidates, find_fallbacks
 from ..generation.settings import AUTO, AutoModel
 from ..reports.lineage import Facts, Members
-from ..routing.auto import Router, candidates, known_prompt, with_chain
+from ..routing.auto import Router, agreement, candidates, known_prompt, with_chain
 from ..routing.choices import Choice
 from ..routing.choose import Option
+from .columns import FIELDS, SELECTION_FIELDS, canonical_fields, written_at
 from .combos import Combo, make_combos
 from .planned import Entry, Planned, RowIds, Shared
 from .selection import COLUMN, Known, kept_generations, selected_essays
 from .spec import CohortSpec
-from .spec_language import Rows, compile_spec, load_spec
+from .spec_language import compile_spec, load_spec
 
 Row = dict[str, Any]  # a spec, a part of it, or a row that it compiles to
 
-ALIASES = {
-    "combo": "combo_id",
-    "draft_model": "draft_llm",
-    "generation_llm": "draft_llm",
-    "essay_model": "essay_llm",
-    "evaluation_model": "evaluation_llm",
-    "draft_template_replicate": "draft_replicate",
-    "draft_rep": "draft_replicate",
-    "essay_template_replicate": "essay_replicate",
-    "essay_rep": "essay_replicate",
-    "evaluation_template_replicate": "evaluation_replicate",
-    "evaluation_llm_replicate": "evaluation_replicate",
-    "evaluation_rep": "evaluation_replicate",
-}
-FIELDS = (
-    *("combo_id", "draft_template", "draft_llm", "draft_replicate"),
-    *("essay_template", "essay_llm", "essay_replicate"),
-    *("evaluation_template", "evaluation_llm", "evaluation_replicate"),
-)
 MIN_LINES = {"draft": 3, "essay": 1, "evaluation": 1}
 _COLUMNS = {"draft": ("combo_id", "draft_"), "essay": ("combo_id", "draft_", "essay_"), "evaluation": ("",)}
 JUDGES = ("stages", "evaluation", "judges")
-SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation_replicate")
 
 
 @dataclass
@@ -118,7 +99,7 @@ def compile_rows(path: Path, spec: CohortSpec, catalog: Catalog, data_root: Path
         elif own and not axes.keys() & {"combo_id", "combo"}:
             axes = {"combo_id": list(own), **axes}
         rows = compile_spec({"axes": axes, "rules": spec.rules, "output": spec.output}, path)
-        rows = _canonical_fields(rows, spec, fields)
+        rows = canonical_fields(rows, spec, fields)
     return Cohort(cohort_id, path, rows, combos=own)
 
 
@@ -143,40 +124,6 @@ def compile_cohort(
     used = dict.fromkeys(made.combo_id for made in cohort.kept.values()) | compiler.used
     cohort.combos = {combo: combos[combo] for combo in used if combo in combos}
     return cohort
-
-
-def _canonical_fields(rows: Rows, spec: CohortSpec, fields: tuple[str, ...]) -> Rows:
-    renamed = rows.renamed(ALIASES)
-    if len(set(renamed.fields)) != len(renamed.fields):
-        raise ConfigError(f"one field is given under two names (aliases: {ALIASES})", ("axes",))
-    unknown = sorted(set(renamed.fields) - set(fields))
-    if unknown:
-        why = " ('from' takes the place of drafts and essays)" if fields is SELECTION_FIELDS else ""
-        message = joined(
-            f"unknown field {unknown[0]!r}",
-            did_you_mean(unknown[0], fields),
-            f"a row can have {', '.join(fields)}{why}",
-        )
-        raise ConfigError(message, written_at(spec, unknown[0], None))
-    return renamed
-
-
-def written_at(spec: CohortSpec, name: str, value: Any) -> Key:
-    """The key at which a spec gives `value` to a field: a level of an axis or a value of a tuple, if it is listed."""
-    names = {name, *(alias for alias, field_name in ALIASES.items() if field_name == name)}
-    for axis, levels in spec.axes.items():
-        if axis in names:
-            return ("axes", axis, *_index(levels, value))
-    for title, rule in ((spec.rules or {}).get("tuples") or {}).items():
-        for column in (place for place, axis in enumerate(rule["axes"]) if axis in names):
-            items = rule["items"] if isinstance(rule["items"], list) else []
-            number = next((n for n, item in enumerate(items) if item[column] == value), None)
-            return ("rules", "tuples", title, "items", *(() if number is None else (number, column)))
-    return ("axes", name)
-
-
-def _index(levels: Any, value: Any) -> tuple[int, ...]:
-    return (levels.index(value),) if isinstance(levels, list) and value in levels else ()
 
 
 class _Compiler:
@@ -417,7 +364,7 @@ class _Compiler:
         if spares := self.fallbacks(model, stage, chain):
             fields["fallbacks"] = spares
         fields["response_format"] = chosen.response_format
-        return Generation(**fields)
+        return Generation(**fields | agreement(settings.auto or AutoModel(), chain, settings.attempts))
 
     def fallbacks(self, first: Model, stage: str, chain: tuple[str, ...]) -> list[Candidate]:
         """The models that answer if the model of a row does not: those of its cascade, then those of the stage, without

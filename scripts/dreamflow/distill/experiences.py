@@ -90,8 +90,9 @@ def experiences(
 ) -> Collected:
     """Collect the experiences below `data_root` that no earlier cycle has; `weights` are those of the signals.
 
-    `graded` are the graded answers, by id; other answers make no experience. Raises a `DreamflowError` for an invalid
-    file of an earlier cycle; invalid generations are counted and left out.
+    `graded` are the graded answers, by id; other answers make no experience. Evaluations count whoever wrote them,
+    which those in outcomes for trust do not. Raises a `DreamflowError` for an invalid file of an earlier cycle; invalid
+    generations are counted and left out.
     """
     previous = load_experiences(data_root, cycle - 1)
     previous_ids = {row["experience_id"] for row in previous}

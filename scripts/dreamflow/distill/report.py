@@ -12,6 +12,7 @@ from ..reports.markdown import number, percent
 from ..reports.pictures import draw_shares
 from ..reports.render import render
 from ..reports.statistics import wilson
+from ..routing.atp import atp_cost, count_words
 from ..tasks.outcomes import Outcome, read_grades
 from .compile import Distillation
 from .validate import SETS, points
@@ -82,7 +83,7 @@ def _with_words(distillation: Distillation, outcomes: Iterable[Outcome]) -> list
 
 def question_words(prompt: str, turns: Sequence[Mapping[str, str]] = ()) -> int:
     """Count the words of a question and of the turns (worked examples) before it, which decide its ATP cost."""
-    return len(prompt.split()) + sum(len(turn["content"].split()) for turn in turns)
+    return count_words(prompt) + sum(count_words(turn["content"]) for turn in turns)
 
 
 def write_report(folder: Path, facts: Mapping[str, Json]) -> str:
@@ -122,7 +123,7 @@ def saving(who: str, rows: Sequence[Row], base: float) -> dict[str, Json]:
         "solved": fmean(any(row["passed"] for row in answers) for answers in by_task.values()),
         "tokens": _per_task(by_task, tokens_of),
         "seconds": _per_task(by_task, lambda row: row["latency_s"]),
-        "atp": _per_task(by_task, lambda row: base * (1 + row["words"] / 100)),
+        "atp": _per_task(by_task, lambda row: atp_cost(base, row["words"])),
         "usd": _per_task(by_task, lambda row: row["cost_usd"]),
     }
 

@@ -30,7 +30,7 @@ from .batch_files import (
     read_batch,
     write_batch,
 )
-from .budgets import ANSWERED, Labels, release
+from .budgets import ANSWERED, Labels, question_atp, release
 from .calls import in_a_batch, record_of, request_of
 from .database import DatabaseError, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
@@ -290,7 +290,9 @@ class Batches:
             self.on_answer(record)
 
     def _entry(self, item: Item, record: Record) -> dict[str, Json]:
-        return ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run)
+        model = self.models.get(record.request.model.model_id)
+        atp = question_atp(record.request, model) if model else None
+        return ledger_entry(item.key, record, family=item.family, tier=item.tier, run=self.run, atp=atp)
 
     def _hand_over(self, keys: Sequence[str], owner: str) -> None:
         """Hand claims to a batch, so that they outlive this process and count as lost without it, or back."""

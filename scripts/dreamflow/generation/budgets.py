@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..routing.atp import atp_cost, count_words
 from .database import insert, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
@@ -26,36 +27,43 @@ from .tokens import most_prompt_tokens
 
 TOOL_TOKENS = 600  # that Anthropic adds to a request that enforces a schema, at most
 DOLLAR_DIGITS = 9
+ATP_DIGITS = 6
 BATCHES = "batches"  # the name under which all questions in batches are reserved together
-Size = tuple[float, int]  # US dollars and tokens
+Size = tuple[float, int, float]  # US dollars, tokens and ATP
+EMPTY: Size = (0.0, 0, 0.0)
 
 _IN = "IN (SELECT value FROM json_each(?))"
 ANSWERED = f"SELECT json_group_array(key) FROM answers WHERE key {_IN}"  # noqa: S608
 _HELD = f"""
     SELECT json_group_array(json_array(key, owner, json_extract(call, '$.batch'))) FROM in_flight WHERE key {_IN}
 """  # noqa: S608
-_SPENT = f"SELECT json_group_array(json_array(scope, usd, tokens)) FROM spent WHERE scope {_IN}"  # noqa: S608
+_SPENT = f"SELECT json_group_array(json_array(scope, usd, tokens, atp)) FROM spent WHERE scope {_IN}"  # noqa: S608
 _RESERVED = f"""
-    SELECT json_group_array(json_array(scope, usd, tokens)) FROM (
-        SELECT scope, total(usd) AS usd, total(tokens) AS tokens FROM reserved
+    SELECT json_group_array(json_array(scope, usd, tokens, atp)) FROM (
+        SELECT scope, total(usd) AS usd, total(tokens) AS tokens, total(atp) AS atp FROM reserved
         WHERE scope {_IN} AND key != ? GROUP BY scope
     )
 """  # noqa: S608
 _IN_BATCHES = f"""
-    SELECT json_group_array(json_array(scope, usd, tokens)) FROM reserved WHERE scope {_IN} AND key = ?
+    SELECT json_group_array(json_array(scope, usd, tokens, atp)) FROM reserved WHERE scope {_IN} AND key = ?
 """  # noqa: S608
-_INSERT_RESERVED = "INSERT INTO reserved"
-_ADD_RESERVED = "ON CONFLICT (scope, key) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
+_INSERT_RESERVED = "INSERT INTO reserved (scope, key, usd, tokens, atp)"
+_ADD_RESERVED = (
+    "ON CONFLICT (scope, key) DO UPDATE SET "
+    "usd = usd + excluded.usd, tokens = tokens + excluded.tokens, atp = atp + excluded.atp"
+)
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A cap on everything in a scope, in US dollars or tokens (None: no cap); `key` is where the user has set it."""
+    """A cap on everything in a scope, in US dollars, tokens or ATP (None: no cap); `key` is where the user has set
+    it."""
 
     scope: str
     key: str
     usd: float | None = None
     tokens: int | None = None
+    atp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,25 @@ class Labels:
 
 @dataclass(frozen=True)
 class WorstCase:
-    """The most that a call can cost: `tokens` and `usd` for it alone, `all_tokens` and `all_usd` with the attempts that
-    may follow."""
+    """The most that a call can cost: `tokens`, `usd` and `atp` for it alone, `all_tokens`, `all_usd` and `all_atp` with
+    the attempts that may follow."""
 
     tokens: int
     usd: float
     all_tokens: int
     all_usd: float
+    atp: float = 0.0
+    all_atp: float = 0.0
+
+    @property
+    def size(self) -> Size:
+        """The call alone."""
+        return self.usd, self.tokens, self.atp
+
+    @property
+    def whole_size(self) -> Size:
+        """The call with the attempts that may follow."""
+        return self.all_usd, self.all_tokens, self.all_atp
 
 
 NOTHING = WorstCase(0, 0.0, 0, 0.0)
@@ -105,9 +125,14 @@ def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
     ]
 
 
+def question_atp(question: Question, model: Model) -> float:
+    """The ATP of an answer to a question, which is known before the call."""
+    return round(atp_cost(model.atp, sum(count_words(message.content) for message in question.messages)), 6)
+
+
 def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> WorstCase:
-    """The most that a question can cost, in tokens and in US dollars (0 if the price is unknown). The attempts that
-    follow one in a `batch` are in later batches, and reserved then."""
+    """The most that a question can cost, in tokens, in US dollars (0 if the price is unknown) and in ATP. The attempts
+    that follow one in a `batch` are in later batches, and reserved then."""
     prompt = most_prompt_tokens(question.messages, question.response_format)
     prompt += TOOL_TOKENS if question.response_format else 0
     number = question.sample % SAMPLES_PER_REPLICATE
@@ -115,7 +140,8 @@ def worst_case(question: Question, generation: Generation, model: Model, *, batc
     limit = question.sampling["max_tokens"]
     answers = [model.most_answer(most) for most in model.answer_limits(limit, left)]
     usd = [most or 0.0 for most in most_costs(model, prompt, answers, batch)]
-    return WorstCase(prompt + answers[0], usd[0], prompt * left + sum(answers), sum(usd))
+    atp = question_atp(question, model)
+    return WorstCase(prompt + answers[0], usd[0], prompt * left + sum(answers), sum(usd), atp, atp * left)
 
 
 class Totals:
@@ -126,40 +152,39 @@ class Totals:
 
     def __init__(self, connection: sqlite3.Connection, scopes: Iterable[str]) -> None:
         scopes = sorted(set(scopes))
-        self.spent: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
-        self.reserved: dict[str, Size] = dict.fromkeys(scopes, (0.0, 0))
+        self.spent: dict[str, Size] = dict.fromkeys(scopes, EMPTY)
+        self.reserved: dict[str, Size] = dict.fromkeys(scopes, EMPTY)
         if scopes:
-            for scope, usd, tokens in query_json(connection, _SPENT, scopes):
-                self.spent[scope] = usd, tokens
-            for scope, usd, tokens in query_json(connection, _RESERVED, scopes, BATCHES):
-                self.reserved[scope] = usd, tokens
-            for scope, usd, tokens in query_json(connection, _IN_BATCHES, scopes, BATCHES):
-                self.spent[scope] = self.spent[scope][0] + usd, self.spent[scope][1] + tokens
+            for scope, *size in query_json(connection, _SPENT, scopes):
+                self.spent[scope] = tuple(size)
+            for scope, *size in query_json(connection, _RESERVED, scopes, BATCHES):
+                self.reserved[scope] = tuple(size)
+            for scope, *size in query_json(connection, _IN_BATCHES, scopes, BATCHES):
+                self.spent[scope] = _sum(self.spent[scope], size)
 
     def size(self, claim: Claim) -> Size | str | Budget:
         """What to reserve; "full" if reservations have to be waited for; "last" if the budgets hold only this call, and
         no other is in flight; or the budget that refuses the call."""
         worst = claim.worst
-        problem = self.problem(claim, worst.all_usd, worst.all_tokens)
+        problem = self.problem(claim, worst.whole_size)
         if not isinstance(problem, Budget):
-            return problem or (worst.all_usd, worst.all_tokens)
-        alone = self.problem(claim, worst.usd, worst.tokens)
+            return problem or worst.whole_size
+        alone = self.problem(claim, worst.size)
         if isinstance(alone, Budget):
             return alone
         # Calls that have begun come first: they may need the rest for the attempts that follow.
-        if any(self.reserved[budget.scope] != (0.0, 0) for budget in claim.budgets):
+        if any(self.reserved[budget.scope] != EMPTY for budget in claim.budgets):
             return "full"
-        return (worst.usd, worst.tokens) if claim.alone else "last"
+        return worst.size if claim.alone else "last"
 
-    def problem(self, claim: Claim, usd: float, tokens: int) -> str | Budget:
+    def problem(self, claim: Claim, size: Size) -> str | Budget:
         """The budget that cannot hold a call of this size; "full" if one can hold it later; else ""."""
         full = ""
         for budget in claim.budgets:
-            spent_usd, spent_tokens = self.spent[budget.scope]
-            reserved_usd, reserved_tokens = self.reserved[budget.scope]
-            if _exceeds(budget, spent_usd + usd, spent_tokens + tokens):
+            with_call = _sum(self.spent[budget.scope], size)
+            if _exceeds(budget, with_call):
                 return budget
-            if _exceeds(budget, spent_usd + reserved_usd + usd, spent_tokens + reserved_tokens + tokens):
+            if _exceeds(budget, _sum(with_call, self.reserved[budget.scope])):
                 full = "full"
         return full
 
@@ -167,8 +192,7 @@ class Totals:
         """Add the reservation of a call."""
         totals = self.spent if in_batch else self.reserved
         for budget in claim.budgets:
-            usd, tokens = totals[budget.scope]
-            totals[budget.scope] = usd + size[0], tokens + size[1]
+            totals[budget.scope] = _sum(totals[budget.scope], size)
 
 
 def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Claim]) -> list[str | Budget]:
@@ -188,7 +212,7 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
     totals, may_end = Totals(connection, scopes), True
     results: list[str | Budget] = []
     new: list[tuple[str, str, str]] = []
-    reserved: list[tuple[str, str, float, int]] = []
+    reserved: list[tuple[str, str, float, int, float]] = []
     for claim in claims:
         if claim.key in answered:
             results.append("answered")
@@ -208,7 +232,8 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
             totals.reserve(claim, size, in_batch=in_batch)
             held[claim.key] = (own_name(store), in_batch)
             own = [budget.scope for budget in claim.budgets]
-            note = {**claim.call, "reserved_usd": size[0], "reserved_tokens": size[1], "budgets": own}
+            kept = dict(zip(("reserved_usd", "reserved_tokens", "reserved_atp"), size, strict=True))
+            note = {**claim.call, **kept, "budgets": own}
             new.append((claim.key, own_name(store), json.dumps(note)))
             reserved += [(scope, BATCHES if in_batch else claim.key, *size) for scope in own]
             results.append("claimed")
@@ -218,7 +243,7 @@ def claim_all(store: Path, connection: sqlite3.Connection, claims: Sequence[Clai
 
 
 def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size | str | Budget:
-    """Reserve the worst case of a call that is repeated: US dollars and tokens; or "full" if the call has to wait for
+    """Reserve the worst case of a call that is repeated; or "full" if the call has to wait for
     other reservations; or the budget that refuses it."""
     scopes = [budget.scope for budget in claim.budgets]
     size = Totals(connection, scopes).size(claim)
@@ -229,9 +254,15 @@ def reserve(connection: sqlite3.Connection, store: Path, claim: Claim) -> Size |
     return size
 
 
-def _exceeds(budget: Budget, usd: float, tokens: float) -> bool:
+def _sum(first: Sequence[float], second: Sequence[float]) -> Size:
+    return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+
+
+def _exceeds(budget: Budget, size: Size) -> bool:
+    usd, tokens, atp = size
     over_usd = budget.usd is not None and round(usd, DOLLAR_DIGITS) > budget.usd
-    return over_usd or (budget.tokens is not None and tokens > budget.tokens)
+    over_atp = budget.atp is not None and round(atp, ATP_DIGITS) > budget.atp
+    return over_usd or over_atp or (budget.tokens is not None and tokens > budget.tokens)
 
 
 def release(connection: sqlite3.Connection, key: str) -> None:
@@ -240,8 +271,12 @@ def release(connection: sqlite3.Connection, key: str) -> None:
     call = json.loads(found[0]) if found else {}
     if call.get("batch"):
         connection.executemany(
-            "UPDATE reserved SET usd = max(0, usd - ?), tokens = max(0, tokens - ?) WHERE scope = ? AND key = ?",
-            [(call["reserved_usd"], call["reserved_tokens"], scope, BATCHES) for scope in call["budgets"]],
+            "UPDATE reserved SET usd = max(0, usd - ?), tokens = max(0, tokens - ?), atp = max(0, atp - ?) "
+            "WHERE scope = ? AND key = ?",
+            [
+                (call["reserved_usd"], call["reserved_tokens"], call.get("reserved_atp", 0), scope, BATCHES)
+                for scope in call["budgets"]
+            ],
         )
     connection.execute("DELETE FROM in_flight WHERE key = ?", (key,))
     connection.execute("DELETE FROM reserved WHERE key = ?", (key,))
@@ -272,12 +307,13 @@ def book_lost(connection: sqlite3.Connection, key: str, call: Mapping[str, Any],
     """Book the worst case of a call that may have been billed although its answer did not arrive."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     names = ("gen_id", "model_id", "spec", "run", "tokens", "usd")
+    atp = call.get("atp", 0)  # that processes of earlier versions do not know
     connection.execute(
-        "INSERT INTO lost (at, key, gen_id, model_id, spec, run, tokens, cost_usd, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (at, key, *(call[name] for name in names), reason),
+        "INSERT INTO lost (at, key, gen_id, model_id, spec, run, tokens, cost_usd, reason, atp) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (at, key, *(call[name] for name in names), reason, atp),
     )
-    add_spent(connection, dict.fromkeys(call["scopes"], (call["usd"], call["tokens"])))
+    add_spent(connection, dict.fromkeys(call["scopes"], (call["usd"], call["tokens"], atp)))
 
 
 def lose(connection: sqlite3.Connection, claim: Claim, reason: str) -> None:

@@ -24,6 +24,7 @@ from msgspec.structs import asdict, replace
 from .backoff import call_with_retries
 from .budgets import (
     BATCHES,
+    EMPTY,
     NOTHING,
     Budget,
     Claim,
@@ -33,6 +34,7 @@ from .budgets import (
     covering,
     end_dead_claims,
     lose,
+    question_atp,
     release,
     reserve,
     settle_all,
@@ -115,6 +117,7 @@ class Calls:
             "scopes": scopes,
             "tokens": worst.tokens,
             "usd": worst.usd,
+            "atp": worst.atp,
             "bills": provider(model.provider).sends and not in_batch,  # a batch bills only what is collected
             "batch": in_batch,
         }
@@ -130,7 +133,7 @@ class Calls:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
             raise
-        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
+        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run, atp=worst.atp)
         self.database.write_together(settle_all, ((key, record, body), (entry, scopes)))
         self._wake()
         self.on_answer(record)
@@ -149,7 +152,8 @@ class Calls:
         processes answer it, the first answer stays."""
         self._end_dead_claims()
         record, body = self._call(question, model, generation, labels, Claim(key, NOTHING, (), {}))
-        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run)
+        atp = question_atp(question, model)
+        entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run, atp=atp)
         settled = (key, record, body), (entry, scopes)
         if not self.database.write_together(settle_unclaimed, settled, is_durable=False):
             return load_response(self.store, question, key) or record
@@ -246,12 +250,12 @@ class Calls:
 
     def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
         """The error of a call that a budget does not allow."""
-        rows = self.database.read("SELECT usd, tokens FROM spent WHERE scope = ?", (budget.scope,))
-        usd, tokens = rows[0] if rows else (0.0, 0)
+        rows = self.database.read("SELECT usd, tokens, atp FROM spent WHERE scope = ?", (budget.scope,))
+        usd, tokens, atp = rows[0] if rows else EMPTY
         rows = self.database.read(
-            "SELECT usd, tokens FROM reserved WHERE (scope, key) = (?, ?)", (budget.scope, BATCHES)
+            "SELECT usd, tokens, atp FROM reserved WHERE (scope, key) = (?, ?)", (budget.scope, BATCHES)
         )
-        kept_usd, kept_tokens = rows[0] if rows else (0.0, 0)
+        kept_usd, kept_tokens, kept_atp = rows[0] if rows else EMPTY
         parts = []
         if budget.usd is not None:
             kept = f", ${kept_usd:.4f} are reserved for batches" if kept_usd else ""
@@ -261,6 +265,9 @@ class Calls:
             parts.append(
                 f"{tokens:,} of {budget.tokens:,} tokens are spent{kept} and the call may take {worst.tokens:,}"
             )
+        if budget.atp is not None:
+            kept = f", {kept_atp:,.1f} are reserved for batches" if kept_atp else ""
+            parts.append(f"{atp:,.1f} of {budget.atp:,g} ATP are spent{kept} and the call takes {worst.atp:,.1f}")
         refused = f"the budget {budget.key} does not allow"
         cause = f"{refused} the calls that are left. Raise it or lower max_tokens, then run again"
         return CallError(f"{refused} this call: {'; '.join(parts)}", kind="budget", cause=cause)

@@ -12,7 +12,7 @@ import atexit
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -59,12 +59,19 @@ class _Write(Generic[R, T]):
 class Database:
     """The database in a file, which the first write creates with the tables of `schema` (SQL, `IF NOT EXISTS`).
 
-    `prepare(connection)` is called once, after the tables have been created by this process. `failed` is the error of
-    the first write that failed.
+    `prepare(connection)` is called once, after the tables have been created by this process. `added` has a column (name
+    and declaration) by table, which the first write adds to tables of earlier versions. `failed` is the error of the
+    first write that failed.
     """
 
-    def __init__(self, path: Path, schema: str, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        self.path, self.schema, self.prepare = path, schema, prepare
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        prepare: Callable[[sqlite3.Connection], None],
+        added: Mapping[str, tuple[str, str]] | None = None,
+    ) -> None:
+        self.path, self.schema, self.prepare, self.added = path, schema, prepare, added or {}
         self.failed: DatabaseError | None = None
         self._guard = threading.Lock()
         self._reader: sqlite3.Connection | None = None
@@ -73,7 +80,8 @@ class Database:
         self._synchronous = ""
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows that a query finds; none if the database does not exist yet. Raises `DatabaseError`."""
+        """The rows that a query finds; none if the database does not exist yet, or lacks a column that an earlier
+        version did not write. Raises `DatabaseError`."""
         with self._guard:
             try:
                 if self._reader is None:
@@ -83,6 +91,8 @@ class Database:
                 return self._reader.execute(sql, values).fetchall()
             except sqlite3.Error as error:
                 if "no such table" in str(error):  # another process is creating the database
+                    return []
+                if any(f"no such column: {name}" in str(error) for name, _ in self.added.values()):
                     return []
                 raise self._error("read", error) from None
 
@@ -208,6 +218,10 @@ class Database:
         is_new = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
         for statement in self.schema.split(";"):
             connection.execute(statement)
+        for table, (column, declaration) in self.added.items():
+            known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            if column not in known:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
         if is_new:
             self.prepare(connection)
         connection.execute("COMMIT")

@@ -334,7 +334,7 @@ def as_table(lines: Sequence[Line], budgets: Sequence[BudgetUse] = ()) -> str:
 
 def _caps(budgets: Iterable[BudgetUse]) -> tuple[list[str], float]:
     """Lines on the caps, and the US dollars that they leave for the whole run."""
-    lines, left = [], {"usd": math.inf, "tokens": math.inf}
+    lines, left = [], {"usd": math.inf, "tokens": math.inf, "atp": math.inf}
     for unit in left:
         caps = [use for use in budgets if use.unit == unit]
         left[unit] = min((use.left for use in caps if use.covers_all), default=math.inf)

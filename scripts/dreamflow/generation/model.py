@@ -73,6 +73,7 @@ class Generation(Struct, kw_only=True, omit_defaults=True, gc=False):
     - `replicate`: the number of this independent draw of the question, from 1.
     - `max_attempts`: the samples that each model may draw before the generation counts as failed.
     - `fallbacks`: the models that answer, in this order, if `model` gives no usable answer.
+    - `agree`: so many equal samples of a model that has fallbacks make a usable answer; the last model needs one.
     - `repair`: a request that is sent back once, with an unreadable answer.
     - `keep_truncated`: a truncated answer is usable.
     - `request`, `operator`: in mode `local`, the content of prompt.txt and what computes the text.
@@ -103,6 +104,7 @@ class Generation(Struct, kw_only=True, omit_defaults=True, gc=False):
     request: str = ""
     operator: Mapping[str, Json] | None = None
     variant: Variant | None = None
+    agree: int = 1
 
     @property
     def candidates(self) -> list[Candidate]:

@@ -9,6 +9,7 @@
 | unfinished, unreadable           |                                                                           |
 | the prompt is too long           | no further sample of this model: the generation has failed                |
 | unparsable, the row has `repair` | once: the answer is sent back with the error and the row's request        |
+| unconfirmed: the row has `agree` | the next sample, until so many are equal; the last model needs one        |
 | truncated, reasoning only        | the next sample with twice the limit, up to the model's limit; if the row |
 |                                  | has `keep_truncated`, the truncated answer is used                        |
 | no attempts left                 | the next fallback model, if the row has another                           |
@@ -18,6 +19,7 @@ its plan row and the store: a rerun repeats the same steps without a call. If no
 failed; `redraw` allows as many new samples after those in the store.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +135,8 @@ def _walk(
     may_repair, may_ask = bool(generation.repair), ask is not None
     outcome = Outcome("failed")
     allowed = generation.max_attempts
+    is_last = candidate == generation.candidates[-1]
+    needed, equal = 1 if is_last else generation.agree, Counter()
     for number in range(SAMPLES_PER_REPLICATE):
         sample = (generation.replicate - 1) * SAMPLES_PER_REPLICATE + number
         question = Question(candidate.model, messages, sampling, generation.response_format, sample)
@@ -151,6 +155,10 @@ def _walk(
                 outcome.allowed = allowed
                 return outcome
         kind, reason, parsed = judge(generation, record.response)
+        if not kind and needed > 1:
+            equal[parsed.text.strip()] += 1
+            if (found := equal[parsed.text.strip()]) < needed:
+                kind, reason = "unconfirmed", f"{found} of {needed} equal samples"
         outcome.raw, outcome.key, outcome.record = record.response.text, key, record
         unusable = {"error": kind, "reason": f"{kind}: {reason}"} if kind else {"error": None}
         outcome.attempts.append(Attempt(sample=sample, response_key=key, **unusable))

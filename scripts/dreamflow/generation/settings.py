@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, Count, Different, Name, NotNegative, Optional, Positive, Section, Share, Whole
@@ -238,7 +238,9 @@ class LocalModels(Section):
     """Limits of models that run in this process."""
 
     memory_gb: Positive = Field(
-        8, description="Memory for all loaded models together. The models unused for longest are unloaded."
+        8,
+        description="Memory for all loaded models together, with the prompt beginnings that they keep. What was unused "
+        "for longest is dropped.",
     )
     prefix_states: Whole = Field(
         8, description="How many evaluated prompt beginnings to keep per model; 0 turns prefix reuse off."
@@ -286,10 +288,33 @@ class AutoModel(Section):
         description="Whether the cheapest model that has a chance is asked first, and those that cost more after it, "
         "in turn, as fallbacks, if its answers cannot be used.",
     )
+    agree: Annotated[int, Field(ge=1, le=20)] = Field(
+        1,
+        description="For a cascade: how many equal samples of a model make its answer count. The last model's first "
+        "usable answer counts in any case. At `temperature` 0 all samples are equal.",
+    )
+
+    @model_validator(mode="after")
+    def _agree_in_a_cascade(self) -> "AutoModel":
+        if self.agree > 1 and not self.cascade:
+            raise PydanticCustomError("no_cascade", "'agree' is for a cascade; add 'cascade: true'")
+        return self
+
+
+def _model_or_auto(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema of a section say that `auto` alone is enough."""
+    required = schema.get("required", [])
+    if "model" in required:
+        required.remove("model")
+        if not required:
+            del schema["required"]
+        schema["anyOf"] = [{"required": ["model"]}, {"required": ["auto"]}]
 
 
 class MayBeAuto(Section):
     """A section that names a model, or lets trust choose one."""
+
+    model_config = ConfigDict(json_schema_extra=_model_or_auto)
 
     auto: Optional[AutoModel] = Field(
         None,

@@ -36,26 +36,36 @@ CREATE TABLE IF NOT EXISTS ledger (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, key TEXT, gen_id TEXT, stage TEXT, family TEXT, spec TEXT, tier TEXT,
     run TEXT, model_id TEXT, sample INTEGER, prompt_tokens INTEGER, cached_tokens INTEGER, cache_write_tokens INTEGER,
     completion_tokens INTEGER, reasoning_tokens INTEGER, estimated INTEGER NOT NULL DEFAULT 0, cost_usd REAL,
-    latency_s REAL, batch TEXT
+    latency_s REAL, batch TEXT, atp REAL
 );
 CREATE INDEX IF NOT EXISTS ledger_run ON ledger (run);
-CREATE TABLE IF NOT EXISTS spent (scope TEXT PRIMARY KEY, usd REAL NOT NULL, tokens INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS spent (
+    scope TEXT PRIMARY KEY, usd REAL NOT NULL, tokens INTEGER NOT NULL, atp REAL NOT NULL DEFAULT 0
+);
 CREATE TABLE IF NOT EXISTS in_flight (key TEXT PRIMARY KEY, owner TEXT NOT NULL, call TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS reserved (
-    scope TEXT, key TEXT, usd REAL NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (scope, key)
+    scope TEXT, key TEXT, usd REAL NOT NULL, tokens INTEGER NOT NULL, atp REAL NOT NULL DEFAULT 0,
+    PRIMARY KEY (scope, key)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS lost (
     number INTEGER PRIMARY KEY, at TEXT NOT NULL, key TEXT, gen_id TEXT, model_id TEXT, spec TEXT, run TEXT,
-    tokens INTEGER, cost_usd REAL, reason TEXT
+    tokens INTEGER, cost_usd REAL, reason TEXT, atp REAL
 );
 """
+ADDED = {  # columns that tables of earlier versions lack
+    "ledger": ("atp", "REAL"),
+    "spent": ("atp", "REAL NOT NULL DEFAULT 0"),
+    "reserved": ("atp", "REAL NOT NULL DEFAULT 0"),
+    "lost": ("atp", "REAL"),
+}
 _LEDGER = (
     *("at", "key", "gen_id", "stage", "family", "spec", "tier", "run", "model_id", "sample", "prompt_tokens"),
     *("cached_tokens", "cache_write_tokens", "completion_tokens", "reasoning_tokens", "estimated", "cost_usd"),
-    *("latency_s", "batch"),
+    *("latency_s", "batch", "atp"),
 )
 _INSERT_ENTRIES = f"INSERT INTO ledger ({', '.join(_LEDGER)})"
-_ADD = "ON CONFLICT (scope) DO UPDATE SET usd = usd + excluded.usd, tokens = tokens + excluded.tokens"
+_SUMS = "usd = usd + excluded.usd, tokens = tokens + excluded.tokens, atp = atp + excluded.atp"
+_ADD = f"ON CONFLICT (scope) DO UPDATE SET {_SUMS}"
 _DECODER = msgspec.json.Decoder(Record)
 Answer = tuple[str, Record, bytes]  # a key, its record, and the bytes that the provider sent
 Entry = tuple[Mapping[str, Json], Sequence[str]]  # a row of the ledger, and the scopes whose totals it is added to
@@ -75,7 +85,7 @@ def database(store: Path) -> Database:
 def _database(store: str) -> Database:
     old_ledger = Path(store, "ledger.jsonl")
     return Database(
-        Path(store, FILE), SCHEMA + shares.SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger)
+        Path(store, FILE), SCHEMA + shares.SCHEMA, lambda connection: _copy_old_ledger(connection, old_ledger), ADDED
     )
 
 
@@ -168,18 +178,19 @@ def _text(body: bytes) -> str | bytes | None:
 def book(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     """Write rows of the ledger and add them to the totals of their scopes."""
     insert(connection, _INSERT_ENTRIES, [tuple(map(entry.get, _LEDGER)) for entry, _ in entries])
-    spent: dict[str, tuple[float, int]] = {}
+    spent: dict[str, tuple[float, int, float]] = {}
     for entry, scopes in entries:
         tokens = (entry["prompt_tokens"] or 0) + (entry["completion_tokens"] or 0)
         for scope in scopes:
-            usd_before, tokens_before = spent.get(scope, (0.0, 0))
-            spent[scope] = usd_before + (entry["cost_usd"] or 0.0), tokens_before + tokens
+            usd, before, atp = spent.get(scope, (0.0, 0, 0.0))
+            spent[scope] = usd + (entry["cost_usd"] or 0.0), before + tokens, atp + (entry.get("atp") or 0.0)
     add_spent(connection, spent)
 
 
-def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, int]]) -> None:
-    """Add US dollars and tokens to the totals of scopes."""
-    insert(connection, "INSERT INTO spent", [(scope, *amounts) for scope, amounts in spent.items()], _ADD)
+def add_spent(connection: sqlite3.Connection, spent: Mapping[str, tuple[float, int, float]]) -> None:
+    """Add US dollars, tokens and ATP to the totals of scopes."""
+    rows = [(scope, *amounts) for scope, amounts in spent.items()]
+    insert(connection, "INSERT INTO spent (scope, usd, tokens, atp)", rows, _ADD)
 
 
 def time_scopes(at: str) -> list[str]:

@@ -23,9 +23,9 @@ from ..cycles import NIGHT
 from ..errors import DreamflowError
 from .state import INTERRUPTED, Night, Phase
 
-GRACE_S = 30.0
+GRACE_S = 60.0  # for calls in flight
 POLL_S = 0.1
-LAST_S = 20.0  # of the time of a night are kept for what always runs, at most a tenth
+LAST_S = 30.0  # of the time of a night are kept for what always runs, at most a tenth
 _WHY_LINES = 2  # of the output of a phase that could not say why it failed
 # Programs that a script puts into the background ignore SIGINT, and so would the phases.
 _HEED_INTERRUPTS = (
@@ -45,14 +45,15 @@ class Step:
 
 
 class Totals(msgspec.Struct):
-    """What the calls of a night took so far, the generations that it made, by stage, and the problems of its last
-    process."""
+    """What the calls of a night took so far, and the generations that it made, by stage; how many of its runs came to
+    their end, and the problems of the last one."""
 
     calls: int = 0
     tokens: int = 0
     usd: float = 0.0
     atp: float = 0.0
     made: Mapping[str, int] = {}
+    runs: int = 0
     problems: Sequence[str] = ()
 
 
@@ -61,7 +62,7 @@ class Surroundings:
     """What a night needs to know of the outside: the `command` for a target and the `directory` to run it in, the
     `totals` of its calls, whether the whole night is `stopping`, where to `show` text, the descriptor of the `lock`,
     which phases inherit; and `blocked(output)`: why a phase could not even begin, which is not its fault ("" if it
-    could)."""
+    could). Lines of the output that begin with `chatter` are neither shown nor a reason."""
 
     command: Callable[[str], Sequence[str]]
     totals: Callable[[], Totals]
@@ -69,6 +70,7 @@ class Surroundings:
     show: Callable[[str], None]
     lock: int | None = None
     blocked: Callable[[str], str] = lambda output: ""
+    chatter: tuple[str, ...] = ()
     directory: str | None = None
 
 
@@ -115,7 +117,7 @@ def _reason(step: Step) -> str:
     """Why a phase is left out; a problem with finding out is one that the phase itself will tell."""
     try:
         return step.skip()
-    except DreamflowError:
+    except Exception:
         return ""
 
 
@@ -124,7 +126,7 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
     log = night.folder / "logs" / f"{step.phase}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     around.show(f"night {night.number}, {step.phase}: snakemake {step.target}")
-    begin = time.monotonic()
+    before, begin = around.totals(), time.monotonic()
     with log.open("ab") as output:
         start = output.tell()
         process = subprocess.Popen(  # noqa: S603
@@ -137,7 +139,7 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
             start_new_session=True,
             pass_fds=() if around.lock is None else (around.lock,),
         )
-    ended_by = _wait(process, _Follower(log, start, around.show), None if seconds is None else begin + seconds, around)
+    ended_by = _wait(process, _Follower(log, start, around), None if seconds is None else begin + seconds, around)
     phase.seconds = round(time.monotonic() - begin, 1)
     text = log.read_bytes()[start:].decode("utf-8", "replace")
     if process.returncode and not ended_by and (problem := around.blocked(text)):
@@ -151,29 +153,31 @@ def _run(night: Night, step: Step, phase: Phase, seconds: float | None, around: 
         for stage, count in each.made.items():
             counted[stage] = counted.get(stage, 0) + count
     phase.made = {stage: more for stage, n in totals.made.items() if (more := n - counted.get(stage, 0)) > 0}
-    phase.status, phase.why = _ending(process.returncode, ended_by, text, totals.problems, night)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(around.chatter)]
+    problems = totals.problems if totals.runs > before.runs else ()
+    phase.status, phase.why = _ending(process.returncode, ended_by, lines, problems, night)
 
 
-def _ending(code: int, ended_by: str, text: str, problems: Sequence[str], night: Night) -> tuple[str, str]:
+def _ending(code: int, ended_by: str, lines: Sequence[str], problems: Sequence[str], night: Night) -> tuple[str, str]:
     if code == 0:
         return "done", ""
     if ended_by == "time":
         return "stopped", _over(night)
     if ended_by == "interrupt":
         return INTERRUPTED, "interrupted"
-    why = "; ".join(problems) or " ".join([line.strip() for line in text.splitlines() if line.strip()][-_WHY_LINES:])
+    why = "; ".join(problems) or " ".join(lines[-_WHY_LINES:])
     if code < 0:
         name = signal.Signals(-code).name if -code in {*signal.Signals} else str(-code)
         why = f"its process was killed ({name})" + (f"; {why}" if why else "")
-    status = "stopped" if "the budget night does not allow" in text else "failed"
+    status = "stopped" if any("the budget night does not allow" in line for line in lines) else "failed"
     return status, why or f"exit status {code}"
 
 
 class _Follower:
     """Shows what is added to a file. A phase writes to a file, so it does not depend on who reads it."""
 
-    def __init__(self, path: Path, start: int, show: Callable[[str], None]) -> None:
-        self.path, self.at, self.show, self.rest = path, start, show, b""
+    def __init__(self, path: Path, start: int, around: Surroundings) -> None:
+        self.path, self.at, self.around, self.rest = path, start, around, b""
 
     def follow(self) -> None:
         with self.path.open("rb") as stream:
@@ -181,8 +185,9 @@ class _Follower:
             new = stream.read()
         self.at += len(new)
         *lines, self.rest = (self.rest + new).split(b"\n")
-        for line in lines:
-            self.show(line.decode("utf-8", "replace"))
+        for line in (line.decode("utf-8", "replace") for line in lines):
+            if not line.startswith(self.around.chatter):
+                self.around.show(line)
 
 
 def _wait(process: subprocess.Popen[bytes], follower: _Follower, deadline: float | None, around: Surroundings) -> str:

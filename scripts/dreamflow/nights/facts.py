@@ -76,7 +76,9 @@ def facts_of(night: Night) -> Facts:
             facts.notes.append(str(error) if isinstance(error, DreamflowError) else f"{where}: damaged: {error}")
 
     for path in new("dreams/*/cycle-*/journal.md"):
-        read(_dream, path.parent)
+        pinned = night.cycles.get(f"procedures/{path.parent.parent.name}")
+        if pinned is None or path.parent.name == f"cycle-{pinned}":
+            read(_dream, path.parent)
     for path in new("chunks/result.json"):
         read(_chunks, path)
     if night.phases.get("evaluations") and night.phases["evaluations"].made:

@@ -12,34 +12,53 @@ from ..cycles import numbers
 from ..family import NOTHING
 from ..files import write_atomic
 from ..generation.progress import duration
-from ..reports.markdown import counted
+from ..reports.markdown import counted, plain, table
 from ..reports.render import render
+from ..routing.preferences import WORDS
+from ..routing.table import EVERY_CONTEXT
 from .facts import SHOWN_ESSAYS, Dream, Facts, facts_of
 from .state import Limits, Night, Phase, state_name
-from .trust_facts import SHOWN_MOVES, WORDS, Move, TrustFacts, trust_facts
+from .trust_facts import SHOWN_MOVES, Move, TrustFacts, trust_facts
 
 UNITS = (("minutes", "minutes"), ("usd", "USD"), ("tokens", "tokens"), ("atp", "ATP"))
 FAILED = ("failed", "stopped")
+HEADER = ("phase", "result", "time", "calls", "tokens", "USD", "ATP", "made")
 SUMMARY_LINES = 12
 
 
 def write_journal(night: Night) -> str:
-    """Write data/nights/<n>/journal.md, which ends the night; returns a summary for the screen."""
-    facts, trust = facts_of(night), trust_facts(night)
+    """Write data/nights/<n>/journal.md, which ends the night; returns a summary for the screen.
+
+    Whatever other files have in them, there is a journal: at least the table of phases.
+    """
     path = night.folder / "journal.md"
-    headline = _headline(night, facts, trust)
-    page = render(
+    try:
+        facts, trust = facts_of(night), trust_facts(night)
+        headline = _headline(night, facts, trust)
+        page = _page(night, facts, trust, headline)
+        summary = _summary(night, facts, trust, headline)
+    except Exception as error:
+        problem = f"The rest of this journal could not be written: {type(error).__name__}: {error}"
+        rows = [*map(_row, night.lines), _total_row(night)]
+        page = f"# Night {night.number}\n\n{plain(problem)}\n\n{table(rows, HEADER)}\n"
+        summary = [f"night {night.number}: {problem}"]
+    write_atomic(path, page, durable=True)
+    return "\n".join([*summary[: SUMMARY_LINES - 2], "", f"The journal: {path}"])
+
+
+def _page(night: Night, facts: Facts, trust: TrustFacts, headline: str) -> str:
+    return render(
         "night.md",
         night=night,
         headline=headline,
         ended=datetime.now(UTC).isoformat(timespec="minutes"),
-        phases=[_row(line) for line in night.lines],
-        total=_total_row(night),
+        header=HEADER,
+        phases=[*map(_row, night.lines), _total_row(night)],
         caps=_caps(night),
         facts=facts,
         trust=trust,
         moves=trust.moves[:SHOWN_MOVES],
-        moved=lambda move: _moved(move),
+        moved=_moved,
         essays=facts.essays[:SHOWN_ESSAYS],
         words=WORDS,
         failures=[line for line in night.lines if line.status in FAILED],
@@ -52,8 +71,6 @@ def write_journal(night: Night) -> str:
         witness=lambda name: os.path.relpath(night.root / name, night.folder),
         log=lambda line: f"logs/{line.phase}.log",
     )
-    write_atomic(path, page, durable=True)
-    return _summary(night, facts, trust, headline, path)
 
 
 def _headline(night: Night, facts: Facts, trust: TrustFacts) -> str:
@@ -137,8 +154,15 @@ def _caps(night: Night) -> list[str]:
     for name, unit in UNITS:
         if (cap := getattr(limits, name)) is not None:
             share = f" ({spent[name] / cap:.0%})" if cap else ""
-            shown.append(f"{spent[name]:,.4g} of {cap:,g} {unit}{share}")
+            shown.append(f"{_number(spent[name])} of {_number(cap)} {unit}{share}")
     return shown
+
+
+def _number(value: float) -> str:
+    """A number without needless digits."""
+    return (
+        f"{value:,.0f}" if value == round(value) or value >= 100 else f"{value:,.4g}" if value < 1 else f"{value:,.1f}"
+    )
 
 
 def _remedy(line: Phase) -> str:
@@ -168,8 +192,8 @@ def _is_finished(root: Path, key: str, cycle: int) -> bool:
     return cycle in numbers(folder) and (folder / f"cycle-{cycle}" / final).exists()
 
 
-def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str, path: Path) -> str:
-    """A dozen lines for the screen."""
+def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str) -> list[str]:
+    """The lines for the screen."""
     total = _total(night)
     lines = [f"night {night.number}: {headline}", ""]
     lines.append(
@@ -180,12 +204,14 @@ def _summary(night: Night, facts: Facts, trust: TrustFacts, headline: str, path:
         lines.append(f"{line.phase}: {line.status}: {line.why[:200]}")
     for preference in trust.routing[:2]:
         saved = f", {preference.saved:.0%} less ATP than {preference.best_id}" if preference.saved else ""
-        lines.append(f"routing, {preference.context}: {preference.model_id}{saved}")
+        where = "all contexts" if preference.context == EVERY_CONTEXT else preference.context
+        lines.append(f"routing, {where}: {preference.model_id}{saved}")
     if trust.state and state_name(trust.state) != state_name(night.state):
-        lines.append(f"state: {state_name(night.state) or 'none'} -> {state_name(trust.state)}")
+        before = f"{state_name(night.state)} -> " if state_name(night.state) else ""
+        lines.append(f"state: {before}{state_name(trust.state)}")
     waits = _waits(facts)
     lines += [f"waits for you: {waits}"] if waits else []
-    return "\n".join([*lines[: SUMMARY_LINES - 2], "", f"The journal: {path}"])
+    return lines
 
 
 def _waits(facts: Facts) -> str:
@@ -203,4 +229,4 @@ def _promotable(dreams: list[Dream]) -> int:
 def limits_text(limits: Limits) -> str:
     """The limits of a night as text."""
     known = [(getattr(limits, name), unit) for name, unit in UNITS]
-    return ", ".join(f"{value:,g} {unit}" for value, unit in known if value is not None) or "none"
+    return ", ".join(f"{_number(value)} {unit}" for value, unit in known if value is not None) or "none"

@@ -8,13 +8,14 @@ from functools import partial
 from threading import Event
 
 from ..cycles import NIGHT, next_cycles, nights_folder, open_night
+from ..errors import DreamflowError
 from ..family import Family
 from ..plan import Plan
 from .driver import Step, Surroundings, run_phases
-from .journal import write_journal
+from .journal import limits_text, write_journal
 from .lock import NightRuns, night_lock
 from .state import Limits, begin, state_name, trust_state
-from .totals import night_totals
+from .totals import last_night, night_totals
 
 # Phases and their targets, of which the first that a family has counts.
 PHASES = (
@@ -32,13 +33,15 @@ ALWAYS = ("trust",)  # takes seconds, so it runs although the time is over
 @dataclass(frozen=True)
 class Caller:
     """How to start a phase: the command for a target, and the folder to start it in; `blocked(output)` says why a phase
-    could not begin (see `Surroundings`), `stopping` that the process is about to end."""
+    could not begin and `chatter` which lines say nothing (see `Surroundings`); `stopping`: this process ends.
+    """
 
     command: Callable[[str], Sequence[str]]
     directory: str
     blocked: Callable[[str], str]
     stopping: Event
     show: Callable[[str], None]
+    chatter: tuple[str, ...]
 
 
 def run_night(plan: Plan, caller: Caller) -> str:
@@ -51,7 +54,8 @@ def run_night(plan: Plan, caller: Caller) -> str:
     try:
         with night_lock(nights_folder(root), now) as lock:
             limits = Limits(settings.minutes, settings.usd, settings.tokens, settings.atp)
-            night = begin(root, limits, _next_cycles(plan), now)
+            booked = last_night(plan.world.layout.store)
+            night = begin(root, limits, _next_cycles(plan), now, booked)
             os.environ[NIGHT] = str(night.number)
             around = Surroundings(
                 command=caller.command,
@@ -61,6 +65,7 @@ def run_night(plan: Plan, caller: Caller) -> str:
                 lock=lock,
                 blocked=caller.blocked,
                 directory=caller.directory,
+                chatter=caller.chatter,
             )
             run_phases(night, steps(plan), around)
             return write_journal(night)
@@ -93,15 +98,16 @@ def preview(plan: Plan) -> tuple[list[str], str]:
     root, settings = plan.world.layout.root, plan.world.settings.night
     number = open_night(root)
     name = f"night {number}, which goes on" if number else "the next night"
-    limits = [
-        f"{value:g} {unit}" for unit, value in settings.as_dict().items() if unit != "probes" and value is not None
-    ]
+    limits = limits_text(Limits(settings.minutes, settings.usd, settings.tokens, settings.atp))
     state = state_name(trust_state(root))
-    lines = [f"{name}: limits: {', '.join(limits) or 'none'}" + (f"; state: {state}" if state else "")]
+    lines = [f"{name}: limits: {limits}" + (f"; state: {state}" if state else "")]
     lines += [f"  {key}: cycle {cycle}" for key, cycle in _next_cycles(plan).items()]
     files: list[str] = []
     for step in steps(plan):
-        reason = step.skip()
+        try:
+            reason = step.skip()
+            files += [] if reason else plan.targets(step.target)
+        except DreamflowError as error:  # as the phase itself will say
+            reason = str(error)
         lines.append(f"  {step.phase}: " + (f"left out ({reason})" if reason else f"snakemake {step.target}"))
-        files += [] if reason else plan.targets(step.target)
     return list(dict.fromkeys(files)), "\n".join(lines)

@@ -102,8 +102,11 @@ class Night:
                     self.notes.append(f"{path}:{number}: not a whole line; its phase was repeated")
 
 
-def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime) -> Night:
+def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime, booked: int = 0) -> Night:
     """The open night, which goes on with these limits; else a new one, which pins `cycles`. Writes night.json.
+
+    `booked` is the last night whose calls are in the ledger: a new night must not share its budget, even if the folders
+    of earlier nights were deleted.
 
     Raises a `DreamflowError` if the night.json of the open night is damaged.
     """
@@ -117,7 +120,9 @@ def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime) 
             notes.append(f"the clock went back: the night began at {started}, and it is {now:%Y-%m-%dT%H:%M}")
     else:
         before = max(numbers(folder), default=0)
-        number, started = before + 1, now.isoformat(timespec="seconds")
+        number, started = max(before, booked) + 1, now.isoformat(timespec="seconds")
+        if booked > before:
+            notes.append(f"{folder} lacks night {booked}, which is in the ledger; it was deleted")
         last = _started(folder / str(before) / "night.json") if before else None
         if last and last > now:
             notes.append(f"the clock went back: night {before} began at {last.isoformat(timespec='seconds')}")

@@ -26,20 +26,26 @@ def note_run(root: Path, night: int, made: Mapping[str, int], problems: Sequence
         stream.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def last_night(store: Path) -> int:
+    """The last night whose calls are in the store; 0 without one."""
+    scopes = [scope for (scope,) in database(store).read("SELECT scope FROM spent WHERE scope LIKE 'night:%'")]
+    return max((int(name) for scope in scopes if (name := scope.removeprefix("night:")).isdigit()), default=0)
+
+
 def night_totals(root: Path, store: Path, night: int) -> Totals:
     """The totals of a night so far. Calls that may have been billed in vain count, as budgets count them."""
     begin, end = run_prefix(night), f"night-{night}."  # "." follows "-"
-    ledger = "SELECT count(*), total(prompt_tokens) + total(completion_tokens), total(cost_usd) FROM ledger"
-    lost = "SELECT count(*), total(tokens), total(cost_usd) FROM lost"
+    ledger = "SELECT count(*), total(prompt_tokens) + total(completion_tokens), total(cost_usd), total(atp) FROM ledger"
+    lost = "SELECT count(*), total(tokens), total(cost_usd), total(atp) FROM lost"
     answers = database(store)
     rows = [row for sql in (ledger, lost) for row in answers.read(f"{sql} WHERE run >= ? AND run < ?", (begin, end))]
-    calls, tokens, usd = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0)
+    calls, tokens, usd, atp = (sum(column) for column in zip(*rows, strict=True)) if rows else (0, 0, 0, 0)
     made: Counter[str] = Counter()
-    problems: Sequence[str] = ()
-    for line in _lines(nights_folder(root) / str(night) / "runs.jsonl"):
-        made.update(line["made"])
-        problems = line["problems"]
-    return Totals(int(calls), int(tokens), float(usd), 0.0, dict(made), problems)
+    runs = _lines(nights_folder(root) / str(night) / "runs.jsonl")
+    for run in runs:
+        made.update(run["made"])
+    problems = runs[-1]["problems"] if runs else ()
+    return Totals(int(calls), int(tokens), float(usd), float(atp), dict(made), len(runs), problems)
 
 
 def _lines(path: Path) -> list[dict]:

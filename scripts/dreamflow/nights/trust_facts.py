@@ -8,14 +8,14 @@ from pathlib import Path
 from ..errors import DreamflowError
 from ..files import read_json, read_jsonl
 from ..generation.model import Json
-from ..routing.choose import Option, decide
-from ..routing.table import EVERY_CONTEXT, Table, read_table
+from ..routing.preferences import Preference, preferences
+from ..routing.table import EVERY_CONTEXT, read_table
 from .state import Night
 
 SHOWN_MOVES = 6
+SHOWN_CONTEXTS = 10  # those with most outcomes
 SHOWN_REASONS = 2
-SMALLEST_MOVE = 0.005
-WORDS = 100  # of a prompt, for the ATP that a table shows
+SMALLEST_MOVE, SMALLEST_DRIFT = 0.005, 0.02  # of trust with and without new outcomes
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,6 @@ class Move:
     def change(self) -> float:
         """How far it moved; from a half if the model is new."""
         return self.after - (0.5 if self.before is None else self.before)
-
-
-@dataclass(frozen=True)
-class Preference:
-    """What routing prefers in a context: the model and how often it is chosen, its expected success and ATP, compared
-    with the model that is expected to succeed most often."""
-
-    context: str
-    evidence: str
-    model_id: str
-    share: float
-    mean: float
-    atp: float
-    best_id: str
-    best_mean: float
-    best_atp: float
-
-    @property
-    def saved(self) -> float | None:
-        """The share of the ATP that it saves; None if it is the same model, or that costs nothing."""
-        return 1 - self.atp / self.best_atp if self.best_id != self.model_id and self.best_atp else None
 
 
 @dataclass
@@ -90,13 +69,16 @@ def trust_facts(night: Night) -> TrustFacts:
 
 def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
     with (facts.folder / "trust.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        table = csv.DictReader(stream)
+        if missing := {"model_id", "context", "evidence", "trust", "change", "new"}.difference(table.fieldnames or ()):
+            raise LookupError(f"trust.csv lacks {', '.join(sorted(missing))}")
+        rows = list(table)
     path = facts.folder / "reputation.jsonl"
     records = read_jsonl(path) if path.exists() else []
     for row in rows:
         change = float(row["change"]) if row["change"] else None
-        is_whole = row["context"] == EVERY_CONTEXT
-        if not is_whole and int(row["new"]) + abs(change or 0) > 0 and abs(change or 1) >= SMALLEST_MOVE:
+        smallest = SMALLEST_MOVE if int(row["new"]) else SMALLEST_DRIFT
+        if row["context"] != EVERY_CONTEXT and (int(row["new"]) if change is None else abs(change) >= smallest):
             own = [each for each in records if _is_of(each, row)]
             own.sort(key=lambda each: (each["action"] == "aged", -abs(sum(each.get("trust_change", {}).values()))))
             after = float(row["trust"])
@@ -112,7 +94,13 @@ def _read_moves(facts: TrustFacts, root: Path, cycle: int) -> None:
                     witnesses=list(dict.fromkeys(name for each in own for name in each.get("witnesses", ()))),
                 )
             )
-    facts.moves.sort(key=lambda move: (-abs(move.change), move.model_id, move.context, move.evidence))
+    facts.moves.sort(key=_order)
+
+
+def _order(move: Move) -> tuple[bool, float, str, str, str]:
+    """Known trust that moved comes first, by how far; then new trust, by its outcomes."""
+    is_new = move.before is None
+    return is_new, -(move.outcomes if is_new else abs(move.change)), move.model_id, move.context, move.evidence
 
 
 def _is_of(record: Mapping[str, Json], row: Mapping[str, str]) -> bool:
@@ -129,26 +117,4 @@ def _read_routing(facts: TrustFacts, root: Path, cycle: int) -> None:
     table = read_table(root, cycle)
     if table is None or table.cycle != cycle:
         return
-    known = dict.fromkeys(cell.model_id for cell in table.cells if cell.model_id in table.models)
-    options = [Option(name, table.models[name].layer, table.models[name].atp) for name in known]
-    contexts = dict.fromkeys(cell.context for cell in table.cells if cell.model_id in known)
-    if len(options) > 1:
-        facts.routing = [_preference(table, context, options) for context in sorted(contexts)]
-
-
-def _preference(table: Table, context: str, options: Sequence[Option]) -> Preference:
-    decision = decide(table, context, WORDS, options)
-    expected = decision.expected
-    preferred = max(expected, key=lambda name: (expected[name].propensity, -expected[name].atp, name))
-    best = max(expected, key=lambda name: (expected[name].mean, -expected[name].atp, name))
-    return Preference(
-        context=context,
-        evidence=decision.evidence,
-        model_id=preferred,
-        share=expected[preferred].propensity,
-        mean=expected[preferred].mean,
-        atp=expected[preferred].atp,
-        best_id=best,
-        best_mean=expected[best].mean,
-        best_atp=expected[best].atp,
-    )
+    facts.routing = preferences(table)[:SHOWN_CONTEXTS]

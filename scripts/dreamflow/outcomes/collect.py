@@ -8,6 +8,8 @@ Besides those of `generations`, judged texts by other models than their authors 
 | chunk                                | windows      | see `windows`                     | exact  |
 | any, with ratings                    | person       | mean of the ratings               | person |
 | draft, essay, evaluated by a person  | person       | mean of the ratings               | person |
+| any: a model that gave no usable     | its parser   | 0, see `unusable`                 |        |
+| answer, so that another one answered |              |                                   |        |
 | rows of `raw_root`/outcomes          | row          | as recorded                       | exact  |
 
 Classes never mix: a text may have an outcome in each. A judged outcome weighs as much as its judges (see `judges`).
@@ -15,23 +17,25 @@ Whether a judge's verdict fits the sandbox's test is no outcome, since the test'
 """
 
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from msgspec import UNSET
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
+from ..generation.model import Message
+from ..generation.models import Model
 from ..routing.atp import count_words
 from ..tasks.outcomes import read_grades
 from .benchmarks import read_benchmarks
-from .generations import GradedAnswer, Scores, collect, collect_scores, collect_verified, with_weight
+from .generations import GradedAnswer, Scores, collect, collect_scores, collect_verified
 from .judges import judge_weights
 from .made import Generations, NoOutcome, costs_of, metadata_file, of_generation, prompt_of
 from .outcome import Outcome
 from .ratings import Rating, Ratings, read_ratings
+from .unusable import unusable_outcomes
 from .windows import window_outcomes
 
 PARSED_STAGES = ("evaluation", "verdict", "match", "cluster")  # their answers are read by a parser, or not
@@ -39,7 +43,9 @@ _BY = {"human": "by a person, not by a model", "local": "by an operator, not by 
 _GRADES = ("probes/*/grades.jsonl", "distill/*/cycle-*/grades/*.jsonl")
 
 
-def collect_outcomes(data_root: Path, raw_root: Path, models: Container[str]) -> tuple[list[Outcome], Counter[str]]:
+def collect_outcomes(
+    data_root: Path, raw_root: Path, models: Mapping[str, Model]
+) -> tuple[list[Outcome], Counter[str]]:
     """The outcomes of models, by `Outcome.order`, and the numbers of what was left out, by reason.
 
     `raw_root` may have a folder `outcomes` of benchmarks; only these are left out if their model is not among `models`.
@@ -53,12 +59,15 @@ def collect_outcomes(data_root: Path, raw_root: Path, models: Container[str]) ->
         *_weighted(collect_verified(generations, graded, left_out, by_models), by_models, ratings),
         *_all_parsed(generations, left_out),
         *window_outcomes(generations, left_out),
+        *unusable_outcomes(generations, left_out),
         *collect(left_out, partial(_rated, generations, graded), ratings.items()),
     ]
-    found = [*collect(left_out, partial(_of_a_model, data_root), everything)]
+    # What a model is always sent before a prompt is no part of the generation.
+    before = {model_id: _words(model.example_turns) for model_id, model in models.items()}
+    found = [*collect(left_out, partial(_of_a_model, data_root, before), everything)]
     found += [
-        replace(o, prompt_words=count_words(o.prompt))
-        for o in read_benchmarks(raw_root / "outcomes", data_root, models, left_out)
+        replace(row, prompt_words=count_words(row.prompt) + before[row.model_id])
+        for row in read_benchmarks(raw_root / "outcomes", data_root, models, left_out)
     ]
     return sorted(found, key=lambda outcome: outcome.order), left_out
 
@@ -107,8 +116,8 @@ def _weighted(outcomes: Iterable[Outcome], scores: Scores, ratings: Ratings) -> 
     for outcome in outcomes:
         if outcome.verified_by == "judge":
             judges = sorted({str(made.model_id) for made, _ in scores[outcome.stage, outcome.gen_id]})
-            why = ", ".join(f"{judge}: {weights[judge].why}" for judge in judges)
-            yield with_weight(outcome, fmean(weights[judge].weight for judge in judges), why)
+            why = "; ".join([outcome.why, *(f"{judge}: {weights[judge].why}" for judge in judges)])
+            yield replace(outcome, weight=fmean(weights[judge].weight for judge in judges), why=why)
         else:
             yield outcome
 
@@ -157,11 +166,16 @@ def _rated(
     )
 
 
-def _of_a_model(root: Path, outcome: Outcome) -> Outcome:
+def _of_a_model(root: Path, words_before: Mapping[str, int], outcome: Outcome) -> Outcome:
     """The outcome with its costs. Raises `NoOutcome` if no model made the answer."""
     made = outcome.made
-    if made.mode != "llm" or made.model_id is None:
+    if made.mode != "llm" or not made.model_id:
         raise NoOutcome(f"{outcome.stage}: {_BY.get(made.mode, made.mode)}")
-    turns = [] if made.turns is UNSET else made.turns
-    words = count_words(outcome.prompt) + sum(count_words(turn.content) for turn in turns) if outcome.prompt else None
+    words = None
+    if outcome.prompt:
+        words = count_words(outcome.prompt) + _words(made.turns or ()) + words_before.get(made.model_id, 0)
     return replace(outcome, prompt_words=words, **costs_of(made, root))
+
+
+def _words(turns: Iterable[Message]) -> int:
+    return sum(count_words(turn.content) for turn in turns)

@@ -19,8 +19,6 @@ from math import isfinite
 from statistics import fmean
 from typing import TypeVar
 
-from msgspec.structs import replace
-
 from ..errors import DreamflowError
 from ..files import read_json
 from ..generation.model import Json
@@ -190,8 +188,3 @@ def _chunked(generations: Generations, gen_id: str) -> Outcome:
         passed=is_ok,
         why=f"read with {repairs} repair(s)" if is_ok else f"rules stood in: {made.reason}",
     )
-
-
-def with_weight(outcome: Outcome, weight: float, why: str) -> Outcome:
-    """An outcome with this weight, and `why` behind its reason."""
-    return replace(outcome, weight=weight, why=f"{outcome.why}; {why}")

@@ -58,5 +58,6 @@ def _agreement(given: Mapping[Text, float], reference: Mapping[Text, float]) -> 
         return None, len(common)
     from ..reports.statistics import krippendorff_alpha  # imports NumPy
 
-    alpha = krippendorff_alpha([[source[text] for text in common] for source in (given, reference)])
+    # Its time and memory grow with the number of different values.
+    alpha = krippendorff_alpha([[round(source[text], 2) for text in common] for source in (given, reference)])
     return (None if isnan(alpha) else min(1.0, alpha)), len(common)

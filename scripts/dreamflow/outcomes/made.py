@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,7 @@ class Made(Struct, frozen=True, kw_only=True):
     parsed: dict[str, Json]
     parser_options: dict[str, Json]
     created_at: str | None
+    choice: dict[str, Json] | UnsetType = UNSET
 
 
 _DECODER = msgspec.json.Decoder(Made)
@@ -89,11 +91,18 @@ class Generations:
             made = None
         except (OSError, msgspec.DecodeError, ValueError):
             raise NoOutcome(f"{stage}: no readable metadata.json") from None
-        if made is None or made.gen_id != gen_id:
+        if made is None or made.gen_id != gen_id or not _is_time(made.created_at):
             raise NoOutcome(f"{stage}: made by another program")
         if made.status not in ("ok", "failed"):
             raise NoOutcome(f"{stage}: {made.status}")
         return made
+
+
+def _is_time(text: str | None) -> bool:
+    try:
+        return text is None or bool(datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def prompt_of(root: Path, stage: str, gen_id: str) -> str:
@@ -112,7 +121,8 @@ def costs_of(made: Made, root: Path) -> dict[str, Json]:
         made = with_total_cost(made, root)
     usage = made.usage
     tokens = usage.prompt + usage.completion if usage.is_known else None
-    return {"tokens": tokens, "cost_usd": made.cost_usd, "latency_s": made.latency_s}
+    latency = made.latency_s if made.latency_s is None or made.latency_s >= 0 else None  # the clock went back
+    return {"tokens": tokens, "cost_usd": made.cost_usd, "latency_s": latency}
 
 
 def metadata_file(made: Made) -> str:

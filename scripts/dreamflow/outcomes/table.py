@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import asdict
 
 from ..errors import DreamflowError
@@ -26,7 +26,8 @@ _ID = re.compile("[0-9a-f]{16}")
 
 class OutcomeRow(Struct, frozen=True, kw_only=True, gc=False):
     """A line of outcomes.csv; the fields are its columns. `context` is the one in which models are trusted, `layer` and
-    `atp` (the cost of the answer) are unknown for a model that models.yaml does not have any more. See `Outcome`."""
+    `atp` (the cost of the answer) are unknown for a model that models.yaml does not have any more. `slot` and
+    `propensity` are those of the choice, if trust chose the model. See `Outcome`."""
 
     outcome_id: str
     model_id: str
@@ -49,6 +50,8 @@ class OutcomeRow(Struct, frozen=True, kw_only=True, gc=False):
     created_at: str
     why: str
     cycle: int
+    slot: str = ""
+    propensity: float | None = None
 
 
 COLUMNS = OutcomeRow.__struct_fields__
@@ -79,11 +82,20 @@ def outcome_rows(
                 atp=None if base is None or words is None else round(atp_cost(base, words), 6),
                 latency_s=None if outcome.latency_s is None else round(outcome.latency_s, 6),
                 created_at=outcome.created_at or "",
-                why=" ".join(outcome.why.split()),
+                why=" ".join(outcome.why.encode("utf-8", "replace").decode("utf-8").split()),
                 cycle=cycle,
+                **_choice(outcome),
             )
         )
     return rows
+
+
+def _choice(outcome: Outcome) -> Mapping[str, str | float]:
+    """The choice of the model, unless another model stood in for it."""
+    made = outcome.made
+    if made is None or made.choice is UNSET or made.choice["model_id"] != outcome.model_id:
+        return {}
+    return {"slot": made.choice["slot"], "propensity": made.choice["propensity"]}
 
 
 def new_outcomes(outcomes: Iterable[Outcome], earlier: Iterable[OutcomeRow]) -> list[Outcome]:
@@ -156,6 +168,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _probability(text: str) -> float | None:
+    value = _share(text) if text else None
+    if value == 0:
+        raise ValueError(text)
+    return value
+
+
 def _not_negative(text: str) -> float | None:
     value = number(text) if text else 0.0
     if value is None or value < 0:
@@ -186,11 +205,12 @@ _amount = (_not_negative, "a number of at least 0, or nothing")
 _count = (_whole, "a whole number, or nothing")
 _READERS: Mapping[str, tuple[Callable[[str], str | float | int | None], str]] = {
     "outcome_id": (_matching(_ID), "16 hexadecimal digits"),
-    **dict.fromkeys(("model_id", "context", "kind", "verified_by", "stage"), _some_text),
+    **dict.fromkeys(("model_id", "verified_by", "stage"), _some_text),
     "evidence_class": (_matching(re.compile("|".join(EVIDENCE_CLASSES))), f"one of {', '.join(EVIDENCE_CLASSES)}"),
     **dict.fromkeys(("outcome", "weight"), (_share, "a number from 0 to 1")),
     **dict.fromkeys(("cost_usd", "atp", "latency_s"), _amount),
     **dict.fromkeys(("tokens", "prompt_words"), _count),
     "created_at": (_time, "a time such as 2026-01-01T00:00:00+00:00, or nothing"),
     "cycle": (_cycle, "a whole number from 1"),
+    "propensity": (_probability, "a number above 0 and up to 1, or nothing"),
 }

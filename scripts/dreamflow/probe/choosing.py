@@ -5,8 +5,8 @@ expected to give (Lindley, "On a measure of the information provided by an exper
 expected reduction of the posterior's variance, which is V = ab / (n^2 (n + 1)) with n = a + b. After k graded answers
 it is expected to be V n / (n + k) (the preposterior analysis of Raiffa and Schlaifer, "Applied statistical decision
 theory", 1961, ch. 5), so the k-th answer is expected to reduce it by V n / ((n + k - 1)(n + k)). That is weighted by
-how often the context occurs. As each further answer to a cell tells less than the one before, taking the answer that
-tells most, one after the other, gives the best set.
+how often the context occurs where models are chosen. As each further answer to a cell tells less than the one before,
+taking the answer that tells most, one after the other, gives the best set.
 """
 
 import heapq

@@ -10,7 +10,8 @@ _UNSPACED = re.compile("[\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uf
 
 def count_words(text: str) -> int:
     """The number of words of a text: what stands between spaces; two characters of Chinese or Japanese are a word."""
-    runs = [-(-len(run) // _CHARACTERS_PER_WORD) for run in _UNSPACED.findall(text)]
+    found = [] if text.isascii() else _UNSPACED.findall(text)  # a search takes three times as long as the rest
+    runs = [-(-len(run) // _CHARACTERS_PER_WORD) for run in found]
     if not runs:
         return len(text.split())
     others = _UNSPACED.sub(" ", text).split()  # also single punctuation marks

@@ -8,6 +8,7 @@ table changes it.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..config import under
@@ -26,6 +27,8 @@ from .atp import count_words
 from .choices import Choice, ChoiceFile
 from .choose import Decision, Expected, Option, decide
 from .contexts import NamedContexts, compile_named, context_of
+from .prompts import FILE as PROMPTS
+from .prompts import PromptTrust, read_prompts
 from .similarity import TfidfContexts
 from .table import Table, read_table
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from ..trust.spec import Trust
 
 Ids = Callable[[str, Mapping[str, Json]], str]  # (model, fields of the row) -> id of the generation
+Chances = tuple[tuple[str, float, float], ...]  # (model, alpha, beta)
+_TOKENS_PER_WORD = 1.3  # of English prose; a prompt that has more does not fit
 _NEVER_CHOSEN = ("human", "replay")  # providers whose models must be named in `of`
 
 
@@ -54,7 +59,8 @@ def candidates(auto: AutoModel, models: Mapping[str, Model], sampling: Mapping[s
             why_not[model.model_id] = problem
         else:
             words = sum(count_words(turn.content) for turn in model.example_turns)
-            options.append(Option(model.model_id, model.known_layer, model.atp, words))
+            most = model.context_length / _TOKENS_PER_WORD
+            options.append(Option(model.model_id, model.known_layer, model.atp, words, most))
     if not options:
         listed = "; ".join(f"{name}: {problem}" for name, problem in why_not.items())
         raise ConfigError(f"no model can be chosen ({listed or 'models.yaml has none'})", ("auto",))
@@ -80,6 +86,13 @@ def _unusable(model: Model, sampling: Mapping[str, Json]) -> str:
     return ""
 
 
+def _is_allowed(model: Model | None, auto: AutoModel) -> bool:
+    """Whether a model that was chosen before still exists, and a spec allows it."""
+    if model is None or (auto.of is not None and model.model_id not in auto.of):
+        return False
+    return auto.layer is None or model.known_layer == auto.layer
+
+
 def known_prompt(template: str, variables: Mapping[str, Json], texts: Mapping[str, str]) -> str:
     """A prompt as far as it is known before its parents are: their texts are left out; the template's text if it cannot
     be rendered without them."""
@@ -101,6 +114,7 @@ class Router:
         self.file = ChoiceFile(root / "trust" / "choices.jsonl")
         self.made: dict[str, Choice] = {}
         self._new: dict[str, tuple[Choice, Mapping[str, Expected], str]] = {}  # by slot and model; with its generation
+        self._saving = Lock()
         self._decide = lru_cache(maxsize=4096)(self._decision)
         self._context = lru_cache(maxsize=1024)(self._classify)
         self._words = lru_cache(maxsize=1024)(count_words)
@@ -132,20 +146,24 @@ class Router:
         kind: str,
         row: Mapping[str, Json],
         turn_words: int = 0,
+        *,
+        models: Mapping[str, Model] | None = None,
     ) -> Choice:
         """The model of a slot: as it was chosen before if the spec still allows it, else by the routing table.
 
         `text` is the prompt as far as it is known, `kind` that of the prompt, `row` its coordinates, `turn_words` what
-        is sent before it.
+        is sent before it; `models` are those that the section can name (default: all).
         """
         for choice in self._choices.get(slot, ()):  # the first, so that no other spec can change it
-            if self._is_allowed(choice.model_id, auto):
+            if _is_allowed((models or self.models).get(choice.model_id), auto):
                 return choice
         # An answer is of the kind of its task; the rows of variants and verdicts name their operator so.
         kind = str(row.get("kind", kind)) if kind == "answer" else kind
-        context, reason = self._context_of(text, {**row, "kind": kind})
+        context, reason = self.context_of(text, {**row, "kind": kind})
         words = self._words(text) + turn_words
-        decision = self._decide(context, words, options, auto.budget_atp, auto.cascade)
+        decision = self._decide(
+            context, words, options, auto.budget_atp, auto.cascade, self._chances(text, context, options)
+        )
         model_id = decision.pick(f"{slot}|{self.trust.round}")
         choice = Choice(
             slot=slot,
@@ -180,12 +198,6 @@ class Router:
         """Whether choices were made that are not written yet, or damaged lines were found."""
         return bool(self._new or self.file.problems)
 
-    def _is_allowed(self, model_id: str, auto: AutoModel) -> bool:
-        model = self.models.get(model_id)
-        if model is None or (auto.of is not None and model_id not in auto.of):
-            return False
-        return auto.layer is None or model.known_layer == auto.layer
-
     @cached_property
     def _similarity(self) -> TfidfContexts | None:
         """The groups of prompts that the last cycle found; None if it sorts by something else."""
@@ -199,7 +211,8 @@ class Router:
         with under("trust", "contexts", "named"):
             return compile_named(self.trust.contexts.named)
 
-    def _context_of(self, text: str, row: Mapping[str, Json]) -> tuple[str, str]:
+    def context_of(self, text: str, row: Mapping[str, Json]) -> tuple[str, str]:
+        """The context of a prompt with these coordinates, and why."""
         by = self.trust.contexts.by
         return self._context(text, tuple(None if row.get(name) is None else str(row[name]) for name in by))
 
@@ -208,17 +221,43 @@ class Router:
         row = dict(zip(by, values, strict=True))
         return context_of(text, row, by=by, named=self._named, similarity=self._similarity)
 
+    @cached_property
+    def _prompts(self) -> dict[str, PromptTrust]:
+        """What the last cycle found of prompts by class of evidence; nothing if it does not sort by similarity."""
+        if "similarity" not in self.trust.contexts.by or self.table is None:
+            return {}
+        return read_prompts(self.root / "trust" / f"cycle-{self.table.cycle}" / PROMPTS)
+
+    def _chances(self, text: str, context: str, options: tuple[Option, ...]) -> Chances:
+        """(model, alpha, beta) of the models that are known by prompt."""
+        if not self._prompts:
+            return ()
+        evidence = self.table.evidence_for([option.model_id for option in options], context)
+        known = self._prompts.get(evidence)
+        return tuple((name, *pair) for name, pair in known.chances(text, context).items()) if known else ()
+
     def _decision(
-        self, context: str, words: int, options: tuple[Option, ...], budget_atp: float | None, cascade: bool
+        self,
+        context: str,
+        words: int,
+        options: tuple[Option, ...],
+        budget_atp: float | None,
+        cascade: bool,
+        chances: Chances,
     ) -> Decision:
-        return decide(self.table, context, words, options, budget_atp=budget_atp, cascade=cascade)
+        by_model = {model_id: (alpha, beta) for model_id, alpha, beta in chances}
+        return decide(self.table, context, words, options, budget_atp=budget_atp, cascade=cascade, chances=by_model)
 
     def save(self, is_wanted: Callable[[str], bool]) -> list[str]:
         """Write the new choices of the generations that are wanted; returns messages about damaged lines.
 
         Raises a `DreamflowError` if another process has chosen another model for one of them since this plan was made.
         """
-        due = {key: new for key, new in self._new.items() if new[2] and is_wanted(new[2])}
+        with self._saving:  # file locks do not hold threads apart
+            return self._save(is_wanted)
+
+    def _save(self, is_wanted: Callable[[str], bool]) -> list[str]:
+        due = {key: new for key, new in list(self._new.items()) if new[2] and is_wanted(new[2])}
         if due:
             try:
                 others = self.file.add([(choice, expected) for choice, expected, _ in due.values()])
@@ -235,7 +274,8 @@ class Router:
                     f"{differ:,} models were chosen by another run while this one was being planned. Nothing was done. "
                     "Run again: it uses what was chosen"
                 )
-            self._new = {key: new for key, new in self._new.items() if key not in due}
+            for key in due:
+                del self._new[key]
         problems, self.file.problems = self.file.problems, []
         return problems
 
@@ -315,7 +355,7 @@ class Asked:
         template = self.catalog.texts[self.slot_fields["template_sha256"]]
         text = known_prompt(template, variables, self.catalog.texts)
         words = sum(count_words(turn.content) for turn in turns)
-        return self.router.choose(slot, self._auto, self._options, text, self.kind, row, words)
+        return self.router.choose(slot, self._auto, self._options, text, self.kind, row, words, models=self.models)
 
     def fields(self, choice: Choice | None = None) -> dict[str, Json]:
         """The fields of a row with the model that the spec names, or with a chosen one."""
@@ -327,8 +367,15 @@ class Asked:
                 spares = with_chain(model_id, chain, call.fallback, self.models)
                 call = call.model_copy(update={"model": model_id, "auto": None, "fallback": spares})
             with under(*self.place):
-                self._fields[key] = question_fields(self.kind, call, self.catalog, self.models)
+                fields = question_fields(self.kind, call, self.catalog, self.models)
+            self._fields[key] = fields | agreement(self._auto, chain, call.attempts)
         return dict(self._fields[key])
+
+
+def agreement(auto: AutoModel, chain: Sequence[str], attempts: int) -> dict[str, int]:
+    """The fields of a row by which the samples of a cascade's models have to agree."""
+    is_needed = chain and auto.agree > 1
+    return {"agree": auto.agree, "max_attempts": max(attempts, auto.agree)} if is_needed else {}
 
 
 def with_chain(chosen: str, chain: Sequence[str], fallback: Sequence[str], models: Mapping[str, Model]) -> list[str]:

@@ -8,6 +8,7 @@ changed, or the model is gone) chooses again, and this line stands beside the ot
 import fcntl
 import os
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,8 @@ from .choose import Expected
 
 class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Which model answers a slot, and why. `propensity` is the probability with which it was chosen, `cycle` that of
-    the routing table (0: there was none). `fallbacks` are the models that a cascade asks next."""
+    the routing table (0: there was none). `fallbacks` are the models that a cascade asks next,
+    `expected` is what was expected of each candidate (known of choices that were read)."""
 
     slot: str = msgspec.field(name="generation")
     round: int = 1
@@ -32,13 +34,15 @@ class Choice(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     state: str
     why: str
     fallbacks: tuple[str, ...] = ()
+    expected: Mapping[str, Expected] = {}
 
     def described(self) -> dict[str, Json]:
         """The choice in the metadata of the generation."""
-        names = ("slot", "context", "evidence", "cycle", "propensity", "why")
+        names = ("slot", "model_id", "context", "evidence", "cycle", "propensity", "why")
         return {name: getattr(self, name) for name in names}
 
 
+_LINES_AT_ONCE = 1000  # in memory
 _DECODER = msgspec.json.Decoder(Choice)
 
 
@@ -90,7 +94,7 @@ class ChoiceFile:
             if (size := os.fstat(handle).st_size) > self._end:  # no process is writing now
                 self.problems.append(f"{self.path}: byte {self._end}: the last line was cut off; it was removed")
                 os.ftruncate(handle, self._end)
-            lines = [
+            lines = (
                 {
                     **as_json(choice),
                     "round": choice.round,
@@ -98,14 +102,13 @@ class ChoiceFile:
                 }
                 for choice, expected in made
                 if (choice.slot, choice.round) not in known
-            ]
-            content = jsonl(lines).encode()
-            done = 0
-            while done < len(content):
-                done += os.pwrite(handle, content[done:], self._end + done)
+            )
+            while content := jsonl(islice(lines, _LINES_AT_ONCE)).encode():
+                while content:
+                    done = os.pwrite(handle, content, self._end)
+                    self._end, content = self._end + done, content[done:]
             os.fsync(handle)
-            self._end += len(content)
-            if not size and content:
+            if not size:
                 _sync(self.path.parent)
         finally:
             os.close(handle)  # which releases the lock

@@ -16,14 +16,17 @@ Ties go to the lower ATP, then to the id that sorts first.
 """
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
 from ..generation.settings import LAYERS
 from .atp import atp_cost
+from .prompts import with_chances
 from .table import Cell, Table
 
 if TYPE_CHECKING:
@@ -34,12 +37,13 @@ CRISIS = "crisis"  # the state in which the most capable model answers, whatever
 
 
 class Option(NamedTuple):
-    """A candidate: its base ATP, and the words that are sent to it before every prompt."""
+    """A candidate: its base ATP, the words that are sent to it before every prompt, and how many it can read in all."""
 
     model_id: str
     layer: str
     atp: float
     words: int = 0
+    most_words: float = math.inf
 
 
 class Expected(Struct, frozen=True):
@@ -99,22 +103,25 @@ def decide(
     *,
     budget_atp: float | None = None,
     cascade: bool = False,
+    chances: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Decision:
     """What is known of the choice among `options` (at least one) for a prompt of so many words in a context.
 
-    A model whose ATP is above the budget (`budget_atp`, else the state's) is left out; if all are, the cheapest is
-    chosen.
+    A model that cannot read so many words is left out, unless none can; so is a model whose ATP is above the budget
+    (`budget_atp`, else the state's), and if all are, the cheapest is chosen.
     In the state crisis the budget does not count: of the most capable layer, the model with the best mean answers.
     With `cascade` the cheapest model whose expected value is above 0 is asked first. Without a table all have the
     same probability.
     """
+    options = [option for option in options if words + option.words <= option.most_words] or options
     costs = {option.model_id: atp_cost(option.atp, words + option.words) for option in options}
     ordered = sorted(options, key=lambda option: (costs[option.model_id], option.model_id))
     budget = budget_atp if budget_atp is not None or table is None else table.state.budget_atp
     if table is None:
         return _without_table(ordered, costs, budget, cascade=cascade)
     evidence = table.evidence_for([option.model_id for option in ordered], context)
-    cells = [table.posterior(option.model_id, option.layer, context, evidence) for option in ordered]
+    known = [table.posterior(option.model_id, option.layer, context, evidence) for option in ordered]
+    cells = with_chances(known, chances)
     weight, atp_value = table.state.multiplier, table.settings.atp_value
     values = [weight * cell.mean - atp_value * costs[cell.model_id] for cell in cells]
     if table.state.name == CRISIS:

@@ -1,4 +1,8 @@
-"""Which contexts predict outcomes better: those of the rules, those by similarity, kinds of tasks, or none."""
+"""Which contexts predict outcomes better: those of the rules, those by similarity, kinds of tasks, or none.
+
+"rules + recent" are the rules with the last prompts of the same kind. Choices of models use the rules of a prompt
+alone: with the prompts before it, a choice would depend on what else is asked.
+"""
 
 import math
 from collections import Counter, defaultdict
@@ -6,15 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from ..generation.model import Json
 from ..reports.markdown import counted, number, plain, table
-from .contexts import classify
+from .contexts import RECENT, classify
 from .similarity import TfidfContexts
 
-SCHEMES = ("none", "kind", "rules", "similarity")
+SCHEMES = ("none", "kind", "rules", "rules + recent", "similarity")
 _STRENGTH = 2.0  # weight of a model's own mean as the prior of its outcomes in a context, in outcomes
 _RESAMPLES = 1000
 _LOWEST = 1e-6  # of a prediction: an outcome that was thought impossible costs 14
 _MAX_EXAMPLES = 8
 _MAX_KINDS = 10  # in the report, the most frequent
+_FEWEST = 10  # texts with which an interval means something
 _SHOWN = 70  # characters of a prompt in the report
 _ALL = "*"
 
@@ -33,8 +38,22 @@ def assign_contexts(outcomes: Outcomes, *, seed: int = 0) -> dict[str, list[tupl
         "none": [("any", "")] * len(texts),
         "kind": [(str(row["kind"]), "") for row in outcomes],
         "rules": [by_rules[text] for text in texts],
+        "rules + recent": _with_recent(outcomes),
         "similarity": [by_similarity[text] for text in texts],
     }
+
+
+def _with_recent(outcomes: Outcomes) -> list[tuple[str, str]]:
+    """Return the context of each outcome by its prompt and the different prompts of its kind before it."""
+    before: defaultdict[str, list[str]] = defaultdict(list)
+    contexts: dict[str, tuple[str, str]] = {}  # of a prompt when it came first
+    for row in outcomes:
+        text, recent = row["text"], before[str(row["kind"])]
+        if text not in contexts:
+            contexts[text] = classify(text, recent)
+            recent.append(text)
+            del recent[:-RECENT]
+    return [contexts[row["text"]] for row in outcomes]
 
 
 def compare_contexts(outcomes: Outcomes, *, seed: int = 0) -> list[dict[str, Json]]:
@@ -44,7 +63,8 @@ def compare_contexts(outcomes: Outcomes, *, seed: int = 0) -> list[dict[str, Jso
     Prequential (Dawid, "Statistical theory: the prequential approach", 1984): each outcome is predicted from those
     before it, by the mean of a Beta posterior of its model and context, whose prior has the model's mean so far and the
     weight of two outcomes. The loss of an outcome y predicted as p is -y ln p - (1 - y) ln(1 - p). Intervals are
-    percentiles of a paired bootstrap over texts, since all outcomes of a text share what is easy or hard in it.
+    percentiles of a paired bootstrap over texts, since all outcomes of a text share what is easy or hard in it; with
+    less than 10 texts they are None.
     """
     assigned = assign_contexts(outcomes, seed=seed)
     return _compare(outcomes, assigned, seed)
@@ -89,11 +109,14 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _interval(differences: Sequence[float], texts: Sequence[str], seed: int) -> tuple[float, float]:
+def _interval(differences: Sequence[float], texts: Sequence[str], seed: int) -> tuple[float, float] | tuple[None, None]:
     """Return the 95% interval of the mean difference, by resampling texts."""
     import numpy as np
 
-    _, member = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
+    numbers: dict[str, int] = {}
+    member = [numbers.setdefault(text, len(numbers)) for text in texts]
+    if len(numbers) < _FEWEST:
+        return None, None
     sums, counts = np.bincount(member, weights=differences), np.bincount(member)
     draws = np.random.default_rng(seed).integers(0, len(counts), (_RESAMPLES, len(counts)))
     low, high = np.quantile(sums[draws].sum(axis=1) / counts[draws].sum(axis=1), (0.025, 0.975))
@@ -131,13 +154,16 @@ def _cells(row: Mapping[str, Json]) -> tuple[str, ...]:
     own = (kind, row["contexts"], str(row["groups"]), str(row["n"]), number(row["log_loss"], 4))
     if row["contexts"] == "none":
         return (*own, "-", "-")
-    return (*own, f"{row['difference']:+.4f}", f"{row['low']:+.4f} to {row['high']:+.4f}")
+    interval = "-" if row["low"] is None else f"{row['low']:+.4f} to {row['high']:+.4f}"
+    return (*own, f"{row['difference']:+.4f}", interval)
 
 
 def _verdict(rows: Sequence[Mapping[str, Json]]) -> str:
     """Return in a sentence which of rules and similarity predicts better, and whether either beats no contexts."""
     overall = {(row["contexts"], row["than"]): row for row in rows if row["kind"] == _ALL}
     pair = overall["similarity", "rules"]
+    if pair["low"] is None:
+        return f"{counted(pair['texts'], 'prompt')} are too few to compare contexts."
     better = "similarity" if pair["difference"] < 0 else "rules"
     interval = f"by {abs(pair['difference']):.4f}, 95% interval {pair['low']:+.4f} to {pair['high']:+.4f}"
     if pair["low"] <= 0 <= pair["high"]:

@@ -35,6 +35,7 @@ CONTEXTS = ("stable", "moving", "unstable", "novel")
 OTHER = "other"  # of a row without the column that has the context
 RECENT = 3  # prompts that a prompt is compared with
 SIMILAR = (0.3, 0.7)
+_LONGEST_CODE = 400  # characters of a line; matching takes their square
 SEARCHED = 1000  # characters of a text that patterns of users are searched in
 
 _RULES = ("novel", "unstable", "stable")
@@ -179,7 +180,8 @@ def _prose(plain: str) -> str:
     """Return a text without what is marked as code; nothing if every line looks like code."""
     prose = _FENCED.sub(" ", plain) if "`" in plain or "~~~" in plain else plain
     lines = [line for line in prose.split("\n") if line and not line.isspace()]
-    return "" if lines and all(map(_CODE_LINE.fullmatch, lines)) else prose
+    is_code = lines and all(len(line) <= _LONGEST_CODE and _CODE_LINE.fullmatch(line) for line in lines)
+    return "" if is_code else prose
 
 
 def _similar(plain: str, recent: Sequence[str]) -> str:
@@ -225,11 +227,12 @@ def compile_named(named: Mapping[str, Sequence[str]]) -> NamedContexts:
                 raise ConfigError("the name of a context must be a word or words; '*' means all contexts")
             for place, pattern in enumerate(written):
                 with under(place):
-                    patterns.append((context, pattern, _compiled(pattern)))
+                    patterns.append((context, pattern, compile_pattern(pattern)))
     return NamedContexts(tuple(patterns))
 
 
-def _compiled(written: str) -> re.Pattern[str]:
+def compile_pattern(written: str) -> re.Pattern[str]:
+    """Return a pattern of `compile_named`, compiled. Raises a `ConfigError` as described there."""
     if not written.startswith("re:"):
         words = list(_WORD.findall(_normal(written)))
         if not words:

@@ -32,11 +32,12 @@ class RoutingSettings(Struct, frozen=True):
 
 
 class RoutedModel(Struct, frozen=True):
-    """A model as the cycle knew it."""
+    """A model as the cycle knew it; `words` are those of its worked examples."""
 
     layer: str
     atp: float
     revision: str = ""
+    words: int = 0
 
 
 class Cell(Struct, frozen=True):
@@ -54,14 +55,22 @@ class Cell(Struct, frozen=True):
     high: float
 
 
+class Place(Struct, frozen=True):
+    """A model in a context."""
+
+    model_id: str
+    context: str
+
+
 class Table(Struct, frozen=True, dict=True):
-    """The routing table of a cycle."""
+    """The routing table of a cycle. `verify`: where its outcomes were a surprise, so that more probes are worth it."""
 
     cycle: int
     state: State
     settings: RoutingSettings
     models: dict[str, RoutedModel]
     cells: list[Cell]
+    verify: list[Place] = []
     schema_version: int = 1
 
     @cached_property

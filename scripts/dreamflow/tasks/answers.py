@@ -90,7 +90,9 @@ def answer_rows(
                 variant = sha256(canonical([fields["sampling"], as_json(turns)]))  # noqa: B023  (called at once)
                 return generation_id("a_", task["task_id"], fields["template_id"], model, variant, sample)  # noqa: B023
 
-            gen_id, fields = question(task["kind"]).row(ids, variables, {**wildcards, "context": task["context"]}, turns)
+            gen_id, fields = question(task["kind"]).row(
+                ids, variables, {**wildcards, "context": task["context"]}, turns
+            )
             rows[gen_id] = Generation(
                 **fields | {"min_lines": 0},
                 family="model",

@@ -2,18 +2,24 @@
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
+from msgspec.structs import asdict
+
 from ..config import under
 from ..family import World
 from ..files import canonical, write_atomic
 from ..outcomes.collect import collect_outcomes
 from ..outcomes.outcome import Outcome
-from ..outcomes.table import new_outcomes, outcome_rows, read_outcomes, write_outcomes
+from ..outcomes.table import OutcomeRow, new_outcomes, outcome_rows, read_outcomes, write_outcomes
 from ..reports.markdown import counted
 from ..routing.context_report import context_report
-from ..routing.contexts import RECENT, compile_named, context_of
+from ..routing.contexts import compile_named, context_of
+from ..routing.prompts import FILE as PROMPTS
+from ..routing.prompts import Example, fit_prompts
 from ..routing.similarity import TfidfContexts
 from ..settings import in_config
 from .folders import OUTCOMES, cycle_folder, cycles
+from .posterior import ageing
 
 CLASSIFIER = "contexts.json"
 
@@ -38,10 +44,29 @@ def write_cycle_outcomes(world: World, cycle: int) -> str:
     ]
     write_atomic(folder / "contexts.md", context_report(texts))
     write_outcomes(folder / OUTCOMES, rows)
+    _write_prompts(world, cycle, everything, [*earlier, *rows])
     reasons = "; ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
     return f"{counted(len(rows), 'new outcome')} in cycle {cycle} of trust" + (
         f" (left out: {reasons})" if reasons else ""
     )
+
+
+def _write_prompts(world: World, cycle: int, everything: Sequence[Outcome], rows: Sequence[OutcomeRow]) -> None:
+    """Write prompts.json, trust by prompt for each class of evidence with enough outcomes, if they are sorted by
+    similarity. Outcomes of earlier cycles weigh less, as in trust."""
+    trust, path = world.settings.trust, cycle_folder(world.layout.root, cycle) / PROMPTS
+    if "similarity" not in trust.contexts.by:
+        path.unlink(missing_ok=True)
+        return
+    texts = {outcome.outcome_id: outcome.prompt for outcome in everything}
+    examples: dict[str, list[Example]] = {}
+    for row in rows:
+        if texts.get(row.outcome_id) and row.model_id in world.models:
+            weight = row.weight * ageing(cycle - row.cycle, trust.half_life)
+            example = Example(texts[row.outcome_id], row.context, row.model_id, row.outcome, weight)
+            examples.setdefault(row.evidence_class, []).append(example)
+    fitted = {evidence: fit_prompts(mine) for evidence, mine in sorted(examples.items())}
+    write_atomic(path, canonical({evidence: asdict(known) for evidence, known in fitted.items() if known}))
 
 
 def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome], cycle: int) -> list[str]:
@@ -57,14 +82,13 @@ def _contexts(world: World, new: Sequence[Outcome], everything: Sequence[Outcome
     else:
         path.unlink(missing_ok=True)
     contexts = []
-    before: dict[str, list[str]] = {}  # the last prompts of each kind
     for outcome in new:
-        recent = before.setdefault(outcome.kind, [])
         kind = outcome.context if outcome.stage == "variant" else outcome.kind  # its operator
         row = {**outcome.columns, "kind": kind, "context": outcome.context}
-        context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity, recent=recent)
+        chosen = outcome.made.choice if outcome.made else UNSET
+        context = "" if chosen is UNSET else chosen["context"]
+        if not context:
+            # Of the prompt alone, as in a choice and in a night's probes, which cannot know what is asked before it.
+            context, _ = context_of(outcome.prompt, row, by=settings.by, named=named, similarity=similarity)
         contexts.append(context)
-        if outcome.prompt and outcome.prompt not in recent[-1:]:
-            recent.append(outcome.prompt)
-            del recent[:-RECENT]
     return contexts

@@ -12,7 +12,7 @@ from ..family import Family, World
 from ..files import canonical
 from .folders import RECORDS, check_previous, cycle_folder
 
-TRUST_FILES = ("trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
+TRUST_FILES = ("trust.md", "trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
 VERSION = 1  # of the update; raise it to make the last cycle again
 
 
@@ -32,11 +32,6 @@ class TrustFamily(Family):
         root, cycle = self.layout.root, self.world.settings.trust.cycle
         self.cycle = current_cycle(root, "trust", *last_cycles(root / "trust", RECORDS)) if cycle == AUTO else cycle
         check_previous(root, self.cycle)
-
-    def cycles(self) -> Mapping[str, tuple[int, int]]:
-        """The last begun and the last finished cycle, if nights decide."""
-        is_auto = self.world.settings.trust.cycle == AUTO
-        return {self.name: last_cycles(self.layout.root / "trust", RECORDS)} if is_auto else {}
 
     def wildcards(self) -> Mapping[str, Iterable[str]]:
         """The number of the cycle. Files of earlier cycles are inputs only."""

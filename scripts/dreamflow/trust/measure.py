@@ -13,7 +13,7 @@ from ..routing.states import measure, next_state
 from .folders import cycle_folder
 from .standing import Place
 
-FAILED = ("failed", "stopped")  # statuses of phases of a night
+SUCCEEDED = {"done": True, "failed": False}  # by the status of a phase of a night; one that a limit ended is neither
 
 
 def measured_state(
@@ -54,8 +54,8 @@ def _previous(data_root: Path, cycle: int) -> Mapping[str, Json] | None:
 def _phases(data_root: Path, night: int) -> Iterator[bool]:
     """For each phase of a night that ran, whether it succeeded."""
     for row in _lines(nights_folder(data_root) / str(night) / "phases.jsonl"):
-        if row.get("status") != "skipped":
-            yield row.get("status") not in FAILED
+        if row.get("status") in SUCCEEDED:
+            yield SUCCEEDED[row["status"]]
 
 
 def _load(data_root: Path, night: int) -> float | None:

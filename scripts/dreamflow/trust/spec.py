@@ -2,23 +2,48 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ..config import AS_WRITTEN, NO_REPEATS, Count, Cycle, Different, Name, NotNegative, Positive, Section, Share
+from ..errors import ConfigError
+from ..routing.contexts import compile_pattern
 
 EVIDENCE = ("exact", "person", "judged")  # classes of evidence, in the order in which routing prefers them
+
+
+_OneOrMore = Annotated[
+    Different[Name],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+            ]
+        }
+    ),
+]
+
+
+def _check_pattern(written: str) -> str:
+    try:
+        compile_pattern(written)
+    except ConfigError as error:
+        raise PydanticCustomError("pattern", "{problem}", {"problem": error.message}) from None
+    return written
 
 
 class Contexts(Section):
     """How outcomes and questions are sorted into contexts."""
 
-    by: Different[Name] = Field(
+    by: _OneOrMore = Field(
         default_factory=lambda: ["kind", "rules"],
         description="What sorts them: `kind` (of the task, else the stage), `rules` (stable, moving, unstable or "
         "novel, by the words of the prompt), `similarity` (the nearest group of earlier prompts, by TF-IDF), or names "
         "of columns of the rows, such as `draft_template`. Several make combinations, such as `facts/novel`.",
     )
-    named: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
+    named: dict[Name, Annotated[list[Annotated[Name, AfterValidator(_check_pattern)]], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="Contexts of your own, which come first: a name and the words of which one occurs in the prompt, "
         "or regular expressions (`re:...`), such as `{billing: [invoice, 're:refund(s|ed)?']}`.",

@@ -73,9 +73,9 @@ def table(
         new[record.place] = new.get(record.place, 0) + record.outcomes
     rows = []
     for place, posterior in sorted(trust.items()):
-        if place.model_id.startswith(ANY):
-            continue
         own = [s for key, s in standings.items() if key.model_id == place.model_id and key.evidence == place.evidence]
+        if not own:  # a layer, or a model without outcomes
+            continue
         standing = standings.get(place)
         earlier = before.get(place) or before.get(place._replace(context=ANY))
         rows.append(
@@ -111,26 +111,37 @@ def _same_model(key: Place, place: Place) -> bool:
 def with_changes(
     records: Sequence[Reputation],
     before: Mapping[Place, Standing],
-    after: Mapping[Place, Standing],
     trust_before: Mapping[Place, Posterior],
     trust: Mapping[Place, Posterior],
 ) -> list[Reputation]:
     """The records of a cycle with what each changed of its place's trust; together they make the whole change.
 
-    The first record of a place also has what changed because the trust in the model and in its layer has changed.
+    Each record has the step by Laplace's rule. The first record of a place also has the rest of the change, which
+    follows from other contexts and models.
     """
-    now, means, changed = dict(before), {}, []
-    for record in records:
-        place, final = record.place, after[record.place]
-        prior_alpha, prior_beta = trust[place].alpha - final.successes, trust[place].beta - final.failures
-        standing = now[place] = replay([record], {place: now.get(place, Standing())})[place]
-        alpha, beta = prior_alpha + standing.successes, prior_beta + standing.failures
+    steps: dict[Place, list[tuple[int, float]]] = {}
+    now = dict(before)
+    for number, record in enumerate(records):
+        place = record.place
+        start = _mean(now.get(place, Standing()))
+        now[place] = replay([record], {place: now.get(place, Standing())})[place]
+        steps.setdefault(place, []).append((number, _mean(now[place]) - start))
+    changes = [0.0] * len(records)
+    for place, own in steps.items():
         earlier = trust_before.get(place) or trust_before.get(place._replace(context=ANY))
-        assumed = earlier.mean if earlier else prior_alpha / (prior_alpha + prior_beta)
-        mean = alpha / (alpha + beta)
-        changed.append(replace(record, trust_change={RELIABILITY: round(mean - means.get(place, assumed), 6)}))
-        means[place] = mean
-    return changed
+        whole = trust[place].mean - (earlier.mean if earlier else 0.5)
+        for number, step in own:
+            changes[number] = step
+        changes[own[0][0]] += whole - sum(step for _, step in own)
+    return [
+        replace(record, trust_change={RELIABILITY: round(change, 6)})
+        for record, change in zip(records, changes, strict=True)
+    ]
+
+
+def _mean(standing: Standing) -> float:
+    """The mean after a uniform prior (Laplace's rule of succession)."""
+    return (standing.successes + 1) / (standing.successes + standing.failures + 2)
 
 
 def csv_text(rows: Iterable[Row]) -> str:

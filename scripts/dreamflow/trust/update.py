@@ -10,11 +10,13 @@ from ..files import pretty, write_atomic
 from ..generation.models import Model
 from ..outcomes.table import OutcomeRow, read_outcomes
 from ..reports.markdown import counted, text_table
+from ..routing.atp import count_words
 from .database import write_database
 from .folders import OUTCOMES, RECORDS, cycle_folder, cycles
 from .measure import measured_state
 from .picture import draw_trust
 from .posterior import Posterior
+from .report import write_report
 from .spec import Trust
 from .standing import Place, Standing, advance, read_records, record_lines, replay
 from .table import ANY, Row, csv_text, table, trust_of, with_changes
@@ -69,7 +71,7 @@ def update(data_root: Path, cycle: int, models: Mapping[str, Model], settings: T
     )
     standings = replay(drafts, earlier.standings)
     trust = trust_of(standings, layers)
-    records = with_changes(drafts, earlier.standings, standings, earlier.trust, trust)
+    records = with_changes(drafts, earlier.standings, earlier.trust, trust)
     rows = table(standings, trust, earlier.trust, records, layers, cycle)
     state = measured_state(data_root, cycle, outcomes, expected)
     at = max((row.created_at or "" for row in outcomes), default="")
@@ -79,8 +81,15 @@ def update(data_root: Path, cycle: int, models: Mapping[str, Model], settings: T
     write_atomic(folder / "routing.json", pretty(routing))
     draw_trust([*earlier.rows, *rows], folder / "trust.png")
     write_database(rows, at, data_root, folder / "trust.sqlite")
+    everything = [row for n in cycles(data_root) if n < cycle for row in _outcomes(data_root, n)] + outcomes
+    write_report(cycle, rows, records, everything, routing, state, folder / "trust.md")
     write_atomic(folder / RECORDS, record_lines(records))
     return _shown(cycle, rows, outcomes, state, folder)
+
+
+def _outcomes(data_root: Path, cycle: int) -> list[OutcomeRow]:
+    path = cycle_folder(data_root, cycle) / OUTCOMES
+    return read_outcomes(path) if path.exists() else []
 
 
 def by_place(outcomes: Iterable[OutcomeRow]) -> dict[Place, list[OutcomeRow]]:
@@ -103,7 +112,8 @@ def routing_table(
     """The table by which `model: auto` is resolved (see `routing.table`): models that are configured, and layers."""
     cells = []
     for place, posterior in sorted(trust.items()):
-        if place.model_id in models or place.model_id.startswith(ANY):
+        # A model without outcomes has no cell: the prior of its layer holds for it.
+        if place.model_id.startswith(ANY) or (place.model_id in models and posterior.n > 0):
             standing = standings.get(place)
             cells.append({
                 **place._asdict(),
@@ -116,7 +126,12 @@ def routing_table(
         "state": {name: state[name] for name in ("name", "budget_atp", "multiplier")},
         "settings": {name: getattr(settings, name) for name in ("minimum_evidence", "atp_value", "evidence")},
         "models": {
-            model_id: {"layer": model.known_layer, "atp": model.atp, "revision": model.revision}
+            model_id: {
+                "layer": model.known_layer,
+                "atp": model.atp,
+                "revision": model.revision,
+                "words": sum(count_words(turn.content) for turn in model.example_turns),
+            }
             for model_id, model in sorted(models.items())
         },
         "cells": cells,

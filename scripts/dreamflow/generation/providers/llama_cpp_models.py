@@ -39,12 +39,14 @@ class Slot:
 
 @dataclass
 class Loaded:
-    """A model in memory. `slots`: the one unused for longest first; `states`: saved prefixes, the last used last."""
+    """A model in memory. `slots`: the one unused for longest first; `states`: saved prefixes, the last used last;
+    `own_size`: bytes without them; `memory`: the limit in bytes of all models together."""
 
     name: str
     model: LlamaModel
     context: LlamaContext
-    size: int
+    own_size: int
+    memory: float
     format_chat: Jinja2ChatFormatter
     batch: int
     step: int
@@ -58,6 +60,11 @@ class Loaded:
 
     def __post_init__(self) -> None:
         self.buffer = llama_cpp.llama_batch_init(max(self.batch, len(self.slots)), 0, 1)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the weights, the context and the saved prefixes."""
+        return self.own_size + sum(map(len, self.states.values()))
 
     @property
     def room(self) -> int:
@@ -91,17 +98,34 @@ def load(key: Key, model: Model) -> Loaded:
         limit = model.local_models["memory_gb"] * 1e9
         _unload(_file_bytes(path, lora), limit)
         opened = _open(path, lora, model, model.local_models)
-        _unload(opened.size, limit)  # now with the size of its context
+        _unload(opened.own_size, limit)  # now with the size of its context
         models[key] = opened
+        drop_states(opened)
     models.move_to_end(key)
     return models[key]
 
 
+def drop_states(loaded: Loaded) -> None:
+    """Forget the saved prefixes of a model that were unused for longest, above their number or the limit of memory.
+    Files of them stay."""
+    while loaded.states and (len(loaded.states) > loaded.most_states or _used() > loaded.memory):
+        loaded.states.popitem(last=False)
+
+
+def _used() -> int:
+    """The bytes of all loaded models."""
+    return sum(loaded.size for loaded in models.values())
+
+
 def _unload(needed: int, limit: float) -> None:
-    """Unload models until `needed` bytes are free."""
-    while models and needed + sum(loaded.size for loaded in models.values()) > limit:
-        _, oldest = models.popitem(last=False)
-        oldest.close()
+    """Free `needed` bytes: forget the saved prefixes of the model unused for longest, then unload it, and so on."""
+    while models and needed + _used() > limit:
+        oldest = next(iter(models.values()))
+        if oldest.states:
+            oldest.states.popitem(last=False)
+        else:
+            models.popitem(last=False)
+            oldest.close()
 
 
 def _file_bytes(path: Path, lora: Path | None) -> int:
@@ -127,7 +151,8 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
     try:
         each = _sequence_bytes(weights, model.context_length)
         free = limits["memory_gb"] * 1e9 - _file_bytes(path, lora)
-        count = max(1, min(limits["sequences"], int(free / each), llama_cpp.llama_max_parallel_sequences()))
+        fit = int(free / each) - bool(limits["prefix_states"])  # saved prefixes get the memory of a sequence
+        count = max(1, min(limits["sequences"], fit, llama_cpp.llama_max_parallel_sequences()))
         context = _context(weights, model, count, path, lora)
         if limits["exact"] and count > 1:
             width = _exact_width(weights, context, count)
@@ -142,7 +167,7 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
     if limits["prefix_folder"]:
         # A state that was evaluated with an adapter is useless without it, and so is one of a context of other shape.
         files = [fingerprint(file) for file in (path, lora) if file]
-        shape = map(str, (model.context_length, _threads(model), count, _batch(model)))
+        shape = map(str, (model.context_length, _threads(model), count, _batch(model), model.gpu_layers))
         parts = (*files, llama_cpp.__version__, *shape)
         folder = Path(limits["prefix_folder"]).expanduser() / "-".join(parts)
     bos, eos = (weights.token_get_text(i) if i >= 0 else "" for i in (weights.token_bos(), weights.token_eos()))
@@ -152,6 +177,7 @@ def _open(path: Path, lora: Path | None, model: Model, limits: Mapping[str, Json
         weights,
         context,
         _file_bytes(path, lora) + count * each,
+        limits["memory_gb"] * 1e9,
         Jinja2ChatFormatter(template, eos, bos),
         batch,
         batch if limits["exact"] else BLOCK,

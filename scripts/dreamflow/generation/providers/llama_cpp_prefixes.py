@@ -7,13 +7,15 @@ bit. (A GPU evaluates blocks of 512; prefixes of whole blocks of 32 are reused t
 
 A prefix comes from the sequence that holds the longest one, in use or not, or from a saved state: if a prompt shares a
 block or more with one of the last prompts, the state at the end of the shared prefix is saved (about 23 kB a token for
-a model of 135M parameters). The least recently used state is deleted first.
+a model of 135M parameters). States count in `memory_gb`; the least recently used is dropped first. They are of no use
+to another model: the numbers are what these very weights compute, in the shape of this very context. The folder of the
+files has a digest of the weights and of the adapter, the version of llama.cpp and the settings of the context.
 """
 
 import ctypes
 
 from .llama_cpp_library import llama_cpp
-from .llama_cpp_models import Loaded, Slot, Tokens, evaluate
+from .llama_cpp_models import Loaded, Slot, Tokens, drop_states, evaluate
 from .llama_cpp_states import mark_used, write_state
 
 
@@ -127,5 +129,4 @@ def _save(loaded: Loaded, slot: Slot, prefix: bytes) -> None:
     state = loaded.states[prefix] = _state(loaded, slot)
     if loaded.folder is not None:
         write_state(loaded.folder, prefix, state, loaded.folder_bytes)
-    while len(loaded.states) > loaded.most_states:
-        loaded.states.popitem(last=False)
+    drop_states(loaded)
