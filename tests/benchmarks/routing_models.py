@@ -6,10 +6,11 @@ Run: python tests/benchmarks/routing_models.py [--tasks all|written|generated] [
 
 tests/benchmarks/data/probe_outcomes.csv.gz has the graded answers of the `WAYS` to 150 tasks. Policies, of which those
 called online learn while they answer, from nothing: each task once, in random order, and they see only the outcome of
-the way that they chose (graded strictly), after cycles of 20 tasks; contexts are the kinds of
-tasks (or as --contexts says):
+the way that they chose (graded strictly), after cycles of 20 tasks. Contexts are the kinds of tasks, or what --contexts
+says.
 
-- each way alone; random; the oracle: the cheapest way that solves the task, or the cheapest of all if none does;
+- each way alone (plain and student cost the least ATP); random; the oracle: the cheapest way that solves the task, or
+  the cheapest of all if none does;
 - argmax: the original rule: the highest moving average of outcomes (eta .1, from .5) in the context, ties in the order
   of the ways, costs ignored;
 - Thompson: the router of this project, with the worth of an ATP in successes (`trust.atp_value`);
@@ -20,8 +21,8 @@ tasks (or as --contexts says):
   the last way is accepted as it is. All answers count.
 
 ATP, tokens and seconds are means per task. A strict success passes the task's grader, a lenient one is found in the
-text by a reader; above chance is (strict - chance) / (1 - chance). Seconds are of CPU (one thread), on
-a machine with other work. 95% intervals: bootstrap over groups of tasks (a group is a template, or a task by a person).
+text by a reader; above chance is (strict - chance) / (1 - chance). Seconds are of CPU (one thread), on a
+machine with other work. 95% intervals: bootstrap over groups of tasks (a group is a template, or a task by a person).
 """
 
 import argparse

@@ -16,8 +16,8 @@ The ways:
 
 The tasks: all that people wrote (data/1_raw/probe) and 208 generated ones of groups that the distillation holds out.
 Every answer is the likeliest (temperature 0), of at most 48 tokens (code: 160), one at a time. `record` continues where
-it was stopped; the tasks are in an order of which each beginning is a random sample, stratified by kind. `write` takes the
-tasks that all ways have answered: in the committed file the first 150.
+it was stopped; the tasks are in an order of which each beginning is a random sample, stratified by kind. `write` takes
+the tasks that all ways have answered: in the committed file the first 150.
 """
 
 import argparse
