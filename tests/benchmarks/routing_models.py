@@ -1,14 +1,16 @@
 """What routing saves on tasks of this project, with recorded answers of real models.
 
-Run: python tests/benchmarks/routing_models.py [--tasks all|written|generated] [--orders 40] [--atp-value 0.01 ...]
-     python tests/benchmarks/routing_models.py --record      prints how the answers were recorded (routing_record.py)
+Run: python tests/benchmarks/routing_models.py [--tasks all|written|generated] [--contexts kind|rules|kind+rules]
+         [--orders 10] [--atp-value 0.01 ...]
+     python tests/benchmarks/routing_models.py --record      (how routing_models_record.py recorded the answers)
 
-tests/benchmarks/data/probe_outcomes.csv.gz has the graded answers of the `WAYS` to 376 tasks. Policies, of which those
+tests/benchmarks/data/probe_outcomes.csv.gz has the graded answers of the `WAYS` to 150 tasks. Policies, of which those
 called online learn while they answer, from nothing: each task once, in random order, and they see only the outcome of
-the way that they chose (graded strictly), after cycles of 20 tasks; contexts are the kinds of
-tasks (or as --contexts says):
+the way that they chose (graded strictly), after cycles of 20 tasks. Contexts are the kinds of tasks, or what --contexts
+says.
 
-- each way alone; random; the oracle: the cheapest way that solves the task, or the cheapest of all if none does;
+- each way alone (plain and student cost the least ATP); random; the oracle: the cheapest way that solves the task, or
+  the cheapest of all if none does;
 - argmax: the original rule: the highest moving average of outcomes (eta .1, from .5) in the context, ties in the order
   of the ways, costs ignored;
 - Thompson: the router of this project, with the worth of an ATP in successes (`trust.atp_value`);
@@ -19,8 +21,8 @@ tasks (or as --contexts says):
   the last way is accepted as it is. All answers count.
 
 ATP, tokens and seconds are means per task. A strict success passes the task's grader, a lenient one is found in the
-text by a reader; above chance is (strict - chance) / (1 - chance). Seconds are of CPU (one thread), on
-a machine with other work. 95% intervals: bootstrap over groups of tasks (a group is a template, or a task by a person).
+text by a reader; above chance is (strict - chance) / (1 - chance). Seconds are of CPU (one thread), on a
+machine with other work. 95% intervals: bootstrap over groups of tasks (a group is a template, or a task by a person).
 """
 
 import argparse
@@ -303,14 +305,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", choices=("all", "written", "generated"), default="all")
     parser.add_argument("--contexts", choices=("kind", "rules", "kind+rules"), default="kind")
-    parser.add_argument("--orders", type=int, default=40, help="random orders of the tasks")
-    parser.add_argument("--atp-value", type=float, nargs="+", default=[0.01, 0.05])
+    parser.add_argument("--orders", type=int, default=10, help="random orders of the tasks")
+    parser.add_argument("--atp-value", type=float, nargs="+", default=[0.01, 0.1, 0.3])
     parser.add_argument("--record", action="store_true", help="print how the answers were recorded")
     options = parser.parse_args()
     if options.record:
-        import routing_record
+        import routing_models_record
 
-        print(routing_record.__doc__)
+        print(routing_models_record.__doc__)
         return
     answers = read(options.tasks, options.contexts)
     print(by_kind(answers), table(answers, policies(answers, options.orders, options.atp_value)), sep="\n\n")
