@@ -17,6 +17,7 @@ from ..errors import DreamflowError
 from ..files import canonical, read_text
 from ..generation.model import as_json
 from ..outcomes.table import OutcomeRow
+from ..reports.markdown import counted
 from .posterior import ageing, discount, moving_average, surprise
 
 RELIABILITY = "T3_reliability"  # R7's name of the trust that answers change
@@ -148,7 +149,7 @@ def _said(items: Sequence[OutcomeRow], verified_by: str) -> str:
     if {item.outcome for item in items} <= {0, 1}:
         return f"{sum(item.outcome == 1 for item in items)} of {len(items)} right, by {verified_by}"
     mean = sum(item.outcome for item in items) / len(items)
-    return f"{len(items)} outcomes, {mean:.2f} on average, by {verified_by}"
+    return f"{counted(len(items), 'outcome')}, {mean:.2f} on average, by {verified_by}"
 
 
 def replay(records: Iterable[Reputation], standings: Mapping[Place, Standing] | None = None) -> dict[Place, Standing]:
