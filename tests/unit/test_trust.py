@@ -244,3 +244,17 @@ def test_other_policies_are_estimated_from_the_choices_that_were_made(tmp_path):
     assert policies["as it was"].outcome.mean == pytest.approx(0.6, abs=0.01)
     assert policies["always the cheapest"].atp == pytest.approx(0.6)
     assert estimate_policies(rows[:10], ChoiceFile(file.path)) == []
+
+
+def test_by_day_the_state_of_a_night_stands(tmp_path):
+    run(tmp_path, 1, [outcome(1)])
+    path = cycle_folder(tmp_path, 1) / "state.json"
+    state = json.loads(path.read_text())
+    assert (state["name"], state["measured"]["night"]) == ("wake", False)
+    at_night = {**state, "name": "dream", "measured": {**state["measured"], "night": True}}
+    path.write_text(json.dumps(at_night))
+    update(tmp_path, 1, MODELS, Trust())
+    assert json.loads(path.read_text()) == at_night
+    path.write_text("{")
+    update(tmp_path, 1, MODELS, Trust())
+    assert json.loads(path.read_text())["name"] == "wake"

@@ -25,6 +25,9 @@ def measured_state(
     the cycle's answers made, the seconds of its answers, and the share of the night's minutes that they took.
     """
     night = open_night(data_root)
+    own = _state(data_root, cycle)
+    if night is None and own and (own.get("measured") or {}).get("night"):
+        return dict(own)  # of the night that made this cycle; by day nothing more is known of it
     pairs = [
         (row.outcome, expected.get(Place(row.model_id, row.context, row.evidence_class)))
         for row in outcomes
@@ -40,15 +43,17 @@ def measured_state(
         busy_s=round(busy_s, 3),
         load=None if night is None else _load(data_root, night),
     )
-    return next_state(_previous(data_root, cycle), measured)
+    return next_state(_state(data_root, cycle - 1), measured)
 
 
-def _previous(data_root: Path, cycle: int) -> Mapping[str, Json] | None:
-    path = cycle_folder(data_root, cycle - 1) / "state.json"
+def _state(data_root: Path, cycle: int) -> Mapping[str, Json] | None:
+    """The state after a cycle; None if it has none."""
+    path = cycle_folder(data_root, cycle) / "state.json"
     try:
-        return read_json(path) if path.exists() else None
+        state = read_json(path) if path.exists() else None
     except DreamflowError:
         return {}  # counts as damaged, which is among the reasons
+    return state if state is None or isinstance(state, dict) else {}
 
 
 def _phases(data_root: Path, night: int) -> Iterator[bool]:

@@ -20,6 +20,7 @@ from ..outcomes.table import OutcomeRow
 from ..reports.markdown import counted
 from .posterior import ageing, discount, moving_average, surprise
 
+REMEDY = "Restore the file, or delete this cycle and the later ones: their outcomes are then collected again as one"
 RELIABILITY = "T3_reliability"  # R7's name of the trust that answers change
 
 
@@ -185,5 +186,5 @@ def read_records(path: Path) -> list[Reputation]:
         try:
             records += [decode(line, type=Reputation)] if line else []
         except (DecodeError, ValidationError) as error:
-            raise DreamflowError(f"{path}:{number}: not a reputation record: {error}") from None
+            raise DreamflowError(f"{path}:{number}: not a reputation record: {error}. {REMEDY}") from None
     return records
