@@ -161,7 +161,7 @@ def _caps(night: Night) -> list[str]:
 def _number(value: float) -> str:
     """A number without needless digits."""
     return (
-        f"{value:,.0f}" if value == round(value) or value >= 100 else f"{value:,.4g}" if value < 1 else f"{value:,.1f}"
+        f"{value:,.0f}" if value == round(value) or value >= 100 else f"{value:,.2g}" if value < 1 else f"{value:,.1f}"
     )
 
 
