@@ -8,3 +8,8 @@ pytest_plugins = ["no_skips"]
 # How long an example takes depends on what else the machine does.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests of Slurm, which wait most of their time, so that others run beside them."""
+    items.sort(key=lambda item: item.path.name != "test_slurm.py")
