@@ -1,6 +1,7 @@
 """What every test needs."""
 
 import dreamflow.families  # noqa: F401  (it registers the parsers of all families)
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["no_skips"]
