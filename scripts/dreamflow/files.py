@@ -44,7 +44,7 @@ def write_atomic(path: Path | str, content: str | bytes, *, durable: bool = Fals
         os.chmod(temporary, 0o666 & ~_UMASK)  # noqa: PTH101  (mkstemp creates private files)
         os.replace(temporary, path)  # noqa: PTH105
         if durable:  # the name of the file is in its folder
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -99,7 +99,8 @@ def _overwrite(path: str, content: bytes, *, is_new: bool) -> None:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names of new files in a folder survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

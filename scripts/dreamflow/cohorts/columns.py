@@ -30,7 +30,7 @@ SELECTION_FIELDS = (COLUMN, "evaluation_template", "evaluation_llm", "evaluation
 
 
 def canonical_fields(rows: Rows, spec: CohortSpec, fields: tuple[str, ...]) -> Rows:
-    """The rows with the names of `fields`. Raises a `ConfigError` for a column that is none of them."""
+    """The rows with the names of `fields`. Raises a `ConfigError` for an unknown column."""
     renamed = rows.renamed(ALIASES)
     if len(set(renamed.fields)) != len(renamed.fields):
         raise ConfigError(f"one field is given under two names (aliases: {ALIASES})", ("axes",))

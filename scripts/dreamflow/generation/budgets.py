@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..routing.atp import atp_cost, count_words
+from ..routing.atp import atp_cost, words_of
 from .database import insert, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Question
 from .models import Model
@@ -127,7 +127,7 @@ def covering(budgets: Iterable[Budget], scopes: Sequence[str]) -> list[Budget]:
 
 def question_atp(question: Question, model: Model) -> float:
     """The ATP of an answer to a question, which is known before the call."""
-    return round(atp_cost(model.atp, sum(count_words(message.content) for message in question.messages)), 6)
+    return round(atp_cost(model.atp, words_of(question.messages)), 6)
 
 
 def worst_case(question: Question, generation: Generation, model: Model, *, batch: bool = False) -> WorstCase:

@@ -16,8 +16,8 @@ from ..cycles import nights_folder, numbers, open_night, read_night
 from ..errors import DreamflowError
 from ..files import pretty, read_json, write_atomic
 from ..generation.model import Json
+from ..routing.choose import CRISIS
 
-CRISIS = "crisis"
 INTERRUPTED = "interrupted"  # the status of a phase that the next `snakemake night` repeats
 
 
@@ -87,19 +87,18 @@ class Night:
             stream.write(json.dumps(msgspec.to_builtins(phase), ensure_ascii=False).encode() + b"\n")
         self.lines.append(phase)
 
-    def read_phases(self) -> None:
-        """Read phases.jsonl. Lines that cannot be read are noted; their phases are repeated."""
-        path = self.folder / "phases.jsonl"
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    self.lines.append(msgspec.json.decode(line, type=Phase))
-                except (msgspec.DecodeError, UnicodeDecodeError):  # ValidationError is a DecodeError
-                    self.notes.append(f"{path}:{number}: not a whole line; its phase was repeated")
+
+def read_phases(folder: Path) -> tuple[list[Phase], list[str]]:
+    """The lines of the phases.jsonl of a night, and a note on each that cannot be read; its phase is repeated."""
+    path = folder / "phases.jsonl"
+    phases, notes = [], []
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else (), 1):
+        if line.strip():
+            try:
+                phases.append(msgspec.json.decode(line, type=Phase))
+            except (msgspec.DecodeError, UnicodeDecodeError):  # ValidationError is a DecodeError
+                notes.append(f"{path}:{number}: not a whole line; its phase was repeated")
+    return phases, notes
 
 
 def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime, booked: int = 0) -> Night:
@@ -130,7 +129,8 @@ def begin(root: Path, limits: Limits, cycles: Mapping[str, int], now: datetime, 
     if limits.atp is not None and state_name(state) == CRISIS:
         night.limits = msgspec.structs.replace(limits, atp=None)
         notes.append("the state is crisis: the limit of ATP does not hold, those of money do")
-    night.read_phases()
+    night.lines, more = read_phases(night.folder)
+    notes += more
     left = None if limits.minutes is None else max(60 * limits.minutes - night.spent_s, 0)
     content = {
         "schema_version": 1,

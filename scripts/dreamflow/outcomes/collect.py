@@ -25,9 +25,8 @@ from statistics import fmean
 from msgspec.structs import replace
 
 from ..errors import DreamflowError
-from ..generation.model import Message
 from ..generation.models import Model
-from ..routing.atp import count_words
+from ..routing.atp import count_words, words_of
 from ..tasks.outcomes import read_grades
 from .benchmarks import read_benchmarks
 from .generations import GradedAnswer, Scores, collect, collect_scores, collect_verified
@@ -63,7 +62,7 @@ def collect_outcomes(
         *collect(left_out, partial(_rated, generations, graded), ratings.items()),
     ]
     # What a model is always sent before a prompt is no part of the generation.
-    before = {model_id: _words(model.example_turns) for model_id, model in models.items()}
+    before = {model_id: words_of(model.example_turns) for model_id, model in models.items()}
     found = [*collect(left_out, partial(_of_a_model, data_root, before), everything)]
     found += [
         replace(row, prompt_words=count_words(row.prompt) + before[row.model_id])
@@ -173,9 +172,5 @@ def _of_a_model(root: Path, words_before: Mapping[str, int], outcome: Outcome) -
         raise NoOutcome(f"{outcome.stage}: {_BY.get(made.mode, made.mode)}")
     words = None
     if outcome.prompt:
-        words = count_words(outcome.prompt) + _words(made.turns or ()) + words_before.get(made.model_id, 0)
+        words = count_words(outcome.prompt) + words_of(made.turns or ()) + words_before.get(made.model_id, 0)
     return replace(outcome, prompt_words=words, **costs_of(made, root))
-
-
-def _words(turns: Iterable[Message]) -> int:
-    return sum(count_words(turn.content) for turn in turns)

@@ -1,6 +1,9 @@
 """ATP, attention points: what an answer costs besides money."""
 
 import re
+from collections.abc import Iterable
+
+from ..generation.model import Message
 
 WORDS_PER_BASE = 100  # a prompt of so many words doubles the cost
 _CHARACTERS_PER_WORD = 2  # of scripts that put no spaces between words; Chinese text has 1.5 to 2 to a word
@@ -16,6 +19,11 @@ def count_words(text: str) -> int:
         return len(text.split())
     others = _UNSPACED.sub(" ", text).split()  # also single punctuation marks
     return sum(runs) + sum(any(map(str.isalnum, other)) for other in others)
+
+
+def words_of(turns: Iterable[Message]) -> int:
+    """The number of words of all turns of a chat."""
+    return sum(count_words(turn.content) for turn in turns)
 
 
 def atp_cost(base: float, words: float) -> float:

@@ -23,7 +23,7 @@ from ..generation.providers import provider
 from ..generation.questions import check_question, find_fallbacks, question_fields, slot_fields
 from ..generation.render import render, resolve
 from ..generation.settings import AUTO, AutoModel, ModelCall
-from .atp import count_words
+from .atp import count_words, words_of
 from .choices import Choice, ChoiceFile
 from .choose import Decision, Expected, Option, decide
 from .contexts import NamedContexts, compile_named, context_of
@@ -58,7 +58,7 @@ def candidates(auto: AutoModel, models: Mapping[str, Model], sampling: Mapping[s
         if problem:
             why_not[model.model_id] = problem
         else:
-            words = sum(count_words(turn.content) for turn in model.example_turns)
+            words = words_of(model.example_turns)
             most = model.context_length / _TOKENS_PER_WORD
             options.append(Option(model.model_id, model.known_layer, model.atp, words, most))
     if not options:
@@ -354,7 +354,7 @@ class Asked:
         """The model that trust chooses for a slot; `Router.note` has to get each generation that follows from it."""
         template = self.catalog.texts[self.slot_fields["template_sha256"]]
         text = known_prompt(template, variables, self.catalog.texts)
-        words = sum(count_words(turn.content) for turn in turns)
+        words = words_of(turns)
         return self.router.choose(slot, self._auto, self._options, text, self.kind, row, words, models=self.models)
 
     def fields(self, choice: Choice | None = None) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from ..files import jsonl
+from ..files import jsonl, sync_folder
 from ..generation.model import Json, as_json
 from .choose import Expected
 
@@ -109,7 +109,7 @@ class ChoiceFile:
                     self._end, content = self._end + done, content[done:]
             os.fsync(handle)
             if not size:
-                _sync(self.path.parent)
+                sync_folder(self.path.parent)
         finally:
             os.close(handle)  # which releases the lock
         return others
@@ -117,11 +117,3 @@ class ChoiceFile:
 
 def _rounded(expected: Expected) -> dict[str, float]:
     return {name: round(value, 6) for name, value in as_json(expected).items()}
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

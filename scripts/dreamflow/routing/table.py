@@ -1,13 +1,13 @@
 """The routing table, `data/trust/cycle-<n>/routing.json`: how often each model was right in each context, the metabolic
 state, and the settings with which models are chosen until the next cycle."""
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 from msgspec import Struct
 
+from ..cycles import numbers
 from ..errors import DreamflowError
 from ..files import read_as
 
@@ -105,12 +105,8 @@ def _bounds(cell: Cell) -> tuple[float, float, float]:
 
 def last_cycle(root: Path, at_most: int | None = None) -> int | None:
     """The last cycle of trust that has a routing table; None if there is none. `root` is the data folder."""
-    numbers = [
-        int(match[1])
-        for path in root.glob("trust/cycle-*/routing.json")
-        if (match := re.fullmatch(r"cycle-(\d+)", path.parent.name))
-    ]
-    return max((number for number in numbers if at_most is None or number <= at_most), default=None)
+    made = (n for n in numbers(root / "trust") if (root / "trust" / f"cycle-{n}" / "routing.json").exists())
+    return max((number for number in made if at_most is None or number <= at_most), default=None)
 
 
 def read_table(root: Path, at_most: int | None = None) -> Table | None:

@@ -10,7 +10,7 @@ from ..family import World
 from ..files import canonical, write_atomic
 from ..outcomes.collect import collect_outcomes
 from ..outcomes.outcome import Outcome
-from ..outcomes.table import OutcomeRow, new_outcomes, outcome_rows, read_outcomes, write_outcomes
+from ..outcomes.table import OutcomeRow, new_outcomes, outcome_rows, write_outcomes
 from ..reports.markdown import counted
 from ..routing.context_report import context_report
 from ..routing.contexts import compile_named, context_of
@@ -18,7 +18,7 @@ from ..routing.prompts import FILE as PROMPTS
 from ..routing.prompts import Example, fit_prompts
 from ..routing.similarity import TfidfContexts
 from ..settings import in_config
-from .folders import OUTCOMES, cycle_folder, cycles
+from .folders import OUTCOMES, cycle_folder, earlier_outcomes
 from .posterior import ageing
 
 CLASSIFIER = "contexts.json"
@@ -30,8 +30,7 @@ def write_cycle_outcomes(world: World, cycle: int) -> str:
     root, folder = world.layout.root, cycle_folder(world.layout.root, cycle)
     models = world.models
     everything, left_out = collect_outcomes(root, world.catalog.root, models)
-    files = [cycle_folder(root, number) / OUTCOMES for number in cycles(root) if number < cycle]
-    earlier = [row for file in files if file.exists() for row in read_outcomes(file)]
+    earlier = earlier_outcomes(root, cycle)
     new = new_outcomes(everything, earlier)
     layers = {model_id: model.known_layer for model_id, model in models.items()}
     atp = {model_id: model.atp for model_id, model in models.items()}

@@ -12,7 +12,8 @@ from pathlib import Path
 from ..errors import DreamflowError
 from ..files import read_json, read_jsonl
 from ..generation.model import Json
-from .table import ANY, Row
+from .posterior import EVERY
+from .table import Row
 
 SCHEMA = """
 CREATE TABLE model_trust (
@@ -41,7 +42,7 @@ def write_database(rows: Sequence[Row], at: str, data_root: Path, path: Path) ->
         half = Path(folder) / "half.sqlite"
         with sqlite3.connect(half) as base:
             base.executescript(SCHEMA)
-            _insert(base, "model_trust", (_trust(row, at) for row in rows if row.context != ANY))
+            _insert(base, "model_trust", (_trust(row, at) for row in rows if row.context != EVERY))
             _insert(base, "training_examples", _examples(data_root, layers))
             students = enumerate(_students(data_root), 1)
             _insert(base, "model_performance", ((number, *student) for number, student in students))

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from ..errors import DreamflowError
+from ..outcomes.table import OutcomeRow, read_outcomes
 
 OUTCOMES, RECORDS = "outcomes.csv", "reputation.jsonl"
 _FOLDER = re.compile(r"cycle-(\d+)")
@@ -29,6 +30,12 @@ def cycles(data_root: Path) -> list[int]:
             )
         found[number] = path.name
     return sorted(found)
+
+
+def earlier_outcomes(data_root: Path, cycle: int) -> list[OutcomeRow]:
+    """The outcomes of the cycles before `cycle`. Raises a `DreamflowError` for damaged ones."""
+    files = [cycle_folder(data_root, number) / OUTCOMES for number in cycles(data_root) if number < cycle]
+    return [row for file in files if file.exists() for row in read_outcomes(file)]
 
 
 def check_previous(data_root: Path, cycle: int) -> None:

@@ -1,13 +1,13 @@
 """What was measured in a cycle, and the metabolic state that follows from it."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..cycles import nights_folder, open_night, read_night
 from ..errors import DreamflowError
 from ..files import read_json, read_jsonl
 from ..generation.model import Json
+from ..nights.state import read_phases
 from ..outcomes.table import OutcomeRow
 from ..routing.states import measure, next_state
 from .folders import cycle_folder
@@ -38,7 +38,7 @@ def measured_state(
         cycle,
         night=night is not None,
         outcomes=pairs,
-        succeeded=[] if night is None else list(_phases(data_root, night)),
+        succeeded=[] if night is None else _phases(data_root, night),
         saliences=_saliences(data_root, {row.gen_id for row in outcomes}),
         busy_s=round(busy_s, 3),
         load=None if night is None else _load(data_root, night),
@@ -56,19 +56,18 @@ def _state(data_root: Path, cycle: int) -> Mapping[str, Json] | None:
     return state if state is None or isinstance(state, dict) else {}
 
 
-def _phases(data_root: Path, night: int) -> Iterator[bool]:
+def _phases(data_root: Path, night: int) -> list[bool]:
     """For each phase of a night that ran, whether it succeeded."""
-    for row in _lines(nights_folder(data_root) / str(night) / "phases.jsonl"):
-        if row.get("status") in SUCCEEDED:
-            yield SUCCEEDED[row["status"]]
+    phases, _ = read_phases(nights_folder(data_root) / str(night))
+    return [SUCCEEDED[phase.status] for phase in phases if phase.status in SUCCEEDED]
 
 
 def _load(data_root: Path, night: int) -> float | None:
     """The share of a night's minutes that its phases took; None without a limit."""
     limits = read_night(data_root, night).get("limits") or {}
     minutes = limits.get("minutes")
-    rows = _lines(nights_folder(data_root) / str(night) / "phases.jsonl")
-    seconds = sum(row.get("seconds") or 0.0 for row in rows)
+    phases, _ = read_phases(nights_folder(data_root) / str(night))
+    seconds = sum(phase.seconds for phase in phases)
     return round(seconds / 60 / minutes, 4) if minutes else None
 
 
@@ -76,14 +75,3 @@ def _saliences(data_root: Path, gen_ids: set[str]) -> list[float]:
     files = sorted((data_root / "experiences").glob("cycle-*.jsonl"))
     rows: Iterable[Mapping[str, Json]] = (row for file in files for row in read_jsonl(file))
     return [row["salience"] for row in rows if row["gen_id"] in gen_ids and row["salience"] is not None]
-
-
-def _lines(path: Path) -> list[Mapping[str, Json]]:
-    """The rows of a file that a killed process may have left with half a line."""
-    rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return [row for row in rows if isinstance(row, dict)]

@@ -8,10 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ..files import write_atomic
-from .table import ANY, Row
+from .posterior import EVERY
+from .table import Row
 
 COLUMNS, MOST_PANELS = 3, 12
-TITLES = {ANY: "all contexts"}
+TITLES = {EVERY: "all contexts"}
 
 
 def draw_trust(history: Sequence[Row], path: Path) -> None:
@@ -25,7 +26,7 @@ def draw_trust(history: Sequence[Row], path: Path) -> None:
         panels.setdefault((row.context, row.evidence), []).append(row)
     last = max((row.cycle for row in history), default=0)
     size = {key: sum(row.outcomes for row in rows if row.cycle == last) for key, rows in panels.items()}
-    order = sorted(panels, key=lambda key: (key[0] != ANY, -size[key], key))[:MOST_PANELS]
+    order = sorted(panels, key=lambda key: (key[0] != EVERY, -size[key], key))[:MOST_PANELS]
     models = sorted({row.model_id for row in history})
     colours = {model: f"C{number % 10}" for number, model in enumerate(models)}
     lines = max(1, ceil(len(order) / COLUMNS))

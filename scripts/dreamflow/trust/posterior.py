@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from scipy.special import betaln, logsumexp
 from scipy.stats import beta as beta_distribution
 
-EVERY = "*"  # the context of a prediction for a context without evidence; "*<layer>": for a model without evidence
+# The context of a prediction for a context without evidence; "*<layer>": for a model without evidence.
+from ..routing.table import EVERY_CONTEXT as EVERY
+
 INTERVAL = (0.05, 0.95)  # a 90% credible interval, with equal tails
 GO_ON, VERIFY, REBUILD = "go on", "verify", "rebuild"
 

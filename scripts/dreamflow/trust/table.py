@@ -2,16 +2,15 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ..generation.model import as_json
-from .posterior import Posterior, posteriors
+from .posterior import EVERY, Posterior, posteriors
 from .standing import RELIABILITY, Place, Reputation, Standing, replay
-
-ANY = "*"  # the context of a model's trust in a context without outcomes; models of a layer: "*<layer>"
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -47,7 +46,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def trust_of(standings: Mapping[Place, Standing], layers: Mapping[str, str]) -> dict[Place, Posterior]:
-    """The posteriors of all places with evidence, of their models (context `ANY`) and of their layers, for each class
+    """The posteriors of all places with evidence, of their models (context `EVERY`) and of their layers, for each class
     of evidence by itself. `layers` has the layer of each model that is configured."""
     result: dict[Place, Posterior] = {}
     for evidence in sorted({place.evidence for place in standings}):
@@ -68,16 +67,18 @@ def table(
 ) -> list[Row]:
     """The rows of a cycle, by model, context and class of evidence. `before` is the trust of the cycle before,
     `records` are those of this cycle."""
-    new: dict[Place, int] = {}
+    new: Counter[Place] = Counter()
     for record in records:
-        new[record.place] = new.get(record.place, 0) + record.outcomes
+        for place in (record.place, record.place._replace(context=EVERY)):
+            new[place] += record.outcomes
+    known = {**_totals(standings), **standings}
     rows = []
     for place, posterior in sorted(trust.items()):
-        own = [s for key, s in standings.items() if key.model_id == place.model_id and key.evidence == place.evidence]
-        if not own:  # a layer, or a model without outcomes
+        standing = known.get(place)
+        if standing is None:  # a layer, or a model without outcomes
             continue
-        standing = standings.get(place)
-        earlier = before.get(place) or before.get(place._replace(context=ANY))
+        is_own = place in standings
+        earlier = before.get(place) or before.get(place._replace(context=EVERY))
         rows.append(
             Row(
                 cycle=cycle,
@@ -88,24 +89,31 @@ def table(
                 trust=posterior.mean,
                 low=posterior.low,
                 high=posterior.high,
-                n=standing.successes + standing.failures if standing else sum(s.successes + s.failures for s in own),
-                outcomes=standing.outcomes if standing else sum(s.outcomes for s in own),
-                new=new.get(place, 0) if standing else sum(new.get(key, 0) for key in new if _same_model(key, place)),
+                n=standing.successes + standing.failures,
+                outcomes=standing.outcomes,
+                new=new[place],
                 change=posterior.mean - earlier.mean if earlier else None,
-                successes=standing.successes if standing else sum(s.successes for s in own),
-                failures=standing.failures if standing else sum(s.failures for s in own),
+                successes=standing.successes,
+                failures=standing.failures,
                 alpha=posterior.alpha,
                 beta=posterior.beta,
-                moving_average=standing.moving_average if standing else None,
-                revision=standing.revision if standing else "",
-                last_cycle=standing.last_cycle if standing else None,
+                moving_average=standing.moving_average if is_own else None,
+                revision=standing.revision,
+                last_cycle=standing.last_cycle if is_own else None,
             )
         )
     return rows
 
 
-def _same_model(key: Place, place: Place) -> bool:
-    return key.model_id == place.model_id and key.evidence == place.evidence
+def _totals(standings: Mapping[Place, Standing]) -> dict[Place, Standing]:
+    """What the standings of a model in all contexts add up to, by class of evidence."""
+    totals: dict[Place, Standing] = {}
+    for place, own in standings.items():
+        every = place._replace(context=EVERY)
+        total = totals.get(every, Standing())
+        names = ("successes", "failures", "outcomes")
+        totals[every] = Standing(**{name: getattr(total, name) + getattr(own, name) for name in names})
+    return totals
 
 
 def with_changes(
@@ -128,7 +136,7 @@ def with_changes(
         steps.setdefault(place, []).append((number, _mean(now[place]) - start))
     changes = [0.0] * len(records)
     for place, own in steps.items():
-        earlier = trust_before.get(place) or trust_before.get(place._replace(context=ANY))
+        earlier = trust_before.get(place) or trust_before.get(place._replace(context=EVERY))
         whole = trust[place].mean - (earlier.mean if earlier else 0.5)
         for number, step in own:
             changes[number] = step

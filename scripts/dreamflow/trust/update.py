@@ -10,16 +10,16 @@ from ..files import pretty, write_atomic
 from ..generation.models import Model
 from ..outcomes.table import OutcomeRow, read_outcomes
 from ..reports.markdown import counted, text_table
-from ..routing.atp import count_words
+from ..routing.atp import words_of
 from .database import write_database
-from .folders import OUTCOMES, RECORDS, cycle_folder, cycles
+from .folders import OUTCOMES, RECORDS, cycle_folder, cycles, earlier_outcomes
 from .measure import measured_state
 from .picture import draw_trust
-from .posterior import Posterior
+from .posterior import EVERY, Posterior
 from .report import write_report
 from .spec import Trust
 from .standing import Place, Standing, advance, read_records, record_lines, replay
-from .table import ANY, Row, csv_text, table, trust_of, with_changes
+from .table import Row, csv_text, table, trust_of, with_changes
 
 SHOWN = 12  # rows of the table on the screen
 SCHEMA_VERSION = 1
@@ -81,15 +81,10 @@ def update(data_root: Path, cycle: int, models: Mapping[str, Model], settings: T
     write_atomic(folder / "routing.json", pretty(routing))
     draw_trust([*earlier.rows, *rows], folder / "trust.png")
     write_database(rows, at, data_root, folder / "trust.sqlite")
-    everything = [row for n in cycles(data_root) if n < cycle for row in _outcomes(data_root, n)] + outcomes
+    everything = [*earlier_outcomes(data_root, cycle), *outcomes]
     write_report(cycle, rows, records, everything, routing, state, folder / "trust.md")
     write_atomic(folder / RECORDS, record_lines(records))
     return _shown(cycle, rows, outcomes, state, folder)
-
-
-def _outcomes(data_root: Path, cycle: int) -> list[OutcomeRow]:
-    path = cycle_folder(data_root, cycle) / OUTCOMES
-    return read_outcomes(path) if path.exists() else []
 
 
 def by_place(outcomes: Iterable[OutcomeRow]) -> dict[Place, list[OutcomeRow]]:
@@ -113,7 +108,7 @@ def routing_table(
     cells = []
     for place, posterior in sorted(trust.items()):
         # A model without outcomes has no cell: the prior of its layer holds for it.
-        if place.model_id.startswith(ANY) or (place.model_id in models and posterior.n > 0):
+        if place.model_id.startswith(EVERY) or (place.model_id in models and posterior.n > 0):
             standing = standings.get(place)
             cells.append({
                 **place._asdict(),
@@ -130,7 +125,7 @@ def routing_table(
                 "layer": model.known_layer,
                 "atp": model.atp,
                 "revision": model.revision,
-                "words": sum(count_words(turn.content) for turn in model.example_turns),
+                "words": words_of(model.example_turns),
             }
             for model_id, model in sorted(models.items())
         },
@@ -146,11 +141,11 @@ def _shown(
     head = f"trust, cycle {cycle}: {counted(len(outcomes), 'new outcome')}; state {state['name']}"
     if not rows:
         return f"{head}. No model has an outcome yet: run `snakemake probe`, for example."
-    order = sorted(rows, key=lambda row: (row.context != ANY, -abs(row.change or 0), -row.new, row.place))
+    order = sorted(rows, key=lambda row: (row.context != EVERY, -abs(row.change or 0), -row.new, row.place))
     cells = [
         (
             row.model_id,
-            "all contexts" if row.context == ANY else row.context,
+            "all contexts" if row.context == EVERY else row.context,
             row.evidence,
             f"{row.trust:.2f}",
             f"{row.low:.2f} to {row.high:.2f}",
