@@ -31,6 +31,7 @@ for family in flow.families:
 
 
 include: "rules/reports.smk"
+include: "rules/site.smk"
 include: "rules/upkeep.smk"
 include: "rules/phases.smk"
 include: "rules/night.smk"

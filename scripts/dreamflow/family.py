@@ -20,6 +20,7 @@ from .generation.rows import Rows
 from .generation.stage import Stage
 from .generation.summary import Summaries
 from .routing.auto import Router
+from .site.page import Page
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
@@ -117,6 +118,10 @@ class Family:
     def left_out(self, goal: str) -> str:
         """Why a night leaves out the target rule `goal`; "" if it makes it."""
         return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
+
+    def pages(self) -> Iterable[Page]:
+        """The pages of the family for the site, from the results that exist."""
+        return ()
 
     def local_text(self, generation: Generation) -> str:
         """The text of a generation of mode `local`."""
