@@ -32,6 +32,7 @@ for family in flow.families:
 
 include: "rules/reports.smk"
 include: "rules/site.smk"
+include: "rules/database.smk"
 include: "rules/upkeep.smk"
 include: "rules/phases.smk"
 include: "rules/night.smk"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .database.schema import Source
 from .deferred import Deferred
 from .errors import ConfigError, unknown
 from .files import canonical, checked_name
@@ -118,6 +119,10 @@ class Family:
     def left_out(self, goal: str) -> str:
         """Why a night leaves out the target rule `goal`; "" if it makes it."""
         return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
+
+    def sources(self) -> Sequence[Source]:
+        """The sources of the family's tables in the database (see `database.schema`)."""
+        return ()
 
     def pages(self) -> Iterable[Page]:
         """The pages of the family for the site, from the results that exist."""

@@ -1,9 +1,10 @@
 """The family `cohorts`: its plan, its products, and what decides the jobs of its rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import ConfigError
 from ..family import Family, World
 from ..files import canonical
@@ -147,6 +148,12 @@ class Cohorts(Family):
             table = collect_scores(cohort.members, self.layout.root, cohort_id, summaries)
             self._tables[cohort_id] = version, table
         return table
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import cohort_sources
+
+        return cohort_sources(self.world)
 
 
 FAMILY = Cohorts

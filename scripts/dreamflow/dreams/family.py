@@ -5,11 +5,12 @@ imported where they are used: a project of cohorts alone does not load their lib
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import DreamflowError
 from ..family import Family, World
 from ..files import canonical, read_as, sha256
@@ -247,6 +248,12 @@ class Dreams(Family):
             lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import dream_sources
+
+        return dream_sources(self.world)
 
 
 FAMILY = Dreams
