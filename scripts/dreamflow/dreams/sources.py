@@ -99,21 +99,10 @@ def dream_sources(world: "World") -> list[Source]:
     checks, tests = files(root, f"{cycle}/checks/*.json"), files(root, f"{cycle}/tests/*.json")
     return [
         Source("procedures", 1, (PROCEDURES,), lambda: _find_procedures(raw), lambda item: _procedure(raw / item)),
-        Source(
-            "variants", 1, (VARIANTS,), files(root, "dreams/*/cycle-*/dreams.csv"), lambda item: _variants(root / item)
-        ),
-        Source("dreams", 1, original, files(root, "dreams/*/cycle-*/dreams.sqlite"), lambda item: _tables(root / item)),
-        Source(
-            "checks", 1, (CHECKS,), files(root, "dreams/*/cycle-*/checks/*.json"), lambda item: _checks(root / item)
-        ),
-        Source(
-            "tests",
-            1,
-            (TESTS,),
-            files(root, "dreams/*/cycle-*/tests/*.json"),
-            lambda item: _tests(root / item),
-            (VERDICTS,),
-        ),
+        Source("variants", 1, (VARIANTS,), dreams, lambda item: _variants(root / item)),
+        Source("dreams", 1, original, tables, lambda item: _tables(root / item)),
+        Source("checks", 1, (CHECKS,), checks, lambda item: _checks(root / item)),
+        Source("tests", 1, (TESTS,), tests, lambda item: _tests(root / item), (VERDICTS,)),
     ]
 
 
