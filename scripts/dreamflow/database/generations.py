@@ -81,6 +81,11 @@ LINEAGE = Table(
 ANCESTORS = View(
     "ancestors",
     "Recursive: everything that a generation was made from, with the number of steps to it.",
+    columns("""
+        gen_id TEXT the generation
+        ancestor_id TEXT what it was made from, by some steps
+        steps INTEGER the number of steps
+    """),
     """WITH RECURSIVE up (gen_id, ancestor_id, steps) AS (
     SELECT gen_id, parent_id, 1 FROM lineage
     UNION SELECT up.gen_id, lineage.parent_id, steps + 1 FROM up JOIN lineage ON lineage.gen_id = up.ancestor_id

@@ -84,6 +84,17 @@ TESTS = Table(
 VERDICTS = View(
     "verdicts",
     "What judges said of variants.",
+    columns("""
+        gen_id TEXT the verdict
+        variant_id TEXT the variant
+        model_id TEXT the judge
+        status TEXT ok, failed, skipped or pending
+        viability REAL 0 to 1
+        tier INTEGER 1, 2 or 3
+        reasons TEXT why
+        created_at TEXT when
+        path TEXT the file, below the data folder
+    """),
     """SELECT gen_id, parent_id AS variant_id, model_id, status, json_extract(parsed, '$.viability') AS viability,
     json_extract(parsed, '$.tier') AS tier, json_extract(parsed, '$.reasons') AS reasons, created_at, path
 FROM generations WHERE stage = 'verdict'""",
