@@ -96,9 +96,10 @@ SCORES = View(
     coalesce(essay.model_id, d.model_id, '') AS generation_model, coalesce(d.model_id, '') AS draft_model,
     e.spec AS origin_cohort_id, coalesce(j.stage, '') AS judged_stage, coalesce(d.gen_id, '') AS draft_gen_id,
     d.replicate AS draft_replicate, essay.replicate AS essay_replicate, e.replicate AS evaluation_replicate,
-    coalesce(e.model_id IN (d.model_id, essay.model_id), 0) OR (e.model_name <> '' AND coalesce(
-        (e.provider = d.provider AND e.model_name = d.model_name)
-        OR (e.provider = essay.provider AND e.model_name = essay.model_name), 0)) AS self_judged,
+    coalesce(e.model_id IN (d.model_id, essay.model_id), 0) OR EXISTS (
+        SELECT 1 FROM models AS judge JOIN models AS writer USING (provider, name)
+        WHERE name <> '' AND judge.model_id = e.model_id AND writer.model_id IN (d.model_id, essay.model_id)
+    ) AS self_judged,
     e.cost_usd, coalesce(e.warnings, '') AS warnings, j.title AS judged_title, e.path AS evaluation_path,
     j.path AS judged_path
 FROM generations AS e
