@@ -18,7 +18,7 @@ from ..reports.lineage import Facts, was_paid
 from ..reports.scores import COLUMNS, as_frame
 from ..reports.tables import final_results
 from ..site import charts
-from ..site.generations import money
+from ..site.parts import Amount, Badge, Interval, status_badge, usd
 
 SHOWN_PROBLEMS = 100  # rows
 FACTORS = {  # of paired_differences
@@ -150,9 +150,10 @@ def _known(value: float) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
-def differences(scores: pd.DataFrame) -> tuple[list[dict[str, Json]], Markup | None]:
-    """The paired differences, in words and as a chart."""
-    rows = []
+def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
+    """The paired differences, in words and as a chart: rows of what is compared, the words, the means of both, the
+    difference with its interval, pairs and combinations."""
+    rows: list[dict[str, Json]] = []
     for row in paired_differences(scores).to_dict("records"):
         low, high = _known(row["ci_low"]), _known(row["ci_high"])
         clear = low is not None and (low > 0 or high < 0)
@@ -166,7 +167,7 @@ def differences(scores: pd.DataFrame) -> tuple[list[dict[str, Json]], Markup | N
         else:
             words = f"No clear difference between {row['level_a']} and {row['level_b']}"
         what = FACTORS[row["factor"]]
-        rows.append({**row, "ci_low": low, "ci_high": high, "what": what, "words": words, "is_clear": clear})
+        rows.append({**row, "ci_low": low, "ci_high": high, "what": what, "words": words})
     drawn = [
         charts.Interval(
             f"{row['level_a']} − {row['level_b']}",
@@ -184,17 +185,29 @@ def differences(scores: pd.DataFrame) -> tuple[list[dict[str, Json]], Markup | N
         "difference of mean scores, 0-1",
         (-1, 1),
     )
-    return rows, chart or None
+    cells = [
+        [
+            row["what"],
+            row["words"],
+            f"{row['level_a']} − {row['level_b']}",
+            Interval(row["difference"], row["ci_low"], row["ci_high"]),
+            row["pairs"],
+            row["combos"],
+        ]
+        for row in rows
+    ]
+    return cells, chart or None
 
 
-def agreement(scores: pd.DataFrame) -> list[dict[str, Json]]:
-    """How far evaluators agree, in words: {who, raters, texts, alpha, words}."""
+def agreement(scores: pd.DataFrame) -> list[list[Json]]:
+    """How far evaluators agree, in words: rows of who, Krippendorff's alpha, what it means, raters and texts."""
     rows = []
     for row in evaluator_agreement(scores).to_dict("records"):
         names = " / ".join(filter(None, (row["evaluation_llm_model"], row["evaluation_template"])))
         who = f"{COMPARISONS[row['comparison']]} {names}".strip()
         alpha = _known(row["alpha"])
-        rows.append({**row, "who": who, "alpha": alpha, "words": alpha_in_words(alpha)})
+        tone = "plain" if alpha is None else "good" if alpha >= 0.8 else "info" if alpha >= 0.667 else "warn"
+        rows.append([who, Amount(alpha, 3), Badge(alpha_in_words(alpha), tone), row["raters"], row["texts"]])
     return rows
 
 
@@ -209,9 +222,9 @@ def alpha_in_words(alpha: float | None) -> str:
     return "low: rankings are mostly chance" if alpha < 0.3 else "low: read small differences as chance"
 
 
-def costs(members: Iterable[Facts], look: Look) -> tuple[list[dict[str, Json]], list[dict[str, Json]], Counter]:
-    """What the generations of a cohort cost by model and stage, those without a usable result, and how many of each
-    stage have each status. The list of problems is cut at `SHOWN_PROBLEMS`."""
+def costs(members: Iterable[Facts], look: Look) -> tuple[list[list[Json]], float | None, list[list[Json]], Counter]:
+    """What the generations of a cohort cost: rows by model and stage, and the sum of what is known. Also rows of those
+    without a usable result, cut at `SHOWN_PROBLEMS`, and how many of each stage have each status."""
     sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0, 0])
     problems, counts = [], Counter()
     for made in members:
@@ -225,21 +238,22 @@ def costs(members: Iterable[Facts], look: Look) -> tuple[list[dict[str, Json]], 
             entry[2] += summary.cost_usd is None
         if status != "ok" and len(problems) < SHOWN_PROBLEMS:
             reason = summary.reason if summary else ""
-            problems.append({"stage": made.stage, "gen_id": made.gen_id, "status": status, "reason": reason, "model": made.model_id, "template": made.template_id})  # fmt: skip
+            problems.append([made.stage, made.gen_id, status_badge(status), made.model_id, made.template_id, reason])
     rows = [
-        {"model": model, "stage": stage, "calls": calls, "usd": usd if unknown < calls else None, "unknown": unknown, "cost": money(usd if unknown < calls else None)}
-        for (model, stage), (calls, usd, unknown) in sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))
-    ]  # fmt: skip
-    return rows, problems, counts
+        [model, stage, calls, usd(spent if unknown < calls else None), unknown]
+        for (model, stage), (calls, spent, unknown) in sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))
+    ]
+    known = [row[3].value for row in rows if row[3].value is not None]
+    return rows, sum(known) if known else None, problems, counts
 
 
-def progress(counts: Counter, stages: Sequence[str]) -> list[dict[str, Json]]:
-    """For each stage, how much of it is made, in words."""
+def progress(counts: Counter, stages: Sequence[str]) -> list[tuple[str, str, str]]:
+    """For each stage how much of it is made, and what the rest waits for."""
     rows = []
     for stage in stages:
         own = {status: count for (name, status), count in counts.items() if name == stage}
-        total = sum(own.values())
+        total, made = sum(own.values()), own.get("ok", 0)
         if total:
             rest = [f"{own[status]:,} {words}" for status, words in STATUS.items() if own.get(status)]
-            rows.append({"stage": stage, "made": own.get("ok", 0), "total": total, "rest": ", ".join(rest)})
+            rows.append((f"{stage}s", f"{made:,}", f"of {total:,}: {', '.join(rest)}" if rest else "all made"))
     return rows

@@ -4,7 +4,6 @@ Everything is computed from the generations that exist now, by the functions tha
 never older than its tables. Of a cohort that is no longer configured, the long table of its last reports is read.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,15 +17,42 @@ from ..reports.lineage import Members, finder
 from ..reports.results import standing
 from ..reports.tables import ranking
 from ..site.page import Page
+from ..site.parts import Badge, Column, Interval, Link, usd
 from . import page_tables
 from .combos import load_mappings
 from .stages import STAGE_NAMES
-from .text_pages import PAGES, concepts_of, text_pages, text_rows
+from .text_pages import concepts_of, text_pages, text_rows
 
 if TYPE_CHECKING:
     from .family import Cohorts
 
 LISTED = 2000  # texts in the list of a cohort
+TEXT_COLUMNS = (
+    Column("rank", "number"),
+    Column("text", "long"),
+    Column("score", "number", "mean of the evaluators' means, 0-1, with its 95% interval"),
+    Column("n", "number", "scores, of those planned"),
+    Column("model", choices=True),
+    Column("templates", choices=True),
+    Column("concepts", "long"),
+)
+DIFFERENCE_COLUMNS = (
+    Column("compared", choices=True),
+    Column("in words", "long"),
+    Column("levels", "long"),
+    Column("difference", "number"),
+    Column("pairs", "number"),
+    Column("combinations", "number"),
+)
+AGREEMENT_COLUMNS = ("who", Column("alpha", "number"), "agreement", Column("raters", "number"), Column("texts", "number"))
+COST_COLUMNS = (
+    Column("model", choices=True),
+    Column("stage", choices=True),
+    Column("generations", "number"),
+    Column("cost", "number"),
+    Column("of unknown cost", "number"),
+)
+PROBLEM_COLUMNS = (Column("stage", choices=True), Column("id", "id"), Column("status", choices=True), "model", "template", Column("why", "long"))  # fmt: skip
 
 
 def cohort_pages(family: "Cohorts") -> Iterator[Page]:
@@ -54,11 +80,11 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     if cohort:
         scores = family.scores(cohort_id)
         ranked = standing(cohort, root, scores, look)
-        combos, members = cohort.combos, cohort.members
+        combos, members = cohort.combos, cohort.members.values()
     else:
         scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
         if scores is None:
-            lines.append({"cohort_id": cohort_id, "page": None, "words": "files without a table of scores that can be read here"})
+            lines.append({"cohort_id": cohort_id, "page": None, "words": "its files have no table of scores that can be read here"})
             return
         ranked = _ranked(scores)
         combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
@@ -72,15 +98,17 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     rows = text_rows(ranked, names)
     usable = [row for row in rows if is_name(row["gen_id"])]
     best = text_pages(cohort_id, root, usable, scores, concepts)
-    with_page = []
+    with_page: dict[str, str] = {}  # titles
     for page in best:
-        with_page += [page.facts["row"]["gen_id"]] if page.template == "cohorts_text.html" else []
+        if page.template == "cohorts_text.html":
+            with_page[page.facts["row"]["gen_id"]] = page.title
         yield page
-    costs, problems, counts = page_tables.costs(members, look) if members is not None else ([], [], Counter())
+    costs, cost, problems, counts = page_tables.costs(members, look)
     difference_rows, difference_chart = page_tables.differences(scores)
     agreement = page_tables.agreement(scores)
     made, planned = int(scores["score"].notna().sum()), len(scores)
     facts = {
+        "trail": [("Cohorts", "cohorts/index.html"), (cohort_id, "")],
         "cohort_id": cohort_id,
         "is_configured": cohort is not None,
         "tables": reports.as_posix() if reports.exists() else "",
@@ -88,24 +116,50 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
         "made": made,
         "planned": planned,
         "progress": page_tables.progress(counts, STAGE_NAMES),
-        "rows": rows[:LISTED],
+        "stage": rows[0]["judged_stage"] if rows else "",
+        "texts": [_cells(row, cohort_id, with_page) for row in rows[:LISTED]],
         "of": len(rows),
-        "with_page": set(with_page),
-        "pages": PAGES,
+        "with_page": len(with_page),
         "can_compare": len(with_page) > 1,
         "charts": page_tables.charts_of(scores, names),
         "differences": difference_rows,
         "difference_chart": difference_chart,
         "agreement": agreement,
         "costs": costs,
-        "cost": _total(costs),
+        "cost": usd(cost),
         "problems": problems,
         "failed": sum(count for (_, status), count in counts.items() if status != "ok"),
         "combos": [concepts(combo) for combo in used],
+        "columns": TEXT_COLUMNS,
+        "difference_columns": DIFFERENCE_COLUMNS,
+        "agreement_columns": AGREEMENT_COLUMNS,
+        "cost_columns": COST_COLUMNS,
+        "problem_columns": PROBLEM_COLUMNS,
     }
     summary = _summary(rows, made, planned)
     yield Page(f"cohorts/{cohort_id}/index.html", cohort_id, "cohorts", "cohorts_cohort.html", facts, summary=summary)
-    lines.append({**{key: facts[key] for key in ("cohort_id", "is_configured", "made", "planned", "of", "cost", "progress")}, "page": f"cohorts/{cohort_id}/index.html", "best": rows[0] if rows else None, "best_page": with_page[:1] == [rows[0]["gen_id"]] if rows else False, "words": summary})  # fmt: skip
+    best_id = next(iter(with_page), None)
+    lines.append({
+        **{key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings", "cost", "stage", "of")},
+        "page": f"cohorts/{cohort_id}/index.html",
+        "words": summary,
+        "best": best_id and Link(with_page[best_id], f"cohorts/{cohort_id}/{best_id}.html"),
+    })  # fmt: skip
+
+
+def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str]) -> list[Json]:
+    """A row of the leaderboard."""
+    gen_id = row["gen_id"]
+    link = Link(titles[gen_id], f"cohorts/{cohort_id}/{gen_id}.html") if gen_id in titles else gen_id
+    return [
+        row["rank"],
+        [link, Badge("self-judged", "warn", "a model that wrote it is among its evaluators")] if row["self_judged"] else link,
+        Interval(row["mean"], row["ci_low"], row["ci_high"]),
+        f"{row['scores']}/{row['planned']}",
+        row["model"],
+        row["template"],
+        row["concepts"],
+    ]
 
 
 def _ranked(scores: pd.DataFrame) -> pd.DataFrame:
@@ -132,11 +186,6 @@ def _findings(scores: pd.DataFrame) -> Mapping[str, Json] | None:
     except ImportError:
         return None
     return findings(scores)
-
-
-def _total(costs: list[dict[str, Json]]) -> float | None:
-    known = [row["usd"] for row in costs if row["usd"] is not None]
-    return sum(known) if known else None
 
 
 def _summary(rows: list[dict[str, Json]], made: int, planned: int) -> str:

@@ -13,13 +13,22 @@ from ..generation.model import Json
 from ..reports.results import templates
 from ..site.generations import Shown, read_shown
 from ..site.page import Document, Page
+from ..site.parts import Amount, Badge, Column
 from ..site.text import rendered
 from .combos import Combo
 
 PAGES = 200  # texts of a cohort that have a page of their own: the best
+EVALUATOR_COLUMNS = (
+    "evaluator",
+    "rubric",
+    Column("mean score", "number"),
+    "scale",
+    Column("on 0-1", "number"),
+    Column("n", "number", "scores, of those planned"),
+    "",
+)
 _DRAFTS = 64  # in memory; texts with one draft are often close together
 _TITLE = 90  # characters
-_EXCERPT = 160
 
 
 class Concept(Struct, frozen=True):
@@ -81,8 +90,10 @@ def text_pages(
             continue
         judged = own_scores.get(row["gen_id"])
         evaluations = [] if judged is None else [_evaluation(root, each) for each in judged.to_dict("records")]
+        evaluators = _by_evaluator(evaluations)
         title = title_of(text.text or "", row["concepts"])
         facts = {
+            "trail": [*_trail(cohort_id), (f"{row['judged_stage']} {_rank(row)}", "")],
             "cohort_id": cohort_id,
             "row": row,
             "of": len(rows),
@@ -90,9 +101,10 @@ def text_pages(
             "draft": draft(row["draft_gen_id"]) if row["judged_stage"] == "essay" and row["draft_gen_id"] else None,
             "concepts": concepts(row["combo_id"]),
             "evaluations": evaluations,
-            "evaluators": _by_evaluator(evaluations),
-            "previous": shown[place - 1]["gen_id"] if place else None,
-            "next": shown[place + 1]["gen_id"] if place + 1 < len(shown) else None,
+            "evaluator_columns": EVALUATOR_COLUMNS,
+            "evaluator_rows": [_evaluator_cells(row) for row in evaluators],
+            "before": _neighbour(cohort_id, shown, place - 1),
+            "after": _neighbour(cohort_id, shown, place + 1),
         }
         path = f"cohorts/{cohort_id}/{row['gen_id']}.html"
         yield Page(
@@ -102,14 +114,25 @@ def text_pages(
         listed.append(entry)
         data = {**entry, "html": str(rendered(text.text or "")), "text": text.text or "", "path": path}
         data |= {key: row[key] for key in ("rank", "mean", "ci_low", "ci_high", "model", "template", "concepts")}
-        data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in facts["evaluators"]]
+        data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in evaluators]
         yield Page(
             f"cohorts/{cohort_id}/data/{row['gen_id']}.js", title, "cohorts", "cohorts_data.js", {"value": data}
         )
     if len(listed) > 1:
-        facts = {"cohort_id": cohort_id, "texts": listed, "of": len(rows)}
+        trail = [*_trail(cohort_id), ("side by side", "")]
+        facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": len(rows)}
         path = f"cohorts/{cohort_id}/compare.html"
         yield Page(path, f"{cohort_id}: two texts side by side", "cohorts", "cohorts_compare.html", facts)
+
+
+def _trail(cohort_id: str) -> list[tuple[str, str]]:
+    return [("Cohorts", "cohorts/index.html"), (cohort_id, f"cohorts/{cohort_id}/index.html")]
+
+
+def _neighbour(cohort_id: str, rows: Sequence[Mapping[str, Json]], place: int) -> tuple[str, str] | None:
+    if not 0 <= place < len(rows):
+        return None
+    return f"{rows[place]['judged_stage']} {_rank(rows[place])}", f"cohorts/{cohort_id}/{rows[place]['gen_id']}.html"
 
 
 def title_of(text: str, otherwise: str) -> str:
@@ -121,7 +144,7 @@ def title_of(text: str, otherwise: str) -> str:
 
 
 def _rank(row: Mapping[str, Json]) -> str:
-    return f"{row['rank']}." if row["rank"] is not None else f"({row['place']})"
+    return f"#{row['rank']}" if row["rank"] is not None else f"({row['place']})"
 
 
 def _summary(row: Mapping[str, Json]) -> str:
@@ -168,9 +191,17 @@ def _by_evaluator(evaluations: Sequence[Mapping[str, Json]]) -> list[dict[str, J
         known = [each["score"] for each in own if each["score"] is not None]
         mean = sum(known) / len(known) if known else None
         own_scale, self_judged = own[0]["scale"], any(each["self_judged"] for each in own)
+        on_unit = [each["score_01"] for each in own if each["score_01"] is not None]
         row = {"who": f"{judge}, {template}", "judge": judge, "template": template, "mean": mean, "count": len(known)}
-        rows.append({**row, "planned": len(own), "scale": own_scale, "self_judged": self_judged})
+        row |= {"mean_01": sum(on_unit) / len(on_unit) if on_unit else None, "planned": len(own), "scale": own_scale}
+        rows.append({**row, "self_judged": self_judged})
     return rows
+
+
+def _evaluator_cells(row: Mapping[str, Json]) -> list[Json]:
+    own = [Badge("judged itself", "warn")] if row["self_judged"] else ""
+    counts = f"{row['count']}/{row['planned']}"
+    return [row["judge"], row["template"], Amount(row["mean"], 2), row["scale"], Amount(row["mean_01"], 2), counts, own]
 
 
 def _documents(facts: Mapping[str, Json], title: str) -> list[Document]:

@@ -314,7 +314,7 @@ def _figure(
     names = "".join(f"<th scope=col>{escape(name)}</th>" for name in head)
     return Markup(  # noqa: S704  (escaped above and in _svg)
         f'<figure class="chart"><figcaption><strong>{escape(title)}</strong> {escape(description)}</figcaption>'
-        f"{picture}<details><summary>Numbers</summary><div class=scroll tabindex=0><table><thead><tr>{names}</tr></thead>"
+        f'{picture}<details><summary>Numbers</summary><div class="inside"><table><thead><tr>{names}</tr></thead>'
         f"<tbody>{cells}</tbody></table></div></details></figure>"
     )
 
