@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .family import Cohorts
 
 LISTED = 2000  # texts in the list of a cohort
+_SELF_JUDGED = Badge("self-judged", "warn", "a model that wrote it is among its evaluators")
 TEXT_COLUMNS = (
     Column("rank", "number"),
     Column("text", "long"),
@@ -84,7 +85,7 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     else:
         scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
         if scores is None:
-            lines.append({"cohort_id": cohort_id, "page": None, "words": "its files have no table of scores that can be read here"})
+            lines.append({"cohort_id": cohort_id, "is_configured": False, "page": None, "words": "its files have no table of scores that can be read here"})
             return
         ranked = _ranked(scores)
         combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
@@ -107,6 +108,7 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     difference_rows, difference_chart = page_tables.differences(scores)
     agreement = page_tables.agreement(scores)
     made, planned = int(scores["score"].notna().sum()), len(scores)
+    all_self_judged = bool(rows) and all(row["self_judged"] for row in rows)
     facts = {
         "trail": [("Cohorts", "cohorts/index.html"), (cohort_id, "")],
         "cohort_id": cohort_id,
@@ -117,7 +119,8 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
         "planned": planned,
         "progress": page_tables.progress(counts, STAGE_NAMES),
         "stage": rows[0]["judged_stage"] if rows else "",
-        "texts": [_cells(row, cohort_id, with_page) for row in rows[:LISTED]],
+        "texts": [_cells(row, cohort_id, with_page, all_self_judged) for row in rows[:LISTED]],
+        "all_self_judged": all_self_judged,
         "of": len(rows),
         "with_page": len(with_page),
         "can_compare": len(with_page) > 1,
@@ -147,13 +150,13 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     })  # fmt: skip
 
 
-def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str]) -> list[Json]:
-    """A row of the leaderboard."""
+def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str], all_self_judged: bool) -> list[Json]:
+    """A row of the leaderboard; if all are self-judged, the page says so once."""
     gen_id = row["gen_id"]
     link = Link(titles[gen_id], f"cohorts/{cohort_id}/{gen_id}.html") if gen_id in titles else gen_id
     return [
         row["rank"],
-        [link, Badge("self-judged", "warn", "a model that wrote it is among its evaluators")] if row["self_judged"] else link,
+        [link, _SELF_JUDGED] if row["self_judged"] and not all_self_judged else link,
         Interval(row["mean"], row["ci_low"], row["ci_high"]),
         f"{row['scores']}/{row['planned']}",
         row["model"],

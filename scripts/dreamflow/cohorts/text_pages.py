@@ -25,10 +25,10 @@ EVALUATOR_COLUMNS = (
     "scale",
     Column("on 0-1", "number"),
     Column("n", "number", "scores, of those planned"),
-    "",
+    "note",
 )
 _DRAFTS = 64  # in memory; texts with one draft are often close together
-_TITLE = 90  # characters
+_TITLE = 70  # characters
 
 
 class Concept(Struct, frozen=True):
@@ -103,8 +103,8 @@ def text_pages(
             "evaluations": evaluations,
             "evaluator_columns": EVALUATOR_COLUMNS,
             "evaluator_rows": [_evaluator_cells(row) for row in evaluators],
-            "before": _neighbour(cohort_id, shown, place - 1),
-            "after": _neighbour(cohort_id, shown, place + 1),
+            "before": _neighbour(cohort_id, shown, place - 1, "previous"),
+            "after": _neighbour(cohort_id, shown, place + 1, "next"),
         }
         path = f"cohorts/{cohort_id}/{row['gen_id']}.html"
         yield Page(
@@ -129,10 +129,10 @@ def _trail(cohort_id: str) -> list[tuple[str, str]]:
     return [("Cohorts", "cohorts/index.html"), (cohort_id, f"cohorts/{cohort_id}/index.html")]
 
 
-def _neighbour(cohort_id: str, rows: Sequence[Mapping[str, Json]], place: int) -> tuple[str, str] | None:
+def _neighbour(cohort_id: str, rows: Sequence[Mapping[str, Json]], place: int, which: str) -> tuple[str, str] | None:
     if not 0 <= place < len(rows):
         return None
-    return f"{rows[place]['judged_stage']} {_rank(rows[place])}", f"cohorts/{cohort_id}/{rows[place]['gen_id']}.html"
+    return f"{which} {rows[place]['judged_stage']}, {_rank(rows[place])}", f"cohorts/{cohort_id}/{rows[place]['gen_id']}.html"
 
 
 def title_of(text: str, otherwise: str) -> str:

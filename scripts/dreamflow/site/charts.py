@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from textwrap import wrap
 
 import msgspec
 from markupsafe import Markup
@@ -18,9 +19,10 @@ from markupsafe import Markup
 from ..generation.model import Json
 
 WIDTH = 460  # of a chart in its own units, so that a phone shows its letters at 10 pixels
-ROW = 26  # of a category
+ROW = 32  # of a category, with two lines of letters
 SERIES = 6  # colours of site.css
 MOST_ROWS = 40  # that a chart shows
+_LINE, _LINES = 25, 2  # characters and lines of a label
 
 _COLOURS = [f"var(--series-{number})" for number in range(1, SERIES + 1)]
 _SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
@@ -90,7 +92,7 @@ def intervals(
     series = list(dict.fromkeys(row.series for row in rows))
     values = [
         {
-            "label": row.label,
+            "label": _wrapped(row.label),
             "series": row.series,
             "value": row.value,
             "low": row.value if row.low is None else row.low,
@@ -129,7 +131,7 @@ def heat_map(title: str, description: str, cells: Sequence[Cell], row: str, colu
     rows, columns = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("row", "column"))
     values = [
         {
-            "row": cell.row,
+            "row": _wrapped(cell.row),
             "column": cell.column,
             "share": None if cell.share is None else round(0.08 + 0.5 * cell.share, 3),  # ink is readable on all of it
             "number": cell.text,
@@ -163,7 +165,7 @@ def distribution(
     """How often each value occurs in each group ({group: {value: count}}): circles with areas that are the counts."""
     groups = dict(list(groups.items())[:MOST_ROWS])
     values = [
-        {"group": name, "value": value, "count": count, "text": f"{name}, {value:g}: {count:,} times"}
+        {"group": _wrapped(name), "value": value, "count": count, "text": f"{name}, {value:g}: {count:,} times"}
         for name, counts in groups.items()
         for value, count in sorted(counts.items())
     ]
@@ -241,7 +243,7 @@ def lines(
 def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]], axis: str) -> Markup:
     """Bars with their values as text: (label, value, text)."""
     rows = rows[:MOST_ROWS]
-    values = [{"label": label, "value": value, "number": text, "text": f"{label}, {text}"} for label, value, text in rows]
+    values = [{"label": _wrapped(label), "value": value, "number": text, "text": f"{label}, {text}"} for label, value, text in rows]
     longest = max((value for _, value, _ in rows), default=0)
     x = {"field": "value", "type": "quantitative", "title": axis, "axis": {"tickCount": 4}}
     x["scale"] = {"domain": [0, longest * 1.25 or 1], "nice": False}
@@ -256,8 +258,15 @@ def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]], a
     return _figure(title, description, spec, values, ["", axis], [[label, number] for label, _, number in rows])
 
 
+def _wrapped(label: str) -> str:
+    """A label in at most two lines, which the axis shows one below the other."""
+    lines = wrap(label, _LINE, break_on_hyphens=True) or [""]
+    return "\n".join(lines if len(lines) <= _LINES else [lines[0], f"{lines[1][: _LINE - 2]} …"])
+
+
 def _rows(name: str, *, grid: bool = True) -> dict[str, Json]:
     axis = {"grid": grid, "domain": False, "ticks": False, "labelLimit": 170, "labelOverlap": False}
+    axis |= {"labelExpr": r"split(datum.label, '\n')", "labelLineHeight": 14}
     return {"field": name, "type": "nominal", "sort": None, "title": None, "axis": axis}
 
 

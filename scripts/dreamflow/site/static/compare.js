@@ -56,7 +56,8 @@
     });
     const table = element("table", {}, element("caption", {}, "Scores by evaluator, each on its own scale"),
       element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-    document.getElementById("scores").replaceChildren(element("div", { className: "table" }, table));
+    document.getElementById("scores").replaceChildren(
+      element("div", { className: "table" }, element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Scores" }, table)));
   }
 
   function choose(side, id) {
