@@ -1,6 +1,6 @@
 """The family `cohorts`: its plan, its products, and what decides the jobs of its rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from ..errors import ConfigError
 from ..family import Family, World
 from ..files import canonical
 from ..reports import CROSS_FILES, REPORT_FILES
+from ..site.page import Page
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
 from .selection import Known
@@ -121,13 +122,13 @@ class Cohorts(Family):
 
         root = self.layout.root
         folder = root / "cohorts" / cohort_id / "reports"
-        write_reports(self.cohorts[cohort_id], root, folder, self._scores(cohort_id))
+        write_reports(self.cohorts[cohort_id], root, folder, self.scores(cohort_id))
 
     def write_results(self, cohort_id: str, folder: str) -> str:
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-        top_n, scores = self.world.settings.results_top_n, self._scores(cohort_id)
+        top_n, scores = self.world.settings.results_top_n, self.scores(cohort_id)
         return write_results(self.cohorts[cohort_id], self.layout.root, folder, top_n, scores, self.world.summaries)
 
     def write_cross(self, folder: str) -> None:
@@ -137,7 +138,13 @@ class Cohorts(Family):
 
         write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
 
-    def _scores(self, cohort_id: str) -> "DataFrame":
+    def pages(self) -> Iterator[Page]:
+        """The pages on all cohorts that are configured or have results."""
+        from .pages import cohort_pages
+
+        return cohort_pages(self)
+
+    def scores(self, cohort_id: str) -> "DataFrame":
         """The long table of a cohort's scores, collected once for all rules that need it."""
         from ..reports.scores import collect_scores
 
