@@ -84,9 +84,9 @@ def _changed(before: list, after: list, texts: list[list[str]], a: int | None, b
     left, right = (None, None) if a is None or b is None else _marks(texts[0][a], texts[1][b])
     return Row(
         None if a is None else a + 1,
-        None if a is None else _line(before[a], left),
+        None if a is None else _line(before[a], left, "del"),
         None if b is None else b + 1,
-        None if b is None else _line(after[b], right),
+        None if b is None else _line(after[b], right, "ins"),
         changed=True,
     )
 
@@ -113,7 +113,7 @@ def _tokens(code: str) -> list[list[tuple[str, str]]]:
     return lines
 
 
-def _line(tokens: Sequence[tuple[str, str]], marks: Marks | None = None) -> Markup:
+def _line(tokens: Sequence[tuple[str, str]], marks: Marks | None = None, tag: str = "") -> Markup:
     parts, column = [], 0
     start, end = marks or (0, 0)
     for style, text in tokens:
@@ -121,7 +121,7 @@ def _line(tokens: Sequence[tuple[str, str]], marks: Marks | None = None) -> Mark
         for low, high in zip(cuts, cuts[1:], strict=False):
             piece = escape(visible(text[low:high]))
             if start <= column + low and column + high <= end:
-                piece = Markup("<mark>{}</mark>").format(piece)
+                piece = Markup("<{0}>{1}</{0}>").format(tag, piece)
             parts.append(Markup('<span class="{}">{}</span>').format(style, piece) if style else piece)
         column += len(text)
     return Markup("").join(parts)

@@ -16,19 +16,22 @@ from ..generation.layout import Layout
 from ..generation.summary import read_metadata
 from ..reports.markdown import visible
 from ..site.page import Document, Page
+from ..site.parts import Amount, Badge, Column, Interval, Link, usd
 from .code_diff import in_words, side_by_side, undo
 from .graph import in_words as steps_in_words
 from .graph import inline_svg
 from .journal import is_sound, tested
 from .procedure import Procedure, load_procedure
 from .promote import promoted_id
+from .health import Yield
 from .recorded import Cycle, gain, ranked, read_cycles
 from .records import Record, known_sum
 
 T = TypeVar("T")
 
 SECTION = "procedures"
-BEST = 25  # variants in the list of the best over all cycles
+TRAIL = ("Procedures", f"{SECTION}/index.html")
+BEST = 15  # variants in the list of the best over all cycles
 _LONGEST = 40_000  # characters of a prompt or an answer on a page
 
 
@@ -101,6 +104,79 @@ def _grouped(items: Sequence[Seen], key: Callable[[Seen], T]) -> dict[T, list[Se
     return groups
 
 
+_VARIANT = Column("variant", "long")
+_COLUMNS = (
+    Column("kind", choices=True),
+    Column("tier", hint="1: viable, 2: speculative, 3: archive", choices=True),
+    Column("test", hint="the variant beside its original, in a sandbox", choices=True),
+    Column("time", "number", "the time of its calls as a share of the original's"),
+    Column("viability", "number", "of the verdict, from 0 to 1"),
+    Column("novelty", "number", "the distance from the nearest other version, from 0 to 1"),
+    Column("made by", choices=True),
+)
+_CYCLE = Column("cycle", choices=True)
+_PROCEDURE = Column("procedure", choices=True)
+_NIGHTS = (
+    Column("cycle"),
+    Column("last answer", "date"),
+    *(Column(title, "number") for title in ("variants", "sound, new", "equivalent", "judged", "tier 1", "health")),
+    Column("cost", "number"),
+    Column("tokens", "number"),
+    Column("", choices=True),
+)
+_PROCEDURES = (Column("procedure"), Column("category", choices=True), Column("what it does", "long"))
+_PROCEDURES += (Column("variants", "number"), Column("best tier", choices=True))
+_TIERS = {1: Badge("tier 1", "good"), 2: Badge("tier 2", "warn"), 3: Badge("tier 3", "bad"), None: Badge("not judged")}
+_TONES = {"equivalent": "good", "differs": "warn", "untested": "plain", None: "plain"}
+
+
+def tier_badge(record: Record) -> Badge:
+    """The tier of a variant."""
+    return _TIERS.get(record.tier, _TIERS[None])
+
+
+def test_badge(record: Record) -> Badge:
+    """How far a variant came, and the result of its test."""
+    if record.made != "ok":
+        return Badge("not made", "bad", record.reason)
+    if record.duplicate_of:
+        return Badge("a duplicate")
+    if record.check_passed is False:
+        return Badge("check failed", "bad", record.problems or "")
+    words = {"equivalent": "like the original", "differs": "differs"}
+    outcome = record.outcome or "untested"
+    return Badge(words.get(outcome, outcome), _TONES.get(outcome, "bad"), tested(record))
+
+
+test_badge.__test__ = False  # not a test of pytest
+
+
+def gain_badge(each: Seen) -> Badge | None:
+    """How much time a variant saves or costs."""
+    if each.gain is None:
+        return None
+    return Badge(f"{abs(each.gain):.0%} {'less' if each.gain >= 0 else 'more'} time", "good" if each.gain > 0 else "plain")
+
+
+def _cells(each: Seen, *between: str) -> list[object]:
+    record = each.record
+    return [
+        Link(visible(record.description or record.gen_id), each.path),
+        *between,
+        record.kind,
+        tier_badge(record),
+        test_badge(record),
+        Amount(record.seconds_ratio, 2, after="×"),
+        record.viability,
+        record.novelty,
+        record.model_id or "an operator",
+    ]
+
+
+def _place(cycle: Cycle) -> str:
+    return f"{cycle.night}, cycle {cycle.number}"
+
+
 def _idea(record: Record) -> tuple[str, str, str]:
     return record.procedure_id, record.kind, record.site
 
@@ -148,39 +224,57 @@ def read_dreamed(layout: Layout, procedures: Path, configured: Sequence[str]) ->
 
 def index_page(dreamed: Dreamed) -> Page:
     """The first page: the best variants, the nights and the procedures."""
-    procedures = [
-        {
-            "id": name,
-            "path": procedure_path(name),
-            "procedure": dreamed.procedures.get(name),
-            "variants": dreamed.by_procedure.get(name, []),
-            "best": next(iter(_ranked(dreamed.by_procedure.get(name, []))), None),
-        }
-        for name in sorted({*dreamed.procedures, *dreamed.by_procedure})
-    ]
+    names = sorted(
+        {*dreamed.procedures, *dreamed.by_procedure}, key=lambda name: (-len(dreamed.by_procedure.get(name, [])), name)
+    )
     facts = {
-        "best": dreamed.best,
-        "nights": [_night_line(dreamed, cycle) for cycle in dreamed.cycles],
-        "procedures": procedures,
+        "best_columns": [_VARIANT, _PROCEDURE, _CYCLE, *_COLUMNS],
+        "best": [_cells(each, each.record.procedure_id, _place(each.cycle)) for each in dreamed.best],
+        "night_columns": _NIGHTS,
+        "nights": [_night_row(dreamed, cycle) for cycle in dreamed.cycles],
+        "procedure_columns": _PROCEDURES,
+        "procedures": [_procedure_row(dreamed, name) for name in names],
         "problems": dreamed.problems,
         "variants": len(dreamed.by_id),
-        "tested": tested,
+        "varied": len(dreamed.by_procedure),
     }
     summary = f"{len(dreamed.by_id):,} variants of {len(dreamed.by_procedure):,} procedures"
     return Page(f"{SECTION}/index.html", "Procedures", SECTION, "dreams_index.html", facts, summary=summary)
 
 
-def _night_line(dreamed: Dreamed, cycle: Cycle) -> dict[str, object]:
+def _night_row(dreamed: Dreamed, cycle: Cycle) -> list[object]:
+    numbers = _numbers(cycle)
+    shown = ("variants", "sound", "equivalent", "judged", "first", "health")
+    return [
+        Link(_place(cycle), f"{night_folder(cycle)}/index.html"),
+        _date(cycle.records)[:16].replace("T", " ") or None,
+        *(numbers[name] for name in shown),
+        usd(numbers["cost"]),
+        numbers["tokens"],
+        Badge("configured", "info") if cycle.night in dreamed.configured else Badge("no longer configured"),
+    ]
+
+
+def _procedure_row(dreamed: Dreamed, name: str) -> list[object]:
+    procedure, variants = dreamed.procedures.get(name), dreamed.by_procedure.get(name, [])
+    return [
+        Link(name, procedure_path(name)),
+        procedure.category if procedure else None,
+        procedure.description if procedure else "Its files are gone.",
+        len(variants),
+        tier_badge(_ranked(variants)[0].record) if variants else None,
+    ]
+
+
+def _numbers(cycle: Cycle) -> dict[str, int | float | None]:
     records = cycle.records
     return {
-        "cycle": cycle,
-        "path": f"{night_folder(cycle)}/index.html",
-        "is_configured": cycle.night in dreamed.configured,
+        "variants": len(records),
         "sound": sum(bool(record.check) and is_sound(record) for record in records),
         "equivalent": sum(record.outcome == "equivalent" for record in records),
         "judged": sum(record.viability is not None for record in records),
         "first": sum(record.tier == 1 for record in records),
-        "date": _date(records),
+        "health": cycle.health.score if cycle.health else None,
         "cost": known_sum(record.cost_usd for record in records),
         "tokens": sum(record.tokens for record in records),
     }
@@ -200,23 +294,38 @@ def _ranked(variants: Sequence[Seen]) -> list[Seen]:
 
 def night_page(dreamed: Dreamed, cycle: Cycle) -> Page:
     """The page of a cycle."""
-    variants = [each for each in dreamed.seen if each.cycle is cycle]
+    variants = _ranked([each for each in dreamed.seen if each.cycle is cycle])
     others = [other for other in dreamed.cycles if other.night == cycle.night]
+    numbers, date, title = _numbers(cycle), _date(cycle.records), _place(cycle)
     facts = {
-        **_night_line(dreamed, cycle),
-        "variants": _ranked(variants),
-        "best": [each for each in _ranked(variants) if each.record.made == "ok" and each.record.tier != 3][:5],
+        "trail": [TRAIL, (title, "")],
+        "cycle": cycle,
+        "is_configured": cycle.night in dreamed.configured,
+        "numbers": numbers,
+        "cost": usd(numbers["cost"]) if numbers["cost"] else Amount(numbers["tokens"], after=" tokens"),
+        "date": date,
+        "columns": [_VARIANT, _PROCEDURE, *_COLUMNS],
+        "variants": [_cells(each, each.record.procedure_id) for each in variants],
+        "best": [each for each in variants if each.record.made == "ok" and each.record.tier != 3][:6],
         "cycles": [(other.number, f"{night_folder(other)}/index.html") for other in reversed(others)],
-        "tested": tested,
-        "procedure_path": procedure_path,
+        "yield_columns": ["kind", *(Column(name.replace("_", " "), "number") for name in _YIELDS), *_SHARE],
+        "yields": [_yield_row(kind, result) for kind, result in cycle.yields.items()],
+        "tier_badge": tier_badge,
+        "test_badge": test_badge,
+        "gain_badge": gain_badge,
     }
-    title = f"{cycle.night}, cycle {cycle.number}"
-    summary = f"{len(variants)} variants, {facts['sound']} sound and new, {facts['first']} in tier 1"
-    date = str(facts["date"])
+    summary = f"{len(variants)} variants, {numbers['sound']} sound and new, {numbers['first']} in tier 1"
     documents = [Document("journal", f"Journal: {title}", cycle.journal, "journal", date)] if cycle.journal else []
-    return Page(
-        f"{night_folder(cycle)}/index.html", title, SECTION, "dreams_night.html", facts, summary, documents
-    )
+    return Page(f"{night_folder(cycle)}/index.html", title, SECTION, "dreams_night.html", facts, summary, documents)
+
+
+_YIELDS = ("variants", "unique", "passed_check", "equivalent", "differs", "failed", "tier_1", "tier_2", "tier_3", "tokens")
+_SHARE = (Column("share in tier 1", "number", "with its 95% interval (Wilson)"),)
+
+
+def _yield_row(kind: str, result: Yield) -> list[object]:
+    share = Interval(result.tier_1_share, result.tier_1_low, result.tier_1_high)
+    return [kind, *(getattr(result, name) for name in _YIELDS), share]
 
 
 def procedure_page(dreamed: Dreamed, name: str) -> Page:
@@ -235,14 +344,14 @@ def procedure_page(dreamed: Dreamed, name: str) -> Page:
         "procedure": procedure,
         "name": name,
         "card": _card(procedure) if procedure else "",
-        "variants": _ranked(variants),
+        "trail": [TRAIL, (name, "")],
+        "columns": [_VARIANT, _CYCLE, *_COLUMNS],
+        "variants": [_cells(each, _place(each.cycle)) for each in _ranked(variants)],
         "origin": dreamed.promoted.get(name),
         "drawing": drawing,
         "steps": steps,
         "groups": groups,
         "problems": problems,
-        "tested": tested,
-        "procedure_path": procedure_path,
     }
     summary = procedure.description if procedure else "its files are gone"
     text = f"{procedure.description}\n{procedure.source}" if procedure else ""
@@ -275,11 +384,15 @@ def variant_page(dreamed: Dreamed, seen: Seen) -> Page:
     copies = [
         each for each in dreamed.by_procedure[record.procedure_id] if each.record.duplicate_of == record.gen_id
     ]
+    night, base = (_place(cycle), f"{night_folder(cycle)}/index.html"), procedure_path(record.procedure_id)
     facts = {
+        "trail": [TRAIL, night, (record.procedure_id, base), (record.gen_id, "")],
         "seen": seen,
         "record": record,
-        "night_path": f"{night_folder(cycle)}/index.html",
-        "procedure_path": procedure_path(record.procedure_id),
+        "badges": [tier_badge(record), test_badge(record), gain_badge(seen)],
+        "tier_badge": tier_badge,
+        "test_badge": test_badge,
+        "procedure_path": base,
         "procedure": procedure,
         "diff": parts,
         "change": change,
