@@ -17,6 +17,7 @@ from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Result, as_json
 from ..generation.stage import PromptKind, Stage
+from ..site.page import Page
 from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
 if TYPE_CHECKING:
@@ -233,6 +234,13 @@ class Dreams(Family):
                     )
                 )
         return table_of(entries, self.procedures, night.spec.tiers)
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all cycles, also of nights that are no longer configured, and on all procedures."""
+        from .pages import pages
+
+        names = [night.name for night in self.nights.values()]
+        return pages(self.layout, Path(self.world.settings.raw_root) / "procedures", names)
 
     def promote(self) -> str:
         """Write a patch for each variant in tier 1 of the configured nights; returns the commands that apply them."""
