@@ -35,6 +35,8 @@ def is_shown(record):
     if getattr(record, "event", None) == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
         if record.rule_name not in workflow._localrules:
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
+    if not DRY and message.startswith("Nothing to be done") and workflow.is_main_process:
+        flow.show_reports()
     chatter = getattr(record, "event", None) in CHATTER or message.startswith(CHATTER_BEGINS)
     return not chatter and not any(text in message for text in SHOWN_ALREADY)
 

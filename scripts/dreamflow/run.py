@@ -15,6 +15,7 @@ from types import FrameType
 from . import cluster
 from .cycles import this_night
 from .errors import DreamflowError
+from .family import Report
 from .files import write_atomic
 from .generation import hub
 from .generation.batches import Batches
@@ -32,6 +33,7 @@ from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
 from .nights.totals import note_run
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
+from .run_reports import report_lines, reports_of
 from .settings import in_config
 from .shard_files import ShardFile, ShardRecords
 from .shard_jobs import Pools, ShardJobs
@@ -62,6 +64,7 @@ class Run(Jobs):
         self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
         self.seen: dict[str, None] = {}  # the generations whose jobs Snakemake considers
+        self.goals: dict[str, None] = {}  # the target rules whose files were looked up
         self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
         self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
@@ -195,7 +198,23 @@ class Run(Jobs):
 
     def targets(self, goal: str) -> list[str]:
         """The files that a target rule makes."""
+        self.goals[goal] = None
         return self.plan.targets(goal)
+
+    def _reports(self, *, is_done: bool) -> list[Report]:
+        """The results of the families whose targets were requested; if not all was made, those that are out of date say
+        so."""
+        families, goals = self.families.values(), self.goals.keys()
+        whole = [each for each in families if each.name in goals or (each.in_default_target and "all" in goals)]
+        parts = [each for each in families if each not in whole and goals & {*each.goals}]
+        if is_done:
+            return [*reports_of(whole), *reports_of(parts, self.freshness.is_stale)]
+        return reports_of([*whole, *parts], self.freshness.is_stale)
+
+    def show_reports(self) -> None:
+        """Show where the results are, where nothing had to be made."""
+        for line in report_lines(self._reports(is_done=True)):
+            print(line, file=sys.stderr)
 
     def retry_targets(self) -> list[str]:
         """The default target, and all generations that have a folder. A dry run does not mark the failed ones, so it
@@ -305,6 +324,7 @@ class Run(Jobs):
         self._check_keys(due)
         self._save_choices()
         self._download_models(due)
+        self._reports(is_done=False)  # what is out of date says so, even if this run is killed
         self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
 
     def _save_choices(self, more: Collection[str] = ()) -> None:
@@ -361,7 +381,11 @@ class Run(Jobs):
             if self.context.calls.database.failed is None:  # else it would wait for a lock once more
                 self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
-        for line in [*self.display.summary(self.tables), *self.batches.summary()]:
+        reports = report_lines(self._reports(is_done=ok and not missing), self.tables)
+        for line in [
+            *self.display.summary([*self.tables, *filter(None, ["\n".join(reports)])]),
+            *self.batches.summary(),
+        ]:
             print(line, file=sys.stderr)
         for cause, count in self.causes.items():
             if cause:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..database.schema import Source
 from ..errors import DreamflowError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Result, as_json
@@ -91,6 +91,17 @@ class Dreams(Family):
             for procedure in night.variants
         ]
         return [*analyses, *measured, *(path for key in self.nights for path in self.journal_files(key))]
+
+    def reports(self) -> list[Report]:
+        """The journal of each night."""
+        from .best import in_words
+
+        return [
+            Report(
+                f"night {key}", self.folder / key / NIGHT_FILES[0], in_words(self.folder / key / NIGHT_FILES[1]), ids
+            )
+            for key, ids in ((key, night.generations) for key, night in self.nights.items())
+        ]
 
     def referenced(self) -> set[str]:
         """The ids in the tables of all cycles, previous ones too, and the parents of their variants."""
