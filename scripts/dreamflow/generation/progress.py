@@ -52,6 +52,7 @@ class Display:
         self.by_calls: Counter[Kind] = Counter()  # made with calls of this run
         self.without: Counter[Kind] = Counter()  # made from the store
         self.gone: Counter[Kind] = Counter()  # that need no call any more: skipped, not made, pending
+        self.out_of_reach = 0  # generations that need one that could not be made
         self.jobs: dict[int, tuple[str, float]] = {}  # other jobs that run: rule, since when
         self._asked: set[str] = set()  # generations that a call of this run has answered
         self.started = self._plain_at = self._budgets_at = clock()
@@ -145,8 +146,7 @@ class Display:
             is_stored = kind is not None and not asked and bool(result.attempts)
             if is_stored or status in NOT_OK:
                 counts = self.counts.setdefault(stage, Counter())
-                counts["from_store"] += is_stored
-                counts[status] += status in NOT_OK
+                counts.update([*["from_store"] * is_stored, *[status] * (status in NOT_OK)])
             if kind is not None:
                 (self.by_calls if asked else self.without if is_stored else self.gone)[kind] += 1
 
@@ -154,6 +154,13 @@ class Display:
         """Count a generation that could not be made."""
         with self.guard:
             self.counts.setdefault(stage, Counter())["not_made"] += 1
+            if kind is not None:
+                self.gone[kind] += 1
+
+    def count_out_of_reach(self, kind: Kind | None) -> None:
+        """Count a generation that this run does not make, since it needs one that could not be made."""
+        with self.guard:
+            self.out_of_reach += 1
             if kind is not None:
                 self.gone[kind] += 1
 
@@ -253,7 +260,8 @@ class Display:
             seconds = self.flights.seconds_left(left, made)
             return [round(each, 1) for each in seconds] if seconds else None
         rest = self.planned.total() - self.done.total() - sum(each["not_made"] for each in self.counts.values())
-        if not rest or not made_a_second:
+        rest -= self.out_of_reach
+        if rest <= 0 or not made_a_second:
             return None
         return [round(rest / made_a_second, 1)] * 2  # no call is left, so what was made lately says how long it takes
 
