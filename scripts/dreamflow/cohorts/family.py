@@ -147,27 +147,17 @@ class Cohorts(Family):
         from ..reports.findings import as_markdown
         from ..reports.tables import write_reports
 
-<<<<<<< HEAD
-        root = self.layout.root
-        folder = root / "cohorts" / cohort_id / "reports"
-        write_reports(self.cohorts[cohort_id], root, folder, self.scores(cohort_id))
-=======
         cohort, root = self.cohorts[cohort_id], self.layout.root
         folder, found = self._reports(cohort_id), self._findings(cohort_id)
         write_reports(cohort, root, folder, self.scores(cohort_id))
         write_atomic(folder / FINDINGS_FILE, f"# What the scores of cohort {cohort_id} say\n\n{as_markdown(found)}\n")
         state = {"cohort_id": cohort_id, "cohort_sha256": cohort.digest, "complete": True, "answer": found.answer}
         write_atomic(folder / STATE_FILE, pretty(state))
->>>>>>> answers
 
     def write_results(self, cohort_id: str, folder: str) -> str:
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-<<<<<<< HEAD
-        top_n, scores = self.world.settings.results_top_n, self.scores(cohort_id)
-        return write_results(self.cohorts[cohort_id], self.layout.root, folder, top_n, scores, self.world.summaries)
-=======
         cohort, top_n, look = self.cohorts[cohort_id], self.world.settings.results_top_n, self.world.summaries
         scores, found = self.scores(cohort_id), self._findings(cohort_id)
         return write_results(cohort, self.layout.root, folder, top_n, scores, look, found)
@@ -179,7 +169,6 @@ class Cohorts(Family):
             self.write_reports(cohort_id)
             shown.append(self.write_results(cohort_id, f"{self.layout.root}/results/{cohort_id}"))
         return "\n\n".join(shown) or "No cohort is configured."
->>>>>>> answers
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""
@@ -188,15 +177,12 @@ class Cohorts(Family):
 
         write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
 
-<<<<<<< HEAD
     def pages(self) -> Iterator[Page]:
         """The pages on all cohorts that are configured or have results."""
         from .pages import cohort_pages
 
         return cohort_pages(self)
 
-    def scores(self, cohort_id: str) -> "DataFrame":
-=======
     def _reports(self, cohort_id: str) -> Path:
         return self.layout.root / "cohorts" / cohort_id / "reports"
 
@@ -209,8 +195,7 @@ class Cohorts(Family):
             self._found[cohort_id] = scores, findings(scores)
         return self._found[cohort_id][1]
 
-    def _scores(self, cohort_id: str) -> "DataFrame":
->>>>>>> answers
+    def scores(self, cohort_id: str) -> "DataFrame":
         """The long table of a cohort's scores, collected once for all rules that need it."""
         from ..reports.scores import collect_scores
 
