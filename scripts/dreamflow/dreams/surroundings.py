@@ -1,4 +1,4 @@
-"""What a procedure needs of the project that its module is in: the modules that it imports, and the files that it names.
+"""What a procedure needs of the project that its module is in: modules that it imports, and files that it names.
 
 Imports are followed from module to module as Python would, without running anything. A file is found if a text in the
 code names it, relative to the module or to the project. In tests, only what was found is visible, as a read-only copy:
@@ -22,7 +22,7 @@ from ..pyanalysis.source import parse_python
 
 INSIDE = "/project"  # where the sandbox has the copies
 PACKAGES = "/project-packages"
-_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git")  # of a project's folder
+_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".git", ".hg")  # of a project's folder
 _LARGEST = 16 << 20  # bytes of a file that is found by its name in the code
 _SECRET = re.compile(r"secret|credential|passw|token|\.(pem|key|p12|pfx|keystore)$", re.I)
 
@@ -72,22 +72,20 @@ class Surroundings:
 
 
 def surroundings(module: Path, source: str, more: Sequence[str] = (), python: str | None = None) -> Surroundings | None:
-    """The surroundings of a module with this source; None if it needs nothing but Python and our packages.
+    """The surroundings of a module with this source; None if it needs nothing but Python.
 
     `more` are patterns of files, relative to the module's folder; `python` is an interpreter, or the folder of an
     environment, with the packages of the project. Raises `ConfigError` with the key of the card.
     """
     module = Path(os.path.abspath(module))  # noqa: PTH100  (a link stays where it is)
-    top = module.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    root = next((folder for folder in (top, *top.parents) if any((folder / mark).exists() for mark in _MARKS)), top)
+    top, root = _top(module), project_folder(module)
     folders = [folder for folder in dict.fromkeys((top, module.parent, root, root / "src")) if folder.is_dir()]
     modules, external = _imported(module, source, folders, root)
     named = _named({module: source, **modules}, root)
     others = _matching(more, module.parent, root)
     packages = {str(path): _installed(path) for path in _packages(python)} if python else {}
-    if not (modules or named or others or packages):
+    installed = [name for name in external if name.partition(".")[0] not in sys.stdlib_module_names]
+    if not (modules or named or others or packages or installed):
         return None
     files = sorted({*modules, *named.values(), *others})
     parts = module.relative_to(top).with_suffix("").parts
@@ -101,6 +99,20 @@ def surroundings(module: Path, source: str, more: Sequence[str] = (), python: st
         external=tuple(external),
         packages=packages,
     )
+
+
+def project_folder(module: Path) -> Path:
+    """The folder of a module's project: the next with pyproject.toml, .git or the like, else where its package is."""
+    top = _top(Path(os.path.abspath(module)))  # noqa: PTH100
+    return next((folder for folder in (top, *top.parents) if any((folder / mark).exists() for mark in _MARKS)), top)
+
+
+def _top(module: Path) -> Path:
+    """The folder that Python searches for the module: that of its outermost package."""
+    top = module.parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    return top
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -197,10 +209,16 @@ def _named(sources: Mapping[Path, str], root: Path) -> dict[str, Path]:
             bases = [base for base in dict.fromkeys(bases) if _is_inside(base, root)]
         for text in texts:
             file = next((base / text for base in bases if (base / text).is_file()), None)
-            if file and file.suffix != ".py" and _is_inside(file, root) and not _SECRET.search(file.name):
-                if file.stat().st_size <= _LARGEST:
-                    named.setdefault(text, Path(os.path.normpath(file)))
+            if file and _may_be_shown(file, root):
+                named.setdefault(text, Path(os.path.normpath(file)))
     return named
+
+
+def _may_be_shown(file: Path, root: Path) -> bool:
+    """Whether a file that the code names is shown without being asked for; Python files are if they are imported."""
+    if file.suffix == ".py" or _SECRET.search(file.name) or not _is_inside(file, root):
+        return False
+    return file.stat().st_size <= _LARGEST
 
 
 def _matching(patterns: Iterable[str], folder: Path, root: Path) -> list[Path]:
