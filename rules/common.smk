@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-sys.path.insert(0, f"{workflow.basedir}/scripts")
+sys.path.insert(0, f"{workflow.current_basedir}/../scripts")
 
 from dreamflow.cycles import NEXT, NIGHT
 from dreamflow.entry import REPORTED_STATUS

@@ -148,8 +148,7 @@ class Dreams(Family):
 
     def procedure_files(self, procedure: str) -> list[str]:
         """A procedure's card and its code."""
-        card = Path(self.procedures[procedure].card)
-        return [str(card), str(card.with_suffix(".py"))]
+        return [self.procedures[procedure].card, self.procedures[procedure].file]
 
     def write_analysis(self, procedure: str, analysis_path: str, drawing_path: str) -> None:
         """Write what the steps of a procedure read, write and do, as JSON and as a drawing."""
@@ -180,6 +179,7 @@ class Dreams(Family):
         """The job file of a sandbox test (see `night.write_tests`), with a digest of its other inputs."""
         planned = self.procedures[procedure]
         card = [planned.source, planned.effects, planned.fakes, planned.files, planned.inputs, planned.generate]
+        card += [planned.surroundings.digest()] if planned.surroundings else []
         job = {
             "version": VERSION,
             "card": planned.card,
