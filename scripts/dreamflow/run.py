@@ -33,8 +33,8 @@ from .jobs import REPORTED, JobError, Jobs
 from .nights.totals import note_run
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
-from .run_reports import report_lines, reports_of
 from .run_progress import Progress, kind_of
+from .run_reports import report_lines, reports_of
 from .settings import in_config
 from .shard_files import ShardFile, ShardRecords
 from .shard_jobs import Pools, ShardJobs
