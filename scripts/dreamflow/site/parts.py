@@ -75,7 +75,7 @@ def usd(value: float | None) -> Amount:
     return Amount(value, 2 if value is not None and abs(value) >= 1 else 4, before="$")
 
 
-def sort_key(cell: Any) -> str | float | None:  # noqa: ANN401  (whatever a cell holds)
+def sort_key(cell: Any) -> str | float | None:
     """What a cell is sorted and filtered by; None if it is unknown."""
     match cell:
         case None | bool():
