@@ -17,7 +17,6 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[2] / "scripts"), str(Path(__file__).parents[1])]
 
 from browser import opened
-
 from dreamflow.site.build import write_pages
 from dreamflow.site.page import Document, Page
 

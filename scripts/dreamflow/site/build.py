@@ -16,7 +16,7 @@ from ..reports.markdown import counted
 from .page import SECTIONS, Page, section_path
 from .render import FOLDER, render
 from .search_index import Index
-from .shared import Surroundings, shared_pages
+from .shared import Surroundings, home_pages, run_pages, spending_pages
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -26,13 +26,15 @@ Source = tuple[str, Callable[[], Iterable[Page]]]  # the section of some pages, 
 
 
 def write_site(plan: "Plan", folder: Path, around: Surroundings) -> str:
-    """Write the site of a plan into `folder`; returns lines for the screen: where it is, and what could not be shown."""
+    """Write the site of a plan into `folder`; returns lines for the screen: where it is, and what is missing."""
     site = Site(folder)
     for family in plan.families.values():
         site.add(family.section, family.pages)
         if family.problem:
             site.problems[family.section].append(family.problem)
-    site.add("home", lambda: shared_pages(plan, site, around))
+    site.add("spending", lambda: spending_pages(plan, around))
+    site.add("runs", lambda: run_pages(plan, around))
+    site.add("home", lambda: home_pages(plan, site))
     return site.finish()
 
 
@@ -65,7 +67,7 @@ class Site:
 
     def finish(self) -> str:
         """Write what is left, remove the files of earlier pages; returns lines for the screen."""
-        known = {page.path for page in self._last} | {page.path for pages in self.entries.values() for page in pages}
+        known = {page.path for page in (*self._last, *self.firsts.values())}
         self._last += [
             Page(section_path(section), name, section, "section.html", is_index=True)
             for section, name in SECTIONS.items()
@@ -103,7 +105,7 @@ class Site:
         entry = replace(page, facts={}, documents=())
         if page.path == section_path(page.section):
             self.firsts[page.section] = entry
-        else:
+        elif page.path.endswith(".html"):
             self.entries[page.section].append(entry)
 
     def _guarded(self, section: str, pages: Callable[[], Iterable[Page]]) -> Iterator[Page]:

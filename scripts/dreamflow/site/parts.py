@@ -55,6 +55,13 @@ class Amount:
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """A time, shown as "45 s", "3:05 min" or "2:10 h"."""
+
+    value: float | None
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table. `kind`: "text", "number" (right), "date", "id" (as code), "long" (takes the room that is
     left). `hint` explains the title. With `choices` the filter of the table offers the column's values."""
@@ -82,7 +89,7 @@ def sort_key(cell: Any) -> str | float | None:
             return None if cell is None else str(cell).lower()
         case int() | float():
             return cell
-        case Interval() | Amount():
+        case Interval() | Amount() | Seconds():
             return cell.value
         case Badge() | Link():
             return cell.text

@@ -206,7 +206,7 @@ def _day(text: str) -> int:
         return 0
 
 
-def _call(what: str, number: int, value: Any) -> str:  # noqa: ANN401
+def _call(what: str, number: int, value: Any) -> str:
     return (
         f"dreamflowShard({json.dumps(what)},{number},{json.dumps(value, ensure_ascii=False, separators=(',', ':'))});\n"
     )
