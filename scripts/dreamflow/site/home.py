@@ -54,6 +54,7 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
                 "command": command,
                 "summary": first.summary if first else "",
                 "highlights": found[:SHOWN_HIGHLIGHTS],
+                "pages": len(site.entries[section]),
                 "is_empty": is_empty,
                 "problems": site.problems[section],
             }

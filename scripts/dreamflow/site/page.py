@@ -34,10 +34,10 @@ class Page:
     template: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     summary: str = ""
-    highlight: str = ""
-    date: str = ""
     documents: Sequence[Document] = ()
     is_index: bool = False
+    highlight: str = ""
+    date: str = ""
 
 
 SECTIONS = {  # by folder, in the order of the navigation

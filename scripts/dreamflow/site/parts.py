@@ -79,7 +79,7 @@ def status_badge(status: str) -> Badge:
 
 def usd(value: float | None) -> Amount:
     """US dollars: cents from a dollar on, else four decimals."""
-    return Amount(value, 2 if value is not None and abs(value) >= 1 else 4, before="$")
+    return Amount(value, 4 if value and abs(value) < 1 else 2 if value else 0, before="$")
 
 
 def sort_key(cell: Any) -> str | float | None:

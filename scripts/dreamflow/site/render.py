@@ -49,6 +49,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.loopcontrols"],
     )
     result.filters |= {
         "number": markdown.number,
