@@ -40,6 +40,7 @@ class Chunks(Family):
     are the goals of Snakemake whose generations are not known yet."""
 
     name = "chunks"
+    section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
