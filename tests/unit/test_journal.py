@@ -404,6 +404,7 @@ def test_summary_table():
     shown = summary_table(night())
     assert shown.splitlines() == [
         "8 variants, 5 sound and new, 2 in tier 1",
+        "The best 2 of 2 (viable (tier 1), by viability, then novelty):",
         "",
         "viability  novelty  test        kind        variant  procedure",
         "0.85       0.50     differs     parameters  p_best   web.backup",
