@@ -46,7 +46,7 @@ def make_combos(block: Combos, catalog: Catalog) -> list[Combo]:
             raise ConfigError("a concept is named twice", ("combos", "lists", number))
     chosen = [tuple(concept_list) for concept_list in block.lists]
     if block.size is not None:
-        chosen += _subsets(block, block.concepts or sorted(catalog.concepts))
+        chosen += _subsets(block, sorted(catalog.concepts) if block.concepts is None else block.concepts)
     elif block.sample is not None or block.concepts is not None or not chosen:
         raise ConfigError("'size' is missing; expected: the number of concepts in a combination", ("combos",))
     return list({combo.combo_id: combo for combo in (make_combo(ids, block.level) for ids in chosen)}.values())

@@ -16,7 +16,7 @@ class Combos(Section):
         description="Level of the descriptions that drafts read. A concept without it is read at the next shorter "
         "level.",
     )
-    concepts: Optional[list[str]] = Field(
+    concepts: Optional[Annotated[list[str], Field(min_length=1)]] = Field(
         None, description="Concepts to combine. Default: all of `concepts_metadata.csv`."
     )
     size: Optional[Count] = Field(None, description="Concepts in a combination. Required without `lists`.")
