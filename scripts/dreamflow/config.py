@@ -207,6 +207,8 @@ def _problem(error: Mapping[str, Any], value: Any, schema: Mapping[str, Any]) ->
         "too_short": f"{shown} has too few entries: the minimum is {limits.get('min_length')}",
         "string_pattern_mismatch": f"{shown} does not match {limits.get('pattern')}",
     }
+    if kind in _KINDS and given is None:
+        return key, _ending(f"the key has no value; give it one ({_KINDS[kind]}), or delete it", expected)
     if kind in _KINDS:
         return key, _ending(f"{shown} is not {_KINDS[kind]}", expected)
     return key, _ending(texts.get(kind, error["msg"]), expected)

@@ -91,7 +91,9 @@ class CohortSpec(Section):
         "the folder of the spec or below it)."
     )
     rules: Optional[dict[str, Any]] = Field(None, description="Rules that couple axes: subsets, ties, pairs, tuples.")
-    output: dict[str, Any] = Field(description="`field_order`: axes that come first in a row, in this order.")
+    output: Optional[dict[str, Any]] = Field(
+        None, description="`field_order`: axes that come first in a row, in this order. Default: that of `axes`."
+    )
     combos: Optional[Combos] = Field(None, description="Combinations of concepts; they become the axis `combo_id`.")
     from_: Optional[Selection] = Field(
         None,
