@@ -31,6 +31,8 @@ for family in flow.families:
 
 
 include: "rules/reports.smk"
+include: "rules/site.smk"
+include: "rules/database.smk"
 include: "rules/upkeep.smk"
 include: "rules/phases.smk"
 include: "rules/night.smk"

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, World
@@ -235,6 +236,12 @@ class Distill(Family):
         from .report import report_facts, write_report
 
         return write_report(self.runs[run].folder, report_facts(self.runs[run]))
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import distill_sources
+
+        return distill_sources(self.layout.root)
 
 
 FAMILY = Distill

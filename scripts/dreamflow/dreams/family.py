@@ -5,17 +5,19 @@ imported where they are used: a project of cohorts alone does not load their lib
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import DreamflowError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Result, as_json
 from ..generation.stage import PromptKind, Stage
+from ..site.page import Page
 from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
 if TYPE_CHECKING:
@@ -89,6 +91,17 @@ class Dreams(Family):
             for procedure in night.variants
         ]
         return [*analyses, *measured, *(path for key in self.nights for path in self.journal_files(key))]
+
+    def reports(self) -> list[Report]:
+        """The journal of each night."""
+        from .best import in_words
+
+        return [
+            Report(
+                f"night {key}", self.folder / key / NIGHT_FILES[0], in_words(self.folder / key / NIGHT_FILES[1]), ids
+            )
+            for key, ids in ((key, night.generations) for key, night in self.nights.items())
+        ]
 
     def referenced(self) -> set[str]:
         """The ids in the tables of all cycles, previous ones too, and the parents of their variants."""
@@ -233,6 +246,13 @@ class Dreams(Family):
                 )
         return table_of(entries, self.procedures, night.spec.tiers)
 
+    def pages(self) -> Iterable[Page]:
+        """The pages on all cycles, also of nights that are no longer configured, and on all procedures."""
+        from .pages import pages
+
+        names = [night.name for night in self.nights.values()]
+        return pages(self.layout, Path(self.world.settings.raw_root) / "procedures", names)
+
     def promote(self) -> str:
         """Write a patch for each variant in tier 1 of the configured nights; returns the commands that apply them."""
         from .night import write_patches
@@ -247,6 +267,12 @@ class Dreams(Family):
             lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import dream_sources
+
+        return dream_sources(self.world)
 
 
 FAMILY = Dreams

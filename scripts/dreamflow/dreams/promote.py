@@ -12,7 +12,7 @@ from ..errors import DreamflowError
 from ..files import checked_name
 from ..generation.model import Json
 from ..reports.markdown import visible
-from .journal import tested
+from .best import tested
 from .procedure import Procedure
 from .records import Record
 

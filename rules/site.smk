@@ -1,0 +1,16 @@
+"""The site: pages on everything that is there, for a browser."""
+
+
+rule site:
+    """Write the site, data/site/index.html, from the results that exist; no model is called."""
+    input:
+        lambda wildcards: flow.always(f"{DATA}/site/index.html"),
+    output:
+        f"{DATA}/site/index.html",
+    log:
+        f"{DATA}/logs/site.log",
+    localrule: True
+    run:
+        from dreamflow.site.build import write_site  # it loads what no other rule needs
+
+        flow.job(log[0], lambda: write_site(flow.plan, Path(output[0]).parent))
