@@ -20,6 +20,7 @@ from ..family import NOTHING, Family, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
+from ..site.page import Page
 from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
@@ -40,6 +41,7 @@ class Chunks(Family):
     are the goals of Snakemake whose generations are not known yet."""
 
     name = "chunks"
+    section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
@@ -148,6 +150,13 @@ class Chunks(Family):
         """The conversation of a chunk; all clusters are one unit."""
         conversation = generation.wildcards.get("conversation_id")
         return (*super().unit(generation, origin), *([conversation] if conversation else []))
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all archived conversations, also of those that are no longer configured, and on clusters."""
+        from .pages import pages
+
+        known = {name: spec.conversations[name] for name, spec in self.spec_of.items()}
+        return pages(self.folder, known, Path(self.world.settings.raw_root) / "conversations")
 
     def manifests(self) -> list[str]:
         """The manifests of all conversations."""

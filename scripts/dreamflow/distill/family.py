@@ -37,6 +37,7 @@ class Distill(Family):
     """The distillations of a configuration. `runs` has them by name and cycle."""
 
     name = "distill"
+    section = "models"
     config_key = "distillations"
     description = "Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`."
     goals = ("distill",)

@@ -1,13 +1,17 @@
 """Foreign texts as safe HTML: Markdown, and code with colours."""
 
-from functools import cache
+from functools import cache, lru_cache
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markupsafe import Markup
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
 from pygments.lexers import TextLexer, get_lexer_by_name
 from pygments.util import ClassNotFound
+
+_DEEPER = 2  # a heading of a text is this many levels below that of the page
 
 
 def rendered(text: str) -> Markup:
@@ -18,11 +22,18 @@ def rendered(text: str) -> Markup:
 
 def highlighted(text: str, language: str = "python") -> Markup:
     """Code as HTML whose classes `static/site.css` colours; unknown languages have no colours."""
+    return Markup(highlight(text, _lexer(language), _FORMAT))  # noqa: S704  (pygments escapes)
+
+
+_FORMAT = HtmlFormatter(nowrap=True)
+
+
+@lru_cache(64)
+def _lexer(language: str) -> Lexer:
     try:
-        lexer = get_lexer_by_name(language, stripnl=False)
+        return get_lexer_by_name(language, stripnl=False)
     except ClassNotFound:
-        lexer = TextLexer(stripnl=False)
-    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))  # noqa: S704  (pygments escapes)
+        return TextLexer(stripnl=False)
 
 
 @cache
@@ -30,11 +41,20 @@ def _markdown() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": _fence}).enable(["table", "strikethrough"])
     parser.validateLink = _is_allowed
     parser.disable("image")
+    parser.core.ruler.push("deeper_headings", _deepen)
     return parser
 
 
+def _deepen(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + _DEEPER)}"
+        elif token.type in ("table_open", "code_block"):
+            token.attrSet("tabindex", "0")  # may be scrolled, so the keyboard must reach it
+
+
 def _fence(text: str, language: str, _attributes: str) -> str:
-    return highlighted(text, language or "text")
+    return f'<pre tabindex="0"><code>{highlighted(text, language or "text")}</code></pre>'
 
 
 def _is_allowed(address: str) -> bool:
