@@ -257,6 +257,23 @@ def test_only_what_changed_is_read_again(noted: Path) -> None:
     assert kinds(noted) == {"notes": 4}
 
 
+def test_a_source_that_cannot_be_looked_for_keeps_its_rows(noted: Path) -> None:
+    def fail() -> Iterator[tuple[str, str]]:
+        raise DreamflowError("cycle-1 is there twice")
+        yield
+
+    source, seen = notes(noted.parent), list[str]()
+    other = source._replace(
+        name="other", tables=(NOTES._replace(name="others"),), find=lambda: [], read=lambda item: {}
+    )
+    update_database(noted, [source, other])
+    (noted.parent / "bread.txt").write_text("Rye.")
+    said = update_database(noted, [notes(noted.parent, seen), other._replace(find=fail)])
+    assert "1 could not be read: cycle-1 is there twice" in said and seen == ["bread.txt"]
+    assert "up to date; 1 could not" in update_database(noted, [source._replace(find=fail), other])
+    assert kinds(noted) == {"notes": 4}
+
+
 def test_another_schema_makes_the_file_anew_and_so_does_damage(noted: Path) -> None:
     seen: list[str] = []
     update_database(noted, [notes(noted.parent, seen)._replace(version=2)])
@@ -295,7 +312,7 @@ def test_a_reader_keeps_what_it_has_opened(noted: Path) -> None:
 
 def test_a_damaged_source_is_named_and_harms_no_other(noted: Path) -> None:
     (noted.parent / "bread.txt").write_text("damaged")
-    assert "1 could not be read (bread.txt: damaged)" in update_database(noted, [notes(noted.parent)])
+    assert "1 could not be read: bread.txt: damaged" in update_database(noted, [notes(noted.parent)])
     assert rows(noted, "SELECT item, problem FROM sources WHERE problem <> ''") == [("bread.txt", "bread.txt: damaged")]
     assert kinds(noted) == {"notes": 3}
     (noted.parent / "bread.txt").write_text("Good again.")

@@ -23,6 +23,17 @@ RARE = 20_000  # texts: a short word that is more frequent only filters what the
 MOST_FILTERED = 5_000  # texts that are looked at for short words
 AROUND = 60  # characters of a snippet before and after the first match
 MARKS = ("[", "]")
+# Of the data folder: what changes when there is a result, without a look at each generation.
+CHANGING = (
+    "gens/*",
+    "chunks/result.json",
+    "dreams/*/*",
+    "probes/*",
+    "nights/*",
+    "trust/*",
+    "experiences",
+    "distill/*/*",
+)
 _LAST = "\U0010ffff"
 # Scripts that are written without spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
@@ -119,13 +130,12 @@ def kinds(path: Path | str) -> dict[str, int]:
 
 
 def is_outdated(path: Path | str) -> bool:
-    """Whether results were made after the last look of `snakemake database`, as the times of folders say; an edited
-    file does not change them."""
+    """Whether results were made after the last look of `snakemake database`, as the times of folders say; a text that
+    was edited by hand does not change them."""
     path = Path(path)
     looked = path.stat().st_mtime_ns
-    folders = [path.parent / name for name in ("gens", "chunks", "dreams", "nights", "trust", "probes", "distill")]
-    folders += folders[0].glob("*")
-    return any(folder.is_dir() and folder.stat().st_mtime_ns > looked for folder in folders)
+    changing = (place for pattern in CHANGING for place in path.parent.glob(pattern))
+    return any(place.stat().st_mtime_ns > looked for place in changing)
 
 
 def _open(path: Path) -> sqlite3.Connection:
