@@ -95,6 +95,7 @@
     }
 
     heads.forEach((head, place) => {
+      if (!head.textContent.trim()) return;
       const button = element("button", { type: "button" });
       button.append(...head.childNodes);
       head.append(button);
@@ -198,6 +199,17 @@
     place.scrollIntoView();
   }
 
+  // What is unfolded and wider than its place is scrolled, so the keyboard must reach it.
+  function reach(fold) {
+    for (const inside of fold.querySelectorAll(".inside")) {
+      if (inside.scrollWidth > inside.clientWidth) inside.tabIndex = 0;
+    }
+  }
+
+  document.querySelectorAll("details").forEach((fold) => {
+    reach(fold);
+    fold.addEventListener("toggle", () => reach(fold));
+  });
   document.querySelectorAll("[data-table]").forEach(enhance);
   document.querySelectorAll(".copyable").forEach(copyButton);
   window.addEventListener("hashchange", openTarget);
