@@ -46,14 +46,14 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
         first = site.firsts.get(section)
         found = [page for page in [*([first] if first else []), *site.entries[section]] if page.highlight]
         found.sort(key=lambda page: page.date, reverse=True)
-        is_empty = not (first and first.summary) and not site.entries[section]
+        is_empty = not site.entries[section] and not site.index.sections[section]
         cards.append(
             {
                 "title": first.title if first else section.title(),
                 "path": section_path(section),
                 "about": about,
                 "command": command,
-                "summary": first.summary if first else "",
+                "summary": first.summary if first and not is_empty else "",
                 "highlights": found[:SHOWN_HIGHLIGHTS],
                 "pages": len(site.entries[section]),
                 "is_empty": is_empty,

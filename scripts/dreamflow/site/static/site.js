@@ -201,15 +201,12 @@
 
   // What is unfolded and wider than its place is scrolled, so the keyboard must reach it.
   function reach(fold) {
-    for (const inside of fold.querySelectorAll(".inside")) {
-      if (inside.scrollWidth > inside.clientWidth) inside.tabIndex = 0;
-    }
+    const wide = [...fold.querySelectorAll(".inside")].filter((inside) => inside.scrollWidth > inside.clientWidth);
+    for (const inside of wide) inside.tabIndex = 0;
   }
 
-  document.querySelectorAll("details").forEach((fold) => {
-    reach(fold);
-    fold.addEventListener("toggle", () => reach(fold));
-  });
+  document.addEventListener("toggle", (event) => event.target.open && reach(event.target), true);
+  document.querySelectorAll("details[open]").forEach(reach);
   document.querySelectorAll("[data-table]").forEach(enhance);
   document.querySelectorAll(".copyable").forEach(copyButton);
   window.addEventListener("hashchange", openTarget);
