@@ -13,6 +13,7 @@ import pandas as pd
 from ..files import is_name
 from ..generation.model import Json
 from ..generation.summary import Summaries
+from ..reports.findings import findings
 from ..reports.lineage import Members, finder
 from ..reports.results import standing
 from ..reports.tables import ranking
@@ -39,9 +40,12 @@ TEXT_COLUMNS = (
 )
 DIFFERENCE_COLUMNS = (
     Column("compared", choices=True),
-    Column("in words", "long"),
-    Column("levels", "long"),
-    Column("difference", "number"),
+    "first",
+    "second",
+    Column("mean", "number", "of the first"),
+    Column("mean", "number", "of the second"),
+    Column("difference", "number", "with its 95% interval; above 0 the first is scored higher"),
+    Column("clear?", choices=True),
     Column("pairs", "number"),
     Column("combinations", "number"),
 )
@@ -114,13 +118,12 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
         "cohort_id": cohort_id,
         "is_configured": cohort is not None,
         "tables": reports.as_posix() if reports.exists() else "",
-        "findings": _findings(scores),
+        "findings": findings(scores),
         "made": made,
         "planned": planned,
         "progress": page_tables.progress(counts, STAGE_NAMES),
         "stage": rows[0]["judged_stage"] if rows else "",
         "texts": [_cells(row, cohort_id, with_page, all_self_judged) for row in rows[:LISTED]],
-        "all_self_judged": all_self_judged,
         "of": len(rows),
         "with_page": len(with_page),
         "can_compare": len(with_page) > 1,
@@ -180,15 +183,6 @@ def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator:
     ids = (scores["draft_gen_id"], scores["parent_gen_id"], scores["gen_id"])
     names = dict.fromkeys(name for column in ids for name in column.dropna().unique() if is_name(name))
     return (made for made in map(find, names) if made)
-
-
-def _findings(scores: pd.DataFrame) -> Mapping[str, Json] | None:
-    """The comparison in words; None if this version cannot tell it."""
-    try:
-        from ..reports.findings import findings
-    except ImportError:
-        return None
-    return findings(scores)
 
 
 def _summary(rows: list[dict[str, Json]], made: int, planned: int) -> str:

@@ -38,7 +38,7 @@ _CONFIG: dict[str, Json] = {
     },
     "legend": {
         "labelColor": "var(--ink)", "titleColor": "var(--soft)", "labelFontSize": 13, "titleFontSize": 13, "orient": "top",
-        "titleFontWeight": "normal", "columns": 2, "labelLimit": 190, "symbolStrokeWidth": 0, "symbolOpacity": 1,
+        "titleFontWeight": "normal", "columns": 2, "labelLimit": 170, "columnPadding": 34, "symbolStrokeWidth": 0, "symbolOpacity": 1,
     },
 }  # fmt: skip
 _POINT = {"type": "point", "filled": True, "size": 80, "opacity": 1}
@@ -223,7 +223,7 @@ def lines(
     layers: list[Json] = []
     if any(point.low is not None for point in points):
         between = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}, **colour}
-        layers.append({"mark": {"type": "area", "opacity": 0.15, "aria": False}, "encoding": between})
+        layers.append({"mark": {"type": "area", "opacity": 0.12, "aria": False}, "encoding": between})
         bars = {"type": "rule", "opacity": 0.8, "strokeWidth": 1, "aria": False}
         layers.append({"mark": bars, "encoding": between})
     line = {"x": x, "y": {"field": "y", **y}, **colour, "strokeDash": styles["strokeDash"]}
@@ -281,7 +281,7 @@ def _styles(series: Sequence[str]) -> dict[str, Json]:
 
     def scale(values: Sequence[Json], shift: int = 0) -> dict[str, Json]:
         chosen = [values[(place + shift * (place // SERIES)) % len(values)] for place in range(count)]
-        legend = {"legend": None if count < 2 or values is _DASHES else {"title": None}}
+        legend = {"legend": None if not any(series) or values is _DASHES else {"title": None}}
         return {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": chosen}, **legend}
 
     return {"color": scale(_COLOURS), "shape": scale(_SHAPES, 1), "strokeDash": scale(_DASHES, 1)}
