@@ -119,7 +119,7 @@ def _learning_curves(steps: Sequence[Mapping[str, float | None]]) -> list[Markup
     if points_:
         words = "Loss in nats per token of an answer; lower is better."
         drawn.append(charts.lines("Learning curve.", words, points_, ("step", "loss"), marks=len(points_) < 200))
-    rates = [charts.Point("learning rate", row["step"], row["lr"]) for row in steps if row["lr"] is not None]
+    rates = [charts.Point("", row["step"], row["lr"]) for row in steps if row["lr"] is not None]
     if rates:
         drawn.append(charts.lines("Learning rate.", "By step.", rates, ("step", "rate"), height=110, digits=6, marks=False))
     return drawn

@@ -37,10 +37,10 @@ ACCURACY_COLUMNS = (
 ANSWER_COLUMNS = (
     Column("model", choices=True),
     Column("kind", choices=True),
-    Column("task", "long"),
-    Column("expected", "long"),
-    Column("answer", "long"),
     Column("grade", choices=True),
+    Column("task", "long"),
+    Column("expected"),
+    Column("answer", "long"),
     Column("why", "long"),
     Column("id", "id"),
 )
@@ -147,13 +147,11 @@ def differences(outcomes: Sequence[Outcome]) -> list[str]:
         change = paired_difference(*shares, np.array([groups[task] for task in both]))
         better, worse = (first, second) if change.mean >= 0 else (second, first)
         low, high = (change.low, change.high) if change.mean >= 0 else (-change.high, -change.low)
-        what = f"{100 * abs(change.mean):.1f} points"
         interval = "" if np.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-        where = f"on the {len(both):,} tasks that both answered"
-        if not interval or low <= 0:
-            sentences.append(f"No clear difference between {first} and {second} {where}: {what}{interval}.")
-        else:
-            sentences.append(f"{better} solves more than {worse} by {what}{interval} {where}.")
+        what = f"{better} solves {100 * abs(change.mean):.1f} points{interval} more than {worse}"
+        words = f"{what} of the {len(both):,} tasks that both answered"
+        is_clear = interval and low > 0
+        sentences.append(f"{words}." if is_clear else f"No clear difference: {words}.")
     return sentences
 
 
@@ -191,7 +189,7 @@ def _cut(text: str) -> str:
 def _answer_cells(row: Outcome, task: Mapping[str, Json] | None, answer: str) -> list[Json]:
     prompt, expected = (task["prompt"], str(task["answer"])) if task else (row.task_id, "")
     why = "" if row.passed else row.why
-    return [row.model_id, row.kind, _cut(prompt), _cut(expected), _cut(answer), GRADES[row.passed], _cut(why), row.gen_id]
+    return [row.model_id, row.kind, GRADES[row.passed], _cut(prompt), _cut(expected), _cut(answer), _cut(why), row.gen_id]
 
 
 def _document(row: Outcome, task: Mapping[str, Json] | None, answer: str) -> Document:
