@@ -4,6 +4,7 @@ The numbers are those of `analysis.paired_differences` and `analysis.evaluator_a
 combinations of concepts; it is not corrected for the number of comparisons.
 """
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ RELIABLE = 0.667  # Krippendorff's lowest alpha for tentative conclusions (Conte
 MANY = 10  # comparisons: of so many, half a false one is to be expected
 SHOWN = 3  # comparisons in words per factor, and names in a list
 WIDTH = 100
+_INTERVAL = re.compile(r"\\\[(-?[\d.]+, -?[\d.]+)\\\]")  # as `plain` escapes it, though it cannot be a link
 
 WRITERS = {"models": "model", "generation_model": "model", "draft_model": "draft model"}
 TEMPLATES = {"templates": "template pair", "generation_template": "essay template", "draft_template": "draft template"}
@@ -133,10 +135,14 @@ def _comparisons(rows: pd.DataFrame, scored: pd.DataFrame) -> list[str]:
         )
     for factor, noun in (WRITERS | TEMPLATES | JUDGES).items():
         of_factor = [_oriented(row) for row in rows[rows["factor"] == factor].to_dict("records")]
+        if factor in JUDGES:
+            of_factor = [row for row in of_factor if _enough(row)]
         sentences += _of_factor(of_factor, factor, noun, scale)
-        if factor in ("models", "generation_model") and len(of_factor) == 1:
+        if factor in ("models", "generation_model") and len(of_factor) == 1 and _enough(of_factor[0]):
             sentences += _by_rubric(of_factor[0], factor, scored)
-    return sentences or ["Nothing is compared: all texts have the same model, templates and judge."]
+    if any(text.startswith("Not enough") for text in sentences):
+        sentences.append(f"A comparison needs at least {MIN_COMBOS} combinations of concepts.")
+    return sentences or ["Nothing is compared: all texts have the same model and templates."]
 
 
 def _oriented(row: Mapping[str, Json]) -> dict[str, Json]:
@@ -221,10 +227,7 @@ def _sentence(row: Mapping[str, Json], factor: str, noun: str, scale: _Scale, *,
     elif _enough(row):
         words = f"no difference shown between {kinds}{first} and {second}: {ahead}, {pairs}."
     else:
-        words = (
-            f"not enough to say whether {kind}{first} {verb} {second}: {ahead}, but in only {pairs} "
-            f"(at least {MIN_COMBOS} combinations are needed)."
-        )
+        words = f"not enough to say whether {kind}{first} {verb} {second}: {ahead}, but in only {pairs}."
     if start and not words.startswith(first):  # an id keeps its letters
         words = words[0].upper() + words[1:]
     return words
@@ -281,12 +284,13 @@ def _agreement(rows: pd.DataFrame, scored: pd.DataFrame) -> tuple[list[str], lis
 
 
 def _is_low(part: Mapping[str, Json]) -> bool:
-    return not part["alpha"] >= RELIABLE  # also if it is unknown
+    return part["texts"] < 2 or not part["alpha"] >= RELIABLE  # also if it is unknown
 
 
 def _agree(who: str, part: Mapping[str, Json]) -> str:
-    if np.isnan(part["alpha"]):
-        why = "all their scores are equal" if part["texts"] else "no text has scores of two of them"
+    if np.isnan(part["alpha"]) or part["texts"] < 2:
+        few = f"only {part['texts']} text has" if part["texts"] == 1 else "no text has"
+        why = "all their scores are equal" if part["texts"] > 1 else f"{few} scores of two of them"
         return f"The agreement of {who} cannot be measured: {why}."
     words = f"{who[0].upper()}{who[1:]} agree with alpha {alpha_text(part['alpha'])} on {count(part['texts'], 'text')}"
     return f"{words}, below .667." if _is_low(part) else f"{words}."
@@ -374,4 +378,5 @@ def as_text(found: Findings) -> str:
 
 def as_markdown(found: Findings) -> str:
     """The findings as a list in Markdown."""
-    return "\n".join(f"- **{mark}:** {plain(text)}" if mark else f"- {plain(text)}" for mark, text in lines_of(found))
+    lines = ((mark, _INTERVAL.sub(r"[\1]", plain(text))) for mark, text in lines_of(found))
+    return "\n".join(f"- **{mark}:** {text}" if mark else f"- {text}" for mark, text in lines)
