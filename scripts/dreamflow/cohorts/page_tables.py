@@ -101,7 +101,7 @@ def _group_chart(final: pd.DataFrame, kind: str, stage: str, names: Mapping[str,
         return None
     estimates = [
         charts.Interval(
-            names.get(row[column], row[column]) or "(none)",
+            _named(row[column], names),
             row["average_01"],
             _known(row["ci_low"]),
             _known(row["ci_high"]),
@@ -112,6 +112,10 @@ def _group_chart(final: pd.DataFrame, kind: str, stage: str, names: Mapping[str,
     return charts.intervals(
         f"{title}.", "Mean score with its 95% interval over texts.", estimates, "mean score, 0-1", (0, 1)
     )
+
+
+def _named(name: str, names: Mapping[str, str]) -> str:
+    return names.get(name, name) or "(none)"
 
 
 def _heat_map(final: pd.DataFrame) -> Markup | None:
@@ -157,10 +161,13 @@ def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
     rows: list[dict[str, Json]] = []
     for row in paired_differences(scores).to_dict("records"):
         low, high = _known(row["ci_low"]), _known(row["ci_high"])
-        rows.append({**row, "ci_low": low, "ci_high": high, "what": FACTORS[row["factor"]]})
+        rows.append(
+            {**row, "ci_low": low, "ci_high": high, "what": f"{FACTORS[row['factor']]}, {row['judged_stage']}s"}
+        )
+    one_stage = len({row["judged_stage"] for row in rows}) < 2
     drawn = [
         charts.Interval(
-            f"{row['level_a']} − {row['level_b']}",
+            f"{row['level_a']} − {row['level_b']}{'' if one_stage else ' (' + row['judged_stage'] + 's)'}",
             row["difference"],
             row["ci_low"],
             row["ci_high"],

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,9 @@ LEARNED_COLUMNS = (
 
 def student_pages(family: "Distill") -> Iterator[Page]:
     """A page for each cycle of a distillation that has files."""
-    for folder in sorted(family.layout.root.glob("distill/*/cycle-*"), key=lambda path: (path.parent.name, len(path.name), path.name)):
+    for folder in sorted(
+        family.layout.root.glob("distill/*/cycle-*"), key=lambda path: (path.parent.name, len(path.name), path.name)
+    ):
         if is_name(folder.parent.name) and is_name(folder.name):
             yield _page(family, folder)
 
@@ -67,7 +70,7 @@ def _page(family: "Distill", folder: Path) -> Page:
     facts = {
         "trail": [("Models", "models/index.html"), ("Students", "models/index.html#students"), (run, "")],
         "run": run,
-        "problems": problems,
+        "damaged": problems,
         "status": status,
         "gate": gate,
         "reasons": (exported if exported else files["gate"] or {}).get("reasons") or [],
@@ -85,7 +88,10 @@ def _page(family: "Distill", folder: Path) -> Page:
     }
     documents = [Document("student", f"Student {run}", report, "report")] if report else []
     path = f"models/student/{folder.parent.name}-{folder.name}.html"
-    return Page(path, f"Student {run}", "models", "distill_student.html", facts, summary=_summary(files, status), documents=documents)
+    summary = _summary(files, status)
+    highlight = f"Student {run}: {summary}." if files["validation"] and not problems else ""
+    page = Page(path, f"Student {run}", "models", "distill_student.html", facts, summary, documents)
+    return replace(page, highlight=highlight)
 
 
 def _read(path: Path, problems: list[str]) -> Json:
@@ -106,7 +112,9 @@ def _training(path: Path, problems: list[str]) -> list[dict[str, float | None]]:
         return []
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            return [{name: float(row[name]) if row[name] else None for name in COLUMNS} for row in csv.DictReader(stream)]
+            return [
+                {name: float(row[name]) if row[name] else None for name in COLUMNS} for row in csv.DictReader(stream)
+            ]
     except (KeyError, ValueError, TypeError) as error:
         problems.append(f"{path}: not the log of a training: {error!r}")
         return []
@@ -115,13 +123,20 @@ def _training(path: Path, problems: list[str]) -> list[dict[str, float | None]]:
 def _learning_curves(steps: Sequence[Mapping[str, float | None]]) -> list[Markup]:
     drawn = []
     names = {"loss": "training", "validation_loss": "validation"}
-    points_ = [charts.Point(label, row["step"], row[name]) for name, label in names.items() for row in steps if row[name] is not None]
+    points_ = [
+        charts.Point(label, row["step"], row[name])
+        for name, label in names.items()
+        for row in steps
+        if row[name] is not None
+    ]
     if points_:
         words = "Loss in nats per token of an answer; lower is better."
         drawn.append(charts.lines("Learning curve.", words, points_, ("step", "loss"), marks=len(points_) < 200))
     rates = [charts.Point("", row["step"], row["lr"]) for row in steps if row["lr"] is not None]
     if rates:
-        drawn.append(charts.lines("Learning rate.", "By step.", rates, ("step", "rate"), height=110, digits=6, marks=False))
+        drawn.append(
+            charts.lines("Learning rate.", "By step.", rates, ("step", "rate"), height=110, digits=6, marks=False)
+        )
     return drawn
 
 
@@ -180,30 +195,43 @@ def _gate(files: Mapping[str, Json]) -> list[tuple[str, str, str]]:
     if not gate or not validation:
         return []
     limits, held_out, general = gate["limits"], validation["held_out"][ALL], validation["general"][ALL]
-    rows = [("held-out tasks graded", f"at least {limits['smallest']}", held_out["n"], held_out["n"] >= limits["smallest"])]
+    rows = [
+        ("held-out tasks graded", f"at least {limits['smallest']}", held_out["n"], held_out["n"] >= limits["smallest"])
+    ]
     if held_out["difference"] is not None:
         enough = held_out["difference"] >= limits["margin"] - 1e-9
-        rows.append(("held-out tasks solved", f"at least {points(limits['margin'])}", points(held_out["difference"]), enough))
+        rows.append(
+            ("held-out tasks solved", f"at least {points(limits['margin'])}", points(held_out["difference"]), enough)
+        )
         rows.append(("interval of the difference", "above 0", f"from {points(held_out['low'])}", held_out["low"] > 0))
     if general["difference"] is not None:
         kept = -general["difference"] <= limits["most_lost"] + 1e-9
-        rows.append(("general tasks solved", f"at least {points(-limits['most_lost'])}", points(general["difference"]), kept))
-    return [[what, asked, str(found), Badge("yes", "good") if holds else Badge("no", "bad")] for what, asked, found, holds in rows]
+        rows.append(
+            ("general tasks solved", f"at least {points(-limits['most_lost'])}", points(general["difference"]), kept)
+        )
+    return [
+        [what, asked, str(found), Badge("yes", "good") if holds else Badge("no", "bad")]
+        for what, asked, found, holds in rows
+    ]
 
 
 def _training_facts(training: Mapping[str, Json] | None) -> list[tuple[str, str]]:
     if not training:
         return []
-    losses, seconds = training["validation_loss"], training["seconds"]
-    memory = training["peak_memory_gb"]
+    losses, seconds, memory = (training[name] for name in ("validation_loss", "seconds", "peak_memory_gb"))
+    times = {"before": "before", "best": "at best", "last": "at the end"}
+    known = [f"{losses[key]:.3f} {words}" for key, words in times.items() if losses[key] is not None]
+    stopped = ", stopped early" if training["stopped_early"] else ""
+    speed = f"{training['tokens_per_s']:,.0f} tokens a second on {training['device']}"
+    on_gpu = "" if memory["cuda"] is None else f", {memory['cuda']:.1f} GB on the GPU"
     return [
         ("examples", f"{training['examples']['train']:,}"),
-        ("steps", f"{training['steps']:,} of {training['planned_steps']:,}" + (", stopped early" if training["stopped_early"] else "")),
+        ("steps", f"{training['steps']:,} of {training['planned_steps']:,}{stopped}"),
         ("weights kept", f"those of step {training['best_step']:,}"),
-        ("validation loss", ", ".join(f"{losses[key]:.3f} {words}" for key, words in (("before", "before"), ("best", "at best"), ("last", "at the end")) if losses[key] is not None)),
-        ("time", f"{seconds['in_all']:,.0f} s, {training['tokens_per_s']:,.0f} tokens a second on {training['device']}"),
-        ("memory", f"{memory['process']:.1f} GB" + (f", {memory['cuda']:.1f} GB on the GPU" if memory["cuda"] is not None else "")),
-    ]  # fmt: skip
+        ("validation loss", ", ".join(known)),
+        ("time", f"{seconds['in_all']:,.0f} s, {speed}"),
+        ("memory", f"{memory['process']:.1f} GB{on_gpu}"),
+    ]
 
 
 def _summary(files: Mapping[str, Json], status: Badge) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from ..generation.model import Json, as_json
 from ..reports.accuracy import ALL
 from ..site import charts
 from ..site.page import Document, Page
-from ..site.parts import Amount, Badge, Column, Interval, usd
+from ..site.parts import Amount, Badge, Column, Interval, Seconds, usd
 from ..tasks.outcomes import Outcome, read_grades
 from .report import accuracy_by_model
 
@@ -31,7 +32,7 @@ ACCURACY_COLUMNS = (
     Column("solved", "number", "share, with Wilson's 95% interval"),
     Column("not graded", "number"),
     Column("tokens", "number", "mean of an answer with its prompt"),
-    Column("seconds", "number"),
+    Column("time", "number", "mean of an answer"),
     Column("cost", "number", "mean of an answer"),
 )
 ANSWER_COLUMNS = (
@@ -87,13 +88,14 @@ def _page(root: Path, name: str, outcomes: Sequence[Outcome], tasks: Mapping[str
     shown = outcomes[:ANSWERS]
     answers = {row.gen_id: _answer(root, row.gen_id) for row in shown}
     overall = [row for row in accuracy if row["kind"] == ALL]
+    compared = differences(outcomes)
     facts = {
         "trail": _trail(name),
         "name": name,
         "problem": "",
         "outcomes": len(outcomes),
         "shown": len(shown),
-        "sentences": [*map(_sentence, overall), *differences(outcomes)],
+        "sentences": [*map(_sentence, overall), *compared],
         "chart": _chart(accuracy),
         "accuracy": [_accuracy_cells(row) for row in accuracy],
         "accuracy_columns": ACCURACY_COLUMNS,
@@ -106,7 +108,9 @@ def _page(root: Path, name: str, outcomes: Sequence[Outcome], tasks: Mapping[str
     summary = f"{len(outcomes):,} answers of {len(models)} model{'s' * (len(models) != 1)}"
     summary += f"; {best['model_id']} solves {best['accuracy']:.0%}" if known else ""
     documents = [_document(row, tasks.get(row.task_id), answers[row.gen_id]) for row in shown]
-    return Page(_path(name), f"Probe {name}", "models", "probe_probe.html", facts, summary=summary, documents=documents)
+    highlight = facts["sentences"][0] if known else ""
+    page = Page(_path(name), f"Probe {name}", "models", "probe_probe.html", facts, summary, documents)
+    return replace(page, highlight=next(iter(compared), highlight))
 
 
 def _answer(root: Path, gen_id: str) -> str:
@@ -156,7 +160,9 @@ def differences(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _chart(accuracy: Sequence[Mapping[str, Json]]) -> Markup | None:
-    rows = sorted((row for row in accuracy if row["accuracy"] is not None), key=lambda row: (row["kind"] == ALL, row["kind"]))
+    rows = sorted(
+        (row for row in accuracy if row["accuracy"] is not None), key=lambda row: (row["kind"] == ALL, row["kind"])
+    )
     if not rows:
         return None
     estimates = [
@@ -177,7 +183,7 @@ def _accuracy_cells(row: Mapping[str, Json]) -> list[Json]:
         Interval(row["accuracy"], row["low"], row["high"]),
         row["ungraded"] or None,
         Amount(row["tokens"], 0),
-        Amount(row["seconds"], 1),
+        Seconds(row["seconds"]),
         usd(row["cost_usd"]),
     ]
 
@@ -189,7 +195,16 @@ def _cut(text: str) -> str:
 def _answer_cells(row: Outcome, task: Mapping[str, Json] | None, answer: str) -> list[Json]:
     prompt, expected = (task["prompt"], str(task["answer"])) if task else (row.task_id, "")
     why = "" if row.passed else row.why
-    return [row.model_id, row.kind, GRADES[row.passed], _cut(prompt), _cut(expected), _cut(answer), _cut(why), row.gen_id]
+    return [
+        row.model_id,
+        row.kind,
+        GRADES[row.passed],
+        _cut(prompt),
+        _cut(expected),
+        _cut(answer),
+        _cut(why),
+        row.gen_id,
+    ]
 
 
 def _document(row: Outcome, task: Mapping[str, Json] | None, answer: str) -> Document:

@@ -18,12 +18,13 @@ from ..files import is_name, read_json
 from ..generation.model import Json
 from ..generation.models import Model
 from ..generation.store import database
+from ..reports.markdown import counted
 from ..routing.choices import Choice, ChoiceFile
 from ..routing.preferences import Preference, preferences
 from ..routing.table import EVERY_CONTEXT, read_table
 from ..site import charts
 from ..site.page import Document, Page
-from ..site.parts import Amount, Badge, Column, Interval, Link, usd
+from ..site.parts import Amount, Badge, Column, Interval, Link, Seconds, usd
 from .folders import cycle_folder, cycles
 from .table import Row
 
@@ -41,7 +42,7 @@ MODEL_COLUMNS = (
     Column("calls", "number"),
     Column("tokens", "number"),
     Column("cost", "number"),
-    Column("seconds", "number", "mean of an answer"),
+    Column("time", "number", "mean of an answer"),
     Column("chosen", "number", "how often model: auto chose it"),
 )
 TRUST_COLUMNS = (
@@ -63,7 +64,10 @@ ROUTING_COLUMNS = (
     Column("ATP", "number"),
     Column("saves", "number"),
 )
-STAGE_COLUMNS = (Column("stage"), *(Column(name, "number") for name in ("calls", "tokens", "ATP", "cost", "seconds")))
+STAGE_COLUMNS = (
+    Column("stage"),
+    *(Column(name, "number") for name in ("calls", "tokens", "ATP", "cost", "time of an answer")),
+)
 _SUMS = (
     "count(*), sum(coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0)), sum(atp), sum(cost_usd), "
     "avg(latency_s), sum(cost_usd IS NULL)"
@@ -94,7 +98,9 @@ def model_pages(family: "TrustFamily") -> Iterator[Page]:
             "configuration": configuration(model) if model else [],
             "is_student": name in registered,
             "student": students.get(name),
-            "trust": [_trust_cells(row) for row in sorted(own, key=lambda row: (row.context != EVERY_CONTEXT, -row.outcomes))],
+            "trust": [
+                _trust_cells(row) for row in sorted(own, key=lambda row: (row.context != EVERY_CONTEXT, -row.outcomes))
+            ],
             "trust_columns": TRUST_COLUMNS,
             "charts": [*_by_context(own), *_over_cycles(history, only=name)],
             "stages": [_stage_cells(stage, sums) for stage, sums in sorted(spent.get(name, {}).items())],
@@ -113,13 +119,15 @@ def model_pages(family: "TrustFamily") -> Iterator[Page]:
         "models": lines,
         "cycle": last,
         "state": _state(root, last),
-        "problems": problems,
+        "damaged": problems,
         "charts": [*_trust_charts(history), *_routing_charts(choices), *_cost_charts(spent)],
         "routing": [_routing_cells(each) for each in _preferences(root, problems)],
         "routing_columns": ROUTING_COLUMNS,
         "choices": len(choices),
     }
-    yield Page("models/index.html", "Models", "models", "models_index.html", facts, is_index=True)
+    best = max(every.values(), key=lambda row: row.trust, default=None)
+    summary = f"{counted(len(lines), 'model')}" + (f"; most trusted: {best.model_id}, {best.trust:.2f}" if best else "")
+    yield Page("models/index.html", "Models", "models", "models_index.html", facts, summary, is_index=True)
 
 
 # --- what is read ---
@@ -135,7 +143,9 @@ def _history(root: Path, problems: list[str]) -> list[Row]:
                 with path.open(encoding="utf-8", newline="") as stream:
                     lines = [{key: value or None for key, value in line.items()} for line in csv.DictReader(stream)]
                 texts = ("layer", "revision")
-                rows += [convert({**line, **{name: line[name] or "" for name in texts}}, Row, strict=False) for line in lines]
+                rows += [
+                    convert({**line, **{name: line[name] or "" for name in texts}}, Row, strict=False) for line in lines
+                ]
             except (ValidationError, KeyError, TypeError, ValueError) as error:
                 problems.append(f"{path}: damaged: {error}. Run snakemake trust to make the last cycle again")
     return rows
@@ -188,7 +198,9 @@ def _state(root: Path, cycle: int) -> Mapping[str, Json] | None:
         state = read_json(path) if path.exists() else None
     except DreamflowError:
         return None
-    return state if isinstance(state, dict) and {"name", "budget_atp", "multiplier", "reasons"} <= state.keys() else None
+    return (
+        state if isinstance(state, dict) and {"name", "budget_atp", "multiplier", "reasons"} <= state.keys() else None
+    )
 
 
 def _preferences(root: Path, problems: list[str]) -> Sequence[Preference]:
@@ -216,7 +228,9 @@ def configuration(model: Model) -> list[tuple[str, str]]:
         "context": f"{model.context_length:,} tokens",
         "longest answer": f"{model.longest_answer:,} tokens",
         "sampling": sampling or "that of each spec",
-        "price": ", ".join(f"{name} ${value:g}" for name, value in price.items()) + " per million tokens" if price else "",
+        "price": ", ".join(f"{name} ${value:g}" for name, value in price.items()) + " per million tokens"
+        if price
+        else "",
         "limits": ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in limits.items()),
         "service": "batches" if model.service == "batch" else "",
         "worked examples": f"{len(model.examples)} before each prompt" if model.examples else "",
@@ -246,7 +260,7 @@ def _line(
         calls or None,
         tokens,
         usd(cost),
-        Amount(seconds, 1),
+        Seconds(seconds),
         chosen or None,
     ]
 
@@ -255,17 +269,28 @@ def _trust_cells(row: Row) -> list[Json]:
     moved = None if row.change is None else round(row.change, 2) + 0.0  # never -0
     change = Amount(moved, 2, "+" if moved and moved > 0 else "")
     interval = Interval(row.trust, row.low, row.high)
-    return [context_name(row.context), EVIDENCE.get(row.evidence, row.evidence), interval, row.outcomes, row.new, change]
+    return [
+        context_name(row.context),
+        EVIDENCE.get(row.evidence, row.evidence),
+        interval,
+        row.outcomes,
+        row.new,
+        change,
+    ]
 
 
 def _stage_cells(stage: str, sums: tuple) -> list[Json]:
     calls, tokens, atp, cost, seconds, unknown = sums
-    return [stage, calls, tokens, Amount(atp, 1), usd(cost if unknown < calls else None), Amount(seconds, 1)]
+    return [stage, calls, tokens, Amount(atp, 1), usd(cost if unknown < calls else None), Seconds(seconds)]
 
 
 def _routing_cells(each: Preference) -> list[Json]:
     is_best = each.model_id == each.best_id
-    other = [Badge("the same", "plain"), None, None] if is_best else [each.best_id, Amount(each.best_mean, 2), Amount(each.best_atp, 1)]
+    other = (
+        [Badge("the same", "plain"), None, None]
+        if is_best
+        else [each.best_id, Amount(each.best_mean, 2), Amount(each.best_atp, 1)]
+    )
     saved = Amount(None if each.saved is None else 100 * each.saved, 0, after="%")
     share = Amount(100 * each.share, 0, after="%")
     return [context_name(each.context), each.model_id, share, Amount(each.mean, 2), Amount(each.atp, 1), *other, saved]
@@ -278,11 +303,18 @@ def _by_context(rows: Sequence[Row]) -> list[Markup]:
         return []
     estimates = [
         charts.Interval(
-            context_name(row.context), row.trust, row.low, row.high, f"{row.outcomes:,} outcomes", EVIDENCE.get(row.evidence, row.evidence)
+            context_name(row.context),
+            row.trust,
+            row.low,
+            row.high,
+            f"{row.outcomes:,} outcomes",
+            EVIDENCE.get(row.evidence, row.evidence),
         )
         for row in own[:20]
-    ]  # fmt: skip
-    return [charts.intervals("Trust by context.", "Chance of a success, with 90% intervals.", estimates, "trust", (0, 1))]
+    ]
+    return [
+        charts.intervals("Trust by context.", "Chance of a success, with 90% intervals.", estimates, "trust", (0, 1))
+    ]
 
 
 def _trust_charts(history: Sequence[Row]) -> list[Markup]:
@@ -311,7 +343,9 @@ def _over_cycles(history: Sequence[Row], key: tuple[str, str] | None = None, onl
     where, evidence = key or (EVERY_CONTEXT, "")
     title = "Trust over the cycles." if only else f"Trust: {context_name(where)}, {EVIDENCE.get(evidence, evidence)}."
     if len({row.cycle for row in own}) == 1:
-        rows = [charts.Interval(row.model_id, row.trust, row.low, row.high, f"{row.outcomes:,} outcomes") for row in own]
+        rows = [
+            charts.Interval(row.model_id, row.trust, row.low, row.high, f"{row.outcomes:,} outcomes") for row in own
+        ]
         words = f"Chance of a success after cycle {own[0].cycle}, with 90% intervals."
         return [charts.intervals(title, words, rows, "trust", (0, 1))]
     points = [
@@ -335,11 +369,13 @@ def _routing_charts(choices: Sequence[Choice]) -> list[Markup]:
         rows = [(model, counts[model, cycle], f"{counts[model, cycle]:,}") for model in models for cycle in total]
         return [charts.bars("Routing.", "Questions that model: auto gave to each model.", rows, "questions")]
     points = [
-        charts.Point(model, cycle, counts[model, cycle] / total[cycle], note=f"{counts[model, cycle]:,} of {total[cycle]:,}")
+        charts.Point(
+            model, cycle, counts[model, cycle] / total[cycle], note=f"{counts[model, cycle]:,} of {total[cycle]:,}"
+        )
         for model in models
         for cycle in sorted(total)
     ]
-    words = "The share of the questions with model: auto that each model got, by the cycle of the table that chose (0: none yet)."
+    words = "Shares of the questions with model: auto, by the cycle of the table that chose (0: there was none yet)."
     return [charts.lines("Routing.", words, points, ("cycle", "share"), (0, 1))]
 
 
