@@ -19,6 +19,7 @@ from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
 from ..generation.model import Generation, as_json
 from ..generation.models import find_model
 from ..generation.settings import AUTO
+from ..site.page import Page
 from ..tasks.answers import ANSWER, answer_rows, select_tasks
 from ..tasks.graders import Task
 from .spec import ProbeSpec
@@ -115,6 +116,12 @@ class Probe(Family):
         """Return the report files of all probes, or of the night's probe."""
         probes = self.probes if goal == "probe" else [self.night]
         return [f"{self._folder(probe)}/{name}" for probe in probes for name in REPORT_FILES]
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all probes that have grades."""
+        from .pages import probe_pages
+
+        return probe_pages(self)
 
     def want_night(self, probe: str) -> bool:
         """Return whether this is the night's probe, and note that a requested file depends on it."""
