@@ -2,14 +2,25 @@
 
 
 rule reports:
+    """Write the tables and best essays of all cohorts from what exists, without asking any model."""
+    input:
+        lambda wildcards: flow.look_up(flow.targets, "reports"),
+    log:
+        f"{DATA}/logs/reports.log",
+    localrule: True
+    run:
+        flow.job(log[0], COHORTS.write_all_reports)
+
+
+rule cohort_reports:
     """Write the tables of a cohort's scores."""
     input:
         lambda wildcards: flow.look_up(COHORTS.leaves, wildcards.cohort),
-        job=job_file("reports", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}"),
+        job=job_file("cohort_reports", COHORTS.cohort_job, f"{DATA}/cohorts/{{cohort}}/reports/{REPORT_FILES[0]}"),
     output:
         expand(f"{DATA}/cohorts/{{{{cohort}}}}/reports/{{name}}", name=REPORT_FILES),
     log:
-        f"{DATA}/logs/reports/{{cohort}}.log",
+        f"{DATA}/logs/cohort_reports/{{cohort}}.log",
     localrule: True
     run:
         flow.job(log[0], lambda: COHORTS.write_reports(wildcards.cohort), input)

@@ -4,11 +4,12 @@ Shared code (plan, shards, forecast, retry, prune, missing keys, wildcards) loop
 family in one place. Families exchange data through files and never import each other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .database.schema import Source
 from .deferred import Deferred
 from .errors import ConfigError, unknown
 from .files import canonical, checked_name
@@ -57,17 +58,40 @@ class World:
         self.router = Router(self.settings.trust, self.layout.root, self.models)
 
 
+@dataclass
+class Report:
+    """A result that a person reads: its `title`, its `page`, what it says in `words` (at most a sentence), and the
+    `generations` that it is about. `state` is a JSON file beside it that says whether it is complete, `folder` what to
+    show instead of the page, `outdated` why it is not up to date ("" if it is), `remedy` what to do without a page."""
+
+    title: str
+    page: Path
+    words: str = ""
+    generations: Collection[str] = ()
+    state: Path | None = None
+    folder: Path | None = None
+    outdated: str = ""
+    remedy: str = ""
+
+    @property
+    def where(self) -> Path:
+        """The path to show."""
+        return self.folder or self.page
+
+
 class Family:
     """A family in a run. Subclasses set the class variables and override methods.
 
     `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
     specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
-    family; the default target needs it if `in_default_target`.
+    family; the default target needs it if `in_default_target`. `section` is the folder of its pages on the site, one of
+    `site.page.SECTIONS`.
     """
 
     name: ClassVar[str]
     config_key: ClassVar[str] = ""
     description: ClassVar[str] = ""
+    section: ClassVar[str] = "home"
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True
@@ -98,6 +122,10 @@ class Family:
         """The files of this family that the target rule `goal` (or "all") makes."""
         return []
 
+    def reports(self) -> Sequence[Report]:
+        """The results of the configured specs, whether they are made yet or not."""
+        return ()
+
     def referenced(self) -> set[str]:
         """The ids of unplanned generations that products of the family still need; `prune` keeps them."""
         return set()
@@ -118,6 +146,10 @@ class Family:
     def left_out(self, goal: str) -> str:
         """Why a night leaves out the target rule `goal`; "" if it makes it."""
         return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
+
+    def sources(self) -> Sequence[Source]:
+        """The sources of the family's tables in the database (see `database.schema`)."""
+        return ()
 
     def pages(self) -> Iterable[Page]:
         """The pages of the family for the site, from the results that exist."""

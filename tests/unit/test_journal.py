@@ -6,6 +6,7 @@ import re
 import sqlite3
 
 import pytest
+from dreamflow.dreams.best import summary_table
 from dreamflow.dreams.best_of_n import comparison
 from dreamflow.dreams.equivalence import Counterexample
 from dreamflow.dreams.health import (
@@ -16,7 +17,7 @@ from dreamflow.dreams.health import (
     write_yields,
     yields,
 )
-from dreamflow.dreams.journal import journal, summary_table
+from dreamflow.dreams.journal import journal
 from dreamflow.dreams.records import COLUMNS
 from dreamflow.dreams.tables import write_csv, write_sqlite
 from dreamflow.dreams.tiers import final_tier

@@ -5,6 +5,7 @@
 
 import difflib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -16,9 +17,14 @@ from golden.frozen import load, new_project, normalised, run, written
 
 # What a later version may write besides. Edit these only for a change that is wanted.
 # New since: grades as files, and what decides a job as a file. These are shell patterns; * also stands for slashes.
-EXTRA_FILES: tuple[str, ...] = ("data/jobs/*", "data/*/grades/*.jsonl", "data/probes/*/grades.jsonl")
+EXTRA_FILES: tuple[str, ...] = (
+    *("data/jobs/*", "data/*/grades/*.jsonl", "data/probes/*/grades.jsonl"),
+    *("data/cohorts/*/reports/summary/findings.md", "data/cohorts/*/reports/state.json"),
+)
 EXTRA_METADATA: frozenset[str] = frozenset({"inputs_sha256"})  # keys of data/gens/*/*/metadata.json
 EXTRA_PRICE: frozenset[str] = frozenset({"source"})  # keys of their `price`: prices can come from a library now
+
+FINDINGS = re.compile(r"(?<=\n\n)(?:- .*\n)+\n")  # what the scores say in words: new in the README.md of results
 
 # What experiences are there, in the order of their answers' times, decides these files. They are the same only where
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
@@ -79,6 +85,8 @@ def comparable(path: str, text: str) -> str:
         record = json.loads(text)
         record["asked"]["price"] = known_price(record["asked"]["price"])
         text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    if fnmatchcase(path, "data/results/*/README.md"):
+        text = FINDINGS.sub("", text, count=1)
     return normalised(path, text)
 
 

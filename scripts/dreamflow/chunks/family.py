@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..config import under
 from ..cycles import read_night, this_night
+from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
 from ..family import NOTHING, Family, World
@@ -39,6 +40,7 @@ class Chunks(Family):
     are the goals of Snakemake whose generations are not known yet."""
 
     name = "chunks"
+    section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
@@ -299,6 +301,12 @@ class Chunks(Family):
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import chunk_sources
+
+        return chunk_sources(self.layout.root)
 
 
 FAMILY = Chunks

@@ -1,13 +1,15 @@
 """The family `cohorts`: its plan, its products, and what decides the jobs of its rules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError
-from ..family import Family, World
-from ..files import canonical
-from ..reports import CROSS_FILES, REPORT_FILES
+from ..database.schema import Source
+from ..errors import ConfigError, DreamflowError
+from ..family import Family, Report, World
+from ..files import canonical, pretty, read_json, write_atomic
+from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE
+from ..site.page import Page
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
 from .selection import Known
@@ -16,22 +18,26 @@ from .stages import STAGES
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from ..reports.findings import Findings
+
 
 class Cohorts(Family):
     """The cohorts of a configuration, by id. Reports load libraries of tables, so they are imported where they are
     written."""
 
     name = "cohorts"
+    section = "cohorts"
     config_key = "cohorts"
     description = (
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
     )
     stages = STAGES
-    goals = ("drafts", "essays", "evaluations", "cohorts")
+    goals = ("drafts", "essays", "evaluations", "cohorts", "reports")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.cohorts: dict[str, Cohort] = {}
+        self._found: dict[str, tuple[DataFrame, Findings]] = {}  # what these scores say
         self._tables: dict[str, tuple[int, DataFrame]] = {}  # scores, and the version of the summaries they are from
 
     def compile(self) -> None:
@@ -55,6 +61,8 @@ class Cohorts(Family):
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
+        if goal == "reports":  # from what exists
+            return []
         if goal in self.goals and goal != self.name:
             return self.stage_files(goal.removesuffix("s"), only=True)
         if not self.cohorts:
@@ -76,6 +84,27 @@ class Cohorts(Family):
     def wildcards(self) -> Mapping[str, list[str]]:
         """The cohorts by id."""
         return {"cohort": list(self.cohorts)}
+
+    def reports(self) -> list[Report]:
+        """The results of each cohort, with the first comparison in words."""
+        return [self._report(cohort_id, cohort) for cohort_id, cohort in self.cohorts.items()]
+
+    def _report(self, cohort_id: str, cohort: Cohort) -> Report:
+        path = self._reports(cohort_id) / STATE_FILE
+        try:
+            state = read_json(path)
+        except (DreamflowError, OSError):  # not made yet, or by an earlier version
+            state = {}
+        changed = state and state.get("cohort_sha256") != cohort.digest
+        return Report(
+            f"cohort {cohort_id}",
+            self.layout.root / "results" / cohort_id / "README.md",
+            state.get("answer", ""),
+            cohort.generations,
+            path,
+            outdated="the plan of the cohort has changed since" if changed else "",
+            remedy=" 'snakemake reports' makes them from what is there.",
+        )
 
     # --- what the rules need ---
 
@@ -115,19 +144,32 @@ class Cohorts(Family):
         write_membership(self.cohorts[cohort_id], membership)
 
     def write_reports(self, cohort_id: str) -> None:
-        """Write the tables of a cohort's scores."""
+        """Write the tables of a cohort's scores, what they say, and that they are complete."""
+        from ..reports.findings import as_markdown
         from ..reports.tables import write_reports
 
-        root = self.layout.root
-        folder = root / "cohorts" / cohort_id / "reports"
-        write_reports(self.cohorts[cohort_id], root, folder, self._scores(cohort_id))
+        cohort, root = self.cohorts[cohort_id], self.layout.root
+        folder, found = self._reports(cohort_id), self._findings(cohort_id)
+        write_reports(cohort, root, folder, self.scores(cohort_id))
+        write_atomic(folder / FINDINGS_FILE, f"# What the scores of cohort {cohort_id} say\n\n{as_markdown(found)}\n")
+        state = {"cohort_id": cohort_id, "cohort_sha256": cohort.digest, "complete": True, "answer": found.answer}
+        write_atomic(folder / STATE_FILE, pretty(state))
 
     def write_results(self, cohort_id: str, folder: str) -> str:
         """Write the best texts of a cohort; returns a table of them for the screen."""
         from ..reports.results import write_results
 
-        top_n, scores = self.world.settings.results_top_n, self._scores(cohort_id)
-        return write_results(self.cohorts[cohort_id], self.layout.root, folder, top_n, scores, self.world.summaries)
+        cohort, top_n, look = self.cohorts[cohort_id], self.world.settings.results_top_n, self.world.summaries
+        scores, found = self.scores(cohort_id), self._findings(cohort_id)
+        return write_results(cohort, self.layout.root, folder, top_n, scores, look, found)
+
+    def write_all_reports(self) -> str:
+        """Write the tables and best texts of every cohort from the generations that exist; returns what they say."""
+        shown = []
+        for cohort_id in self.cohorts:
+            self.write_reports(cohort_id)
+            shown.append(self.write_results(cohort_id, f"{self.layout.root}/results/{cohort_id}"))
+        return "\n\n".join(shown) or "No cohort is configured."
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""
@@ -136,7 +178,25 @@ class Cohorts(Family):
 
         write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
 
-    def _scores(self, cohort_id: str) -> "DataFrame":
+    def pages(self) -> Iterator[Page]:
+        """The pages on all cohorts that are configured or have results."""
+        from .pages import cohort_pages
+
+        return cohort_pages(self)
+
+    def _reports(self, cohort_id: str) -> Path:
+        return self.layout.root / "cohorts" / cohort_id / "reports"
+
+    def _findings(self, cohort_id: str) -> "Findings":
+        """What the scores of a cohort say, found once for all rules that need it."""
+        from ..reports.findings import findings
+
+        scores = self.scores(cohort_id)
+        if self._found.get(cohort_id, (None,))[0] is not scores:
+            self._found[cohort_id] = scores, findings(scores)
+        return self._found[cohort_id][1]
+
+    def scores(self, cohort_id: str) -> "DataFrame":
         """The long table of a cohort's scores, collected once for all rules that need it."""
         from ..reports.scores import collect_scores
 
@@ -147,6 +207,12 @@ class Cohorts(Family):
             table = collect_scores(cohort.members, self.layout.root, cohort_id, summaries)
             self._tables[cohort_id] = version, table
         return table
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import cohort_sources
+
+        return cohort_sources(self.world)
 
 
 FAMILY = Cohorts

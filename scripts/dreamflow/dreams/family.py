@@ -5,13 +5,14 @@ imported where they are used: a project of cohorts alone does not load their lib
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import DreamflowError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Result, as_json
@@ -50,6 +51,7 @@ class Dreams(Family):
     """The family of nights; `nights` has them by key, `procedures` are all that a night can select."""
 
     name = "dreams"
+    section = "procedures"
     config_key = "procedures"
     description = "Nights over procedures: names of files in `config/procedures/` without `.yaml`."
     goals = ("dreams", "promote")
@@ -90,6 +92,17 @@ class Dreams(Family):
             for procedure in night.variants
         ]
         return [*analyses, *measured, *(path for key in self.nights for path in self.journal_files(key))]
+
+    def reports(self) -> list[Report]:
+        """The journal of each night."""
+        from .best import in_words
+
+        return [
+            Report(
+                f"night {key}", self.folder / key / NIGHT_FILES[0], in_words(self.folder / key / NIGHT_FILES[1]), ids
+            )
+            for key, ids in ((key, night.generations) for key, night in self.nights.items())
+        ]
 
     def referenced(self) -> set[str]:
         """The ids in the tables of all cycles, previous ones too, and the parents of their variants."""
@@ -136,8 +149,7 @@ class Dreams(Family):
 
     def procedure_files(self, procedure: str) -> list[str]:
         """A procedure's card and its code."""
-        card = Path(self.procedures[procedure].card)
-        return [str(card), str(card.with_suffix(".py"))]
+        return [self.procedures[procedure].card, self.procedures[procedure].file]
 
     def write_analysis(self, procedure: str, analysis_path: str, drawing_path: str) -> None:
         """Write what the steps of a procedure read, write and do, as JSON and as a drawing."""
@@ -168,6 +180,7 @@ class Dreams(Family):
         """The job file of a sandbox test (see `night.write_tests`), with a digest of its other inputs."""
         planned = self.procedures[procedure]
         card = [planned.source, planned.effects, planned.fakes, planned.files, planned.inputs, planned.generate]
+        card += [planned.surroundings.digest()] if planned.surroundings else []
         job = {
             "version": VERSION,
             "card": planned.card,
@@ -255,6 +268,12 @@ class Dreams(Family):
             lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import dream_sources
+
+        return dream_sources(self.world)
 
 
 FAMILY = Dreams

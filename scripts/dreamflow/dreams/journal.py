@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from ..generation.model import Result
 from ..reports.markdown import code, count, number
 from ..reports.render import render
+from .best import best_first, is_sound, speculative_first, tested, unjudged_first
 from .best_of_n import Comparison
 from .health import HEALTHY, Health, Inputs, Pattern, Yield
 from .records import Record, known_sum, unpriced_answers
@@ -38,8 +39,7 @@ def journal(
     unpriced = sum(record.unpriced for record in table) + unpriced_answers(matching)
     tokens = sum(record.tokens for record in table)
     tokens += sum(choice.usage.prompt + choice.usage.completion for choice in matching)
-    near = [record for record in table if record.tier == 2]
-    near.sort(key=lambda r: (-(r.novelty or 0), -r.viability, r.gen_id))
+    near, best = speculative_first(table), best_first(table)
     return render(
         "journal.md",
         title=title,
@@ -50,7 +50,8 @@ def journal(
         cost=_cost(costs, tokens) + (f", and {count(unpriced, 'generation')} of unknown cost" if unpriced else ""),
         glance=_glance(yields),
         bugs=[f"{results.analysis_bugs} by {kind}" for kind, results in yields.items() if results.analysis_bugs],
-        best=best_first(table),
+        best=best,
+        unjudged=[] if best else unjudged_first(table),
         shown=BEST,
         near=near,
         shown_near=NEAR,
@@ -78,28 +79,6 @@ def _cost(usd: float | None, tokens: int) -> str:
     if usd:
         return f"{usd:.4f} USD"
     return count(tokens, "token") if tokens else "nothing"
-
-
-def is_sound(record: Record) -> bool:
-    """Whether a variant passed its check and is no duplicate."""
-    return bool(record.check) and record.check.passed and not record.duplicate_of
-
-
-def best_first(table: Sequence[Record]) -> list[Record]:
-    """The variants in tier 1: by viability, then novelty, then id."""
-    viable = [record for record in table if record.tier == 1]
-    return sorted(viable, key=lambda r: (-r.viability, -(r.novelty or 0), r.gen_id))
-
-
-def tested(record: Record) -> str:
-    """The test result of a variant in a few words."""
-    outcome = record.outcome
-    if outcome == "equivalent":
-        return f"behaves like the original on {count(record.inputs_run, 'call')}"
-    if outcome == "differs":
-        differing = record.inputs_run - record.agreeing
-        return f"behaves differently on {differing} of {count(record.inputs_run, 'call')}"
-    return "not tested" if outcome in (None, "untested") else f"test: {outcome}"
 
 
 def _glance(yields: Mapping[str, Yield]) -> list[tuple[object, ...]]:
@@ -166,28 +145,3 @@ def _sides(comparison: Comparison) -> list[tuple[object, ...]]:
         )
         for name, side in sides
     ]
-
-
-def summary_table(table: Sequence[Record], top_n: int = 5) -> str:
-    """The short table at the end of a run (at most 100 columns, no colours): the best variants, or only the counts."""
-    best = best_first(table)
-    judged = any(record.viability is not None for record in table)
-    viable = f"{len(best)} in tier 1" if judged else "none judged"
-    counts = f"{count(len(table), 'variant')}, {sum(map(is_sound, table))} sound and new, {viable}"
-    if not best:
-        return counts
-    header = ("viability", "novelty", "test", "kind", "variant", "procedure")
-    rows = [
-        (
-            number(record.viability, 2, "–"),
-            number(record.novelty, 2, "–"),
-            record.outcome or "not tested",
-            record.kind,
-            record.gen_id,
-            record.procedure_id,
-        )
-        for record in best[:top_n]
-    ]
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows)]
-    return "\n".join([counts, "", *(line.rstrip()[:100] for line in lines)])

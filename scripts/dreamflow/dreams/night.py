@@ -12,13 +12,14 @@ from ..generation.make import read_result
 from ..generation.model import Generation, Json, Result, as_json
 from ..pyanalysis import analysis
 from ..sandbox.isolation import Limits
+from .best import best_first, summary_table
 from .best_of_n import comparison
 from .check import Candidate, Check, check_variants
 from .compile import Night
 from .drawing import dependency_svg
 from .equivalence import Trial, test_procedure
 from .health import failure_patterns, health, read_yields, write_yields, yields
-from .journal import best_first, journal, summary_table
+from .journal import journal
 from .operators.synthesise import partners
 from .procedure import Procedure, load_procedure
 from .promote import patch, promoted_id

@@ -4,7 +4,7 @@ Only names here: the modules load libraries of tables and statistics, which woul
 """
 
 LONG_TABLES = ("parsing/aggregated_scores.csv", "summary/evaluation_scores.csv")  # the original has it twice
-REPORT_FILES = (  # under data/cohorts/<cohort_id>/reports/
+TABLE_FILES = (
     *LONG_TABLES,
     "summary/generation_scores.csv",
     "summary/final_results.csv",
@@ -16,6 +16,9 @@ REPORT_FILES = (  # under data/cohorts/<cohort_id>/reports/
     "analysis/evaluator_agreement.csv",
     "analysis/paired_differences.csv",
 )
+FINDINGS_FILE = "summary/findings.md"
+STATE_FILE = "state.json"
+REPORT_FILES = (*TABLE_FILES, FINDINGS_FILE, STATE_FILE)  # under data/cohorts/<cohort_id>/reports/
 CROSS_FILES = (  # under data/7_cross_experiment/
     "aggregated_scores.csv",
     "evaluation_scores_by_template_model.csv",

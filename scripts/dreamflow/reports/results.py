@@ -16,6 +16,7 @@ from rich.text import Text
 from ..files import write_atomic
 from ..generation.model import Json
 from ..generation.summary import Look, Summaries
+from .findings import Findings, as_markdown, as_text, findings
 from .lineage import Facts, Find, draft_and_essay, finder, gen_path, was_paid, writers
 from .render import render
 from .scores import collect_scores, generation_model
@@ -82,11 +83,12 @@ def write_results(
     top_n: int = 10,
     scores: pd.DataFrame | None = None,
     look: Look | None = None,
+    found: Findings | None = None,
 ) -> str:
     """Write the `top_n` best texts and README.md into `folder`, and delete the files of earlier runs.
 
-    Returns the short table for the screen (`best_table`). `scores` is the cohort's long table and `look` gives
-    summaries (default: both from the files of the generations).
+    Returns the short table (`best_table`) and the findings, for the screen. `scores` is the cohort's long table, `look`
+    gives summaries (default: both from the files of the generations), `found` are the findings of these scores.
     """
     look = look or Summaries(Path(data_root))
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id, look) if scores is None else scores
@@ -104,8 +106,9 @@ def write_results(
     for old in folder.glob("*.md"):
         if _OURS.fullmatch(old.name) and old.name not in names:
             old.unlink()
-    write_atomic(folder / "README.md", index_page(cohort, best, len(all_texts), scores))
-    return best_table(best, folder)
+    found = findings(scores) if found is None else found
+    write_atomic(folder / "README.md", index_page(cohort, best, len(all_texts), scores, found))
+    return f"{best_table(best, folder)}\n\nWhat the scores of cohort {cohort.cohort_id} say:\n{as_text(found)}"
 
 
 def front_matter(
@@ -200,8 +203,8 @@ def _costs(
     return costs | {"unknown": unknown} if unknown else costs
 
 
-def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:
-    """README.md of a results folder: how the texts are ranked, and a row for each file."""
+def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFrame, found: Findings) -> str:
+    """README.md of a results folder: what the scores say, how the texts are ranked, and a row for each file."""
     rows = []
     for row, name in zip(best.to_dict("records"), file_names(best), strict=True):
         cells = (
@@ -212,7 +215,10 @@ def index_page(cohort: "Cohort", best: pd.DataFrame, of: int, scores: pd.DataFra
             ", ".join(known.concept_ids) if (known := cohort.combos.get(row["combo_id"])) else row["combo_id"],
         )
         rows.append([str(cell).replace("|", "\\|") for cell in cells])
-    return render("results.md", cohort_id=cohort.cohort_id, explained=_explained(best, of, scores), rows=rows)
+    said = as_markdown(found)
+    return render(
+        "results.md", cohort_id=cohort.cohort_id, said=said, explained=_explained(best, of, scores), rows=rows
+    )
 
 
 def _explained(best: pd.DataFrame, of: int, scores: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from . import LONG_TABLES, REPORT_FILES
+from . import LONG_TABLES, TABLE_FILES
 from .analysis import evaluator_agreement, paired_differences, variance_analysis, variance_table
 from .frames import (
     GENERATION,
@@ -202,7 +202,7 @@ def ranking(scores: pd.DataFrame) -> pd.DataFrame:
     return in_order(texts, columns, ["stage_order", "rank", "gen_id"])
 
 
-TABLES = (  # in the order of REPORT_FILES, after the long table
+TABLES = (  # in the order of TABLE_FILES, after the long table
     generation_scores,
     final_results,
     perfect_score_paths,
@@ -218,10 +218,10 @@ TABLES = (  # in the order of REPORT_FILES, after the long table
 def write_reports(
     cohort: "Cohort", data_root: Path | str, folder: Path | str, scores: pd.DataFrame | None = None
 ) -> None:
-    """Write all tables of a cohort, the `REPORT_FILES`, into `folder`. `scores` is its long table (default: collected
+    """Write all tables of a cohort, the `TABLE_FILES`, into `folder`. `scores` is its long table (default: collected
     from the files of the generations)."""
     scores = collect_scores(cohort.members, data_root, cohort.cohort_id) if scores is None else scores
     write_table(scores, *(Path(folder) / name for name in LONG_TABLES))
     scores = prepared(scores)
-    for name, table in zip(REPORT_FILES[len(LONG_TABLES) :], TABLES, strict=True):
+    for name, table in zip(TABLE_FILES[len(LONG_TABLES) :], TABLES, strict=True):
         write_table(table(scores), Path(folder) / name)
