@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .database.datasets import Dataset
 from .database.schema import Source
 from .deferred import Deferred
 from .errors import ConfigError, unknown
@@ -149,6 +150,10 @@ class Family:
 
     def sources(self) -> Sequence[Source]:
         """The sources of the family's tables in the database (see `database.schema`)."""
+        return ()
+
+    def datasets(self) -> Iterable[Dataset]:
+        """What the family exports for `datasets.load_dataset` (see `database.datasets`)."""
         return ()
 
     def pages(self) -> Iterable[Page]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..config import under
 from ..cycles import read_night, this_night
+from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
@@ -307,6 +308,12 @@ class Chunks(Family):
         from .sources import chunk_sources
 
         return chunk_sources(self.layout.root)
+
+    def datasets(self) -> Iterable[Dataset]:
+        """The datasets of this family."""
+        from .datasets import chunk_datasets
+
+        return chunk_datasets(self.layout.root)
 
 
 FAMILY = Chunks

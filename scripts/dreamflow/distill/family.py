@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
@@ -243,6 +244,12 @@ class Distill(Family):
         from .sources import distill_sources
 
         return distill_sources(self.layout.root)
+
+    def datasets(self) -> Iterable[Dataset]:
+        """The datasets of this family."""
+        from .datasets import training_datasets
+
+        return training_datasets(self.layout.root)
 
 
 FAMILY = Distill
