@@ -116,7 +116,8 @@ def gain(record: Record) -> float | None:
 
 def ranked(records: Sequence[Record]) -> list[Record]:
     """The variants that are sound, new, and not in the archive, the best first: those in tier 1, those without a
-    verdict whose test did not fail, those in tier 2, the others; by gain, then equivalence, viability, novelty, id."""
+    verdict whose test did not fail, those in tier 2, the others. In each group those that behave like their original
+    come first, by gain, then by viability, novelty and id."""
     kept = [record for record in records if record.made == "ok" and record.tier != 3]
     kept = [record for record in kept if not record.check or is_sound(record)]
     hopeful = {id(record) for record in unjudged_first(kept)}
@@ -124,6 +125,6 @@ def ranked(records: Sequence[Record]) -> list[Record]:
     def key(record: Record) -> tuple[float | bool | str, ...]:
         group = {1: 1, 2: 3}.get(record.tier, 2 if id(record) in hopeful else 4)
         same, viability = record.outcome != "equivalent", record.viability or 0
-        return group, -(gain(record) or 0), same, -viability, -(record.novelty or 0), record.gen_id
+        return group, same, -(gain(record) or 0), -viability, -(record.novelty or 0), record.gen_id
 
     return sorted(kept, key=key)
