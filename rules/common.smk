@@ -37,6 +37,7 @@ def is_shown(record):
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
     if not DRY and message.startswith("Nothing to be done") and workflow.is_main_process:
         flow.show_reports()
+        return False
     chatter = getattr(record, "event", None) in CHATTER or message.startswith(CHATTER_BEGINS)
     return not chatter and not any(text in message for text in SHOWN_ALREADY)
 

@@ -70,7 +70,7 @@ def _rewrite(path: Path, before: str, after: str) -> None:
 
 def report_lines(reports: Sequence[Report], shown: Sequence[str] = ()) -> list[str]:
     """A line or two for each result whose page the texts `shown` do not name: where it is and what it says."""
-    others = [report for report in reports if not any(str(report.where) in text for text in shown)]
+    others = [report for report in reports if not any(f"{report.page.parent}/" in text for text in shown)]
     there = [report for report in others if report.page.exists() or report.outdated]
     if not there:
         return []
