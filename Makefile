@@ -77,8 +77,9 @@ endif
 	$(COMPILE_PYTHON)
 	touch $@
 
-.venv/dev.installed: .venv/distill.installed envs/cluster.txt envs/dev.txt
-	$(PIP) --requirement envs/cluster.txt --requirement envs/dev.txt
+EXTRAS = cluster agents telemetry export dev
+.venv/dev.installed: .venv/distill.installed $(EXTRAS:%=envs/%.txt)
+	$(PIP) $(EXTRAS:%=--requirement envs/%.txt)
 	$(COMPILE_PYTHON)
 	touch $@
 

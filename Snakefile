@@ -5,7 +5,7 @@ import sys
 from snakemake.utils import min_version
 
 min_version("9.27")
-sys.path.insert(0, f"{workflow.basedir}/scripts")
+sys.path.insert(0, f"{workflow.current_basedir}/scripts")
 
 from dreamflow.errors import DreamflowError
 from dreamflow.settings import has_keys
@@ -31,6 +31,8 @@ for family in flow.families:
 
 
 include: "rules/reports.smk"
+include: "rules/site.smk"
+include: "rules/database.smk"
 include: "rules/upkeep.smk"
 include: "rules/phases.smk"
 include: "rules/night.smk"

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-LOCKS = ("base", "local_models", "dev", "cluster", "distill")
+LOCKS = ("base", "local_models", "dev", "cluster", "distill", "agents", "telemetry", "export")
 
 
 def resolve(requirements: Path) -> list[str]:

@@ -1,13 +1,14 @@
 """The run (`flow`), created when the workflow is parsed. The other rule files use it."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-sys.path.insert(0, f"{workflow.basedir}/scripts")
+sys.path.insert(0, f"{workflow.current_basedir}/../scripts")
 
 from dreamflow.cycles import NEXT, NIGHT
 from dreamflow.entry import REPORTED_STATUS
@@ -17,10 +18,23 @@ from dreamflow.run import Run
 from dreamflow.shard_jobs import Pools
 
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
-CHATTER_BEGINS = ("Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow")
+CHATTER_BEGINS = (
+    *("Building DAG", "Select jobs", "Execute ", "Using shell", "Assuming unrestricted", "Using workflow", "Reasons:"),
+    *("Conda environments:", "Updating checkpoint", "DAG of jobs will be updated", "Elapsed time:", "Config file "),
+    "The run involves checkpoint jobs",
+)
+LAST_WORDS = ("Exiting because a job execution failed", "Complete log(s):")  # needless if we have said why
 DAG_READY_BEGINS = ("Job stats", "Nothing to be done")
 SHOWN_ALREADY = (REPORTED, f"non-zero exit status {REPORTED_STATUS}.")  # errors whose message is on the screen
 DRY = workflow.output_settings.dryrun
+DRY_RUN_ENDS = "This was a dry-run"
+ONCE_BEGINS = ("Job stats",)  # a dry run shows the table twice
+LOCKED = "Directory cannot be locked"
+RUNS = (
+    "Another run works in this folder: 'python scripts/status.py' shows what it does.\nIf none does, one was killed: "
+    "run 'snakemake --unlock', then the same command again."
+)
+seen_once = set()
 
 
 def is_shown(record):
@@ -28,18 +42,41 @@ def is_shown(record):
 
     In a dry run, print the forecast once the jobs are known. If a cluster job failed, show its error.
     """
-    message = str(record.msg)
+    message, event = str(record.msg), getattr(record, "event", None)
     if DRY and message.startswith(DAG_READY_BEGINS) and not flow.forecast_shown:
         flow.forecast_shown = True
         flow.show_forecast()
-    if getattr(record, "event", None) == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
+    if event in JOB_EVENTS:
+        note_job(event, record)
+    if event == LogEvent.JOB_ERROR and workflow.is_main_process and not workflow.local_exec:
         if record.rule_name not in workflow._localrules:
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
     if not DRY and message.startswith("Nothing to be done") and workflow.is_main_process:
         flow.show_reports()
         return False
-    chatter = getattr(record, "event", None) in CHATTER or message.startswith(CHATTER_BEGINS)
-    return not chatter and not any(text in message for text in SHOWN_ALREADY)
+    if LOCKED in message:
+        record.msg = RUNS
+    elif message.startswith(DRY_RUN_ENDS):
+        record.msg = "Nothing was made: this was a dry run (-n)."
+    if message.startswith(ONCE_BEGINS):
+        if message in seen_once:
+            return False
+        seen_once.add(message)
+    is_chatter = event in CHATTER or message.startswith(CHATTER_BEGINS)
+    if not flow.has_failed_silently:
+        is_chatter = is_chatter or message.startswith(LAST_WORDS) or "At least one job did not complete" in message
+    return not is_chatter and not any(text in message for text in SHOWN_ALREADY)
+
+
+JOB_EVENTS = {LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR}
+
+
+def note_job(event, record):
+    """Note which jobs run, besides those that make generations."""
+    if event != LogEvent.JOB_INFO:
+        flow.display.job_ended(getattr(record, "job_id", getattr(record, "jobid", None)))
+    elif record.rule_name not in flow.plan.family_of_stage and not record.rule_name.startswith("shard"):
+        flow.display.job_began(record.jobid, record.rule_name)
 
 
 def force(path):
@@ -64,6 +101,10 @@ except DreamflowError as error:
     sys.exit(f"Dreamflow cannot start:\n{error}")
 
 logger.addFilter(is_shown)
+if workflow.is_main_process:
+    for handler in logger.handlers:  # the progress and the messages of Snakemake have one writer
+        if getattr(handler, "stream", None) is sys.stderr:
+            handler.setStream(flow.display.screen)
 for problem in flow.plan.problems if workflow.is_main_process else []:
     print(f"{problem}\n  Targets that do not need it are not affected.", file=sys.stderr)
 
@@ -81,7 +122,8 @@ onstart:
     # some hundred jobs the main thread does nothing else, and local models run at half speed. On a cluster, `jobs`
     # limits the jobs in the queue.
     workflow.scheduler.job_rate_limiter = None
-    flow.look_up(flow.start, [job.rule.name for job in workflow.dag.needrun_jobs()])
+    rules_to_run = [job.rule.name for job in workflow.dag.needrun_jobs()]
+    flow.look_up(flow.start, rules_to_run, workflow.dag_settings.targets, shlex.join(["snakemake", *sys.argv[1:]]))
 
 
 onsuccess:

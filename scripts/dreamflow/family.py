@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .database.datasets import Dataset
+from .database.schema import Source
 from .deferred import Deferred
 from .errors import ConfigError, unknown
 from .files import canonical, checked_name
@@ -20,6 +22,7 @@ from .generation.rows import Rows
 from .generation.stage import Stage
 from .generation.summary import Summaries
 from .routing.auto import Router
+from .site.page import Page
 
 if TYPE_CHECKING:
     from .settings import Settings  # which has a key of each family
@@ -82,12 +85,14 @@ class Family:
 
     `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
     specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
-    family; the default target needs it if `in_default_target`.
+    family; the default target needs it if `in_default_target`. `section` is the folder of its pages on the site, one of
+    `site.page.SECTIONS`.
     """
 
     name: ClassVar[str]
     config_key: ClassVar[str] = ""
     description: ClassVar[str] = ""
+    section: ClassVar[str] = "home"
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True
@@ -142,6 +147,18 @@ class Family:
     def left_out(self, goal: str) -> str:
         """Why a night leaves out the target rule `goal`; "" if it makes it."""
         return "" if not self.config_key or getattr(self.world.settings, self.config_key) else NOTHING
+
+    def sources(self) -> Sequence[Source]:
+        """The sources of the family's tables in the database (see `database.schema`)."""
+        return ()
+
+    def datasets(self) -> Iterable[Dataset]:
+        """What the family exports for `datasets.load_dataset` (see `database.datasets`)."""
+        return ()
+
+    def pages(self) -> Iterable[Page]:
+        """The pages of the family for the site, from the results that exist."""
+        return ()
 
     def local_text(self, generation: Generation) -> str:
         """The text of a generation of mode `local`."""

@@ -75,6 +75,11 @@ def write_folder(folder: Path, files: Mapping[str, str | bytes]) -> None:
             raise
 
 
+def temporary(path: Path) -> Path:
+    """A path beside `path` for a file that will replace it; `remove_leftovers` removes it if this process is killed."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}.{threading.get_ident()}")
+
+
 def _make_folder(path: str) -> bool:
     """Create a folder, with those above it. Returns whether it is new."""
     try:

@@ -1,6 +1,5 @@
 """The jobs of a run: their input functions and job files, and the one way in which their errors are reported."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any  # Snakemake wildcards, and the arguments and results of input functions
@@ -10,8 +9,8 @@ from .errors import DreamflowError
 from .files import write_atomic
 from .generation.layout import Layout
 from .generation.progress import Display
+from .problems import Problems
 
-SHOWN_PROBLEMS = 10  # errors on the screen; all are in log files
 REPORTED = "the reason was shown above"  # the message of an error whose cause was already shown
 
 
@@ -33,9 +32,7 @@ class Jobs:
     def __init__(self, layout: Layout, force: Callable[[str], None], *, in_job: bool, dry: bool) -> None:
         self.layout, self.force, self.in_job, self.dry = layout, force, in_job, dry
         self.display = Display()
-        self.failed_logs: list[str] = []  # logs of failed jobs
-        self.causes: Counter[str] = Counter()  # how many jobs failed for which shared reason ("": for one of their own)
-        self.problems: dict[str, None] = {}  # the first messages of failed jobs, or what many have as their cause
+        self.problems = Problems()  # why jobs failed
         self.tables: list[str] = []  # shown at the end of the run
 
     def look_up(self, find: Callable[..., Any], *arguments: Any) -> Any:
@@ -83,14 +80,10 @@ class Jobs:
             self.tables.append(table)
 
     def report(self, log: str, error: Exception) -> str:
-        """Write the message of an error to a log file, count it, and show it unless many are alike; returns it."""
+        """Write the message of an error to a log file, and show it unless it is like an earlier one, which the end of
+        the run counts; returns it."""
         message = log_error(log, error)
-        self.failed_logs.append(log)
-        cause = getattr(error, "cause", "")
-        self.causes[cause] += 1  # a cause that many jobs share is shown once, and counted at the end of the run
-        if len(self.problems) < SHOWN_PROBLEMS:
-            self.problems[cause or message] = None
-        if self.causes[cause] <= (1 if cause else SHOWN_PROBLEMS):
+        if self.problems.add(message, log, cause=getattr(error, "cause", "")):
             self.display.show(message)
         return message
 

@@ -29,10 +29,11 @@ from .generation.providers import human, provider
 from .generation.rows import Rows
 from .generation.stopping import STOPPING
 from .generation.store import run_totals
-from .jobs import REPORTED, SHOWN_PROBLEMS, JobError, Jobs
+from .jobs import REPORTED, JobError, Jobs
 from .nights.totals import note_run
 from .plan import compile_plan
 from .run_budgets import check_prices, configured_budgets, labels, run_name
+from .run_progress import Progress, kind_of
 from .run_reports import report_lines, reports_of
 from .settings import in_config
 from .shard_files import ShardFile, ShardRecords
@@ -68,6 +69,7 @@ class Run(Jobs):
         self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
         self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
+        self.has_failed_silently = False  # a job failed without a message of ours
         self.batches = Batches(
             self.layout.store,
             self.plan.models,
@@ -113,17 +115,18 @@ class Run(Jobs):
             if shards
             else None
         )
-        self.due: set[str] = set()  # the generations that were stale when the run started
+        self.due: dict[str, None] = {}  # the generations that were stale when the run started
         self.due_shards: dict[str, bool] = {}  # the files whose jobs run; whether in this process
+        self.progress = Progress(self.plan, self.context, self.display, self.problems, self.batches)
 
     def _is_batch(self, stage: str, model: Model) -> bool:
         in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
         return in_stage or model.service == "batch"
 
-    def _note_result(self, result: Result) -> None:
+    def _note_result(self, row: Generation, result: Result) -> None:
         self.freshness.forget()
         self.plan.world.summaries.forget()
-        self.display.count_generation(result)
+        self.progress.count(row, result)
 
     def row(self, gen_id: str) -> Generation:
         """A planned generation. Raises `DreamflowError` if the id is unknown."""
@@ -248,6 +251,7 @@ class Run(Jobs):
             try:
                 make_generation(row, self.context, [self.plan.folder(parent) for parent in row.parents])
             except (DreamflowError, OSError) as error:
+                self.progress.count_not_made(row, self.due)
                 raise _job_error(row, error) from None
 
         self.job(log, work)
@@ -261,11 +265,12 @@ class Run(Jobs):
         """Log and show why a generation of a shard was not made; returns the message."""
         if isinstance(error, DreamflowError | OSError):
             error = _job_error(row, error)
+        self.progress.count_not_made(row, self.due)
         return self.report(self.layout.log(row.stage, row.gen_id), error)
 
     def _count_kept(self, row: Generation) -> None:
         if row.gen_id in self.due:
-            self.display.expect_less(row.stage)
+            self.display.expect_less(row.stage, kind_of(row))
 
     def job(self, log: str, work: Callable[[], str | None], inputs: Iterable[str] = ()) -> None:
         """Do the work of a job, as `Jobs.job` does. If the file of a shard among the `inputs` says that generations are
@@ -284,8 +289,8 @@ class Run(Jobs):
         rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
         self._save_choices({row.gen_id for row in rows})
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
-        for stage, count in Counter(row.stage for row in due).items():
-            self.display.planned[stage] = max(self.display.planned[stage], self.display.done[stage] + count)
+        self.display.expect_more(Counter(row.stage for row in due), self.progress.to_call(due))
+        self.display.has_later = any(self.plan.find(gen_id) is None for gen_id in preview(self.plan)[0])
         self._show_missing_keys(due)
 
     def _is_due(self, gen_id: str) -> bool:
@@ -309,12 +314,13 @@ class Run(Jobs):
         write_atomic(path, text + "\n")
         print(text, file=sys.stderr)
 
-    def start(self, rules: Iterable[str]) -> None:
-        """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run."""
+    def start(self, rules: Iterable[str], targets: Iterable[str] = (), command: str = "") -> None:
+        """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run,
+        `targets` and `command` say what was wanted, for other terminals."""
         _stop_on_signals()
         due = Rows()  # which does not keep the rows: all together they are large
         due.source |= dict.fromkeys(filter(self.is_stale, self.seen), self.plan.generations)
-        self.due = set(due)
+        self.due = dict.fromkeys(due)
         counts = Counter(rules)
         if self.shards:
             counts += Counter(map(self.plan.stage, self.due))
@@ -325,7 +331,12 @@ class Run(Jobs):
         self._save_choices()
         self._download_models(due)
         self._reports(is_done=False)  # what is out of date says so, even if this run is killed
-        self.display.start({stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]})
+        self.display.has_later = bool(later)
+        if not (self.in_job or counts["night"]):  # a night has its own journal, and its phases are runs
+            self.progress.tell({"targets": list(targets), "command": command})
+        self.progress.look_up(self.due)
+        planned = {stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]}
+        self.display.start(planned, self.progress.to_call(due[gen_id] for gen_id in self.due))
 
     def _save_choices(self, more: Collection[str] = ()) -> None:
         """Write the models that trust has chosen for generations of this run: all that families plan of which a job
@@ -381,32 +392,26 @@ class Run(Jobs):
             if self.context.calls.database.failed is None:  # else it would wait for a lock once more
                 self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
-        reports = report_lines(self._reports(is_done=ok and not missing), self.tables)
-        for line in [
-            *self.display.summary([*self.tables, *filter(None, ["\n".join(reports)])]),
-            *self.batches.summary(),
-        ]:
-            print(line, file=sys.stderr)
-        for cause, count in self.causes.items():
-            if cause:
-                print(f"{count:,} generations were not made: {cause}", file=sys.stderr)
-        if self.failed_logs:
-            print(f"{len(self.failed_logs):,} jobs failed: see {self.layout.root}/logs/", file=sys.stderr)
-        if missing:
-            print(f"{len(missing):,} generations are missing", file=sys.stderr)
+        is_complete = ok and not missing
+        reports = report_lines(self._reports(is_done=is_complete), self.tables)
+        tables = [*self.tables, *filter(None, ["\n".join(reports)])]
+        lines = [*self.display.summary(tables), *self.batches.summary(), *self.progress.ending(len(missing))]
+        if not is_complete:
+            lines.append("All answers are in the store. Run the same command again to continue.")
+        self.display.screen.lines("\n".join(lines))
         if (night := this_night()) is not None:
-            note_run(self.layout.root, night, self.display.done, list(self.problems))
-        if not ok or missing:
-            print("All answers are in the store. Run the same command again to continue.", file=sys.stderr)
-        return ok and not missing
+            note_run(self.layout.root, night, self.display.done, [each.message for each in self.problems.all()])
+        self.progress.end(is_complete=is_complete)
+        self.has_failed_silently = not (is_complete or missing or self.problems.total())
+        return is_complete
 
     def _count_elsewhere(self, file: ShardFile) -> None:
         """Count the generations of a job in another process, and show why some are missing."""
         made = [(self.row(gen_id), entry.status) for gen_id, entry in file.generations.items() if gen_id in self.due]
         self.display.count_made(Counter(row.stage for row, _ in made), Counter(status for _, status in made))
-        failed = [line for line in file.missing.values() if " was not made: " in line]  # not that its parent is missing
-        for line in failed[:SHOWN_PROBLEMS]:
-            print(line, file=sys.stderr)
+        for gen_id, line in file.missing.items():
+            if " was not made: " in line and self.problems.add(line, self.layout.log(self.plan.stage(gen_id), gen_id)):
+                self.display.show(line)  # not that its parent is missing
 
     @property
     def now(self) -> str:

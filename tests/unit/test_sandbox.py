@@ -239,7 +239,7 @@ def test_only_its_own_processes_are_seen(tool):
 def test_the_environment_is_empty(tool, monkeypatch):
     monkeypatch.setenv("DREAMFLOW_SECRET", "key")
     fixed = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"}
-    fixed |= {"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
+    fixed |= {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     assert same(repr(fixed), "dict(os.environ)", tool).outcome == "equivalent"
 
 

@@ -30,6 +30,18 @@ from .windows import split_windows
 REPAIR = "Give the same answer again as valid JSON in the form that was asked for, and nothing else."
 
 
+class _Units(dict[str, tuple[Unit, ...]]):
+    """The units of conversations; a key that is missing is filled in."""
+
+    def __init__(self, conversations: Mapping[str, Conversation]) -> None:
+        super().__init__()
+        self.conversations = conversations
+
+    def __missing__(self, conversation_id: str) -> tuple[Unit, ...]:
+        units = self[conversation_id] = split_units(self.conversations[conversation_id])
+        return units
+
+
 @dataclass
 class Chunking:
     """The conversations of one spec. `units` partition each conversation. `generations` are those of its `basic`
@@ -41,8 +53,12 @@ class Chunking:
     models: Mapping[str, Model]
     router: Router
     conversations: dict[str, Conversation]
-    units: dict[str, tuple[Unit, ...]] = field(default_factory=dict)
     generations: dict[str, list[Generation]] = field(default_factory=dict)
+
+    @cached_property
+    def units(self) -> Mapping[str, tuple[Unit, ...]]:
+        """The units of each conversation, which is split when they are first needed: without a model, by its job."""
+        return _Units(self.conversations)
 
     @property
     def tiers(self) -> dict[str, TierSpec]:
@@ -73,13 +89,20 @@ def compile_chunking(
             elif level != LEVELS[0]:
                 with under("tiers", level):
                     raise ConfigError("'model' is missing; only basic works without a model, by rules")
-    for conversation_id, conversation in chunking.conversations.items():
-        units = chunking.units[conversation_id] = split_units(conversation)
-        chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], (1, len(units)))
+    for conversation_id in chunking.conversations:
+        asked = LEVELS[0] in chunking.questions  # else rules make the chunks, and the text is split in their job
+        whole = (1, len(chunking.units[conversation_id])) if asked else (1, 1)
+        chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], whole)
     return chunking
 
 
 def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
+    if not known:
+        raise ConfigError(
+            "there is no conversation: put chats into the folder `conversations` of `raw_root` (data/1_raw), such as the "
+            ".zip of an export of ChatGPT or Claude as it was downloaded, or files in .jsonl, .md or .txt",
+            ("conversations",),
+        )
     for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))
@@ -157,7 +180,7 @@ def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Gene
     """
     rows = {}
     for conversation_id, level, region in (*regions_of(plan), *regions_of(plan, "unusable")):
-        if conversation_id in chunking.units and region["last"] <= len(chunking.units[conversation_id]):
+        if conversation_id in chunking.conversations and region["last"] <= len(chunking.units[conversation_id]):
             planned = chunk_rows(chunking, conversation_id, level, (region["first"], region["last"]))
             rows |= {row.gen_id: row for row in planned}
     return rows

@@ -7,6 +7,7 @@ Formats, recognised by suffix and content:
 - An export of ChatGPT (conversations.json: `mapping` trees): the messages on the path to `current_node`, the branch
   that its owner saw last, without hidden messages.
 - An export of Claude (conversations.json: `chat_messages`), with the text of its attachments.
+- The .zip of either export, as it was downloaded (see `export_zip`).
 - Text and Markdown: "User: …", "**User:** …", or headings "## User", also Human, You, AI, Assistant, ChatGPT, Claude,
   and these words in some other languages. A file has only one of these forms, the first in it, so a dialogue that is
   quoted in another form or in a code block adds no turns. "System" is a speaker only at the start. A text in which most
@@ -25,17 +26,19 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..errors import ConfigError
 from ..files import canonical, checked_name, sha256
 from ..generation.model import Json
 from .conversation import Conversation, Turn
+from .export_zip import exported_files
 from .labels import ROLES, label_turns
 
 _LINES, _TEXT = (".jsonl", ".ndjson"), (".md", ".markdown", ".txt")
-_SUFFIXES = (*_LINES, ".json", *_TEXT)
+_ZIP = ".zip"
+_SUFFIXES = (*_LINES, ".json", *_TEXT, _ZIP)
 _CONTROL = re.compile("[\0-\x08\x0e-\x1a\x1c-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -46,7 +49,7 @@ _ROLES = ROLES | {"model": "assistant"}  # Gemini's name, too common a word for 
 def list_conversations(root: Path) -> dict[str, Conversation]:
     """All conversations in the folder `root` and below it, by id, sorted. Raises a `ConfigError`, also for equal ids.
 
-    These are files ending in .jsonl, .ndjson, .json, .md, .markdown and .txt, except names that begin with a dot,
+    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt and .zip, except names that begin with a dot,
     README, LICENSE, and other .json files beside an export's conversations.json.
     """
     if not root.is_dir():
@@ -74,9 +77,11 @@ def _is_conversation(path: Path, root: Path) -> bool:
 
 def read_conversations(path: Path, root: Path) -> list[Conversation]:
     """The conversations in a file of the folder `root`: several only from an export. Raises a `ConfigError`."""
-    text = _read(path)
     source = path.relative_to(root).as_posix()
     suffix = path.suffix.lower()
+    if suffix == _ZIP:
+        return _of_zip(path, source)
+    text = _read(path)
     if suffix in _LINES or (suffix != ".json" and _begins_with_turn(text)):
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
     if suffix != ".json":
@@ -84,19 +89,39 @@ def read_conversations(path: Path, root: Path) -> list[Conversation]:
         heading = re.search(r"^\ufeff?# +(.+)$", text[: turns[0].end] if turns[0].role == "text" else "", re.M)
         return [_named(path.stem, text, turns, heading[1] if heading else "", source)]
     try:
-        value = _json(text.removeprefix("\ufeff"), str(path))
+        value = _items(text, str(path))
     except ConfigError:
         if not _begins_with_turn(text):
             raise
         return [_conversation(path.stem, _line_turns(text, path), "", source)]
-    if isinstance(value, dict):
-        value = [value]
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value) or not value:
-        raise ConfigError(f"{path}: expected an export of ChatGPT or Claude, or a list of turns {{role, content}}")
     if all("role" in item for item in value):
         turns = [_json_turn(item, f"{path}: turn {number}") for number, item in enumerate(value, 1)]
         return [_conversation(path.stem, turns, "", source)]
-    return _exported(value, path, source)
+    return _exported(value, path, path.stem, source)
+
+
+def _of_zip(path: Path, source: str) -> list[Conversation]:
+    """The conversations of an export as it was downloaded. Raises a `ConfigError`, also for an id that occurs twice."""
+    conversations: dict[str, Conversation] = {}
+    for name, data in exported_files(path):
+        where = f"{path}: {name}"
+        items = _items(_decoded(data, where), where)
+        if all("role" in item for item in items):
+            raise ConfigError(f"{where}: expected an export of ChatGPT or Claude, not a list of turns")
+        for conversation in _exported(items, where, PurePosixPath(name).stem, source):
+            if conversations.setdefault(conversation.conversation_id, conversation) is not conversation:
+                raise ConfigError(f"{where}: another file of the export has {conversation.conversation_id!r} too")
+    return list(conversations.values())
+
+
+def _items(text: str, where: str) -> list[dict]:
+    """The conversations or turns in a JSON text."""
+    value = _json(text.removeprefix("\ufeff"), where)
+    if isinstance(value, dict):
+        value = [value]
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value) or not value:
+        raise ConfigError(f"{where}: expected an export of ChatGPT or Claude, or a list of turns {{role, content}}")
+    return value
 
 
 def _read(path: Path) -> str:
@@ -105,6 +130,10 @@ def _read(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path | str) -> str:
     try:
         str(path).encode()
         text = data.decode("utf-8")
@@ -232,7 +261,7 @@ def _json_turn(value: Json, where: str) -> _Message:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:
+def _exported(items: list[dict], path: Path | str, stem: str, source: str) -> list[Conversation]:
     conversations: list[Conversation] = []
     places: dict[str, int] = {}
     for number, item in enumerate(items, 1):
@@ -245,7 +274,7 @@ def _exported(items: list[dict], path: Path, source: str) -> list[Conversation]:
             raise ConfigError(f"{where}: {error}") from None
         if not messages:
             continue
-        conversation = _conversation(raw_id or f"{path.stem}-{number}", messages, title, source)
+        conversation = _conversation(raw_id or f"{stem}-{number}", messages, title, source)
         first = places.setdefault(conversation.conversation_id, number)
         if first != number:
             raise ConfigError(f"{where}: conversation {first} has the same id, {conversation.conversation_id!r}")

@@ -1,13 +1,15 @@
 """The family `cohorts`: its plan, its products, and what decides the jobs of its rules."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, Report, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE
+from ..site.page import Page
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
 from .selection import Known
@@ -24,6 +26,7 @@ class Cohorts(Family):
     written."""
 
     name = "cohorts"
+    section = "cohorts"
     config_key = "cohorts"
     description = (
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
@@ -147,7 +150,7 @@ class Cohorts(Family):
 
         cohort, root = self.cohorts[cohort_id], self.layout.root
         folder, found = self._reports(cohort_id), self._findings(cohort_id)
-        write_reports(cohort, root, folder, self._scores(cohort_id))
+        write_reports(cohort, root, folder, self.scores(cohort_id))
         write_atomic(folder / FINDINGS_FILE, f"# What the scores of cohort {cohort_id} say\n\n{as_markdown(found)}\n")
         state = {"cohort_id": cohort_id, "cohort_sha256": cohort.digest, "complete": True, "answer": found.answer}
         write_atomic(folder / STATE_FILE, pretty(state))
@@ -157,7 +160,7 @@ class Cohorts(Family):
         from ..reports.results import write_results
 
         cohort, top_n, look = self.cohorts[cohort_id], self.world.settings.results_top_n, self.world.summaries
-        scores, found = self._scores(cohort_id), self._findings(cohort_id)
+        scores, found = self.scores(cohort_id), self._findings(cohort_id)
         return write_results(cohort, self.layout.root, folder, top_n, scores, look, found)
 
     def write_all_reports(self) -> str:
@@ -175,6 +178,12 @@ class Cohorts(Family):
 
         write_cross(self.layout.root, folder, Members({}, self.generations), self.world.summaries)
 
+    def pages(self) -> Iterator[Page]:
+        """The pages on all cohorts that are configured or have results."""
+        from .pages import cohort_pages
+
+        return cohort_pages(self)
+
     def _reports(self, cohort_id: str) -> Path:
         return self.layout.root / "cohorts" / cohort_id / "reports"
 
@@ -182,12 +191,12 @@ class Cohorts(Family):
         """What the scores of a cohort say, found once for all rules that need it."""
         from ..reports.findings import findings
 
-        scores = self._scores(cohort_id)
+        scores = self.scores(cohort_id)
         if self._found.get(cohort_id, (None,))[0] is not scores:
             self._found[cohort_id] = scores, findings(scores)
         return self._found[cohort_id][1]
 
-    def _scores(self, cohort_id: str) -> "DataFrame":
+    def scores(self, cohort_id: str) -> "DataFrame":
         """The long table of a cohort's scores, collected once for all rules that need it."""
         from ..reports.scores import collect_scores
 
@@ -198,6 +207,12 @@ class Cohorts(Family):
             table = collect_scores(cohort.members, self.layout.root, cohort_id, summaries)
             self._tables[cohort_id] = version, table
         return table
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import cohort_sources
+
+        return cohort_sources(self.world)
 
 
 FAMILY = Cohorts

@@ -9,14 +9,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from keyword import iskeyword
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 from msgspec import Struct
 
 from ..errors import ConfigError, DreamflowError
 from ..generation.model import Json
 from ..pyanalysis.source import parse_python
-from ..sandbox.isolation import TOOLS, Isolation, Limits, isolation, run_isolated
+from ..sandbox.isolation import TOOLS, Binds, Isolation, Limits, isolation, run_isolated
 from ..sandbox.runs import OUTCOMES, STUCK, Difference, Run, compare, is_usable, run_calls
 from .procedure import Procedure
 from .smaller import smaller
@@ -24,6 +26,11 @@ from .smaller import smaller
 _MOST_STUCK = 3  # calls that meet a limit, after which the program is not called again
 _ROUNDS, _A_ROUND = 5, 8  # rounds that reduce a counterexample, and calls in each
 _SHOWN = 300  # characters of a text in a counterexample
+
+_MISSING = (
+    ". If an environment of your project has it, name it in the card: `python: path/to/.venv`; if it is a module of "
+    "your project, name its file in `neighbours`"
+)
 
 TELLING_S = 0.005  # a shorter call says nothing about speed: the fakes answer at once
 
@@ -77,20 +84,21 @@ class _Bench:
     limits: Limits
     job: Mapping[str, Json]
     original: str
+    binds: Binds = ()
     steady: dict[str, Run | None] = field(default_factory=dict)
 
     def run(self, source: str, calls: Sequence[str], most_stuck: int = _MOST_STUCK) -> list[Run]:
         """The runs of a program's calls in order; fewer after `most_stuck` calls that meet a limit."""
         runs: list[Run] = []
         while len(runs) < len(calls) and sum(run["ended"] in STUCK for run in runs) < most_stuck:
-            runs += run_calls({**self.job, "source": source}, calls[len(runs) :], self.limits, self.way)
+            runs += run_calls({**self.job, "source": source}, calls[len(runs) :], self.limits, self.way, self.binds)
         return runs
 
     def inputs(self, count: int, seed: int) -> list[str]:
         """Generated calls as text; empty if the module cannot be loaded, which its first call will report."""
         limits = replace(self.limits, seconds=max(30.0, self.limits.seconds), memory_mb=max(512, self.limits.memory_mb))
         job = {**self.job, "task": "inputs", "source": self.original, "calls": [""], "count": count, "seed": seed}
-        finished = run_isolated(job, limits, self.way, limits.seconds)
+        finished = run_isolated(job, limits, self.way, limits.seconds, self.binds)
         try:
             return [str(text) for text in json.loads(finished.stdout)["report"]["inputs"]]
         except (ValueError, KeyError, TypeError):
@@ -125,13 +133,15 @@ def test_procedure(
     if isinstance(way, str):
         reason = f"no sandbox can be made here: {way}"
         return _untested(None, [], OriginalTrial("untested", reason), variants)
-    bench = _Bench(way, limits, _job(procedure), procedure.source)
-    runs, original = _original(bench, procedure, inputs, seed)
-    if not runs or original.status == "flaky":
-        return _untested(way, list(runs), original, variants)
-    claims = safe or {}
-    trials = {name: _tried(bench, source, runs, claims.get(name, False)) for name, source in variants.items()}
-    return Trials(str(way), list(runs), original, trials)
+    with TemporaryDirectory(prefix="dreamflow-") as folder:
+        binds = procedure.surroundings.binds(Path(folder)) if procedure.surroundings else ()
+        bench = _Bench(way, limits, _job(procedure), procedure.source, binds)
+        runs, original = _original(bench, procedure, inputs, seed)
+        if not runs or original.status == "flaky":
+            return _untested(way, list(runs), original, variants)
+        claims = safe or {}
+        trials = {name: _tried(bench, source, runs, claims.get(name, False)) for name, source in variants.items()}
+        return Trials(str(way), list(runs), original, trials)
 
 
 test_procedure.__test__ = False  # not a test of pytest
@@ -158,7 +168,8 @@ def _original(bench: _Bench, procedure: Procedure, inputs: int, seed: int) -> tu
     for run in first.values():
         if run["phase"] in ("syntax", "load"):
             kind = "syntax" if run["phase"] == "syntax" else "runtime"
-            return {}, OriginalTrial(kind, f"the original cannot be loaded: {run['says']}")
+            advice = _MISSING if "ModuleNotFoundError" in run["says"] else ""
+            return {}, OriginalTrial(kind, f"the original cannot be loaded: {run['says']}{advice}")
     not_used = {call: run["says"] for call, run in first.items() if not is_usable(run)}
     usable = [call for call in first if call not in not_used]
     second = dict(zip(usable, bench.run(bench.original, usable), strict=False))
@@ -209,7 +220,8 @@ def _job(procedure: Procedure) -> dict[str, Json]:
         "fakes": {name: _behaviour(behaviour, procedure) for name, behaviour in procedure.fakes.items()},
         "files": dict(procedure.files),
         "unordered": reads,
-        "preload": imported,
+        "preload": procedure.surroundings.external if procedure.surroundings else imported,
+        **({"place": procedure.surroundings.job()} if procedure.surroundings else {}),
     }
 
 

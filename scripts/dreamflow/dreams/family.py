@@ -5,17 +5,19 @@ imported where they are used: a project of cohorts alone does not load their lib
 """
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..database.schema import Source
 from ..errors import DreamflowError
 from ..family import Family, Report, World
 from ..files import canonical, read_as, sha256
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Result, as_json
 from ..generation.stage import PromptKind, Stage
+from ..site.page import Page
 from . import statement_parser, verdict_parser  # noqa: F401  (they register their parsers)
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Dreams(Family):
     """The family of nights; `nights` has them by key, `procedures` are all that a night can select."""
 
     name = "dreams"
+    section = "procedures"
     config_key = "procedures"
     description = "Nights over procedures: names of files in `config/procedures/` without `.yaml`."
     goals = ("dreams", "promote")
@@ -146,8 +149,7 @@ class Dreams(Family):
 
     def procedure_files(self, procedure: str) -> list[str]:
         """A procedure's card and its code."""
-        card = Path(self.procedures[procedure].card)
-        return [str(card), str(card.with_suffix(".py"))]
+        return [self.procedures[procedure].card, self.procedures[procedure].file]
 
     def write_analysis(self, procedure: str, analysis_path: str, drawing_path: str) -> None:
         """Write what the steps of a procedure read, write and do, as JSON and as a drawing."""
@@ -178,6 +180,7 @@ class Dreams(Family):
         """The job file of a sandbox test (see `night.write_tests`), with a digest of its other inputs."""
         planned = self.procedures[procedure]
         card = [planned.source, planned.effects, planned.fakes, planned.files, planned.inputs, planned.generate]
+        card += [planned.surroundings.digest()] if planned.surroundings else []
         job = {
             "version": VERSION,
             "card": planned.card,
@@ -244,6 +247,13 @@ class Dreams(Family):
                 )
         return table_of(entries, self.procedures, night.spec.tiers)
 
+    def pages(self) -> Iterable[Page]:
+        """The pages on all cycles, also of nights that are no longer configured, and on all procedures."""
+        from .pages import pages
+
+        names = [night.name for night in self.nights.values()]
+        return pages(self.layout, Path(self.world.settings.raw_root) / "procedures", names)
+
     def promote(self) -> str:
         """Write a patch for each variant in tier 1 of the configured nights; returns the commands that apply them."""
         from .night import write_patches
@@ -258,6 +268,12 @@ class Dreams(Family):
             lines.append(f"{key}: {len(patches)} variants in tier 1 that are not procedures yet")
             lines += [f"  git apply {path}" for path in patches]
         return "\n".join(lines)
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import dream_sources
+
+        return dream_sources(self.world)
 
 
 FAMILY = Dreams

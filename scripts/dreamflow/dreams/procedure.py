@@ -11,6 +11,7 @@ from ..files import checked_name, read_text
 from ..generation.model import Json
 from ..pyanalysis.source import parse_python
 from .spec import ProcedureCard
+from .surroundings import Surroundings, surroundings
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Procedure:
 
     `effects` declares calls that the analysis cannot inspect: dotted name as written -> effect words, () for a pure
     call. `fakes` replace outside calls during tests, by dotted name in the module. `files` are in the working directory
-    before every call. `inputs` are calls: {"args": [...], "kwargs": {...}}.
+    before every call. `inputs` are calls: {"args": [...], "kwargs": {...}}. `surroundings` is what it needs of its
+    project in tests, None if nothing; `module`, `neighbours` and `python` are as in the card.
     """
 
     procedure_id: str
@@ -36,6 +38,11 @@ class Procedure:
     inputs: tuple[Mapping[str, Json], ...]
     generate: bool
     card: str = ""  # the path of the card
+    file: str = ""  # the path of the module
+    module: str | None = None
+    neighbours: tuple[str, ...] = ()
+    python: str | None = None
+    surroundings: Surroundings | None = None
 
 
 def load_procedures(root: Path) -> dict[str, Procedure]:
@@ -48,13 +55,15 @@ def load_procedure(card_path: Path) -> Procedure:
     """The procedure of a card. Raises a `ConfigError` that names the invalid file."""
     card = load_yaml(card_path, ProcedureCard)
     name = checked_name(f"{card_path.parent.name}.{card_path.stem}", "procedure")
-    code = card_path.with_suffix(".py")
+    code, place = _files(card_path, card)
     source, entry = read_text(code), card.entry or card_path.stem
     try:
         module = parse_python(source)
     except (SyntaxError, ValueError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise ConfigError(f"{code}{line}: not valid Python: {error}") from None
+    with in_file(card_path):
+        around = surroundings(place, source, card.neighbours, card.python)
     functions = [node.name for node in module.body if isinstance(node, ast.FunctionDef)]
     if entry not in functions:
         known = ", ".join(functions) or "none"
@@ -75,4 +84,23 @@ def load_procedure(card_path: Path) -> Procedure:
         inputs=tuple({"args": [], "kwargs": {}, **call.as_dict()} for call in card.inputs),
         generate=card.generate,
         card=card_path.as_posix(),
+        file=code.as_posix(),
+        module=card.module,
+        neighbours=tuple(card.neighbours),
+        python=card.python,
+        surroundings=around,
     )
+
+
+def _files(card_path: Path, card: ProcedureCard) -> tuple[Path, Path]:
+    """The file with the code of a card, and the file in whose place it runs. Raises a `ConfigError`."""
+    beside = card_path.with_suffix(".py")
+    place = Path(card.module).expanduser() if card.module else beside
+    code = beside if beside.is_file() else place
+    for path in (place, code):
+        if not path.is_file():
+            with in_file(card_path):
+                key = ("module",) if card.module else ()
+                advice = "" if card.module else "; put the code there, or name its file with `module`"
+                raise ConfigError(f"{path}: no such file{advice}", key)
+    return code, place

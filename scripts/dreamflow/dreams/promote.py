@@ -74,13 +74,16 @@ def _card(procedure: Procedure, record: Record, origin: list[str]) -> str:
         "contexts": list(procedure.contexts),
         "description": f"{procedure.description.rstrip('.')}. Variant: {record.description}",
         "entry": procedure.entry,
+        "module": procedure.module or (procedure.file if procedure.surroundings else None),
+        "neighbours": list(procedure.neighbours),
+        "python": procedure.python,
         "effects": {call: list(words) for call, words in procedure.effects.items()},
         "fakes": _plain(procedure.fakes),
         "files": dict(procedure.files),
         "inputs": _plain(procedure.inputs),
         "generate": procedure.generate,
     }
-    kept = {key: value for key, value in card.items() if value not in ({}, [])}
+    kept = {key: value for key, value in card.items() if value not in ({}, [], None)}
     matter = yaml.safe_dump(kept, sort_keys=False, allow_unicode=True, width=100)
     return "\n".join([*map(_commented, origin), matter])
 

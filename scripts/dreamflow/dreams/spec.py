@@ -131,6 +131,21 @@ class ProcedureCard(Section):
     entry: Optional[Annotated[str, Field(pattern="^[A-Za-z_][A-Za-z0-9_]*$")]] = Field(
         None, description="The function that is the procedure. Default: `<name>`."
     )
+    module: Optional[Name] = Field(
+        None,
+        description="The file of your project that has the function, relative to the folder that Snakemake runs in. "
+        "Default: `<name>.py` beside the card. If both exist, the code beside the card runs in place of this file.",
+    )
+    neighbours: list[Name] = Field(
+        default_factory=list,
+        description="Patterns, relative to the module's folder, of more files that tests may read. The modules of the "
+        "project that it imports and the files that its code names are found without them.",
+    )
+    python: Optional[Name] = Field(
+        None,
+        description="The interpreter (or the environment's folder) whose installed packages tests may import, such as "
+        "`../shop/.venv`; its Python must have the version of ours. Default: the packages of ours.",
+    )
     effects: dict[str, list[Literal[EFFECTS]]] = Field(
         default_factory=dict,
         description="Effects of calls that the analysis cannot inspect, by dotted name: "

@@ -5,6 +5,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -42,13 +43,25 @@ def write_sqlite(table: Sequence[Record], health: Health, strategy: str, path: P
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         half = Path(folder) / "half.sqlite"
         with sqlite3.connect(half) as base:
-            for schema in Path(__file__).with_name("tables.sql").read_text(encoding="utf-8").split(";")[:-1]:
-                base.execute(schema[schema.index("CREATE") :])
+            _create(base)
             _insert(base, "dream_procedures", [_dream(record) for record in table])
             _insert(base, "dream_generation_runs", [(1, *_run(table, strategy))])
             _insert(base, "dream_metrics", [_metrics(table, health, strategy)])
         base.close()
         half.replace(path)
+
+
+def original_tables() -> dict[str, dict[str, str]]:
+    """The tables of the original: the type of each column, by table."""
+    with closing(sqlite3.connect(":memory:")) as base:
+        _create(base)
+        names = [name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: {row[1]: row[2] for row in base.execute(f"PRAGMA table_info({name})")} for name in names}
+
+
+def _create(base: sqlite3.Connection) -> None:
+    for schema in Path(__file__).with_name("tables.sql").read_text(encoding="utf-8").split(";")[:-1]:
+        base.execute(schema[schema.index("CREATE") :])
 
 
 def _insert(base: sqlite3.Connection, name: str, rows: Sequence[tuple]) -> None:

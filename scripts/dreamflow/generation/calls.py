@@ -43,6 +43,7 @@ from .budgets import (
 )
 from .circuit import Circuits
 from .database import Database, DatabaseError
+from .flights import Flight, Flights
 from .limits import Limits
 from .model import Call, Generation, Question, Record, Response
 from .models import Model
@@ -68,7 +69,8 @@ Ask = Callable[[Question, str], Record]
 @dataclass
 class Calls:
     """How this process calls models. `labels(generation)` says what a call belongs to; `on_answer(record)` is called
-    with every new answer. Questions for `batches` are queued there."""
+    with every new answer; `flights` has the calls that are not answered yet. Questions for `batches` are queued
+    there."""
 
     store: Path
     models: Mapping[str, Model]
@@ -78,6 +80,7 @@ class Calls:
     labels: Callable[[Generation], Labels] = lambda generation: Labels()
     on_answer: Callable[[Record], None] = lambda record: None
     batches: "Batches | None" = None
+    flights: Flights = field(default_factory=Flights)
     circuits: Circuits = field(default_factory=Circuits)
 
     def __post_init__(self) -> None:
@@ -127,8 +130,12 @@ class Calls:
             return record
         if in_batch:
             self.batches.put(question, key, generation, labels, scopes)
+        kind = (generation.stage, generation.model.model_id)
+        local = provider(model.provider).is_local
         try:
-            record, body = self._call(question, model, generation, labels, claim)
+            flying = self.flights.flight(generation.gen_id, kind, model.model_id, model.provider, is_local=local)
+            with flying as flight:
+                record, body = self._call(question, model, generation, labels, claim, flight)
         except BaseException:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
@@ -151,7 +158,7 @@ class Calls:
         """The record of an answer that costs neither time nor money: nobody claims such a question, and if two
         processes answer it, the first answer stays."""
         self._end_dead_claims()
-        record, body = self._call(question, model, generation, labels, Claim(key, NOTHING, (), {}))
+        record, body = self._call(question, model, generation, labels, Claim(key, NOTHING, (), {}), None)
         atp = question_atp(question, model)
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run, atp=atp)
         settled = (key, record, body), (entry, scopes)
@@ -208,7 +215,13 @@ class Calls:
         return min(2 * seconds, LONGEST_POLL_S)
 
     def _call(
-        self, question: Question, model: Model, generation: Generation, labels: Labels, claim: Claim
+        self,
+        question: Question,
+        model: Model,
+        generation: Generation,
+        labels: Labels,
+        claim: Claim,
+        flight: Flight | None,
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
         request = request_of(question, model, generation.gen_id)
@@ -222,12 +235,16 @@ class Calls:
                 is_lost = False
             with self.limits.turn(model, claim.worst.tokens) as turn:
                 started = time.monotonic()
+                if flight is not None:
+                    flight.sent = started
                 try:
                     if chosen.sends:
                         reply = chosen.send(request)
                     else:
                         response = chosen.complete(request)
                 except CallError as error:
+                    if flight is not None:
+                        flight.sent = None
                     final = turn.failed(error)
                     if error.may_be_billed:
                         is_lost, reason = True, str(error)

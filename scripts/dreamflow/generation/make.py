@@ -37,8 +37,8 @@ class Context:
     """Everything that `make_generation` needs besides the row and its parents.
 
     `texts` are input texts by SHA-256, `calls` calls the models (None: no call is made), `local(generation)` computes
-    the text of a generation of mode `local`. `on_done(result)` is called with every written generation.
-    `choice(gen_id)` says why trust chose the model of a generation; None if a spec names it.
+    the text of a generation of mode `local`. `on_done(generation, result)` is called with every written
+    generation. `choice(gen_id)` says why trust chose the model of a generation; None if a spec names it.
     """
 
     layout: Layout
@@ -46,7 +46,7 @@ class Context:
     models: Mapping[str, Model]
     calls: Calls | None = None
     local: Callable[[Generation], str] | None = None
-    on_done: Callable[[Result], None] = lambda result: None
+    on_done: Callable[[Generation, Result], None] = lambda generation, result: None
     choice: Callable[[str], Mapping[str, Json] | None] = lambda gen_id: None
 
 
@@ -83,7 +83,7 @@ def make_with_parents(generation: Generation, context: Context, parents: Sequenc
         write_atomic(redraw, str(built.outcome.allowed))
     elif again:
         redraw.unlink(missing_ok=True)
-    context.on_done(result)
+    context.on_done(generation, result)
     return result, as_parent(result, parsed)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..config import in_file, load_yaml, under
 from ..cycles import NEXT, NIGHT, nights_folder, numbers, open_night
+from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError
 from ..family import Family, World
@@ -65,6 +66,7 @@ class Probe(Family):
     """The probes of a configuration. `night` is the name of the open night's probe, or of the last one's."""
 
     name = "probe"
+    section = "models"
     config_key = "probes"
     description = "Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`."
     stages = (ANSWER,)
@@ -169,6 +171,12 @@ class Probe(Family):
         from .report import write_report
 
         return write_report(probe, [as_json(row) for row in read_grades(grades)], self._folder(probe))
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import probe_sources
+
+        return probe_sources(self.layout.root)
 
 
 FAMILY = Probe

@@ -31,12 +31,14 @@ from time import monotonic
 from ..generation.model import Json
 
 TOOLS = ("bwrap", "unshare")
+Binds = Sequence[tuple[str, str]]  # what a sandbox shows, read-only: [from, to]
 _INSIDE = Path(__file__).parent / "inside"
 _MOST_ANSWERS = 64 << 20  # bytes
 _START_SECONDS = 20.0
 _SYSTEM = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache")
 _ENVIRONMENT = {
     **{"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC", "PYTHONHASHSEED": "0"},  # noqa: S108
+    **{"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},  # numpy would start a thread for each core
     "MALLOC_ARENA_MAX": "1",  # each arena would take 64 MB of the limited address space
 }
 
@@ -88,13 +90,16 @@ def isolation(tools: Sequence[str] = TOOLS) -> Isolation | str:
     return "; ".join(reasons)
 
 
-def run_isolated(job: Mapping[str, Json], limits: Limits, way: Isolation, seconds: float) -> Finished:
+def run_isolated(
+    job: Mapping[str, Json], limits: Limits, way: Isolation, seconds: float, binds: Binds = ()
+) -> Finished:
     """Give `job` (plain JSON) to the guard of a new sandbox; its answers are lines of JSON in `stdout`.
 
-    `limits` apply to each call of the job, `seconds` to the whole job. No process of it remains.
+    `limits` apply to each call of the job, `seconds` to the whole job. `binds` are files and folders that the sandbox
+    shows besides the system's. No process of it remains.
     """
     with subprocess.Popen(  # noqa: S603  (a list of our own arguments)
-        _command(way, limits),
+        _command(way, limits, [*_binds(), *binds]),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -151,7 +156,7 @@ def _end(process: subprocess.Popen) -> None:
         os.killpg(process.pid, 9)  # the guard dies with its parent
 
 
-def _command(way: Isolation, limits: Limits) -> list[str]:
+def _command(way: Isolation, limits: Limits, binds: Binds) -> list[str]:
     # The host's root, not only the root of a user namespace.
     root = os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", "4294967295"]
     settings = {
@@ -163,17 +168,17 @@ def _command(way: Isolation, limits: Limits) -> list[str]:
     }
     if way.tool == "unshare":
         mounts = str(Path("/proc/self/ns/mnt").readlink())
-        settings["root"] = {"binds": _binds(), "links": _links(), "host_mounts": mounts}
+        settings["root"] = {"binds": binds, "links": _links(), "host_mounts": mounts}
     # Python itself, not the one of a virtual environment, which is not visible inside.
     python = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     guard = [python, "-P", "-S", "-s", "-B", "-m", "inside", json.dumps(settings)]
     if way.tool == "bwrap":
-        return [*_bwrap(way, limits, root), *guard]
+        return [*_bwrap(way, limits, binds, root), *guard]
     user = [] if root else ["--user", "--map-root-user"]
     return [way.path, *user, "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--", *guard]
 
 
-def _bwrap(way: Isolation, limits: Limits, root: bool) -> list[str]:
+def _bwrap(way: Isolation, limits: Limits, binds: Binds, root: bool) -> list[str]:
     kinds = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     rights = ["--cap-drop", "ALL"]
     if root:  # the guard changes its user, which only the host's root can
@@ -181,9 +186,9 @@ def _bwrap(way: Isolation, limits: Limits, root: bool) -> list[str]:
     else:
         kinds += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     # Parent folders of mounts would belong to the user who starts the sandbox, not to the user inside.
-    parents = sorted({str(way) for _, target in _binds() for way in Path(target).parents if way != Path("/")})
+    parents = sorted({str(way) for _, target in binds for way in Path(target).parents if way != Path("/")})
     mounts = [part for folder in parents for part in ("--perms", "0755", "--dir", folder)]
-    mounts += [part for source, target in _binds() for part in ("--ro-bind", source, target)]
+    mounts += [part for source, target in binds for part in ("--ro-bind", source, target)]
     mounts += [part for link, target in _links().items() for part in ("--symlink", target, link)]
     mounts += ["--proc", "/proc", "--dev", "/dev"]
     for folder, size in (("/dev/shm", 1), ("/tmp", limits.disk_mb)):  # noqa: S108

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..errors import DreamflowError
 from ..generation.model import Json
-from .isolation import Isolation, Limits, run_isolated
+from .isolation import Binds, Isolation, Limits, run_isolated
 
 OUTCOMES = (  # the worst first: a variant with several outcomes gets the first
     *("untested", "flaky original", "syntax", "forbidden", "resource", "timeout", "runtime", "type", "differs"),
@@ -68,14 +68,17 @@ def _run(ended: str, says: str, **rest: Json) -> Run:
     return {**empty, "ended": ended, "says": says, **rest}
 
 
-def run_calls(job: Mapping[str, Json], calls: Sequence[str], limits: Limits, way: Isolation) -> list[Run]:
-    """The runs of the calls of `job` (a job for the guard, without its calls) in a new sandbox, in order.
+def run_calls(
+    job: Mapping[str, Json], calls: Sequence[str], limits: Limits, way: Isolation, binds: Binds = ()
+) -> list[Run]:
+    """The runs of the calls of `job` (a job for the guard, without its calls) in a new sandbox, in order; `binds` are
+    more files and folders that it shows.
 
     The list is shorter if a call met a limit or the sandbox ended early, but never empty: if the sandbox itself ended,
     the last run belongs to the call that ended it. Raises a `DreamflowError` if no sandbox could be started.
     """
     whole_job = {**job, "task": "calls", "calls": list(calls)}
-    finished = run_isolated(whole_job, limits, way, (limits.seconds + 1) * len(calls))
+    finished = run_isolated(whole_job, limits, way, (limits.seconds + 1) * len(calls), binds)
     if finished.stderr:  # programs cannot write there
         raise DreamflowError(f"the sandbox ({way}) could not be started: {finished.stderr.strip()[-500:]}")
     whole = finished.stdout[: finished.stdout.rfind("\n") + 1]

@@ -4,10 +4,11 @@ The family has no specs and plans no generations: the section `trust` of config.
 imported where they are used.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..cycles import AUTO, current_cycle, last_cycles
+from ..database.schema import Source
 from ..family import Family, World
 from ..files import canonical
 from .folders import RECORDS, check_previous, cycle_folder
@@ -20,6 +21,7 @@ class TrustFamily(Family):
     """The trust of a configuration; `cycle` is the number of the current cycle."""
 
     name = "trust"
+    section = "models"
     goals = ("trust",)
     in_default_target = False
 
@@ -71,6 +73,12 @@ class TrustFamily(Family):
         from .update import update
 
         return update(self.layout.root, cycle, self.world.models, self.world.settings.trust)
+
+    def sources(self) -> Sequence[Source]:
+        """The tables of this family in the database."""
+        from .sources import trust_sources
+
+        return trust_sources(self.layout.root)
 
 
 FAMILY = TrustFamily

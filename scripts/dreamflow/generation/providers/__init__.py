@@ -174,6 +174,10 @@ class Provider:
         own = urlsplit(self.base_url or "").hostname
         return "" if host == own or _is_private(host) else host
 
+    def written(self) -> Mapping[str, int]:
+        """The tokens written so far of answers that are being written, by generation, as far as it is known."""
+        return {}
+
     def token_counter(self, model: "Model") -> Callable[[str], int] | None:
         """A function that counts the tokens of a text for this model; None if only the provider can count them."""
         return None

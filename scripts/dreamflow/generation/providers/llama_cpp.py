@@ -1,6 +1,7 @@
 """A GGUF model in this process. The engine is imported at its first use: llama-cpp-python may not be installed."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ class LlamaCpp(Provider):
         """A digest of the model's file, unless its revision is given; a revision at the Hub may be a branch."""
         by_content = not model.revision or model.name.startswith(hub.PREFIX)
         return source_fingerprint(model.source) if by_content else model.revision
+
+    def written(self) -> Mapping[str, int]:
+        """The tokens written so far of the answers in the slots of all loaded models."""
+        engine = sys.modules.get(f"{__package__}.llama_cpp_engine")
+        return engine.written() if engine else {}
 
     def token_counter(self, model: "Model") -> Callable[[str], int]:
         """Count with the model's own vocabulary; its weights are not loaded."""

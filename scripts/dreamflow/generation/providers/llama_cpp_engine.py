@@ -184,6 +184,12 @@ def _fail(key: Key, error: Exception) -> None:
         clear(loaded, slot)
 
 
+def written() -> dict[str, int]:
+    """The tokens written so far of the answers in all slots, by generation. Any thread may ask."""
+    answers = [slot.answer for loaded in list(models.values()) for slot in list(loaded.slots)]
+    return {answer.request.gen_id: answer.count for answer in answers if answer is not None}
+
+
 def token_counter(model: Model) -> Callable[[str], int]:
     """A function that counts the tokens of a text with the model's own vocabulary; its weights are not loaded."""
     return _counter(model_file(model.source))

@@ -76,6 +76,8 @@ class Guard:
         self.limits, self.answers = limits, answers
 
     def run(self, job: Mapping[str, Json]) -> None:
+        at = sys.path.index("/packages")
+        sys.path[at:at] = (job.get("place") or {}).get("path", ())
         for name in job.get("preload", ()):
             with contextlib.suppress(BaseException):  # a failing import is reported by the program
                 importlib.import_module(name)

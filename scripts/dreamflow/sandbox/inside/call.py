@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from fractions import Fraction
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -77,9 +78,18 @@ class Module:
 
     def load(self, code: types.CodeType) -> None:
         """Run the module; the fakes are active while it runs."""
+        if place := self.job.get("place"):
+            # Python imports it, since a package may import its module itself.
+            sys.meta_path.insert(0, Finder(place, lambda module: self.fill(module, code)))
+            importlib.import_module(place["name"])
+            return
         module = types.ModuleType("procedure")
         module.__file__ = str(Path.cwd() / "procedure.py")
         sys.modules["procedure"] = module
+        self.fill(module, code)
+
+    def fill(self, module: types.ModuleType, code: types.CodeType) -> None:
+        """Run the program's code in its module."""
         self.names = module.__dict__
         fakes = {name: Fake(name, behaviour, self) for name, behaviour in self.job["fakes"].items()}
         for name, fake in fakes.items():
@@ -144,6 +154,31 @@ class Module:
         return kind(message) if message else kind()
 
 
+class Finder:
+    """Python's way to the program, whose code takes the place of a file of a project."""
+
+    def __init__(self, place: Mapping[str, Json], fill: Callable[[types.ModuleType], None]) -> None:
+        self.place, self.fill = place, fill
+
+    def find_spec(self, name: str, path: Value = None, target: Value = None) -> ModuleSpec | None:
+        """How the program is loaded; None for another module."""
+        if name != self.place["name"]:
+            return None
+        is_package = self.place["file"].endswith("/__init__.py")
+        spec = ModuleSpec(name, self, origin=self.place["file"], is_package=is_package)
+        spec.has_location = True
+        if is_package:
+            spec.submodule_search_locations.append(os.path.dirname(self.place["file"]))  # noqa: PTH120
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Python's default module."""
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the program."""
+        self.fill(module)
+
+
 def _library(name: str) -> types.ModuleType | None:
     try:
         return importlib.import_module(name)
@@ -171,6 +206,11 @@ def prepare(job: Mapping[str, Json], limits: Mapping[str, Json]) -> None:
         path = WORK / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="")
+    for name, source in (job.get("place") or {}).get("named", {}).items():  # some programs run in their own folder
+        path = WORK / name
+        if path.resolve().is_relative_to(WORK) and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(Path(source).read_bytes())
     os.chdir(WORK)
     random.seed(0)
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"  # no line numbers

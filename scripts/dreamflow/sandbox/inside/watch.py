@@ -16,6 +16,7 @@ from .lock import AF_UNIX
 _MOST = 20  # reported attempts
 _WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _READABLE = ("/usr", "/lib", "/lib64", "/bin", "/packages", "/proc/self", "/dev", "/sandbox", "/etc/ld.so.cache")
+_READABLE += ("/project", "/project-packages")
 _WRITABLE = ("/tmp", "/dev/null", "/dev/shm", "/dev/fd", "/dev/stdout", "/dev/stderr")  # noqa: S108
 # Positions of the paths among an event's arguments.
 _WRITES = {

@@ -1,0 +1,200 @@
+"""The pages on cohorts: an index, a page for each cohort, and pages on its texts.
+
+Everything is computed from the generations that exist now, by the functions that write the report tables, so a page is
+never older than its tables. Of a cohort that is no longer configured, the long table of its last reports is read.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ..files import is_name
+from ..generation.model import Json
+from ..generation.summary import Summaries
+from ..reports.lineage import Members, finder
+from ..reports.results import standing
+from ..reports.tables import ranking
+from ..site.page import Page
+from ..site.parts import Badge, Column, Interval, Link, usd
+from . import page_tables
+from .combos import load_mappings
+from .stages import STAGE_NAMES
+from .text_pages import concepts_of, text_pages, text_rows
+
+if TYPE_CHECKING:
+    from .family import Cohorts
+
+LISTED = 2000  # texts in the list of a cohort
+_SELF_JUDGED = Badge("self-judged", "warn", "a model that wrote it is among its evaluators")
+TEXT_COLUMNS = (
+    Column("rank", "number"),
+    Column("text", "long"),
+    Column("score", "number", "mean of the evaluators' means, 0-1, with its 95% interval"),
+    Column("n", "number", "scores, of those planned"),
+    Column("model", choices=True),
+    Column("templates", choices=True),
+    Column("concepts", "long"),
+)
+DIFFERENCE_COLUMNS = (
+    Column("compared", choices=True),
+    Column("in words", "long"),
+    Column("levels", "long"),
+    Column("difference", "number"),
+    Column("pairs", "number"),
+    Column("combinations", "number"),
+)
+AGREEMENT_COLUMNS = ("who", Column("alpha", "number"), "agreement", Column("raters", "number"), Column("texts", "number"))
+COST_COLUMNS = (
+    Column("model", choices=True),
+    Column("stage", choices=True),
+    Column("generations", "number"),
+    Column("cost", "number"),
+    Column("of unknown cost", "number"),
+)
+PROBLEM_COLUMNS = (Column("stage", choices=True), Column("id", "id"), Column("status", choices=True), "model", "template", Column("why", "long"))  # fmt: skip
+
+
+def cohort_pages(family: "Cohorts") -> Iterator[Page]:
+    """The pages of the section Cohorts."""
+    lines = []
+    for cohort_id in family.cohorts:
+        yield from _pages_of(family, cohort_id, lines)
+    for cohort_id in _others(family):
+        yield from _pages_of(family, cohort_id, lines)
+    yield Page("cohorts/index.html", "Cohorts", "cohorts", "cohorts_index.html", {"cohorts": lines, "problem": family.problem})
+
+
+def _others(family: "Cohorts") -> list[str]:
+    """The cohorts that have files and are not configured."""
+    folder = family.layout.root / "cohorts"
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+    return [name for name in names if name not in family.cohorts and is_name(name)]
+
+
+def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -> Iterator[Page]:
+    """The pages of a cohort; adds its line of the index to `lines`."""
+    root, look, world = family.layout.root, family.world.summaries, family.world
+    cohort = family.cohorts.get(cohort_id)
+    reports = root / "cohorts" / cohort_id / "reports"
+    if cohort:
+        scores = family.scores(cohort_id)
+        ranked = standing(cohort, root, scores, look)
+        combos, members = cohort.combos, cohort.members.values()
+    else:
+        scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
+        if scores is None:
+            lines.append({"cohort_id": cohort_id, "is_configured": False, "page": None, "words": "its files have no table of scores that can be read here"})
+            return
+        ranked = _ranked(scores)
+        combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
+
+    @cache
+    def concepts(combo_id: str) -> list:
+        return concepts_of(combos.get(combo_id), world.catalog)
+
+    used = ranked["combo_id"].dropna().unique()
+    names = {combo: " + ".join(concept.name for concept in concepts(combo)) or combo for combo in used}
+    rows = text_rows(ranked, names)
+    usable = [row for row in rows if is_name(row["gen_id"])]
+    best = text_pages(cohort_id, root, usable, scores, concepts)
+    with_page: dict[str, str] = {}  # titles
+    for page in best:
+        if page.template == "cohorts_text.html":
+            with_page[page.facts["row"]["gen_id"]] = page.title
+        yield page
+    costs, cost, problems, counts = page_tables.costs(members, look)
+    difference_rows, difference_chart = page_tables.differences(scores)
+    agreement = page_tables.agreement(scores)
+    made, planned = int(scores["score"].notna().sum()), len(scores)
+    all_self_judged = bool(rows) and all(row["self_judged"] for row in rows)
+    facts = {
+        "trail": [("Cohorts", "cohorts/index.html"), (cohort_id, "")],
+        "cohort_id": cohort_id,
+        "is_configured": cohort is not None,
+        "tables": reports.as_posix() if reports.exists() else "",
+        "findings": _findings(scores),
+        "made": made,
+        "planned": planned,
+        "progress": page_tables.progress(counts, STAGE_NAMES),
+        "stage": rows[0]["judged_stage"] if rows else "",
+        "texts": [_cells(row, cohort_id, with_page, all_self_judged) for row in rows[:LISTED]],
+        "all_self_judged": all_self_judged,
+        "of": len(rows),
+        "with_page": len(with_page),
+        "can_compare": len(with_page) > 1,
+        "charts": page_tables.charts_of(scores, names),
+        "differences": difference_rows,
+        "difference_chart": difference_chart,
+        "agreement": agreement,
+        "costs": costs,
+        "cost": usd(cost),
+        "problems": problems,
+        "failed": sum(count for (_, status), count in counts.items() if status != "ok"),
+        "combos": [concepts(combo) for combo in used],
+        "columns": TEXT_COLUMNS,
+        "difference_columns": DIFFERENCE_COLUMNS,
+        "agreement_columns": AGREEMENT_COLUMNS,
+        "cost_columns": COST_COLUMNS,
+        "problem_columns": PROBLEM_COLUMNS,
+    }
+    summary = _summary(rows, made, planned)
+    yield Page(f"cohorts/{cohort_id}/index.html", cohort_id, "cohorts", "cohorts_cohort.html", facts, summary=summary)
+    best_id = next(iter(with_page), None)
+    lines.append({
+        **{key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings", "cost", "stage", "of")},
+        "page": f"cohorts/{cohort_id}/index.html",
+        "words": summary,
+        "best": best_id and Link(with_page[best_id], f"cohorts/{cohort_id}/{best_id}.html"),
+    })  # fmt: skip
+
+
+def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str], all_self_judged: bool) -> list[Json]:
+    """A row of the leaderboard; if all are self-judged, the page says so once."""
+    gen_id = row["gen_id"]
+    link = Link(titles[gen_id], f"cohorts/{cohort_id}/{gen_id}.html") if gen_id in titles else gen_id
+    return [
+        row["rank"],
+        [link, _SELF_JUDGED] if row["self_judged"] and not all_self_judged else link,
+        Interval(row["mean"], row["ci_low"], row["ci_high"]),
+        f"{row['scores']}/{row['planned']}",
+        row["model"],
+        row["template"],
+        row["concepts"],
+    ]
+
+
+def _ranked(scores: pd.DataFrame) -> pd.DataFrame:
+    """The ranked texts of a table of scores: essays, or drafts if no essay is scored."""
+    ranked = ranking(scores)
+    ranked = ranked[ranked["rank"].notna()]
+    if len(ranked):
+        ranked = ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]]
+    return ranked.reset_index(drop=True)
+
+
+def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator:
+    """The generations that a table of scores names and that still exist."""
+    find = finder(Members({}, {}), family.layout.root, Summaries(family.layout.root))
+    ids = (scores["draft_gen_id"], scores["parent_gen_id"], scores["gen_id"])
+    names = dict.fromkeys(name for column in ids for name in column.dropna().unique() if is_name(name))
+    return (made for made in map(find, names) if made)
+
+
+def _findings(scores: pd.DataFrame) -> Mapping[str, Json] | None:
+    """The comparison in words; None if this version cannot tell it."""
+    try:
+        from ..reports.findings import findings
+    except ImportError:
+        return None
+    return findings(scores)
+
+
+def _summary(rows: list[dict[str, Json]], made: int, planned: int) -> str:
+    if not rows:
+        return "no text is finished yet"
+    stage = rows[0]["judged_stage"]
+    words = f"{len(rows):,} {stage}{'' if len(rows) == 1 else 's'}, {made:,} of {planned:,} planned scores"
+    best = rows[0]
+    return words + (f"; the best has {best['mean']:.2f}" if best["mean"] is not None else "")

@@ -1,0 +1,127 @@
+"""Finished cycles as their files have them, also those of nights that are no longer configured.
+
+A file that is missing or damaged costs what it would show, and a line in `problems`; never the other cycles.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from ..errors import DreamflowError
+from ..files import is_name, read_as, read_text
+from .check import Check
+from .health import Health, Pattern, Yield, read_yields
+from .journal import is_sound
+from .night import Tested
+from .records import Record
+
+T = TypeVar("T")
+
+_CYCLE = re.compile(r"cycle-([1-9][0-9]{0,8})")
+_TEXTS = {"gen_id", "procedure_id", "project", "category", "kind", "site", "description", "made", "reason", "status"}
+_TEXTS |= {"why", "reasons"}  # columns where an empty cell is an empty text; in the others it is unknown
+
+
+@dataclass
+class Cycle:
+    """A finished cycle. `health`, `patterns` and `journal` are None or empty where their file is missing."""
+
+    night: str
+    number: int
+    records: list[Record] = field(default_factory=list)
+    yields: dict[str, Yield] = field(default_factory=dict)
+    health: Health | None = None
+    patterns: list[Pattern] = field(default_factory=list)
+    journal: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        """Name and cycle; also the path of its folder below dreams/."""
+        return f"{self.night}/cycle-{self.number}"
+
+
+class _Summary(msgspec.Struct):
+    """The part of health.json that is not `Health` itself."""
+
+    failure_patterns: list[Pattern] = []
+
+
+def read_cycles(dreams: Path, gens: Path) -> Iterator[Cycle]:
+    """The cycles below the folder `dreams` that have a table: by night, the newest first. `gens` has the variants."""
+    for folder in sorted(dreams.iterdir()) if dreams.is_dir() else ():
+        numbers = [int(match[1]) for path in folder.glob("cycle-*") if (match := _CYCLE.fullmatch(path.name))]
+        for number in sorted(numbers, reverse=True) if is_name(folder.name) else ():
+            if (folder / f"cycle-{number}" / "dreams.csv").exists():
+                yield _read_cycle(folder / f"cycle-{number}", Cycle(folder.name, number), gens)
+
+
+def _read_cycle(folder: Path, cycle: Cycle, gens: Path) -> Cycle:
+    def attempt(read: Callable[[], T], otherwise: T) -> T:
+        try:
+            return read()
+        except (DreamflowError, OSError, ValueError) as error:
+            cycle.problems.append(str(error))
+            return otherwise
+
+    cycle.records = attempt(lambda: _records(folder / "dreams.csv"), [])
+    checks: dict[str, Check] = {}
+    tests: dict[str, Tested] = {}
+    for procedure in dict.fromkeys(record.procedure_id for record in cycle.records):
+        checks |= attempt(lambda name=procedure: read_as(folder / "checks" / f"{name}.json", dict[str, Check]), {})
+        tests |= attempt(lambda name=procedure: read_as(folder / "tests" / f"{name}.json", dict[str, Tested]), {})
+    for record in cycle.records:
+        record.check, test = checks.get(record.gen_id), tests.get(record.gen_id)
+        record.test = test.test if test else None
+        code = gens / record.gen_id / "parsed.py"
+        if code.exists():
+            record.code = attempt(lambda path=code: read_text(path), "")
+    cycle.yields = attempt(lambda: read_yields(folder / "yield.csv"), {})
+    cycle.health = attempt(lambda: read_as(folder / "health.json", Health), None)
+    cycle.patterns = attempt(lambda: read_as(folder / "health.json", _Summary), _Summary()).failure_patterns
+    cycle.journal = attempt(lambda: read_text(folder / "journal.md"), "")
+    return cycle
+
+
+def _records(path: Path) -> list[Record]:
+    """The rows of a dreams.csv, still without code, check and test. Raises a `DreamflowError` for a damaged file."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = [
+            {name: text if text or name in _TEXTS else None for name, text in row.items()}
+            for row in csv.DictReader(stream)
+        ]
+    try:
+        records = [
+            msgspec.convert({**row, "code": "", "check": None, "test": None}, Record, strict=False) for row in rows
+        ]
+    except (TypeError, msgspec.ValidationError) as error:
+        raise DreamflowError(f"{path}: damaged: {error}. Delete it and run again: it is then made again") from None
+    for record in records:
+        for name in (record.gen_id, record.procedure_id):
+            if not is_name(name):
+                raise DreamflowError(f"{path}: damaged: {name!r} is no id. Delete it and run again")
+    return records
+
+
+def gain(record: Record) -> float | None:
+    """The share of the original's time that an equivalent variant saves; None if it was not measured."""
+    known = record.outcome == "equivalent" and record.seconds_ratio is not None
+    return round(1 - record.seconds_ratio, 4) if known else None
+
+
+def ranked(records: Sequence[Record]) -> list[Record]:
+    """The variants that are sound, new, and not in the archive, the best first: by tier (without a verdict: between
+    tier 1 and tier 2), then gain, then equivalence, viability, novelty and id."""
+    kept = [record for record in records if record.tier != 3 and (not record.check or is_sound(record))]
+
+    def key(record: Record) -> tuple[float | bool | str, ...]:
+        tier = 1.5 if record.tier is None else record.tier
+        same, viability = record.outcome != "equivalent", record.viability or 0
+        return tier, -(gain(record) or 0), same, -viability, -(record.novelty or 0), record.gen_id
+
+    return sorted((record for record in kept if record.made == "ok"), key=key)

@@ -1,0 +1,121 @@
+"""A generation as pages show it: its texts, and how it was made in plain words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from ..errors import DreamflowError
+from ..generation.make import read_result
+from ..generation.model import Json, Result
+
+_SAMPLING = {
+    "temperature": "temperature",
+    "top_p": "top p",
+    "top_k": "top k",
+    "min_p": "min p",
+    "repeat_penalty": "repeat penalty",
+    "max_tokens": "at most",
+    "seed": "seed",
+}
+MODES = {"copy": "a copy of its parent", "local": "made by a program", "human": "written by a person"}
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """A generation for a template. `text` is its parsed file; a text is None if there is no such file. `facts` are
+    pairs of a term and its value."""
+
+    gen_id: str
+    stage: str
+    status: str
+    reason: str
+    mode: str
+    model_id: str
+    template_id: str
+    created_at: str
+    cost_usd: float | None
+    warnings: list[str]
+    parsed: Mapping[str, Json]
+    facts: list[tuple[str, str]]
+    prompt: str | None
+    turns: list[tuple[str, str]]
+    raw: str | None
+    text: str | None
+
+
+def read_shown(data_root: Path, stage: str, gen_id: str, parsed_name: str = "parsed.txt") -> Shown | None:
+    """A generation with its texts; None if it does not exist yet or is damaged."""
+    folder = data_root / "gens" / stage / gen_id
+    try:
+        result = read_result(folder)
+    except DreamflowError:
+        return None
+    return Shown(
+        gen_id=gen_id,
+        stage=stage,
+        status=result.status,
+        reason=result.reason,
+        mode=result.mode,
+        model_id=result.model_id or "",
+        template_id=result.template_id,
+        created_at=result.created_at or "",
+        cost_usd=result.cost_usd,
+        warnings=[str(warning) for warning in result.parsed.get("warnings") or ()],
+        parsed=result.parsed,
+        facts=described(result),
+        prompt=_read(folder / "prompt.txt"),
+        turns=[(turn.role, turn.content) for turn in result.turns or ()],
+        raw=_read(folder / "raw.txt"),
+        text=_read(folder / parsed_name),
+    )
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def described(result: Result) -> list[tuple[str, str]]:
+    """How a generation was made: pairs of a term and its value. What is unknown is left out."""
+    usage = result.usage
+    prompt = _tokens(usage.prompt_tokens, usage.cached_tokens, "from a cache")
+    answer = _tokens(usage.completion_tokens, usage.reasoning_tokens, "to think")
+    sampling = [f"{_SAMPLING.get(name, name)} {value}" for name, value in result.sampling.items()]
+    samples = len(result.attempts)
+    terms = {
+        "model": result.model_id or MODES.get(result.mode, ""),
+        "served as": " / ".join(filter(None, (result.provider, result.model_name))) if result.model_id else "",
+        "template": result.template_id,
+        "sampling": ", ".join(sampling).replace(f"at most {result.sampling.get('max_tokens')}", _most(result.sampling)),
+        "prompt": prompt,
+        "answer": answer + (" (counted here)" if answer and usage.estimated else ""),
+        "cost": money(result.cost_usd) if result.attempts else "",
+        "time": "" if result.latency_s is None else f"{result.latency_s:,.1f} s",
+        "draw": f"replicate {result.replicate}",
+        "samples": f"{samples}, of which the last was used" if samples > 1 and result.status == "ok" else "",
+        "end": "" if result.finish_reason in (None, "stop", "copy", "local") else f"{result.finish_reason}",
+        "status": "" if result.status == "ok" else f"{result.status}: {result.reason}",
+        "made": (result.created_at or "")[:16].replace("T", " "),
+    }
+    return [(term, value) for term, value in terms.items() if value]
+
+
+def _most(sampling: Mapping[str, Json]) -> str:
+    return f"at most {sampling.get('max_tokens')} tokens"
+
+
+def _tokens(count: Json, part: Json, what: str) -> str:
+    if not isinstance(count, int):
+        return ""
+    return f"{count:,} tokens" + (f", {part:,} of them {what}" if isinstance(part, int) and part else "")
+
+
+def money(usd: float | None) -> str:
+    """US dollars in figures that can be read: "$0", "$0.0012", "$1.20"; "unknown" if so."""
+    if usd is None:
+        return "unknown"
+    if usd == 0:
+        return "$0"
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.2g}" if usd < 0.001 else f"${usd:.4f}"

@@ -1,0 +1,1 @@
+dreamflowText({{ value | tojson }});

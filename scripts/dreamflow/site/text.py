@@ -1,0 +1,61 @@
+"""Foreign texts as safe HTML: Markdown, and code with colours."""
+
+from functools import cache, lru_cache
+
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import TextLexer, get_lexer_by_name
+from pygments.util import ClassNotFound
+
+_DEEPER = 2  # a heading of a text is this many levels below that of the page
+
+
+def rendered(text: str) -> Markup:
+    """Markdown as HTML (CommonMark with tables and strikethrough). HTML in the text is shown and not obeyed, images
+    become links, and only web and mail addresses and places of the page are linked."""
+    return Markup(_markdown().render(text))  # noqa: S704  (markdown-it escapes, since `html` is off)
+
+
+def highlighted(text: str, language: str = "python") -> Markup:
+    """Code as HTML whose classes `static/site.css` colours; unknown languages have no colours."""
+    return Markup(highlight(text, _lexer(language), _FORMAT))  # noqa: S704  (pygments escapes)
+
+
+_FORMAT = HtmlFormatter(nowrap=True)
+
+
+@lru_cache(64)
+def _lexer(language: str) -> Lexer:
+    try:
+        return get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return TextLexer(stripnl=False)
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "highlight": _fence}).enable(["table", "strikethrough"])
+    parser.validateLink = _is_allowed
+    parser.disable("image")
+    parser.core.ruler.push("deeper_headings", _deepen)
+    return parser
+
+
+def _deepen(state: StateCore) -> None:
+    for token in state.tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + _DEEPER)}"
+        elif token.type in ("table_open", "code_block"):
+            token.attrSet("tabindex", "0")  # may be scrolled, so the keyboard must reach it
+
+
+def _fence(text: str, language: str, _attributes: str) -> str:
+    return f'<pre tabindex="0"><code>{highlighted(text, language or "text")}</code></pre>'
+
+
+def _is_allowed(address: str) -> bool:
+    return address.lower().startswith(("http://", "https://", "mailto:", "#"))
