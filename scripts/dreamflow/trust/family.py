@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cycles import AUTO, current_cycle, last_cycles
 from ..database.schema import Source
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical
 from .folders import RECORDS, check_previous, cycle_folder
 
@@ -47,6 +47,10 @@ class TrustFamily(Family):
     def targets(self, goal: str) -> list[str]:
         """The files of the current cycle."""
         return [self.file(str(self.cycle), name) for name in ("outcomes.csv", "contexts.md", *TRUST_FILES)]
+
+    def reports(self) -> list[Report]:
+        """The page of the current cycle."""
+        return [Report(f"trust, cycle {self.cycle}", Path(self.file(str(self.cycle), TRUST_FILES[0])))]
 
     def file(self, cycle: str, name: str) -> str:
         """A file of a cycle."""
