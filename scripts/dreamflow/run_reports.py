@@ -23,7 +23,7 @@ def reports_of(families: Iterable[Family], is_stale: Callable[[str], bool] | Non
             continue
         for report in family.reports():
             if is_stale is not None:
-                report.outdated = report.outdated or _outdated(family, report, is_stale)
+                report.outdated = _outdated(family, report, is_stale) or report.outdated
             if report.page.exists():
                 mark(report)
             found.append(report)

@@ -18,7 +18,6 @@ def test_results_say_that_they_are_not_complete_until_they_are(project: Project,
     spec = project.read("config/cohorts/trial.yaml")
     project.edit("config/cohorts/trial.yaml", axes={**spec["axes"], "draft_template": ["plain", "spare"]})
     assert project.run("drafts").returncode == 0  # a part of the new plan
-    assert f"{NOT_COMPLETE}10 of 20 generations are not made" not in whole
     marked = project.read(README)
     assert marked.splitlines()[2].startswith(f"{NOT_COMPLETE}8 of 20 generations are not made, or not as planned now")
     assert project.read(STATE)["complete"] is False
