@@ -53,6 +53,7 @@ def is_shown(record):
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
     if not DRY and message.startswith("Nothing to be done") and workflow.is_main_process:
         flow.show_reports()
+        return False
     if LOCKED in message:
         record.msg = RUNS
     elif message.startswith(DRY_RUN_ENDS):

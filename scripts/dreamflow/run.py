@@ -216,7 +216,7 @@ class Run(Jobs):
 
     def show_reports(self) -> None:
         """Show where the results are, where nothing had to be made."""
-        for line in report_lines(self._reports(is_done=True)):
+        for line in ["Nothing to be done: what was requested exists.", *report_lines(self._reports(is_done=True))]:
             print(line, file=sys.stderr)
 
     def retry_targets(self) -> list[str]:
