@@ -190,6 +190,12 @@ def _problem(error: Mapping[str, Any], value: Any, schema: Mapping[str, Any]) ->
             return key, _ending(f"{name!r} is missing; known: {', '.join(tags)}", expected)
         return (*key, name), _one_of(tag, tags)
     shown = show(given)
+    if kind == "too_short" and not given:
+        is_optional = bool(key) and key[-1] not in above.get("required", ()) and isinstance(key[-1], str)
+        what = "the list is empty" if isinstance(given, list) else "the mapping is empty"
+        return key, _ending(
+            f"{what}; name at least one, {'or delete the key' if is_optional else 'or it can do nothing'}", expected
+        )
     if kind == "literal_error":
         return key, _ending(_one_of(given, node.get("enum") or [node.get("const")]), expected)
     texts = {
@@ -201,6 +207,8 @@ def _problem(error: Mapping[str, Any], value: Any, schema: Mapping[str, Any]) ->
         "too_short": f"{shown} has too few entries: the minimum is {limits.get('min_length')}",
         "string_pattern_mismatch": f"{shown} does not match {limits.get('pattern')}",
     }
+    if kind in _KINDS and given is None:
+        return key, _ending(f"the key has no value; give it one ({_KINDS[kind]}), or delete it", expected)
     if kind in _KINDS:
         return key, _ending(f"{shown} is not {_KINDS[kind]}", expected)
     return key, _ending(texts.get(kind, error["msg"]), expected)

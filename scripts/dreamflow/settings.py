@@ -151,8 +151,14 @@ def load_settings(given: Mapping[str, Any] | None = None, path: Path = CONFIG) -
 
 
 def has_keys(path: Path = CONFIG) -> bool:
-    """Whether config.yaml has anything in it. Raises a ConfigError if it is broken; a missing file is not blank."""
-    return not path.exists() or bool(_mapping(read_text(path), path))
+    """Whether config.yaml has anything in it. Raises a ConfigError if it is broken or missing."""
+    if not path.exists():
+        home = Path(__file__).resolve().parents[2]
+        raise ConfigError(
+            f"{path}: no such file, so {Path.cwd()} is not a project. Run this in a folder that has one, or begin one: "
+            f"python {home}/scripts/new_project.py FOLDER"
+        )
+    return bool(_mapping(read_text(path), path))
 
 
 def _mapping(text: str, path: Path) -> Mapping[str, Any]:

@@ -38,6 +38,8 @@ def parse_document(text: str, path: Path | str) -> Json:
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         kind = "JSON" if is_json else "YAML"
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
+        if mark and "\t" in "".join(text.splitlines()[mark.line : mark.line + 1])[: mark.column + 1]:
+            problem = "a tab; YAML indents with spaces only"
         raise ConfigError(f"{place}: not valid {kind}: {problem}") from None
 
 

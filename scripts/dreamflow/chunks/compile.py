@@ -97,6 +97,12 @@ def compile_chunking(
 
 
 def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
+    if not known:
+        raise ConfigError(
+            "there is no conversation: put chats into the folder `conversations` of `raw_root` (data/1_raw), such as the "
+            ".zip of an export of ChatGPT or Claude as it was downloaded, or files in .jsonl, .md or .txt",
+            ("conversations",),
+        )
     for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))

@@ -37,6 +37,12 @@ def make_combo(concept_ids: Iterable[str], level: str, k_max: int | None = None)
 
 def make_combos(block: Combos, catalog: Catalog) -> list[Combo]:
     """The combinations that a `combos` block asks for: the lists, then all or a seeded sample of the k-subsets."""
+    if not catalog.concepts:
+        raise ConfigError(
+            f"{catalog.root}/concepts_metadata.csv lists no concepts; add a line for each, such as 'tide,Tides', and its "
+            f"text, {catalog.root}/concepts/descriptions-{block.level}/tide.txt",
+            ("combos",),
+        )
     for key, names in _named(block):
         for place, name in enumerate(names):
             if name not in catalog.concepts:
@@ -46,7 +52,7 @@ def make_combos(block: Combos, catalog: Catalog) -> list[Combo]:
             raise ConfigError("a concept is named twice", ("combos", "lists", number))
     chosen = [tuple(concept_list) for concept_list in block.lists]
     if block.size is not None:
-        chosen += _subsets(block, block.concepts or sorted(catalog.concepts))
+        chosen += _subsets(block, sorted(catalog.concepts) if block.concepts is None else block.concepts)
     elif block.sample is not None or block.concepts is not None or not chosen:
         raise ConfigError("'size' is missing; expected: the number of concepts in a combination", ("combos",))
     return list({combo.combo_id: combo for combo in (make_combo(ids, block.level) for ids in chosen)}.values())

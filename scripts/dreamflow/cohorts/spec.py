@@ -16,7 +16,7 @@ class Combos(Section):
         description="Level of the descriptions that drafts read. A concept without it is read at the next shorter "
         "level.",
     )
-    concepts: Optional[list[str]] = Field(
+    concepts: Optional[Annotated[list[str], Field(min_length=1)]] = Field(
         None, description="Concepts to combine. Default: all of `concepts_metadata.csv`."
     )
     size: Optional[Count] = Field(None, description="Concepts in a combination. Required without `lists`.")
@@ -91,7 +91,9 @@ class CohortSpec(Section):
         "the folder of the spec or below it)."
     )
     rules: Optional[dict[str, Any]] = Field(None, description="Rules that couple axes: subsets, ties, pairs, tuples.")
-    output: dict[str, Any] = Field(description="`field_order`: axes that come first in a row, in this order.")
+    output: Optional[dict[str, Any]] = Field(
+        None, description="`field_order`: axes that come first in a row, in this order. Default: that of `axes`."
+    )
     combos: Optional[Combos] = Field(None, description="Combinations of concepts; they become the axis `combo_id`.")
     from_: Optional[Selection] = Field(
         None,

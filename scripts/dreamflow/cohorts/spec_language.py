@@ -81,7 +81,7 @@ def _compile(spec: Mapping[str, Any], read: partial) -> Rows:
     if not axes:
         raise ConfigError("no axes; expected a mapping from axis names to their levels", ("axes",))
     fields = [name for axis in axes.values() for name in axis.fields]
-    ordered = _field_order(spec.get("output"), fields)
+    ordered = fields if spec.get("output") is None else _field_order(spec["output"], fields)
     return Rows(tuple(axes.values()), tuple(fields), tuple(ordered))
 
 

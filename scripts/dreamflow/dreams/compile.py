@@ -106,7 +106,12 @@ def compile_night(
 def _matching(patterns: list[str], known: Mapping[str, Procedure]) -> dict[str, Procedure]:
     for position, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
-            raise ConfigError(unknown("procedure", pattern, known), ("procedures", position))
+            raise ConfigError(
+                f"{unknown('procedure', pattern, known)}. A procedure is a card, <project>/<name>.yaml in the folder "
+                "`procedures` of `raw_root` (data/1_raw); for a function of your own: python scripts/new_procedure.py "
+                "path/to/module.py::function",
+                ("procedures", position),
+            )
     return {name: p for name, p in known.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 

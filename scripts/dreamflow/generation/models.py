@@ -114,7 +114,7 @@ def find_model(models: Mapping[str, Model], model_id: str) -> Model:
     if model_id == AUTO:
         raise ConfigError("'auto' is not possible here: name a model of models.yaml")
     if model_id not in models:
-        raise ConfigError(unknown("model", model_id, models))
+        raise ConfigError(f"{unknown('model', model_id, models)} (in models.yaml)")
     return models[model_id]
 
 
