@@ -59,6 +59,12 @@ class Screen:
                 self._put(whole + newline)
         return len(text)
 
+    def take_back(self, line: str) -> None:
+        """Remove the last line of a terminal, which others have written."""
+        with self._guard:
+            rows = -(-len(line) // shutil.get_terminal_size().columns)
+            self._out(f"\x1b[{rows}A\x1b[J")
+
     def flush(self) -> None:
         """For streams; every line is flushed."""
 
