@@ -76,7 +76,8 @@ def note_job(event, record):
     if event != LogEvent.JOB_INFO:
         flow.display.job_ended(getattr(record, "job_id", getattr(record, "jobid", None)))
     elif record.rule_name not in flow.plan.family_of_stage and not record.rule_name.startswith(("shard", "night")):
-        flow.display.job_began(record.jobid, record.rule_name)
+        is_script = workflow.get_rule(record.rule_name).is_script
+        flow.display.job_began(record.jobid, record.rule_name, speaks=is_script)
 
 
 def has_other_profile(arguments):

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 RED, PLAIN = "\x1b[31m", "\x1b[39m"
@@ -72,8 +73,9 @@ class Screen:
         self._out(f"{CLEAR}{text}{self._live}" if self._live else text)
 
     def _out(self, text: str) -> None:
-        self.stream.write(text)  # in one piece, so that other processes do not write between
-        self.stream.flush()
+        with suppress(OSError, ValueError):  # a closed pipe, a full disk: no reason to end a run
+            self.stream.write(text)  # in one piece, so that other processes do not write between
+            self.stream.flush()
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int) -> str:
