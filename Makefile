@@ -16,7 +16,7 @@ define NEEDS_COMPILER
 { has() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
 has $$CC cc gcc clang && has $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
 install one (Debian, Ubuntu: apt-get install g++), or install without local models (make run LOCAL_MODELS=no), or \
-use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
+use a prebuilt wheel (LLAMA_CPP_INDEX, see docs/how-to.md)." >&2; exit 1; }; }
 endef
 COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 

@@ -23,6 +23,7 @@ CHATTER_BEGINS = (
     *("Conda environments:", "Updating checkpoint", "DAG of jobs will be updated", "Elapsed time:", "Config file "),
     "The run involves checkpoint jobs",
 )
+LAST_WORDS = ("Exiting because a job execution failed", "Complete log(s):")  # needless if we have said why
 DAG_READY_BEGINS = ("Job stats", "Nothing to be done")
 SHOWN_ALREADY = (REPORTED, f"non-zero exit status {REPORTED_STATUS}.")  # errors whose message is on the screen
 DRY = workflow.output_settings.dryrun
@@ -61,8 +62,8 @@ def is_shown(record):
             return False
         seen_once.add(message)
     is_chatter = event in CHATTER or message.startswith(CHATTER_BEGINS)
-    if message.startswith("Complete log(s):"):
-        is_chatter = not flow.problems.total()
+    if not flow.has_failed_silently:
+        is_chatter = is_chatter or message.startswith(LAST_WORDS) or "At least one job did not complete" in message
     return not is_chatter and not any(text in message for text in SHOWN_ALREADY)
 
 

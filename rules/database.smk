@@ -3,6 +3,7 @@
 
 rule database:
     """Bring data/dreamflow.sqlite up to date with the results: tables, and full-text search."""
+
     # It is not an output: Snakemake would delete it, and what it is made from are thousands of files.
     log:
         f"{DATA}/logs/database.log",
@@ -11,3 +12,25 @@ rule database:
         from dreamflow.database.build import write_database  # it loads what few rules need
 
         flow.job(log[0], lambda: flow.display.show(write_database(flow.plan)))
+
+
+rule parquet:
+    """Write each table of the database as a Parquet file, data/export/parquet/<table>.parquet."""
+    log:
+        f"{DATA}/logs/parquet.log",
+    localrule: True
+    run:
+        from dreamflow.database.parquet import write_parquet
+
+        flow.job(log[0], lambda: flow.display.show(write_parquet(flow.plan)))
+
+
+rule datasets:
+    """Write training data and chunks as dataset folders of Hugging Face, data/export/datasets/<name>/."""
+    log:
+        f"{DATA}/logs/datasets.log",
+    localrule: True
+    run:
+        from dreamflow.database.datasets import write_datasets
+
+        flow.job(log[0], lambda: flow.display.show(write_datasets(flow.plan)))

@@ -1,5 +1,7 @@
 """The site: pages on everything that is there, for a browser."""
 
+from dreamflow import pending
+
 
 rule site:
     """Write the site, data/site/index.html, from the results that exist; no model is called."""
@@ -12,5 +14,10 @@ rule site:
     localrule: True
     run:
         from dreamflow.site.build import write_site  # it loads what no other rule needs
+        from dreamflow.site.shared import Surroundings
 
-        flow.job(log[0], lambda: write_site(flow.plan, Path(output[0]).parent))
+        around = Surroundings(
+            waiting=lambda: pending.pending_text(flow.plan, flow.context, flow.freshness.is_stale),
+            budgets=flow.context.calls.budgets,
+        )
+        flow.job(log[0], lambda: write_site(flow.plan, Path(output[0]).parent, around))

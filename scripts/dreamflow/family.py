@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from .database.datasets import Dataset
 from .database.schema import Source
 from .deferred import Deferred
 from .errors import ConfigError, unknown
@@ -84,12 +85,14 @@ class Family:
 
     `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
     specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
-    family; the default target needs it if `in_default_target`.
+    family; the default target needs it if `in_default_target`. `section` is the folder of its pages on the site, one of
+    `site.page.SECTIONS`.
     """
 
     name: ClassVar[str]
     config_key: ClassVar[str] = ""
     description: ClassVar[str] = ""
+    section: ClassVar[str] = "home"
     stages: ClassVar[tuple[Stage, ...]] = ()
     goals: ClassVar[tuple[str, ...]] = ()
     in_default_target: ClassVar[bool] = True
@@ -147,6 +150,10 @@ class Family:
 
     def sources(self) -> Sequence[Source]:
         """The sources of the family's tables in the database (see `database.schema`)."""
+        return ()
+
+    def datasets(self) -> Iterable[Dataset]:
+        """What the family exports for `datasets.load_dataset` (see `database.datasets`)."""
         return ()
 
     def pages(self) -> Iterable[Page]:

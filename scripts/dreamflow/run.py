@@ -69,6 +69,7 @@ class Run(Jobs):
         self.redraws: set[str] = set()  # generations that a dry run of retry_failed would draw again
         self.retried: set[str] = set()  # those, and their descendants
         self.forecast_shown = False
+        self.has_failed_silently = False  # a job failed without a message of ours
         self.batches = Batches(
             self.layout.store,
             self.plan.models,
@@ -403,6 +404,7 @@ class Run(Jobs):
         if (night := this_night()) is not None:
             note_run(self.layout.root, night, self.display.done, [each.message for each in self.problems.all()])
         self.progress.end(is_complete=is_complete)
+        self.has_failed_silently = not (is_complete or missing or self.problems.total())
         return is_complete
 
     def _count_elsewhere(self, file: ShardFile) -> None:

@@ -113,7 +113,7 @@ def test_any_conversation_is_archived_whole(talk):
     made = build_archive(talk, units, chunk_by_rules(talk, units, 1, len(units)))
     assert "".join(part["content"] for part in made["b_chunks"]) == talk.text
     check_archive(json.loads(json.dumps(made)))
-    chunks_page(talk, units, made)
+    chunks_page(talk, made)
 
 
 def test_content_that_is_not_the_slice_is_refused():
@@ -245,7 +245,7 @@ class _Text(HTMLParser):
 
 def test_the_page_shows_the_words_and_what_is_known_of_each_chunk():
     page = _Text()
-    page.feed(chunks_page(TALK, UNITS, archive()))
+    page.feed(chunks_page(TALK, archive()))
     shown = re.sub(r"\s+", " ", page.text)
     for turn in TALK.turns:
         assert TALK.text[turn.content_start : turn.end].strip() in shown
@@ -258,7 +258,7 @@ def test_the_page_is_safe_and_needs_nothing_else():
     hostile = conversation(("user", "<script>alert(1)</script> <img src=x onerror=y> {{ 7 * 7 }} ${x}"))
     units = split_units(hostile)
     made = build_archive(hostile, units, [chunk(1, len(units), "<b>label</b>", '" onclick="x', language='"><i>')])
-    text = chunks_page(hostile, units, made)
+    text = chunks_page(hostile, made)
     page = _Text()
     page.feed(text)
     assert not {"script", "img", "b", "i", "link", "iframe"} & set(page.tags)

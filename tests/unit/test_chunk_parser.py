@@ -375,6 +375,33 @@ def test_schemas_allow_what_the_parsers_read():
         assert parse(name.replace("chunk-boundaries", "chunks").removeprefix("chunk-"), json.dumps(answer), options)
 
 
+# --- forms that come back as they were ---
+
+
+def example_of(template):
+    text = (Path(__file__).parents[2] / "data/1_raw/templates" / template).read_text()
+    return next(line for line in text.splitlines() if line.startswith('{"'))
+
+
+def test_the_example_of_a_template_is_no_answer():
+    for template in ("chunk/boundaries-v1.txt", "chunk/verbatim-v1.txt"):
+        form = "verbatim" if "verbatim" in template else "numbers"
+        with pytest.raises(ParseError, match="the form was not filled in"):
+            read(example_of(template), 1, 11, form, units=["…"] * 11)
+    example = json.loads(example_of("cluster/cluster-v1.txt"))
+    with pytest.raises(ParseError, match="the form was not filled in"):
+        parse("cluster", json.dumps({**example, "contradictions": []}), {"ids": []})
+
+
+@pytest.mark.parametrize("blank", ["…", "...", "<label>", "[topic]", "___"])
+def test_chunks_without_any_words_are_refused(blank):
+    blanks = {"labels": [blank], "entities": [blank], "summary": blank}
+    with pytest.raises(ParseError, match="the form was not filled in"):
+        read({"chunks": [{"from": 1, "to": 4, **blanks}, {"from": 5, "to": 9, **blanks}]})
+    assert spans(read({"chunks": [{"from": 1, "to": 4, **blanks}, {"from": 5, "to": 9, **blanks, "labels": ["x"]}]}))
+    assert spans(read({"chunks": [{"from": 1, "to": 4}, {"from": 5, "to": 9}]}))
+
+
 # --- clusters --------------------------------------------------------------------------------------------------------
 
 CLUSTER = {"theme": "trains", "summary": "s", "contradictions": [{"a": "b_x_0", "b": "b_y_1", "what": "price"}]}

@@ -84,7 +84,8 @@ def test_an_interval_with_zero_shows_no_difference(other, words):
 def test_too_few_combinations_are_not_enough(combos):
     """Even where every pair says the same, and the interval has no width."""
     given = {("m1", "j", "clarity"): [3] * combos, ("m2", "j", "clarity"): [4] * combos}
-    (_, sentence) = said(given)
+    _, sentence, last = said(given)
+    assert last == "A comparison needs at least 6 combinations of concepts."
     assert sentence.startswith("Not enough to say whether m2 is better than m1: m2 is ahead by 1.0 ")
     assert f"in only {combos} pair" in sentence
     assert not any(str(nothing) in sentence for nothing in (np.nan, None))

@@ -96,7 +96,19 @@ REFUSED = {
     "number, tolerance": (task("number", "15.7", tolerance=0.1), ["15.59", "15.81", "15"]),
     "number, last": (
         task("number", "42", last=True),
-        ["43", "42 or 43", "42 comes from 6 and 7", "forty-two", "E42", "1,042", "42.5", "0.42", "-42", "It is x42"],
+        [
+            "43",
+            "42 or 43",
+            "42 comes from 6 and 7",
+            "forty-two",
+            "E42",
+            "1,042",
+            "42.5",
+            "0.42",
+            "-42",
+            "It is x42",
+            "42.NN",
+        ],
     ),
     "mentions": (
         task("mentions", "Lyon", others=["Oslo", "Riga"]),

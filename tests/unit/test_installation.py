@@ -170,4 +170,4 @@ def test_readme_names_all_demos_that_use_the_local_model() -> None:
     using = {path.relative_to(config).as_posix() for path in config.glob("*/*.yaml") if "smollm2" in path.read_text()}
     named = {f"{kind}/demo.yaml" for kind in ("cohorts", "procedures", "probes")}
     assert using - {"distillations/demo.yaml", "conversations/demo-model.yaml"} == named
-    assert "config/{cohorts,procedures,probes}/demo.yaml" in (REPOSITORY / "README.md").read_text()
+    assert "config/{cohorts,procedures,probes}/demo.yaml" in (REPOSITORY / "docs/how-to.md").read_text()

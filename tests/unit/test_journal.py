@@ -353,7 +353,40 @@ def test_journal_of_a_night_without_dreams_or_verdicts():
     assert "This cycle has no variants" in page([])
     text = page(table(entry()))
     assert "No variant has a verdict, so no variant can be in tier 1." in text
-    assert "## The best" not in text
+    assert "## The best\n" not in text
+
+
+def unjudged():
+    """Seven variants without a verdict; the first four are worth reading, in the order c, b, d, a."""
+    return table(
+        entry("p_a", test=None, check=check(novelty=0.9)),
+        entry("p_b", check=check(novelty=0.1)),
+        entry("p_c", check=check(novelty=0.2, diff="--- a/backup.py\n+++ b/backup.py\n@@ -1 +1 @@\n-old\n+new\n")),
+        entry("p_d", test=outcome("differs"), check=check(novelty=0.8)),
+        entry("p_safe", safe=True, test=outcome("differs"), check=check(novelty=0.8)),
+        entry("p_crash", test=outcome("runtime"), check=check(novelty=0.9)),
+        entry("p_same", check=check(duplicate_of="base")),
+    )
+
+
+def test_a_night_without_a_judge_shows_its_best_variants():
+    text = page(unjudged())
+    (shown,) = re.findall("## The best without a verdict\n(.*?)\n## ", text, re.S)
+    assert re.findall(r"^- `(p_\w+)`: ", shown, re.M) == ["p_c", "p_b", "p_d", "p_a"]
+    assert "-old\n+new" in shown
+    assert "The best by test and novelty: `p_c`, " in text
+    counts, why, _, _, first, *rest = summary_table(unjudged(), 2).splitlines()
+    assert counts == "7 variants, 6 sound and new, none judged"
+    assert why == "The best 2 of 4 (not judged: by test (like the original, different, not tested), then novelty):"
+    assert first.split()[:5] == ["–", "0.20", "equivalent", "parameters", "p_c"]
+    assert rest[-3:] == ["  @@ -1 +1 @@", "  -old", "  +new"]
+
+
+def test_a_night_without_viable_variants_shows_its_near_misses():
+    near = table(entry("p_near", verdict=verdict(0.4)), entry("p_bad", verdict=verdict(0.1)))
+    lines = summary_table(near).splitlines()
+    assert lines[1] == "The best 1 of 1 (none is viable; in tier 2, by novelty):"
+    assert lines[4].split()[4] == "p_near"
 
 
 NASTY = "</details><script>alert(1)</script> **b** `c` | [x](http://y) \n# Heading\n```\n~~~ $a$ <!-- & &lt; \\"
@@ -402,8 +435,9 @@ def test_nothing_steers_a_terminal():
 
 def test_summary_table():
     shown = summary_table(night())
-    assert shown.splitlines() == [
+    assert shown.splitlines()[:6] == [
         "8 variants, 5 sound and new, 2 in tier 1",
+        "The best 2 of 2 (viable (tier 1), by viability, then novelty):",
         "",
         "viability  novelty  test        kind        variant  procedure",
         "0.85       0.50     differs     parameters  p_best   web.backup",

@@ -159,6 +159,56 @@ def test_score_is_refused(name, answer, message):
     assert "\n" not in str(caught.value)
 
 
+BLANKS = (
+    "<n>", "n", "N", "0.NN", "X", "X/9", "[0-9]", "0-9", "0.__", "__", "_/9", "0.##", "#", "?", "0.?", "0...", "0…",
+    "...", "<number>", "<0-9>", "<number from 0 to 9>", "0..9", "0 ... 9", "1/2/3", "0 (bad) to 9 (good)",
+    "0 <= n <= 9", "{score}", "[score]", "(n)", "n out of 9", "0 to 9", "0.xx", "0,NN",
+)  # fmt: skip
+SCORE_FORMS = (
+    "SCORE: {n}",
+    "**SCORE: {n}**",
+    "Fine.\nFinal score = {n}",
+    "| Total score | {n} |",
+    "Rigor score: 4\nSCORE: {n}",
+)
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("form", SCORE_FORMS)
+@pytest.mark.parametrize("blank", BLANKS)
+def test_a_form_without_a_score_is_refused(name, form, blank):
+    with pytest.raises(ParseError):
+        parse(name, form.format(n=blank))
+
+
+FILLED_IN = {
+    "after the form": ("SCORE: <n>\nSCORE: 7", 7),
+    "before the form": ("SCORE: 7\nSCORE: <n>", 7),
+    "in prose before the form": ("It earns an overall score of 6/9.\nSCORE: <n>", 6),
+    "without a label after the form": ("SCORE: <n>\n8 out of 9", 8),
+    "bold with a full stop": ("**Score: 0.**", 0),
+    "bold by underscores": ("__Score: 7.__", 7),
+    "bold label by underscores": ("__Score:__ 7", 7),
+    "closed heading": ("## Score: 0.##", 0),
+    "dots": ("SCORE: 7...", 7),
+    "a remark and a range of words": ("Score: 3 (weak) to be fair", 3),
+}
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize(("answer", "expected"), FILLED_IN.values(), ids=FILLED_IN)
+def test_a_form_that_was_filled_in_is_read(name, answer, expected):
+    assert score(answer, name=name) == expected
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_no_line_of_the_evaluation_templates_is_an_answer(name):
+    for path in (Path(__file__).parents[2] / "data/1_raw/templates/evaluation").glob("*.txt"):
+        for echo in (path.read_text(), *path.read_text().splitlines()):
+            with pytest.raises(ParseError):
+                parse(name, echo)
+
+
 SCALES = {
     "0-10": ("Score: 10", (0, 10), 10),
     "fraction on its own scale": ("Score: 7/10", (0, 10), 7),
@@ -441,6 +491,8 @@ BAD_OBJECTS = {
     "too deep": ('{"a":' * 200 + "1" + "}" * 200, "levels deep"),
     "mixed brackets": ('{"a": ]}', "a JSON object was expected"),
     "half a character": ('{"a": "\\ud83d"}', "surrogate"),
+    "a blank score": ('{"score": "0.NN"}', "the form was not filled in"),
+    "a score to write": ('{"score": "<0-9>"}', "the form was not filled in"),
     "score off the scale": ('{"score": 10}', "outside the scale 0-9"),
     "enormous score": ('{"score": ' + "9" * 4000 + "}", "outside the scale 0-9"),
 }

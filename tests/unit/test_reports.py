@@ -22,7 +22,8 @@ from dreamflow.generation.model import (
     Response,
 )
 from dreamflow.generation.summary import Summaries, read_summary
-from dreamflow.reports import CROSS_FILES, REPORT_FILES, analysis, cross, frames, results, scores, statistics, tables
+from dreamflow.reports import CROSS_FILES, TABLE_FILES, analysis, cross, frames, results, scores, statistics, tables
+from dreamflow.reports.findings import as_markdown, as_text, findings
 from dreamflow.reports.groups import Groups
 from dreamflow.reports.lineage import Members
 from dreamflow.reports.membership import manifest, membership, write_manifest, write_membership
@@ -585,7 +586,7 @@ def test_all_reports_are_written_even_empty(paper, tmp_path):
     tables.write_reports(paper.cohort, paper.data, tmp_path / "full")
     paper.cohort.generations.clear()
     tables.write_reports(paper.cohort, paper.data, tmp_path / "empty")
-    for name in REPORT_FILES:
+    for name in TABLE_FILES:
         assert len((tmp_path / "full" / name).read_text().splitlines()) > 1, name
         header = (tmp_path / "empty" / name).read_text().splitlines()
         assert len(header) == 1, name
@@ -635,7 +636,10 @@ def test_results_are_the_best_texts(paper, tmp_path):
         "README.md",
         "notes.md",
     ]
-    assert shown == results.best_table(results.standing(paper.cohort, paper.data), folder, 2)
+    table, found = shown.split("\n\nWhat the scores of cohort trial say:\n")
+    assert table == results.best_table(results.standing(paper.cohort, paper.data), folder, 2)
+    assert found == as_text(findings(paper.scores()))
+    assert as_markdown(findings(paper.scores())) in (folder / "README.md").read_text()
     _, matter, text = (folder / "01-e_a.md").read_text().split("---\n", 2)
     front = yaml.safe_load(matter)
     assert text == "\nessay a\n"
@@ -709,7 +713,8 @@ def test_without_scores_texts_stand_in_the_order_of_ids(tmp_path, failed):
 
 def test_results_before_anything_is_written(paper, tmp_path):
     paper.cohort.generations.clear()
-    assert results.write_results(paper.cohort, paper.data, tmp_path / "results") == "No text is finished yet."
+    shown = results.write_results(paper.cohort, paper.data, tmp_path / "results")
+    assert shown.startswith("No text is finished yet.\n")
     assert "Nothing is written yet" in (tmp_path / "results/README.md").read_text()
 
 

@@ -1,6 +1,7 @@
 """Every way in which a judge has been seen to give its verdict, and the ways that are refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 from dreamflow.dreams.verdict_parser import tier_of
@@ -144,6 +145,77 @@ def test_verdict_is_refused(answer, message):
         verdict(answer)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+TEMPLATE = Path(__file__).parents[2] / "data/1_raw/templates/verdict/verdict-v1.txt"
+NUMBERS = (
+    "0.NN", "0.N", "N", "NN", "N.N", "X", "0.X", "0.xx", "X.XX", "<number>", "<n>", "<0.0-1.0>", "...", "0...", "0…",
+    "…", "[0-1]", "0-1", "0.0-1.0", "0.0 to 1.0", "0..1", "0 <= v <= 1", "0 (bad) to 1 (good)", "__", "0.__", "0.##",
+    "#.##", "?", "0.??", "[0.NN]", "0.[NN]", "0,NN", "{number}", "(a number)", "0.NN/1.0",
+)  # fmt: skip
+BLANK_FORMS = (
+    "Viability: {n}\nTier: N", "Viability: {n}\nTier: 3", "Viability: {n}\nTier: 1/2/3",
+    "**Viability:** {n}\n**Tier:** N", "Sound.\n- Viability: {n}\n- Tier: 1",
+    "Dream 1: Viability {n}, Tier N. [reasoning]", "| Viability | {n} |\n| Tier | 3 |", "Viability: {n}\nConfidence: 0.9",
+    '{{"viability": {n}, "tier": 3}}', '{{"viability": "{n}", "tier": "N"}}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("form", BLANK_FORMS)
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_form_without_a_viability_is_refused(form, number):
+    with pytest.raises(ParseError):
+        verdict(form.format(n=number))
+
+
+@pytest.mark.parametrize(
+    "tier", ["1/2/3", "1, 2 or 3", "1, 2, or 3", "1|2|3", "[1-3]", "1-3", "1 to 3", "1..3", "1 or 2"]
+)
+def test_several_tiers_to_choose_from_are_refused(tier):
+    with pytest.raises(ParseError, match="a tier that can be read in more than one way"):
+        verdict(f"Viability: 0.8\nTier: {tier}")
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "Viability: 0.NN\nTier: N",
+        "Dream 1: Viability 0.8, Tier 1. [reasoning]",
+        "Viability: 0.8\nTier: 1\nReasons: [one short reason]",
+        '{"reason": "<reason>", "viability": 0.8}',
+    ],
+)
+def test_the_form_itself_is_no_answer(echo):
+    with pytest.raises(ParseError, match="the form was not filled in"):
+        verdict(echo)
+
+
+def test_no_line_of_the_template_is_an_answer():
+    text = TEMPLATE.read_text()
+    for echo in (text, *text.splitlines()):
+        with pytest.raises(ParseError):
+            verdict(echo)
+
+
+FILLED_IN = {
+    "after the form": ("Viability: 0.NN\nTier: N\n\nViability: 0.7\nTier: 1", 0.7),
+    "without a tier": ("Viability: 0.8\nTier: N", 0.8),
+    "in prose before the form": ("I see a viability of 0.45.\nViability: 0.NN", 0.45),
+    "a bold number with a full stop": ("**Viability: 0.**\nTier: 3", 0),
+    "bold by underscores": ("__Viability:__ 0.8\n__Tier:__ 1", 0.8),
+    "a number with dots": ("Viability: 0.8...", 0.8),
+    "a remark with a range": ("Viability: 0.8 (0 is bad, 1 is good)", 0.8),
+    "numbers after the tier": ("Viability 0.8, Tier 1, 2 tests differ.", 0.8),
+    "a dash after the tier": ("Viability: 0.8, Tier 1 - 2 of 7 calls differ", 0.8),
+    "of three tiers": ("Viability: 0.8, Tier 1/3", 0.8),
+    "x is a word": ("Viability: 0.8\nTier: 1\nx is always 0.", 0.8),
+    "zero, and why": ("Viability: 0. No use.\nTier: 3", 0),
+}
+
+
+@pytest.mark.parametrize(("answer", "viability"), FILLED_IN.values(), ids=FILLED_IN)
+def test_a_form_that_was_filled_in_is_read(answer, viability):
+    assert read(answer)[:2] == (viability, tier_of(viability))
 
 
 def test_a_contradiction_is_quoted_from_both_sides():

@@ -259,6 +259,11 @@ def read_version(folder: Path, version: int) -> Archive:
     return load_archive(paths[version])
 
 
+def versions_of(folder: Path) -> list[int]:
+    """The versions of the archives in a conversation's folder."""
+    return sorted(_paths(folder))
+
+
 def has_archive(folder: Path) -> bool:
     """Whether a conversation's folder contains an archive."""
     return bool(_paths(folder))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..config import under
 from ..cycles import read_night, this_night
+from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
@@ -19,6 +20,7 @@ from ..family import NOTHING, Family, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
+from ..site.page import Page
 from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
@@ -39,6 +41,7 @@ class Chunks(Family):
     are the goals of Snakemake whose generations are not known yet."""
 
     name = "chunks"
+    section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
     stages = (CHUNK, CLUSTER)
@@ -147,6 +150,13 @@ class Chunks(Family):
         """The conversation of a chunk; all clusters are one unit."""
         conversation = generation.wildcards.get("conversation_id")
         return (*super().unit(generation, origin), *([conversation] if conversation else []))
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all archived conversations, also of those that are no longer configured, and on clusters."""
+        from .pages import pages
+
+        known = {name: spec.conversations[name] for name, spec in self.spec_of.items()}
+        return pages(self.folder, known, Path(self.world.settings.raw_root) / "conversations")
 
     def manifests(self) -> list[str]:
         """The manifests of all conversations."""
@@ -298,6 +308,12 @@ class Chunks(Family):
         from .sources import chunk_sources
 
         return chunk_sources(self.layout.root)
+
+    def datasets(self) -> Iterable[Dataset]:
+        """The datasets of this family."""
+        from .datasets import chunk_datasets
+
+        return chunk_datasets(self.layout.root)
 
 
 FAMILY = Chunks

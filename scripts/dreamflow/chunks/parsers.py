@@ -19,6 +19,7 @@ from ..generation.model import Json
 from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, register
 from ..generation.parsers.fences import drop_fence
 from ..generation.parsers.json_text import Found, find_json
+from ..generation.parsers.placeholders import NOT_FILLED_IN, is_blank_text
 
 _LISTS = ("chunks", "data", "results", "result", "items", "segments", "topics", "output")
 _FIRST = ("from", "first", "start", "begin", "from_unit", "first_unit", "start_unit", "begin_unit")
@@ -26,6 +27,7 @@ _LAST = ("to", "last", "end", "stop", "to_unit", "last_unit", "end_unit")
 _RANGE = ("units", "range", "unit_range", "unit")
 _LABELS = ("labels", "label", "tags", "topics", "topic", "title")
 _CONTENT = ("content", "text")
+_DESCRIBED = (*_LABELS, "entities", "summary", "description")
 _NEW, _SAME = ("new", "yes", True), ("same", "no", False)  # whether a unit begins a topic
 _BEGINS = ("begins", "boundaries", "begin")
 
@@ -33,6 +35,7 @@ _NUMBER = re.compile(r"\s*(?:units?\s*)?\[?([0-9]{1,9})\]?\s*", re.I)
 _SPAN = re.compile(rf"{_NUMBER.pattern}(?:(?:-|–|—|\.{{2,3}}|:|,|to|至|到){_NUMBER.pattern})?", re.I)
 _NO_LIMIT = 10**9  # above the number of any unit
 _MAX_BROKEN = 20  # stop after this many places that look like the beginning of JSON and are not
+_EXAMPLE = ("two to six words", "at most three sentences")  # of the template: what a theme and a summary consist of
 _MAX_NAME, _MAX_THEME, _MAX_SUMMARY = 60, 120, 600  # characters
 _MAX_NAMES = 12  # labels, and entities, of a chunk
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{2,8})*", re.I)
@@ -89,6 +92,8 @@ def chunks(raw: str, options: Options) -> Parsed:
 def _read(raw: str, options: Options, first: int, last: int, form: str) -> Parsed:
     answer = _find(drop_thinking(raw), form)
     warnings = answer.warnings
+    if _is_unfilled(answer):
+        raise ParseError(NOT_FILLED_IN, raw)
     if form == "verbatim":
         pieces = _align(answer.objects, first, options["units"], warnings)
     elif form == "begins" and not any(isinstance(item, Mapping) for item in answer.objects):
@@ -160,6 +165,23 @@ def _list_in(value: Json, is_chunk: Callable[[Json], bool], form: str) -> _Answe
             inner.warnings[:] = [] if expected else [f"the list under the key {key!r}"]
             return inner
     return None
+
+
+def _is_unfilled(answer: _Answer) -> bool:
+    """Whether every label, entity and summary of an answer is a placeholder ("…"), as in the example of a template."""
+    abouts = [item for item in answer.objects if isinstance(item, Mapping)] or [answer.about]
+    written = [text for about in abouts for key in _DESCRIBED for text in _texts(about.get(key))]
+    return bool(written) and all(map(is_blank_text, written)) and any(map(str.strip, written))
+
+
+def _texts(value: Json) -> list[str]:
+    return (
+        [value]
+        if isinstance(value, str)
+        else [text for item in value for text in _texts(item)]
+        if isinstance(value, list)
+        else []
+    )
 
 
 def _choice(value: Json) -> str | bool | None:
@@ -374,6 +396,8 @@ def cluster(raw: str, options: Options) -> Parsed:
     theme, summary = _text(first.value, ("theme", "topic")), _text(first.value, ("summary",))
     if not theme or len(theme) > _MAX_THEME:
         raise ParseError("no short theme", text)
+    if is_blank_text(theme) or theme.lower() == _EXAMPLE[0] or summary.lower() == _EXAMPLE[1]:
+        raise ParseError(NOT_FILLED_IN, text)
     items = first.value.get("contradictions") or []
     if not isinstance(items, list):
         raise ParseError("the contradictions are no list", text)

@@ -81,8 +81,8 @@ def _read_answers(rows: Sequence[Generation], layout: Layout) -> list[Answer]:
 
 def write_page(chunking: Chunking, conversation_id: str, folder: Path) -> None:
     """Write the page with a conversation's chunks."""
-    conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
-    write_atomic(folder / "chunks.html", chunks_page(conversation, units, read_latest(folder)))
+    page = chunks_page(chunking.conversations[conversation_id], read_latest(folder))
+    write_atomic(folder / "chunks.html", page)
 
 
 def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout) -> str:

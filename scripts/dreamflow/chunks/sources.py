@@ -87,6 +87,11 @@ CHUNKS = Table(
 LABELS = View(
     "chunk_labels",
     "A row for each label of each chunk.",
+    columns("""
+        chunk_id TEXT the chunk
+        conversation_id TEXT its conversation
+        label TEXT a label
+    """),
     "SELECT chunks.id AS chunk_id, conversation_id, json_each.value AS label FROM chunks, json_each(chunks.labels)",
 )
 
@@ -95,17 +100,31 @@ def chunk_sources(root: Path) -> list[Source]:
     """The sources of this family."""
     tables = (CONVERSATIONS, ARCHIVES, CHUNKS)
     folder = root / "chunks"
-    return [Source("conversations", 1, tables, lambda: _find(folder), lambda item: _read(folder / item), (LABELS,))]
+    return [
+        Source(
+            "conversations", 1, tables, lambda: _find(root), lambda item: read_conversation(folder / item), (LABELS,)
+        )
+    ]
 
 
-def _find(folder: Path) -> Iterable[tuple[str, str]]:
-    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
-        archives = sorted(place.glob(_VERSIONS)) if place.is_dir() else []
-        if archives and (place / "manifest.json").exists():
-            yield place.name, stamp(place / "manifest.json", *archives)
+def conversations(root: Path) -> list[str]:
+    """The conversations with an archive."""
+    folder = root / "chunks"
+    return sorted(path.parent.name for path in folder.glob("*/manifest.json"))
 
 
-def _read(folder: Path) -> Rows:
+def _find(root: Path) -> Iterable[tuple[str, str]]:
+    for name in conversations(root):
+        folder = root / "chunks" / name
+        yield name, stamp(folder / "manifest.json", *sorted(folder.glob(_VERSIONS)))
+
+
+def _read(root: Path, item: str) -> Rows:
+    return read_conversation(root / "chunks" / item)
+
+
+def read_conversation(folder: Path) -> Rows:
+    """The rows of a conversation. Raises a `DreamflowError` if its archive is damaged."""
     name = folder.name
     manifest = read_json(folder / "manifest.json")
     archive = load_archive(folder / f"archive_v{int(manifest['latest_version'])}.json")

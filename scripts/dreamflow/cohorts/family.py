@@ -26,6 +26,7 @@ class Cohorts(Family):
     written."""
 
     name = "cohorts"
+    section = "cohorts"
     config_key = "cohorts"
     description = (
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."

@@ -58,6 +58,35 @@ MEMBERS = Table(
 SCORES = View(
     "scores",
     "The evaluations that exist with what they judge, as in a cohort's table of scores.",
+    columns("""
+        gen_id TEXT the evaluation
+        parent_gen_id TEXT the judged text
+        evaluation_template TEXT the template of the evaluation
+        evaluation_llm_model TEXT the judge
+        score REAL on the template's scale
+        score_01 REAL rescaled to 0-1
+        scale_low REAL the lowest score
+        scale_high REAL the highest score
+        status TEXT ok, failed, missing (no text), skipped or pending
+        reason TEXT why there is no score
+        combo_id TEXT the combination of concepts
+        draft_template TEXT the template of the draft
+        generation_template TEXT the template of the essay
+        generation_model TEXT the model that wrote the judged text
+        draft_model TEXT the model that wrote the draft
+        origin_cohort_id TEXT the cohort that first needed the evaluation
+        judged_stage TEXT draft or essay
+        draft_gen_id TEXT the draft
+        draft_replicate INTEGER its number
+        essay_replicate INTEGER the number of the essay
+        evaluation_replicate INTEGER the number of the evaluation
+        self_judged INTEGER 1: the judge wrote the text or its draft
+        cost_usd REAL US dollars of the evaluation
+        warnings TEXT its warnings
+        judged_title TEXT the first line of the judged text
+        evaluation_path TEXT the evaluation, below the data folder
+        judged_path TEXT the judged text, below the data folder
+    """),
     """SELECT e.gen_id, e.parent_id AS parent_gen_id, e.template_id AS evaluation_template,
     coalesce(e.model_id, '') AS evaluation_llm_model, e.score, e.score_01, e.scale_low, e.scale_high,
     CASE WHEN e.status <> 'ok' THEN e.status WHEN e.text IS NULL THEN 'missing' WHEN e.score IS NULL THEN 'failed'
@@ -81,6 +110,14 @@ WHERE e.stage = 'evaluation'""",
 FROM_CONCEPTS = View(
     "from_concepts",
     "Recursive: from each concept to the drafts with it, to their essays and evaluations, and what else follows.",
+    columns("""
+        concept_id TEXT the concept
+        gen_id TEXT a generation that follows from it
+        steps INTEGER 1 for a draft, 2 for its essay, 3 for an evaluation of that
+        stage TEXT the stage
+        model_id TEXT the model
+        score REAL the score, of an evaluation
+    """),
     """WITH RECURSIVE down (concept_id, gen_id, steps) AS (
     SELECT combos.concept_id, generations.gen_id, 1 FROM combos
     JOIN generations ON generations.combo_id = combos.combo_id AND generations.stage = 'draft'

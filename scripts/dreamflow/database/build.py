@@ -137,9 +137,9 @@ def _write(
     connection.execute("ANALYZE")
     connection.execute("PRAGMA journal_mode=DELETE")
     read = sum(len(change.new) for change in changes)
-    lines = (
-        [f"{read:,} sources read, {max(len(gone) - read, 0):,} removed"] if not is_new else [f"{read:,} sources read"]
-    )
+    lines = [f"{read:,} new or changed sources read"]
+    if removed := len(gone) - sum(change.changed for change in changes):
+        lines.append(f"{removed:,} removed")
     if problems:
         lines.append(f"{len(problems):,} could not be read ({'; '.join(problems[:SHOWN])}); see the table sources")
     return "; ".join(lines)

@@ -80,7 +80,17 @@ DOCUMENTS = Table(
 SPENDING = View(
     "spending",
     "Calls, tokens and known cost by day, model and stage.",
-    """SELECT substr(at, 1, 10) AS day, model_id, stage, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
+    columns("""
+        day TEXT the day (UTC)
+        model_id TEXT the model
+        stage TEXT the stage
+        calls INTEGER answers
+        prompt_tokens INTEGER tokens of prompts
+        completion_tokens INTEGER tokens of answers
+        cost_usd REAL US dollars, as far as known
+        unpriced_calls INTEGER answers of unknown cost
+    """),
+    """SELECT substr("at", 1, 10) AS day, model_id, stage, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
     sum(completion_tokens) AS completion_tokens, sum(cost_usd) AS cost_usd, sum(cost_usd IS NULL) AS unpriced_calls
 FROM ledger GROUP BY 1, 2, 3""",
 )

@@ -81,6 +81,11 @@ LINEAGE = Table(
 ANCESTORS = View(
     "ancestors",
     "Recursive: everything that a generation was made from, with the number of steps to it.",
+    columns("""
+        gen_id TEXT the generation
+        ancestor_id TEXT what it was made from, by some steps
+        steps INTEGER the number of steps
+    """),
     """WITH RECURSIVE up (gen_id, ancestor_id, steps) AS (
     SELECT gen_id, parent_id, 1 FROM lineage
     UNION SELECT up.gen_id, lineage.parent_id, steps + 1 FROM up JOIN lineage ON lineage.gen_id = up.ancestor_id
@@ -208,6 +213,6 @@ def _title(stage: str, gen_id: str, made: _Metadata, text: str) -> str:
         return f"{made.template_id or stage} of {parent}"
     about = where.get("procedure_id") or where.get("task_id")
     if about:
-        return f"{about}: {where['kind']} at {where.get('site', '')}" if "kind" in where else f"{about}"
+        return f"{about}: {where['kind']} at {where['site']}" if {"kind", "site"} <= where.keys() else str(about)
     first = next((line.strip("#*_> \t") for line in text.splitlines() if line.strip("#*_> \t")), "")
     return first[:TITLE] or gen_id

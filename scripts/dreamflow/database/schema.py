@@ -58,10 +58,11 @@ class Table(NamedTuple):
 
 
 class View(NamedTuple):
-    """A view: its SELECT statement. It uses nothing that only an extension of SQLite has."""
+    """A view: its SELECT statement. It uses nothing that only an extension of SQLite has, and DuckDB can parse it."""
 
     name: str
     about: str
+    columns: Mapping[str, Column]
     sql: str
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
@@ -36,6 +37,7 @@ class Distill(Family):
     """The distillations of a configuration. `runs` has them by name and cycle."""
 
     name = "distill"
+    section = "models"
     config_key = "distillations"
     description = "Distillations for `snakemake distill`: names of files in `config/distillations/` without `.yaml`."
     goals = ("distill",)
@@ -242,6 +244,12 @@ class Distill(Family):
         from .sources import distill_sources
 
         return distill_sources(self.layout.root)
+
+    def datasets(self) -> Iterable[Dataset]:
+        """The datasets of this family."""
+        from .datasets import training_datasets
+
+        return training_datasets(self.layout.root)
 
 
 FAMILY = Distill

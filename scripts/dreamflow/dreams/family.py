@@ -51,6 +51,7 @@ class Dreams(Family):
     """The family of nights; `nights` has them by key, `procedures` are all that a night can select."""
 
     name = "dreams"
+    section = "procedures"
     config_key = "procedures"
     description = "Nights over procedures: names of files in `config/procedures/` without `.yaml`."
     goals = ("dreams", "promote")

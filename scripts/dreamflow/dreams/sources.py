@@ -84,6 +84,17 @@ TESTS = Table(
 VERDICTS = View(
     "verdicts",
     "What judges said of variants.",
+    columns("""
+        gen_id TEXT the verdict
+        variant_id TEXT the variant
+        model_id TEXT the judge
+        status TEXT ok, failed, skipped or pending
+        viability REAL 0 to 1
+        tier INTEGER 1, 2 or 3
+        reasons TEXT why
+        created_at TEXT when
+        path TEXT the file, below the data folder
+    """),
     """SELECT gen_id, parent_id AS variant_id, model_id, status, json_extract(parsed, '$.viability') AS viability,
     json_extract(parsed, '$.tier') AS tier, json_extract(parsed, '$.reasons') AS reasons, created_at, path
 FROM generations WHERE stage = 'verdict'""",
@@ -99,21 +110,10 @@ def dream_sources(world: "World") -> list[Source]:
     checks, tests = files(root, f"{cycle}/checks/*.json"), files(root, f"{cycle}/tests/*.json")
     return [
         Source("procedures", 1, (PROCEDURES,), lambda: _find_procedures(raw), lambda item: _procedure(raw / item)),
-        Source(
-            "variants", 1, (VARIANTS,), files(root, "dreams/*/cycle-*/dreams.csv"), lambda item: _variants(root / item)
-        ),
-        Source("dreams", 1, original, files(root, "dreams/*/cycle-*/dreams.sqlite"), lambda item: _tables(root / item)),
-        Source(
-            "checks", 1, (CHECKS,), files(root, "dreams/*/cycle-*/checks/*.json"), lambda item: _checks(root / item)
-        ),
-        Source(
-            "tests",
-            1,
-            (TESTS,),
-            files(root, "dreams/*/cycle-*/tests/*.json"),
-            lambda item: _tests(root / item),
-            (VERDICTS,),
-        ),
+        Source("variants", 1, (VARIANTS,), dreams, lambda item: _variants(root / item)),
+        Source("dreams", 1, original, tables, lambda item: _tables(root / item)),
+        Source("checks", 1, (CHECKS,), checks, lambda item: _checks(root / item)),
+        Source("tests", 1, (TESTS,), tests, lambda item: _tests(root / item), (VERDICTS,)),
     ]
 
 

@@ -3,6 +3,7 @@
 Every number that is called viability, score or confidence is a *mention*, and so is every "Tier N". A label
 ("Viability: 0.8") outranks running text ("a viability of 0.8"), viability outranks score, and score confidence. The
 highest mentions must agree. A verdict that contradicts itself is an error: a new call is cheaper than a wrong tier.
+So is a form that was not filled in ("Viability: 0.NN"), unless the viability is elsewhere.
 """
 
 import re
@@ -14,6 +15,15 @@ from ..files import pretty
 from ..generation.model import Json
 from ..generation.parsers.base import Options, Parsed, ParseError, drop_thinking, quoted, register
 from ..generation.parsers.json_text import find_json
+from ..generation.parsers.placeholders import (
+    BLANK,
+    NO_DECIMALS,
+    NOT_FILLED_IN,
+    NUMBER,
+    RANGE_BEGINS,
+    are_blank_reasons,
+    with_letters,
+)
 
 TIERS = {1: "viable", 2: "speculative", 3: "archive"}
 _VIABLE, _SPECULATIVE = 0.6, 0.3  # the original's thresholds of tier 1 and tier 2
@@ -26,8 +36,9 @@ _PLAIN = str.maketrans(
 )
 _NUMBER = r"[-+]?(?:[0-9]{1,9}(?:[.,][0-9]{1,18})?|\.[0-9]{1,18})"
 _VALUE = rf"(?P<number>{_NUMBER})(?:\ *(?P<percent>%|percent\b)|\ *(?:/|out\ of|of)\ *(?P<best>{_NUMBER}))?"
-# The next characters must not continue the number: "0.6-0.8", "0.8.1", "0.8x", "0.8+".
-_END = r"(?![0-9A-Za-z+%]|[.,][0-9]|\ *(?:-|/|to|or|and)\ *[.0-9])"
+# The next characters must not continue the number: "0.6-0.8", "0.8.1", "0.8x", "0.8+", "0.NN", "0.6 or more".
+_BOUND = r"(?:or|and)\ +(?:more|higher|above|better|less|lower|below)\b"
+_END = rf"(?![0-9A-Za-z+%]|[.,][0-9]|\ *(?:-|/|to|or|and)\ *[.0-9]|{NO_DECIMALS}|{RANGE_BEGINS}|\ *{_BOUND})"
 _RANGE = r"(?:\ *[(\[][^()\[\]\n]{1,40}[)\]])?"
 _BULLET = r"(?:[ >|•([]|[-+](?=[-+ ])|[0-9]{1,2}[.)]\ )*+"  # "-0.2" is a number, not a bullet
 _HEADER = r"(?:dream|variant|procedure)\ *\#?[0-9]+(?:\ *\([^()\n]{0,80}\))?\ *[:.)|]?"
@@ -41,7 +52,7 @@ _MENTION = re.compile(
         |[^\n0-9.;:=|()]{{0,40}}?\b(?:of|is|at|as|be|about|around|roughly)\b
         |)
     [\ (\[~]*+(?:(?:about|around|roughly|approximately)\ ++)?
-    (?:(?P<value>{_VALUE}{_END})|(?P<unclear>[-+<>]?\ *\.?[0-9]))""",
+    (?:(?P<value>{_VALUE}{_END})|(?P<blank>{NUMBER.pattern}|{BLANK})|(?P<unclear>[-+<>]?\ *\.?[0-9]))""",
     re.I | re.M | re.X,
 )
 _BELOW = re.compile(rf"^{_BULLET}viability(?:\ +score)?\ *+:?\ *+\n\s*+{_VALUE}{_END}[ .,]*$", re.I | re.M | re.X)
@@ -53,11 +64,16 @@ _RATED = re.compile(
     rf"""(?<![\w.,/]){_VALUE}(?:(?<=/1)|(?<=/1\.0)|(?<=/\ 1)|(?<=/\ 1\.0)|(?=\ viable\b|\ viability\b)){_END}""",
     re.I | re.X,
 )
+# Several tiers to choose from: "1/2/3", "1, 2 or 3", "[1-3]"; but not "Tier 1/3" or "Tier 1, 2 tests differ".
+_OTHERS = (
+    r"(?:(?:[-,]|\ *(?:,\ |\bto\b|\bor\b|,\ *or\b|\.{2,}|…)\ *|\ -\ )[1-3]\b(?!\.[0-9]|\ *[a-z%(:])"
+    r"|\ ?[/|]\ ?2\b(?!\.[0-9]|\ *[a-z%(:])|,\ *2,?\ *or\ *3\b)"
+)
 _TIER = re.compile(
     rf"""(?P<opening>^{_OPENING})?\btier\b
     (?P<link>\ *+[-\#]?\ *+(?:[:=|]\s*+|is\ ++|of\ ++)?[ (\[]*+|\ *+\n\s*+(?=\w++\W*$))
     (?:(?P<digits>[0-9]+(?:[.,][0-9]+)?)|(?P<word>one|two|three|i{{1,3}}|viable|speculative|archived?)\b)
-    (?P<remark>\ *\((?:viable|speculative|archived?)\))?""",
+    (?P<remark>\ *\((?:viable|speculative|archived?)\))?(?P<others>{_OTHERS})?""",
     re.I | re.M | re.X,
 )
 _WORDS = {"one": 1, "two": 2, "three": 3, "i": 1, "ii": 2, "iii": 3}
@@ -81,6 +97,7 @@ class _Mention:
     value: float | int | None
     quote: str
     span: tuple[int, int] | None = None  # its position in the answer, unless it is running text
+    filled: bool = True  # False: the value is a placeholder
 
 
 def tier_of(viability: float, viable: float = _VIABLE, speculative: float = _SPECULATIVE) -> int:
@@ -98,9 +115,15 @@ def verdict(raw: str, options: Options) -> Parsed:
         for judged in _judged(match.value)
     ]
     prose = _blanked(text, ((start, end) for start, end, _ in objects), " ")
-    plain = prose.translate(_PLAIN)
+    plain = with_letters(prose).translate(_PLAIN)
     judged = [fields for _, _, fields in objects]
-    scores = [_json_score(fields) for fields in judged] + list(_scores(plain)) or list(_unlabelled(plain))
+    mentions = [_json_score(fields) for fields in judged] + list(_scores(plain))
+    blanks = [mention for mention in mentions if not mention.filled]
+    scores = [mention for mention in mentions if mention.filled]
+    if not scores or max(mention.rank[2] for mention in scores) < max((b.rank[2] for b in blanks), default=0):
+        scores = list(_unlabelled(plain))
+        if blanks and not scores:
+            raise ParseError(NOT_FILLED_IN, blanks[0].quote)
     tiers = [tier for fields in judged if (tier := _json_tier(fields))] + list(_tiers(plain))
     score = _agreed(scores, "viability", "such as 'Viability: 0.8'", text)
     viability = float(score.value)
@@ -117,7 +140,9 @@ def verdict(raw: str, options: Options) -> Parsed:
                 f"the verdict contradicts itself: viability {viability:g} ({quoted(score.quote)}) is tier {tier} "
                 f"(1 from {limits[0]:g}, 2 from {limits[1]:g}), but it says {quoted(stated.quote)}"
             )
-    reasons = _json_reasons(judged) or _reasons(prose, plain, [*scores, *tiers])
+    reasons = _json_reasons(judged) or _reasons(prose, plain, [*scores, *blanks, *tiers])
+    if are_blank_reasons(reasons):
+        raise ParseError(f"{NOT_FILLED_IN}: its reasons are {quoted(reasons)}", text)
     values = {"viability": viability, "tier": tier, "reasons": reasons}
     return Parsed(pretty(values), values)
 
@@ -173,7 +198,8 @@ def _scores(plain: str) -> Iterator[_Mention]:
         whole = bool({*words} & _TOTAL)
         value = _number(match.groupdict()) if match["value"] else None
         span = (match.start(), match.end()) if labelled else None
-        yield _Mention((int(kind > 0), int(labelled), kind, int(whole)), value, _line(plain, match.end()), span)
+        rank, filled = (int(kind > 0), int(labelled), kind, int(whole)), match["blank"] is None
+        yield _Mention(rank, value, _line(plain, match.end()), span, filled)
     for match in _BELOW.finditer(plain):
         yield _Mention((1, 1, 3, 0), _number(match.groupdict()), _line(plain, match.end()), match.span())
 
@@ -193,7 +219,7 @@ def _tiers(plain: str) -> Iterator[_Mention]:
         labelled = behind.isdigit() or behind == "%" or bool(re.search("[:=|\n]", match["link"]))
         rank = 2 if labelled else int(match["opening"] is not None)
         number = Decimal(_WORDS[match["word"].lower()] if match["word"] else match["digits"].replace(",", "."))
-        value = int(number) if number == int(number) else None
+        value = int(number) if number == int(number) and not match["others"] else None
         yield _Mention((rank,), value, _line(plain, match.end()), match.span() if rank else None)
 
 

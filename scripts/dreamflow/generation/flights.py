@@ -5,9 +5,10 @@ All times are seconds of one clock that never goes back (`time.monotonic` in a r
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import sqrt
 from time import monotonic
 
 Kind = tuple[str, str]  # stage, id of the model
@@ -29,15 +30,15 @@ class Flight:
 class Flights:
     """The calls of this process that are not answered yet. Its methods may be called from any thread."""
 
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._guard, self._clock = threading.Lock(), clock
         self._now: dict[int, Flight] = {}
         self.work = Work()
 
     @contextmanager
     def flight(self, gen_id: str, kind: Kind, model_id: str, provider: str, *, is_local: bool) -> Iterator[Flight]:
         """A call, from when it is wanted until it is answered or given up."""
-        now = monotonic()
+        now = self._clock()
         flight = Flight(gen_id, kind, model_id, provider, now)
         with self._guard:
             self._now[id(flight)] = flight
@@ -47,7 +48,7 @@ class Flights:
         finally:
             with self._guard:
                 del self._now[id(flight)]
-                self.work.end(kind, monotonic(), flight.wanted)
+                self.work.end(kind, self._clock(), flight.wanted)
 
     def now(self) -> list[Flight]:
         """The calls, the one that is wanted for longest first."""
@@ -57,7 +58,7 @@ class Flights:
     def seconds_left(self, left: Counter[Kind], made: Counter[Kind]) -> tuple[float, float] | None:
         """As `Work.seconds_left`, now."""
         with self._guard:
-            return self.work.seconds_left(left, made, monotonic())
+            return self.work.seconds_left(left, made, self._clock())
 
 
 class Work:
@@ -73,7 +74,7 @@ class Work:
         self.share: defaultdict[Kind, float] = defaultdict(float)  # seconds of its lane
         self.whole: defaultdict[Kind, float] = defaultdict(float)  # seconds of its calls, from wanted to answered
         self.calls: Counter[Kind] = Counter()
-        self._lane: dict[Kind, bool] = {}
+        self._lane: dict[Kind, bool] = {}  # whether in this process
         self._in_lane: Counter[bool] = Counter()
         self._busy: defaultdict[bool, float] = defaultdict(float)  # seconds in which a lane had any call
         self._since = 0.0
@@ -103,26 +104,29 @@ class Work:
                 self.share[kind] += passed * count / self._in_lane[self._lane[kind]]
 
     def seconds_left(self, left: Counter[Kind], made: Counter[Kind], now: float) -> tuple[float, float] | None:
-        """The least and the most time in which the generations that are `left` are made; None if that is unknown, as
-        for a stage and model none of whose generations was `made` by calls so far.
+        """The least and the most time that the generations that are `left` will probably take; None if that is unknown,
+        as for a stage and model none of whose generations was `made` by calls so far.
 
-        The least: the calls in flight end now, and both lanes work side by side. The most (Graham's bound for any order
-        of the work): the work of both lanes one after the other, and a last chain that has a call of every stage.
+        The calls in flight are half done, and what n of them have done is uncertain by 1 / (2 sqrt(n)), as are the
+        means of the n calls that were made and of those that are left. The least: both lanes work side by side. The
+        most (Graham's bound for any order of the work): one lane after the other, and a last call of each stage that
+        nothing runs beside. A server takes as long for it as ever; in this process it has the processors for itself.
         """
         self._pass(now)
         least, most, last = Counter(), 0.0, Counter()
         for kind, count in left.items():
             if count <= 0:
                 continue
-            done = made[kind]
+            done, lane = made[kind], self._lane.get(kind)
             if not done or not self.calls[kind]:
                 return None
             flying, share = min(self.flying[kind], count), self.share[kind]
-            least[self._lane[kind]] += share / (done + flying) * (count - flying)
-            most += share / done * count
-            parallel = self._parallelism(self._lane[kind])
-            chained = self.whole[kind] / self.calls[kind] * (1 - 1 / parallel)
-            last[kind[0]] = max(last[kind[0]], chained)
+            doubt, error = sqrt(flying) / 2, min(sqrt(1 / done + 1 / count) / 2, 1)
+            most_done, least_done = flying / 2 + doubt, flying / 2 - doubt
+            least[lane] += (1 - error) * share / (done + most_done) * (count - most_done)
+            most += (1 + error) * share / (done + least_done) * (count - least_done)
+            alone = share / done if lane else self.whole[kind] / self.calls[kind]
+            last[kind[0]] = max(last[kind[0]], alone * (1 - 1 / self._parallelism(lane)))
         return max(least.values(), default=0.0), most + last.total()
 
     def _parallelism(self, lane: bool) -> float:

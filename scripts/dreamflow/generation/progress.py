@@ -19,7 +19,7 @@ WINDOW_S = 30.0  # in which tokens a second are counted
 SHOWN_OTHERS = 5  # models that answered in place of those that were asked
 SHOWN_FLIGHTS = 20  # calls in flight that are named
 ROUGH_S = 90  # below it, the most is said, not a range
-WIDEST = 3.0  # a longer range than from 1 to so many is no estimate
+WIDEST = 4.0  # a longer range than from 1 to so many is no estimate
 NOT_OK = ("failed", "skipped", "pending")
 
 
@@ -324,7 +324,8 @@ def line_parts(state: Mapping[str, Json]) -> list[tuple[int, str]]:
     if money := money_text(state):
         parts.append((3, money))
     if state["tokens_per_s"]:
-        parts.append((6, f"{state['tokens_per_s']:,.0f} tokens/s"))
+        speed = state["tokens_per_s"]
+        parts.append((6, f"{speed:,.{0 if speed >= 10 else 1}f} tokens/s"))
     if left := left_text(state):
         parts.append((1, left))
     return parts

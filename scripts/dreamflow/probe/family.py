@@ -66,6 +66,7 @@ class Probe(Family):
     """The probes of a configuration. `night` is the name of the open night's probe, or of the last one's."""
 
     name = "probe"
+    section = "models"
     config_key = "probes"
     description = "Probes for `snakemake probe`: names of files in `config/probes/` without `.yaml`."
     stages = (ANSWER,)

@@ -221,9 +221,7 @@ def _sentence(row: Mapping[str, Json], factor: str, noun: str, scale: _Scale, *,
     verb = "gives higher scores than" if factor in JUDGES else "is better than"
     known = not np.isnan(row["ci_low"])
     size = scale.span(row["difference"], *((row["ci_low"], row["ci_high"]) if known else ()))
-    both = "both" if factor not in JUDGES else "they"
-    equal = f"{both} score the same {scale.words}".replace("points ", "") + (f", {size}" if known else "")
-    ahead = f"{first} is ahead by {size} {scale.words}" if row["difference"] else equal
+    ahead = f"{first} is ahead by {size} {scale.words}" if row["difference"] else f"{size} {scale.words}"
     if _clear(row):
         words = f"{kind}{first} {verb} {second} by {size} {scale.words}, {pairs}."
     elif _enough(row):

@@ -55,6 +55,13 @@ class Amount:
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """A time, shown as "45 s", "3:05 min" or "2:10 h"."""
+
+    value: float | None
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table. `kind`: "text", "number" (right), "date", "id" (as code), "long" (takes the room that is
     left). `hint` explains the title. With `choices` the filter of the table offers the column's values."""
@@ -72,17 +79,17 @@ def status_badge(status: str) -> Badge:
 
 def usd(value: float | None) -> Amount:
     """US dollars: cents from a dollar on, else four decimals."""
-    return Amount(value, 2 if value is not None and abs(value) >= 1 else 4, before="$")
+    return Amount(value, 4 if value and abs(value) < 1 else 2 if value else 0, before="$")
 
 
-def sort_key(cell: Any) -> str | float | None:  # noqa: ANN401  (whatever a cell holds)
+def sort_key(cell: Any) -> str | float | None:
     """What a cell is sorted and filtered by; None if it is unknown."""
     match cell:
         case None | bool():
             return None if cell is None else str(cell).lower()
         case int() | float():
             return cell
-        case Interval() | Amount():
+        case Interval() | Amount() | Seconds():
             return cell.value
         case Badge() | Link():
             return cell.text

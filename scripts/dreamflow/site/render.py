@@ -1,5 +1,6 @@
 """Pages from the templates in `templates/`: links are relative, texts of models and chats are escaped."""
 
+import json
 import posixpath
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,9 +10,10 @@ from typing import Any  # what templates show
 import jinja2
 from markupsafe import Markup
 
+from ..generation.progress import duration
 from ..reports import markdown
 from .page import SECTIONS, section_path
-from .parts import Column, sort_key, status_badge
+from .parts import Column, sort_key, status_badge, usd
 from .text import highlighted, rendered
 
 FOLDER = Path(__file__).parent
@@ -47,6 +49,7 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.loopcontrols"],
     )
     result.filters |= {
         "number": markdown.number,
@@ -62,10 +65,19 @@ def environment() -> jinja2.Environment:
         "sort_key": sort_key,
         "keys_of": lambda row: [sort_key(cell) for cell in row],
         "as_columns": _columns,
+        "in_script": _in_script,
         "status_badge": status_badge,
+        "duration": duration,
+        "usd": usd,
     }
     return result
 
 
 def _columns(columns: Sequence[Column | str]) -> list[Column]:
     return [column if isinstance(column, Column) else Column(column) for column in columns]
+
+
+def _in_script(value: Any) -> Markup:
+    """JSON that can stand in a script element, shorter than `tojson` makes it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("</", "<\\/").replace("<!--", "\\u003c!--"))  # noqa: S704

@@ -41,6 +41,7 @@ from ..generation.parsers import ParseError, parse
 from ..generation.parsers.base import quoted
 from ..generation.parsers.fences import drop_fence
 from ..generation.parsers.json_text import no_constant, unique_keys
+from ..generation.parsers.placeholders import LETTERED
 
 
 class Task(TypedDict):
@@ -73,7 +74,7 @@ Run = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
 
 LONGEST_ANSWER = 20_000  # characters; a longer text is not an answer to a short question, and slow to match
 _QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
-_NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)"
+_NUMBER = r"[+-]?(?:\d++(?:\.\d+)?+|\.\d++)"
 _MAX_SHOWN = 60  # characters of a value in a message
 
 
@@ -133,7 +134,7 @@ def _number(text: str, task: Task) -> str | None:
     units = "|".join(map(re.escape, grader.get("units", ())))
     if grader.get("last"):
         plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)  # 1,042 is one number
-        numbers = re.findall(rf"(?<![\w.]){_NUMBER}", plain, re.ASCII)
+        numbers = re.findall(rf"(?<![\w.]){_NUMBER}(?!(?i:{LETTERED}))", plain, re.ASCII)
     else:
         match = re.fullmatch(rf"(?:(?:{units}) ?)?({_NUMBER})(?: ?(?:{units}))?", text, re.ASCII)
         numbers = [match[1]] if match else []

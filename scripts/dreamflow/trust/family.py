@@ -21,6 +21,7 @@ class TrustFamily(Family):
     """The trust of a configuration; `cycle` is the number of the current cycle."""
 
     name = "trust"
+    section = "models"
     goals = ("trust",)
     in_default_target = False
 

@@ -3,7 +3,7 @@
 Every "score" followed by a value is a *mention*. Totals take precedence over plain scores, and these over sub-scores; a
 label ("Score: 7") takes precedence over running text ("a score of 7"), unless it labels a sub-score; among equals the
 last mention is used. If that is ambiguous, it is an error and not a guess: another sample costs one call, while a wrong
-number stays in the tables.
+number stays in the tables. A form that was not filled in ("SCORE: <n>") is an error too, unless the score is elsewhere.
 """
 
 import re
@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from .base import Options, Parsed, ParseError, drop_thinking, on_scale, register, scale_of
+from .placeholders import BLANK, NO_DECIMALS, NOT_FILLED_IN, NUMBER, RANGE_BEGINS, with_letters
 
 _MARKS = str.maketrans(
     {"_": " ", "[": "(", "{": "(", "]": ")", "}": ")", "：": ":", "＝": "=", "／": "/", "⁄": "/", "，": ","}
@@ -43,13 +44,14 @@ _VALUE = re.compile(
 # ("1 2 3 items", "7-8", "2 points lower", "7+") means that the number is not the score, or not all of it.
 _NO_NUMBER = r"(?!\ ?[-+(]?\.?[0-9])"
 _TAIL = re.compile(
-    rf"""\ ?(?:$
+    rf"""(?!{NO_DECIMALS}|{RANGE_BEGINS})\ ?(?:$
         |[^\w\s+±~/*^=<>%°(-]++(?=\s|$){_NO_NUMBER}
         |-{{1,3}}\ {_NO_NUMBER}
         |\({_NO_NUMBER}
         |(?:because|since|as|due|given|based|reflecting|reflects|overall|(?:to|for)\ (?:this|the|its))\b)""",
     re.I | re.X,
 )
+_UNFILLED = re.compile(rf"(?:{BLANK}|{NUMBER.pattern})\)?(?:\ ?\(?(?:/|out\ of|of)\ ?{_NUMBER}\)?)?\W*$", re.I)
 _LEAD = re.compile(r"[ :=|>(]*(?:- )?")
 _ALONE = re.compile(r"[^\w(+-]*$")
 
@@ -84,6 +86,7 @@ class _Mention:
     labelled: bool
     value: _Value | None  # None: the value is ambiguous
     line: str
+    filled: bool = True  # False: the value is a placeholder
 
     @property
     def rank(self) -> tuple[bool, bool, _Kind]:
@@ -105,11 +108,14 @@ def complex_(raw: str, options: Options) -> Parsed:
 def _read(raw: str, options: Options, count: int) -> Parsed:
     kept = [line for line in drop_thinking(raw).splitlines() if any(map(str.isalnum, line))][-count:]
     where = "\n".join(kept)
-    lines = [" ".join(line.translate(_MARKS).split()) for line in kept]
-    mentions = [mention for at in range(len(lines)) for mention in _mentions(lines, at, scale_of(options))]
-    mentions = mentions or _unlabelled(lines, scale_of(options))
-    if not mentions:
+    lines = [" ".join(with_letters(line).translate(_MARKS).split()) for line in kept]
+    found = [mention for at in range(len(lines)) for mention in _mentions(lines, at, scale_of(options))]
+    mentions = [mention for mention in found if mention.filled] or _unlabelled(lines, scale_of(options))
+    blanks = [mention for mention in found if not mention.filled]
+    if not mentions and not blanks:
         raise ParseError(f"no line such as 'Score: 7' in the last {count} lines", where, end=True)
+    if blanks and max((mention.kind for mention in mentions), default=-1) < max(blank.kind for blank in blanks):
+        raise ParseError(NOT_FILLED_IN, blanks[-1].line)
     rank = max(mention.rank for mention in mentions)
     rivals = [mention for mention in mentions if mention.rank == rank]
     winner = rivals[-1]
@@ -145,6 +151,9 @@ def _mentions(lines: list[str], at: int, scale: tuple[float, float]) -> Iterator
             continue
         value = _value(line, after.end(), best, scale)
         colon = ":" in after["separator"] or "=" in after["separator"]
+        if value is None and (colon or opens_line) and _UNFILLED.match(line, after.end()):
+            yield _Mention(*_kind(before, after), True, None, line, filled=False)
+            continue
         # After a label an unclear number is a claim; in running text ("a score of 9 would need …") it is not.
         unclear = last_digit >= after.end() if colon else opens_line and line[after.end()].isdigit()
         if value or unclear:

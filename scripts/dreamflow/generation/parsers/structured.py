@@ -12,6 +12,7 @@ from ..model import Json
 from .base import Options, Parsed, ParseError, drop_thinking, on_scale, quoted, register
 from .fences import JSON_OPENING
 from .json_text import OBJECT, find_json, no_constant, unique_keys
+from .placeholders import NOT_FILLED_IN, is_blank_number
 
 _DEEPEST = 100  # far beyond any answer, well below the interpreter's own limit
 
@@ -24,6 +25,8 @@ def json(raw: str, options: Options) -> Parsed:
     score = values.get("score")
     if isinstance(score, int | float) and not isinstance(score, bool):
         values["score"] = on_scale(score, options, text)
+    if isinstance(score, str) and is_blank_number(score):
+        raise ParseError(NOT_FILLED_IN, text)
     return Parsed(pretty(values), values)
 
 

@@ -1,0 +1,69 @@
+"""The tables and views of the database as Parquet files, for pandas, Polars and DuckDB."""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DreamflowError
+from ..files import remove_leftovers, temporary
+from .build import FILE, all_sources, update_database
+from .schema import Column
+
+if TYPE_CHECKING:
+    from ..plan import Plan
+
+FOLDER = "export/parquet"
+ROWS = 20_000  # of a row group
+MISSING = "Parquet files need pyarrow: pip install -r envs/export.txt"
+
+
+def write_parquet(plan: "Plan") -> str:
+    """Bring the database up to date and write its tables; returns a line for the screen."""
+    root, sources = plan.world.layout.root, all_sources(plan)
+    update_database(root / FILE, sources)
+    tables = {item.name: item.columns for source in sources for item in (*source.tables, *source.views)}
+    rows = export(root / FILE, tables, root / FOLDER)
+    return f"{len(tables)} files, {rows:,} rows: {root / FOLDER}"
+
+
+def export(database: Path, tables: Mapping[str, Mapping[str, Column]], folder: Path) -> int:
+    """Write each table or view into `<folder>/<name>.parquet`, and remove files of other tables; returns how many rows
+    there are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
+    for path in folder.glob("*.parquet"):
+        if path.stem not in tables:
+            path.unlink()
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return sum(_write(connection, name, columns, folder) for name, columns in tables.items())
+
+
+def _write(connection: sqlite3.Connection, name: str, columns: Mapping[str, Column], folder: Path) -> int:
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ImportError:
+        raise DreamflowError(MISSING) from None
+    kinds = {"TEXT": pyarrow.string(), "INTEGER": pyarrow.int64(), "REAL": pyarrow.float64()}
+    schema = pyarrow.schema([(column, kinds[about.type]) for column, about in columns.items()])
+    names = ", ".join(f"[{column}]" for column in columns)
+    cursor = connection.execute(f"SELECT {names} FROM [{name}]")  # noqa: S608  (our own names)
+    path, count = folder / f"{name}.parquet", 0
+    half = temporary(path)
+    try:
+        with ParquetWriter(half, schema, compression="zstd") as writer:
+            while rows := cursor.fetchmany(ROWS):
+                writer.write_table(pyarrow.table(_arrays(rows, schema), schema=schema))
+                count += len(rows)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+    return count
+
+
+def _arrays(rows: Sequence[tuple], schema: "pyarrow.Schema") -> list:  # noqa: F821
+    import pyarrow
+
+    return [pyarrow.array(cells, type=field.type) for cells, field in zip(zip(*rows, strict=True), schema, strict=True)]

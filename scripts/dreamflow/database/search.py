@@ -1,0 +1,229 @@
+"""Full-text search in the database, in any language. It imports little, since every search starts a process.
+
+Texts are indexed by their trigrams (FTS5, tokenizer trigram), so a word is found wherever its letters are, also in
+languages without spaces. A word of one or two characters has no trigram; it is found by the trigrams that begin with
+it, which the index lists (fts5vocab), and every text ends with two characters of padding in the index, so that they are
+complete. Such a word counts only as a whole word, if its script has words: "AI" does not find "said".
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from ..errors import DreamflowError
+
+TRIGRAM = 3
+MOST_TRIGRAMS = 400  # that stand for a short word
+RARE = 20_000  # texts: if a short word beside long ones is more frequent, it only filters what they find
+MOST_FILTERED = 5_000  # texts that are looked at for short words
+AROUND = 60  # characters of a snippet before and after the first match
+MARKS = ("[", "]")
+_LAST = "\U0010ffff"
+# Scripts that are written without spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
+_UNSPACED += "\U00020000-\U0003ffff"
+_SPACED = f"[^\\W_{_UNSPACED}]"  # a letter or digit of a script with spaces
+_WORDS = re.compile(r'"([^"]*)"?|([^\s"]+)')
+
+
+class Hit(NamedTuple):
+    """A text that was found. `kind` is a name that `search` takes, `path` a file below the data folder ("" if the text
+    has none of its own), `score` the rank (higher is better), `date` in ISO 8601 or "". The matches in `snippet` are
+    between `MARKS`."""
+
+    kind: str
+    id: str
+    title: str
+    snippet: str
+    path: str
+    score: float
+    date: str
+
+
+class _Place(NamedTuple):
+    """A searchable table: SQL expressions over its columns, and the weights of the columns."""
+
+    table: str
+    kind: str
+    id: str
+    title: str
+    date: str
+    path: str
+    columns: Mapping[str, float]
+
+
+class _Word(NamedTuple):
+    """A word of a query, or a phrase between quotes."""
+
+    text: str
+
+    @property
+    def is_short(self) -> bool:
+        return len(self.text) < TRIGRAM
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression; a short word is whole if its script has words."""
+        before = f"(?<!{_SPACED})" if self.is_short and re.match(_SPACED, self.text) else ""
+        after = f"(?!{_SPACED})" if self.is_short and re.search(f"{_SPACED}$", self.text) else ""
+        return before + re.escape(self.text) + after
+
+
+class Query:
+    """The words of a query. Quotes make a phrase; there are no operators, and `*` is left out: a word is found within
+    longer ones anyway."""
+
+    def __init__(self, text: str) -> None:
+        text = text.encode("utf-8", "replace").decode()
+        found = ((match[1] or match[2] or "").replace("*", " ").replace("\0", " ") for match in _WORDS.finditer(text))
+        self.words = [_Word(word) for word in dict.fromkeys(" ".join(part.split()) for part in found) if word]
+
+    @cached_property
+    def matches(self) -> re.Pattern[str]:
+        """Any of the words, for marks."""
+        longest = sorted(self.words, key=lambda word: -len(word.text))
+        return re.compile("|".join(word.pattern for word in longest), re.IGNORECASE)
+
+    def has_short(self, texts: Sequence[str]) -> bool:
+        """Whether each short word is in one of the texts."""
+        patterns = (re.compile(word.pattern, re.IGNORECASE) for word in self.words if word.is_short)
+        return all(any(pattern.search(text) for text in texts) for pattern in patterns)
+
+
+def search(path: Path | str, query: str, kind: str | None = None, limit: int = 20) -> list[Hit]:
+    """The texts in a database that have all words of a query, best first (BM25; titles count more).
+
+    `kind` is one of `kinds()`, None or "all" for all. Raises a `DreamflowError` if there is no database, or no such
+    kind.
+    """
+    words = Query(query)
+    with closing(_open(Path(path))) as connection:
+        tables = _tables(connection, None if kind == "all" else kind)
+        hits: list[Hit] = []
+        for place in _places(connection):
+            if words.words and place.table in tables:
+                hits += _search(connection, place, words, tables[place.table], limit)
+    hits.sort(key=lambda hit: -hit.score)
+    return hits[:limit]
+
+
+def kinds(path: Path | str) -> dict[str, int]:
+    """How many texts of each kind a database has. Raises a `DreamflowError` if there is no database."""
+    with closing(_open(Path(path))) as connection:
+        return dict(connection.execute("SELECT kind, sum(number) FROM search_kinds GROUP BY kind ORDER BY kind"))
+
+
+def is_outdated(path: Path | str) -> bool:
+    """Whether results were made after the last look of `snakemake database`, as the times of folders say; an edited
+    file does not change them."""
+    path = Path(path)
+    looked = path.stat().st_mtime_ns
+    folders = [path.parent / name for name in ("gens", "chunks", "dreams", "nights", "trust", "probes", "distill")]
+    folders += folders[0].glob("*")
+    return any(folder.is_dir() and folder.stat().st_mtime_ns > looked for folder in folders)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        connection.execute("SELECT 1 FROM search_kinds").fetchone()
+    except sqlite3.Error as error:
+        problem = "there is no database yet" if not path.exists() else f"it cannot be read ({error})"
+        raise DreamflowError(f"{path}: {problem}. Run `snakemake database` to make it from the results") from None
+    return connection
+
+
+def _tables(connection: sqlite3.Connection, kind: str | None) -> dict[str, str | None]:
+    """The tables to search; the kind is the value if a table has others too."""
+    rows = connection.execute("SELECT table_name, kind FROM search_kinds ORDER BY kind").fetchall()
+    if kind is None:
+        return {table: None for table, _ in rows}
+    found = {table: kind for table, other in rows if other == kind}
+    if not found:
+        known = ", ".join(dict.fromkeys(other for _, other in rows)) or "nothing: the database is empty"
+        raise DreamflowError(f"no texts of the kind {kind!r}; there are: {known}")
+    return found
+
+
+def _places(connection: sqlite3.Connection) -> list[_Place]:
+    rows = connection.execute("SELECT table_name, kind, id, title, date, path, columns FROM searchable")
+    return [_Place(*row[:6], json.loads(row[6])) for row in rows]
+
+
+def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: str | None, limit: int) -> Iterator[Hit]:
+    match, filtered = _match(connection, place.table, query)
+    if not match:
+        return
+    index = f"{place.table}_fts"
+    weights = ", ".join(map(str, place.columns.values()))
+    texts = ", ".join(f"t.[{name}]" for name in place.columns)
+    where = f"WHERE {place.kind} = ?" if kind else ""
+    rows = connection.execute(
+        f"SELECT {place.kind}, {place.id}, {place.title}, {place.date}, {place.path}, hit_rank, {texts} "  # noqa: S608
+        f"FROM (SELECT rowid AS hit_row, rank AS hit_rank FROM [{index}] WHERE [{index}] MATCH ? "
+        f"AND rank MATCH 'bm25({weights})') CROSS JOIN [{place.table}] AS t ON t.rowid = hit_row {where} "
+        "ORDER BY hit_rank LIMIT ?",
+        (match, *([kind] if kind else []), MOST_FILTERED if filtered else limit),
+    )
+    for found, gen_id, title, date, path, rank, *columns in rows:
+        texts = [text or "" for text in columns]
+        if filtered and not query.has_short(texts):
+            continue
+        snippets = filter(None, (_snippet(text, query) for text in reversed(texts)))
+        snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
+        yield Hit(found, gen_id, title or gen_id, snippet, path or "", -rank, date or "")
+        limit -= 1
+        if not limit:
+            return
+
+
+def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[str, bool]:
+    """The query for FTS5 ("" if nothing can match), and whether short words have to be looked for in what it finds."""
+    parts = [_quoted(word.text) for word in query.words if not word.is_short]
+    has_long, filtered = bool(parts), False
+    for word in query.words:
+        if word.is_short:
+            trigrams = _trigrams(connection, table, word)
+            if not trigrams:
+                return "", False
+            filtered = True
+            if not has_long or sum(trigrams.values()) <= RARE:
+                frequent = sorted(trigrams, key=lambda text: -trigrams[text])[:MOST_TRIGRAMS]
+                parts.append(f"({' OR '.join(map(_quoted, frequent))})")
+    return " AND ".join(parts), filtered
+
+
+def _trigrams(connection: sqlite3.Connection, table: str, word: _Word) -> dict[str, int]:
+    """The trigrams in the index that begin with a short word: in how many texts each is."""
+    name = f"temp.[{table}_trigrams]"
+    connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {name} USING fts5vocab(main, [{table}_fts], row)")
+    text = word.text.lower()
+    rows = connection.execute(
+        f"SELECT term, doc FROM {name} WHERE term >= ? AND term < ?",  # noqa: S608
+        (text, text + _LAST),
+    )
+    whole = re.compile(word.pattern, re.IGNORECASE)
+    return {term: count for term, count in rows if whole.match(term)}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _snippet(text: str, query: Query) -> str:
+    """The text around the first match, on one line, with all matches in it marked; "" if there is none."""
+    first = query.matches.search(text)
+    if first is None:
+        return ""
+    start, end = max(first.start() - AROUND, 0), first.end() + 2 * AROUND
+    marked = query.matches.sub(lambda match: f"{MARKS[0]}{match[0]}{MARKS[1]}", text[start:end])
+    return f"{'…' if start else ''}{_line(marked)}{'…' if end < len(text) else ''}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
