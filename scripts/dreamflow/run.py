@@ -205,7 +205,9 @@ class Run(Jobs):
         return int(segment.is_local)
 
     def targets(self, goal: str) -> list[str]:
-        """The files that a target rule makes."""
+        """The files that a target rule makes; says so if no spec is configured for it."""
+        if goal not in self.goals and not self.in_job and (advice := self.plan.nothing_for(goal)):
+            self.display.show(advice)
         self.goals[goal] = None
         return self.plan.targets(goal)
 
