@@ -14,7 +14,7 @@ from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
 from ..generation.make import read_result
 from ..generation.model import Generation, Json
@@ -72,6 +72,10 @@ class Distill(Family):
     def targets(self, goal: str) -> list[str]:
         """Return the report files of all distillations."""
         return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
+
+    def reports(self) -> list[Report]:
+        """Return the report of each distillation."""
+        return [Report(f"distillation {run}", one.folder / "report.md") for run, one in self.runs.items()]
 
     def cycles(self) -> Mapping[str, tuple[int, int]]:
         """The last cycles of the distillations with `cycle: auto`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..cycles import AUTO, current_cycle, last_cycles
 from ..database.schema import Source
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical
 from ..site.page import Page
 from .folders import RECORDS, check_previous, cycle_folder
@@ -54,6 +54,10 @@ class TrustFamily(Family):
         from .pages import model_pages
 
         return model_pages(self)
+
+    def reports(self) -> list[Report]:
+        """The page of the current cycle."""
+        return [Report(f"trust, cycle {self.cycle}", Path(self.file(str(self.cycle), TRUST_FILES[0])))]
 
     def file(self, cycle: str, name: str) -> str:
         """A file of a cycle."""
