@@ -147,8 +147,7 @@ def test_a_probe_shows_every_answer_with_what_was_expected(trial):
     whole = {row[0]: row for row in page.facts["accuracy"] if row[1] == "all kinds"}
     assert (whole["small"][2], whole["small"][3].value) == (8, 0.25)
     assert (whole["large"][2], whole["large"][3].value, whole["large"][4]) == (7, 1.0, 1)
-    compared = page.facts["sentences"][-1]
-    assert compared.startswith("large solves 71.4 points [+26.3, +100.0] more than small of the 7 tasks")
+    assert page.highlight.startswith("large is better than small by 71.4 [26.3, 100.0] points")
     answers = {row[-1]: row for row in page.facts["answers"]}
     assert len(answers) == 16
     assert answers["a_smallfacts1"][2].text == "right"
@@ -164,14 +163,6 @@ def test_answers_to_tasks_that_are_no_longer_configured_are_shown_with_their_ids
     pages = built(trial.root / "site")
     assert "no longer configured" in pages["models/probe/old.html"]
     assert "not a grade" in pages["models/probe/broken.html"]
-
-
-def test_differences_of_models_without_common_tasks_or_groups(trial):
-    from dreamflow.probe.pages import differences
-
-    assert "no task in common" in differences([outcome("a", 1, True), outcome("b", 2, True)])[0]
-    rows = [outcome(model, n, model == "a", group="g") for model in "ab" for n in range(3)]
-    assert differences(rows)[0].startswith("No clear difference: a solves 100.0 points more than b")
 
 
 def student(folder, steps):

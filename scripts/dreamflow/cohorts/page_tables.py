@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ..generation.model import Json
 from ..generation.summary import Look
 from ..reports.analysis import evaluator_agreement, paired_differences
-from ..reports.findings import MIN_COMBOS
+from ..reports.comparisons import ENOUGH
 from ..reports.frames import prepared
 from ..reports.lineage import Facts, was_paid
 from ..reports.scores import COLUMNS, as_frame
@@ -200,8 +200,8 @@ def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
 
 
 def _verdict(row: Mapping[str, Json]) -> Badge:
-    if row["combos"] < MIN_COMBOS:
-        return Badge("too few combinations", "plain", f"at least {MIN_COMBOS} combinations of concepts are needed")
+    if row["combos"] < ENOUGH:
+        return Badge("too few combinations", "plain", f"at least {ENOUGH} combinations of concepts are needed")
     low, high = row["ci_low"], row["ci_high"]
     return Badge("clear", "good") if low is not None and (low > 0 or high < 0) else Badge("not clear", "plain")
 
