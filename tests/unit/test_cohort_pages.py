@@ -107,8 +107,8 @@ def test_the_leaderboard_and_its_figures_are_those_of_the_tables(trial):
     with (trial.root / "reports/summary/ranking.csv").open() as stream:
         ranking = [row for row in csv.DictReader(stream) if row["judged_stage"] == "essay"]
     facts = pages_of(plan)["cohorts/trial/index.html"].facts
-    assert len(facts["texts"]) == len(ranking) == 8
-    for (rank, link, score, n, *_), row in zip(facts["texts"], ranking, strict=True):
+    assert len(facts["boards"][0]["texts"]) == len(ranking) == 8
+    for (rank, link, score, n, *_), row in zip(facts["boards"][0]["texts"], ranking, strict=True):
         assert (rank, n) == (int(row["rank"]), f"{row['scores']}/{row['planned']}")
         assert row["gen_id"] in (link[0] if isinstance(link, list) else link).target
         assert score.value == pytest.approx(float(row["mean"]), abs=1e-4)
@@ -133,7 +133,7 @@ def test_a_text_is_shown_with_everything_that_it_comes_from(trial):
     make(plan)
     pages = built(plan, trial.root / "site")
     page = pages_of(plan)["cohorts/trial/index.html"]
-    best = page.facts["texts"][0][1]
+    best = page.facts["boards"][0]["texts"][0][1]
     best = best[0] if isinstance(best, list) else best
     text = Reader(pages[best.target]).text
     draft = next(row.parents[0] for gen_id, row in plan.world.generations.items() if f"/{gen_id}." in best.target)
@@ -208,9 +208,13 @@ def test_a_cohort_that_is_no_longer_configured_is_shown_from_its_table(trial):
     later = pages_of(planned({"cohorts": []}))
     after = later["cohorts/trial/index.html"].facts
     assert not after["is_configured"]
-    assert [(row[0], row[1], row[3]) for row in after["texts"]] == [(row[0], row[1], row[3]) for row in before["texts"]]
-    means = [row[2].value for row in before["texts"]]
-    assert [row[2].value for row in after["texts"]] == pytest.approx(means, abs=1e-4)  # the table has four decimals
+    assert [(row[0], row[1], row[3]) for row in after["boards"][0]["texts"]] == [
+        (row[0], row[1], row[3]) for row in before["boards"][0]["texts"]
+    ]
+    means = [row[2].value for row in before["boards"][0]["texts"]]
+    assert [row[2].value for row in after["boards"][0]["texts"]] == pytest.approx(
+        means, abs=1e-4
+    )  # the table has four decimals
     assert after["cost"] == before["cost"]
     assert "cohorts/foreign/index.html" not in later
     assert [line["cohort_id"] for line in later["cohorts/index.html"].facts["cohorts"]] == ["foreign", "trial"]
@@ -223,4 +227,4 @@ def test_the_best_texts_have_pages_and_the_page_says_how_many(trial, monkeypatch
     pages = built(plan, trial.root / "site")
     assert len([path for path in pages if "/e_" in path]) == 2
     assert "The best 2 of 8 have a page" in " ".join(pages["cohorts/trial/index.html"].split())
-    assert len(pages_of(plan)["cohorts/trial/index.html"].facts["texts"]) == 8
+    assert len(pages_of(plan)["cohorts/trial/index.html"].facts["boards"][0]["texts"]) == 8

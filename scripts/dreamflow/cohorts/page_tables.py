@@ -136,12 +136,21 @@ def _heat_map(final: pd.DataFrame) -> Markup | None:
     return charts.heat_map("Templates and writers.", "Mean score, 0-1.", cells, "template", "model that wrote the text")
 
 
+_DISTRIBUTIONS = (
+    ("Scores by writer.", "generation_model"),
+    ("Scores by essay template.", "generation_template"),
+    ("Scores by evaluator.", "evaluator"),
+)
+
+
 def _distributions(table: pd.DataFrame) -> list[Markup]:
     known = table[table["score_01"].notna()]
     drawn = []
-    for title, column in (("Scores by writer.", "generation_model"), ("Scores by evaluator.", "evaluator")):
+    for title, column in _DISTRIBUTIONS:
         rounded = known["score_01"].round(2)
         counts = known.groupby([known[column].astype(str), rounded]).size()
+        if known[column].nunique() < 2 and column != "evaluator":
+            continue
         groups: dict[str, dict[float, int]] = {}
         for (name, value), count in counts.items():
             groups.setdefault(name or "(none)", {})[float(value)] = int(count)

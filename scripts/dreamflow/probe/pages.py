@@ -110,7 +110,7 @@ def _page(root: Path, name: str, outcomes: Sequence[Outcome], tasks: Mapping[str
     summary += f"; {best['model_id']} solves {best['accuracy']:.0%}" if known else ""
     documents = [_document(row, tasks.get(row.task_id), answers[row.gen_id]) for row in shown]
     page = Page(_path(name), f"Probe {name}", "models", "probe_probe.html", facts, summary, documents)
-    return replace(page, highlight=said[0] if known else "")
+    return replace(page, highlight=said[0] if known and not name.startswith("night-") else "")
 
 
 def _answer(root: Path, gen_id: str) -> str:
