@@ -34,6 +34,14 @@ def test_every_section_has_a_page_that_lists_its_pages(tmp_path):
     assert 'href="two.html"' in read(tmp_path, "cohorts/index.html")
 
 
+def test_a_family_may_have_a_section_of_its_own(tmp_path):
+    site = Site(tmp_path, ["mottos"])
+    site.add("mottos", lambda: [page("one", section="mottos")])
+    assert "not on the site" not in site.finish()
+    assert '<a href="../mottos/index.html">Mottos</a>' in read(tmp_path, "runs/index.html")
+    assert "One" in read(tmp_path, "mottos/index.html")
+
+
 def test_what_has_not_changed_is_not_written_and_what_is_gone_is_removed(tmp_path):
     write_pages([page("one", Document("essay", "One", "some words")), page("two")], tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
