@@ -25,6 +25,7 @@ MOST_FILES = 300  # of one result: a report is one file, which a browser has to 
 _KINDS = {".html": "page", ".csv": "table", ".svg": "figure", ".png": "figure", ".json": "data"}
 _SECRET = re.compile(r"(?im)^(\s*['\"]?[\w.-]*(?:api_?key|token|secret|password|authorization)['\"]?\s*:\s*)(\S.*)$")
 _USER = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_LOCAL_LINK = re.compile(r"(?<!!)\[([^\]\[]+)\]\((?!https?:|mailto:|#)[^()\s]*\)")  # other pages are elsewhere
 _PACKAGES = ("snakemake", "pandas", "numpy", "scipy", "krippendorff", "llama-cpp-python", "torch")
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
 color: #1b1b1f; background: #fff } table { border-collapse: collapse; display: block; overflow-x: auto }
@@ -52,7 +53,7 @@ def collect(plan: Plan, layout: Layout, budgets: Iterable[Budget], config_file: 
     ledger = folder / "spending"
     write_ledger(layout, budgets, ledger)
     for path in sorted(ledger.glob("*.csv")):
-        labels = {"table": path.stem.replace("_", " "), "file": f"{layout.root}/reports/ledger/{path.name}"}
+        labels = {"table": path.stem.replace("_", " ")}
         items.append(Item(str(path), "Spending", "Ledger", labels, "spending.rst"))
     items += _configuration(plan, folder / "configuration", config_file)
     facts = {**_facts(plan), "Dreamflow": own}
@@ -77,19 +78,19 @@ def _results(family: Family, folder: Path) -> Iterator[Item]:
 def _item(source: Path, report: Report, place: Path, category: str, taken: set[str]) -> Item:
     is_page = source == report.page
     suffix = ".html" if source.suffix == ".md" else source.suffix
-    own = source.parent.name if source.name == "chunks.html" else "summary" if is_page else source.stem
+    own = (
+        source.parent.name if source.name == "chunks.html" else "00-summary" if is_page else source.stem
+    )  # sorted first
     name = own if f"{own}{suffix}" not in taken else f"{source.parent.name}-{own}"
     taken.add(f"{name}{suffix}")
-    target = place / f"{'00-' * is_page}{name}{suffix}"  # the report sorts by name
+    target = place / f"{name}{suffix}"
     if source.suffix == ".md":
         write_atomic(target, page_of(source))
     else:
         write_atomic(target, source.read_bytes())
     kind = "summary" if is_page else _KINDS.get(suffix, "file")
-    labels = {"result": name, "kind": kind, "file": source.as_posix()}
-    return Item(
-        str(target), category, report.title, labels, f"{kind}.rst" if kind in ("summary", "table") else "page.rst"
-    )
+    caption = f"{kind}.rst" if kind in ("summary", "table") else "page.rst"
+    return Item(str(target), category, report.title, {"result": name, "kind": kind}, caption)
 
 
 def page_of(source: Path) -> str:
@@ -103,10 +104,10 @@ def page_of(source: Path) -> str:
         front = f"<details><summary>Rank, scores, lineage and cost</summary>{_code(matter)}</details>"
     pictures = {name: _picture(source.parent / name) for name in re.findall(r"!\[[^\]]*\]\(([\w.-]+\.png)\)", text)}
     text = re.sub(r"!\[[^\]]*\]\(([\w.-]+\.png)\)", r"(figure \1)", text)
-    body = str(rendered(text))
+    body = str(rendered(_LOCAL_LINK.sub(r"\1", text)))
     for name, picture in pictures.items():
         body = body.replace(f"(figure {name})", picture, 1)
-    return _document(source.parent.name, front + body)
+    return _document(source.parent.name, f"{front}{body}<hr><p>A copy of {html.escape(source.as_posix())}</p>")
 
 
 def _picture(path: Path) -> str:
@@ -138,7 +139,7 @@ def _configuration(plan: Plan, folder: Path, config_file: Path) -> Iterator[Item
             text = public_text(source.read_text(encoding="utf-8", errors="replace"))
             target = folder / kind / f"{source.stem}.html"
             write_atomic(target, _document(source.name, f"<h1>{html.escape(source.name)}</h1>{_code(text)}"))
-            labels = {"specification": source.stem, "kind": kind, "file": source.as_posix()}
+            labels = {"file": source.as_posix()}
             yield Item(str(target), "Configuration", kind.capitalize(), labels, "configuration.rst")
 
 
