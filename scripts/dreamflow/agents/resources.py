@@ -153,10 +153,10 @@ def _recommendation(
     reasons = [*reasons, *(reason for one in plan["specs"].values() for reason in one["resources"]["reasons"])]
     if len(plan["specs"]) > 1:
         reasons.append(f"Several specs are configured; the choice shown is that of {name}.")
-    if not totals["chunks"]:
-        reasons.append(
-            "No chunk matches the filter, or all that match have this quality already: there is nothing to do."
-        )
+    if part["skipped"] and not totals["chunks"]:
+        reasons.append("Nothing that matches fits into the limits.")
+    elif not totals["chunks"]:
+        reasons.append("No chunk matches the filter, or all that match have this quality already.")
     reasons += [f"Skipped: {region['reason']}" for region in part["skipped"][:3]]
     trusted = _trust(project, [model for option in options for model in option.models])
     if trusted:
