@@ -147,6 +147,20 @@ class Plan:
         self.check(needed)
         return [path for family in needed for path in family.targets(goal)]
 
+    def nothing_for(self, goal: str) -> str:
+        """What to do if no spec is configured that a target rule (or "all") is about; empty if there is one."""
+        keys = [
+            family.config_key
+            for family in self.families.values()
+            if family.config_key and (goal in family.goals or (goal == "all" and family.in_default_target))
+        ]
+        if not keys or any(getattr(self.world.settings, key) for key in keys):
+            return ""
+        return (
+            f"config/config.yaml names no {' or '.join(keys)}, so there is nothing to make. For example, "
+            f"`{keys[0]}: [mine]` runs config/{keys[0]}/mine.yaml (docs/recipes.md, config/README.md)"
+        )
+
 
 def load_world(settings: Settings) -> World:
     """What all families need: the models and the templates of a configuration. Raises `ConfigError`."""
