@@ -152,11 +152,6 @@ def test_an_id_is_never_a_path(call: Call, gen_id: str):
     refusal(call, "submit_evaluation", gen_id=gen_id, answer="SCORE: 7")
 
 
-def test_search_needs_the_database(call: Call):
-    message = refusal(call, "search", query="mutating frames")
-    assert "there is no database yet" in message and "snakemake database" in message
-
-
 def test_resources_are_chosen_by_the_facts_of_the_project(call: Call):
     chosen = call("select_dreaming_resources", context="billing of train tickets", quality="premium", budget_usd=1)
     assert (chosen["llm_provider"], chosen["model_id"], chosen["quality"]) == ("replay", "judge", "good")
@@ -218,17 +213,21 @@ def test_an_answer_is_checked_and_the_next_run_takes_it_in(root: Path, call: Cal
 
     assert "give the run a budget" in refusal(call, "start_run", targets=["evaluations"])
     assert "above 0" in refusal(call, "start_run", targets=["evaluations"], budget_usd=0)
-    started = call("start_run", targets=["evaluations"], budget_usd=1)
+    assert "there is no database yet" in refusal(call, "search", query="mutating frames")
+    started = call("start_run", targets=["evaluations", "database"], budget_usd=1)
     assert "a run is in progress" in refusal(call, "start_run", targets=["evaluations"], budget_usd=1)
     ended = os.pidfd_open(started["pid"])
     assert select.select([ended], [], [], 120)[0], (root / started["log"]).read_text()
     os.close(ended)
     status = call("status")
     assert (status["log"], status["running"]) == (started["log"], [])
-    assert status["finished"][0]["targets"] == ["evaluations"], status["log_end"]
+    assert status["finished"][0]["targets"] == ["evaluations", "database"], status["log_end"]
     taken = call("read_generation", gen_id=ASKED)
     assert (taken["status"], taken["parsed"]["score"]) == ("ok", 7.0)
     assert call("list_pending", state="done")["total"] == 1
+    found = call("search", query="mutating frames", limit=3)
+    assert found["hits"] and "[Mutating] [frames]" in found["hits"][0]["snippet"]
+    assert call("read_generation", gen_id=found["hits"][0]["id"])["status"] == "ok"
 
 
 def test_the_hook_prints_forms_that_the_parser_reads(root: Path, tmp_path: Path):
@@ -252,3 +251,27 @@ def test_the_hook_prints_forms_that_the_parser_reads(root: Path, tmp_path: Path)
 def test_the_hook_is_silent_without_a_project(tmp_path: Path):
     said = hook(tmp_path)
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_standard_output_carries_the_protocol_alone(root: Path):
+    """With the handshake of older clients, and with tools that start programs or go wrong."""
+
+    def line(method: str, number: int | None = None, **params: Any) -> str:
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        return json.dumps(message if number is None else {**message, "id": number}) + "\n"
+
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    calls = [("forecast", {"targets": ["estimate"]}), ("read_generation", {"gen_id": "e_\u0000"}), ("status", {"x": 1})]
+    command = [sys.executable, REPOSITORY / "scripts/mcp_server.py", "--directory", root]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        server.stdin.write(line("initialize", 0, **hello) + line("notifications/initialized"))
+        for number, (name, arguments) in enumerate(calls, 1):
+            server.stdin.write(line("tools/call", number, name=name, arguments=arguments))
+        server.stdin.flush()
+        answers = [json.loads(server.stdout.readline()) for _ in range(len(calls) + 1)]
+        server.stdin.close()
+        assert server.stdout.read() == ""
+    results = {answer["id"]: answer["result"] for answer in answers}
+    assert results[0]["serverInfo"]["name"] == "dreamflow"
+    assert results[1]["structuredContent"]["ok"]
+    assert results[2]["isError"] and "is no id" in results[2]["content"][0]["text"]

@@ -17,6 +17,7 @@ from ..generation.make import read_result
 from ..generation.model import Result
 from ..generation.parsers import ParseError
 from ..generation.providers.human import answer_path
+from .dreams import stats
 from .forms import check_answer, form_of, rules_of
 from .project import PAGE_ITEMS, Project, TextPage, check_id, cut, items_page, read, text_page
 
@@ -93,6 +94,8 @@ def list_pending(
         note = "Read each question with `read_pending`, and answer it in its form."
     else:
         note = "No question is in this state. Questions appear when a run needs a model with the provider `human`."
+        if unjudged := stats(project).statuses.get("pending_evaluation"):
+            note += f" {unjudged:,} variants have no verdict and no judge: a night asks for verdicts if it names one."
     return PendingList(
         total=len(found),
         questions=[PendingQuestion(**_fields(project, *one)) for one in page],

@@ -136,6 +136,7 @@ def _affordable(
         whole = _planned(family, world, {**given, "target": lower})
         cost = whole["totals"]["cost_usd"]
         if _tier(whole) == lower and cost is not None and cost <= usd:
+            reasons += [f"{given['target']} was required."] if given["target"] else []
             reasons.append(f"The tier {lower} costs about ${cost:.4f} for everything that matches.")
             for part in whole["specs"].values():
                 part["resources"]["as_required"] = given["target"] in (None, lower)
