@@ -114,7 +114,7 @@ def _spec(strategy: str, focus: str) -> tuple[str, dict[str, object], list[str]]
     base = next((name for name in settings.procedures if (_NIGHTS / f"{name}.yaml").exists()), "")
     spec: dict[str, object] = {}
     if base:
-        given = load_yaml(_NIGHTS / f"{base}.yaml", NightSpec).as_dict()
+        given = load_yaml(_NIGHTS / f"{base}.yaml", NightSpec).model_dump(mode="json", exclude_unset=True)
         spec = {key: value for key, value in given.items() if key not in ("limits", "cycle")}
     return base, {**spec, "procedures": chosen, "strategy": strategy, "cycle": "auto"}, chosen
 
