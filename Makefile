@@ -1,4 +1,4 @@
-# make run       install, and run the demos
+# make run       install, run the demos, and make the site that shows them, data/site/index.html
 # make distill   install PyTorch as well, and run the demo that trains a model
 # make test      install everything, and run lint and all tests
 # make lock      renew envs/*.txt
@@ -26,9 +26,11 @@ COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 ifeq ($(LOCAL_MODELS),no)
 run: .venv/base.installed
 	$(BIN)/snakemake chunks
+	$(BIN)/snakemake site
 else
 run: compiler .venv/local_models.installed
 	$(BIN)/snakemake
+	$(BIN)/snakemake site
 endif
 
 distill: compiler .venv/distill.installed

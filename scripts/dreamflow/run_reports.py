@@ -23,7 +23,7 @@ def reports_of(families: Iterable[Family], is_stale: Callable[[str], bool] | Non
             continue
         for report in family.reports():
             if is_stale is not None:
-                report.outdated = report.outdated or _outdated(family, report, is_stale)
+                report.outdated = _outdated(family, report, is_stale) or report.outdated
             if report.page.exists():
                 mark(report)
             found.append(report)
@@ -70,7 +70,7 @@ def _rewrite(path: Path, before: str, after: str) -> None:
 
 def report_lines(reports: Sequence[Report], shown: Sequence[str] = ()) -> list[str]:
     """A line or two for each result whose page the texts `shown` do not name: where it is and what it says."""
-    others = [report for report in reports if not any(str(report.where) in text for text in shown)]
+    others = [report for report in reports if not any(f"{report.page.parent}/" in text for text in shown)]
     there = [report for report in others if report.page.exists() or report.outdated]
     if not there:
         return []

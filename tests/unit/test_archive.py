@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from html.parser import HTMLParser
 
 import pytest
@@ -17,7 +18,7 @@ from dreamflow.chunks.archive import (
 )
 from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, with_description
 from dreamflow.chunks.render import chunks_page
-from dreamflow.chunks.result import Change, result_table, task_result
+from dreamflow.chunks.result import Change, result_table, task_result, where_to_read
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.stitch import PartitionError
 from dreamflow.chunks.units import split_units
@@ -313,13 +314,16 @@ def test_answers_that_changed_nothing_were_paid_for_and_an_unknown_cost_is_not_z
 
 
 def test_the_table_of_a_run():
-    table = result_table(task_result([Change(versioned(archive(), 2), None)]))
+    result = task_result([Change(versioned(archive(), 2), None)])
+    table = result_table(result)
     assert max(map(len, table.splitlines())) <= 100
     assert re.search(r"talk +4 +2 +0 +1 +1 +0 +1,001 +0\.0030 +1\.5", table)
     assert table.splitlines()[0].split()[-3:] == ["tokens", "USD", "seconds"]
     assert "per 1,000 turns: 500 chunks" in table
     assert "made by: m-good (provider: p)" in table
     assert result_table(task_result([]))
+    assert re.search(r"^Tides and moon +4 +2", result_table(result, {"talk": "Tides\nand moon"}), re.M)
+    assert where_to_read(result, Path("data/chunks")).startswith("Read data/chunks/talk/chunks.html.\n")
 
 
 # --- clusters --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import csv
 
 from dreamflow.probe.report import accuracy_by_model, write_report
+from dreamflow.probe.words import in_words
 from dreamflow.reports.pictures import draw_shares
 
 
@@ -64,10 +65,38 @@ def test_the_same_outcomes_give_the_same_bytes(tmp_path):
 
 
 def test_nothing_answered_is_a_report_too(tmp_path):
-    assert write_report("demo", [], tmp_path).splitlines()[-1].startswith("model  kind")
+    table, said, where = write_report("demo", [], tmp_path).split("\n\n")[1:]
+    assert table.startswith("model  kind")
+    assert said == "- No answer is graded: 0 answers."
+    assert where == f"The report: {tmp_path}/report.md"
     assert (tmp_path / "accuracy.csv").read_text().count("\n") == 1
 
 
 def test_a_picture_without_marks(tmp_path):
     draw_shares({"small": {"code": None, "facts": (1.0, 0.2, 1.0)}}, "title", tmp_path / "new" / "a.png")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def asked(model, results):
+    """Answers of a model to tasks of a template each."""
+    return [outcome(number, "facts", passed, model, group=f"facts.{number}") for number, passed in enumerate(results)]
+
+
+def test_which_model_is_better_in_words():
+    better, worse = asked("large", [True] * 8), asked("small", [True] * 2 + [False] * 6)
+    assert in_words([*better, *worse]) == [
+        "large is better than small by 75.0 [36.3, 100.0] points of the tasks solved in percent, "
+        "8 common tasks in 8 templates."
+    ]
+    (equal,) = in_words([*worse, *asked("other", [False, True, True] + [False] * 5)])
+    assert equal.startswith("No difference shown between other and small: 0.0 [-44.7, 44.7] points")
+
+
+def test_what_a_probe_cannot_say():
+    few, last = in_words([*asked("large", [True] * 3), *asked("small", [False] * 3)])
+    assert few.startswith("Not enough to say whether large is better than small: large is ahead by 100.0 ")
+    assert last == "A comparison needs tasks of at least 6 templates."
+    assert in_words(asked("small", [True, True, None])) == ["small solves 100% [34%, 100%] of 2 graded answers."]
+    assert in_words(asked("small", [None])) == ["No answer is graded: 1 answer."]
+    apart = [outcome(9, "facts", True, "large"), *asked("small", [True])]
+    assert in_words(apart) == ["The models have no common graded task, so they cannot be compared."]

@@ -24,7 +24,8 @@ EXTRA_FILES: tuple[str, ...] = (
 EXTRA_METADATA: frozenset[str] = frozenset({"inputs_sha256"})  # keys of data/gens/*/*/metadata.json
 EXTRA_PRICE: frozenset[str] = frozenset({"source"})  # keys of their `price`: prices can come from a library now
 
-FINDINGS = re.compile(r"(?<=\n\n)(?:- .*\n)+\n")  # what the scores say in words: new in the README.md of results
+FINDINGS = re.compile(r"\A(# .*\n\n)(?:- .*\n)+\n")  # what the scores say in words: new below these titles
+SAYS_FINDINGS = ("data/results/*/README.md", "data/probes/*/report.md")
 
 # What experiences are there, in the order of their answers' times, decides these files. They are the same only where
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
@@ -85,8 +86,8 @@ def comparable(path: str, text: str) -> str:
         record = json.loads(text)
         record["asked"]["price"] = known_price(record["asked"]["price"])
         text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    if fnmatchcase(path, "data/results/*/README.md"):
-        text = FINDINGS.sub("", text, count=1)
+    if any(fnmatchcase(path, page) for page in SAYS_FINDINGS):
+        text = FINDINGS.sub(r"\1", text)
     return normalised(path, text)
 
 

@@ -16,7 +16,7 @@ from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
-from ..family import NOTHING, Family, World
+from ..family import NOTHING, Family, Report, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
@@ -106,6 +106,14 @@ class Chunks(Family):
             return [str(self.upgrade_plan if goal == "upgrade" else self.cluster_plan)]
         pages = [f"{self.folder}/{conversation_id}/chunks.html" for conversation_id in self.spec_of]
         return [*self.stage_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
+
+    def reports(self) -> list[Report]:
+        """The chunks of all conversations."""
+        from .result import in_words
+
+        page = self.folder / "result.json"
+        ids = [gen_id for spec in self.specs.values() for rows in spec.generations.values() for gen_id in _ids(rows)]
+        return [Report("conversations", page, in_words(page), ids)] if self.specs else []
 
     def referenced(self) -> set[str]:
         """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
@@ -331,6 +339,10 @@ def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
                 both = f"{other.path} and {spec.path}"
                 raise ConfigError(f"conversation {conversation_id} is in {both}; remove it from one of them")
     return spec_of
+
+
+def _ids(rows: Iterable[Generation]) -> list[str]:
+    return [row.gen_id for row in rows]
 
 
 def _read_upgrade(spec: "Chunking", path: Path) -> Mapping[str, Generation]:

@@ -12,7 +12,7 @@ from .archive import has_archive, read_latest, read_version, usage_of, write_arc
 from .compile import Chunking, regions_of, windows_of
 from .making import Answer, basic_archive, upgraded_archive
 from .render import chunks_page
-from .result import Change, result_table, task_result
+from .result import Change, result_table, task_result, where_to_read
 
 VERSION = 1  # of the method that makes archives: a higher number makes all of them again
 
@@ -95,7 +95,12 @@ def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout) 
         [_change(folder / name, rows.get(name, {}), spec_of[name].generations[name], layout) for name in there]
     )
     write_atomic(path, pretty(result))
-    return f"{result_table(result)}\n\nPages: {folder}/<conversation>/chunks.html"
+    titles = {name: title for name in there if (title := _title(spec_of[name], name))}
+    return f"{result_table(result, titles)}\n\n{where_to_read(result, folder)}"
+
+
+def _title(chunking: Chunking, conversation_id: str) -> str:
+    return chunking.conversations[conversation_id].title
 
 
 def _change(home: Path, row: Mapping[str, Json], basic: Sequence[Generation], layout: Layout) -> Change:

@@ -4,13 +4,17 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import DreamflowError
+from ..files import read_json
 from ..generation.model import Json
+from ..reports.markdown import count, visible
 from .conversation import LEVELS, Archive
 
 WIDTH = 100
@@ -90,15 +94,39 @@ def _upgraded(now: Archive, before: Archive) -> int:
     return count
 
 
-def result_table(result: Mapping[str, Json], most_rows: int = 20) -> str:
-    """The result as a table of at most 100 columns, without colours: the conversations, then the sums."""
+def in_words(path: Path) -> str:
+    """What a result.json says: how many conversations and chunks there are, and where to read them; "" without one."""
+    try:
+        result = read_json(path)
+    except (DreamflowError, OSError):
+        return ""
+    counts = f"{count(len(result['conversations']), 'conversation')}, {count(result['chunks'], 'chunk')}"
+    return f"{counts}; pages: {path.parent}/<conversation>/chunks.html"
+
+
+def where_to_read(result: Mapping[str, Json], folder: Path) -> str:
+    """Where the chunks of a result are read and searched."""
+    pages = [f"{folder}/{row['conversation_id']}/chunks.html" for row in result["conversations"]]
+    if not pages:
+        return f"No conversation has chunks yet; pages will be in {folder}/<conversation>/chunks.html"
+    more = f" and {count(len(pages) - 1, 'more page')} like it" if len(pages) > 1 else ""
+    return (
+        f"Read {pages[0]}{more}.\nSearch them all: snakemake database, then python scripts/search.py WORDS --in chunks"
+    )
+
+
+def result_table(result: Mapping[str, Json], titles: Mapping[str, str] | None = None, most_rows: int = 20) -> str:
+    """The result as a table of at most 100 columns, without colours: the conversations (of more than
+    `most_rows`, those with the most chunks), then the sums. `titles` are shown instead of ids."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     table.add_column("conversation", overflow="ellipsis", no_wrap=True, max_width=22)
     for name in ("turns", "chunks", "upgraded", *LEVELS, "tokens", "USD", "seconds"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-    rows = result["conversations"]
-    for row in rows[:most_rows]:
-        table.add_row(Text(row["conversation_id"], overflow="ellipsis"), *_cells(row))
+    rows, titles = result["conversations"], titles or {}
+    largest = {id(row) for row in sorted(rows, key=lambda row: -row["chunks"])[:most_rows]}
+    for row in (row for row in rows if id(row) in largest):
+        name = visible(titles.get(row["conversation_id"], row["conversation_id"]))
+        table.add_row(Text(" ".join(name.split()), overflow="ellipsis"), *_cells(row))
     if len(rows) > most_rows:
         table.add_row(f"… and {len(rows) - most_rows} more")
     table.add_section()

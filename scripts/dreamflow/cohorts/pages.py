@@ -5,15 +5,20 @@ never older than its tables. Of a cohort that is no longer configured, the long 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..family import Report
 from ..files import is_name
 from ..generation.model import Json
 from ..generation.summary import Summaries
-from ..reports.lineage import Members, finder
+from ..reports.findings import findings
+from ..reports.frames import prepared
+from ..reports.lineage import Facts, Members, finder
+from ..reports.markdown import counted
 from ..reports.results import standing
 from ..reports.tables import ranking
 from ..site.page import Page
@@ -39,13 +44,22 @@ TEXT_COLUMNS = (
 )
 DIFFERENCE_COLUMNS = (
     Column("compared", choices=True),
-    Column("in words", "long"),
-    Column("levels", "long"),
-    Column("difference", "number"),
+    "first",
+    "second",
+    Column("mean", "number", "of the first"),
+    Column("mean", "number", "of the second"),
+    Column("difference", "number", "with its 95% interval; above 0 the first is scored higher"),
+    Column("clear?", choices=True),
     Column("pairs", "number"),
     Column("combinations", "number"),
 )
-AGREEMENT_COLUMNS = ("who", Column("alpha", "number"), "agreement", Column("raters", "number"), Column("texts", "number"))
+AGREEMENT_COLUMNS = (
+    "who",
+    Column("alpha", "number"),
+    "agreement",
+    Column("raters", "number"),
+    Column("texts", "number"),
+)
 COST_COLUMNS = (
     Column("model", choices=True),
     Column("stage", choices=True),
@@ -53,17 +67,29 @@ COST_COLUMNS = (
     Column("cost", "number"),
     Column("of unknown cost", "number"),
 )
-PROBLEM_COLUMNS = (Column("stage", choices=True), Column("id", "id"), Column("status", choices=True), "model", "template", Column("why", "long"))  # fmt: skip
+GAP_COLUMNS = (
+    Column("stage", choices=True),
+    Column("id", "id"),
+    Column("status", choices=True),
+    "model",
+    "template",
+    Column("why", "long"),
+)
 
 
 def cohort_pages(family: "Cohorts") -> Iterator[Page]:
     """The pages of the section Cohorts."""
-    lines = []
+    lines: list[dict[str, Json]] = []
+    reports = {report.title.removeprefix("cohort "): report for report in family.reports()}
     for cohort_id in family.cohorts:
-        yield from _pages_of(family, cohort_id, lines)
+        yield from _pages_of(family, cohort_id, lines, reports.get(cohort_id))
     for cohort_id in _others(family):
-        yield from _pages_of(family, cohort_id, lines)
-    yield Page("cohorts/index.html", "Cohorts", "cohorts", "cohorts_index.html", {"cohorts": lines, "problem": family.problem})
+        yield from _pages_of(family, cohort_id, lines, reports.get(cohort_id))
+    scored = [line for line in lines if line["page"]]
+    summary = f"{counted(len(scored), 'cohort')} with results" if scored else ""
+    yield Page(
+        "cohorts/index.html", "Cohorts", "cohorts", "cohorts_index.html", {"cohorts": lines}, summary, is_index=True
+    )
 
 
 def _others(family: "Cohorts") -> list[str]:
@@ -73,7 +99,7 @@ def _others(family: "Cohorts") -> list[str]:
     return [name for name in names if name not in family.cohorts and is_name(name)]
 
 
-def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -> Iterator[Page]:
+def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], report: Report | None) -> Iterator[Page]:
     """The pages of a cohort; adds its line of the index to `lines`."""
     root, look, world = family.layout.root, family.world.summaries, family.world
     cohort = family.cohorts.get(cohort_id)
@@ -85,7 +111,14 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     else:
         scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
         if scores is None:
-            lines.append({"cohort_id": cohort_id, "is_configured": False, "page": None, "words": "its files have no table of scores that can be read here"})
+            lines.append(
+                {
+                    "cohort_id": cohort_id,
+                    "is_configured": False,
+                    "page": None,
+                    "words": "its files have no table of scores that can be read here",
+                }
+            )
             return
         ranked = _ranked(scores)
         combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
@@ -100,13 +133,16 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
     usable = [row for row in rows if is_name(row["gen_id"])]
     best = text_pages(cohort_id, root, usable, scores, concepts)
     with_page: dict[str, str] = {}  # titles
+    newest = ""
     for page in best:
         if page.template == "cohorts_text.html":
             with_page[page.facts["row"]["gen_id"]] = page.title
+            newest = max(newest, page.date)
         yield page
     costs, cost, problems, counts = page_tables.costs(members, look)
-    difference_rows, difference_chart = page_tables.differences(scores)
-    agreement = page_tables.agreement(scores)
+    table = prepared(scores)
+    difference_rows, difference_chart = page_tables.differences(table)
+    found = findings(table)
     made, planned = int(scores["score"].notna().sum()), len(scores)
     all_self_judged = bool(rows) and all(row["self_judged"] for row in rows)
     facts = {
@@ -114,33 +150,34 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]]) -
         "cohort_id": cohort_id,
         "is_configured": cohort is not None,
         "tables": reports.as_posix() if reports.exists() else "",
-        "findings": _findings(scores),
+        "outdated": report.outdated if report else "",
+        "findings": found,
         "made": made,
         "planned": planned,
         "progress": page_tables.progress(counts, STAGE_NAMES),
         "stage": rows[0]["judged_stage"] if rows else "",
         "texts": [_cells(row, cohort_id, with_page, all_self_judged) for row in rows[:LISTED]],
-        "all_self_judged": all_self_judged,
         "of": len(rows),
         "with_page": len(with_page),
         "can_compare": len(with_page) > 1,
-        "charts": page_tables.charts_of(scores, names),
+        "charts": page_tables.charts_of(table, names),
         "differences": difference_rows,
         "difference_chart": difference_chart,
-        "agreement": agreement,
+        "agreement": page_tables.agreement(table),
         "costs": costs,
         "cost": usd(cost),
-        "problems": problems,
+        "gaps": problems,
         "failed": sum(count for (_, status), count in counts.items() if status != "ok"),
         "combos": [concepts(combo) for combo in used],
         "columns": TEXT_COLUMNS,
         "difference_columns": DIFFERENCE_COLUMNS,
         "agreement_columns": AGREEMENT_COLUMNS,
         "cost_columns": COST_COLUMNS,
-        "problem_columns": PROBLEM_COLUMNS,
+        "gap_columns": GAP_COLUMNS,
     }
     summary = _summary(rows, made, planned)
-    yield Page(f"cohorts/{cohort_id}/index.html", cohort_id, "cohorts", "cohorts_cohort.html", facts, summary=summary)
+    page = Page(f"cohorts/{cohort_id}/index.html", cohort_id, "cohorts", "cohorts_cohort.html", facts, summary)
+    yield replace(page, highlight=found.answer if made else "", date=newest)
     best_id = next(iter(with_page), None)
     lines.append({
         **{key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings", "cost", "stage", "of")},
@@ -174,21 +211,12 @@ def _ranked(scores: pd.DataFrame) -> pd.DataFrame:
     return ranked.reset_index(drop=True)
 
 
-def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator:
+def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator[Facts]:
     """The generations that a table of scores names and that still exist."""
     find = finder(Members({}, {}), family.layout.root, Summaries(family.layout.root))
     ids = (scores["draft_gen_id"], scores["parent_gen_id"], scores["gen_id"])
     names = dict.fromkeys(name for column in ids for name in column.dropna().unique() if is_name(name))
     return (made for made in map(find, names) if made)
-
-
-def _findings(scores: pd.DataFrame) -> Mapping[str, Json] | None:
-    """The comparison in words; None if this version cannot tell it."""
-    try:
-        from ..reports.findings import findings
-    except ImportError:
-        return None
-    return findings(scores)
 
 
 def _summary(rows: list[dict[str, Json]], made: int, planned: int) -> str:

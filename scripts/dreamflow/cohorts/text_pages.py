@@ -1,6 +1,7 @@
-"""The pages on the judged texts of a cohort: each with its concepts, its draft and every evaluation, and two side by side."""
+"""The pages on the judged texts of a cohort, each with its concepts, draft and evaluations; and two side by side."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,26 +55,32 @@ def concepts_of(combo: Combo | None, catalog: Catalog) -> list[Concept]:
 
 def text_rows(ranked: pd.DataFrame, names: Mapping[str, str]) -> list[dict[str, Json]]:
     """The rows of the leaderboard: plain values, None where unknown. `names` has the names of combinations."""
+    kept = ("gen_id", "judged_stage", "mean", "ci_low", "ci_high", "scores", "planned", "self_judged", "mean_by_others")
     rows = []
     for place, row in enumerate(ranked.to_dict("records"), 1):
-        values = {key: None if pd.isna(value) else value for key, value in row.items() if not isinstance(value, list)}
-        rank = values["rank"]
-        concepts = names.get(values["combo_id"] or "", values["combo_id"] or "")
+        values = {key: None if pd.isna(value) else value for key, value in row.items()}
         models = dict.fromkeys(filter(None, (values["draft_model"], values["generation_model"])))
-        rows.append({
-            **{key: values[key] for key in ("gen_id", "judged_stage", "mean", "ci_low", "ci_high", "scores", "planned")},
-            **{key: values[key] for key in ("self_judged", "mean_by_others", "draft_gen_id", "combo_id")},
-            "place": place,
-            "rank": None if rank is None else int(rank),
-            "model": " → ".join(models),
-            "template": templates({key: values[key] or "" for key in ("draft_template", "generation_template")}),
-            "concepts": concepts,
-        })  # fmt: skip
+        combo = values["combo_id"] or ""
+        rows.append(
+            {key: values[key] for key in (*kept, "draft_gen_id")}
+            | {
+                "place": place,
+                "rank": None if values["rank"] is None else int(values["rank"]),
+                "model": " → ".join(models),
+                "template": templates({key: values[key] or "" for key in ("draft_template", "generation_template")}),
+                "combo_id": combo,
+                "concepts": names.get(combo, combo),
+            }
+        )
     return rows
 
 
 def text_pages(
-    cohort_id: str, root: Path, rows: Sequence[Mapping[str, Json]], scores: pd.DataFrame, concepts: Callable[[str], list]
+    cohort_id: str,
+    root: Path,
+    rows: Sequence[Mapping[str, Json]],
+    scores: pd.DataFrame,
+    concepts: Callable[[str], list],
 ) -> Iterator[Page]:
     """The pages on the first texts of a ranking, with a data file for each, and the page that compares two of them.
 
@@ -107,17 +114,16 @@ def text_pages(
             "after": _neighbour(cohort_id, shown, place + 1, "next"),
         }
         path = f"cohorts/{cohort_id}/{row['gen_id']}.html"
-        yield Page(
-            path, title, "cohorts", "cohorts_text.html", facts, summary=_summary(row), documents=_documents(facts, title)
-        )
+        documents = _documents(facts, title)
+        newest = max((document.date for document in documents), default="")
+        page = Page(path, title, "cohorts", "cohorts_text.html", facts, _summary(row), documents)
+        yield replace(page, date=newest)
         entry = {"gen_id": row["gen_id"], "title": title, "label": f"{_rank(row)} {title} ({row['model']})"}
         listed.append(entry)
         data = {**entry, "html": str(rendered(text.text or "")), "text": text.text or "", "path": path}
         data |= {key: row[key] for key in ("rank", "mean", "ci_low", "ci_high", "model", "template", "concepts")}
         data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in evaluators]
-        yield Page(
-            f"cohorts/{cohort_id}/data/{row['gen_id']}.js", title, "cohorts", "cohorts_data.js", {"value": data}
-        )
+        yield Page(f"cohorts/{cohort_id}/data/{row['gen_id']}.js", title, "cohorts", "cohorts_data.js", {"value": data})
     if len(listed) > 1:
         trail = [*_trail(cohort_id), ("side by side", "")]
         facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": len(rows)}
@@ -132,7 +138,10 @@ def _trail(cohort_id: str) -> list[tuple[str, str]]:
 def _neighbour(cohort_id: str, rows: Sequence[Mapping[str, Json]], place: int, which: str) -> tuple[str, str] | None:
     if not 0 <= place < len(rows):
         return None
-    return f"{which} {rows[place]['judged_stage']}, {_rank(rows[place])}", f"cohorts/{cohort_id}/{rows[place]['gen_id']}.html"
+    return (
+        f"{which} {rows[place]['judged_stage']}, {_rank(rows[place])}",
+        f"cohorts/{cohort_id}/{rows[place]['gen_id']}.html",
+    )
 
 
 def title_of(text: str, otherwise: str) -> str:

@@ -14,11 +14,12 @@ from ..database.datasets import Dataset
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError, DreamflowError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
 from ..generation.make import read_result
 from ..generation.model import Generation, Json
 from ..generation.model_files import weights_fingerprint
+from ..site.page import Page
 from ..tasks.answers import ANSWER
 from .compile import (
     Distillation,
@@ -72,6 +73,10 @@ class Distill(Family):
         """Return the report files of all distillations."""
         return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
 
+    def reports(self) -> list[Report]:
+        """Return the report of each distillation."""
+        return [Report(f"distillation {run}", one.folder / "report.md") for run, one in self.runs.items()]
+
     def cycles(self) -> Mapping[str, tuple[int, int]]:
         """The last cycles of the distillations with `cycle: auto`."""
         return {f"{self.config_key}/{run.name}": run.cycles for run in self.runs.values() if run.cycles}
@@ -81,6 +86,12 @@ class Distill(Family):
         from .worth import not_worth_it
 
         return super().left_out(goal) or not_worth_it(self.runs.values(), self.layout.root)
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all students."""
+        from .pages import student_pages
+
+        return student_pages(self)
 
     def want(self, which: str) -> bool:
         """Note that a requested file depends on the "teacher" or "exported" answers; always true, for use in rules."""

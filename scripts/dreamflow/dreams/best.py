@@ -1,6 +1,7 @@
 """The best variants of a night, whether they are judged or not, and why they are the best."""
 
 import csv
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def _first(record: Record) -> list[str]:
     changed = [line for line in lines if not line.startswith(("--- ", "+++ "))]
     head = f"{record.gen_id}: {visible(' '.join(record.description.split()))}; {tested(record)}"
     more = [f"  ({count(len(changed) - DIFF_SHOWN, 'more line')} in the journal)"] if len(changed) > DIFF_SHOWN else []
-    return [head, *(f"  {line}" for line in changed[:DIFF_SHOWN]), *more]
+    return [*textwrap.wrap(head, _WIDTH), *(f"  {line}" for line in changed[:DIFF_SHOWN]), *more]
 
 
 def in_words(path: Path) -> str:

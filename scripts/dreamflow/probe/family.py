@@ -14,11 +14,13 @@ from ..cycles import NEXT, NIGHT, nights_folder, numbers, open_night
 from ..database.schema import Source
 from ..deferred import Deferred
 from ..errors import ConfigError
-from ..family import Family, World
+from ..family import Family, Report, World
 from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
 from ..generation.model import Generation, as_json
 from ..generation.models import find_model
 from ..generation.settings import AUTO
+from ..reports.markdown import first_item
+from ..site.page import Page
 from ..tasks.answers import ANSWER, answer_rows, select_tasks
 from ..tasks.graders import Task
 from .spec import ProbeSpec
@@ -115,6 +117,20 @@ class Probe(Family):
         """Return the report files of all probes, or of the night's probe."""
         probes = self.probes if goal == "probe" else [self.night]
         return [f"{self._folder(probe)}/{name}" for probe in probes for name in REPORT_FILES]
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all probes that have grades."""
+        from .pages import probe_pages
+
+        return probe_pages(self)
+
+    def reports(self) -> list[Report]:
+        """Return the report of each probe."""
+        pages = {probe: self._folder(probe) / REPORT_FILES[0] for probe in self.probes}
+        return [
+            Report(f"probe {probe}", page, first_item(page), self.probes[probe].answers)
+            for probe, page in pages.items()
+        ]
 
     def want_night(self, probe: str) -> bool:
         """Return whether this is the night's probe, and note that a requested file depends on it."""

@@ -12,6 +12,7 @@ from ..reports.accuracy import accuracy_by_kind, tokens_of
 from ..reports.markdown import number, percent, text_table
 from ..reports.pictures import draw_shares
 from ..reports.render import render
+from .words import in_words
 
 Row = Mapping[str, Json]
 
@@ -37,10 +38,11 @@ def write_report(probe: str, outcomes: Sequence[Row], folder: Path) -> str:
         share = None if row["accuracy"] is None else (row["accuracy"], row["low"], row["high"])
         series.setdefault(row["model_id"], {})[row["kind"]] = share
     draw_shares(series, f"Tasks solved: {probe}", folder / "accuracy.png")
-    table = [_cells(row) for row in rows]
-    values = {"rows": table, "header": _HEADER, "reasons": _reasons(outcomes), "wrong": _wrong(outcomes)}
+    table, said = [_cells(row) for row in rows], in_words(outcomes)
+    values = {"said": said, "rows": table, "header": _HEADER, "reasons": _reasons(outcomes), "wrong": _wrong(outcomes)}
     write_atomic(folder / "report.md", render("probe.md", probe=probe, **values))
-    return f"probe {probe}\n\n{text_table([_HEADER, *table], left=2)}"
+    lines = "\n".join(f"- {line}" for line in said)
+    return f"probe {probe}\n\n{text_table([_HEADER, *table], left=2)}\n\n{lines}\n\nThe report: {folder}/report.md"
 
 
 def accuracy_by_model(outcomes: Sequence[Row]) -> list[dict[str, Json]]:

@@ -15,15 +15,14 @@ import pandas as pd
 
 from ..generation.model import Json
 from .analysis import evaluator_agreement, paired_differences
+from .comparisons import ENOUGH, SHOWN, Words, is_clear, is_enough, name, oriented, sentence, sentences
 from .frames import prepared
 from .markdown import count, plain
 from .tables import ranking
 
 DIFFERENCES_FILE = "analysis/paired_differences.csv"  # under reports/
-MIN_COMBOS = 6  # of fewer, all can agree by chance: the two-sided sign test has p = 2 * 0.5^n > 0.05 for n < 6
 RELIABLE = 0.667  # Krippendorff's lowest alpha for tentative conclusions (Content Analysis, ch. 12)
 MANY = 10  # comparisons: of so many, half a false one is to be expected
-SHOWN = 3  # comparisons in words per factor, and names in a list
 WIDTH = 100
 _INTERVAL = re.compile(r"\\\[(-?[\d.]+, -?[\d.]+)\\\]")  # as `plain` escapes it, though it cannot be a link
 
@@ -57,22 +56,24 @@ def findings(scores: pd.DataFrame) -> Findings:
     missing = _missing(table)
     if not len(scored):
         return Findings([f"No text has a score yet: {count(len(table), 'evaluation')} planned."], [], missing)
-    sentences, warnings = [], []
+    said, warnings = [], []
     stages = [stage for stage in ("essay", "draft") if (scored["judged_stage"] == stage).any()]
     differences, agreement = paired_differences(table), evaluator_agreement(table)
     for stage in stages:
         part = scored[scored["judged_stage"] == stage]
         rows = differences[differences["judged_stage"] == stage]
-        sentences += [_opening(part, stage), *_comparisons(rows, part)]
+        said += [_opening(part, stage), *_comparisons(rows, part)]
         agreed, doubts = _agreement(agreement[agreement["judged_stage"] == stage], part)
-        sentences += agreed
+        said += agreed
         warnings += [*doubts, *_same_scores(part), *_ties(part, stage), *_self_judging(part, rows, stage)]
+    if any(text.startswith("Not enough") for text in said):
+        said.append(f"A comparison needs at least {ENOUGH} combinations of concepts.")
     made = f"{count(len(differences), 'comparison')} were made; each interval is 95%, not corrected for their number"
     if len(differences) >= MANY:
         warnings.append(f"{made}: if nothing differed, about {round(len(differences) / 20):,} would seem to.")
     elif len(differences) > 1:
-        sentences.append(f"{made}.")
-    return Findings(sentences, warnings, missing)
+        said.append(f"{made}.")
+    return Findings(said, warnings, missing)
 
 
 def _opening(scored: pd.DataFrame, stage: str) -> str:
@@ -99,138 +100,34 @@ def _listed(names: Sequence[str], noun: str = "more") -> str:
 # --- comparisons ---
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """The unit of a difference: the points of a scale that all scores share, else parts of the scale 0-1."""
-
-    width: float
-    words: str
-
-    def span(self, *values: float) -> str:
-        """A difference and its interval; never rounded to zero if they are not zero."""
-        values = tuple(round(value * self.width, 9) for value in values)
-        digits = 1 if self.width >= 5 else 2
-        while digits < 5 and any(value and not round(value, digits) for value in values):
-            digits += 1
-        first, *ends = (f"{round(value, digits) + 0.0:.{digits}f}" for value in values)
-        return f"{first} [{', '.join(ends)}]" if ends else first
-
-
-def _scale(scored: pd.DataFrame) -> _Scale:
+def _words(scored: pd.DataFrame, factor: str = "models") -> Words:
+    """How comparisons of a factor are said: in points of the scale that all scores share, else on the scale 0-1."""
+    noun = (WRITERS | TEMPLATES | JUDGES)[factor]
+    verb = "gives higher scores than" if factor in JUDGES else "is better than"
     scales = scored[["scale_low", "scale_high"]].drop_duplicates()
     rubrics = _listed(_names(scored["evaluation_template"]))
     if len(scales) > 1:
-        return _Scale(1.0, f"on the scale 0-1 ({rubrics})")
+        return Words(1.0, f"on the scale 0-1 ({rubrics})", noun, DIFFERENCES_FILE, verb)
     low, high = scales.iloc[0]
-    return _Scale(high - low, f"points on {rubrics} ({low:g}-{high:g})")
+    return Words(high - low, f"points on {rubrics} ({low:g}-{high:g})", noun, DIFFERENCES_FILE, verb)
 
 
 def _comparisons(rows: pd.DataFrame, scored: pd.DataFrame) -> list[str]:
-    scale, models = _scale(scored), _names(scored["generation_model"])
-    sentences: list[str] = []
+    models = _names(scored["generation_model"])
+    said: list[str] = []
     if len(models) > 1 and not rows["factor"].isin(WRITERS).any():
-        sentences.append(
+        said.append(
             f"{_listed(models)} cannot be compared: no two of their scores have the same concepts, templates, judge "
             "and replicates."
         )
-    for factor, noun in (WRITERS | TEMPLATES | JUDGES).items():
-        of_factor = [_oriented(row) for row in rows[rows["factor"] == factor].to_dict("records")]
+    for factor in (*WRITERS, *TEMPLATES, *JUDGES):
+        of_factor = [oriented(row) for row in rows[rows["factor"] == factor].to_dict("records")]
         if factor in JUDGES:
-            of_factor = [row for row in of_factor if _enough(row)]
-        sentences += _of_factor(of_factor, factor, noun, scale)
-        if factor in ("models", "generation_model") and len(of_factor) == 1 and _enough(of_factor[0]):
-            sentences += _by_rubric(of_factor[0], factor, scored)
-    if any(text.startswith("Not enough") for text in sentences):
-        sentences.append(f"A comparison needs at least {MIN_COMBOS} combinations of concepts.")
-    return sentences or ["Nothing is compared: all texts have the same model and templates."]
-
-
-def _oriented(row: Mapping[str, Json]) -> dict[str, Json]:
-    """A difference with the better level first."""
-    row = {**row, "difference": round(row["difference"], 9) + 0.0}
-    if row["difference"] >= 0:
-        return {**row, "first": row["level_a"], "second": row["level_b"]}
-    turned = {"difference": -row["difference"], "ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
-    return {**row, **turned, "first": row["level_b"], "second": row["level_a"]}
-
-
-def _enough(row: Mapping[str, Json]) -> bool:
-    return row["combos"] >= MIN_COMBOS and not np.isnan(row["ci_low"])
-
-
-def _clear(row: Mapping[str, Json]) -> bool:
-    return _enough(row) and row["ci_low"] > 0
-
-
-def _of_factor(rows: list[dict[str, Json]], factor: str, noun: str, scale: _Scale) -> list[str]:
-    """The comparisons of a factor, at most `SHOWN` in words: all of them, or the best level against its rivals."""
-    if not rows:
-        return []
-    if len(rows) <= SHOWN and factor not in JUDGES:
-        ordered = sorted(rows, key=lambda row: (not _clear(row), not _enough(row), -row["difference"]))
-        return [_sentence(row, factor, noun, scale) for row in ordered]
-    levels = sorted(set(chain.from_iterable((row["first"], row["second"]) for row in rows)))
-    clear = [row for row in rows if _clear(row)]
-    if not clear or factor in JUDGES:
-        largest = max(clear or rows, key=lambda row: (_enough(row), row["difference"]))
-        if len(rows) == 1:
-            return [_sentence(largest, factor, noun, scale)]
-        found = "No difference is shown" if any(map(_enough, rows)) else "Not enough to say"
-        head = f"{found} between any of {len(levels)} {noun}s in {len(rows)} comparisons ({DIFFERENCES_FILE}); "
-        if clear:
-            head = f"{len(clear)} of {len(rows)} comparisons of {noun}s show a difference ({DIFFERENCES_FILE}); "
-        return [f"{head}the largest: {_sentence(largest, factor, noun, scale, start=False)}"]
-    wins = dict.fromkeys(levels, 0)
-    for row in clear:
-        wins[row["first"]] += 1
-        wins[row["second"]] -= 1
-    sums = {level: sum(_towards(row, level) for row in rows) for level in levels}
-    best = max(levels, key=lambda level: (wins[level], sums[level]))
-    own = [row for row in rows if best in (row["first"], row["second"])]
-    beaten = sum(_clear(row) and row["first"] == best for row in own)
-    rivals = sorted(own, key=lambda row: _towards(row, best))[:SHOWN]
-    lost = sum(_clear(row) and row["second"] == best for row in own)
-    words = f"{_name(best)} is better than {beaten} of the {len(own)} {noun}s that it is compared with"
-    words += f", worse than {lost}" if lost else ""
-    words += f"; no difference is shown from {len(own) - beaten - lost}" if len(own) > beaten + lost else ""
-    more = len(rows) - len(rivals)
-    return [
-        f"{words}.",
-        *(_sentence(row, factor, noun, scale) for row in rivals),
-        f"{more:,} more comparisons of {noun}s: {DIFFERENCES_FILE}.",
-    ]
-
-
-def _towards(row: Mapping[str, Json], level: str) -> float:
-    """By how much a level is ahead in a comparison."""
-    return row["difference"] * ((row["first"] == level) - (row["second"] == level))
-
-
-def _name(level: str) -> str:
-    """A level as a reader calls it: the same model for draft and essay is named once."""
-    parts = [part for part in level.split(" → ") if part]
-    return parts[0] if len(set(parts)) == 1 else " → ".join(parts)
-
-
-def _sentence(row: Mapping[str, Json], factor: str, noun: str, scale: _Scale, *, start: bool = True) -> str:
-    """A comparison in words."""
-    first, second = _name(row["first"]), _name(row["second"])
-    pairs = f"{count(row['pairs'], 'pair')} in {count(row['combos'], 'combination')} of concepts"
-    kind = "" if noun == "model" else f"{noun} "
-    kinds = "" if noun == "model" else f"{noun}s "
-    verb = "gives higher scores than" if factor in JUDGES else "is better than"
-    known = not np.isnan(row["ci_low"])
-    size = scale.span(row["difference"], *((row["ci_low"], row["ci_high"]) if known else ()))
-    ahead = f"{first} is ahead by {size} {scale.words}" if row["difference"] else f"{size} {scale.words}"
-    if _clear(row):
-        words = f"{kind}{first} {verb} {second} by {size} {scale.words}, {pairs}."
-    elif _enough(row):
-        words = f"no difference shown between {kinds}{first} and {second}: {ahead}, {pairs}."
-    else:
-        words = f"not enough to say whether {kind}{first} {verb} {second}: {ahead}, but in only {pairs}."
-    if start and not words.startswith(first):  # an id keeps its letters
-        words = words[0].upper() + words[1:]
-    return words
+            of_factor = [row for row in of_factor if is_enough(row)]
+        said += sentences(of_factor, _words(scored, factor), only_largest=factor in JUDGES)
+        if factor in ("models", "generation_model") and len(of_factor) == 1 and is_enough(of_factor[0]):
+            said += _by_rubric(of_factor[0], factor, scored)
+    return said or ["Nothing is compared: all texts have the same model and templates."]
 
 
 def _by_rubric(row: Mapping[str, Json], factor: str, scored: pd.DataFrame) -> list[str]:
@@ -243,7 +140,7 @@ def _by_rubric(row: Mapping[str, Json], factor: str, scored: pd.DataFrame) -> li
         part = scored[scored["evaluation_template"] == rubric]
         rows = paired_differences(part)
         same = rows[(rows["factor"] == factor) & (rows["judged_stage"] == row["judged_stage"])].to_dict("records")
-        lines += [_sentence(_oriented(one), factor, "model", _scale(part)) for one in same]
+        lines += [sentence(oriented(one), _words(part, factor)) for one in same]
     return lines
 
 
@@ -258,7 +155,7 @@ def alpha_text(alpha: float) -> str:
 
 def _agreement(rows: pd.DataFrame, scored: pd.DataFrame) -> tuple[list[str], list[str]]:
     """(sentences, warnings) about the agreement of judges."""
-    sentences, warnings = [], []
+    said, warnings = [], []
     everyone, *parts = rows.to_dict("records")
     models = [part for part in parts if part["comparison"] == "models"]
     shown = []
@@ -274,13 +171,13 @@ def _agreement(rows: pd.DataFrame, scored: pd.DataFrame) -> tuple[list[str], lis
         for part in replicates
     ]
     for who, part in [*shown[: SHOWN + 1], *(one for one in selves if _is_low(one[1]) or not shown)]:
-        (warnings if _is_low(part) else sentences).append(_agree(who, part))
+        (warnings if _is_low(part) else said).append(_agree(who, part))
     if warnings:
         warnings[0] += " The ranking of single texts is not reliable, and what the scores measure is in doubt."
     if not shown:
         judge = f"{scored['evaluation_llm_model'].iloc[0]} on {scored['evaluation_template'].iloc[0]}"
         warnings.append(f"There is one judge ({judge}), so nobody can say whether another would agree.")
-    return sentences, warnings
+    return said, warnings
 
 
 def _is_low(part: Mapping[str, Json]) -> bool:
@@ -328,17 +225,15 @@ def _self_judging(scored: pd.DataFrame, rows: pd.DataFrame, stage: str) -> list[
     compared = rows[rows["factor"].isin(WRITERS)].to_dict("records")
     if not compared:
         return [f"{words}."]
-    row = max(map(_oriented, compared), key=lambda one: (_clear(one), one["difference"]))
+    row = max(map(oriented, compared), key=lambda one: (is_clear(one), one["difference"]))
     others = scored[~scored["self_judged"]]
     kept = paired_differences(others) if len(others) else rows.iloc[:0]
     levels = [row["level_a"], row["level_b"]]
     same = kept[(kept["factor"] == row["factor"]) & kept["level_a"].isin(levels) & kept["level_b"].isin(levels)]
     if same.empty:
-        return [f"{words}; without them, {_name(row['first'])} and {_name(row['second'])} cannot be compared."]
-    sentence = _sentence(
-        _oriented(same.to_dict("records")[0]), row["factor"], WRITERS[row["factor"]], _scale(others), start=False
-    )
-    return [f"{words}; without them, {sentence}"]
+        return [f"{words}; without them, {name(row['first'])} and {name(row['second'])} cannot be compared."]
+    (kept_row, *_) = same.to_dict("records")
+    return [f"{words}; without them, {sentence(oriented(kept_row), _words(others, row['factor']), start=False)}"]
 
 
 def _missing(table: pd.DataFrame) -> str:

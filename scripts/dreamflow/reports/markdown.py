@@ -2,10 +2,21 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from ..generation.model import Json
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!$])")
+
+
+def first_item(page: Path) -> str:
+    """The first item of the list below the title of a page, as plain text; "" if it has none."""
+    try:
+        lines = page.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    item = next((line for line in lines if line.startswith("- ")), "- ")
+    return re.sub(r"\\([\\`*_{}\[\]<>#|~!$])", r"\1", item[2:]).replace("&amp;", "&")
 
 
 def visible(text: str) -> str:

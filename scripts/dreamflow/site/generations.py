@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..errors import DreamflowError
 from ..generation.make import read_result
 from ..generation.model import Json, Result
+from .parts import usd
 
 _SAMPLING = {
     "temperature": "temperature",
@@ -91,7 +92,7 @@ def described(result: Result) -> list[tuple[str, str]]:
         "sampling": ", ".join(sampling).replace(f"at most {result.sampling.get('max_tokens')}", _most(result.sampling)),
         "prompt": prompt,
         "answer": answer + (" (counted here)" if answer and usage.estimated else ""),
-        "cost": money(result.cost_usd) if result.attempts else "",
+        "cost": cost_words(result.cost_usd) if result.attempts else "",
         "time": "" if result.latency_s is None else f"{result.latency_s:,.1f} s",
         "draw": f"replicate {result.replicate}",
         "samples": f"{samples}, of which the last was used" if samples > 1 and result.status == "ok" else "",
@@ -112,10 +113,7 @@ def _tokens(count: Json, part: Json, what: str) -> str:
     return f"{count:,} tokens" + (f", {part:,} of them {what}" if isinstance(part, int) and part else "")
 
 
-def money(usd: float | None) -> str:
-    """US dollars in figures that can be read: "$0", "$0.0012", "$1.20"; "unknown" if so."""
-    if usd is None:
-        return "unknown"
-    if usd == 0:
-        return "$0"
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.2g}" if usd < 0.001 else f"${usd:.4f}"
+def cost_words(cost: float | None) -> str:
+    """A cost in US dollars; "unknown" if so."""
+    amount = usd(cost)
+    return "unknown" if cost is None else f"${cost:,.{amount.digits}f}"

@@ -95,6 +95,7 @@
     }
 
     heads.forEach((head, place) => {
+      if (!head.textContent.trim()) return;
       const button = element("button", { type: "button" });
       button.append(...head.childNodes);
       head.append(button);
@@ -198,6 +199,14 @@
     place.scrollIntoView();
   }
 
+  // What is unfolded and wider than its place is scrolled, so the keyboard must reach it.
+  function reach(fold) {
+    const wide = [...fold.querySelectorAll(".inside")].filter((inside) => inside.scrollWidth > inside.clientWidth);
+    for (const inside of wide) inside.tabIndex = 0;
+  }
+
+  document.addEventListener("toggle", (event) => event.target.open && reach(event.target), true);
+  document.querySelectorAll("details[open]").forEach(reach);
   document.querySelectorAll("[data-table]").forEach(enhance);
   document.querySelectorAll(".copyable").forEach(copyButton);
   window.addEventListener("hashchange", openTarget);
