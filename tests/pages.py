@@ -46,7 +46,7 @@ class Reader:
         if block.language == "sh":
             self.run(block.text)
         elif block.path:
-            self.write(block.path, block.text)
+            self.write(block.path, block.text.partition("\n")[2] if block.language == "json" else block.text)
 
     def write(self, path: str, text: str) -> None:
         """Write a file; a path that begins with ~ is in the home folder, all others are in the person's folder."""
