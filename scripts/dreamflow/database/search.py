@@ -155,8 +155,9 @@ def _tables(connection: sqlite3.Connection, kind: str | None) -> dict[str, str |
         return {table: None for table, _ in rows}
     found = {table: kind for table, other in rows if other == kind}
     if not found:
-        known = ", ".join(dict.fromkeys(other for _, other in rows)) or "nothing: the database is empty"
-        raise DreamflowError(f"no texts of the kind {kind!r}; there are: {known}")
+        known = ", ".join(dict.fromkeys(other for _, other in rows))
+        known = f"there are: {known}" if known else "the database has no texts yet"
+        raise DreamflowError(f"no texts of the kind {kind!r}; {known}")
     return found
 
 
