@@ -178,7 +178,15 @@ def asked(page: Page, site: Path, question: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("question", "word"),
-    [("quote basket", "quote"), ("QUOTES", "quote"), ("basket quo", "quote"), ("journal of night", "journal")],
+    [
+        ("quote basket", "quote"),
+        ("QUOTES", "quote"),
+        ("basket quo", "quote"),
+        ("journal of night", "journal"),
+        ("receipt", "receipt"),
+        ("領収書", "領収書"),
+        ("机", "机"),
+    ],
 )
 def test_the_search_finds_words_in_any_form_and_marks_them(site, page, question, word):
     found = asked(page, site, question)
