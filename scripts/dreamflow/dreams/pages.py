@@ -45,7 +45,7 @@ _NIGHTS = (
     *(Column(title, "number") for title in ("variants", "sound, new", "equivalent", "judged", "tier 1", "health")),
     Column("cost", "number"),
     Column("tokens", "number"),
-    Column("", choices=True),
+    Column("configuration", choices=True),
 )
 _PROCEDURES = (Column("procedure"), Column("category", choices=True), Column("what it does", "long"))
 _PROCEDURES += (Column("variants", "number"), Column("best tier", choices=True))
