@@ -35,13 +35,14 @@ Turns = Callable[[str, str], Conversation | None]  # (id, digest of the text) ->
 
 
 class Head(NamedTuple):
-    """What lists say of a conversation; `parts` has the page of each chunk."""
+    """What lists say of a conversation; `parts` has the page of each chunk, `titles` what it is about."""
 
     conversation_id: str
     title: str
     date: str
     row: list[object]
     parts: list[int]
+    titles: list[str]
 
     @property
     def path(self) -> str:
@@ -176,7 +177,7 @@ def _content_row(head: Head, chunk: ArchivedChunk) -> list[object]:
     number, (first, last) = chunk["position_in_parent"] + 1, chunk["turn_range"]
     path = talk_path(head.conversation_id, head.parts[number - 1], number)
     return [
-        Link(f"{number}. {_title(chunk)}", path),
+        Link(f"{number}. {title_of(chunk)}", path),
         when((chunk["time_range"] or [None])[0]) or None,
         f"{first}–{last}" if last > first else str(first),
         chunk["token_range"][1] - chunk["token_range"][0],
@@ -185,7 +186,8 @@ def _content_row(head: Head, chunk: ArchivedChunk) -> list[object]:
     ]
 
 
-def _title(chunk: ArchivedChunk) -> str:
+def title_of(chunk: ArchivedChunk) -> str:
+    """What a chunk is about: its labels, or the beginning of its summary."""
     return clean(", ".join(chunk["labels"]) or chunk["summary"][:80]) or "without label"
 
 
@@ -196,7 +198,7 @@ def _chunk(chunk: ArchivedChunk, turns: Sequence[Turn], text: str) -> dict[str, 
         "number": chunk["position_in_parent"] + 1,
         "hue": hue(chunk["position_in_parent"]),
         "tokens": chunk["token_range"][1] - chunk["token_range"][0],
-        "title": _title(chunk),
+        "title": title_of(chunk),
         "parts": [_spoken(part, text) for part in parts(turns, text, start, end)],
         "lines": _lines(text, start, end),
     }
