@@ -63,7 +63,8 @@ class World:
 class Report:
     """A result that a person reads: its `title`, its `page`, what it says in `words` (at most a sentence), and the
     `generations` that it is about. `state` is a JSON file beside it that says whether it is complete, `folder` what to
-    show instead of the page, `outdated` why it is not up to date ("" if it is), `remedy` what to do without a page."""
+    show instead of the page, `outdated` why it is not up to date ("" if it is), `remedy` what to do without a page,
+    `files` further files that belong to it."""
 
     title: str
     page: Path
@@ -73,6 +74,7 @@ class Report:
     folder: Path | None = None
     outdated: str = ""
     remedy: str = ""
+    files: Sequence[Path] = ()
 
     @property
     def where(self) -> Path:

@@ -22,6 +22,7 @@ from dreamflow.database.datasets import write_datasets
 from dreamflow.database.parquet import export, write_parquet
 from dreamflow.database.schema import Search, Source, Table, View, columns, files
 from dreamflow.database.search import is_outdated, kinds, search
+from dreamflow.distill.sources import distill_sources
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.models import load_models
@@ -183,6 +184,16 @@ def test_datasets_agree_with_their_cards(plan: Plan) -> None:
             assert len(lines) == splits[split["split"]]["num_examples"] > 0
             names = [feature["name"] for feature in front["dataset_info"]["features"]]
             assert all(sorted(names) == sorted(json.loads(line)) for line in lines)
+
+
+def test_students_say_why_they_are_not_used(tmp_path: Path) -> None:
+    facts = {"model_id": "s-1", "accuracy": {"there": 0.5, "here": 0.25}, "deployed": False, "reasons": ["too few"]}
+    (tmp_path / "distill/demo/cycle-2").mkdir(parents=True)
+    (tmp_path / "distill/demo/cycle-2/exported.json").write_text(json.dumps(facts))
+    update_database(tmp_path / FILE, distill_sources(tmp_path))
+    assert rows(tmp_path / FILE, "SELECT * FROM students") == [
+        ("demo", "cycle-2", "s-1", 0, 0.5, 0.25, '["too few"]', 1)
+    ]
 
 
 def test_no_secret_is_in_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

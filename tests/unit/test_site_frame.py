@@ -125,6 +125,11 @@ def test_foreign_markdown_is_shown_and_not_obeyed():
     assert text.startswith("<h3>Title</h3>")
 
 
+def test_links_to_other_files_leave_their_words():
+    text = str(rendered("[the picture](../../trust/x.png), [a](http://b.c), [d](#e), [f](data:text/html,x)"))
+    assert text.startswith('<p>the picture, <a href="http://b.c">a</a>, <a href="#e">d</a>, [f](data:')
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -27,8 +27,10 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 # What a run may make: the goals of all families, and targets that only add or renew files. Not those that remove.
 TARGETS = tuple(
     dict.fromkeys(
-        ["all", *(goal for family in FAMILIES for goal in family.goals)]
-        + ["night", "reports", "estimate", "ledger", "database", "site"]
+        [
+            *("all", *(goal for family in FAMILIES for goal in family.goals)),
+            *("night", "reports", "estimate", "ledger", "database", "site"),
+        ]
     )
 )
 FORECAST_S = 300

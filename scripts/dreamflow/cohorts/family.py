@@ -8,7 +8,7 @@ from ..database.schema import Source
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, Report, World
 from ..files import canonical, pretty, read_json, write_atomic
-from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE
+from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE, TABLE_FILES
 from ..site.page import Page
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
@@ -104,6 +104,10 @@ class Cohorts(Family):
             path,
             outdated="the plan of the cohort has changed since" if changed else "",
             remedy=" 'snakemake reports' makes them from what is there.",
+            files=[
+                *sorted((self.layout.root / "results" / cohort_id).glob("[0-9]*-*.md")),
+                *(self._reports(cohort_id) / name for name in TABLE_FILES if not name.startswith("parsing/")),
+            ],
         )
 
     # --- what the rules need ---

@@ -80,6 +80,10 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
         with closing(sqlite3.connect(half, isolation_level=None)) as connection:
             text = _write(connection, sources, changes, digest, is_new=known is None)
         _keep(half, path, started)
+    except (sqlite3.Error, OSError) as error:
+        raise DreamflowError(
+            f"{path} cannot be written: {error}. Make room, or make it writable, and run again"
+        ) from None
     finally:
         half.unlink(missing_ok=True)
     return f"{text}: {path}"

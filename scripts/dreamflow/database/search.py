@@ -184,7 +184,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
         texts = [text or "" for text in columns]
         if filtered and not query.has_short(texts):
             continue
-        snippets = filter(None, (_snippet(text, query) for text in reversed(texts)))
+        snippets = filter(None, (_snippet(text, query) for text in reversed(texts) if text != title))
         snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
         yield Hit(found, gen_id, title or gen_id, snippet, path or "", -rank, date or "")
         limit -= 1
@@ -241,6 +241,8 @@ def _snippet(text: str, query: Query) -> str:
     if first is None:
         return ""
     start, end = max(first.start() - AROUND, 0), first.end() + 2 * AROUND
+    if start:  # not within a word, if the script has words
+        start = max(start, text.find(" ", start, first.start() - AROUND // 2) + 1)
     marked = query.matches.sub(lambda match: f"{MARKS[0]}{match[0]}{MARKS[1]}", text[start:end])
     return f"{'…' if start else ''}{_line(marked)}{'…' if end < len(text) else ''}"
 

@@ -192,7 +192,11 @@
 
   // A place within something folded is opened.
   function openTarget() {
-    if (location.hash.length < 2 || location.hash.startsWith("#~")) return;
+    if (location.hash.length < 2) return;
+    if (location.hash.startsWith("#~")) { // a link to some rows of a table
+      const name = [...readState().keys()][0] || "";
+      return void document.getElementById(name.slice(0, name.lastIndexOf(".")))?.scrollIntoView();
+    }
     let place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!place) return;
     for (let each = place; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
