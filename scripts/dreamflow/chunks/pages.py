@@ -19,6 +19,7 @@ from .talk_pages import (
     Head,
     Turns,
     clean,
+    iso_time,
     languages,
     level_badge,
     parts_of,
@@ -90,7 +91,7 @@ def _reversed(text: str) -> tuple[int, ...]:
 
 def _head(name: str, archive: Archive) -> Head:
     chunks, metadata = archive["b_chunks"], archive["metadata"]
-    title, date = clean(metadata["title"] or name), when(span(chunks)[0])
+    title, date = clean(metadata["title"] or name), when(iso_time(span(chunks)[0] or ""))
     labels = Counter(label for chunk in chunks for label in chunk["labels"])
     row = [
         Link(title, talk_path(name), name if metadata["title"] else ""),

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +83,12 @@ def languages(chunks: Sequence[ArchivedChunk]) -> list[str]:
 def when(time: str | None) -> str:
     """A time for people: to the minute, if it is in ISO 8601, else as the source says it."""
     text = clean(time or "")
-    return text[:16].replace("T", " ") if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", text) else text
+    return text[:16].replace("T", " ") if iso_time(text) else text
+
+
+def iso_time(time: str) -> str:
+    """A time that is in ISO 8601; "" for another."""
+    return time if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", time) else ""
 
 
 def level_badge(level: str) -> Badge:
@@ -139,7 +145,9 @@ def talk_pages(home: Path, head: Head, find: Turns, before: Head | None, after: 
         summary = f"{metadata['turns']:,} turns, {len(chunks):,} chunks" if part == 1 else ""
         documents = [_document(head, chunk) for chunk in inside]
         path = talk_path(head.conversation_id, part)
-        yield Page(path, title, SECTION, "chunks_talk.html", {**facts, **here}, summary, documents)
+        highlight = f"{summary}: {'; '.join(head.titles[:2])}." if part == 1 and chunks else ""
+        page = Page(path, title, SECTION, "chunks_talk.html", {**facts, **here}, summary, documents)
+        yield replace(page, highlight=highlight, date=head.date)
 
 
 def name_of(part: int) -> str:
@@ -159,7 +167,7 @@ def _document(head: Head, chunk: ArchivedChunk) -> Document:
         f"{head.title}, chunk {number}{': ' if labels else ''}{labels}",
         clean("\n".join(filter(None, (chunk["summary"], chunk["content"])))),
         f"chunk-{number}",
-        (chunk["time_range"] or [""])[0],
+        iso_time((chunk["time_range"] or [""])[0]),
     )
 
 
