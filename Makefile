@@ -1,4 +1,4 @@
-# make run       install, and run the demos
+# make run       install, run the demos, and make the site that shows them, data/site/index.html
 # make distill   install PyTorch as well, and run the demo that trains a model
 # make test      install everything, and run lint and all tests
 # make lock      renew envs/*.txt
@@ -16,7 +16,7 @@ define NEEDS_COMPILER
 { has() { for name; do command -v "$$name" >/dev/null && return; done; false; }; \
 has $$CC cc gcc clang && has $$CXX c++ g++ clang++ || { echo "No C and C++ compiler, which llama-cpp-python needs: \
 install one (Debian, Ubuntu: apt-get install g++), or install without local models (make run LOCAL_MODELS=no), or \
-use a prebuilt wheel (LLAMA_CPP_INDEX, see README.md)." >&2; exit 1; }; }
+use a prebuilt wheel (LLAMA_CPP_INDEX, see docs/how-to.md)." >&2; exit 1; }; }
 endef
 COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 
@@ -26,9 +26,11 @@ COMPILE_PYTHON = $(BIN)/python -m compileall -qq .venv/lib scripts || true
 ifeq ($(LOCAL_MODELS),no)
 run: .venv/base.installed
 	$(BIN)/snakemake chunks
+	$(BIN)/snakemake site
 else
 run: compiler .venv/local_models.installed
 	$(BIN)/snakemake
+	$(BIN)/snakemake site
 endif
 
 distill: compiler .venv/distill.installed

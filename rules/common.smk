@@ -15,6 +15,7 @@ from dreamflow import __version__
 from dreamflow.cycles import NEXT, NIGHT
 from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
+from dreamflow.generation.screen import Screen
 from dreamflow.jobs import REPORTED
 from dreamflow.run import Run
 from dreamflow.shard_jobs import Pools
@@ -78,8 +79,15 @@ def note_job(event, record):
     """Note which jobs run, besides those that make generations."""
     if event != LogEvent.JOB_INFO:
         flow.display.job_ended(getattr(record, "job_id", getattr(record, "jobid", None)))
-    elif record.rule_name not in flow.plan.family_of_stage and not record.rule_name.startswith("shard"):
-        flow.display.job_began(record.jobid, record.rule_name)
+    elif record.rule_name not in flow.plan.family_of_stage and not record.rule_name.startswith(("shard", "night")):
+        is_script = workflow.get_rule(record.rule_name).is_script
+        flow.display.job_began(record.jobid, record.rule_name, speaks=is_script)
+
+
+def has_other_profile(arguments):
+    """Whether Snakemake says something else than PROFILE_LINE of its profiles, as options may make it."""
+    begins = ("--p", "--w", "--s", "-s")  # --profile, --workflow-profile, --snakefile, which may be abbreviated
+    return "SNAKEMAKE_PROFILE" in os.environ or any(argument.startswith(begins) for argument in arguments)
 
 
 def force(path):
@@ -96,6 +104,10 @@ REPORTING = any(argument.split("=")[0] == "--report" for argument in sys.argv[1:
 
 if DRY and "night" in sys.argv:  # it shows what the next night would make
     os.environ[NIGHT] = NEXT
+
+PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
+if workflow.is_main_process and Screen().isatty() and not has_other_profile(sys.argv[1:]):
+    Screen().take_back(PROFILE_LINE)  # print() has shown it before this file was read
 
 AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_cores or 1
 LOCAL_AT_ONCE = resource("local_llm", 16)  # generations of models in this process

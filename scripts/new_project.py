@@ -16,6 +16,8 @@ from dreamflow.files import write_atomic
 HOME = Path(__file__).resolve().parents[1]
 SNAKEFILE = """# The workflow is in {home}. `snakemake` uses it with the files of this folder.
 include: "{home}/Snakefile"
+
+workflow.default_target = "all"
 """
 CONFIG = """# yaml-language-server: $schema={home}/config/schemas/config.schema.json
 # What to run: names of files in the folder of the same name, such as `cohorts: [mine]` for config/cohorts/mine.yaml.

@@ -9,9 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from dreamflow.errors import DreamflowError
+import yaml
 from dreamflow.run_status import read_status
-from dreamflow.settings import CONFIG, load_settings
 from dreamflow.status_text import status_text
 
 WATCH_S = 1.0
@@ -41,11 +40,13 @@ def main() -> None:
 
 
 def _data_root() -> Path:
-    """The data folder of the configuration; of a broken one, the usual folder: this is not where it is checked."""
+    """The data folder of the configuration. A broken one is not checked here: then it is the usual folder."""
     try:
-        return Path(load_settings().data_root) if CONFIG.exists() else Path("data")
-    except DreamflowError:
-        return Path("data")
+        settings = yaml.safe_load(Path("config/config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        settings = None
+    root = settings.get("data_root") if isinstance(settings, dict) else None
+    return Path(root if isinstance(root, str) else "data")
 
 
 if __name__ == "__main__":

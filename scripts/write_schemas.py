@@ -1,4 +1,5 @@
-"""Write config/schemas/*.schema.json and the tables of config/README.md from the pydantic models: `make schemas`.
+"""Write config/schemas/*.schema.json and the tables of config/README.md from the pydantic models, and those of
+docs/database.md from their definitions: `make schemas`.
 
 In config/README.md a table is between `<!-- table: Model -->` and `<!-- end -->`. Keys of a section without a table of
 its own are listed as `section.key`.
@@ -15,6 +16,7 @@ from typing import Union, get_args, get_origin
 from dreamflow.chunks.spec import ChunkingSpec
 from dreamflow.cohorts.spec import CohortSpec
 from dreamflow.config import Section
+from dreamflow.database.describe import described_tables
 from dreamflow.distill.spec import DistillationSpec
 from dreamflow.dreams.spec import NightSpec, ProcedureCard
 from dreamflow.generation.model import Json
@@ -25,6 +27,8 @@ from dreamflow.tasks.spec import TaskLine
 from pydantic.fields import FieldInfo
 
 CONFIG = Path(__file__).parents[1] / "config"
+DATABASE = CONFIG.parent / "docs/database.md"
+TABLES = "<!-- tables: written by scripts/write_schemas.py -->"
 FILES = {
     "config": Settings,
     "models": ModelsFile,
@@ -40,10 +44,15 @@ _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def generated() -> dict[Path, str]:
-    """The content of every generated file, by path, including config/README.md with its new tables."""
+    """The content of every generated file, by path, including the two documents with their new tables."""
     files = {CONFIG / "schemas" / f"{name}.schema.json": schema_text(model) for name, model in FILES.items()}
     readme = CONFIG / "README.md"
-    return {**files, readme: with_tables(readme.read_text(encoding="utf-8"))}
+    before, mark, _ = DATABASE.read_text(encoding="utf-8").partition(TABLES)
+    return {
+        **files,
+        readme: with_tables(readme.read_text(encoding="utf-8")),
+        DATABASE: f"{before}{mark}\n\n{described_tables()}\n",
+    }
 
 
 def schema_text(model: type[Section]) -> str:

@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 
 
 def program() -> str | None:
@@ -23,3 +25,34 @@ def opened() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def watched(
+    browser: Browser, *, theme: str = "light", size: dict[str, int] = DESKTOP
+) -> Iterator[tuple[Page, list[str]]]:
+    """A page, and what went wrong on it so far: errors of scripts, messages of the console, requests of other than
+    files, which are refused."""
+    context = browser.new_context(viewport=size, color_scheme=theme)
+    page, wrong = context.new_page(), []
+
+    def route(request) -> None:
+        if request.request.url.startswith("file:"):
+            request.continue_()
+        else:
+            wrong.append(f"a request: {request.request.url}")
+            request.abort()
+
+    page.route("**/*", route)
+    page.on("console", lambda message: wrong.append(f"{page.url}: {message.type}: {message.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error}"))
+    page.on("requestfailed", lambda request: wrong.append(f"{page.url}: cannot be loaded: {request.url}"))
+    try:
+        yield page, wrong
+    finally:
+        context.close()
+
+
+def show(page: Page, site: Path, path: str) -> None:
+    """Go to a page of the site."""
+    page.goto((site / path.partition("#")[0]).as_uri() + path[len(path.partition("#")[0]) :])

@@ -88,7 +88,7 @@ class Family:
     `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
     specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
     family; the default target needs it if `in_default_target`. `section` is the folder of its pages on the site, one of
-    `site.page.SECTIONS`.
+    `site.page.SECTIONS` or a new one.
     """
 
     name: ClassVar[str]

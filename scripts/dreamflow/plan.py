@@ -17,7 +17,7 @@ from .generation.catalog import load_catalog
 from .generation.layout import Layout
 from .generation.model import Generation, Json
 from .generation.models import Model, load_models
-from .settings import in_config, load_settings
+from .settings import Settings, in_config, load_settings
 from .shards import Shards
 
 
@@ -147,25 +147,45 @@ class Plan:
         self.check(needed)
         return [path for family in needed for path in family.targets(goal)]
 
+    def nothing_for(self, goal: str) -> str:
+        """What to do if no spec is configured that a target rule (or "all") is about; empty if there is one."""
+        keys = [
+            family.config_key
+            for family in self.families.values()
+            if family.config_key and (goal in family.goals or (goal == "all" and family.in_default_target))
+        ]
+        if not keys or any(getattr(self.world.settings, key) for key in keys):
+            return ""
+        return (
+            f"config/config.yaml names no {' or '.join(keys)}, so there is nothing to make. For example, "
+            f"`{keys[0]}: [mine]` runs config/{keys[0]}/mine.yaml (docs/recipes.md, config/README.md)"
+        )
 
-@_without_collections()
-def compile_plan(config: Mapping[str, Json]) -> Plan:
-    """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
-    that concern all families; the error of a single family becomes its `problem`."""
-    settings = load_settings(config)
+
+def load_world(settings: Settings) -> World:
+    """What all families need: the models and the templates of a configuration. Raises `ConfigError`."""
     settings = settings.model_copy(update={"data_root": normpath(settings.data_root)})
     stages = {stage.name: stage for family in FAMILIES for stage in family.stages}
-    for place, name in enumerate(settings.batch):
-        if name not in stages:
-            with in_config(config):
-                raise ConfigError(unknown("stage", name, stages), ("batch", place))
     layout = Layout(Path(settings.data_root), stages)
     local_models = settings.local_models.as_dict()
     if folder := local_models["prefix_folder"]:
         local_models["prefix_folder"] = str(layout.root / Path(folder).expanduser())
     models = load_models(settings.models, layout.registered_models, local_models)
     catalog = load_catalog(settings.raw_root, [prompt for stage in stages.values() for prompt in stage.prompts])
-    world = World(settings, layout, models, catalog)
+    return World(settings, layout, models, catalog)
+
+
+@_without_collections()
+def compile_plan(config: Mapping[str, Json]) -> Plan:
+    """Check a configuration (config/config.yaml as a mapping) and compile its specs. Raises `ConfigError` for errors
+    that concern all families; the error of a single family becomes its `problem`."""
+    settings = load_settings(config)
+    stages = {stage.name: stage for family in FAMILIES for stage in family.stages}
+    for place, name in enumerate(settings.batch):
+        if name not in stages:
+            with in_config(config):
+                raise ConfigError(unknown("stage", name, stages), ("batch", place))
+    world = load_world(settings)
     plan = Plan(world, {family.name: family(world) for family in FAMILIES})
     for family in plan.families.values():
         if not family.config_key or getattr(settings, family.config_key):

@@ -12,7 +12,7 @@ from functools import partial
 from threading import Thread, Timer
 from types import FrameType
 
-from . import cluster
+from . import cluster, telemetry
 from .cycles import this_night
 from .errors import DreamflowError
 from .family import Report
@@ -61,6 +61,8 @@ class Run(Jobs):
         run = run_name(in_job=in_job)
         with in_config(config):
             self.budgets = configured_budgets(self.plan.world.settings, run)
+            if self.plan.world.settings.telemetry:
+                telemetry.check_installed()
         super().__init__(self.plan.world.layout, force, in_job=in_job, dry=dry)
         self.settings, self.families = self.plan.world.settings, self.plan.families
         self.missing: set[str] = set()  # lines on missing keys that were shown
@@ -99,6 +101,9 @@ class Run(Jobs):
             on_answer=self.display.record_answer,
             batches=self.batches,
         )
+        self.spans = telemetry.Telemetry(run, self.display.show) if self.settings.telemetry and not dry else None
+        if self.spans:
+            calls.traced = self.spans.call
         self.context = Context(
             layout=self.layout,
             texts=self.plan.world.catalog.texts,
@@ -200,7 +205,9 @@ class Run(Jobs):
         return int(segment.is_local)
 
     def targets(self, goal: str) -> list[str]:
-        """The files that a target rule makes."""
+        """The files that a target rule makes; says so if no spec is configured for it."""
+        if goal not in self.goals and not self.in_job and (advice := self.plan.nothing_for(goal)):
+            self.display.show(advice)
         self.goals[goal] = None
         return self.plan.targets(goal)
 
@@ -334,6 +341,8 @@ class Run(Jobs):
         self.display.has_later = bool(later)
         if not (self.in_job or counts["night"]):  # a night has its own journal, and its phases are runs
             self.progress.tell({"targets": list(targets), "command": command})
+            if self.spans:
+                self.spans.begin(list(targets))
         self.progress.look_up(self.due)
         planned = {stage: counts[stage] for stage in self.plan.family_of_stage if counts[stage]}
         self.display.start(planned, self.progress.to_call(due[gen_id] for gen_id in self.due))
@@ -382,6 +391,8 @@ class Run(Jobs):
         """Show the tables, totals and failures of this run; returns whether everything was made."""
         self.display.stop()
         self.batches.submit()
+        if self.spans:
+            self.spans.end()
         missing: set[str] = set()
         for path, is_here in self.due_shards.items():
             if (file := self.shards.records.read(path)) is not None:

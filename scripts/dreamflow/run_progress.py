@@ -21,7 +21,16 @@ from .problems import Problems, as_lines
 from .run_status import RunFile
 
 MOST_LOOKED_UP = 5000  # generations whose stored answers are looked for, for the time that is left
-_ONLY_NOW = ("in_flight", "calls_in_flight", "calls_waiting", "jobs", "tokens_per_s", "left_s", "has_later")
+_ONLY_NOW = (
+    "in_flight",
+    "calls_in_flight",
+    "calls_waiting",
+    "jobs",
+    "tokens_per_s",
+    "calls_left",
+    "left_s",
+    "has_later",
+)
 
 
 def kind_of(row: Generation) -> Kind | None:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import platform
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -40,11 +41,14 @@ class RunFile:
             "began": _began(os.getpid()),
         }
         self.path: Path | None = None
+        self._guard, self._has_ended = threading.Lock(), False
 
     def write(self, state: Mapping[str, Json]) -> None:
         """Say what the run does now. A folder that cannot be written is no reason to end a run."""
         text = json.dumps({**self.known, "updated": _now(), **state}, ensure_ascii=False)
-        with suppress(OSError):
+        with suppress(OSError), self._guard:
+            if self._has_ended:
+                return
             if self.path is None:
                 self.path = self._claimed(text)
             else:
@@ -52,7 +56,8 @@ class RunFile:
 
     def end(self, line: Mapping[str, Json]) -> None:
         """Note how the run has ended."""
-        with suppress(OSError):
+        with suppress(OSError), self._guard:
+            self._has_ended = True
             _add_line(self.folder, {**self.known, "ended": _now(), **line})
             if self.path is not None:
                 self.path.unlink(missing_ok=True)

@@ -133,6 +133,11 @@ class Settings(_Specs):
         description="Generations of a `llama_cpp` model that one cluster job makes with the model loaded once; 0 "
         "makes them in the main process (see `profiles/slurm`).",
     )
+    telemetry: bool = Field(
+        False,
+        description="Send a span of each call to an OpenTelemetry collector, without texts (docs/monitoring.md); needs "
+        "`pip install -r envs/telemetry.txt`.",
+    )
     local_models: LocalModels = Field(
         default_factory=LocalModels, description="Limits of models that run in this process."
     )

@@ -33,8 +33,10 @@ def _running(state: Mapping[str, Json]) -> Iterator[str]:
     if silent > FROZEN_S:
         yield f"  It has said nothing for {duration(silent)}: it may be suspended, or the disk may be full."
     yield "  " + (" · ".join(text for _, text in line_parts(state)) or "nothing to make by models")
-    if not left_text(state) and state["stages"]:
-        yield "  time left: unknown until every stage and model has answered once"
+    if state["calls_left"] and not left_text(state):
+        least_most = " to ".join(map(duration, state["left_s"] or ()))
+        unknown = f"somewhere from {least_most}" if least_most else "unknown until every stage and model has answered"
+        yield f"  time left: {unknown}"
     yield from _stages(state)
     flights = state["in_flight"]
     for flight in flights[:SHOWN_FLIGHTS]:

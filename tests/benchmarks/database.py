@@ -10,11 +10,13 @@ import json
 import random
 import re
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,11 @@ def measure(root: Path) -> None:
         (folder / "metadata.json").unlink()
     print(f"100 results removed {cpu(update):7.2f} s CPU")
     print(f"memory              {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:7.0f} MB at most")
+    for view in ("ancestors", "chunk_labels"):
+        sql = f"SELECT count(*) FROM {view}"
+        with closing(sqlite3.connect(path)) as connection:
+            seconds = cpu(lambda statement=sql: connection.execute(statement).fetchone())
+        print(f"view {view:14} {seconds:7.2f} s CPU")
     program = [sys.executable, str(REPOSITORY / "scripts/search.py"), "--limit", "10"]
     for query in QUERIES:
         for kind in ("all", "chunks"):

@@ -34,7 +34,7 @@ BEST = "cohorts=[trial,crossed,chosen,best]"  # best selects from a ranking, whi
 
 # Pictures and pages are looked at, logs are about a run, and a database holds what the tables hold.
 SKIPPED_SUFFIXES = {".png", ".svg", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".log"}
-SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/store/processes"}
+SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/runs", "data/store/processes"}
 
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),

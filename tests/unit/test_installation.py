@@ -161,7 +161,7 @@ def test_without_local_models_only_the_base_is_installed(project: Path) -> None:
     done = make(project, "--dry-run", "run", "LOCAL_MODELS=no")
     assert "envs/base.txt" in done.stdout
     assert "local_models.txt" not in done.stdout and "demo_model.txt" not in done.stdout
-    assert done.stdout.splitlines()[-1] == ".venv/bin/snakemake chunks"
+    assert done.stdout.splitlines()[-2:] == [".venv/bin/snakemake chunks", ".venv/bin/snakemake site"]
 
 
 def test_readme_names_all_demos_that_use_the_local_model() -> None:
@@ -170,4 +170,4 @@ def test_readme_names_all_demos_that_use_the_local_model() -> None:
     using = {path.relative_to(config).as_posix() for path in config.glob("*/*.yaml") if "smollm2" in path.read_text()}
     named = {f"{kind}/demo.yaml" for kind in ("cohorts", "procedures", "probes")}
     assert using - {"distillations/demo.yaml", "conversations/demo-model.yaml"} == named
-    assert "config/{cohorts,procedures,probes}/demo.yaml" in (REPOSITORY / "README.md").read_text()
+    assert "config/{cohorts,procedures,probes}/demo.yaml" in (REPOSITORY / "docs/how-to.md").read_text()

@@ -15,7 +15,7 @@ from dreamflow.cycles import current_cycle, last_cycles, open_night
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.store import add_spent, database
 from dreamflow.nights import driver
-from dreamflow.nights.driver import Step, Surroundings, Totals, run_phases
+from dreamflow.nights.driver import Step, Surroundings, Totals, run_after, run_phases
 from dreamflow.nights.lock import NightRuns, night_lock
 from dreamflow.nights.state import Limits, begin
 from dreamflow.nights.totals import last_night
@@ -92,6 +92,15 @@ def test_phases_run_in_order_and_a_failed_one_does_not_stop_the_next(root):
     assert (one.folder / "logs/dreams.log").read_text() == "a reason\nUsing a profile\n"
     again = night(root)
     assert again.number == 1 and statuses(again) == statuses(one)
+
+
+def test_what_shows_a_night_is_no_phase_and_may_fail(root):
+    do("site", "print('made', flush=True); sys.exit(3)")
+    one, shown = night(root), []
+    run_after(one, Step("site", "site"), around(shown=shown))
+    run_after(one, Step("site", "site", lambda: "there is no site"), around())
+    assert ran() == ["site"] and "made" in shown
+    assert statuses(one) == statuses(night(root)) == {}
 
 
 def test_a_phase_that_is_left_out_says_why(root):

@@ -49,8 +49,8 @@ class Project:
             if folder.is_dir():
                 return self.inside(folder)
         raise DreamflowError(
-            f"there is no generation {gen_id}. Ids are the names of folders in {self.shown(self.data / 'gens')}/<stage>/;"
-            " `search`, `dream_journal` and `list_pending` show them"
+            f"there is no generation {gen_id}. Ids are the names of folders in {self.shown(self.data / 'gens')}/*/; "
+            "`search`, `dream_journal` and `list_pending` show them"
         )
 
     def folders(self, parent: Path) -> list[Path]:
@@ -100,7 +100,7 @@ def text_page(text: str, offset: int = 0, characters: int = PAGE_CHARACTERS) -> 
 
 
 def items_page(items: Sequence[T], offset: int, limit: int) -> tuple[Sequence[T], int | None]:
-    """The items from `offset` on, at most `limit` and `MOST_ITEMS`; and the offset of the next page, None if it ends."""
+    """The items from `offset` on, at most `limit` and `MOST_ITEMS`, and the offset of the next page (None: no more)."""
     start = max(offset, 0)
     end = start + max(1, min(limit, MOST_ITEMS))
     return items[start:end], end if end < len(items) else None

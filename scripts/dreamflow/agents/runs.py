@@ -25,10 +25,13 @@ from .project import Project, cut
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # What a run may make: the goals of all families, and targets that only add or renew files. Not those that remove.
-TARGETS = (
-    "all",
-    *(goal for family in FAMILIES for goal in family.goals),
-    *("night", "reports", "estimate", "ledger", "database", "site"),
+TARGETS = tuple(
+    dict.fromkeys(
+        [
+            *("all", *(goal for family in FAMILIES for goal in family.goals)),
+            *("night", "reports", "estimate", "ledger", "database", "site"),
+        ]
+    )
 )
 FORECAST_S = 300
 STARTS_S = 20  # until a run has its lock, or has ended
@@ -126,7 +129,7 @@ def command_line(project: Project, targets: Sequence[str], config: Sequence[str]
     """The command line of a run."""
     program = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
     changes = ["--config", *config] if config else []
-    return [*program, "--directory", str(project.root), *options, *targets, *changes]
+    return [*program, *options, "--directory", str(project.root), *targets, *changes]
 
 
 def shown_command(targets: Sequence[str], config: Sequence[str]) -> str:
@@ -230,7 +233,7 @@ class Runner:
         return any((self.project.root / ".snakemake" / "locks").glob("*.lock"))
 
     def _wait_until_begun(self) -> None:
-        """Wait until the run has taken its lock or has ended, so that a mistake in the configuration is said at once."""
+        """Wait until the run has taken its lock or has ended, so that a mistake in the configuration is seen now."""
         end = time.monotonic() + STARTS_S
         while time.monotonic() < end and not self._is_locked():
             with suppress(subprocess.TimeoutExpired):

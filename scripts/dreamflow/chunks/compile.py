@@ -99,8 +99,8 @@ def compile_chunking(
 def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
     if not known:
         raise ConfigError(
-            "there is no conversation: put chats into the folder `conversations` of `raw_root` (data/1_raw), such as the "
-            ".zip of an export of ChatGPT or Claude as it was downloaded, or files in .jsonl, .md or .txt",
+            "there is no conversation: put chats into the folder `conversations` of `raw_root` (data/1_raw), such as "
+            "the .zip of an export of ChatGPT or Claude as it was downloaded, or files in .jsonl, .md or .txt",
             ("conversations",),
         )
     for place, pattern in enumerate(patterns):

@@ -1,6 +1,7 @@
 """The tables of conversations in the database: the current chunks of each, and its earlier archives."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from ..database.schema import Rows, Search, Source, Table, View, columns, stamp
@@ -99,12 +100,7 @@ LABELS = View(
 def chunk_sources(root: Path) -> list[Source]:
     """The sources of this family."""
     tables = (CONVERSATIONS, ARCHIVES, CHUNKS)
-    folder = root / "chunks"
-    return [
-        Source(
-            "conversations", 1, tables, lambda: _find(root), lambda item: read_conversation(folder / item), (LABELS,)
-        )
-    ]
+    return [Source("conversations", 1, tables, partial(_find, root), partial(_read, root), (LABELS,))]
 
 
 def conversations(root: Path) -> list[str]:

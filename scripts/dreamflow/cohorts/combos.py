@@ -39,8 +39,8 @@ def make_combos(block: Combos, catalog: Catalog) -> list[Combo]:
     """The combinations that a `combos` block asks for: the lists, then all or a seeded sample of the k-subsets."""
     if not catalog.concepts:
         raise ConfigError(
-            f"{catalog.root}/concepts_metadata.csv lists no concepts; add a line for each, such as 'tide,Tides', and its "
-            f"text, {catalog.root}/concepts/descriptions-{block.level}/tide.txt",
+            f"{catalog.root}/concepts_metadata.csv lists no concepts; add a line for each, such as 'tide,Tides', and "
+            f"its text, {catalog.root}/concepts/descriptions-{block.level}/tide.txt",
             ("combos",),
         )
     for key, names in _named(block):

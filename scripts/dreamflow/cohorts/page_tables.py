@@ -13,6 +13,7 @@ from markupsafe import Markup
 from ..generation.model import Json
 from ..generation.summary import Look
 from ..reports.analysis import evaluator_agreement, paired_differences
+from ..reports.comparisons import ENOUGH
 from ..reports.frames import prepared
 from ..reports.lineage import Facts, was_paid
 from ..reports.scores import COLUMNS, as_frame
@@ -100,7 +101,7 @@ def _group_chart(final: pd.DataFrame, kind: str, stage: str, names: Mapping[str,
         return None
     estimates = [
         charts.Interval(
-            names.get(row[column], row[column]) or "(none)",
+            _named(row[column], names),
             row["average_01"],
             _known(row["ci_low"]),
             _known(row["ci_high"]),
@@ -111,6 +112,10 @@ def _group_chart(final: pd.DataFrame, kind: str, stage: str, names: Mapping[str,
     return charts.intervals(
         f"{title}.", "Mean score with its 95% interval over texts.", estimates, "mean score, 0-1", (0, 1)
     )
+
+
+def _named(name: str, names: Mapping[str, str]) -> str:
+    return names.get(name, name) or "(none)"
 
 
 def _heat_map(final: pd.DataFrame) -> Markup | None:
@@ -131,12 +136,21 @@ def _heat_map(final: pd.DataFrame) -> Markup | None:
     return charts.heat_map("Templates and writers.", "Mean score, 0-1.", cells, "template", "model that wrote the text")
 
 
+_DISTRIBUTIONS = (
+    ("Scores by writer.", "generation_model"),
+    ("Scores by essay template.", "generation_template"),
+    ("Scores by evaluator.", "evaluator"),
+)
+
+
 def _distributions(table: pd.DataFrame) -> list[Markup]:
     known = table[table["score_01"].notna()]
     drawn = []
-    for title, column in (("Scores by writer.", "generation_model"), ("Scores by evaluator.", "evaluator")):
+    for title, column in _DISTRIBUTIONS:
         rounded = known["score_01"].round(2)
         counts = known.groupby([known[column].astype(str), rounded]).size()
+        if known[column].nunique() < 2 and column != "evaluator":
+            continue
         groups: dict[str, dict[float, int]] = {}
         for (name, value), count in counts.items():
             groups.setdefault(name or "(none)", {})[float(value)] = int(count)
@@ -151,26 +165,18 @@ def _known(value: float) -> float | None:
 
 
 def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
-    """The paired differences, in words and as a chart: rows of what is compared, the words, the means of both, the
-    difference with its interval, pairs and combinations."""
+    """The paired differences, as a table and as a chart. Rows: what is compared, the two levels, the means of both, the
+    difference with its interval, whether it is clear, pairs and combinations."""
     rows: list[dict[str, Json]] = []
     for row in paired_differences(scores).to_dict("records"):
         low, high = _known(row["ci_low"]), _known(row["ci_high"])
-        clear = low is not None and (low > 0 or high < 0)
-        better, worse = ("level_a", "level_b") if row["difference"] >= 0 else ("level_b", "level_a")
-        size = abs(row["difference"])
-        ends = sorted((abs(low), abs(high))) if clear else None
-        if clear:
-            words = f"{row[better]} is scored higher than {row[worse]}, by {size:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
-        elif low is None:
-            words = f"{row[better]} is scored higher than {row[worse]}, by {size:.2f}: too few combinations for an interval"
-        else:
-            words = f"No clear difference between {row['level_a']} and {row['level_b']}"
-        what = FACTORS[row["factor"]]
-        rows.append({**row, "ci_low": low, "ci_high": high, "what": what, "words": words})
+        rows.append(
+            {**row, "ci_low": low, "ci_high": high, "what": f"{FACTORS[row['factor']]}, {row['judged_stage']}s"}
+        )
+    one_stage = len({row["judged_stage"] for row in rows}) < 2
     drawn = [
         charts.Interval(
-            f"{row['level_a']} − {row['level_b']}",
+            f"{row['level_a']} − {row['level_b']}{'' if one_stage else ' (' + row['judged_stage'] + 's)'}",
             row["difference"],
             row["ci_low"],
             row["ci_high"],
@@ -188,15 +194,25 @@ def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
     cells = [
         [
             row["what"],
-            row["words"],
-            f"{row['level_a']} − {row['level_b']}",
+            row["level_a"],
+            row["level_b"],
+            Amount(row["mean_a"], 2),
+            Amount(row["mean_b"], 2),
             Interval(row["difference"], row["ci_low"], row["ci_high"]),
+            _verdict(row),
             row["pairs"],
             row["combos"],
         ]
         for row in rows
     ]
     return cells, chart or None
+
+
+def _verdict(row: Mapping[str, Json]) -> Badge:
+    if row["combos"] < ENOUGH:
+        return Badge("too few combinations", "plain", f"at least {ENOUGH} combinations of concepts are needed")
+    low, high = row["ci_low"], row["ci_high"]
+    return Badge("clear", "good") if low is not None and (low > 0 or high < 0) else Badge("not clear", "plain")
 
 
 def agreement(scores: pd.DataFrame) -> list[list[Json]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..database.schema import Rows, Search, Source, Table, View, columns, csv_rows, files, stamp
+from ..database.schema import Rows, Search, Source, Table, View, below, columns, csv_rows, files, stamp
 from ..files import read_text
 from ..generation.catalog import LEVELS, read_csv
 
@@ -20,15 +20,16 @@ CONCEPTS = Table(
         sentence TEXT the shortest description
         paragraph TEXT a longer one
         article TEXT the longest one
+        path TEXT the file of the longest one, below the data folder; null if raw_root is elsewhere
     """),
     ("concept_id",),
     search=Search(
-        "'concepts'",
-        "concept_id",
-        "name",
-        "NULL",
-        "NULL",
-        {"name": 3.0, "sentence": 1.0, "article": 1.0, "paragraph": 1.0},
+        kind="'concepts'",
+        id="concept_id",
+        title="name",
+        date="NULL",
+        path="path",
+        columns={"name": 3.0, "sentence": 1.0, "article": 1.0, "paragraph": 1.0},
     ),
 )
 COMBOS = Table(
@@ -96,9 +97,10 @@ SCORES = View(
     coalesce(essay.model_id, d.model_id, '') AS generation_model, coalesce(d.model_id, '') AS draft_model,
     e.spec AS origin_cohort_id, coalesce(j.stage, '') AS judged_stage, coalesce(d.gen_id, '') AS draft_gen_id,
     d.replicate AS draft_replicate, essay.replicate AS essay_replicate, e.replicate AS evaluation_replicate,
-    coalesce(e.model_id IN (d.model_id, essay.model_id), 0) OR (e.model_name <> '' AND coalesce(
-        (e.provider = d.provider AND e.model_name = d.model_name)
-        OR (e.provider = essay.provider AND e.model_name = essay.model_name), 0)) AS self_judged,
+    coalesce(e.model_id IN (d.model_id, essay.model_id), 0) OR EXISTS (
+        SELECT 1 FROM models AS judge JOIN models AS writer USING (provider, name)
+        WHERE name <> '' AND judge.model_id = e.model_id AND writer.model_id IN (d.model_id, essay.model_id)
+    ) AS self_judged,
     e.cost_usd, coalesce(e.warnings, '') AS warnings, j.title AS judged_title, e.path AS evaluation_path,
     j.path AS judged_path
 FROM generations AS e
@@ -131,7 +133,9 @@ def cohort_sources(world: "World") -> list[Source]:
     root, raw = world.layout.root, Path(world.settings.raw_root)
     combos, members = files(root, "combo_mappings.csv"), files(root, "cohorts/*/membership.csv")
     return [
-        Source("concepts", 1, (CONCEPTS,), lambda: _find_concepts(raw), lambda item: {"concepts": _concepts(raw)}),
+        Source(
+            "concepts", 1, (CONCEPTS,), lambda: _find_concepts(raw), lambda item: {"concepts": _concepts(raw, root)}
+        ),
         Source("combos", 1, (COMBOS,), combos, lambda item: {"combos": csv_rows(root / item)}, (FROM_CONCEPTS,)),
         Source("cohort_members", 1, (MEMBERS,), members, lambda item: _members(root / item), (SCORES,)),
     ]
@@ -143,12 +147,14 @@ def _find_concepts(raw: Path) -> Iterable[tuple[str, str]]:
         yield listed.name, stamp(listed, *sorted(raw.glob("concepts/descriptions-*/*.txt")))
 
 
-def _concepts(raw: Path) -> Iterable[dict[str, Any]]:
+def _concepts(raw: Path, root: Path) -> Iterable[dict[str, Any]]:
     for row in read_csv(raw / "concepts_metadata.csv", ("concept_id",)).values():
         concept_id = row["concept_id"]
         texts = {level: raw / "concepts" / f"descriptions-{level}" / f"{concept_id}.txt" for level in LEVELS}
-        found = {level: read_text(path) for level, path in texts.items() if path.exists()}
-        yield {"concept_id": concept_id, "name": row.get("name") or concept_id, **found}
+        paths = {level: path for level, path in texts.items() if path.exists()}
+        found = {level: read_text(path) for level, path in paths.items()}
+        longest = next((below(root, path) for path in paths.values()), None)
+        yield {"concept_id": concept_id, "name": row.get("name") or concept_id, "path": longest, **found}
 
 
 def _members(path: Path) -> Rows:

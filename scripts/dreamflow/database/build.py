@@ -47,6 +47,7 @@ class Change(NamedTuple):
     gone: list[int]
     new: list[tuple[str, str]]
     changed: int  # how many items are in both
+    problem: str = ""  # why its items could not be found; then the rows stay as they are
 
 
 def write_database(plan: "Plan") -> str:
@@ -70,7 +71,7 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
     changes = [_change(source, known.get(source.name, {}) if known is not None else {}) for source in sources]
     if known is not None and not any(change.gone or change.new for change in changes):
         os.utime(path, ns=(started, started))
-        return f"{path} is up to date"
+        return "; ".join([f"{path} is up to date", *_not_read([change.problem for change in changes])])
     remove_leftovers(path.parent)
     half = temporary(path)
     try:
@@ -79,6 +80,10 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
         with closing(sqlite3.connect(half, isolation_level=None)) as connection:
             text = _write(connection, sources, changes, digest, is_new=known is None)
         _keep(half, path, started)
+    except (sqlite3.Error, OSError) as error:
+        raise DreamflowError(
+            f"{path} cannot be written: {error}. Make room, or make it writable, and run again"
+        ) from None
     finally:
         half.unlink(missing_ok=True)
     return f"{text}: {path}"
@@ -105,7 +110,11 @@ def _known(path: Path, digest: str) -> dict[str, dict[str, tuple[int, str]]] | N
 
 def _change(source: Source, known: Mapping[str, tuple[int, str]]) -> Change:
     gone, new, changed, left = [], [], 0, dict(known)
-    for item, mark in source.find():
+    try:
+        found = list(source.find())
+    except (DreamflowError, OSError) as error:
+        return Change(source, [], [], 0, str(error))
+    for item, mark in found:
         number, before = left.pop(item, (0, ""))
         if mark != before:
             new.append((item, mark))
@@ -127,7 +136,7 @@ def _write(
     tables = [table for change in changes if change.gone or change.new for table in change.source.tables]
     _remove(connection, [table for change in changes if change.gone for table in change.source.tables], gone)
     last = {table.name: _last_row(connection, table) for table in tables}
-    problems = [problem for change in changes for problem in _read(connection, change)]
+    problems = [problem for change in changes for problem in (change.problem, *_read(connection, change))]
     for table in tables:
         if table.search:
             _index(connection, table, last[table.name], merge=is_new)
@@ -140,9 +149,13 @@ def _write(
     lines = [f"{read:,} new or changed sources read"]
     if removed := len(gone) - sum(change.changed for change in changes):
         lines.append(f"{removed:,} removed")
-    if problems:
-        lines.append(f"{len(problems):,} could not be read ({'; '.join(problems[:SHOWN])}); see the table sources")
-    return "; ".join(lines)
+    return "; ".join([*lines, *_not_read(problems)])
+
+
+def _not_read(problems: Iterable[str]) -> list[str]:
+    known = [problem for problem in problems if problem]
+    shown = "; ".join(known[:SHOWN]) + ("; see the table sources" if len(known) > SHOWN else "")
+    return [f"{len(known):,} could not be read: {shown}"] if known else []
 
 
 def _create(connection: sqlite3.Connection, sources: Sequence[Source], digest: str) -> None:

@@ -12,6 +12,8 @@ from .build import FILE, all_sources, update_database
 from .schema import Column
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from ..plan import Plan
 
 FOLDER = "export/parquet"
@@ -55,7 +57,7 @@ def _write(connection: sqlite3.Connection, name: str, columns: Mapping[str, Colu
     try:
         with ParquetWriter(half, schema, compression="zstd") as writer:
             while rows := cursor.fetchmany(ROWS):
-                writer.write_table(pyarrow.table(_arrays(rows, schema), schema=schema))
+                writer.write_table(_table(name, rows, schema))
                 count += len(rows)
         half.replace(path)
     finally:
@@ -63,7 +65,13 @@ def _write(connection: sqlite3.Connection, name: str, columns: Mapping[str, Colu
     return count
 
 
-def _arrays(rows: Sequence[tuple], schema: "pyarrow.Schema") -> list:  # noqa: F821
+def _table(name: str, rows: Sequence[tuple], schema: "pyarrow.Schema") -> "pyarrow.Table":
     import pyarrow
 
-    return [pyarrow.array(cells, type=field.type) for cells, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    arrays = []
+    for cells, field in zip(zip(*rows, strict=True), schema, strict=True):
+        try:
+            arrays.append(pyarrow.array(cells, type=field.type))
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError) as error:
+            raise DreamflowError(f"table {name}, column {field.name}: not a {field.type} ({error})") from None
+    return pyarrow.table(arrays, schema=schema)

@@ -118,6 +118,11 @@ def files(root: Path, *patterns: str) -> Callable[[], Iterable[tuple[str, str]]]
     return find
 
 
+def below(root: Path, path: Path) -> str | None:
+    """A path as the database has it: below the data folder `root`, None if it is elsewhere."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else None
+
+
 def csv_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a CSV file. Raises a `ConfigError` if it cannot be read."""
     return list(csv.DictReader(io.StringIO(read_text(path), newline="")))

@@ -18,11 +18,22 @@ from typing import NamedTuple
 from ..errors import DreamflowError
 
 TRIGRAM = 3
-MOST_TRIGRAMS = 400  # that stand for a short word
-RARE = 20_000  # texts: if a short word beside long ones is more frequent, it only filters what they find
+MOST_TRIGRAMS = 300  # that stand for a short word
+RARE = 20_000  # texts: a short word that is more frequent only filters what the other words find
 MOST_FILTERED = 5_000  # texts that are looked at for short words
 AROUND = 60  # characters of a snippet before and after the first match
 MARKS = ("[", "]")
+# Of the data folder: what changes when there is a result, without a look at each generation.
+CHANGING = (
+    "gens/*",
+    "chunks/result.json",
+    "dreams/*/*",
+    "probes/*",
+    "nights/*",
+    "trust/*",
+    "experiences",
+    "distill/*/*",
+)
 _LAST = "\U0010ffff"
 # Scripts that are written without spaces between words: Thai to Burmese, Khmer, Chinese, Japanese.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fdf\u3005-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff"
@@ -119,13 +130,12 @@ def kinds(path: Path | str) -> dict[str, int]:
 
 
 def is_outdated(path: Path | str) -> bool:
-    """Whether results were made after the last look of `snakemake database`, as the times of folders say; an edited
-    file does not change them."""
+    """Whether results were made after the last look of `snakemake database`, as the times of folders say; a text that
+    was edited by hand does not change them."""
     path = Path(path)
     looked = path.stat().st_mtime_ns
-    folders = [path.parent / name for name in ("gens", "chunks", "dreams", "nights", "trust", "probes", "distill")]
-    folders += folders[0].glob("*")
-    return any(folder.is_dir() and folder.stat().st_mtime_ns > looked for folder in folders)
+    changing = (place for pattern in CHANGING for place in path.parent.glob(pattern))
+    return any(place.stat().st_mtime_ns > looked for place in changing)
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -174,7 +184,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
         texts = [text or "" for text in columns]
         if filtered and not query.has_short(texts):
             continue
-        snippets = filter(None, (_snippet(text, query) for text in reversed(texts)))
+        snippets = filter(None, (_snippet(text, query) for text in reversed(texts) if text != title))
         snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
         yield Hit(found, gen_id, title or gen_id, snippet, path or "", -rank, date or "")
         limit -= 1
@@ -183,19 +193,29 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
 
 
 def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[str, bool]:
-    """The query for FTS5 ("" if nothing can match), and whether short words have to be looked for in what it finds."""
+    """The query for FTS5 ("" if nothing can match), and whether short words have to be looked for in what it finds.
+
+    Of short words only the rare ones are part of it, or else the rarest, with its most frequent trigrams.
+    """
     parts = [_quoted(word.text) for word in query.words if not word.is_short]
-    has_long, filtered = bool(parts), False
-    for word in query.words:
-        if word.is_short:
-            trigrams = _trigrams(connection, table, word)
-            if not trigrams:
-                return "", False
-            filtered = True
-            if not has_long or sum(trigrams.values()) <= RARE:
-                frequent = sorted(trigrams, key=lambda text: -trigrams[text])[:MOST_TRIGRAMS]
-                parts.append(f"({' OR '.join(map(_quoted, frequent))})")
-    return " AND ".join(parts), filtered
+    short = [_trigrams(connection, table, word) for word in query.words if word.is_short]
+    if not all(short):
+        return "", False
+    short.sort(key=lambda trigrams: sum(trigrams.values()))
+    for trigrams in short:
+        if not parts or sum(trigrams.values()) <= RARE:
+            parts.append(f"({' OR '.join(map(_quoted, _most_frequent(trigrams)))})")
+    return " AND ".join(parts), bool(short)
+
+
+def _most_frequent(trigrams: Mapping[str, int]) -> Iterator[str]:
+    """Trigrams in order of frequency, until there are so many, or so many texts, that FTS5 becomes slow."""
+    texts = 0
+    for trigram in sorted(trigrams, key=lambda text: -trigrams[text])[:MOST_TRIGRAMS]:
+        yield trigram
+        texts += trigrams[trigram]
+        if texts > RARE:
+            return
 
 
 def _trigrams(connection: sqlite3.Connection, table: str, word: _Word) -> dict[str, int]:
@@ -221,6 +241,8 @@ def _snippet(text: str, query: Query) -> str:
     if first is None:
         return ""
     start, end = max(first.start() - AROUND, 0), first.end() + 2 * AROUND
+    if start:  # not within a word, if the script has words
+        start = max(start, text.find(" ", start, first.start() - AROUND // 2) + 1)
     marked = query.matches.sub(lambda match: f"{MARKS[0]}{match[0]}{MARKS[1]}", text[start:end])
     return f"{'…' if start else ''}{_line(marked)}{'…' if end < len(text) else ''}"
 

@@ -19,6 +19,7 @@ from ..files import canonical, jsonl, read_jsonl, sha256, write_atomic
 from ..generation.make import read_result
 from ..generation.model import Generation, Json
 from ..generation.model_files import weights_fingerprint
+from ..site.page import Page
 from ..tasks.answers import ANSWER
 from .compile import (
     Distillation,
@@ -93,6 +94,12 @@ class Distill(Family):
         from .worth import not_worth_it
 
         return super().left_out(goal) or not_worth_it(self.runs.values(), self.layout.root)
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all students."""
+        from .pages import student_pages
+
+        return student_pages(self)
 
     def want(self, which: str) -> bool:
         """Note that a requested file depends on the "teacher" or "exported" answers; always true, for use in rules."""

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 from markupsafe import Markup, escape
@@ -118,7 +118,7 @@ def _line(tokens: Sequence[tuple[str, str]], marks: Marks | None = None, tag: st
     start, end = marks or (0, 0)
     for style, text in tokens:
         cuts = sorted({0, len(text), *(min(max(edge - column, 0), len(text)) for edge in (start, end))})
-        for low, high in zip(cuts, cuts[1:], strict=False):
+        for low, high in pairwise(cuts):
             piece = escape(visible(text[low:high]))
             if start <= column + low and column + high <= end:
                 piece = Markup("<{0}>{1}</{0}>").format(tag, piece)

@@ -1,4 +1,4 @@
-"""The dependences of a procedure on a page: the drawing inside the page, in the page's colours, and the same in words."""
+"""The dependences of a procedure on a page: the drawing in the page's colours, and the same in words."""
 
 import re
 from collections import defaultdict
@@ -28,10 +28,9 @@ _COLOURS = {  # of the file -> of the page
     "none": "none",
 }
 _ELEMENTS = {"svg", "g", "title", "rect", "path", "circle", "text"}
-_NUMBERS = {"x", "y", "cx", "cy", "r", "width", "height", "opacity", "font-size", "stroke-width", "stroke-dasharray"}
-_NUMBERS |= {"viewBox"}
-_NUMERIC = re.compile(r"[\d\s.,-]+")
-_PATH = re.compile(r"[\d\s.,a-zA-Z-]+")
+_NUMBERS = ("x", "y", "cx", "cy", "r", "width", "height", "opacity", "font-size", "stroke-width", "stroke-dasharray")
+_PATTERNS = {name: re.compile(r"[\d\s.,-]+") for name in (*_NUMBERS, "viewBox")}
+_PATTERNS |= {"d": re.compile(r"[\d\s.,a-zA-Z-]+"), "font-weight": re.compile("normal|bold")}
 
 
 class StepInWords(NamedTuple):
@@ -66,10 +65,8 @@ def _kept(element: ElementTree.Element) -> ElementTree.Element:
     for name, value in element.attrib.items():
         if name in ("fill", "stroke") and value in _COLOURS:
             copy.set(name, _COLOURS[value])
-        elif (name in _NUMBERS and _NUMERIC.fullmatch(value)) or (name == "d" and _PATH.fullmatch(value)):
-            copy.set(name, value)
-        elif name == "font-weight" and value in ("normal", "bold"):
-            copy.set(name, value)
+        elif pattern := _PATTERNS.get(name):
+            copy.set(name, value if pattern.fullmatch(value) else "0")
     for child in element:
         if child.tag.removeprefix(f"{{{_SVG}}}") in _ELEMENTS:
             kept = _kept(child)

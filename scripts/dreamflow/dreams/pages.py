@@ -1,108 +1,31 @@
 """The pages on procedures: an index, a page for each cycle of a night, each procedure and each variant."""
 
 import json
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import yaml
 
 from ..errors import DreamflowError
 from ..files import is_name, read_text
 from ..generation.layout import Layout
-from ..generation.summary import read_metadata
+from ..generation.summary import Metadata, read_metadata
 from ..reports.markdown import visible
 from ..site.page import Document, Page
 from ..site.parts import Amount, Badge, Column, Interval, Link, usd
+from .best import is_sound, tested
 from .code_diff import in_words, side_by_side, undo
 from .graph import in_words as steps_in_words
 from .graph import inline_svg
-from .journal import is_sound, tested
-from .procedure import Procedure, load_procedure
-from .promote import promoted_id
 from .health import Yield
-from .recorded import Cycle, gain, ranked, read_cycles
+from .procedure import Procedure
+from .promote import promoted_id
+from .recorded import Cycle, ranked
 from .records import Record, known_sum
+from .seen import SECTION, Dreamed, Seen, idea_of, night_folder, procedure_path, read_dreamed
 
-T = TypeVar("T")
-
-SECTION = "procedures"
 TRAIL = ("Procedures", f"{SECTION}/index.html")
-BEST = 15  # variants in the list of the best over all cycles
 _LONGEST = 40_000  # characters of a prompt or an answer on a page
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A variant in a cycle, with the path of its page."""
-
-    cycle: Cycle
-    record: Record
-    path: str
-    gain: float | None
-
-
-@dataclass
-class Dreamed:
-    """All that the pages show: the finished cycles, the known procedures, and what could not be read."""
-
-    layout: Layout
-    cycles: list[Cycle]
-    procedures: dict[str, Procedure]
-    configured: set[str]
-    problems: list[str] = field(default_factory=list)
-
-    @cached_property
-    def seen(self) -> list[Seen]:
-        """Every variant of every cycle."""
-        return [
-            Seen(cycle, record, f"{night_folder(cycle)}/{record.gen_id}.html", gain(record))
-            for cycle in self.cycles
-            for record in cycle.records
-        ]
-
-    @cached_property
-    def by_id(self) -> dict[str, list[Seen]]:
-        """The variants by id."""
-        return _grouped(self.seen, lambda seen: seen.record.gen_id)
-
-    @cached_property
-    def by_procedure(self) -> dict[str, list[Seen]]:
-        """The variants by procedure."""
-        return _grouped(self.seen, lambda seen: seen.record.procedure_id)
-
-    @cached_property
-    def by_idea(self) -> dict[tuple[str, str, str], list[Seen]]:
-        """The variants of a kind at a place of a procedure."""
-        return _grouped(self.seen, lambda seen: _idea(seen.record))
-
-    @cached_property
-    def promoted(self) -> dict[str, Seen]:
-        """The variants that are procedures now, by the id of the new procedure."""
-        known = self.procedures
-        of = {
-            promoted_id(known[each.record.procedure_id], each.record.gen_id): each
-            for each in self.seen
-            if each.record.procedure_id in known
-        }
-        return {name: each for name, each in of.items() if name in known}
-
-    @cached_property
-    def best(self) -> list[Seen]:
-        """The best variants over all cycles, each once."""
-        first = {each.record.gen_id: each for each in reversed(self.seen)}  # in its newest cycle
-        return [first[record.gen_id] for record in ranked([each.record for each in first.values()])[:BEST]]
-
-
-def _grouped(items: Sequence[Seen], key: Callable[[Seen], T]) -> dict[T, list[Seen]]:
-    groups: dict[T, list[Seen]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return groups
-
 
 _VARIANT = Column("variant", "long")
 _COLUMNS = (
@@ -122,7 +45,7 @@ _NIGHTS = (
     *(Column(title, "number") for title in ("variants", "sound, new", "equivalent", "judged", "tier 1", "health")),
     Column("cost", "number"),
     Column("tokens", "number"),
-    Column("", choices=True),
+    Column("configuration", choices=True),
 )
 _PROCEDURES = (Column("procedure"), Column("category", choices=True), Column("what it does", "long"))
 _PROCEDURES += (Column("variants", "number"), Column("best tier", choices=True))
@@ -155,7 +78,9 @@ def gain_badge(each: Seen) -> Badge | None:
     """How much time a variant saves or costs."""
     if each.gain is None:
         return None
-    return Badge(f"{abs(each.gain):.0%} {'less' if each.gain >= 0 else 'more'} time", "good" if each.gain > 0 else "plain")
+    return Badge(
+        f"{abs(each.gain):.0%} {'less' if each.gain >= 0 else 'more'} time", "good" if each.gain > 0 else "plain"
+    )
 
 
 def _cells(each: Seen, *between: str) -> list[object]:
@@ -177,20 +102,6 @@ def _place(cycle: Cycle) -> str:
     return f"{cycle.night}, cycle {cycle.number}"
 
 
-def _idea(record: Record) -> tuple[str, str, str]:
-    return record.procedure_id, record.kind, record.site
-
-
-def night_folder(cycle: Cycle) -> str:
-    """The folder of a cycle's pages."""
-    return f"{SECTION}/nights/{cycle.key}"
-
-
-def procedure_path(procedure_id: str) -> str:
-    """The page of a procedure."""
-    return f"{SECTION}/procedure/{procedure_id}.html"
-
-
 def pages(layout: Layout, procedures: Path, configured: Sequence[str]) -> Iterator[Page]:
     """All pages. `procedures` is the folder with the cards, `configured` are the nights in the configuration."""
     dreamed = read_dreamed(layout, procedures, configured)
@@ -201,22 +112,6 @@ def pages(layout: Layout, procedures: Path, configured: Sequence[str]) -> Iterat
     for name in sorted({*dreamed.procedures, *dreamed.by_procedure}):
         yield procedure_page(dreamed, name)
     yield index_page(dreamed)
-
-
-def read_dreamed(layout: Layout, procedures: Path, configured: Sequence[str]) -> Dreamed:
-    """Read the finished cycles and the procedures."""
-    cycles = list(read_cycles(layout.root / "dreams", layout.root / "gens" / "variant"))
-    dreamed = Dreamed(layout, cycles, {}, set(configured))
-    for cycle in cycles:  # an id that is twice in a table would be two pages of one path
-        cycle.records = list({record.gen_id: record for record in cycle.records}.values())
-        dreamed.problems += cycle.problems
-    for card in sorted(procedures.glob("*/*.yaml")):
-        try:
-            procedure = load_procedure(card)
-            dreamed.procedures[procedure.procedure_id] = procedure
-        except DreamflowError as error:
-            dreamed.problems.append(str(error))
-    return dreamed
 
 
 # --- one page each ---
@@ -234,11 +129,13 @@ def index_page(dreamed: Dreamed) -> Page:
         "nights": [_night_row(dreamed, cycle) for cycle in dreamed.cycles],
         "procedure_columns": _PROCEDURES,
         "procedures": [_procedure_row(dreamed, name) for name in names],
-        "problems": dreamed.problems,
+        "unread": dreamed.problems,
         "variants": len(dreamed.by_id),
         "varied": len(dreamed.by_procedure),
     }
     summary = f"{len(dreamed.by_id):,} variants of {len(dreamed.by_procedure):,} procedures"
+    first = f"{sum(each.record.tier == 1 for each in dreamed.seen):,} in tier 1"
+    summary += f", {first}" if any(each.record.viability is not None for each in dreamed.seen) else ", none judged"
     return Page(f"{SECTION}/index.html", "Procedures", SECTION, "dreams_index.html", facts, summary=summary)
 
 
@@ -316,10 +213,32 @@ def night_page(dreamed: Dreamed, cycle: Cycle) -> Page:
     }
     summary = f"{len(variants)} variants, {numbers['sound']} sound and new, {numbers['first']} in tier 1"
     documents = [Document("journal", f"Journal: {title}", cycle.journal, "journal", date)] if cycle.journal else []
-    return Page(f"{night_folder(cycle)}/index.html", title, SECTION, "dreams_night.html", facts, summary, documents)
+    path, highlight = f"{night_folder(cycle)}/index.html", _highlight(variants)
+    return Page(path, title, SECTION, "dreams_night.html", facts, summary, documents, highlight=highlight, date=date)
 
 
-_YIELDS = ("variants", "unique", "passed_check", "equivalent", "differs", "failed", "tier_1", "tier_2", "tier_3", "tokens")
+def _highlight(variants: Sequence[Seen]) -> str:
+    """The best variant of a cycle in words."""
+    best = ranked([each.record for each in variants])
+    if not best:
+        return ""
+    tier = f"tier {best[0].tier}" if best[0].tier else "not judged"
+    what = visible(f"{best[0].description} ({best[0].procedure_id})")
+    return f"The best of {len(variants)} variants: {what}: {tested(best[0])}, {tier}."
+
+
+_YIELDS = (
+    "variants",
+    "unique",
+    "passed_check",
+    "equivalent",
+    "differs",
+    "failed",
+    "tier_1",
+    "tier_2",
+    "tier_3",
+    "tokens",
+)
 _SHARE = (Column("share in tier 1", "number", "with its 95% interval (Wilson)"),)
 
 
@@ -336,8 +255,8 @@ def procedure_page(dreamed: Dreamed, name: str) -> Page:
     drawing, steps, groups = None, [], []
     try:
         if (analysis / f"{name}.svg").exists() and is_name(name):
-            drawing = inline_svg(analysis / f"{name}.svg")
             steps, groups = steps_in_words(analysis / f"{name}.json")
+            drawing = inline_svg(analysis / f"{name}.svg")
     except DreamflowError as error:
         problems.append(str(error))
     facts = {
@@ -351,7 +270,7 @@ def procedure_page(dreamed: Dreamed, name: str) -> Page:
         "drawing": drawing,
         "steps": steps,
         "groups": groups,
-        "problems": problems,
+        "unread": problems,
     }
     summary = procedure.description if procedure else "its files are gone"
     text = f"{procedure.description}\n{procedure.source}" if procedure else ""
@@ -380,10 +299,8 @@ def variant_page(dreamed: Dreamed, seen: Seen) -> Page:
     parts = [] if original is None else side_by_side(original, record.code)
     change = in_words(parts) if original is not None else ""
     metadata = _metadata(layout, "variant", record.gen_id)
-    same_idea = [each for each in dreamed.by_idea[_idea(record)] if each.record.gen_id != record.gen_id]
-    copies = [
-        each for each in dreamed.by_procedure[record.procedure_id] if each.record.duplicate_of == record.gen_id
-    ]
+    same_idea = [each for each in dreamed.by_idea[idea_of(record)] if each.record.gen_id != record.gen_id]
+    copies = [each for each in dreamed.by_procedure[record.procedure_id] if each.record.duplicate_of == record.gen_id]
     night, base = (_place(cycle), f"{night_folder(cycle)}/index.html"), procedure_path(record.procedure_id)
     facts = {
         "trail": [TRAIL, night, (record.procedure_id, base), (record.gen_id, "")],
@@ -412,7 +329,9 @@ def variant_page(dreamed: Dreamed, seen: Seen) -> Page:
         **_promotion(dreamed, seen, procedure),
     }
     texts = (record.description, record.code, record.problems, record.counterexample, record.gen_id)
-    documents = [Document("variant", f"{record.kind}: {record.description}", _joined(texts), "", record.created_at or "")]
+    documents = [
+        Document("variant", f"{record.kind}: {record.description}", _joined(texts), "", record.created_at or "")
+    ]
     if record.reasons:
         title = f"Verdict: {record.description}"
         documents.append(Document("verdict", title, record.reasons, "verdict", record.evaluated_at or ""))
@@ -439,7 +358,7 @@ def _promotion(dreamed: Dreamed, seen: Seen, procedure: Procedure | None) -> dic
     }
 
 
-def _metadata(layout: Layout, stage: str, gen_id: str):  # noqa: ANN202
+def _metadata(layout: Layout, stage: str, gen_id: str) -> Metadata | None:
     try:
         return read_metadata(layout.root, stage, gen_id)
     except DreamflowError:

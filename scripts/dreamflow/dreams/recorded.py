@@ -14,9 +14,9 @@ import msgspec
 
 from ..errors import DreamflowError
 from ..files import is_name, read_as, read_text
+from .best import is_sound, unjudged_first
 from .check import Check
 from .health import Health, Pattern, Yield, read_yields
-from .journal import is_sound
 from .night import Tested
 from .records import Record
 
@@ -115,13 +115,16 @@ def gain(record: Record) -> float | None:
 
 
 def ranked(records: Sequence[Record]) -> list[Record]:
-    """The variants that are sound, new, and not in the archive, the best first: by tier (without a verdict: between
-    tier 1 and tier 2), then gain, then equivalence, viability, novelty and id."""
-    kept = [record for record in records if record.tier != 3 and (not record.check or is_sound(record))]
+    """The variants that are sound, new, and not in the archive, the best first: those in tier 1, those without a
+    verdict whose test did not fail, those in tier 2, the others. In each group those that behave like their original
+    come first, by gain, then by viability, novelty and id."""
+    kept = [record for record in records if record.made == "ok" and record.tier != 3]
+    kept = [record for record in kept if not record.check or is_sound(record)]
+    hopeful = {id(record) for record in unjudged_first(kept)}
 
     def key(record: Record) -> tuple[float | bool | str, ...]:
-        tier = 1.5 if record.tier is None else record.tier
+        group = {1: 1, 2: 3}.get(record.tier, 2 if id(record) in hopeful else 4)
         same, viability = record.outcome != "equivalent", record.viability or 0
-        return tier, -(gain(record) or 0), same, -viability, -(record.novelty or 0), record.gen_id
+        return group, same, -(gain(record) or 0), -viability, -(record.novelty or 0), record.gen_id
 
-    return sorted((record for record in kept if record.made == "ok"), key=key)
+    return sorted(kept, key=key)

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
 
-from ..database.schema import Column, Rows, Search, Source, Table, View, columns, columns_of, csv_rows, files, stamp
+from ..database.schema import (
+    Column,
+    Rows,
+    Search,
+    Source,
+    Table,
+    View,
+    below,
+    columns,
+    columns_of,
+    csv_rows,
+    files,
+    stamp,
+)
 from ..errors import DreamflowError
 from ..files import read_as, read_json
 from .check import Check
@@ -34,16 +47,16 @@ PROCEDURES = Table(
         entry TEXT the function
         tags TEXT JSON: tags
         code TEXT the module
-        card TEXT the card, below raw_root
+        path TEXT the file of the code, below the data folder; null if raw_root is elsewhere
     """),
     ("procedure_id",),
     search=Search(
-        "'procedures'",
-        "procedure_id",
-        "procedure_id",
-        "NULL",
-        "NULL",
-        {"procedure_id": 3.0, "code": 1.0, "description": 1.0},
+        kind="'procedures'",
+        id="procedure_id",
+        title="procedure_id",
+        date="NULL",
+        path="path",
+        columns={"procedure_id": 3.0, "code": 1.0, "description": 1.0},
     ),
 )
 VARIANTS = Table(
@@ -109,7 +122,9 @@ def dream_sources(world: "World") -> list[Source]:
     dreams, tables = files(root, f"{cycle}/dreams.csv"), files(root, f"{cycle}/dreams.sqlite")
     checks, tests = files(root, f"{cycle}/checks/*.json"), files(root, f"{cycle}/tests/*.json")
     return [
-        Source("procedures", 1, (PROCEDURES,), lambda: _find_procedures(raw), lambda item: _procedure(raw / item)),
+        Source(
+            "procedures", 1, (PROCEDURES,), lambda: _find_procedures(raw), lambda item: _procedure(raw / item, root)
+        ),
         Source("variants", 1, (VARIANTS,), dreams, lambda item: _variants(root / item)),
         Source("dreams", 1, original, tables, lambda item: _tables(root / item)),
         Source("checks", 1, (CHECKS,), checks, lambda item: _checks(root / item)),
@@ -135,11 +150,11 @@ def _find_procedures(raw: Path) -> Iterable[tuple[str, str]]:
         yield card.relative_to(raw).as_posix(), stamp(card, card.with_suffix(".py"))
 
 
-def _procedure(card: Path) -> Rows:
+def _procedure(card: Path, root: Path) -> Rows:
     found = load_procedure(card)
     names = ("procedure_id", "project", "category", "description", "entry", "tags")
     row = {name: getattr(found, name) for name in names}
-    return {"procedures": [{**row, "code": found.source, "card": f"procedures/{card.parent.name}/{card.name}"}]}
+    return {"procedures": [{**row, "code": found.source, "path": below(root, card.with_suffix(".py"))}]}
 
 
 def _variants(path: Path) -> Rows:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -64,13 +64,20 @@ LOOK_S = 1.0  # between two looks at the free space, for recorded answers
 BYTES_PER_TOKEN = 8  # of an answer: its text in the record and in the body
 
 Ask = Callable[[Question, str], Record]
+Traced = Callable[[Question, Model, Generation], AbstractContextManager[Callable[[Record], object]]]
+
+
+@contextmanager
+def _untraced(question: Question, model: Model, generation: Generation) -> Iterator[Callable[[Record], object]]:
+    """Call without a span."""
+    yield id
 
 
 @dataclass
 class Calls:
     """How this process calls models. `labels(generation)` says what a call belongs to; `on_answer(record)` is called
-    with every new answer; `flights` has the calls that are not answered yet. Questions for `batches` are queued
-    there."""
+    with every new answer; `flights` has the calls that are not answered yet; `traced(question, model, generation)`
+    surrounds each call, and what it gives takes the answer's record. Questions for `batches` are queued there."""
 
     store: Path
     models: Mapping[str, Model]
@@ -81,6 +88,7 @@ class Calls:
     on_answer: Callable[[Record], None] = lambda record: None
     batches: "Batches | None" = None
     flights: Flights = field(default_factory=Flights)
+    traced: Traced = _untraced
     circuits: Circuits = field(default_factory=Circuits)
 
     def __post_init__(self) -> None:
@@ -260,10 +268,13 @@ class Calls:
                 turn.used(response.usage.prompt + response.usage.completion)
             return response, reply.body, latency_s
 
-        (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
-        called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
-        called |= {"latency_s": latency_s, "waits": waits}
-        return record_of(question, model, response, body, called), body
+        with self.traced(question, model, generation) as answered:
+            (response, body, latency_s), waits = call_with_retries(attempt, self.attempts, STOPPING)
+            called = {"gen_id": generation.gen_id, "stage": generation.stage, "cohort_id": labels.spec}
+            called |= {"latency_s": latency_s, "waits": waits}
+            record = record_of(question, model, response, body, called)
+            answered(record)
+        return record, body
 
     def _refusal(self, budget: Budget, worst: WorstCase) -> CallError:
         """The error of a call that a budget does not allow."""

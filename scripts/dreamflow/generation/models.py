@@ -59,13 +59,15 @@ class Model(ModelSettings):
 def load_models(path: Path | str, registered: Path | None, local_models: Mapping[str, Any]) -> dict[str, Model]:
     """The models of a models.yaml by id.
 
-    `registered` is a folder of further files of that form, one for each student that was trained here; it need not be
-    there. An id that two files define is an error.
+    Without the file there are none. `registered` is a folder of further files of that form, one for each student that
+    was trained here; it need not be there. An id that two files define is an error.
     """
     models: dict[str, Model] = {}
     limits: dict[str, dict[str, Any]] = {}  # by provider
     defined: dict[str, Path | str] = {}
     for file in (path, *(sorted(registered.glob("*.yaml")) if registered else ())):
+        if file == path and not Path(file).exists():
+            continue
         content = load_yaml(file, ModelsFile)
         limits |= {name: {"provider_limits": given.as_dict()} for name, given in content.provider_limits.items()}
         for model_id, row in content.models.items():
@@ -114,7 +116,8 @@ def find_model(models: Mapping[str, Model], model_id: str) -> Model:
     if model_id == AUTO:
         raise ConfigError("'auto' is not possible here: name a model of models.yaml")
     if model_id not in models:
-        raise ConfigError(f"{unknown('model', model_id, models)} (in models.yaml)")
+        advice = "in config/models.yaml" if models else "config/models.yaml lists them; config/README.md shows how"
+        raise ConfigError(f"{unknown('model', model_id, models)} ({advice})")
     return models[model_id]
 
 

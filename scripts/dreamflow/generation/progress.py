@@ -14,6 +14,7 @@ from .screen import Screen
 
 TICK_S = 1.0  # between two looks at what goes on
 PLAIN_S = 20.0  # between two lines where standard error is not a terminal
+STOP_S = 2.0  # to wait for the thread when a run ends
 BUDGETS_S = 5.0  # between two looks at what budgets have left
 WINDOW_S = 30.0  # in which tokens a second are counted
 SHOWN_OTHERS = 5  # models that answered in place of those that were asked
@@ -54,6 +55,7 @@ class Display:
         self.gone: Counter[Kind] = Counter()  # that need no call any more: skipped, not made, pending
         self.out_of_reach = 0  # generations that need one that could not be made
         self.jobs: dict[int, tuple[str, float]] = {}  # other jobs that run: rule, since when
+        self.speaking: set[int] = set()  # of them, those that write to the terminal by themselves
         self._asked: set[str] = set()  # generations that a call of this run has answered
         self.started = self._plain_at = self._budgets_at = clock()
         self._window: deque[tuple[float, int, int]] = deque()  # time, tokens written, generations done
@@ -81,8 +83,11 @@ class Display:
         """Look at what goes on, show it, and tell others."""
         state = self.state()
         self.on_tick(state)
+        if self._stop.is_set():
+            return
         if self.screen.isatty():
-            self.screen.live(line_parts(state))
+            others_speak = self.speaking and not state["calls_in_flight"]
+            self.screen.live(() if others_speak else line_parts(state))
         elif self.clock() - self._plain_at >= PLAIN_S:
             self._plain_at = self.clock()
             if line := " · ".join(text for _, text in line_parts(state)):
@@ -164,13 +169,16 @@ class Display:
             if kind is not None:
                 self.gone[kind] += 1
 
-    def job_began(self, number: int, rule: str) -> None:
-        """Note a job that is no generation."""
+    def job_began(self, number: int, rule: str, *, speaks: bool = False) -> None:
+        """Note a job that is no generation; `speaks`: its process writes to the terminal by itself."""
         self.jobs[number] = (rule, self.clock())
+        if speaks:
+            self.speaking.add(number)
 
     def job_ended(self, number: int) -> None:
         """Note the end of a job."""
         self.jobs.pop(number, None)
+        self.speaking.discard(number)
 
     def show(self, message: str) -> None:
         """Show a message beside the progress."""
@@ -180,7 +188,7 @@ class Display:
         """End the progress display."""
         self._stop.set()
         if self._ticker is not None and self._ticker is not threading.current_thread():
-            self._ticker.join()
+            self._ticker.join(STOP_S)  # it may be looking up many answers
         self.screen.live(())
 
     def state(self) -> dict[str, Json]:
@@ -222,7 +230,8 @@ class Display:
                 {"name": use.name, "unit": use.unit, "cap": use.cap, "spent": use.spent, "reserved": use.reserved}
                 for use in self._uses
             ],
-            "left_s": self._seconds_left(made_a_second),
+            "calls_left": None if (left := self.calls_left()) is None else left.total(),
+            "left_s": self._seconds_left(left, made_a_second),
             "has_later": self.has_later,
         }
 
@@ -249,9 +258,8 @@ class Display:
                 left[kind] = max(count - stored - self.by_calls[kind] - self.gone[kind], 0)
             return +left
 
-    def _seconds_left(self, made_a_second: float) -> list[float] | None:
+    def _seconds_left(self, left: Counter[Kind] | None, made_a_second: float) -> list[float] | None:
         """The least and the most seconds that are left; None if unknown."""
-        left = self.calls_left()
         if left is None:
             return None
         if left:

@@ -5,6 +5,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TextIO
 
 RED, PLAIN = "\x1b[31m", "\x1b[39m"
@@ -59,6 +60,12 @@ class Screen:
                 self._put(whole + newline)
         return len(text)
 
+    def take_back(self, line: str) -> None:
+        """Remove the last line of a terminal, which others have written."""
+        with self._guard:
+            rows = -(-len(line) // shutil.get_terminal_size().columns)
+            self._out(f"\x1b[{rows}A\x1b[J")
+
     def flush(self) -> None:
         """For streams; every line is flushed."""
 
@@ -66,8 +73,9 @@ class Screen:
         self._out(f"{CLEAR}{text}{self._live}" if self._live else text)
 
     def _out(self, text: str) -> None:
-        self.stream.write(text)  # in one piece, so that other processes do not write between
-        self.stream.flush()
+        with suppress(OSError, ValueError):  # a closed pipe, a full disk: no reason to end a run
+            self.stream.write(text)  # in one piece, so that other processes do not write between
+            self.stream.flush()
 
 
 def fitting(parts: Sequence[tuple[int, str]], width: int) -> str:

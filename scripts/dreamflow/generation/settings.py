@@ -220,7 +220,7 @@ class ModelsFile(Section):
     """The models that specs can name, by id (config/models.yaml)."""
 
     models: dict[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]*$")], ModelSettings] = Field(
-        description="Mapping from an id of your choice to the settings of a model."
+        default_factory=dict, description="Mapping from an id of your choice to the settings of a model."
     )
     provider_limits: dict[Literal[tuple(PROVIDERS)], LimitSettings] = Field(
         default_factory=dict, description="Limits for all models of a provider together, by the provider's name."

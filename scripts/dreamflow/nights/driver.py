@@ -98,6 +98,16 @@ def run_phases(night: Night, steps: Sequence[Step], around: Surroundings) -> Non
             raise DreamflowError(f"night {night.number} was interrupted during {step.phase}: {_GO_ON}")
 
 
+def run_after(night: Night, step: Step, around: Surroundings) -> None:
+    """Run what shows the night. It is no phase: the night has its journal and is over, whatever becomes of this."""
+    if around.stopping.is_set() or _reason(step):
+        return
+    phase = Phase(phase=step.phase, target=step.target, started="", status="failed")
+    with suppress(DreamflowError):  # it cannot begin
+        _run(night, step, phase, None, around)
+    around.show(_line(phase))
+
+
 _GO_ON = "'snakemake night' goes on with it"
 
 

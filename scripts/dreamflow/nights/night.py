@@ -11,7 +11,7 @@ from ..cycles import NIGHT, next_cycles, nights_folder, open_night
 from ..errors import DreamflowError
 from ..family import Family
 from ..plan import Plan
-from .driver import Step, Surroundings, run_phases
+from .driver import Step, Surroundings, run_after, run_phases
 from .journal import limits_text, write_journal
 from .lock import NightRuns, night_lock
 from .state import Limits, begin, state_name, trust_state
@@ -68,7 +68,11 @@ def run_night(plan: Plan, caller: Caller) -> str:
                 chatter=caller.chatter,
             )
             run_phases(night, steps(plan), around)
-            return write_journal(night)
+            summary = write_journal(night)
+            run_after(
+                night, Step("site", "site", lambda: "" if (root / "site").exists() else "there is no site"), around
+            )
+            return summary
     except NightRuns as error:
         return str(error)
 

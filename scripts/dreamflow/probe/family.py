@@ -20,6 +20,7 @@ from ..generation.model import Generation, as_json
 from ..generation.models import find_model
 from ..generation.settings import AUTO
 from ..reports.markdown import first_item
+from ..site.page import Page
 from ..tasks.answers import ANSWER, answer_rows, select_tasks
 from ..tasks.graders import Task
 from .spec import ProbeSpec
@@ -116,6 +117,12 @@ class Probe(Family):
         """Return the report files of all probes, or of the night's probe."""
         probes = self.probes if goal == "probe" else [self.night]
         return [f"{self._folder(probe)}/{name}" for probe in probes for name in REPORT_FILES]
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on all probes that have grades."""
+        from .pages import probe_pages
+
+        return probe_pages(self)
 
     def reports(self) -> list[Report]:
         """Return the report of each probe."""

@@ -1,13 +1,13 @@
 """Charts as SVG inside of a page: Vega-Lite draws them when the site is made, so a browser needs neither a script nor a
 server for them.
 
-Colours are the variables of `static/site.css`, so a chart is light or dark with its page. No colour alone says anything:
+Colours are the variables of `static/site.css`, so a chart is light or dark with its page. Colour alone says nothing:
 series also differ in the shape of their points and the dashes of their lines, and cells have their number. Each chart
 has a text for screen readers, a title on each mark, and its numbers as a table.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -32,15 +32,15 @@ _CONFIG: dict[str, Json] = {
     "font": "Arial, Helvetica, sans-serif",
     "view": {"stroke": None},
     "axis": {
-        "labelColor": "var(--ink)", "titleColor": "var(--soft)", "gridColor": "var(--line)", "tickColor": "var(--line)",
-        "domainColor": "var(--line)", "labelFontSize": 13, "titleFontSize": 13, "titleFontWeight": "normal",
-        "labelLimit": 170, "labelOverlap": "parity",
+        **{"labelColor": "var(--ink)", "titleColor": "var(--soft)", "labelFontSize": 13, "titleFontSize": 13},
+        **{"gridColor": "var(--line)", "tickColor": "var(--line)", "domainColor": "var(--line)"},
+        **{"titleFontWeight": "normal", "labelLimit": 170, "labelOverlap": "parity"},
     },
     "legend": {
-        "labelColor": "var(--ink)", "titleColor": "var(--soft)", "labelFontSize": 13, "titleFontSize": 13, "orient": "top",
-        "titleFontWeight": "normal", "columns": 2, "labelLimit": 190, "symbolStrokeWidth": 0, "symbolOpacity": 1,
+        **{"labelColor": "var(--ink)", "labelFontSize": 13, "labelLimit": 170, "orient": "top", "columns": 2},
+        **{"columnPadding": 34, "symbolStrokeWidth": 0, "symbolOpacity": 1},
     },
-}  # fmt: skip
+}
 _POINT = {"type": "point", "filled": True, "size": 80, "opacity": 1}
 _MARK = re.compile(r'<(path|line|text|rect) aria-label="([^"]*)" role="graphics-symbol"[^>]*? (transform="[^>]*)/>')
 _TEXT_MARK = re.compile(r'<text aria-label="([^"]*)" role="graphics-symbol" aria-roledescription="[^"]*"')
@@ -89,10 +89,11 @@ def intervals(
 ) -> Markup:
     """Estimates with their intervals, a line for each label, in the given order; a line marks 0 if it is inside."""
     rows = rows[:MOST_ROWS]
+    labels = _labels(row.label for row in rows)
     series = list(dict.fromkeys(row.series for row in rows))
     values = [
         {
-            "label": _wrapped(row.label),
+            "label": labels[row.label],
             "series": row.series,
             "value": row.value,
             "low": row.value if row.low is None else row.low,
@@ -118,20 +119,18 @@ def intervals(
         zero = {"type": "rule", "color": "var(--soft)", "strokeDash": [4, 3], "aria": False}
         layers.insert(0, {"mark": zero, "encoding": {"x": {"datum": 0}}})
     height = ROW * max(1, len(series) * 0.7) * len({row.label for row in rows})
-    head = ["", *(["series"] if len(series) > 1 else []), axis, "interval", ""]
-    table = [
-        [row.label, *([row.series] if len(series) > 1 else []), f"{row.value:.{digits}f}", _between(row, digits), row.note]
-        for row in rows
-    ]  # fmt: skip
+    head = ["", "series", axis, "interval", ""]
+    table = [[row.label, row.series, f"{row.value:.{digits}f}", _between(row, digits), row.note] for row in rows]
     return _figure(title, description, {"height": height, "layer": layers}, values, head, table)
 
 
 def heat_map(title: str, description: str, cells: Sequence[Cell], row: str, column: str) -> Markup:
     """A table whose cells are the stronger coloured the larger their value, with the values as text."""
+    labels = _labels(cell.row for cell in cells)
     rows, columns = (list(dict.fromkeys(getattr(cell, name) for cell in cells)) for name in ("row", "column"))
     values = [
         {
-            "row": _wrapped(cell.row),
+            "row": labels[cell.row],
             "column": cell.column,
             "share": None if cell.share is None else round(0.08 + 0.5 * cell.share, 3),  # ink is readable on all of it
             "number": cell.text,
@@ -164,16 +163,27 @@ def distribution(
 ) -> Markup:
     """How often each value occurs in each group ({group: {value: count}}): circles with areas that are the counts."""
     groups = dict(list(groups.items())[:MOST_ROWS])
+    labels = _labels(groups)
     values = [
-        {"group": _wrapped(name), "value": value, "count": count, "text": f"{name}, {value:g}: {count:,} times"}
+        {"group": labels[name], "value": value, "count": count, "text": f"{name}, {value:g}: {count:,} times"}
         for name, counts in groups.items()
         for value, count in sorted(counts.items())
     ]
     most = max((count for counts in groups.values() for count in counts.values()), default=1)
     encoding = {
         "y": _rows("group"),
-        "x": {"field": "value", "type": "quantitative", "title": axis, "scale": {"domain": list(domain), "padding": 12}},
-        "size": {"field": "count", "type": "quantitative", "legend": None, "scale": {"domain": [0, most], "range": [16, 420]}},
+        "x": {
+            "field": "value",
+            "type": "quantitative",
+            "title": axis,
+            "scale": {"domain": list(domain), "padding": 12},
+        },
+        "size": {
+            "field": "count",
+            "type": "quantitative",
+            "legend": None,
+            "scale": {"domain": [0, most], "range": [16, 420]},
+        },
         "description": {"field": "text"},
     }
     mark = {"type": "circle", "color": "var(--series-1)", "opacity": 0.75, "stroke": "var(--paper)"}
@@ -208,14 +218,18 @@ def lines(
             "y": point.y,
             "low": point.y if point.low is None else point.low,
             "high": point.y if point.high is None else point.high,
-            "text": ", ".join(filter(None, (point.series, f"{axes[0]} {point.x:g}", _point(point, digits), point.note))),
+            "text": ", ".join(
+                filter(None, (point.series, f"{axes[0]} {point.x:g}", _point(point, digits), point.note))
+            ),
         }
         for point in points
     ]
     first, last = min(point.x for point in points), max(point.x for point in points)
     x: dict[str, Json] = {"field": "x", "type": "quantitative", "title": axes[0]}
     x["scale"] = {"domain": [first - 0.5, last + 0.5] if first == last else [first, last], "nice": False, "padding": 10}
-    x["axis"] = {"format": "d", "values": _ticks(first, last), "grid": False} if whole else {"grid": False, "tickCount": 6}
+    x["axis"] = (
+        {"format": "d", "values": _ticks(first, last), "grid": False} if whole else {"grid": False, "tickCount": 6}
+    )
     y = {"type": "quantitative", "title": axes[1], "axis": {"tickCount": 5}}
     y["scale"] = {"zero": domain is None, **({"domain": list(domain), "nice": False} if domain else {})}
     styles = _styles(series)
@@ -223,7 +237,7 @@ def lines(
     layers: list[Json] = []
     if any(point.low is not None for point in points):
         between = {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}, **colour}
-        layers.append({"mark": {"type": "area", "opacity": 0.15, "aria": False}, "encoding": between})
+        layers.append({"mark": {"type": "area", "opacity": 0.12, "aria": False}, "encoding": between})
         bars = {"type": "rule", "opacity": 0.8, "strokeWidth": 1, "aria": False}
         layers.append({"mark": bars, "encoding": between})
     line = {"x": x, "y": {"field": "y", **y}, **colour, "strokeDash": styles["strokeDash"]}
@@ -236,14 +250,21 @@ def lines(
         shown = [point for place, point in enumerate(points) if place % every == 0 or place == len(points) - 1]
     else:
         shown = list(points)
-    table = [[point.series, f"{point.x:g}", f"{point.y:.{digits}f}", _between(point, digits), point.note] for point in shown]
-    return _figure(title, description, {"height": height, "layer": layers}, values, ["", axes[0], axes[1], "interval", ""], table)  # fmt: skip
+    table = [
+        [point.series, f"{point.x:g}", f"{point.y:.{digits}f}", _between(point, digits), point.note] for point in shown
+    ]
+    head = ["series", *axes, "interval", ""]
+    return _figure(title, description, {"height": height, "layer": layers}, values, head, table)
 
 
 def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]], axis: str) -> Markup:
     """Bars with their values as text: (label, value, text)."""
     rows = rows[:MOST_ROWS]
-    values = [{"label": _wrapped(label), "value": value, "number": text, "text": f"{label}, {text}"} for label, value, text in rows]
+    labels = _labels(label for label, _, _ in rows)
+    values = [
+        {"label": labels[label], "value": value, "number": text, "text": f"{label}, {text}"}
+        for label, value, text in rows
+    ]
     longest = max((value for _, value, _ in rows), default=0)
     x = {"field": "value", "type": "quantitative", "title": axis, "axis": {"tickCount": 4}}
     x["scale"] = {"domain": [0, longest * 1.25 or 1], "nice": False}
@@ -258,10 +279,17 @@ def bars(title: str, description: str, rows: Sequence[tuple[str, float, str]], a
     return _figure(title, description, spec, values, ["", axis], [[label, number] for label, _, number in rows])
 
 
-def _wrapped(label: str) -> str:
-    """A label in at most two lines, which the axis shows one below the other."""
-    lines = wrap(label, _LINE, break_on_hyphens=True) or [""]
-    return "\n".join(lines if len(lines) <= _LINES else [lines[0], f"{lines[1][: _LINE - 2]} …"])
+def _labels(names: Iterable[str]) -> dict[str, str]:
+    """Labels in at most two lines, which the axis shows one below the other; different names have different labels."""
+    labels: dict[str, str] = {}
+    for name in names:
+        lines = wrap(name, _LINE, break_on_hyphens=True) or [""]
+        label = "\n".join(lines if len(lines) <= _LINES else [lines[0], f"{lines[1][: _LINE - 2]} …"])
+        if name not in labels:
+            while label in labels.values():
+                label += "\u200b"  # which is not seen
+            labels[name] = label
+    return labels
 
 
 def _rows(name: str, *, grid: bool = True) -> dict[str, Json]:
@@ -281,7 +309,7 @@ def _styles(series: Sequence[str]) -> dict[str, Json]:
 
     def scale(values: Sequence[Json], shift: int = 0) -> dict[str, Json]:
         chosen = [values[(place + shift * (place // SERIES)) % len(values)] for place in range(count)]
-        legend = {"legend": None if count < 2 or values is _DASHES else {"title": None}}
+        legend = {"legend": None if not any(series) or values is _DASHES else {"title": None}}
         return {"field": "series", "type": "nominal", "scale": {"domain": list(series), "range": chosen}, **legend}
 
     return {"color": scale(_COLOURS), "shape": scale(_SHAPES, 1), "strokeDash": scale(_DASHES, 1)}
@@ -318,6 +346,8 @@ def _figure(
         "data": {"values": values},
         **spec,
     }
+    kept = [place for place, name in enumerate(head) if not place or any(row[place] for row in table)]
+    head, table = [head[place] for place in kept], [[row[place] for place in kept] for row in table]
     picture = _svg(msgspec.json.encode(whole), f"{title}. {description}")
     cells = "".join(f"<tr><th scope=row>{_cells(row)}</tr>" for row in table)
     names = "".join(f"<th scope=col>{escape(name)}</th>" for name in head)

@@ -1,7 +1,7 @@
 """The first page: what Dreamflow did here, what is new, what waits, what it cost, and what the sections are."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .page import Page, section_path
@@ -10,7 +10,8 @@ from .parts import Link
 if TYPE_CHECKING:
     from .build import Site
 
-SHOWN_NEW = 8
+SHOWN_NEW = 10
+SHOWN_OF_KIND = 3
 SHOWN_HIGHLIGHTS = 3
 ABOUT = {  # what a section is for somebody who has read nothing, and the command that fills it
     "cohorts": (
@@ -45,14 +46,14 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
         first = site.firsts.get(section)
         found = [page for page in [*([first] if first else []), *site.entries[section]] if page.highlight]
         found.sort(key=lambda page: page.date, reverse=True)
-        is_empty = not (first and first.summary) and not site.entries[section]
+        is_empty = not site.entries[section] and not site.index.sections[section]
         cards.append(
             {
                 "title": first.title if first else section.title(),
                 "path": section_path(section),
                 "about": about,
                 "command": command,
-                "summary": first.summary if first else "",
+                "summary": first.summary if first and not is_empty else "",
                 "highlights": found[:SHOWN_HIGHLIGHTS],
                 "pages": len(site.entries[section]),
                 "is_empty": is_empty,
@@ -65,11 +66,24 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
         "since": since[:16].replace("T", " "),
         "since_what": what,
         "new_counts": Counter(kind for _, kind, _, _ in newest).most_common(),
-        "newest": [(Link(title, place), kind, date[:16].replace("T", " ")) for date, kind, title, place in newest[:SHOWN_NEW]],
+        "newest": [
+            (Link(title, place), kind, date[:16].replace("T", " ")) for date, kind, title, place in _mixed(newest)
+        ],
         "night": nights[0] if nights else None,
         "runs": site.firsts.get("runs"),
         "spending": site.firsts.get("spending"),
-    }  # fmt: skip
+    }
+
+
+def _mixed(newest: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """The newest texts, of each kind a few."""
+    counts: Counter[str] = Counter()
+    shown = []
+    for item in newest:
+        counts[item[1]] += 1
+        if counts[item[1]] <= SHOWN_OF_KIND:
+            shown.append(item)
+    return shown[:SHOWN_NEW]
 
 
 def _since(status: Mapping[str, Any], nights: list[Page]) -> tuple[str, str]:

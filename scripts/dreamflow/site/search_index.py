@@ -23,7 +23,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from .page import SECTIONS, Page
+from .page import Page
 
 SHARD = 150_000  # bytes of a file
 MOST = 30_000  # documents of a kind
@@ -91,6 +91,7 @@ class Index:
 
     def __init__(self) -> None:
         self.kinds: dict[str, int] = {}  # documents by kind, those above `MOST` too
+        self.sections: Counter[str] = Counter()  # documents by section
         self.newest: list[tuple[str, str, str, str]] = []  # date, kind, title, place: of documents with a date
         self._kind_places: dict[str, int] = {}
         self._lengths: list[str] = []
@@ -104,6 +105,7 @@ class Index:
 
     def add(self, page: Page) -> None:
         """Add the documents of a page."""
+        self.sections[page.section] += len(page.documents)
         for document in page.documents:
             known = self.kinds[document.kind] = self.kinds.get(document.kind, 0) + 1
             place = f"{page.path}#{document.anchor}" if document.anchor else page.path
@@ -132,7 +134,7 @@ class Index:
     def facts(self) -> dict[str, Any]:
         """What the page of the search says: counts by kind, and what is left out."""
         left_out = {kind: count - MOST for kind, count in self.kinds.items() if count > MOST}
-        return {"kinds": self.kinds, "left_out": left_out, "most": MOST, "sections": SECTIONS}
+        return {"kinds": self.kinds, "left_out": left_out, "most": MOST}
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The files of the index by name."""
@@ -213,7 +215,7 @@ def _call(what: str, number: int, value: Any) -> str:
 
 
 def _encoded(postings: "array[int]") -> str:
-    """Postings as differences of documents with a level, each in digits of 6 bits of which one says that more follow."""
+    """Postings as differences of documents with a level, each in digits of 6 bits; a bit says that more follow."""
     last, values = 0, []
     for posting in postings:
         number = posting >> 3

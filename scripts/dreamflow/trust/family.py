@@ -11,6 +11,7 @@ from ..cycles import AUTO, current_cycle, last_cycles
 from ..database.schema import Source
 from ..family import Family, Report, World
 from ..files import canonical
+from ..site.page import Page
 from .folders import RECORDS, check_previous, cycle_folder
 
 TRUST_FILES = ("trust.md", "trust.csv", "trust.png", "trust.svg", RECORDS, "routing.json", "state.json", "trust.sqlite")
@@ -47,6 +48,12 @@ class TrustFamily(Family):
     def targets(self, goal: str) -> list[str]:
         """The files of the current cycle."""
         return [self.file(str(self.cycle), name) for name in ("outcomes.csv", "contexts.md", *TRUST_FILES)]
+
+    def pages(self) -> Iterable[Page]:
+        """The pages on models, their trust and their costs."""
+        from .pages import model_pages
+
+        return model_pages(self)
 
     def reports(self) -> list[Report]:
         """The page of the current cycle."""

@@ -95,6 +95,7 @@
     }
 
     heads.forEach((head, place) => {
+      if (!head.textContent.trim()) return;
       const button = element("button", { type: "button" });
       button.append(...head.childNodes);
       head.append(button);
@@ -191,13 +192,25 @@
 
   // A place within something folded is opened.
   function openTarget() {
-    if (location.hash.length < 2 || location.hash.startsWith("#~")) return;
+    if (location.hash.length < 2) return;
+    if (location.hash.startsWith("#~")) { // a link to some rows of a table
+      const name = [...readState().keys()][0] || "";
+      return void document.getElementById(name.slice(0, name.lastIndexOf(".")))?.scrollIntoView();
+    }
     let place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!place) return;
     for (let each = place; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
     place.scrollIntoView();
   }
 
+  // What is unfolded and wider than its place is scrolled, so the keyboard must reach it.
+  function reach(fold) {
+    const wide = [...fold.querySelectorAll(".inside")].filter((inside) => inside.scrollWidth > inside.clientWidth);
+    for (const inside of wide) inside.tabIndex = 0;
+  }
+
+  document.addEventListener("toggle", (event) => event.target.open && reach(event.target), true);
+  document.querySelectorAll("details[open]").forEach(reach);
   document.querySelectorAll("[data-table]").forEach(enhance);
   document.querySelectorAll(".copyable").forEach(copyButton);
   window.addEventListener("hashchange", openTarget);
