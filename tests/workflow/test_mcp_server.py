@@ -174,7 +174,8 @@ def test_a_forecast_is_that_of_a_dry_run(call: Call):
 
 def test_a_night_is_planned_without_a_trace(root: Path, call: Call):
     night = call("dream", strategy="light", focus_area="prices of a basket")
-    assert (night["name"], night["base"], night["started"]) == ("agent-light-prices-of-a-basket", "night", None)
+    assert (night["name"], night["cycle"], night["base"]) == ("agent-light-prices-of-a-basket", 1, "night")
+    assert night["started"] is None
     assert night["procedures"] == ["webshop.quote_basket"] and set(night["kinds"].values()) == {5}
     assert night["forecast"]["ok"] and "calls to make" in night["forecast"]["text"]
     assert not list((root / "config/procedures").glob("agent-*"))

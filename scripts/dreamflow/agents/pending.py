@@ -83,13 +83,20 @@ def list_pending(
     wanted = {"open": ("waiting", "unreadable"), "all": ("waiting", "unreadable", "answered", "done")}.get(
         state, (state,)
     )
+    answered = {path.name for path in _inbox(project).glob("*.answer.txt")}
     found = []
     for gen_id in question_ids(project):
-        result = _result(project, gen_id)
-        its_state, problem = _state(project, gen_id, result)
-        if its_state in wanted and (not stage or (result is not None and result.stage == stage)):
-            found.append((gen_id, result, its_state, problem))
+        if stage and not (is_name(stage) and (project.data / "gens" / stage / gen_id).is_dir()):
+            continue
+        # Metadata is read only where it decides: there may be thousands of questions.
+        is_open = f"{gen_id}.answer.txt" not in answered
+        if ("waiting" if is_open else _state(project, gen_id, _result(project, gen_id))[0]) in wanted:
+            found.append(gen_id)
     page, following = items_page(found, offset, limit)
+    questions = []
+    for gen_id in page:
+        result = _result(project, gen_id)
+        questions.append(PendingQuestion(**_fields(project, gen_id, result, *_state(project, gen_id, result))))
     if found:
         note = "Read each question with `read_pending`, and answer it in its form."
     else:
@@ -98,7 +105,7 @@ def list_pending(
             note += f" {unjudged:,} variants have no verdict and no judge: a night asks for verdicts if it names one."
     return PendingList(
         total=len(found),
-        questions=[PendingQuestion(**_fields(project, *one)) for one in page],
+        questions=questions,
         next_offset=following,
         note=note,
     )
