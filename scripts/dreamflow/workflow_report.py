@@ -20,11 +20,10 @@ from .generation.budgets import Budget
 from .generation.layout import Layout
 from .ledger_tables import write_ledger
 from .plan import Plan
+from .public_text import public_text
 
 MOST_FILES = 300  # of one result: a report is one file, which a browser has to hold
 _KINDS = {".html": "page", ".csv": "table", ".svg": "figure", ".png": "figure", ".json": "data"}
-_SECRET = re.compile(r"(?im)^(\s*['\"]?[\w.-]*(?:api_?key|token|secret|password|authorization)['\"]?\s*:\s*)(\S.*)$")
-_USER = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _LOCAL_LINK = re.compile(r"(?<!!)\[([^\]\[]+)\]\((?!https?:|mailto:|#)[^()\s]*\)")  # other pages are elsewhere
 _PACKAGES = ("snakemake", "pandas", "numpy", "scipy", "krippendorff", "llama-cpp-python", "torch")
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
@@ -145,11 +144,6 @@ def _configuration(plan: Plan, folder: Path, config_file: Path) -> Iterator[Item
 
 def _code(text: str) -> str:
     return f"<pre>{html.escape(text)}</pre>"
-
-
-def public_text(text: str) -> str:
-    """A file of the configuration without what may be secret: values of keys that are called so, users in addresses."""
-    return _USER.sub("", _SECRET.sub(r"\1(hidden)", text))
 
 
 def _facts(plan: Plan) -> dict[str, str]:

@@ -6,7 +6,8 @@ import shutil
 import zipfile
 
 import pytest
-from dreamflow.workflow_report import page_of, public_text
+from dreamflow.public_text import public_text
+from dreamflow.workflow_report import page_of
 from project import REPOSITORY, Project
 
 RAW = REPOSITORY / "data/1_raw"

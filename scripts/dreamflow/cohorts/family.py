@@ -32,7 +32,7 @@ class Cohorts(Family):
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
     )
     stages = STAGES
-    goals = ("drafts", "essays", "evaluations", "cohorts", "reports")
+    goals = ("drafts", "essays", "evaluations", "cohorts", "reports", "crate")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -61,7 +61,7 @@ class Cohorts(Family):
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
-        if goal == "reports":  # from what exists
+        if goal in ("reports", "crate"):  # from what exists
             return []
         if goal in self.goals and goal != self.name:
             return self.stage_files(goal.removesuffix("s"), only=True)
@@ -174,6 +174,16 @@ class Cohorts(Family):
             self.write_reports(cohort_id)
             shown.append(self.write_results(cohort_id, f"{self.layout.root}/results/{cohort_id}"))
         return "\n\n".join(shown) or "No cohort is configured."
+
+    def write_crates(self) -> str:
+        """Write an RO-Crate of every cohort from what exists; returns a line for each."""
+        from .crate import write_crate
+
+        folder, lines = self.layout.root / "export/crates", []
+        for report, (cohort_id, cohort) in zip(self.reports(), self.cohorts.items(), strict=True):
+            says = report.words or "Its scores are not compared yet."
+            lines.append(write_crate(cohort, self.world.catalog, self.layout, folder / cohort_id, says))
+        return "\n".join(lines) or "No cohort is configured."
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""
