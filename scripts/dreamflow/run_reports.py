@@ -19,15 +19,20 @@ def reports_of(families: Iterable[Family], is_stale: Callable[[str], bool] | Non
     reason in `outdated`, and their pages are marked; without it all are up to date."""
     found = []
     for family in families:
-        if family.problem:
-            continue
-        for report in family.reports():
+        for report in _of_family(family):
             if is_stale is not None:
                 report.outdated = _outdated(family, report, is_stale) or report.outdated
             if report.page.exists():
                 mark(report)
             found.append(report)
     return found
+
+
+def _of_family(family: Family) -> Sequence[Report]:
+    try:
+        return [] if family.problem else family.reports()
+    except (DreamflowError, OSError):  # a damaged file: its own job says so
+        return []
 
 
 def _outdated(family: Family, report: Report, is_stale: Callable[[str], bool]) -> str:
