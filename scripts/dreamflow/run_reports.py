@@ -3,6 +3,7 @@ that has changed since, say so in their first lines."""
 
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .family import Family, Report
 from .files import pretty, read_json, write_atomic
 
 SHOWN = 8  # results in the list at the end of a run
+_WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 _MARK = re.compile(r"\n\n> \*\*Not complete:\*\* [^\n]*")
 
 
@@ -83,8 +85,8 @@ def report_lines(reports: Sequence[Report], shown: Sequence[str] = ()) -> list[s
     for report in there[:SHOWN]:
         if report.page.exists():
             note = f" NOT COMPLETE: {report.outdated}." if report.outdated else ""
-            words = f"\n    {report.words}" if report.words else ""
-            lines.append(f"  {report.title}: {report.where}{note}{words}")
+            lines.append(f"  {report.title}: {report.where}{note}")
+            lines += textwrap.wrap(report.words, 96, initial_indent="    ", subsequent_indent="    ", **_WHOLE_WORDS)
         else:
             lines.append(f"  {report.title}: no tables yet ({report.outdated}).{report.remedy}")
     if len(there) > SHOWN:
