@@ -157,8 +157,7 @@ BLANK_FORMS = (
     "Viability: {n}\nTier: N", "Viability: {n}\nTier: 3", "Viability: {n}\nTier: 1/2/3",
     "**Viability:** {n}\n**Tier:** N", "Sound.\n- Viability: {n}\n- Tier: 1",
     "Dream 1: Viability {n}, Tier N. [reasoning]", "| Viability | {n} |\n| Tier | 3 |",
-    "Viability: {n}\nConfidence: 0.9",
-    '{{"viability": {n}, "tier": 3}}', '{{"viability": "{n}", "tier": "N"}}',
+    "Viability: {n}\nConfidence: 0.9", '{{"viability": {n}, "tier": 3}}', '{{"viability": "{n}", "tier": "N"}}',
 )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def read_generation(
         created_at=result.created_at or "",
         files={path.name: path.stat().st_size for path in names.values()},
         file=names[file].name,
-        content=text_page(read(names[file]), offset, characters),
+        content=text_page(read(project.inside(names[file])), offset, characters),
         lineage=lineage(project, list(result.parents)),
     )
 

@@ -15,7 +15,8 @@ import yaml
 from pydantic import BaseModel, Field
 
 from ..config import load_yaml
-from ..dreams.compile import STRATEGIES
+from ..cycles import last_cycles
+from ..dreams.compile import FINAL, STRATEGIES
 from ..dreams.procedure import Procedure, load_procedures
 from ..dreams.spec import NightSpec
 from ..errors import DreamflowError
@@ -34,6 +35,7 @@ class DreamNight(BaseModel):
     """A night over procedures: what it makes, and the run if it was started."""
 
     name: str = Field(description="Name of the night; its results are in data/dreams/<name>/.")
+    cycle: int = Field(description="Its cycle: the next one, or the one that was interrupted.")
     strategy: str = Field(description="light, balanced or deep.")
     procedures: list[str] = Field(description="Procedures that get variants.")
     kinds: dict[str, int] = Field(description="Most variants of each kind for each procedure.")
@@ -62,7 +64,9 @@ def dream(
         )
     config = overrides(["dreams"], budget_usd, budget_tokens, {}, required=start)
     name = _name(strategy, focus_area)
-    base, spec, known = _spec(strategy, focus_area)
+    begun, finished = last_cycles(project.data / "dreams" / name, FINAL)
+    cycle = begun if begun > finished else finished + 1  # one that was interrupted goes on
+    base, spec, known = _spec(strategy, focus_area, cycle)
     text = _COMMENT + yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
     config = [f"procedures=[{name}]", *config]
     with _copy_with(project, name, text) as copy:
@@ -76,6 +80,7 @@ def dream(
         started = runner.start(["dreams"], config)
     return DreamNight(
         name=name,
+        cycle=cycle,
         strategy=strategy,
         procedures=known[:SHOWN_PROCEDURES],
         kinds=dict.fromkeys(NightSpec.model_validate(spec).kinds, STRATEGIES[strategy]),
@@ -102,7 +107,7 @@ def _name(strategy: str, focus: str) -> str:
     return f"agent-{strategy}" + (f"-{slug}" if slug else "")
 
 
-def _spec(strategy: str, focus: str) -> tuple[str, dict[str, object], list[str]]:
+def _spec(strategy: str, focus: str, cycle: int) -> tuple[str, dict[str, object], list[str]]:
     """The name of the configured night that the spec follows, the spec, and the ids of its procedures."""
     settings = load_settings()
     known = load_procedures(Path(settings.raw_root) / "procedures")
@@ -114,9 +119,9 @@ def _spec(strategy: str, focus: str) -> tuple[str, dict[str, object], list[str]]
     base = next((name for name in settings.procedures if (_NIGHTS / f"{name}.yaml").exists()), "")
     spec: dict[str, object] = {}
     if base:
-        given = load_yaml(_NIGHTS / f"{base}.yaml", NightSpec).as_dict()
+        given = load_yaml(_NIGHTS / f"{base}.yaml", NightSpec).model_dump(mode="json", exclude_unset=True)
         spec = {key: value for key, value in given.items() if key not in ("limits", "cycle")}
-    return base, {**spec, "procedures": chosen, "strategy": strategy, "cycle": "auto"}, chosen
+    return base, {**spec, "procedures": chosen, "strategy": strategy, "cycle": cycle}, chosen
 
 
 def _matching(focus: str, known: Mapping[str, Procedure]) -> list[str]:

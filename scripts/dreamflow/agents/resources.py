@@ -31,7 +31,7 @@ from .project import Project
 Quality = Literal[LEVELS[1:]]
 DEFAULT_FILTER = "needs_upgrade=true"
 SHOWN_CELLS = 12
-MOST_LABELS = 8
+MOST_NAMES = 6  # labels, entities and conversations, of each, in a filter
 _SHORT = 3  # letters: shorter words of a context select nothing, except in scripts without spaces
 
 
@@ -113,17 +113,40 @@ def select_resources_for(
     given = {
         **settings.upgrade.as_dict(),
         **{"filter": text, "target": quality, "urgency": "high" if urgency == "high" else "normal"},
-        **{"max_tokens": 0 if usd == 0 else tokens, "max_duration_s": seconds},
+        **{"max_tokens": tokens, "max_duration_s": seconds},
     }
-    plan = _planned(family, world, {key: value for key, value in given.items() if value is not None})
-    cost = plan["totals"]["cost_usd"]
-    if usd and cost and cost > usd:
-        tokens = int(plan["totals"]["tokens"] * usd / cost)
-        reasons.append(
-            f"The upgrade of all matching chunks costs about ${cost:.4f}; ${usd:g} pay for about {tokens:,} tokens."
-        )
-        plan = _planned(family, world, {**given, "max_tokens": tokens})
+    plan = _affordable(family, world, given, usd, reasons)
     return _recommendation(project, family, world, plan, text, reasons, uses, archives, budget_usd)
+
+
+def _affordable(
+    family: Chunks, world: World, given: Mapping[str, Any], usd: float | None, reasons: list[str]
+) -> dict[str, Any]:
+    """The plan of an upgrade that costs at most `usd` US dollars, by its expected cost."""
+    plan = _planned(family, world, given)
+    cost, tier = plan["totals"]["cost_usd"], _tier(plan)
+    if usd is None or cost is None or cost <= usd:
+        return plan
+    tokens = int(plan["totals"]["tokens"] * usd / cost)
+    reasons.append(f"The tier {tier} costs about ${cost:.4f}; ${usd:g} pay for about {tokens:,} tokens of it.")
+    capped = _planned(family, world, {**given, "max_tokens": tokens})
+    if _tier(capped) == tier:
+        return capped
+    for lower in reversed(LEVELS[1 : LEVELS.index(tier)]):
+        whole = _planned(family, world, {**given, "target": lower})
+        cost = whole["totals"]["cost_usd"]
+        if _tier(whole) == lower and cost is not None and cost <= usd:
+            reasons += [f"{given['target']} was required."] if given["target"] else []
+            reasons.append(f"The tier {lower} costs about ${cost:.4f} for everything that matches.")
+            for part in whole["specs"].values():
+                part["resources"]["as_required"] = given["target"] in (None, lower)
+            return whole
+    return capped
+
+
+def _tier(plan: Mapping[str, Any]) -> str:
+    """The highest tier of a plan."""
+    return max((part["resources"]["tier"] for part in plan["specs"].values()), key=LEVELS.index)
 
 
 def _planned(family: Chunks, world: World, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,12 +174,13 @@ def _recommendation(
     most = [one["totals"].get("at_most") or {"tokens": 0, "cost_usd": 0.0} for one in plan["specs"].values()]
     usd_at_most = [one["cost_usd"] for one in most]
     reasons = [*reasons, *(reason for one in plan["specs"].values() for reason in one["resources"]["reasons"])]
+    reasons = [reason for reason in reasons if chosen["as_required"] or reason != f"{chosen['tier']} was required."]
     if len(plan["specs"]) > 1:
         reasons.append(f"Several specs are configured; the choice shown is that of {name}.")
-    if not totals["chunks"]:
-        reasons.append(
-            "No chunk matches the filter, or all that match have this quality already: there is nothing to do."
-        )
+    if part["skipped"] and not totals["chunks"]:
+        reasons.append("Nothing that matches fits into the limits.")
+    elif not totals["chunks"]:
+        reasons.append("No chunk matches the filter, or all that match have this quality already.")
     reasons += [f"Skipped: {region['reason']}" for region in part["skipped"][:3]]
     trusted = _trust(project, [model for option in options for model in option.models])
     if trusted:
@@ -235,26 +259,41 @@ def _filter(context: str, archives: Sequence[Mapping[str, Any]], default: str) -
         pass
     else:
         return context, ["The context is a filter and is used as it is."]
-    counts = Counter(label for archive in archives for chunk in archive["b_chunks"] for label in chunk["labels"])
     wanted = context.casefold()
     words = {word for word in re.findall(r"\w+", wanted) if len(word) > _SHORT or not word.isascii()}
-    found = [label for label, _ in counts.most_common() if _is_about(label.casefold(), wanted, words)][:MOST_LABELS]
-    if not found:
-        return default, [f"No label of a chunk occurs in the context, so the filter is {default!r}."]
-    parts = " OR ".join(f"labels CONTAINS '{label}'" for label in found if "'" not in label) or default
-    reason = f"The context names the labels {', '.join(found)}: chunks about them come first."
-    return f"({DEFAULT_FILTER}) AND ({parts})", [reason]
+    chunks = [chunk for archive in archives for chunk in archive["b_chunks"]]
+    parts, named = [], []
+    for field in ("labels", "entities"):
+        counts = Counter(name for chunk in chunks for name in chunk[field])
+        found = [
+            name for name, _ in counts.most_common() if "'" not in name and _is_about(name.casefold(), wanted, words)
+        ]
+        parts += [f"{field} CONTAINS '{name}'" for name in found[:MOST_NAMES]]
+        named += found[:MOST_NAMES]
+    ids = {part for archive in archives for part in re.findall(r"[^\W_]+", archive["conversation_id"].casefold())}
+    parts += [f"conversation_id CONTAINS '{part}'" for part in sorted(ids & words)[:MOST_NAMES]]
+    named += sorted(ids & words)[:MOST_NAMES]
+    if not parts:
+        return default, [
+            f"No label, entity or conversation is called like a word of the context: the filter is {default!r}."
+        ]
+    reason = (
+        f"The context names {', '.join(dict.fromkeys(named))}: labels, entities or conversations that are called so."
+    )
+    return f"{DEFAULT_FILTER} AND ({' OR '.join(parts)})", [reason]
 
 
-def _is_about(label: str, context: str, words: set[str]) -> bool:
-    """Whether a label occurs in a context, or one of its words does."""
-    return bool(label) and (label in context if not label.isascii() else bool(words & set(re.findall(r"\w+", label))))
+def _is_about(name: str, context: str, words: set[str]) -> bool:
+    """Whether a name occurs in a context, or one of its words does."""
+    return bool(name) and (name in context if not name.isascii() else bool(words & set(re.findall(r"\w+", name))))
 
 
 def _trust(project: Project, models: Iterable[str]) -> list[TrustIn]:
     table = read_table(project.data)
     wanted = set(models)
-    cells = sorted((cell for cell in table.cells if cell.model_id in wanted), key=lambda cell: -cell.n) if table else []
+    # What counts for chunks, and over all kinds of work.
+    cells = [c for c in table.cells if c.model_id in wanted and c.context.startswith(("*", "chunk"))] if table else []
+    cells.sort(key=lambda cell: -cell.n)
     return [
         TrustIn(**{key: getattr(cell, key) for key in TrustIn.model_fields} | {"mean": round(cell.mean, 4)})
         for cell in cells[:SHOWN_CELLS]

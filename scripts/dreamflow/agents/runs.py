@@ -4,6 +4,7 @@ The workflow is a program of its own, `snakemake`: nothing here imports it. A ru
 server ends."""
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -25,29 +26,14 @@ from .project import Project, cut
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # What a run may make: the goals of all families, and targets that only add or renew files. Not those that remove.
-TARGETS = tuple(
-    dict.fromkeys(
-        [
-            *("all", *(goal for family in FAMILIES for goal in family.goals)),
-            *("night", "reports", "estimate", "ledger", "database", "site"),
-        ]
-    )
-)
+_GOALS = (goal for family in FAMILIES for goal in family.goals)
+TARGETS = tuple(dict.fromkeys(("all", *_GOALS, "night", "reports", "estimate", "ledger", "database", "site")))
 FORECAST_S = 300
 STARTS_S = 20  # until a run has its lock, or has ended
 LONGEST_OUTPUT = 12_000
 SHOWN_LOG = 4000  # characters of the end of a log
 MOST_CORES = 256
-_NOISE = (
-    "Using workflow specific profile",
-    "Building DAG",
-    "host:",
-    "Job stats",
-    "job  ",
-    "-----",
-    "Reasons:",
-    "    (check",
-)
+_NOISE = ("Using workflow specific profile", "Building DAG", "Config file ", "host:", "Rules with missing metadata")
 
 
 class Forecast(BaseModel):
@@ -134,20 +120,18 @@ def command_line(project: Project, targets: Sequence[str], config: Sequence[str]
 
 def shown_command(targets: Sequence[str], config: Sequence[str]) -> str:
     """The same as a person types it."""
-    changes = (
-        " --config " + " ".join(f"'{one}'" if set(one) & set(" {}()<>*") else one for one in config) if config else ""
-    )
-    return f"snakemake {' '.join(targets)}{changes}"
+    return shlex.join(["snakemake", *targets, *(["--config", *config] if config else [])])
 
 
 def forecast(project: Project, targets: Sequence[str], config: Sequence[str]) -> Forecast:
     """What a run would make, by a dry run: no model is called, and a run in progress is not disturbed."""
-    command = command_line(project, targets, config, "--dry-run", "--nolock", "--quiet", "host")
+    command = command_line(project, targets, config, "--dry-run", "--nolock")
     try:
         done = subprocess.run(  # noqa: S603  (a list of checked arguments, no shell)
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             timeout=FORECAST_S,
@@ -156,8 +140,11 @@ def forecast(project: Project, targets: Sequence[str], config: Sequence[str]) ->
         )
     except subprocess.TimeoutExpired:
         raise DreamflowError(f"the forecast took more than {FORECAST_S} s; a person can run `snakemake -n`") from None
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if not line.startswith(_NOISE)]
-    text = "\n".join(lines).strip()
+    # Snakemake shows the jobs twice, and then why each of them runs.
+    before, jobs, after = done.stdout.partition("Job stats:")
+    text = before + jobs + after.partition("Job stats:")[0].partition("Reasons:")[0]
+    lines = (line.rstrip() for line in text.splitlines() if not line.startswith(_NOISE))
+    text = "\n".join(line for line in lines if "missing provenance/metadata" not in line).strip()
     if len(text) > LONGEST_OUTPUT:
         text = text[:LONGEST_OUTPUT] + "\n… (cut)"
     return Forecast(targets=list(targets), ok=done.returncode == 0, text=text, command=shown_command(targets, config))

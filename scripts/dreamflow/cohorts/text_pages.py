@@ -122,7 +122,7 @@ def text_pages(
             yield Page(path, title, "cohorts", "cohorts_text.html", facts, _summary(row), documents, date=newest)
             entry = {"gen_id": row["gen_id"], "title": title}
             listed.append({**entry, "label": f"{row['judged_stage']} {_rank(row)}: {title} ({row['model']})"})
-            data = {**entry, "html": str(rendered(text.text or "")), "path": path}
+            data = {**entry, "html": str(rendered(text.text or "")), "text": text.text or "", "path": path}
             data |= {key: row[key] for key in ("rank", "mean", "ci_low", "ci_high", "model", "template", "concepts")}
             data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in evaluators]
             path = f"cohorts/{cohort_id}/data/{row['gen_id']}.js"

@@ -72,6 +72,7 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
     if known is not None and not any(change.gone or change.new for change in changes):
         os.utime(path, ns=(started, started))
         return "; ".join([f"{path} is up to date", *_not_read([change.problem for change in changes])])
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     half = temporary(path)
     try:

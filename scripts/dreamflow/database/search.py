@@ -109,8 +109,8 @@ class Query:
 def search(path: Path | str, query: str, kind: str | None = None, limit: int = 20) -> list[Hit]:
     """The texts in a database that have all words of a query, best first (BM25; titles count more).
 
-    `kind` is one of `kinds()`, None or "all" for all. Raises a `DreamflowError` if there is no database, or no such
-    kind.
+    `kind` is one of `kinds()`, also without the s; None or "all" for all. Raises a `DreamflowError` if there is no
+    database, or no such kind.
     """
     words = Query(query)
     with closing(_open(Path(path))) as connection:
@@ -153,10 +153,11 @@ def _tables(connection: sqlite3.Connection, kind: str | None) -> dict[str, str |
     rows = connection.execute("SELECT table_name, kind FROM search_kinds ORDER BY kind").fetchall()
     if kind is None:
         return {table: None for table, _ in rows}
-    found = {table: kind for table, other in rows if other == kind}
+    found = {table: other for table, other in rows if other in (kind, f"{kind}s")}
     if not found:
-        known = ", ".join(dict.fromkeys(other for _, other in rows)) or "nothing: the database is empty"
-        raise DreamflowError(f"no texts of the kind {kind!r}; there are: {known}")
+        known = ", ".join(dict.fromkeys(other for _, other in rows))
+        known = f"there are: {known}" if known else "the database has no texts yet"
+        raise DreamflowError(f"no texts of the kind {kind!r}; {known}")
     return found
 
 

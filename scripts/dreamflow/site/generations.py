@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..errors import DreamflowError
 from ..generation.make import read_result
 from ..generation.model import Json, Result
+from ..generation.summary import read_metadata
 from .parts import usd
 
 _SAMPLING = {
@@ -49,6 +50,9 @@ def read_shown(data_root: Path, stage: str, gen_id: str, parsed_name: str = "par
     folder = data_root / "gens" / stage / gen_id
     try:
         result = read_result(folder)
+        if result.model_id is None and result.mode not in MODES:
+            original = read_metadata(data_root, stage, gen_id)  # the original pipeline has another name for it
+            result.model_id = original and original.llm_model_id
     except DreamflowError:
         return None
     return Shown(

@@ -33,8 +33,9 @@ class LlamaCpp(Provider):
 
     def written(self) -> Mapping[str, int]:
         """The tokens written so far of the answers in the slots of all loaded models."""
-        engine = sys.modules.get(f"{__package__}.llama_cpp_engine")
-        return engine.written() if engine else {}
+        # While another thread imports the module, it is there and not whole.
+        written = getattr(sys.modules.get(f"{__package__}.llama_cpp_engine"), "written", None)
+        return written() if written else {}
 
     def token_counter(self, model: "Model") -> Callable[[str], int]:
         """Count with the model's own vocabulary; its weights are not loaded."""

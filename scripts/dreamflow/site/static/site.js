@@ -160,10 +160,19 @@
       if (entries.some((entry) => entry.isIntersecting) && count < shown.length) addRows();
     }, { root: null, rootMargin: "600px" }).observe(end);
 
-    const state = readState();
-    order = Number(state.get(box.id + ".sort")) || "";
-    if (Math.abs(order) > heads.length) order = "";
-    if (box.restore) box.restore(state);
+    function restore() {
+      const state = readState();
+      order = Number(state.get(box.id + ".sort")) || "";
+      if (Math.abs(order) > heads.length) order = "";
+      if (box.restore) box.restore(state);
+    }
+
+    window.addEventListener("hashchange", () => {
+      if (!location.hash.startsWith("#~")) return;
+      restore();
+      update();
+    });
+    restore();
     if (rows.length > STEP || order || query || picked.size) update();
     else {
       count = rows.length;
