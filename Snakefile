@@ -20,6 +20,9 @@ if configured:  # Snakemake refuses a blank file; here it means that every key h
     configfile: "config/config.yaml"
 
 
+report: "report/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/generations.smk"
 include: "rules/shards.smk"
@@ -41,4 +44,4 @@ include: "rules/night.smk"
 rule all:
     default_target: True
     input:
-        lambda wildcards: flow.look_up(flow.targets, "all"),
+        (lambda wildcards: in_report()) if REPORTING else (lambda wildcards: flow.look_up(flow.targets, "all")),

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+from snakemake.sourcecache import infer_source_file
 from snakemake_interface_logger_plugins.common import LogEvent
 
 sys.path.insert(0, f"{workflow.current_basedir}/../scripts")
 
+from dreamflow import __version__
 from dreamflow.cycles import NEXT, NIGHT
 from dreamflow.entry import REPORTED_STATUS
 from dreamflow.errors import DreamflowError
@@ -17,6 +19,7 @@ from dreamflow.generation.screen import Screen
 from dreamflow.jobs import REPORTED
 from dreamflow.run import Run
 from dreamflow.shard_jobs import Pools
+from dreamflow.workflow_report import collect
 
 CHATTER = {LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO}
 CHATTER_BEGINS = (
@@ -97,6 +100,8 @@ def resource(name, default):
     return workflow.global_resources[name].value if name in workflow.global_resources else default
 
 
+REPORTING = any(argument.split("=")[0] == "--report" for argument in sys.argv[1:])  # no job runs
+
 if DRY and "night" in sys.argv:  # it shows what the next night would make
     os.environ[NIGHT] = NEXT
 
@@ -108,7 +113,13 @@ AT_ONCE = workflow.resource_settings.cores or workflow.resource_settings.local_c
 LOCAL_AT_ONCE = resource("local_llm", 16)  # generations of models in this process
 
 try:
-    flow = Run(config, force, in_job=not workflow.is_main_process, dry=DRY, pools=Pools(AT_ONCE, LOCAL_AT_ONCE))
+    flow = Run(
+        config,
+        (lambda path: None) if REPORTING else force,
+        in_job=not workflow.is_main_process,
+        dry=DRY or REPORTING,
+        pools=Pools(AT_ONCE, LOCAL_AT_ONCE),
+    )
 except DreamflowError as error:
     sys.exit(f"Dreamflow cannot start:\n{error}")
 
@@ -169,3 +180,17 @@ def shard_inputs(kind):
         return [*(files if is_due else map(ancient, files)), *evidence]
 
     return inputs
+
+
+def in_report():
+    """What `snakemake --report` shows: the results that exist, and those of their jobs that the default target has."""
+    config_file = Path(workflow.configfiles[0] if workflow.configfiles else "config/config.yaml")
+    items = flow.look_up(collect, flow.plan, flow.layout, flow.budgets, config_file, __version__)
+    made = [path for path in flow.look_up(flow.targets, "all") if Path(path).exists()]
+    return [*made, *map(as_result, items)]
+
+
+def as_result(item):
+    """A file of the report with its place there."""
+    caption = infer_source_file(f"{workflow.basedir}/report/{item.caption}")
+    return report(item.path, caption, item.category, item.subcategory, item.labels)

@@ -250,6 +250,7 @@ rule distill_report:
     output:
         f"{RUN}/report.md",
         f"{RUN}/accuracy.png",
+        f"{RUN}/accuracy.svg",
     log:
         f"{DATA}/logs/distill_report/{{run}}.log",
     localrule: True

@@ -12,6 +12,17 @@ rule reports:
         flow.job(log[0], COHORTS.write_all_reports)
 
 
+rule crate:
+    """Write an RO-Crate of each cohort, data/export/crates/<cohort>/: inputs, generations, tables, and their provenance."""
+    input:
+        lambda wildcards: flow.look_up(flow.targets, "crate"),
+    log:
+        f"{DATA}/logs/crate.log",
+    localrule: True
+    run:
+        flow.job(log[0], COHORTS.write_crates)
+
+
 rule cohort_reports:
     """Write the tables of a cohort's scores."""
     input:

@@ -68,7 +68,7 @@ def make(function: str, project: str | None = None, python: str | None = None) -
     if not name or not entry.isidentifier():
         raise ConfigError(f"{function}: expected a file and a function, such as shop/pricing.py::quote")
     node = _function(module, entry)
-    folder = project_folder(module)
+    folder = project_folder(module, read_text(module))
     project = checked_name(project or re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-") or "mine", "project")
     card = Path(load_settings().raw_root) / "procedures" / project / f"{checked_name(entry, 'procedure')}.yaml"
     if card.exists():

@@ -207,7 +207,7 @@ def _problem(error: Mapping[str, Any], value: Any, schema: Mapping[str, Any]) ->
         "too_short": f"{shown} has too few entries: the minimum is {limits.get('min_length')}",
         "string_pattern_mismatch": f"{shown} does not match {limits.get('pattern')}",
     }
-    if kind in _KINDS and given is None:
+    if kind in _KINDS and given is None and key:
         return key, _ending(f"the key has no value; give it one ({_KINDS[kind]}), or delete it", expected)
     if kind in _KINDS:
         return key, _ending(f"{shown} is not {_KINDS[kind]}", expected)

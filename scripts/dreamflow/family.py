@@ -63,7 +63,8 @@ class World:
 class Report:
     """A result that a person reads: its `title`, its `page`, what it says in `words` (at most a sentence), and the
     `generations` that it is about. `state` is a JSON file beside it that says whether it is complete, `folder` what to
-    show instead of the page, `outdated` why it is not up to date ("" if it is), `remedy` what to do without a page."""
+    show instead of the page, `outdated` why it is not up to date ("" if it is), `remedy` what to do without a page,
+    `files` further files that belong to it."""
 
     title: str
     page: Path
@@ -73,6 +74,7 @@ class Report:
     folder: Path | None = None
     outdated: str = ""
     remedy: str = ""
+    files: Sequence[Path] = ()
 
     @property
     def where(self) -> Path:
@@ -86,7 +88,7 @@ class Family:
     `name` is the name of the package, `config_key` the key of config.yaml that lists the specs ("" if the family has no
     specs), and `description` the text on that key in config/README.md. `goals` are the target rules that need the
     family; the default target needs it if `in_default_target`. `section` is the folder of its pages on the site, one of
-    `site.page.SECTIONS`.
+    `site.page.SECTIONS` or a new one.
     """
 
     name: ClassVar[str]

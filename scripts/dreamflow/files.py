@@ -1,6 +1,8 @@
 """Atomic writes, JSON and text files with plain errors, safe file names, and digests."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 import platform
@@ -201,6 +203,34 @@ def _loads(text: str, where: str, path: Path | str, remedy: str = "") -> Json:
 def _damaged(where: str, problem: str, path: Path | str, remedy: str = "") -> DreamflowError:
     remedy = remedy or f"Delete {Path(path).name} and run again: the file is then made again"
     return DreamflowError(f"{where}: damaged: {problem}. {remedy}")
+
+
+def read_questions(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with the columns `question` and `answer`, and maybe more, with the line of each.
+
+    Raises a `ConfigError` for a column that is missing, a cell of these two that is blank, and a repeated question."""
+    rows: list[tuple[int, dict[str, str]]] = []
+    first: dict[str, int] = {}
+    reader = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
+    for name in ("question", "answer"):
+        if name not in (reader.fieldnames or ()):
+            raise ConfigError(f"{path}:1: no column {name!r}; the first line must name the columns question and answer")
+    try:
+        for row in reader:
+            cells = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
+            line = reader.line_num
+            if not any(cells.values()):
+                continue
+            if blank := [name for name in ("question", "answer") if not cells[name]]:
+                raise ConfigError(f"{path}:{line}: the cell {blank[0]!r} is blank; fill it in, or delete the row")
+            if None in row:
+                raise ConfigError(f"{path}:{line}: more cells than columns; put text that has a comma into quotes")
+            if first.setdefault(cells["question"], line) != line:
+                raise ConfigError(f"{path}:{line}: the question of line {first[cells['question']]} again; delete one")
+            rows.append((line, cells))
+    except csv.Error as error:
+        raise ConfigError(f"{path}:{reader.line_num}: not valid CSV: {error}") from None
+    return rows
 
 
 def sha256(text: str) -> str:

@@ -22,6 +22,7 @@ from dreamflow.database.datasets import write_datasets
 from dreamflow.database.parquet import export, write_parquet
 from dreamflow.database.schema import Search, Source, Table, View, columns, files
 from dreamflow.database.search import is_outdated, kinds, search
+from dreamflow.distill.sources import distill_sources
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.layout import Layout
 from dreamflow.generation.models import load_models
@@ -185,6 +186,16 @@ def test_datasets_agree_with_their_cards(plan: Plan) -> None:
             assert all(sorted(names) == sorted(json.loads(line)) for line in lines)
 
 
+def test_students_say_why_they_are_not_used(tmp_path: Path) -> None:
+    facts = {"model_id": "s-1", "accuracy": {"there": 0.5, "here": 0.25}, "deployed": False, "reasons": ["too few"]}
+    (tmp_path / "distill/demo/cycle-2").mkdir(parents=True)
+    (tmp_path / "distill/demo/cycle-2/exported.json").write_text(json.dumps(facts))
+    update_database(tmp_path / FILE, distill_sources(tmp_path))
+    assert rows(tmp_path / FILE, "SELECT * FROM students") == [
+        ("demo", "cycle-2", "s-1", 0, 0.5, 0.25, '["too few"]', 1)
+    ]
+
+
 def test_no_secret_is_in_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_OWN_KEY", "sk-very-secret")
     row = {
@@ -272,6 +283,20 @@ def test_a_source_that_cannot_be_looked_for_keeps_its_rows(noted: Path) -> None:
     assert "1 could not be read: cycle-1 is there twice" in said and seen == ["bread.txt"]
     assert "up to date; 1 could not" in update_database(noted, [source._replace(find=fail), other])
     assert kinds(noted) == {"notes": 4}
+
+
+def test_with_nothing_made_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("data/1_raw").mkdir(parents=True)
+    Path("config/models.yaml").write_text("models: {}\n")
+    plan = planned({"cohorts": [], "procedures": [], "conversations": [], "probes": [], "distillations": []})
+    write_database(plan)
+    assert "up to date" in write_database(plan)
+    assert search(Path("data", FILE), "anything") == [] and kinds(Path("data", FILE)) == {}
+    assert "there are neither chunks nor training data yet" in write_datasets(plan)
+    with pytest.raises(DreamflowError, match="the database has no texts yet"):
+        search(Path("data", FILE), "anything", "essays")
 
 
 def test_another_schema_makes_the_file_anew_and_so_does_damage(noted: Path) -> None:
@@ -383,7 +408,7 @@ def test_a_hit_says_what_and_where(noted: Path) -> None:
     assert (hit.kind, hit.id, hit.title, hit.path, hit.date) == ("notes", "bread", "bread", "bread.txt", "")
     assert hit.snippet == "Sourdough. My [starter] rises slowly; an AI model said to wait again"
     assert search(noted, "starter", limit=1) == [titled]
-    assert search(noted, "starter", "notes") == [titled, hit] == search(noted, "starter", "all")
+    assert all(search(noted, "starter", kind) == [titled, hit] for kind in ("notes", "note", "all"))
     with pytest.raises(DreamflowError, match="no texts of the kind 'essay'; there are: notes"):
         search(noted, "starter", "essay")
 

@@ -35,7 +35,7 @@ def test_rows_by_model_and_kind():
 def test_the_four_files(tmp_path):
     shown = write_report("demo", OUTCOMES, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("accuracy.csv", "accuracy.png", "answers.csv", "report.md")
+        *("accuracy.csv", "accuracy.png", "accuracy.svg", "answers.csv", "report.md")
     ]
     assert shown.splitlines()[0] == "probe demo"
     (line,) = (line.split() for line in shown.splitlines() if line.startswith("small  facts"))
@@ -74,7 +74,7 @@ def test_nothing_answered_is_a_report_too(tmp_path):
 
 def test_a_picture_without_marks(tmp_path):
     draw_shares({"small": {"code": None, "facts": (1.0, 0.2, 1.0)}}, "title", tmp_path / "new" / "a.png")
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "a.svg"]
 
 
 def asked(model, results):
@@ -85,11 +85,11 @@ def asked(model, results):
 def test_which_model_is_better_in_words():
     better, worse = asked("large", [True] * 8), asked("small", [True] * 2 + [False] * 6)
     assert in_words([*better, *worse]) == [
-        "large is better than small by 75.0 [36.3, 100.0] points of the tasks solved in percent, "
+        "large is better than small by 75.0 [36.3, 100.0] percentage points of the tasks solved, "
         "8 common tasks in 8 templates."
     ]
     (equal,) = in_words([*worse, *asked("other", [False, True, True] + [False] * 5)])
-    assert equal.startswith("No difference shown between other and small: 0.0 [-44.7, 44.7] points")
+    assert equal.startswith("No difference shown between other and small: 0.0 [-44.7, 44.7] percentage points")
 
 
 def test_what_a_probe_cannot_say():

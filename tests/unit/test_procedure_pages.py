@@ -131,7 +131,7 @@ def test_a_variant_shows_its_difference_test_and_verdict(project):
         "Please relax this.",
         "Here it is.",
         "snakemake promote",
-        "git apply data/dreams/demo/cycle-1/promoted/web.backup_quick.patch",
+        "dreams/demo/cycle-1/promoted/web.backup_quick.patch",
     ):
         assert words.lower() in seen.text.lower()
     assert {document.kind for document in page.documents} == {"variant", "verdict"}

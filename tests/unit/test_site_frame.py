@@ -34,6 +34,14 @@ def test_every_section_has_a_page_that_lists_its_pages(tmp_path):
     assert 'href="two.html"' in read(tmp_path, "cohorts/index.html")
 
 
+def test_a_family_may_have_a_section_of_its_own(tmp_path):
+    site = Site(tmp_path, ["mottos"])
+    site.add("mottos", lambda: [page("one", section="mottos")])
+    assert "not on the site" not in site.finish()
+    assert '<a href="../mottos/index.html">Mottos</a>' in read(tmp_path, "runs/index.html")
+    assert "One" in read(tmp_path, "mottos/index.html")
+
+
 def test_what_has_not_changed_is_not_written_and_what_is_gone_is_removed(tmp_path):
     write_pages([page("one", Document("essay", "One", "some words")), page("two")], tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
@@ -115,6 +123,11 @@ def test_foreign_markdown_is_shown_and_not_obeyed():
     text = str(rendered(f"# Title\n\n[a](javascript:alert(1)) ![b](https://x.y/z.png) <b>bold</b> {HOSTILE}"))
     assert "<script" not in text and "<b>" not in text and "<img" not in text and 'href="javascript' not in text
     assert text.startswith("<h3>Title</h3>")
+
+
+def test_links_to_other_files_leave_their_words():
+    text = str(rendered("[the picture](../../trust/x.png), [a](http://b.c), [d](#e), [f](data:text/html,x)"))
+    assert text.startswith('<p>the picture, <a href="http://b.c">a</a>, <a href="#e">d</a>, [f](data:')
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,9 @@ def test_wrong_output(output, parts):
     refused(parts, output=output)
 
 
-def test_an_output_is_required():
-    with pytest.raises(ConfigError, match=r"night.yaml: output: nothing \(null\)"):
-        compile_spec({"axes": AB}, WHERE)
+def test_without_an_output_fields_are_in_the_order_of_the_axes():
+    ordered = compile_spec({"axes": AB, "output": {"field_order": [*AB]}}, WHERE)
+    assert list(compile_spec({"axes": AB}, WHERE)) == list(ordered)
 
 
 # Rules in general

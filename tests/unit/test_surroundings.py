@@ -85,6 +85,8 @@ def test_a_link_out_of_the_project_is_not_followed(shop):
         ({"lib/b.py": "", "tools/a.py": "def f():\n    import lib.b"}, "tools/a.py", ["lib/b.py"]),  # no __init__.py
         ({"p/__init__.py": "", "p/a.py": "from . import b", "p/b.py": "from .. import q"}, "p/a.py",
          ["p/__init__.py", "p/b.py"]),
+        ({"p/q/a.py": "from .b import c\nfrom ..r import d", "p/q/b.py": "", "p/r.py": ""}, "p/q/a.py",
+         ["p/q/b.py", "p/r.py"]),
         ({"a.py": "import b", "b.py": "this is not Python"}, "a.py", ["b.py"]),
         ({"a.py": "import b", "b.py": "import a"}, "a.py", ["b.py"]),
     ],

@@ -129,13 +129,24 @@ def test_every_page_is_shown_without_errors_or_requests_and_fits(site, browser, 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_of_every_kind_are_accessible(site, browser, theme):
     faults = []
+
+    def check(page: Page) -> None:
+        for fault in Axe().run(page, options=AXE if theme == "light" else CONTRAST).response["violations"]:
+            if fault["impact"] in ("serious", "critical"):
+                faults.append((page.url, fault["id"], fault["nodes"][0]["html"]))
+
     with watched(browser, theme=theme, size=PHONE) as (page, _):
         for path in kinds(site):
             show(page, site, path)
             page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-            for fault in Axe().run(page, options=AXE if theme == "light" else CONTRAST).response["violations"]:
-                if fault["impact"] in ("serious", "critical"):
-                    faults.append((path, fault["id"], fault["nodes"][0]["html"]))
+            check(page)
+        asked(page, site, "receipt")
+        check(page)
+        show(page, site, "spending/index.html")
+        page.get_by_role("combobox", name="Search everything").fill("receipt")
+        page.get_by_role("option").first.wait_for()
+        page.keyboard.press("ArrowDown")
+        check(page)
     assert faults == []
 
 
@@ -178,7 +189,15 @@ def asked(page: Page, site: Path, question: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("question", "word"),
-    [("quote basket", "quote"), ("QUOTES", "quote"), ("basket quo", "quote"), ("journal of night", "journal")],
+    [
+        ("quote basket", "quote"),
+        ("QUOTES", "quote"),
+        ("basket quo", "quote"),
+        ("journal of night", "journal"),
+        ("receipt", "receipt"),
+        ("領収書", "領収書"),
+        ("机", "机"),
+    ],
 )
 def test_the_search_finds_words_in_any_form_and_marks_them(site, page, question, word):
     found = asked(page, site, question)

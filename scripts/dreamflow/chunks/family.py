@@ -113,7 +113,8 @@ class Chunks(Family):
 
         page = self.folder / "result.json"
         ids = [gen_id for spec in self.specs.values() for rows in spec.generations.values() for gen_id in _ids(rows)]
-        return [Report("conversations", page, in_words(page), ids)] if self.specs else []
+        pages = [self.folder / conversation_id / "chunks.html" for conversation_id in self.spec_of]
+        return [Report("conversations", page, in_words(page), ids, files=pages)] if self.specs else []
 
     def referenced(self) -> set[str]:
         """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""

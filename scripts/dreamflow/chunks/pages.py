@@ -19,12 +19,14 @@ from .talk_pages import (
     Head,
     Turns,
     clean,
+    iso_time,
     languages,
     level_badge,
     parts_of,
     span,
     talk_pages,
     talk_path,
+    title_of,
     when,
 )
 
@@ -89,7 +91,7 @@ def _reversed(text: str) -> tuple[int, ...]:
 
 def _head(name: str, archive: Archive) -> Head:
     chunks, metadata = archive["b_chunks"], archive["metadata"]
-    title, date = clean(metadata["title"] or name), when(span(chunks)[0])
+    title, date = clean(metadata["title"] or name), when(iso_time(span(chunks)[0] or ""))
     labels = Counter(label for chunk in chunks for label in chunk["labels"])
     row = [
         Link(title, talk_path(name), name if metadata["title"] else ""),
@@ -102,7 +104,7 @@ def _head(name: str, archive: Archive) -> Head:
         clean(", ".join(label for label, _ in labels.most_common(4))) or None,
         ", ".join(sorted({chunk["llm_used"] or "rules" for chunk in chunks})),
     ]
-    return Head(name, title, date, row, parts_of(chunks))
+    return Head(name, title, date, row, parts_of(chunks), [title_of(chunk) for chunk in chunks])
 
 
 def _turns(known: Mapping[str, Conversation], raw: Path) -> Turns:
@@ -169,4 +171,6 @@ def _chunk_link(chunk_id: str, known: Mapping[str, Head]) -> Link | str:
     head, place = known.get(name), int(position) if position.isdecimal() else -1
     if head is None or not 0 <= place < len(head.parts):
         return chunk_id
-    return Link(f"{head.title}, chunk {place + 1}", talk_path(name, head.parts[place], place + 1))
+    return Link(
+        f"{head.title}: {head.titles[place]}", talk_path(name, head.parts[place], place + 1), f"chunk {place + 1}"
+    )

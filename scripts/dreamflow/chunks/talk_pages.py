@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,13 +36,14 @@ Turns = Callable[[str, str], Conversation | None]  # (id, digest of the text) ->
 
 
 class Head(NamedTuple):
-    """What lists say of a conversation; `parts` has the page of each chunk."""
+    """What lists say of a conversation; `parts` has the page of each chunk, `titles` what it is about."""
 
     conversation_id: str
     title: str
     date: str
     row: list[object]
     parts: list[int]
+    titles: list[str]
 
     @property
     def path(self) -> str:
@@ -81,7 +83,12 @@ def languages(chunks: Sequence[ArchivedChunk]) -> list[str]:
 def when(time: str | None) -> str:
     """A time for people: to the minute, if it is in ISO 8601, else as the source says it."""
     text = clean(time or "")
-    return text[:16].replace("T", " ") if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", text) else text
+    return text[:16].replace("T", " ") if iso_time(text) else text
+
+
+def iso_time(time: str) -> str:
+    """A time that is in ISO 8601; "" for another."""
+    return time if re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d", time) else ""
 
 
 def level_badge(level: str) -> Badge:
@@ -138,7 +145,9 @@ def talk_pages(home: Path, head: Head, find: Turns, before: Head | None, after: 
         summary = f"{metadata['turns']:,} turns, {len(chunks):,} chunks" if part == 1 else ""
         documents = [_document(head, chunk) for chunk in inside]
         path = talk_path(head.conversation_id, part)
-        yield Page(path, title, SECTION, "chunks_talk.html", {**facts, **here}, summary, documents)
+        highlight = f"{summary}: {'; '.join(head.titles[:2])}." if part == 1 and chunks else ""
+        page = Page(path, title, SECTION, "chunks_talk.html", {**facts, **here}, summary, documents)
+        yield replace(page, highlight=highlight, date=head.date)
 
 
 def name_of(part: int) -> str:
@@ -158,7 +167,7 @@ def _document(head: Head, chunk: ArchivedChunk) -> Document:
         f"{head.title}, chunk {number}{': ' if labels else ''}{labels}",
         clean("\n".join(filter(None, (chunk["summary"], chunk["content"])))),
         f"chunk-{number}",
-        (chunk["time_range"] or [""])[0],
+        iso_time((chunk["time_range"] or [""])[0]),
     )
 
 
@@ -176,7 +185,7 @@ def _content_row(head: Head, chunk: ArchivedChunk) -> list[object]:
     number, (first, last) = chunk["position_in_parent"] + 1, chunk["turn_range"]
     path = talk_path(head.conversation_id, head.parts[number - 1], number)
     return [
-        Link(f"{number}. {_title(chunk)}", path),
+        Link(f"{number}. {title_of(chunk)}", path),
         when((chunk["time_range"] or [None])[0]) or None,
         f"{first}–{last}" if last > first else str(first),
         chunk["token_range"][1] - chunk["token_range"][0],
@@ -185,7 +194,8 @@ def _content_row(head: Head, chunk: ArchivedChunk) -> list[object]:
     ]
 
 
-def _title(chunk: ArchivedChunk) -> str:
+def title_of(chunk: ArchivedChunk) -> str:
+    """What a chunk is about: its labels, or the beginning of its summary."""
     return clean(", ".join(chunk["labels"]) or chunk["summary"][:80]) or "without label"
 
 
@@ -196,7 +206,7 @@ def _chunk(chunk: ArchivedChunk, turns: Sequence[Turn], text: str) -> dict[str, 
         "number": chunk["position_in_parent"] + 1,
         "hue": hue(chunk["position_in_parent"]),
         "tokens": chunk["token_range"][1] - chunk["token_range"][0],
-        "title": _title(chunk),
+        "title": title_of(chunk),
         "parts": [_spoken(part, text) for part in parts(turns, text, start, end)],
         "lines": _lines(text, start, end),
     }

@@ -8,7 +8,7 @@ from ..database.schema import Source
 from ..errors import ConfigError, DreamflowError
 from ..family import Family, Report, World
 from ..files import canonical, pretty, read_json, write_atomic
-from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE
+from ..reports import CROSS_FILES, FINDINGS_FILE, REPORT_FILES, STATE_FILE, TABLE_FILES
 from ..site.page import Page
 from .combos import Combo, extend_mappings, load_mappings
 from .compile import Cohort, compile_cohort, read_spec, spec_path
@@ -32,7 +32,7 @@ class Cohorts(Family):
         "Cohorts: names of files in `config/cohorts/` without `.yaml`, or paths that end in `.yaml`, `.yml` or `.json`."
     )
     stages = STAGES
-    goals = ("drafts", "essays", "evaluations", "cohorts", "reports")
+    goals = ("drafts", "essays", "evaluations", "cohorts", "reports", "crate")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -61,7 +61,7 @@ class Cohorts(Family):
 
     def targets(self, goal: str) -> list[str]:
         """The generations of one stage, or all generations and reports."""
-        if goal == "reports":  # from what exists
+        if goal in ("reports", "crate"):  # from what exists
             return []
         if goal in self.goals and goal != self.name:
             return self.stage_files(goal.removesuffix("s"), only=True)
@@ -104,6 +104,10 @@ class Cohorts(Family):
             path,
             outdated="the plan of the cohort has changed since" if changed else "",
             remedy=" 'snakemake reports' makes them from what is there.",
+            files=[
+                *sorted((self.layout.root / "results" / cohort_id).glob("[0-9]*-*.md")),
+                *(self._reports(cohort_id) / name for name in TABLE_FILES if not name.startswith("parsing/")),
+            ],
         )
 
     # --- what the rules need ---
@@ -170,6 +174,16 @@ class Cohorts(Family):
             self.write_reports(cohort_id)
             shown.append(self.write_results(cohort_id, f"{self.layout.root}/results/{cohort_id}"))
         return "\n\n".join(shown) or "No cohort is configured."
+
+    def write_crates(self) -> str:
+        """Write an RO-Crate of every cohort from what exists; returns a line for each."""
+        from .crate import write_crate
+
+        folder, lines = self.layout.root / "export/crates", []
+        for report, (cohort_id, cohort) in zip(self.reports(), self.cohorts.items(), strict=True):
+            says = report.words or "Its scores are not compared yet."
+            lines.append(write_crate(cohort, self.world.catalog, self.layout, folder / cohort_id, says))
+        return "\n".join(lines) or "No cohort is configured."
 
     def write_cross(self, folder: str) -> None:
         """Write the tables over all evaluations that the data folder has."""

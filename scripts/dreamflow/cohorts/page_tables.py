@@ -13,7 +13,7 @@ from markupsafe import Markup
 from ..generation.model import Json
 from ..generation.summary import Look
 from ..reports.analysis import evaluator_agreement, paired_differences
-from ..reports.findings import MIN_COMBOS
+from ..reports.comparisons import ENOUGH
 from ..reports.frames import prepared
 from ..reports.lineage import Facts, was_paid
 from ..reports.scores import COLUMNS, as_frame
@@ -136,12 +136,21 @@ def _heat_map(final: pd.DataFrame) -> Markup | None:
     return charts.heat_map("Templates and writers.", "Mean score, 0-1.", cells, "template", "model that wrote the text")
 
 
+_DISTRIBUTIONS = (
+    ("Scores by writer.", "generation_model"),
+    ("Scores by essay template.", "generation_template"),
+    ("Scores by evaluator.", "evaluator"),
+)
+
+
 def _distributions(table: pd.DataFrame) -> list[Markup]:
     known = table[table["score_01"].notna()]
     drawn = []
-    for title, column in (("Scores by writer.", "generation_model"), ("Scores by evaluator.", "evaluator")):
+    for title, column in _DISTRIBUTIONS:
         rounded = known["score_01"].round(2)
         counts = known.groupby([known[column].astype(str), rounded]).size()
+        if known[column].nunique() < 2 and column != "evaluator":
+            continue
         groups: dict[str, dict[float, int]] = {}
         for (name, value), count in counts.items():
             groups.setdefault(name or "(none)", {})[float(value)] = int(count)
@@ -200,8 +209,8 @@ def differences(scores: pd.DataFrame) -> tuple[list[list[Json]], Markup | None]:
 
 
 def _verdict(row: Mapping[str, Json]) -> Badge:
-    if row["combos"] < MIN_COMBOS:
-        return Badge("too few combinations", "plain", f"at least {MIN_COMBOS} combinations of concepts are needed")
+    if row["combos"] < ENOUGH:
+        return Badge("too few combinations", "plain", f"at least {ENOUGH} combinations of concepts are needed")
     low, high = row["ci_low"], row["ci_high"]
     return Badge("clear", "good") if low is not None and (low > 0 or high < 0) else Badge("not clear", "plain")
 

@@ -5,7 +5,6 @@ never older than its tables. Of a cohort that is no longer configured, the long 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ from ..site.parts import Badge, Column, Interval, Link, usd
 from . import page_tables
 from .combos import load_mappings
 from .stages import STAGE_NAMES
-from .text_pages import concepts_of, text_pages, text_rows
+from .text_pages import Concept, concepts_of, text_pages, text_rows
 
 if TYPE_CHECKING:
     from .family import Cohorts
@@ -101,50 +100,44 @@ def _others(family: "Cohorts") -> list[str]:
 
 def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], report: Report | None) -> Iterator[Page]:
     """The pages of a cohort; adds its line of the index to `lines`."""
-    root, look, world = family.layout.root, family.world.summaries, family.world
-    cohort = family.cohorts.get(cohort_id)
+    root, cohort = family.layout.root, family.cohorts.get(cohort_id)
     reports = root / "cohorts" / cohort_id / "reports"
     if cohort:
         scores = family.scores(cohort_id)
-        ranked = standing(cohort, root, scores, look)
+        ranked = _ranked(scores)
+        ranked = ranked if len(ranked) else standing(cohort, root, scores, family.world.summaries)
         combos, members = cohort.combos, cohort.members.values()
     else:
         scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
         if scores is None:
-            lines.append(
-                {
-                    "cohort_id": cohort_id,
-                    "is_configured": False,
-                    "page": None,
-                    "words": "its files have no table of scores that can be read here",
-                }
-            )
+            words = "its files have no table of scores that can be read here"
+            lines.append({"cohort_id": cohort_id, "is_configured": False, "page": None, "words": words})
             return
         ranked = _ranked(scores)
         combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
 
     @cache
-    def concepts(combo_id: str) -> list:
-        return concepts_of(combos.get(combo_id), world.catalog)
+    def concepts(combo_id: str) -> list[Concept]:
+        return concepts_of(combos.get(combo_id), family.world.catalog)
 
     used = ranked["combo_id"].dropna().unique()
     names = {combo: " + ".join(concept.name for concept in concepts(combo)) or combo for combo in used}
-    rows = text_rows(ranked, names)
-    usable = [row for row in rows if is_name(row["gen_id"])]
-    best = text_pages(cohort_id, root, usable, scores, concepts)
-    with_page: dict[str, str] = {}  # titles
+    boards = [
+        text_rows(own, names)
+        for stage in dict.fromkeys(ranked["judged_stage"])
+        for own in [ranked[(ranked["judged_stage"] == stage) & ranked["gen_id"].map(is_name)]]
+    ]
+    titles: dict[str, str] = {}  # of the texts with a page
     newest = ""
-    for page in best:
+    for page in text_pages(cohort_id, root, boards, scores, concepts):
         if page.template == "cohorts_text.html":
-            with_page[page.facts["row"]["gen_id"]] = page.title
+            titles[page.facts["row"]["gen_id"]] = page.title
             newest = max(newest, page.date)
         yield page
-    costs, cost, problems, counts = page_tables.costs(members, look)
     table = prepared(scores)
-    difference_rows, difference_chart = page_tables.differences(table)
-    found = findings(table)
-    made, planned = int(scores["score"].notna().sum()), len(scores)
-    all_self_judged = bool(rows) and all(row["self_judged"] for row in rows)
+    made, planned, found = int(scores["score"].notna().sum()), len(scores), findings(table)
+    costs, cost, gaps, counts = page_tables.costs(members, family.world.summaries)
+    differences, difference_chart = page_tables.differences(table)
     facts = {
         "trail": [("Cohorts", "cohorts/index.html"), (cohort_id, "")],
         "cohort_id": cohort_id,
@@ -155,19 +148,17 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], r
         "made": made,
         "planned": planned,
         "progress": page_tables.progress(counts, STAGE_NAMES),
-        "stage": rows[0]["judged_stage"] if rows else "",
-        "texts": [_cells(row, cohort_id, with_page, all_self_judged) for row in rows[:LISTED]],
-        "of": len(rows),
-        "with_page": len(with_page),
-        "can_compare": len(with_page) > 1,
+        "boards": [_board(rows, cohort_id, titles) for rows in boards],
+        "can_compare": len(titles) > 1,
         "charts": page_tables.charts_of(table, names),
-        "differences": difference_rows,
+        "differences": differences,
         "difference_chart": difference_chart,
         "agreement": page_tables.agreement(table),
         "costs": costs,
         "cost": usd(cost),
-        "gaps": problems,
-        "failed": sum(count for (_, status), count in counts.items() if status != "ok"),
+        "gaps": gaps,
+        "unusable": sum(count for (_, status), count in counts.items() if status != "ok"),
+        "remedy": "snakemake retry_failed" if any(status == "failed" for _, status in counts) else "snakemake cohorts",
         "combos": [concepts(combo) for combo in used],
         "columns": TEXT_COLUMNS,
         "difference_columns": DIFFERENCE_COLUMNS,
@@ -175,20 +166,28 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], r
         "cost_columns": COST_COLUMNS,
         "gap_columns": GAP_COLUMNS,
     }
-    summary = _summary(rows, made, planned)
-    page = Page(f"cohorts/{cohort_id}/index.html", cohort_id, "cohorts", "cohorts_cohort.html", facts, summary)
-    yield replace(page, highlight=found.answer if made else "", date=newest)
-    best_id = next(iter(with_page), None)
-    lines.append({
-        **{key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings", "cost", "stage", "of")},
-        "page": f"cohorts/{cohort_id}/index.html",
-        "words": summary,
-        "best": best_id and Link(with_page[best_id], f"cohorts/{cohort_id}/{best_id}.html"),
-    })  # fmt: skip
+    path, summary = f"cohorts/{cohort_id}/index.html", _summary(boards, made, planned)
+    highlight = found.answer if made else ""
+    yield Page(path, cohort_id, "cohorts", "cohorts_cohort.html", facts, summary, highlight=highlight, date=newest)
+    best = next(iter(titles), None)
+    line = {key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings")}
+    link = best and Link(titles[best], f"cohorts/{cohort_id}/{best}.html")
+    lines.append({**line, "page": path, "words": summary, "best": link})
+
+
+def _board(rows: list[dict[str, Json]], cohort_id: str, titles: Mapping[str, str]) -> dict[str, Json]:
+    """A leaderboard. If all texts are self-judged, the findings say so once."""
+    all_self_judged = all(row["self_judged"] for row in rows)
+    return {
+        "stage": rows[0]["judged_stage"],
+        "of": len(rows),
+        "with_page": sum(row["gen_id"] in titles for row in rows),
+        "texts": [_cells(row, cohort_id, titles, all_self_judged) for row in rows[:LISTED]],
+    }
 
 
 def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str], all_self_judged: bool) -> list[Json]:
-    """A row of the leaderboard; if all are self-judged, the page says so once."""
+    """A row of the leaderboard."""
     gen_id = row["gen_id"]
     link = Link(titles[gen_id], f"cohorts/{cohort_id}/{gen_id}.html") if gen_id in titles else gen_id
     return [
@@ -203,12 +202,9 @@ def _cells(row: Mapping[str, Json], cohort_id: str, titles: Mapping[str, str], a
 
 
 def _ranked(scores: pd.DataFrame) -> pd.DataFrame:
-    """The ranked texts of a table of scores: essays, or drafts if no essay is scored."""
+    """The ranked texts of a table of scores, essays before drafts."""
     ranked = ranking(scores)
-    ranked = ranked[ranked["rank"].notna()]
-    if len(ranked):
-        ranked = ranked[ranked["judged_stage"] == ranked["judged_stage"].iloc[0]]
-    return ranked.reset_index(drop=True)
+    return ranked[ranked["rank"].notna()]
 
 
 def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator[Facts]:
@@ -219,10 +215,9 @@ def _members(scores: pd.DataFrame, family: "Cohorts") -> Iterator[Facts]:
     return (made for made in map(find, names) if made)
 
 
-def _summary(rows: list[dict[str, Json]], made: int, planned: int) -> str:
-    if not rows:
+def _summary(boards: list[list[dict[str, Json]]], made: int, planned: int) -> str:
+    if not boards:
         return "no text is finished yet"
-    stage = rows[0]["judged_stage"]
-    words = f"{len(rows):,} {stage}{'' if len(rows) == 1 else 's'}, {made:,} of {planned:,} planned scores"
-    best = rows[0]
-    return words + (f"; the best has {best['mean']:.2f}" if best["mean"] is not None else "")
+    texts = " and ".join(counted(len(rows), rows[0]["judged_stage"]) for rows in boards)
+    best = boards[0][0]["mean"]
+    return f"{texts}, {made:,} of {planned:,} planned scores" + ("" if best is None else f"; the best has {best:.2f}")

@@ -1,7 +1,6 @@
 """The pages on the judged texts of a cohort, each with its concepts, draft and evaluations; and two side by side."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -78,57 +77,69 @@ def text_rows(ranked: pd.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
 def text_pages(
     cohort_id: str,
     root: Path,
-    rows: Sequence[Mapping[str, Json]],
+    boards: Sequence[Sequence[Mapping[str, Json]]],
     scores: pd.DataFrame,
-    concepts: Callable[[str], list],
+    concepts: Callable[[str], list[Concept]],
 ) -> Iterator[Page]:
-    """The pages on the first texts of a ranking, with a data file for each, and the page that compares two of them.
+    """The pages on the first texts of each ranking, with a data file for each, and the page that compares two of them.
 
-    `rows` are all `text_rows`; `concepts` gives those of a combination.
+    `boards` are `text_rows`, of essays and of drafts; `concepts` gives those of a combination.
     """
-    shown = rows[:PAGES]
-    wanted = {row["gen_id"] for row in shown}
-    own_scores = dict(list(scores[scores["parent_gen_id"].isin(wanted)].groupby("parent_gen_id")))
+    texts = {
+        row["gen_id"]: read_shown(root, row["judged_stage"], row["gen_id"]) for rows in boards for row in rows[:PAGES]
+    }
+    own_scores = dict(list(scores[scores["parent_gen_id"].isin(texts)].groupby("parent_gen_id")))
     draft = lru_cache(_DRAFTS)(lambda gen_id: read_shown(root, "draft", gen_id))
     listed = []
-    for place, row in enumerate(shown):
-        text = read_shown(root, row["judged_stage"], row["gen_id"])
-        if text is None:
-            continue
-        judged = own_scores.get(row["gen_id"])
-        evaluations = [] if judged is None else [_evaluation(root, each) for each in judged.to_dict("records")]
-        evaluators = _by_evaluator(evaluations)
-        title = title_of(text.text or "", row["concepts"])
-        facts = {
-            "trail": [*_trail(cohort_id), (f"{row['judged_stage']} {_rank(row)}", "")],
-            "cohort_id": cohort_id,
-            "row": row,
-            "of": len(rows),
-            "text": text,
-            "draft": draft(row["draft_gen_id"]) if row["judged_stage"] == "essay" and row["draft_gen_id"] else None,
-            "concepts": concepts(row["combo_id"]),
-            "evaluations": evaluations,
-            "evaluator_columns": EVALUATOR_COLUMNS,
-            "evaluator_rows": [_evaluator_cells(row) for row in evaluators],
-            "before": _neighbour(cohort_id, shown, place - 1, "previous"),
-            "after": _neighbour(cohort_id, shown, place + 1, "next"),
-        }
-        path = f"cohorts/{cohort_id}/{row['gen_id']}.html"
-        documents = _documents(facts, title)
-        newest = max((document.date for document in documents), default="")
-        page = Page(path, title, "cohorts", "cohorts_text.html", facts, _summary(row), documents)
-        yield replace(page, date=newest)
-        entry = {"gen_id": row["gen_id"], "title": title, "label": f"{_rank(row)} {title} ({row['model']})"}
-        listed.append(entry)
-        data = {**entry, "html": str(rendered(text.text or "")), "text": text.text or "", "path": path}
-        data |= {key: row[key] for key in ("rank", "mean", "ci_low", "ci_high", "model", "template", "concepts")}
-        data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in evaluators]
-        yield Page(f"cohorts/{cohort_id}/data/{row['gen_id']}.js", title, "cohorts", "cohorts_data.js", {"value": data})
+    for rows in boards:
+        shown = [row for row in rows[:PAGES] if texts[row["gen_id"]]]
+        for place, row in enumerate(shown):
+            text = texts[row["gen_id"]]
+            evaluations = [_evaluation(root, each) for each in _records(own_scores.get(row["gen_id"]))]
+            evaluators = _by_evaluator(evaluations)
+            title = title_of(text.text or "", row["concepts"])
+            is_essay = row["judged_stage"] == "essay" and row["draft_gen_id"]
+            facts = {
+                "trail": [*_trail(cohort_id), (f"{row['judged_stage']} {_rank(row)}", "")],
+                "cohort_id": cohort_id,
+                "row": row,
+                "of": len(rows),
+                "text": text,
+                "draft": draft(row["draft_gen_id"]) if is_essay else None,
+                "draft_page": _path(cohort_id, row["draft_gen_id"])
+                if is_essay and texts.get(row["draft_gen_id"])
+                else "",
+                "concepts": concepts(row["combo_id"]),
+                "evaluations": evaluations,
+                "evaluator_columns": EVALUATOR_COLUMNS,
+                "evaluator_rows": [_evaluator_cells(row) for row in evaluators],
+                "before": _neighbour(cohort_id, shown, place - 1, "previous"),
+                "after": _neighbour(cohort_id, shown, place + 1, "next"),
+            }
+            documents = _documents(facts, title)
+            newest = max((document.date for document in documents), default="")
+            path = _path(cohort_id, row["gen_id"])
+            yield Page(path, title, "cohorts", "cohorts_text.html", facts, _summary(row), documents, date=newest)
+            entry = {"gen_id": row["gen_id"], "title": title}
+            listed.append({**entry, "label": f"{row['judged_stage']} {_rank(row)}: {title} ({row['model']})"})
+            data = {**entry, "html": str(rendered(text.text or "")), "text": text.text or "", "path": path}
+            data |= {key: row[key] for key in ("rank", "mean", "ci_low", "ci_high", "model", "template", "concepts")}
+            data["scores"] = [{key: each[key] for key in ("who", "mean", "count")} for each in evaluators]
+            path = f"cohorts/{cohort_id}/data/{row['gen_id']}.js"
+            yield Page(path, title, "cohorts", "cohorts_data.js", {"value": data})
     if len(listed) > 1:
         trail = [*_trail(cohort_id), ("side by side", "")]
-        facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": len(rows)}
+        facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": sum(map(len, boards))}
         path = f"cohorts/{cohort_id}/compare.html"
         yield Page(path, f"{cohort_id}: two texts side by side", "cohorts", "cohorts_compare.html", facts)
+
+
+def _records(judged: pd.DataFrame | None) -> list[dict[str, Json]]:
+    return [] if judged is None else judged.to_dict("records")
+
+
+def _path(cohort_id: str, gen_id: str) -> str:
+    return f"cohorts/{cohort_id}/{gen_id}.html"
 
 
 def _trail(cohort_id: str) -> list[tuple[str, str]]:

@@ -72,6 +72,7 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
     if known is not None and not any(change.gone or change.new for change in changes):
         os.utime(path, ns=(started, started))
         return "; ".join([f"{path} is up to date", *_not_read([change.problem for change in changes])])
+    path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     half = temporary(path)
     try:
@@ -80,6 +81,10 @@ def update_database(path: Path, sources: Sequence[Source]) -> str:
         with closing(sqlite3.connect(half, isolation_level=None)) as connection:
             text = _write(connection, sources, changes, digest, is_new=known is None)
         _keep(half, path, started)
+    except (sqlite3.Error, OSError) as error:
+        raise DreamflowError(
+            f"{path} cannot be written: {error}. Make room, or make it writable, and run again"
+        ) from None
     finally:
         half.unlink(missing_ok=True)
     return f"{text}: {path}"

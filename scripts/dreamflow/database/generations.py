@@ -213,6 +213,9 @@ def _title(stage: str, gen_id: str, made: _Metadata, text: str) -> str:
         return f"{made.template_id or stage} of {parent}"
     about = where.get("procedure_id") or where.get("task_id")
     if about:
-        return f"{about}: {where['kind']} at {where['site']}" if {"kind", "site"} <= where.keys() else str(about)
+        of = "" if stage == "variant" or not made.parents else f"{stage} of "
+        return (
+            f"{of}{about}: {where['kind']} at {where['site']}" if {"kind", "site"} <= where.keys() else f"{of}{about}"
+        )
     first = next((line.strip("#*_> \t") for line in text.splitlines() if line.strip("#*_> \t")), "")
     return first[:TITLE] or gen_id

@@ -109,8 +109,8 @@ class Query:
 def search(path: Path | str, query: str, kind: str | None = None, limit: int = 20) -> list[Hit]:
     """The texts in a database that have all words of a query, best first (BM25; titles count more).
 
-    `kind` is one of `kinds()`, None or "all" for all. Raises a `DreamflowError` if there is no database, or no such
-    kind.
+    `kind` is one of `kinds()`, also without the s; None or "all" for all. Raises a `DreamflowError` if there is no
+    database, or no such kind.
     """
     words = Query(query)
     with closing(_open(Path(path))) as connection:
@@ -153,10 +153,11 @@ def _tables(connection: sqlite3.Connection, kind: str | None) -> dict[str, str |
     rows = connection.execute("SELECT table_name, kind FROM search_kinds ORDER BY kind").fetchall()
     if kind is None:
         return {table: None for table, _ in rows}
-    found = {table: kind for table, other in rows if other == kind}
+    found = {table: other for table, other in rows if other in (kind, f"{kind}s")}
     if not found:
-        known = ", ".join(dict.fromkeys(other for _, other in rows)) or "nothing: the database is empty"
-        raise DreamflowError(f"no texts of the kind {kind!r}; there are: {known}")
+        known = ", ".join(dict.fromkeys(other for _, other in rows))
+        known = f"there are: {known}" if known else "the database has no texts yet"
+        raise DreamflowError(f"no texts of the kind {kind!r}; {known}")
     return found
 
 
@@ -184,7 +185,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
         texts = [text or "" for text in columns]
         if filtered and not query.has_short(texts):
             continue
-        snippets = filter(None, (_snippet(text, query) for text in reversed(texts)))
+        snippets = filter(None, (_snippet(text, query) for text in reversed(texts) if text != title))
         snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
         yield Hit(found, gen_id, title or gen_id, snippet, path or "", -rank, date or "")
         limit -= 1
@@ -241,6 +242,8 @@ def _snippet(text: str, query: Query) -> str:
     if first is None:
         return ""
     start, end = max(first.start() - AROUND, 0), first.end() + 2 * AROUND
+    if start:  # not within a word, if the script has words
+        start = max(start, text.find(" ", start, first.start() - AROUND // 2) + 1)
     marked = query.matches.sub(lambda match: f"{MARKS[0]}{match[0]}{MARKS[1]}", text[start:end])
     return f"{'…' if start else ''}{_line(marked)}{'…' if end < len(text) else ''}"
 

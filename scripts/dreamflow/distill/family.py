@@ -71,11 +71,19 @@ class Distill(Family):
 
     def targets(self, goal: str) -> list[str]:
         """Return the report files of all distillations."""
-        return [f"{run.folder}/{name}" for run in self.runs.values() for name in ("report.md", "accuracy.png")]
+        return [
+            f"{run.folder}/{name}"
+            for run in self.runs.values()
+            for name in ("report.md", "accuracy.png", "accuracy.svg")
+        ]
 
     def reports(self) -> list[Report]:
         """Return the report of each distillation."""
-        return [Report(f"distillation {run}", one.folder / "report.md") for run, one in self.runs.items()]
+        names = ("accuracy.svg", "training.png", "training.csv", "data_card.md")
+        return [
+            Report(f"distillation {run}", one.folder / "report.md", files=[one.folder / name for name in names])
+            for run, one in self.runs.items()
+        ]
 
     def cycles(self) -> Mapping[str, tuple[int, int]]:
         """The last cycles of the distillations with `cycle: auto`."""

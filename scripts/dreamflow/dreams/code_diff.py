@@ -3,12 +3,14 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from html import escape
 from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from pygments.lexers import PythonLexer
-from pygments.token import STANDARD_TYPES, Token
+from pygments.token import STANDARD_TYPES
 
 from ..reports.markdown import counted, visible
 
@@ -17,6 +19,7 @@ _HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@")  # where a hunk be
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 Marks = tuple[int, int]  # the columns of a line that have changed
+Piece = tuple[str, str]  # the class of a colour, and a text
 
 
 class Row(NamedTuple):
@@ -44,15 +47,17 @@ def side_by_side(old: str, new: str) -> list[Part]:
     opcodes = difflib.SequenceMatcher(None, *texts, autojunk=False).get_opcodes()
     for place, (tag, first, last, start, end) in enumerate(opcodes):
         if tag == "equal":
-            rows = [
-                Row(first + n + 1, _line(before[first + n]), start + n + 1, _line(after[start + n]), changed=False)
-                for n in range(last - first)
-            ]
+            rows = [_same(first + n, before[first + n], start + n, after[start + n]) for n in range(last - first)]
             parts += _folded(rows, is_first=place == 0, is_last=place == len(opcodes) - 1)
         else:
             pairs = zip_longest(range(first, last), range(start, end))
             parts.append(Part([_changed(before, after, texts, a, b) for a, b in pairs], folded=False))
     return list(_joined(parts))
+
+
+def _same(a: int, old: Sequence[Piece], b: int, new: Sequence[Piece]) -> Row:
+    html = _line(old)
+    return Row(a + 1, html, b + 1, html if old == new else _line(new), changed=False)
 
 
 def _folded(rows: list[Row], *, is_first: bool, is_last: bool) -> list[Part]:
@@ -102,29 +107,36 @@ def _marks(old: str, new: str) -> tuple[Marks | None, Marks | None]:
     return (head, len(old) - tail), (head, len(new) - tail)
 
 
-def _tokens(code: str) -> list[list[tuple[str, str]]]:
+@lru_cache(4)  # the original of many variants
+def _tokens(code: str) -> list[list[Piece]]:
     """The lines of Python code, each a list of (class of the colour, text)."""
-    lines: list[list[tuple[str, str]]] = [[]]
+    lines: list[list[Piece]] = [[]]
     for kind, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code.removesuffix("\n")):
-        style = STANDARD_TYPES.get(kind, "") if kind is not Token.Text else ""
+        style = "" if text.isspace() else STANDARD_TYPES.get(kind, "")
         first, *others = text.split("\n")
         lines[-1].append((style, first))
         lines += [[(style, other)] for other in others]
     return lines
 
 
-def _line(tokens: Sequence[tuple[str, str]], marks: Marks | None = None, tag: str = "") -> Markup:
+def _line(pieces: Sequence[Piece], marks: Marks | None = None, tag: str = "") -> Markup:
+    """A line as HTML, with the columns `marks` in an element `tag`."""
+    if marks is None:
+        return Markup("".join(_colour(style, text) for style, text in pieces))  # noqa: S704  (escaped there)
     parts, column = [], 0
-    start, end = marks or (0, 0)
-    for style, text in tokens:
-        cuts = sorted({0, len(text), *(min(max(edge - column, 0), len(text)) for edge in (start, end))})
+    for style, text in pieces:
+        cuts = sorted({0, len(text), *(min(max(edge - column, 0), len(text)) for edge in marks)})
         for low, high in pairwise(cuts):
-            piece = escape(visible(text[low:high]))
-            if start <= column + low and column + high <= end:
-                piece = Markup("<{0}>{1}</{0}>").format(tag, piece)
-            parts.append(Markup('<span class="{}">{}</span>').format(style, piece) if style else piece)
+            piece = _colour(style, text[low:high])
+            is_marked = marks[0] <= column + low and column + high <= marks[1]
+            parts.append(f"<{tag}>{piece}</{tag}>" if is_marked else piece)
         column += len(text)
-    return Markup("").join(parts)
+    return Markup("".join(parts))  # noqa: S704  (escaped in `_colour`)
+
+
+def _colour(style: str, text: str) -> str:
+    safe = escape(text if text.isprintable() else visible(text))
+    return f'<span class="{style}">{safe}</span>' if style else safe
 
 
 def undo(code: str, diff: str) -> str | None:

@@ -99,9 +99,16 @@ class Dreams(Family):
 
         return [
             Report(
-                f"night {key}", self.folder / key / NIGHT_FILES[0], in_words(self.folder / key / NIGHT_FILES[1]), ids
+                f"night {key}",
+                self.folder / key / NIGHT_FILES[0],
+                in_words(self.folder / key / NIGHT_FILES[1]),
+                night.generations,
+                files=[
+                    *(self.folder / key / name for name in NIGHT_FILES if name.endswith((".csv", ".json"))),
+                    *(self.folder / "analysis" / f"{procedure}.svg" for procedure in night.variants),
+                ],
             )
-            for key, ids in ((key, night.generations) for key, night in self.nights.items())
+            for key, night in self.nights.items()
         ]
 
     def referenced(self) -> set[str]:

@@ -27,11 +27,13 @@ from .seen import SECTION, Dreamed, Seen, idea_of, night_folder, procedure_path,
 TRAIL = ("Procedures", f"{SECTION}/index.html")
 _LONGEST = 40_000  # characters of a prompt or an answer on a page
 
-_VARIANT = Column("variant", "long")
-_COLUMNS = (
-    Column("kind", choices=True),
+_VARIANT = (
+    Column("variant", "long"),
     Column("tier", hint="1: viable, 2: speculative, 3: archive", choices=True),
     Column("test", hint="the variant beside its original, in a sandbox", choices=True),
+    Column("kind", choices=True),
+)
+_FIGURES = (
     Column("time", "number", "the time of its calls as a share of the original's"),
     Column("viability", "number", "of the verdict, from 0 to 1"),
     Column("novelty", "number", "the distance from the nearest other version, from 0 to 1"),
@@ -45,7 +47,7 @@ _NIGHTS = (
     *(Column(title, "number") for title in ("variants", "sound, new", "equivalent", "judged", "tier 1", "health")),
     Column("cost", "number"),
     Column("tokens", "number"),
-    Column("", choices=True),
+    Column("configuration", choices=True),
 )
 _PROCEDURES = (Column("procedure"), Column("category", choices=True), Column("what it does", "long"))
 _PROCEDURES += (Column("variants", "number"), Column("best tier", choices=True))
@@ -87,10 +89,10 @@ def _cells(each: Seen, *between: str) -> list[object]:
     record = each.record
     return [
         Link(visible(record.description or record.gen_id), each.path),
-        *between,
-        record.kind,
         tier_badge(record),
         test_badge(record),
+        record.kind,
+        *between,
         Amount(record.seconds_ratio, 2, after="×"),
         record.viability,
         record.novelty,
@@ -123,7 +125,7 @@ def index_page(dreamed: Dreamed) -> Page:
         {*dreamed.procedures, *dreamed.by_procedure}, key=lambda name: (-len(dreamed.by_procedure.get(name, [])), name)
     )
     facts = {
-        "best_columns": [_VARIANT, _PROCEDURE, _CYCLE, *_COLUMNS],
+        "best_columns": [*_VARIANT, _PROCEDURE, _CYCLE, *_FIGURES],
         "best": [_cells(each, each.record.procedure_id, _place(each.cycle)) for each in dreamed.best],
         "night_columns": _NIGHTS,
         "nights": [_night_row(dreamed, cycle) for cycle in dreamed.cycles],
@@ -201,7 +203,7 @@ def night_page(dreamed: Dreamed, cycle: Cycle) -> Page:
         "numbers": numbers,
         "cost": usd(numbers["cost"]) if numbers["cost"] else Amount(numbers["tokens"], after=" tokens"),
         "date": date,
-        "columns": [_VARIANT, _PROCEDURE, *_COLUMNS],
+        "columns": [*_VARIANT, _PROCEDURE, *_FIGURES],
         "variants": [_cells(each, each.record.procedure_id) for each in variants],
         "best": [each for each in variants if each.record.made == "ok" and each.record.tier != 3][:6],
         "cycles": [(other.number, f"{night_folder(other)}/index.html") for other in reversed(others)],
@@ -264,7 +266,7 @@ def procedure_page(dreamed: Dreamed, name: str) -> Page:
         "name": name,
         "card": _card(procedure) if procedure else "",
         "trail": [TRAIL, (name, "")],
-        "columns": [_VARIANT, _CYCLE, *_COLUMNS],
+        "columns": [*_VARIANT, _CYCLE, *_FIGURES],
         "variants": [_cells(each, _place(each.cycle)) for each in _ranked(variants)],
         "origin": dreamed.promoted.get(name),
         "drawing": drawing,
@@ -305,6 +307,7 @@ def variant_page(dreamed: Dreamed, seen: Seen) -> Page:
     facts = {
         "trail": [TRAIL, night, (record.procedure_id, base), (record.gen_id, "")],
         "seen": seen,
+        "folder": layout.generation("variant", record.gen_id).as_posix(),
         "record": record,
         "badges": [tier_badge(record), test_badge(record), gain_badge(seen)],
         "tier_badge": tier_badge,
@@ -346,14 +349,15 @@ def _joined(texts: Sequence[str | None]) -> str:
 def _promotion(dreamed: Dreamed, seen: Seen, procedure: Procedure | None) -> dict[str, object]:
     """How a variant becomes a procedure: the id that it has or would have, and its patch if that is written."""
     if procedure is None:
-        return {"new_id": "", "is_promoted": False, "patch": "", "is_configured": False}
+        return {"new_id": "", "is_promoted": False, "has_patch": False, "patch": "", "is_configured": False}
     new_id = promoted_id(procedure, seen.record.gen_id)
     patch = dreamed.layout.root / "dreams" / seen.cycle.key / "promoted" / f"{new_id}.patch"
     return {
         "new_id": new_id,
         "is_promoted": new_id in dreamed.procedures,
         "promoted_path": procedure_path(new_id),
-        "patch": str(patch) if patch.exists() else "",
+        "patch": patch.as_posix(),
+        "has_patch": patch.exists(),
         "is_configured": seen.cycle.night in dreamed.configured,
     }
 

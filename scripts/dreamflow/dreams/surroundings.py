@@ -78,7 +78,7 @@ def surroundings(module: Path, source: str, more: Sequence[str] = (), python: st
     environment, with the packages of the project. Raises `ConfigError` with the key of the card.
     """
     module = Path(os.path.abspath(module))  # noqa: PTH100  (a link stays where it is)
-    top, root = _top(module), project_folder(module)
+    top, root = _top(module, source), project_folder(module, source)
     folders = [folder for folder in dict.fromkeys((top, module.parent, root, root / "src")) if folder.is_dir()]
     modules, external = _imported(module, source, folders, root)
     named = _named({module: source, **modules}, root)
@@ -101,18 +101,25 @@ def surroundings(module: Path, source: str, more: Sequence[str] = (), python: st
     )
 
 
-def project_folder(module: Path) -> Path:
+def project_folder(module: Path, source: str) -> Path:
     """The folder of a module's project: the next with pyproject.toml, .git or the like, else where its package is."""
-    top = _top(Path(os.path.abspath(module)))  # noqa: PTH100
+    top = _top(Path(os.path.abspath(module)), source)  # noqa: PTH100
     return next((folder for folder in (top, *top.parents) if any((folder / mark).exists() for mark in _MARKS)), top)
 
 
-def _top(module: Path) -> Path:
-    """The folder that Python searches for the module: that of its outermost package."""
-    top = module.parent
-    while (top / "__init__.py").is_file():
-        top = top.parent
-    return top
+def _top(module: Path, source: str) -> Path:
+    """The folder that Python searches for the module: that of its outermost package, which its relative imports need,
+    even if it has no `__init__.py`."""
+    try:
+        imports = [node for node in ast.walk(parse_python(source)) if isinstance(node, ast.ImportFrom)]
+    except (SyntaxError, ValueError):
+        imports = []
+    levels = max((node.level for node in imports), default=0)
+    return next(
+        folder
+        for depth, folder in enumerate(module.parents)
+        if (depth >= levels and not (folder / "__init__.py").is_file()) or folder == folder.parent
+    )
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -25,7 +25,7 @@ from ..tasks.answers import ANSWER, answer_rows, select_tasks
 from ..tasks.graders import Task
 from .spec import ProbeSpec
 
-REPORT_FILES = ("report.md", "accuracy.csv", "answers.csv", "accuracy.png")
+REPORT_FILES = ("report.md", "accuracy.csv", "answers.csv", "accuracy.png", "accuracy.svg")
 VERSION = 1  # of the graders; raise it to grade all answers again
 
 
@@ -128,7 +128,13 @@ class Probe(Family):
         """Return the report of each probe."""
         pages = {probe: self._folder(probe) / REPORT_FILES[0] for probe in self.probes}
         return [
-            Report(f"probe {probe}", page, first_item(page), self.probes[probe].answers)
+            Report(
+                f"probe {probe}",
+                page,
+                first_item(page),
+                self.probes[probe].answers,
+                files=[page.with_name(name) for name in REPORT_FILES[1:] if not name.endswith(".png")],
+            )
             for probe, page in pages.items()
         ]
 

@@ -23,7 +23,7 @@ from ..tasks.answers import ANSWER, answer_rows
 from ..tasks.generators import TEMPLATES, generate
 from ..tasks.graders import Task
 from ..tasks.spec import AnswerSettings
-from ..tasks.tasks import load_tasks
+from ..tasks.tasks import load_tasks, task_files
 from .choosing import Cell, Chosen, choose_probes
 from .spec import ProbeSpec
 
@@ -82,7 +82,7 @@ def _context(task: Task, world: World) -> str:
 
 def _pool(number: int, most: int, folder: Path) -> list[Task]:
     """Return the tasks that people wrote, then generated ones, without repeated prompts."""
-    base = load_tasks(folder) if any(folder.glob("*.jsonl")) else []
+    base = load_tasks(folder) if task_files(folder) else []
     count = min(most, _MOST_GENERATED)
     generated = [task for kind in TEMPLATES if count for task in generate(kind, count, _FIRST_SEED + number)]
     return list({task["task_id"]: task for task in (*base, *generated)}.values())

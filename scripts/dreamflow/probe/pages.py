@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from ..site.page import Document, Page
 from ..site.parts import Amount, Badge, Column, Interval, Seconds, usd
 from ..tasks.outcomes import Outcome, read_grades
 from .report import accuracy_by_model
+from .words import in_words
 
 if TYPE_CHECKING:
     from .family import Probe
@@ -83,19 +83,20 @@ def _tasks(family: "Probe", name: str, folder: Path) -> Mapping[str, Mapping[str
 
 
 def _page(root: Path, name: str, outcomes: Sequence[Outcome], tasks: Mapping[str, Mapping[str, Json]]) -> Page:
-    accuracy = accuracy_by_model([as_json(row) for row in outcomes])
+    rows = [as_json(row) for row in outcomes]
+    accuracy = accuracy_by_model(rows)
     models = sorted({row.model_id or "" for row in outcomes})
     shown = outcomes[:ANSWERS]
     answers = {row.gen_id: _answer(root, row.gen_id) for row in shown}
     overall = [row for row in accuracy if row["kind"] == ALL]
-    compared = differences(outcomes)
+    said = in_words(rows)
     facts = {
         "trail": _trail(name),
         "name": name,
         "problem": "",
         "outcomes": len(outcomes),
         "shown": len(shown),
-        "sentences": [*map(_sentence, overall), *compared],
+        "sentences": said,
         "chart": _chart(accuracy),
         "accuracy": [_accuracy_cells(row) for row in accuracy],
         "accuracy_columns": ACCURACY_COLUMNS,
@@ -108,9 +109,8 @@ def _page(root: Path, name: str, outcomes: Sequence[Outcome], tasks: Mapping[str
     summary = f"{len(outcomes):,} answers of {len(models)} model{'s' * (len(models) != 1)}"
     summary += f"; {best['model_id']} solves {best['accuracy']:.0%}" if known else ""
     documents = [_document(row, tasks.get(row.task_id), answers[row.gen_id]) for row in shown]
-    highlight = facts["sentences"][0] if known else ""
     page = Page(_path(name), f"Probe {name}", "models", "probe_probe.html", facts, summary, documents)
-    return replace(page, highlight=next(iter(compared), highlight))
+    return replace(page, highlight=said[0] if known and not name.startswith("night-") else "")
 
 
 def _answer(root: Path, gen_id: str) -> str:
@@ -120,43 +120,6 @@ def _answer(root: Path, gen_id: str) -> str:
         return (root / "gens" / "answer" / gen_id / "parsed.txt").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _sentence(row: Mapping[str, Json]) -> str:
-    if row["accuracy"] is None:
-        return f"No answer of {row['model_id']} could be graded."
-    interval = f"95% interval {row['low']:.0%} to {row['high']:.0%}"
-    return f"{row['model_id']} solves {row['accuracy']:.0%} of {row['n']:,} tasks ({interval})."
-
-
-def differences(outcomes: Sequence[Outcome]) -> list[str]:
-    """What pairs of models solve of the tasks that both answered, in words. Intervals (95%) are clustered by groups of
-    similar tasks."""
-    import numpy as np
-
-    from ..reports.statistics import paired_difference
-
-    groups = {row.task_id: row.group for row in outcomes}
-    solved: dict[str, dict[str, list[bool]]] = {}
-    for row in outcomes:
-        if row.passed is not None and row.model_id:
-            solved.setdefault(row.model_id, {}).setdefault(row.task_id, []).append(row.passed)
-    sentences = []
-    for first, second in combinations(sorted(solved), 2):
-        both = [task for task in solved[first] if task in solved[second]]
-        if not both:
-            sentences.append(f"{first} and {second} have no task in common, so they cannot be compared.")
-            continue
-        shares = [np.array([np.mean(solved[model][task]) for task in both]) for model in (first, second)]
-        change = paired_difference(*shares, np.array([groups[task] for task in both]))
-        better, worse = (first, second) if change.mean >= 0 else (second, first)
-        low, high = (change.low, change.high) if change.mean >= 0 else (-change.high, -change.low)
-        interval = "" if np.isnan(low) else f" [{100 * low:+.1f}, {100 * high:+.1f}]"
-        what = f"{better} solves {100 * abs(change.mean):.1f} points{interval} more than {worse}"
-        words = f"{what} of the {len(both):,} tasks that both answered"
-        is_clear = interval and low > 0
-        sentences.append(f"{words}." if is_clear else f"No clear difference: {words}.")
-    return sentences
 
 
 def _chart(accuracy: Sequence[Mapping[str, Json]]) -> Markup | None:

@@ -14,7 +14,7 @@ from ..reports.statistics import paired_difference
 Row = Mapping[str, Json]
 
 _WORDS = Words(
-    **{"width": 100.0, "unit": "points of the tasks solved in percent", "noun": "model", "table": "answers.csv"},
+    **{"width": 100.0, "unit": "percentage points of the tasks solved", "noun": "model", "table": "answers.csv"},
     **{"pair": "common task", "cluster": "template", "clusters": "templates"},
 )
 

@@ -1,9 +1,10 @@
-"""Charts of shares with their intervals, as PNG files: the same bytes for the same numbers and library versions."""
+"""Charts of shares with their intervals, as PNG and SVG: the same bytes for the same numbers and library versions."""
 
 import io
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from ..files import write_atomic
@@ -12,7 +13,8 @@ Share = tuple[float, float, float]  # share, lower and upper end of its interval
 
 
 def draw_shares(series: Mapping[str, Mapping[str, Share | None]], title: str, path: Path) -> None:
-    """Draw {label: {kind: (share, low, high)}} (0-1) with a column for each kind, and write the chart to `path`.
+    """Draw {label: {kind: (share, low, high)}} (0-1) with a column for each kind, and write the chart to `path` (PNG),
+    and as SVG beside it.
 
     Kinds are in the order of their first occurrence; a missing share has no mark.
     """
@@ -32,6 +34,13 @@ def draw_shares(series: Mapping[str, Mapping[str, Share | None]], title: str, pa
     axes.grid(axis="y", alpha=0.3)
     if series:
         axes.legend(fontsize="small")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", metadata={"Software": None})
-    write_atomic(path, image.getvalue())
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure to `path` (PNG), and as SVG with searchable text beside it."""
+    for suffix, metadata in ((path.suffix, {"Software": None}), (".svg", {"Date": None, "Creator": None})):
+        image = io.BytesIO()
+        with rc_context({"svg.hashsalt": path.stem, "svg.fonttype": "none"}):
+            figure.savefig(image, format=suffix[1:], metadata=metadata)
+        write_atomic(path.with_suffix(suffix), image.getvalue())

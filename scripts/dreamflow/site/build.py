@@ -27,7 +27,8 @@ Source = tuple[str, Callable[[], Iterable[Page]]]  # the section of some pages, 
 
 def write_site(plan: "Plan", folder: Path, around: Surroundings) -> str:
     """Write the site of a plan into `folder`; returns lines for the screen: where it is, and what is missing."""
-    site = Site(folder)
+    more = [family.section for family in plan.families.values() if family.section not in SECTIONS]
+    site = Site(folder, more)
     for family in plan.families.values():
         site.add(family.section, family.pages)
         if family.problem:
@@ -46,10 +47,13 @@ def write_pages(pages: Iterable[Page], folder: Path) -> str:
 
 
 class Site:
-    """A site that is being written into `folder`: the pages so far by section, and problems by section."""
+    """A site that is being written into `folder`: the pages so far by section, and problems by section. `more` are
+    sections besides `SECTIONS`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Iterable[str] = ()) -> None:
         self.folder = folder
+        first, last = list(SECTIONS)[:-2], list(SECTIONS)[-2:]
+        self.sections = {name: SECTIONS.get(name, name.capitalize()) for name in [*first, *more, *last]}
         self.written: set[Path] = set()
         self.entries: dict[str, list[Page]] = defaultdict(list)
         self.firsts: dict[str, Page] = {}  # the first pages of sections, without facts
@@ -70,12 +74,12 @@ class Site:
         known = {page.path for page in (*self._last, *self.firsts.values())}
         self._last += [
             Page(section_path(section), name, section, "section.html", is_index=True)
-            for section, name in SECTIONS.items()
+            for section, name in self.sections.items()
             if section_path(section) not in known
         ]
         for page in sorted(self._last, key=lambda page: page.section == "home"):  # which shows what the others say
             self._add(page)
-        self._put("search.html", render("search.html", "search.html", "", "Search", self.index.facts()))
+        self._put("search.html", render("search.html", "search.html", "", "Search", self.index.facts(), self.sections))
         for name, text in self.index.files():
             self._put(f"search/{name}", text)
         for source in sorted((FOLDER / STATIC).iterdir()):
@@ -90,16 +94,23 @@ class Site:
         if page.is_index:
             facts["entries"] = self.entries[page.section]
         try:
-            path = _checked(page)
+            path = self._checked(page)
             if self.folder / path in self.written:
                 raise DreamflowError(f"two pages of the site have the path {path}")
-            text = render(page.template, page.path, page.section, page.title, facts)
+            text = render(page.template, page.path, page.section, page.title, facts, self.sections)
         except Exception as error:
             problem = _problem(f"{page.path}: ", error)
-            self.problems[page.section if page.section in SECTIONS else "home"].append(problem)
+            self.problems[page.section if page.section in self.sections else "home"].append(problem)
             if isinstance(error, DreamflowError):
                 return
-            text = render("section.html", page.path, page.section, page.title, {"problems": [problem], "entries": ()})
+            text = render(
+                "section.html",
+                page.path,
+                page.section,
+                page.title,
+                {"problems": [problem], "entries": ()},
+                self.sections,
+            )
         self._put(page.path, text)
         self.index.add(page)
         entry = replace(page, facts={}, documents=())
@@ -107,6 +118,12 @@ class Site:
             self.firsts[page.section] = entry
         elif page.path.endswith(".html"):
             self.entries[page.section].append(entry)
+
+    def _checked(self, page: Page) -> str:
+        parts = page.path.split("/")
+        if page.path != "index.html" and parts[0] not in self.sections:
+            raise DreamflowError(f"the family lacks `section = {parts[0]!r}`")
+        return "/".join(checked_name(part, "page") for part in parts)
 
     def _guarded(self, section: str, pages: Callable[[], Iterable[Page]]) -> Iterator[Page]:
         try:
@@ -127,13 +144,6 @@ def _problem(where: str, error: Exception) -> str:
         return f"{where}{error}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{where}{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
-
-
-def _checked(page: Page) -> str:
-    parts = page.path.split("/")
-    if page.path != "index.html" and parts[0] not in SECTIONS:
-        raise DreamflowError("in no section of the site")
-    return "/".join(checked_name(part, "page") for part in parts)
 
 
 def _remove_others(folder: Path, written: set[Path]) -> None:

@@ -1,6 +1,6 @@
 """A generation as pages show it: its texts, and how it was made in plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -8,6 +8,7 @@ from msgspec import Struct
 from ..errors import DreamflowError
 from ..generation.make import read_result
 from ..generation.model import Json, Result
+from ..generation.summary import read_metadata
 from .parts import usd
 
 _SAMPLING = {
@@ -49,6 +50,9 @@ def read_shown(data_root: Path, stage: str, gen_id: str, parsed_name: str = "par
     folder = data_root / "gens" / stage / gen_id
     try:
         result = read_result(folder)
+        if result.model_id is None and result.mode not in MODES:
+            original = read_metadata(data_root, stage, gen_id)  # the original pipeline has another name for it
+            result.model_id = original and original.llm_model_id
     except DreamflowError:
         return None
     return Shown(
@@ -83,16 +87,15 @@ def described(result: Result) -> list[tuple[str, str]]:
     usage = result.usage
     prompt = _tokens(usage.prompt_tokens, usage.cached_tokens, "from a cache")
     answer = _tokens(usage.completion_tokens, usage.reasoning_tokens, "to think")
-    sampling = [f"{_SAMPLING.get(name, name)} {value}" for name, value in result.sampling.items()]
     samples = len(result.attempts)
     terms = {
         "model": result.model_id or MODES.get(result.mode, ""),
         "served as": " / ".join(filter(None, (result.provider, result.model_name))) if result.model_id else "",
         "template": result.template_id,
-        "sampling": ", ".join(sampling).replace(f"at most {result.sampling.get('max_tokens')}", _most(result.sampling)),
+        "sampling": ", ".join(_sampling(result.sampling)),
         "prompt": prompt,
         "answer": answer + (" (counted here)" if answer and usage.estimated else ""),
-        "cost": cost_words(result.cost_usd) if result.attempts else "",
+        "cost": cost_words(result.cost_usd) if result.attempts or result.cost_usd is not None else "",
         "time": "" if result.latency_s is None else f"{result.latency_s:,.1f} s",
         "draw": f"replicate {result.replicate}",
         "samples": f"{samples}, of which the last was used" if samples > 1 and result.status == "ok" else "",
@@ -103,8 +106,10 @@ def described(result: Result) -> list[tuple[str, str]]:
     return [(term, value) for term, value in terms.items() if value]
 
 
-def _most(sampling: Mapping[str, Json]) -> str:
-    return f"at most {sampling.get('max_tokens')} tokens"
+def _sampling(given: Mapping[str, Json]) -> Iterator[str]:
+    for name in (*_SAMPLING, *sorted(given.keys() - _SAMPLING)):
+        if name in given:
+            yield f"{_SAMPLING.get(name, name)} {given[name]}" + (" tokens" if name == "max_tokens" else "")
 
 
 def _tokens(count: Json, part: Json, what: str) -> str:

@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..generation.layout import Layout
 from .page import Page, section_path
 from .parts import Link
+from .spending import in_words
 
 if TYPE_CHECKING:
     from .build import Site
@@ -36,7 +38,7 @@ ABOUT = {  # what a section is for somebody who has read nothing, and the comman
 }
 
 
-def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
+def home_facts(site: "Site", status: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
     """What the first page shows of the pages of all sections, which are there by now."""
     nights = site.entries["runs"]
     since, what = _since(status, nights)
@@ -55,6 +57,7 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
                 "command": command,
                 "summary": first.summary if first and not is_empty else "",
                 "highlights": found[:SHOWN_HIGHLIGHTS],
+                "newest": [] if found else _newest(site.entries[section]),
                 "pages": len(site.entries[section]),
                 "is_empty": is_empty,
                 "problems": site.problems[section],
@@ -72,7 +75,14 @@ def home_facts(site: "Site", status: Mapping[str, Any]) -> dict[str, Any]:
         "night": nights[0] if nights else None,
         "runs": site.firsts.get("runs"),
         "spending": site.firsts.get("spending"),
+        "spending_words": in_words(layout),
     }
+
+
+def _newest(pages: Sequence[Page]) -> list[Page]:
+    """The newest pages of a section that has no finding to tell; pages without a date are those of lists."""
+    dated = sorted((page for page in pages if page.date), key=lambda page: page.date, reverse=True)
+    return (dated or list(pages))[:SHOWN_HIGHLIGHTS]
 
 
 def _mixed(newest: Sequence[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:

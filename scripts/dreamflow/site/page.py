@@ -21,11 +21,12 @@ class Document:
 class Page:
     """A page, at `path` below `data/site/`, such as `cohorts/demo/index.html`.
 
-    `section` is one of `SECTIONS`. `template` is a file in `templates/`, `facts` are its variables; `trail` among them
-    is shown as a breadcrumb. The `summary` is a line for lists of pages; that of a section's first page is its line on
-    Home. `highlight` is a finding in words that Home shows, the newest first by `date` (a day or a time in ISO 8601).
-    An `is_index` page is made after all others, with a further variable: `entries`, the other pages of its section,
-    without facts. A family that has no first page of its section gets one that lists its pages.
+    `section` is one of `SECTIONS`, or that of its family. `template` is a file in `templates/`, `facts` are its
+    variables; `trail` among them is shown as a breadcrumb. The `summary` is a line for lists of pages; that of a
+    section's first page is its line on Home. `highlight` is a finding in words that Home shows, the newest first by
+    `date` (a day or a time in ISO 8601). An `is_index` page is made after all others, with a further variable:
+    `entries`, the other pages of its section, without facts. A family that has no first page of its section gets one
+    that lists its pages.
     """
 
     path: str

@@ -22,11 +22,18 @@ LONG = 300  # rows of a table that stand in the page; the others are shown when 
 _KINDS = {type(None): "none", int: "int", float: "float", list: "list", tuple: "list", str: "str", Markup: "str"}
 
 
-def render(template: str, path: str, section: str, title: str, values: Mapping[str, Any]) -> str:
+def render(
+    template: str,
+    path: str,
+    section: str,
+    title: str,
+    values: Mapping[str, Any],
+    sections: Mapping[str, str] = SECTIONS,
+) -> str:
     """The page of `templates/<template>` for the place `path`, with `values`.
 
     In a template, `url(path)` is the relative link to another place of the site, `ui` has the macros of
-    `components.html`, and `trail`, if it is among the values, is shown as a breadcrumb.
+    `components.html`, and `trail`, if it is among the values, is shown as a breadcrumb. `sections` are in the head.
     """
     start = posixpath.dirname(path)
 
@@ -34,7 +41,7 @@ def render(template: str, path: str, section: str, title: str, values: Mapping[s
         place, mark, anchor = target.partition("#")
         return (posixpath.relpath(place, start or ".") if place else "") + mark + anchor
 
-    frame = {"url": url, "path": path, "section": section, "title": title, "sections": SECTIONS}
+    frame = {"url": url, "path": path, "section": section, "title": title, "sections": sections}
     ui = environment().get_template("components.html").make_module({"url": url})
     return environment().get_template(template).render({**frame, "section_path": section_path, "ui": ui, **values})
 

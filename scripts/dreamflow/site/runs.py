@@ -3,8 +3,8 @@
 import json
 import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from ..cycles import nights_folder, numbers
 from ..errors import DreamflowError
 from ..generation.model import Json
 from ..nights.state import Phase, read_phases
+from ..problems import Problem, Problems
 from ..reports.markdown import counted
 from ..run_status import read_status
 from .page import Document, Page
@@ -94,7 +95,8 @@ def runs_page(plan: "Plan", status: Mapping[str, Any], waiting: str, problem: st
             Column("Began", "date"), Column("Took", "number"), Column("Asked for"), Column("Made", "number"),
             Column("Failed", "number"), Column("Calls", "number"), Column("Cost", "number"), Column("Ended", "long"),
         ],
-        "last_problems": status["finished"][0].get("failures", []) if status["finished"] else [],
+        "last_problems": _problems(status["finished"][:1]),
+        "last_command": _command(status["finished"][:1]),
         "night": status["night"],
         "waiting": grouped(waiting),
         "problem": problem,
@@ -120,11 +122,10 @@ def runs_page(plan: "Plan", status: Mapping[str, Any], waiting: str, problem: st
     )
 
 
-def failures(plan: "Plan") -> tuple[list[list[Any]], list[tuple[str, int, str]], Counter[str]]:
-    """The failed generations as rows of a table; their causes with how many have them and an example; and how many
-    generations have which other status."""
-    rows, others = [], Counter()
-    examples: dict[str, list[str]] = defaultdict(list)
+def failures(plan: "Plan") -> tuple[list[list[Any]], list[Problem], Counter[str]]:
+    """The failed generations as rows of a table; why, the most frequent first; and how many generations have which
+    other status."""
+    rows, others, problems = [], Counter(), Problems()
     world = plan.world
     for gen_id, row in plan.generations.items():
         try:
@@ -139,14 +140,22 @@ def failures(plan: "Plan") -> tuple[list[list[Any]], list[tuple[str, int, str]],
         model = (summary and summary.model_id) or (row.model.model_id if row.model else "")
         folder = str(plan.folder(gen_id))
         rows.append([row.stage, gen_id, world.origin.get(gen_id, ""), model, reason or status, folder])
-        examples[_cause(reason or status)].append(folder)
-    causes = [(cause, len(folders), folders[0]) for cause, folders in examples.items()]
-    return rows, sorted(causes, key=lambda item: -item[1]), others
+        problems.add(reason or status, folder)
+    return rows, sorted(problems.all(), key=lambda problem: -problem.count), others
 
 
-def _cause(reason: str) -> str:
-    """A reason without what differs between equal failures."""
-    return re.sub(r"\d+", "…", reason.strip().splitlines()[0][:200]) if reason.strip() else "no reason was written"
+def _command(lines: Sequence[Mapping[str, Any]]) -> str:
+    return " ".join(["snakemake", *(str(target) for line in lines for target in line.get("targets") or ())])
+
+
+def _problems(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What went wrong in runs, as their lines of runs.jsonl say it."""
+    return [
+        {"message": problem.get("message", ""), "count": problem.get("count", 1), "where": problem.get("where") or ()}
+        for line in lines
+        for problem in line.get("failures") or ()
+        if isinstance(problem, dict)
+    ]
 
 
 def grouped(text: str) -> list[tuple[str, list[str]]]:

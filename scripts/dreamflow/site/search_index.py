@@ -23,7 +23,7 @@ from datetime import date
 from functools import cache
 from typing import Any
 
-from .page import SECTIONS, Page
+from .page import Page
 
 SHARD = 150_000  # bytes of a file
 MOST = 30_000  # documents of a kind
@@ -134,7 +134,7 @@ class Index:
     def facts(self) -> dict[str, Any]:
         """What the page of the search says: counts by kind, and what is left out."""
         left_out = {kind: count - MOST for kind, count in self.kinds.items() if count > MOST}
-        return {"kinds": self.kinds, "left_out": left_out, "most": MOST, "sections": SECTIONS}
+        return {"kinds": self.kinds, "left_out": left_out, "most": MOST}
 
     def files(self) -> Iterator[tuple[str, str]]:
         """The files of the index by name."""

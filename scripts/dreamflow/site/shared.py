@@ -43,5 +43,7 @@ def run_pages(plan: "Plan", around: Surroundings) -> Iterator[Page]:
 
 def home_pages(plan: "Plan", site: "Site") -> Iterator[Page]:
     """Home."""
-    status = runs(plan.world.layout.root)
-    yield Page("index.html", "Home", "home", "home.html", {"overview": lambda: home_facts(site, status)}, is_index=True)
+    layout = plan.world.layout
+    status = runs(layout.root)
+    facts = {"overview": lambda: home_facts(site, status, layout)}
+    yield Page("index.html", "Home", "home", "home.html", facts, is_index=True)

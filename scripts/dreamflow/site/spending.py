@@ -42,9 +42,11 @@ class Total:
         if not self.calls:
             return "No model has been called yet."
         tokens = f", {self.written:,} tokens written" if self.written else ""
-        price = "without a known price" if self.cost is None else amount(self.cost, "usd")
+        price = (
+            "without a known price" if self.cost is None else amount(self.cost, "usd") if self.cost else "at no cost"
+        )
         more = f"; {counted(self.unpriced, 'call')} without a known price" if self.cost and self.unpriced else ""
-        return f"{counted(self.calls, 'answer')}{tokens}: {price}{more}"
+        return f"{counted(self.calls, 'answer')}{tokens}, {price}{more}"
 
 
 def total_of(layout: Layout, where: str = "", values: Sequence[Any] = ()) -> Total:
@@ -54,6 +56,16 @@ def total_of(layout: Layout, where: str = "", values: Sequence[Any] = ()) -> Tot
     rows = database(layout.store).read(f"SELECT {selected} FROM ledger {where}", values)  # noqa: S608
     calls, read, written, cost, unpriced = rows[0] if rows else (0, None, None, None, 0)
     return Total(calls, read, written, cost, unpriced or 0)
+
+
+def in_words(layout: Layout) -> str:
+    """How many answers of how many models there are, and since when; "" without any."""
+    rows = database(layout.store).read("SELECT count(*), count(DISTINCT model_id), min(at), max(at) FROM ledger")
+    calls, models, first, last = rows[0] if rows else (0, 0, None, None)
+    if not calls:
+        return ""
+    days = str(first)[:10] if str(first)[:10] == str(last)[:10] else f"{str(first)[:10]} to {str(last)[:10]}"
+    return f"{counted(models, 'model')} gave {counted(calls, 'answer')} ({days})"
 
 
 def spending_page(layout: Layout, budgets: Sequence[Budget]) -> Page:

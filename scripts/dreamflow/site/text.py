@@ -33,6 +33,7 @@ def highlighted(text: str, language: str = "python") -> Markup:
     return Markup(highlight(text, _lexer(language), _FORMAT))  # noqa: S704  (pygments escapes)
 
 
+_SCHEME = re.compile(r"[^/?#]*:")
 _FORMAT = HtmlFormatter(nowrap=True)
 
 
@@ -47,10 +48,11 @@ def _lexer(language: str) -> Lexer:
 @cache
 def _markdown() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "highlight": _fence}).enable(["table", "strikethrough"])
-    parser.validateLink = _is_allowed
+    parser.validateLink = lambda address: _is_allowed(address) or _is_place(address)
     parser.disable(["image", "reference"])
     parser.inline.ruler.before("escape", "formula", _formula)
     parser.core.ruler.push("deeper_headings", _deepen)
+    parser.core.ruler.push("places", _unlink)
     return parser
 
 
@@ -60,6 +62,21 @@ def _deepen(state: StateCore) -> None:
             token.tag = f"h{min(6, int(token.tag[1:]) + _DEEPER)}"
         elif token.type in ("table_open", "code_block"):
             token.attrSet("tabindex", "0")  # may be scrolled, so the keyboard must reach it
+
+
+def _unlink(state: StateCore) -> None:
+    """Leave the words of links to other files, which a page does not have beside it."""
+    for token in state.tokens:
+        kept, is_open = [], False
+        for child in token.children or ():
+            if child.type == "link_open" and _is_place(str(child.attrGet("href"))):
+                is_open = True
+            elif child.type == "link_close" and is_open:
+                is_open = False
+            else:
+                kept.append(child)
+        if token.children:
+            token.children = kept
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
@@ -82,3 +99,8 @@ def _fence(text: str, language: str, attributes: str) -> str:
 
 def _is_allowed(address: str) -> bool:
     return address.lower().startswith(("http://", "https://", "mailto:", "#"))
+
+
+def _is_place(address: str) -> bool:
+    """Whether an address is a path of the file system, relative to the text."""
+    return not _SCHEME.match(address) and not address.startswith(("#", "//"))

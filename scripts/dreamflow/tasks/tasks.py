@@ -1,4 +1,7 @@
-"""Read tasks from JSON Lines files; check them against `TaskLine` and their own graders.
+"""Read tasks from JSON Lines and CSV files; check them against `TaskLine` and their own graders.
+
+A CSV file has the columns `question` and `answer`, and maybe `kind` (default: knowledge). Its answers are exact, apart
+from quotes, a full stop and capital letters; each row is a group of its own.
 
 A task's `group` is "<kind>.<skill>.<template>". Tasks of one group are similar, so a split never separates them. The
 templates of hand-written (base) tasks begin with "base-", so they share no group with generated tasks.
@@ -6,25 +9,28 @@ templates of hand-written (base) tasks begin with "base-", so they share no grou
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
 from ..config import check
 from ..errors import ConfigError
-from ..files import read_text
+from ..files import read_questions, read_text, sha256
 from .graders import Task, code_problem, grade
 from .spec import TaskLine
 
 
 def load_tasks(path: Path | str) -> list[Task]:
-    """Return the tasks of a .jsonl file or of all .jsonl files in a folder, by file name. Raises `ConfigError`."""
+    """Return the tasks of a .jsonl or .csv file, or of all in a folder, by file name. Raises `ConfigError`."""
     path = Path(path)
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    files = task_files(path) if path.is_dir() else [path]
     if not files:
-        raise ConfigError(f"{path}: no .jsonl files in this folder")
+        raise ConfigError(f"{path}: no .jsonl or .csv files in this folder")
     placed: list[tuple[str, Task]] = []
     for file in files:
+        if file.suffix == ".csv":
+            placed += [(f"{file}:{line}", _of_row(file, row)) for line, row in read_questions(file)]
+            continue
         for number, line in enumerate(read_text(file).split("\n"), 1):
             if line.strip():
                 try:
@@ -32,6 +38,26 @@ def load_tasks(path: Path | str) -> list[Task]:
                 except (ValueError, RecursionError) as error:
                     raise ConfigError(f"{file}:{number}: not a line of JSON: {error}") from None
     return _checked(placed)
+
+
+def task_files(folder: Path) -> list[Path]:
+    """Return the files with tasks in a folder, by name."""
+    return sorted([*folder.glob("*.jsonl"), *folder.glob("*.csv")])
+
+
+def _of_row(file: Path, row: Mapping[str, str]) -> Task:
+    """Return the task in a row of a CSV file."""
+    kind, digest = row.get("kind") or "knowledge", sha256(row["question"])
+    name = re.sub("[^a-z0-9]+", "-", file.stem.lower()).strip("-") or "questions"
+    return {
+        "task_id": f"{name}-{digest[:12]}",
+        "kind": kind,
+        "context": re.sub("[^a-z]+", " ", name).strip() or "questions",
+        "group": f"{kind}.{name}.base-{digest[:12]}",
+        "prompt": row["question"],
+        "grader": {"name": "exact", "allow": ["quotes", "full stop", "case"]},
+        "answer": row["answer"],
+    }
 
 
 def check_tasks(tasks: Iterable[Task], where: str = "tasks") -> list[Task]:

@@ -14,7 +14,7 @@ from ..files import canonical
 from ..site.page import Page
 from .folders import RECORDS, check_previous, cycle_folder
 
-TRUST_FILES = ("trust.md", "trust.csv", "trust.png", RECORDS, "routing.json", "state.json", "trust.sqlite")
+TRUST_FILES = ("trust.md", "trust.csv", "trust.png", "trust.svg", RECORDS, "routing.json", "state.json", "trust.sqlite")
 VERSION = 1  # of the update; raise it to make the last cycle again
 
 
@@ -57,7 +57,9 @@ class TrustFamily(Family):
 
     def reports(self) -> list[Report]:
         """The page of the current cycle."""
-        return [Report(f"trust, cycle {self.cycle}", Path(self.file(str(self.cycle), TRUST_FILES[0])))]
+        page = Path(self.file(str(self.cycle), TRUST_FILES[0]))
+        files = [page.with_name(name) for name in ("trust.svg", "trust.csv", "contexts.md")]
+        return [Report(f"trust, cycle {self.cycle}", page, files=files)]
 
     def file(self, cycle: str, name: str) -> str:
         """A file of a cycle."""

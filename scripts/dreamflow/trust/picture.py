@@ -1,13 +1,12 @@
 """The picture of trust: how it moved over the cycles, with its intervals, a panel for each context."""
 
-import io
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..files import write_atomic
+from ..reports.pictures import save
 from .posterior import EVERY
 from .table import Row
 
@@ -16,7 +15,7 @@ TITLES = {EVERY: "all contexts"}
 
 
 def draw_trust(history: Sequence[Row], path: Path) -> None:
-    """Draw the trust of every model, by cycle, with 90% intervals, and write the chart to `path` (PNG).
+    """Draw the trust of every model, by cycle, with 90% intervals, and write the chart to `path` (PNG; SVG beside it).
 
     `history` has the rows of all cycles. Each context and class of evidence has a panel; those with most outcomes are
     drawn. The number at a model's last point is that of its outcomes there.
@@ -41,9 +40,7 @@ def draw_trust(history: Sequence[Row], path: Path) -> None:
         handles, labels = axes[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(models)), fontsize="small")
     figure.suptitle(f"Trust after {last} cycle{'s' * (last != 1)}, with 90% intervals", fontsize="medium")
-    image = io.BytesIO()
-    figure.savefig(image, format="png", metadata={"Software": None})
-    write_atomic(path, image.getvalue())
+    save(figure, path)
 
 
 def _panel(axes: object, key: tuple[str, str], rows: Sequence[Row], colours: Mapping[str, str]) -> None:

@@ -3,6 +3,8 @@
 The model's `name` is a JSON Lines file. A line is {"text": ..., "finish_reason"?, "usage"?} and may restrict the
 prompts that it answers: "contains" (a part of the prompt) or "prompt_sha256" (the whole prompt). Sample n uses the n-th
 line that fits the prompt, or the last such line if there are fewer.
+
+Or it is a CSV file with the columns `question` and `answer`: the answer to the longest question in the prompt.
 """
 
 import json
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import ConfigError
-from ...files import sha256
+from ...files import read_questions, sha256
 from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
 
@@ -42,13 +44,29 @@ class _Answers:
         return [line for _, line in sorted(lines, key=itemgetter(0)) if line.get("contains", "") in prompt]
 
 
-def _answers(path: str) -> _Answers:
+@dataclass(frozen=True)
+class _Table:
+    """The answers of a CSV file by their questions."""
+
+    answers: Mapping[str, str]
+
+    def fitting(self, prompt: str, digest: str) -> list[dict[str, Json]]:
+        """The answer to the longest question that the prompt contains, if any."""
+        asked = prompt.strip()
+        if asked not in self.answers:
+            asked = max((question for question in self.answers if question in prompt), key=len, default="")
+        return [{"text": self.answers[asked]}] if asked else []
+
+
+def _answers(path: str) -> _Answers | _Table:
     with _READING:  # once, however many threads need it
         return _read_answers(path)
 
 
 @cache
-def _read_answers(path: str) -> _Answers:
+def _read_answers(path: str) -> _Answers | _Table:
+    if path.lower().endswith(".csv"):
+        return _Table({row["question"]: row["answer"] for _, row in read_questions(Path(path))})
     try:
         stream = Path(path).open("rb")  # noqa: SIM115  (stays open)
     except OSError as error:

@@ -41,6 +41,44 @@
     );
   }
 
+  const MOST = 4000; // words of a text whose differences are marked
+
+  // For each word of two texts whether both have it, in the same order (longest common subsequence).
+  function common(a, b) {
+    const wide = b.length + 1, length = new Uint16Array((a.length + 1) * wide);
+    for (let i = a.length - 1; i >= 0; i--) {
+      for (let j = b.length - 1; j >= 0; j--) {
+        length[i * wide + j] = a[i] === b[j] ? length[(i + 1) * wide + j + 1] + 1
+          : Math.max(length[(i + 1) * wide + j], length[i * wide + j + 1]);
+      }
+    }
+    const both = [new Set(), new Set()];
+    for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+      if (a[i] === b[j]) both[0].add(i++), both[1].add(j++);
+      else if (length[(i + 1) * wide + j] >= length[i * wide + j + 1]) i++;
+      else j++;
+    }
+    return both;
+  }
+
+  function differences() {
+    const words = ["a", "b"].map((side) => chosen[side].text.match(/\S+\s*/g) || []);
+    if (Math.max(...words.map((own) => own.length)) > MOST) return false;
+    const both = common(...words.map((own) => own.map((word) => word.trim())));
+    ["a", "b"].forEach((side, place) => {
+      const article = element("article", { className: "prose marked" });
+      let run = null, marked = null;
+      words[place].forEach((word, number) => {
+        const differs = !both[place].has(number);
+        if (differs !== marked) article.append((run = differs ? element(place ? "ins" : "del") : element("span")));
+        marked = differs;
+        run.append(word);
+      });
+      document.querySelector("#text-" + side + " article").replaceWith(article);
+    });
+    return true;
+  }
+
   function scores() {
     if (!chosen.a || !chosen.b) return;
     const of = (text) => new Map(text.scores.map((score) => [score.who, score]));
@@ -60,11 +98,20 @@
       element("div", { className: "table" }, element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Scores" }, table)));
   }
 
+  const mark = document.getElementById("mark");
+
+  function update() {
+    for (const side of ["a", "b"]) if (chosen[side]) show(side);
+    if (mark.checked && chosen.a && chosen.b) mark.checked = differences();
+    scores();
+  }
+
+  mark.addEventListener("change", update);
+
   function choose(side, id) {
     load(id, (text) => {
       chosen[side] = text;
-      show(side);
-      scores();
+      update();
       history.replaceState(null, "", `#a=${selects.a.value}&b=${selects.b.value}`);
     });
   }

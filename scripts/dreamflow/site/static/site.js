@@ -160,10 +160,19 @@
       if (entries.some((entry) => entry.isIntersecting) && count < shown.length) addRows();
     }, { root: null, rootMargin: "600px" }).observe(end);
 
-    const state = readState();
-    order = Number(state.get(box.id + ".sort")) || "";
-    if (Math.abs(order) > heads.length) order = "";
-    if (box.restore) box.restore(state);
+    function restore() {
+      const state = readState();
+      order = Number(state.get(box.id + ".sort")) || "";
+      if (Math.abs(order) > heads.length) order = "";
+      if (box.restore) box.restore(state);
+    }
+
+    window.addEventListener("hashchange", () => {
+      if (!location.hash.startsWith("#~")) return;
+      restore();
+      update();
+    });
+    restore();
     if (rows.length > STEP || order || query || picked.size) update();
     else {
       count = rows.length;
@@ -192,7 +201,11 @@
 
   // A place within something folded is opened.
   function openTarget() {
-    if (location.hash.length < 2 || location.hash.startsWith("#~")) return;
+    if (location.hash.length < 2) return;
+    if (location.hash.startsWith("#~")) { // a link to some rows of a table
+      const name = [...readState().keys()][0] || "";
+      return void document.getElementById(name.slice(0, name.lastIndexOf(".")))?.scrollIntoView();
+    }
     let place = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!place) return;
     for (let each = place; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
