@@ -127,3 +127,6 @@ def test_a_csv_file_of_questions_answers(tmp_path):
     assert [ask(text) for text in ("What is it?", "Say: What is it? And why? ", "Now: What is it?")] == ["a", "b", "a"]
     with pytest.raises(CallError, match="no answer to this prompt"):
         ask("What?")
+    before = provider("replay").revision(model)
+    path.write_text(path.read_text().replace(",a", ",c"))
+    assert before != provider("replay").revision(model), "a corrected answer would not be asked for"
