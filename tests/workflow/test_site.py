@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = RunFile(root / "data", {"run": "one", "targets": ["all"]})
     run.end({"stages": {"draft": {"planned": 3, "made": 2, "failed": 1}}, "why": "", "is_complete": True})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
-    command += ["--directory", str(root), "ledger", "site", "--config", BEST]
+    command += ["--directory", str(root), "site", "--config", BEST]
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
