@@ -220,6 +220,17 @@ def test_a_cohort_that_is_no_longer_configured_is_shown_from_its_table(trial):
     assert [line["cohort_id"] for line in later["cohorts/index.html"].facts["cohorts"]] == ["foreign", "trial"]
 
 
+def test_a_damaged_generation_hides_only_its_cohort(trial):
+    trial.write("config/cohorts/other.yaml", {**SPEC, "combos": {"lists": [["a", "c"]], "level": "paragraph"}})
+    plan = planned({"cohorts": ["trial", "other"]})
+    make(plan)
+    first = next(iter(plan.families["cohorts"].cohorts["trial"].generations))
+    trial.write(f"data/gens/draft/{first}/metadata.json", "{")
+    pages = built(plan, trial.root / "site")
+    assert "cohorts/other/index.html" in pages
+    assert f"{first}/metadata.json: damaged" in pages["cohorts/index.html"]
+
+
 def test_the_best_texts_have_pages_and_the_page_says_how_many(trial, monkeypatch):
     monkeypatch.setattr(text_pages, "PAGES", 2)
     plan = planned({"cohorts": ["trial"]})

@@ -178,7 +178,7 @@ def test_a_night_is_planned_without_a_trace(root: Path, call: Call):
     assert night["started"] is None
     assert night["procedures"] == ["webshop.quote_basket"] and set(night["kinds"].values()) == {5}
     assert night["forecast"]["ok"] and "calls to make" in night["forecast"]["text"]
-    assert not list((root / "config/procedures").glob("agent-*"))
+    assert not list(root.rglob("*agent-light*"))
     assert "Projects: fleet-ops, webshop" in refusal(call, "dream", focus_area="gardening")
     assert "give the run a budget" in refusal(call, "dream", start=True)
 
