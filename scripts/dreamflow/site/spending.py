@@ -10,10 +10,11 @@ from ..generation.layout import Layout
 from ..ledger_tables import GROUPS, ledger_database
 from ..reports.markdown import counted
 from .page import Page
-from .parts import Badge, Column, usd
+from .parts import Badge, Column, Seconds, usd
 
 SHOWN_DAYS = 30  # of the chart
 SHOWN_LOST = 500
+SHOWN_BUDGETS = 3  # on Home
 NAMES = {"day": "Day", "model": "Model", "stage": "Stage", "family": "Kind of work", "spec": "Spec"}
 _SUMS = {
     "calls": "count(*)",
@@ -91,28 +92,33 @@ def spending_page(layout: Layout, budgets: Sequence[Budget]) -> Page:
         ],
         "lost_total": known[0] if known and known[0][0] else None,
     }  # fmt: skip
-    return Page("spending/index.html", "Spending", "spending", "spending.html", facts, summary=str(total))
+    left = [
+        f"of the budget {use.name} {amount(use.left, use.unit)} of {amount(use.cap, use.unit)} are left" for use in uses
+    ]
+    summary = "; ".join([str(total), *left[:SHOWN_BUDGETS]])
+    return Page("spending/index.html", "Spending", "spending", "spending.html", facts, summary=summary)
 
 
 def _table(name: str, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
     keys = list(GROUPS[name])
     width = len(keys)
+    has_unpriced = any(row[width + 4] for row in rows)
     columns = [
         *(Column(NAMES[key], "date" if key == "day" else "text") for key in keys),
         Column("Answers", "number"),
         Column("Tokens read", "number", "of prompts; empty if the provider did not say"),
         Column("Tokens written", "number"),
         Column("Cost", "number", "of the answers with a known price"),
-        Column("Without a price", "number"),
-        Column("Hours", "number", "of waiting for answers, all calls one after the other"),
+        *([Column("Without a price", "number")] if has_unpriced else []),
+        Column("Time", "number", "until the answers came, one after the other"),
     ]
     cells = []
     for row in rows:
         calls, read, written, cost, unpriced, seconds = row[width:]
-        hours = None if seconds is None else round(seconds / 3600, 2)
-        cells.append([*row[:width], calls, read, written, usd(cost), unpriced, hours])
-    return {"id": name, "title": f"By {' and '.join(NAMES[key].lower() for key in keys)}", "columns": columns,
-            "rows": cells[::-1] if name == "day" else cells}  # fmt: skip
+        prices = [usd(cost), *([unpriced] if has_unpriced else [])]
+        cells.append([*row[:width], calls, read, written, *prices, Seconds(seconds)])
+    title = f"By {' and '.join(NAMES[key].lower() for key in keys)}"
+    return {"id": name, "title": title, "columns": columns, "rows": cells[::-1] if name == "day" else cells}
 
 
 def _budget(use: BudgetUse) -> dict[str, Any]:
