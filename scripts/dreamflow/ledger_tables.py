@@ -35,19 +35,11 @@ _BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "reserved", "left")
 _LOST_COLUMNS = ("at", "gen_id", "model_id", "spec", "run", "tokens", "cost_usd", "reason")
 
 
-<<<<<<< HEAD
 def ledger_database(layout: Layout) -> Database:
     """The database with the ledger, into which the ledger of an earlier version is copied."""
     store = database(layout.store)
     if (layout.store / "ledger.jsonl").exists() and not store.path.exists():
         store.write(lambda connection: None)  # creates the database
-=======
-def open_ledger(layout: Layout) -> Database:
-    """The database with the ledger; of a project of an earlier version it is created, with the lines of its ledger."""
-    store = database(layout.store)
-    if (layout.store / "ledger.jsonl").exists() and not store.path.exists():
-        store.write(lambda connection: None)
->>>>>>> pages1
     return store
 
 
@@ -57,11 +49,7 @@ def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str
 
     Sums are of known figures, and a sum without any is empty: unknown is not zero.
     """
-<<<<<<< HEAD
     store = ledger_database(layout)
-=======
-    store = open_ledger(layout)
->>>>>>> pages1
     parts = []
     for name, columns in GROUPS.items():
         places = ", ".join(str(place + 1) for place in range(len(columns)))

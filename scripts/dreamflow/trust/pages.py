@@ -18,7 +18,7 @@ from ..files import is_name, read_json
 from ..generation.layout import Layout
 from ..generation.model import Json
 from ..generation.models import Model
-from ..ledger_tables import open_ledger
+from ..ledger_tables import ledger_database
 from ..reports.markdown import counted
 from ..routing.choices import Choice, ChoiceFile
 from ..routing.preferences import Preference, preferences
@@ -160,7 +160,7 @@ def _history(root: Path, problems: list[str]) -> list[Row]:
 def _spent(layout: Layout, problems: list[str]) -> dict[str, dict[str, tuple]]:
     """{model: {stage: (calls, tokens, ATP, cost, mean seconds, calls of unknown cost)}}, from the ledger."""
     try:
-        rows = open_ledger(layout).read(f"SELECT model_id, stage, {_SUMS} FROM ledger GROUP BY 1, 2")  # noqa: S608
+        rows = ledger_database(layout).read(f"SELECT model_id, stage, {_SUMS} FROM ledger GROUP BY 1, 2")  # noqa: S608
     except DreamflowError as error:
         problems.append(str(error))
         return {}
