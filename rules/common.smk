@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
 from snakemake.sourcecache import infer_source_file
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -56,7 +57,8 @@ def is_shown(record):
         if record.rule_name not in workflow._localrules:
             flow.report_failure(record.rule_name, record.rule_msg, record.log)
     if not DRY and message.startswith("Nothing to be done") and workflow.is_main_process:
-        flow.show_reports()
+        if Quietness.ALL not in (workflow.output_settings.quiet or ()):
+            flow.show_reports()
         return False
     if LOCKED in message:
         record.msg = RUNS
@@ -101,6 +103,8 @@ def resource(name, default):
 
 
 REPORTING = any(argument.split("=")[0] == "--report" for argument in sys.argv[1:])  # no job runs
+if REPORTING and "--report-after-run" in sys.argv:
+    sys.exit("A report shows what exists: run 'snakemake' first, then 'snakemake --report report.zip'.")
 
 if DRY and "night" in sys.argv:  # it shows what the next night would make
     os.environ[NIGHT] = NEXT

@@ -208,6 +208,8 @@ class Run(Jobs):
     def _reports(self, *, is_done: bool) -> list[Report]:
         """The results of the families whose targets were requested; if not all was made, those that are out of date say
         so."""
+        if self.in_job or self.dry:
+            return []
         families, goals = self.families.values(), self.goals.keys()
         whole = [each for each in families if each.name in goals or (each.in_default_target and "all" in goals)]
         parts = [each for each in families if each not in whole and goals & {*each.goals}]
@@ -217,8 +219,9 @@ class Run(Jobs):
 
     def show_reports(self) -> None:
         """Show where the results are, where nothing had to be made."""
-        for line in ["Nothing to be done: what was requested exists.", *report_lines(self._reports(is_done=True))]:
-            print(line, file=sys.stderr)
+        found = self._reports(is_done=True)
+        lines = report_lines(found) if this_night() is None else []  # its journal has them
+        self.display.screen.lines("\n".join(["Nothing to be done: what was requested exists.", *lines]))
 
     def retry_targets(self) -> list[str]:
         """The default target, and all generations that have a folder. A dry run does not mark the failed ones, so it
@@ -398,7 +401,8 @@ class Run(Jobs):
                 self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         is_complete = ok and not missing
-        reports = report_lines(self._reports(is_done=is_complete), self.tables)
+        found = self._reports(is_done=is_complete)
+        reports = report_lines(found, self.tables) if this_night() is None else []  # its journal has them
         tables = [*self.tables, *filter(None, ["\n".join(reports)])]
         lines = [*self.display.summary(tables), *self.batches.summary(), *self.progress.ending(len(missing))]
         if not is_complete:

@@ -3,6 +3,7 @@ that has changed since, say so in their first lines."""
 
 import os
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from .family import Family, Report
 from .files import pretty, read_json, write_atomic
 
 SHOWN = 8  # results in the list at the end of a run
+_WHOLE_WORDS = {"break_long_words": False, "break_on_hyphens": False}
 _MARK = re.compile(r"\n\n> \*\*Not complete:\*\* [^\n]*")
 
 
@@ -19,15 +21,20 @@ def reports_of(families: Iterable[Family], is_stale: Callable[[str], bool] | Non
     reason in `outdated`, and their pages are marked; without it all are up to date."""
     found = []
     for family in families:
-        if family.problem:
-            continue
-        for report in family.reports():
+        for report in _of_family(family):
             if is_stale is not None:
                 report.outdated = _outdated(family, report, is_stale) or report.outdated
             if report.page.exists():
                 mark(report)
             found.append(report)
     return found
+
+
+def _of_family(family: Family) -> Sequence[Report]:
+    try:
+        return [] if family.problem else family.reports()
+    except (DreamflowError, OSError):  # a damaged file: its own job says so
+        return []
 
 
 def _outdated(family: Family, report: Report, is_stale: Callable[[str], bool]) -> str:
@@ -78,8 +85,8 @@ def report_lines(reports: Sequence[Report], shown: Sequence[str] = ()) -> list[s
     for report in there[:SHOWN]:
         if report.page.exists():
             note = f" NOT COMPLETE: {report.outdated}." if report.outdated else ""
-            words = f"\n    {report.words}" if report.words else ""
-            lines.append(f"  {report.title}: {report.where}{note}{words}")
+            lines.append(f"  {report.title}: {report.where}{note}")
+            lines += textwrap.wrap(report.words, 96, initial_indent="    ", subsequent_indent="    ", **_WHOLE_WORDS)
         else:
             lines.append(f"  {report.title}: no tables yet ({report.outdated}).{report.remedy}")
     if len(there) > SHOWN:

@@ -173,8 +173,9 @@ def test_models_without_a_common_combination_cannot_be_compared():
     assert "Nothing is compared" in said({("m1", "j", "clarity"): FIRST})[1]
 
 
-def test_a_table_that_was_read_again_says_the_same(tmp_path):
-    scores = table({("m1", "j", "clarity"): FIRST, ("m2", "j", "clarity"): BETTER})
+@pytest.mark.parametrize("stage", ["essay", "draft"])
+def test_a_table_that_was_read_again_says_the_same(tmp_path, stage):
+    scores = table({("m1", "j", "clarity"): FIRST, ("m2", "j", "clarity"): BETTER}, stage=stage)
     scores.to_csv(tmp_path / "scores.csv", index=False)
     assert findings(pd.read_csv(tmp_path / "scores.csv", keep_default_na=True)) == findings(scores)
 

@@ -164,6 +164,16 @@ def test_a_package_that_is_missing_is_named_with_what_to_do(shop, tool):
     assert "No module named 'no_such_package'" in reason and "`python: path/to/.venv`" in reason
 
 
+def test_a_variant_of_a_module_stays_beside_its_neighbours(shop):
+    """A promoted variant is a file beside its card, which runs in place of the module."""
+    path = card(shop)
+    changed = SHOP["shop/quotes.py"].replace("sum(prices)", "sum(prices[:])")
+    path.with_suffix(".py").write_text(changed)
+    procedure = load_procedure(path)
+    assert (procedure.source, procedure.file) == (changed, str(path.with_suffix(".py")))
+    assert procedure.surroundings.digest() == of(shop / "shop/quotes.py").digest()
+
+
 def test_a_card_is_written_for_a_function(shop, capsys):
     assert new_procedure.main(["../shop/shop/quotes.py::quote"]) == 0
     said = capsys.readouterr().out

@@ -17,7 +17,7 @@ from ..site.parts import Amount, Badge, Column
 from ..site.text import rendered
 from .combos import Combo
 
-PAGES = 200  # texts of a cohort that have a page of their own: the best
+PAGES = 500  # texts of a cohort and a stage that have a page of their own: the best
 EVALUATOR_COLUMNS = (
     "evaluator",
     "rubric",
@@ -88,14 +88,16 @@ def text_pages(
     texts = {
         row["gen_id"]: read_shown(root, row["judged_stage"], row["gen_id"]) for rows in boards for row in rows[:PAGES]
     }
-    own_scores = dict(list(scores[scores["parent_gen_id"].isin(texts)].groupby("parent_gen_id")))
+    judged: dict[str, list[dict[str, Json]]] = {}
+    for each in scores[scores["parent_gen_id"].isin(texts)].to_dict("records"):
+        judged.setdefault(each["parent_gen_id"], []).append(each)
     draft = lru_cache(_DRAFTS)(lambda gen_id: read_shown(root, "draft", gen_id))
     listed = []
     for rows in boards:
         shown = [row for row in rows[:PAGES] if texts[row["gen_id"]]]
         for place, row in enumerate(shown):
             text = texts[row["gen_id"]]
-            evaluations = [_evaluation(root, each) for each in _records(own_scores.get(row["gen_id"]))]
+            evaluations = [_evaluation(root, each) for each in judged.get(row["gen_id"], ())]
             evaluators = _by_evaluator(evaluations)
             title = title_of(text.text or "", row["concepts"])
             is_essay = row["judged_stage"] == "essay" and row["draft_gen_id"]
@@ -132,10 +134,6 @@ def text_pages(
         facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": sum(map(len, boards))}
         path = f"cohorts/{cohort_id}/compare.html"
         yield Page(path, f"{cohort_id}: two texts side by side", "cohorts", "cohorts_compare.html", facts)
-
-
-def _records(judged: pd.DataFrame | None) -> list[dict[str, Json]]:
-    return [] if judged is None else judged.to_dict("records")
 
 
 def _path(cohort_id: str, gen_id: str) -> str:

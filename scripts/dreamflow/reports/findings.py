@@ -29,6 +29,7 @@ _INTERVAL = re.compile(r"\\\[(-?[\d.]+, -?[\d.]+)\\\]")  # as `plain` escapes it
 WRITERS = {"models": "model", "generation_model": "model", "draft_model": "draft model"}
 TEMPLATES = {"templates": "template pair", "generation_template": "essay template", "draft_template": "draft template"}
 JUDGES = {"evaluation_model": "judge", "evaluation_template": "evaluation template"}
+_NAMES = ("combo_id", "draft_template", "generation_template", "draft_model", "generation_model")
 _REASONS = {"missing": "not made yet"}  # words for the status of an evaluation without a score
 
 
@@ -51,7 +52,8 @@ def findings(scores: pd.DataFrame) -> Findings:
     """The findings of a cohort from its long table (`scores.collect_scores`, or the CSV file read again)."""
     if not len(scores):
         return Findings(["The cohort plans no evaluations, so its texts cannot be compared."], [])
-    table = prepared(scores)
+    named = {name: scores[name].astype("object").where(scores[name].notna(), "") for name in _NAMES}
+    table = prepared(scores.assign(**named))  # a CSV file has no empty text
     scored = table[table["score_01"].notna()]
     missing = _missing(table)
     if not len(scored):

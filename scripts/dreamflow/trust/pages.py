@@ -135,8 +135,13 @@ def model_pages(family: "TrustFamily") -> Iterator[Page]:
 
 def _history(root: Path, problems: list[str]) -> list[Row]:
     """The rows of all cycles of trust."""
-    rows = []
-    for cycle in cycles(root):
+    rows: list[Row] = []
+    try:
+        numbers = cycles(root)
+    except DreamflowError as error:
+        problems.append(str(error))
+        return rows
+    for cycle in numbers:
         path = cycle_folder(root, cycle) / "trust.csv"
         if path.exists():
             try:
