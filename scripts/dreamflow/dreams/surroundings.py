@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def _imports(tree: ast.AST, path: Path, folders: Sequence[Path]) -> Iterator[tup
         elif isinstance(node, ast.ImportFrom):
             parts = node.module.split(".") if node.module else []
             if node.level:
-                places: Sequence[Path] = [[path.parent, *path.parent.parents][node.level - 1]]
+                places: Sequence[Path] = list(path.parents)[node.level - 1 : node.level]
             else:
                 places = _places(parts[0], folders)
             if parts:
@@ -203,19 +204,35 @@ def _initial(path: Path, root: Path) -> list[Path]:
 def _named(sources: Mapping[Path, str], root: Path) -> dict[str, Path]:
     """The files that texts in the code name, by the text."""
     named: dict[str, Path] = {}
+    names: dict[Path, set[str]] = {}  # of what is in a folder: most texts name nothing, and a look at the disk is slow
+
+    def found(base: Path, text: str) -> Path | None:
+        if base not in names:
+            with suppress(OSError):
+                names[base] = {path.name for path in base.iterdir()}
+        if text.split("/")[0] not in (*names.setdefault(base, set()), ".", ".."):
+            return None
+        return base / text
+
+    def is_folder(place: Path | None) -> bool:
+        return place is not None and os.path.isdir(place)  # noqa: PTH112  (it never raises)
+
     for path, source in sources.items():
         try:
             nodes = list(ast.walk(parse_python(source)))
         except (SyntaxError, ValueError):
             continue
         values = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-        texts = list(dict.fromkeys(text for text in values if 0 < len(text) < 200 and text.isprintable()))
+        texts = list(dict.fromkeys(text for text in values if text.isprintable() and 0 < len(text.encode()) < 200))
         bases = list(dict.fromkeys((path.parent, root)))
         for _ in range(3):  # folders within folders: Path("data") / "2024" / "rates.csv"
-            bases += [base / text for base in bases for text in texts if (base / text).is_dir()]
+            bases += [
+                place for base in bases for text in texts if (place := found(base, text)) and os.path.isdir(place)
+            ]
             bases = [base for base in dict.fromkeys(bases) if _is_inside(base, root)]
         for text in texts:
-            file = next((base / text for base in bases if (base / text).is_file()), None)
+            places = (found(base, text) for base in bases)
+            file = next((place for place in places if place and os.path.isfile(place)), None)  # noqa: PTH113  (never raises)
             if file and _may_be_shown(file, root):
                 named.setdefault(text, Path(os.path.normpath(file)))
     return named
