@@ -204,38 +204,35 @@ def _initial(path: Path, root: Path) -> list[Path]:
 def _named(sources: Mapping[Path, str], root: Path) -> dict[str, Path]:
     """The files that texts in the code name, by the text."""
     named: dict[str, Path] = {}
-    names: dict[Path, set[str]] = {}  # of what is in a folder: most texts name nothing, and a look at the disk is slow
-
-    def found(base: Path, text: str) -> Path | None:
-        if base not in names:
-            with suppress(OSError):
-                names[base] = {path.name for path in base.iterdir()}
-        if text.split("/")[0] not in (*names.setdefault(base, set()), ".", ".."):
-            return None
-        return base / text
-
-    def is_folder(place: Path | None) -> bool:
-        return place is not None and os.path.isdir(place)  # noqa: PTH112  (it never raises)
-
     for path, source in sources.items():
-        try:
-            nodes = list(ast.walk(parse_python(source)))
-        except (SyntaxError, ValueError):
-            continue
-        values = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-        texts = list(dict.fromkeys(text for text in values if text.isprintable() and 0 < len(text.encode()) < 200))
-        bases = list(dict.fromkeys((path.parent, root)))
+        texts = _texts(source)
+        bases = [path.parent, root]
         for _ in range(3):  # folders within folders: Path("data") / "2024" / "rates.csv"
-            bases += [
-                place for base in bases for text in texts if (place := found(base, text)) and os.path.isdir(place)
-            ]
-            bases = [base for base in dict.fromkeys(bases) if _is_inside(base, root)]
-        for text in texts:
-            places = (found(base, text) for base in bases)
-            file = next((place for place in places if place and os.path.isfile(place)), None)  # noqa: PTH113  (never raises)
-            if file and _may_be_shown(file, root):
-                named.setdefault(text, Path(os.path.normpath(file)))
+            below = [place for base in bases for text, place in _there(base, texts) if os.path.isdir(place)]  # noqa: PTH112
+            bases = [base for base in dict.fromkeys([*bases, *below]) if _is_inside(base, root)]
+        for base in bases:
+            for text, place in _there(base, texts):
+                if os.path.isfile(place) and _may_be_shown(place, root):  # noqa: PTH113  (it never raises)
+                    named.setdefault(text, Path(os.path.normpath(place)))
     return named
+
+
+def _texts(source: str) -> list[str]:
+    """The texts in a source that can be names of files."""
+    try:
+        nodes = ast.walk(parse_python(source))
+        values = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    except (SyntaxError, ValueError):
+        return []
+    return list(dict.fromkeys(text for text in values if text.isprintable() and 0 < len(text.encode()) < 200))
+
+
+def _there(folder: Path, texts: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """The texts that begin with the name of something in a folder, as paths: most begin with nothing that is there."""
+    names = {".", ".."}
+    with suppress(OSError):
+        names |= {path.name for path in folder.iterdir()}
+    yield from ((text, folder / text) for text in texts if text.split("/")[0] in names)
 
 
 def _may_be_shown(file: Path, root: Path) -> bool:
