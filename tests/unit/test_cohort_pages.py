@@ -11,6 +11,7 @@ from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.model import Result, Usage, as_json
 from dreamflow.reports.tables import write_reports
 from dreamflow.site.build import write_pages
+from dreamflow.site.generations import read_shown
 from plans import planned
 from project import Project
 
@@ -239,3 +240,12 @@ def test_the_best_texts_have_pages_and_the_page_says_how_many(trial, monkeypatch
     assert len([path for path in pages if "/e_" in path]) == 2
     assert "The best 2 of 8 have a page" in " ".join(pages["cohorts/trial/index.html"].split())
     assert len(pages_of(plan)["cohorts/trial/index.html"].facts["boards"][0]["texts"]) == 8
+
+
+def test_a_generation_of_the_original_pipeline_is_shown_with_its_model(tmp_path):
+    metadata = {"gen_id": "e_x", "stage": "essay", "mode": "llm", "parent_gen_id": "d_x", "template_id": "old"}
+    write_atomic(tmp_path / "gens/essay/e_x/metadata.json", json.dumps({**metadata, "llm_model_id": "gemini"}))
+    shown = read_shown(tmp_path, "essay", "e_x")
+    assert (shown.model_id, shown.text) == ("gemini", None)
+    assert ("model", "gemini") in shown.facts
+    assert read_shown(tmp_path, "essay", "e_y") is None

@@ -140,6 +140,7 @@ def test_a_long_conversation_has_several_pages(tmp_path, monkeypatch):
     parts = [page for place, page in built.items() if "/talk/" in place]
     assert len(parts) > 3
     assert letters("".join("".join(show(page).spoken) for page in parts)) == letters("".join(text for _, text in turns))
+    assert re.search(rf"chunks\s*{len(made)}\s*tokens", show(parts[0]).text)
     last = show(parts[-1])
     assert "part-2.html" in last.links
     for page in parts:  # search results find their chunk on the page that has it
