@@ -163,7 +163,7 @@ def test_the_search_finds_texts_drafts_and_evaluations_at_their_places(trial):
         for document in page.documents:
             found.setdefault(document.kind, []).append(document)
             assert f'id="{document.anchor}"' in pages[path]
-    assert {kind: len(documents) for kind, documents in found.items()} == {"essay": 8, "draft": 8, "evaluation": 32}
+    assert {kind: len(documents) for kind, documents in found.items()} == {"essay": 8, "draft": 4, "evaluation": 32}
 
 
 def test_foreign_texts_cannot_become_markup(trial):
