@@ -71,7 +71,7 @@ checkpoint forget_failed:
         f"{DATA}/logs/forget_failed.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: upkeep.forget_failed(flow.plan, output[0]))
+        flow.job(log[0], lambda: upkeep.forget_failed(flow.plan, output[0]) or flow.freshness.forget())
 
 
 rule retry_failed:

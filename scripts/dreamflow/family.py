@@ -187,7 +187,11 @@ class Family:
                 raise ConfigError(f"{name!r} is named twice; delete one entry", (self.config_key, position))
             if not file.exists():
                 known = [path.stem for path in Path("config", self.config_key).glob("*.yaml")]
-                raise ConfigError(f"{unknown('name', name, known)} (no file {file})", (self.config_key, position))
+                others = (file.with_suffix(".yml"), Path("config", file.name), Path(file.name))
+                astray = next((f"; move {other} there" for other in others if other.exists()), "")
+                raise ConfigError(
+                    f"{unknown('name', name, known)} (no file {file}{astray})", (self.config_key, position)
+                )
         return names
 
     def spec_file(self, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from .files import write_atomic
 from .generation.budget_use import amount, budget_use
 from .generation.budgets import Budget
+from .generation.database import Database
 from .generation.layout import Layout
 from .generation.store import database
 from .reports.markdown import counted, text_table
@@ -34,15 +35,21 @@ _BUDGET_COLUMNS = ("budget", "unit", "cap", "spent", "reserved", "left")
 _LOST_COLUMNS = ("at", "gen_id", "model_id", "spec", "run", "tokens", "cost_usd", "reason")
 
 
+def ledger_database(layout: Layout) -> Database:
+    """The database with the ledger, into which the ledger of an earlier version is copied."""
+    store = database(layout.store)
+    if (layout.store / "ledger.jsonl").exists() and not store.path.exists():
+        store.write(lambda connection: None)  # creates the database
+    return store
+
+
 def write_ledger(layout: Layout, budgets: Iterable[Budget], folder: Path) -> str:
     """Write the tables of all answers, by day, model, stage and spec, of the budgets, and of the calls that may have
     been billed although no answer came; returns them as text.
 
     Sums are of known figures, and a sum without any is empty: unknown is not zero.
     """
-    store = database(layout.store)
-    if (layout.store / "ledger.jsonl").exists() and not store.path.exists():
-        store.write(lambda connection: None)  # creates the database, with the lines of the old ledger
+    store = ledger_database(layout)
     parts = []
     for name, columns in GROUPS.items():
         places = ", ".join(str(place + 1) for place in range(len(columns)))

@@ -1,16 +1,12 @@
 """A run of the workflow: the compiled plan and the state of its execution. The rules call it and the families."""
 
-import os
 import re
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from threading import Thread, Timer
-from types import FrameType
 
 from . import cluster, telemetry
 from .cycles import this_night
@@ -27,8 +23,8 @@ from .generation.model import Generation, Json, Result
 from .generation.models import Model
 from .generation.providers import human, provider
 from .generation.rows import Rows
-from .generation.stopping import STOPPING
 from .generation.store import run_totals
+from .interrupts import stop_on_signals
 from .jobs import REPORTED, JobError, Jobs
 from .nights.totals import note_run
 from .plan import compile_plan
@@ -40,8 +36,6 @@ from .shard_files import ShardFile, ShardRecords
 from .shard_jobs import Pools, ShardJobs
 from .shards import MAIN, is_local
 from .upkeep import failed_generations, forecast_lines, forecast_text, missing_files, missing_keys, preview
-
-LAST_GRACE_S = 20  # to end in order after a second Ctrl-C
 
 
 class Run(Jobs):
@@ -327,7 +321,7 @@ class Run(Jobs):
     def start(self, rules: Iterable[str], targets: Iterable[str] = (), command: str = "") -> None:
         """Start the progress display and handle Ctrl-C and `kill`; `rules` has the rule of every job that will run,
         `targets` and `command` say what was wanted, for other terminals."""
-        _stop_on_signals()
+        stop_on_signals()
         due = Rows()  # which does not keep the rows: all together they are large
         due.source |= dict.fromkeys(filter(self.is_stale, self.seen), self.plan.generations)
         self.due = dict.fromkeys(due)
@@ -440,27 +434,3 @@ def _job_error(row: Generation, error: DreamflowError | OSError) -> JobError:
         cause = f"{error.filename}: {error.strerror}. Make room, or make it writable, and run again"
         return JobError(failure_message(row, DreamflowError(cause)), cause=error.strerror or cause)
     return JobError(failure_message(row, error), cause=getattr(error, "cause", ""))
-
-
-def _stop_on_signals() -> None:
-    """On Ctrl-C and `kill`, begin no call, and do what was done before. After a second Ctrl-C the process ends in any
-    case: Snakemake has been seen to wait for ever for a task of its own that it had interrupted."""
-    interrupted, terminated = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if STOPPING.is_set():
-            watch = Timer(LAST_GRACE_S, os._exit, (128 + number,))
-            watch.daemon = True
-            watch.start()
-        STOPPING.set()
-        if callable(interrupted):
-            interrupted(number, frame)
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        STOPPING.set()
-        if callable(terminated):  # Snakemake's handler takes a lock that the main thread, which is here, may hold
-            Thread(target=terminated, args=(number, frame), daemon=True).start()
-
-    if interrupted is not signal.SIG_IGN:  # as it is for a process that a script has put into the background
-        signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, terminate)

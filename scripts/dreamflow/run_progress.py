@@ -70,6 +70,8 @@ class Progress:
         self.display.find_stored = lambda: self._stored_answers(due)
 
     def _stored_answers(self, due: Collection[str]) -> Counter[Kind] | None:
+        if not self.display.to_call:
+            return Counter()
         try:
             sql = "SELECT DISTINCT gen_id FROM ledger WHERE run != ?"
             rows = database(self.context.layout.store).read(sql, (self.context.calls.run,))

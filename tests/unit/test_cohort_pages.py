@@ -11,6 +11,7 @@ from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.model import Result, Usage, as_json
 from dreamflow.reports.tables import write_reports
 from dreamflow.site.build import write_pages
+from dreamflow.site.generations import read_shown
 from plans import planned
 from project import Project
 
@@ -162,7 +163,7 @@ def test_the_search_finds_texts_drafts_and_evaluations_at_their_places(trial):
         for document in page.documents:
             found.setdefault(document.kind, []).append(document)
             assert f'id="{document.anchor}"' in pages[path]
-    assert {kind: len(documents) for kind, documents in found.items()} == {"essay": 8, "draft": 8, "evaluation": 32}
+    assert {kind: len(documents) for kind, documents in found.items()} == {"essay": 8, "draft": 4, "evaluation": 32}
 
 
 def test_foreign_texts_cannot_become_markup(trial):
@@ -220,6 +221,17 @@ def test_a_cohort_that_is_no_longer_configured_is_shown_from_its_table(trial):
     assert [line["cohort_id"] for line in later["cohorts/index.html"].facts["cohorts"]] == ["foreign", "trial"]
 
 
+def test_a_damaged_generation_hides_only_its_cohort(trial):
+    trial.write("config/cohorts/other.yaml", {**SPEC, "combos": {"lists": [["a", "c"]], "level": "paragraph"}})
+    plan = planned({"cohorts": ["trial", "other"]})
+    make(plan)
+    first = next(iter(plan.families["cohorts"].cohorts["trial"].generations))
+    trial.write(f"data/gens/draft/{first}/metadata.json", "{")
+    pages = built(plan, trial.root / "site")
+    assert "cohorts/other/index.html" in pages
+    assert f"{first}/metadata.json: damaged" in pages["cohorts/index.html"]
+
+
 def test_the_best_texts_have_pages_and_the_page_says_how_many(trial, monkeypatch):
     monkeypatch.setattr(text_pages, "PAGES", 2)
     plan = planned({"cohorts": ["trial"]})
@@ -228,3 +240,12 @@ def test_the_best_texts_have_pages_and_the_page_says_how_many(trial, monkeypatch
     assert len([path for path in pages if "/e_" in path]) == 2
     assert "The best 2 of 8 have a page" in " ".join(pages["cohorts/trial/index.html"].split())
     assert len(pages_of(plan)["cohorts/trial/index.html"].facts["boards"][0]["texts"]) == 8
+
+
+def test_a_generation_of_the_original_pipeline_is_shown_with_its_model(tmp_path):
+    metadata = {"gen_id": "e_x", "stage": "essay", "mode": "llm", "parent_gen_id": "d_x", "template_id": "old"}
+    write_atomic(tmp_path / "gens/essay/e_x/metadata.json", json.dumps({**metadata, "llm_model_id": "gemini"}))
+    shown = read_shown(tmp_path, "essay", "e_x")
+    assert (shown.model_id, shown.text) == ("gemini", None)
+    assert ("model", "gemini") in shown.facts
+    assert read_shown(tmp_path, "essay", "e_y") is None

@@ -113,6 +113,16 @@ def test_every_word_is_on_the_page_once(tmp_path_factory, talk):
     assert letters(_SIGNS.sub("", spoken)) == said(talk)
 
 
+def test_definitions_of_links_and_formulas_are_shown_as_they_are_written(tmp_path):
+    talk = conversation(
+        ("user", "[docs]: http://a.example 'read me'"), ("assistant", r"So \(a_1 * b_2\) and $x_1 * y_2 * z$.")
+    )
+    put(tmp_path, talk)
+    spoken = "".join(show(build(tmp_path, talk)[path()]).spoken)
+    for words in ("[docs]: http://a.example 'read me'", r"\(a_1 * b_2\)", "$x_1 * y_2 * z$"):
+        assert words in spoken
+
+
 def test_a_code_block_goes_on_in_the_next_chunk(tmp_path):
     code = "\n\n".join(f"def f{n}():\n    return '# {n} *a* <b>'" for n in range(40))
     talk = conversation(("user", "Code!"), ("assistant", f"Here:\n\n```python\n{code}\n```\n\nIt **ends** here."))
@@ -140,6 +150,7 @@ def test_a_long_conversation_has_several_pages(tmp_path, monkeypatch):
     parts = [page for place, page in built.items() if "/talk/" in place]
     assert len(parts) > 3
     assert letters("".join("".join(show(page).spoken) for page in parts)) == letters("".join(text for _, text in turns))
+    assert re.search(rf"chunks\s*{len(made)}\s*tokens", show(parts[0]).text)
     last = show(parts[-1])
     assert "part-2.html" in last.links
     for page in parts:  # search results find their chunk on the page that has it

@@ -413,6 +413,15 @@ def test_a_hit_says_what_and_where(noted: Path) -> None:
         search(noted, "starter", "essay")
 
 
+def test_a_whole_word_comes_before_a_part_of_one(noted: Path) -> None:
+    (noted.parent / "a.txt").write_text("Generation, iteration, gratitude: narration.")
+    (noted.parent / "z.txt").write_text(
+        "Here is a long text, which has many words, and among them is a rat, once. " * 2
+    )
+    update_database(noted, [notes(noted.parent)])
+    assert [hit.id for hit in search(noted, "rat")] == ["z", "a"]
+
+
 def test_every_kind_of_text_is_searched(plan: Plan) -> None:
     path = Path("data", FILE)
     texts = {f"{stage}s": text for stage, text in of(plan, "SELECT stage, text FROM generations WHERE text <> ''")}

@@ -82,6 +82,14 @@ MISTAKES = {
     "no models": ({"config/models.yaml": None}, "unknown model 'small'; known: none (config/models.yaml lists them"),
     "a blank models.yaml": ({"config/models.yaml": ""}, "unknown model 'small'; known: none"),
     "another id": ({"config/models.yaml": "models: {smal: {provider: human}}"}, "did you mean 'smal'? known: smal (in"),
+    "a spec ending in .yml": (
+        {"config/config.yaml": "probes: [a]", "config/probes/a.yml": ""},
+        "no file config/probes/a.yaml; move config/probes/a.yml there",
+    ),
+    "a spec in another folder": (
+        {"config/config.yaml": "probes: [a]", "config/a.yaml": ""},
+        "no file config/probes/a.yaml; move config/a.yaml there",
+    ),
     "no concepts": (
         {"data/1_raw/concepts_metadata.csv": "concept_id,name\n"},
         "combos: data/1_raw/concepts_metadata.csv lists no concepts; add a line for each, such as 'tide,Tides', and "

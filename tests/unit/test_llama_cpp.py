@@ -5,7 +5,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,17 @@ def test_calls_at_once_get_the_answers_that_they_get_one_by_one() -> None:
     assert [result[0] for result in alone].count("request") == 2
     assert "grammar" in alone[9][1] and "1024" in alone[10][1]
     assert all("e" not in result[0] for result in alone[6:7])
+
+
+def test_the_tokens_of_an_answer_are_known_while_it_is_written() -> None:
+    counts = set()
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, "Count from one to a hundred.", row(), tokens=60, gen_id="d_1")
+        while not answer.done():
+            wait([answer], 0.005)
+            counts |= {provider("llama_cpp").written().get("d_1", 0)}
+    assert len(counts) > 5 and max(counts) <= answer.result().usage.completion
+    assert provider("llama_cpp").written() == {}
 
 
 def test_calls_that_arrive_together_evaluate_their_prefix_once() -> None:

@@ -147,7 +147,7 @@ def test_a_probe_shows_every_answer_with_what_was_expected(trial):
     whole = {row[0]: row for row in page.facts["accuracy"] if row[1] == "all kinds"}
     assert (whole["small"][2], whole["small"][3].value) == (8, 0.25)
     assert (whole["large"][2], whole["large"][3].value, whole["large"][4]) == (7, 1.0, 1)
-    assert page.highlight.startswith("large is better than small by 71.4 [26.3, 100.0] points")
+    assert page.highlight.startswith("large is better than small by 71.4 [26.3, 100.0] ")
     answers = {row[-1]: row for row in page.facts["answers"]}
     assert len(answers) == 16
     assert answers["a_smallfacts1"][2].text == "right"
@@ -234,3 +234,6 @@ def test_charts_have_text_for_everybody_and_colours_of_the_page():
     lines = charts.lines("Trust", "", points, ("cycle", "trust"), (0, 1))
     assert "stroke-dasharray" in lines
     assert "var(--series-2)" in lines
+    many = charts.distribution("Scores", "", {"a": {n / 100: 2 for n in range(101)}}, "score", (0, 1))
+    assert many.count("times</title>") == 20
+    assert "<td>202</td><td>0.50</td>" in many

@@ -337,8 +337,44 @@ def test_a_line_that_is_no_task(tmp_path, line):
         load_tasks(path)
 
 
+def test_questions_and_answers_in_a_csv_file(tmp_path):
+    """Ids follow from the questions, so that rows may move; each row is a group of its own."""
+    path = tmp_path / "My tickets.csv"
+    rows = ['"Which team, if a lamp\nis broken?",Delivery,', "How many?,12,arithmetic"]
+    path.write_text("\ufeffquestion,answer,kind,note\n" + "\n\n".join(rows) + "\n")
+    first, second = load_tasks(tmp_path)
+    assert (first["prompt"], first["answer"], first["kind"]) == (
+        "Which team, if a lamp\nis broken?",
+        "Delivery",
+        "knowledge",
+    )
+    assert (second["kind"], second["context"]) == ("arithmetic", "my tickets")
+    assert first["group"] != second["group"] and first["group"].startswith("knowledge.my-tickets.base-")
+    assert grade(first, '"delivery".').passed and not grade(first, "It is delivery").passed
+    path.write_text("note,answer,question,kind\n,12,How many?,arithmetic\n")
+    assert load_tasks(path) == [second]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("prompt,answer\na,b\n", "a.csv:1: no column 'question'; the first line must name the columns question and"),
+        ("", "a.csv:1: no column 'question'"),
+        ("question,answer\na,\n", "a.csv:2: the cell 'answer' is blank; fill it in, or delete the row"),
+        ("question,answer\na,b\nc,d,e\n", "a.csv:3: more cells than columns; put text that has a comma into quotes"),
+        ("question,answer\na,b\n\na,c\n", "a.csv:4: the question of line 2 again; delete one"),
+        ("question,answer,kind\na,b,mine\n", 'a.csv:2: kind: "mine" is not one of extraction'),
+    ],
+)
+def test_a_csv_file_that_is_wrong(tmp_path, text, said):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_tasks(tmp_path)
+    assert str(error.value).replace(f"{tmp_path}/", "").startswith(said)
+
+
 def test_no_files(tmp_path):
-    with pytest.raises(ConfigError, match=r"no \.jsonl files"):
+    with pytest.raises(ConfigError, match=r"no \.jsonl or \.csv files"):
         load_tasks(tmp_path)
     with pytest.raises(ConfigError, match="no such file"):
         load_tasks(tmp_path / "none.jsonl")

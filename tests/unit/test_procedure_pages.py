@@ -186,6 +186,14 @@ def test_damaged_files_are_named_and_cost_only_their_cycle(project):
     assert "It keeps more." in show(built[variant(SLOW, number=2)]).text
 
 
+def test_a_cycle_that_goes_on_is_named(project):
+    write_cycle(project, judged(QUICK, 0.8))
+    write_atomic(project / "dreams" / "demo" / "cycle-2" / "checks" / "web.backup.json", "{}")
+    built = build(project)
+    assert "demo, cycle 2: begun, but without results yet" in show(built["procedures/index.html"]).text
+    assert "procedures/nights/demo/cycle-2/index.html" not in built
+
+
 def test_an_id_that_leaves_the_folder_is_refused(project):
     folder = write_cycle(project, judged(QUICK, 0.8))
     table_file = (folder / "dreams.csv").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from dreamflow.errors import ConfigError
 from dreamflow.files import sha256
 from dreamflow.generation.model import Message
 from dreamflow.generation.models import Model, identity
-from dreamflow.generation.providers import PROVIDERS, Provider, Request, provider, replay
+from dreamflow.generation.providers import PROVIDERS, CallError, Provider, Request, provider, replay
 
 ENGINE = "dreamflow.generation.providers.llama_cpp_engine"
 LOCAL = Model(
@@ -114,3 +114,19 @@ def test_recorded_answers(tmp_path, line, finish_reason, prompt_tokens, completi
     answer = provider("replay").complete(Request(model, [Message("user", "Why?")], {}))
     assert (answer.text, answer.finish_reason, answer.model_name) == ("a b", finish_reason, "replay")
     assert (answer.usage.prompt, answer.usage.completion) == (prompt_tokens, completion_tokens)
+
+
+def test_a_csv_file_of_questions_answers(tmp_path):
+    path = tmp_path / "book.csv"
+    path.write_text("question,answer\nWhat is it?,a\nWhat is it? And why?,b\n")
+    model = Model(model_id="m", provider="replay", name=str(path))
+
+    def ask(text):
+        return provider("replay").complete(Request(model, [Message("user", text)], {})).text
+
+    assert [ask(text) for text in ("What is it?", "Say: What is it? And why? ", "Now: What is it?")] == ["a", "b", "a"]
+    with pytest.raises(CallError, match="no answer to this prompt"):
+        ask("What?")
+    before = provider("replay").revision(model)
+    path.write_text(path.read_text().replace(",a", ",c"))
+    assert before != provider("replay").revision(model), "a corrected answer would not be asked for"

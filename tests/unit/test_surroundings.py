@@ -87,13 +87,15 @@ def test_a_link_out_of_the_project_is_not_followed(shop):
          ["p/__init__.py", "p/b.py"]),
         ({"p/q/a.py": "from .b import c\nfrom ..r import d", "p/q/b.py": "", "p/r.py": ""}, "p/q/a.py",
          ["p/q/b.py", "p/r.py"]),
+        ({"a.py": "from ......................... import b\nx = '/' + '\U0001f600' * 60"}, "a.py", None),
         ({"a.py": "import b", "b.py": "this is not Python"}, "a.py", ["b.py"]),
         ({"a.py": "import b", "b.py": "import a"}, "a.py", ["b.py"]),
     ],
 )  # fmt: skip
 def test_neighbours_of_different_layouts(tmp_path, files, module, needed):
     write(tmp_path, {**files, "setup.cfg": ""})
-    assert sorted(of(tmp_path / module).files) == needed
+    found = of(tmp_path / module)
+    assert (found and sorted(found.files)) == needed
 
 
 def test_a_module_that_needs_only_python_has_no_surroundings(tmp_path):
@@ -162,6 +164,16 @@ def test_a_package_that_is_missing_is_named_with_what_to_do(shop, tool):
     write(shop, {"shop/tools/rounding.py": "import no_such_package\n"})
     reason = compare(load_procedure(card(shop)), {}, inputs=2, seed=1, limits=LIMITS, tools=(tool,)).original.reason
     assert "No module named 'no_such_package'" in reason and "`python: path/to/.venv`" in reason
+
+
+def test_a_variant_of_a_module_stays_beside_its_neighbours(shop):
+    """A promoted variant is a file beside its card, which runs in place of the module."""
+    path = card(shop)
+    changed = SHOP["shop/quotes.py"].replace("sum(prices)", "sum(prices[:])")
+    path.with_suffix(".py").write_text(changed)
+    procedure = load_procedure(path)
+    assert (procedure.source, procedure.file) == (changed, str(path.with_suffix(".py")))
+    assert procedure.surroundings.digest() == of(shop / "shop/quotes.py").digest()
 
 
 def test_a_card_is_written_for_a_function(shop, capsys):

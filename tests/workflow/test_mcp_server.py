@@ -178,7 +178,7 @@ def test_a_night_is_planned_without_a_trace(root: Path, call: Call):
     assert night["started"] is None
     assert night["procedures"] == ["webshop.quote_basket"] and set(night["kinds"].values()) == {5}
     assert night["forecast"]["ok"] and "calls to make" in night["forecast"]["text"]
-    assert not list((root / "config/procedures").glob("agent-*"))
+    assert not list(root.rglob("*agent-light*"))
     assert "Projects: fleet-ops, webshop" in refusal(call, "dream", focus_area="gardening")
     assert "give the run a budget" in refusal(call, "dream", start=True)
 
@@ -228,7 +228,8 @@ def test_an_answer_is_checked_and_the_next_run_takes_it_in(root: Path, call: Cal
     assert call("list_pending", state="done")["total"] == 1
     found = call("search", query="mutating frames", limit=3)
     assert found["hits"] and "[Mutating] [frames]" in found["hits"][0]["snippet"]
-    assert call("read_generation", gen_id=found["hits"][0]["id"])["status"] == "ok"
+    used_by = call("read_generation", gen_id=taken["lineage"][0]["gen_id"])["used_by"]
+    assert {one["stage"] for one in used_by} == {"evaluation"} and any(one["score"] is not None for one in used_by)
 
 
 def test_the_hook_prints_forms_that_the_parser_reads(root: Path, tmp_path: Path):

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dreamflow.run_status import read_status
+from dreamflow.status_text import status_text
 from project import REPOSITORY, Project, heed_interrupts
 from server import PATIENCE_S, Server, reply
 from trial import SPEC, answer, models
@@ -81,15 +83,17 @@ def test_a_run_is_read_from_another_terminal_and_a_killed_one_is_told(fresh: Pro
     own_server.answer = hold
     process, screen = start_on_terminal(fresh, "--cores", "4")
     assert arrived.wait(PATIENCE_S)
-    state: dict[str, Any] = {"in_flight": []}
+    state: dict[str, Any] = {"in_flight": [], "stages": {}}
     while not state["in_flight"] or state["stages"]["draft"]["made"] < 2:
-        (state,) = json.loads(status(fresh, "--json"))["running"]
+        go.wait(0.05)
+        state = next(iter(read_status(fresh.root / "data")["running"]), state)
     flight = state["in_flight"][0]
     assert (flight["stage"], flight["model"], flight["waits"]) == ("essay", "writer", False)
     assert (state["pid"], state["targets"], state["left_s"]) == (process.pid, [], None)
     said = status(fresh)
     assert "snakemake all runs since" in said and f"process {process.pid}" in said
     assert "2 of 2" in said and "in flight" in said
+    assert json.loads(status(fresh, "--json"))["running"][0]["pid"] == process.pid
     dry = fresh.run("-n").stdout
     assert "python scripts/status.py" in dry and "cannot be locked" not in dry and dry.count("Job stats") == 1
     process.send_signal(signal.SIGKILL)
@@ -98,14 +102,16 @@ def test_a_run_is_read_from_another_terminal_and_a_killed_one_is_told(fresh: Pro
     text = read_all(screen)
     assert re.search(r"\r\x1b\[K\d/10 made · \d in flight, \d+ s", text)
     assert not [noise for noise in NOISE if noise in text]
-    said = status(fresh)
+    found = read_status(fresh.root / "data")
+    said = status_text(found)
     assert "snakemake all died: its process was killed" in said and "snakemake --unlock" in said
-    assert json.loads(status(fresh, "--json"))["running"] == []
+    assert found["running"] == []
     fresh.run("--unlock")
     assert fresh.run().returncode == 0
-    said = status(fresh)
+    found = read_status(fresh.root / "data")
+    said = status_text(found)
     assert "No run is at work." in said and said.count("snakemake all: ") == 2
-    last, killed = json.loads(status(fresh, "--json"))["finished"]
+    last, killed = found["finished"]
     assert (last["why"], killed["stages"]["draft"]["made"]) == ("everything was made", 2)
 
 
@@ -122,7 +128,7 @@ def test_equal_failures_are_one_line_and_a_dead_collector_is_another(fresh: Proj
     place = next(number for number, line in enumerate(lines) if line.startswith("2 times: draft d_"))
     assert lines[place + 1].count("data/logs/draft/d_") == 2
     assert lines[-1] == "All answers are in the store. Run the same command again to continue."
-    (run,) = json.loads(status(fresh, "--json"))["finished"]
+    (run,) = read_status(fresh.root / "data")["finished"]
     assert [(each["count"], len(each["where"])) for each in run["failures"]] == [(2, 2)]
     assert "was not made" in run["why"] and run["stages"]["draft"]["not_made"] == 2
 

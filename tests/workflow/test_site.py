@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = RunFile(root / "data", {"run": "one", "targets": ["all"]})
     run.end({"stages": {"draft": {"planned": 3, "made": 2, "failed": 1}}, "why": "", "is_complete": True})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "1"]
-    command += ["--directory", str(root), "ledger", "site", "--config", BEST]
+    command += ["--directory", str(root), "site", "--config", BEST]
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -249,3 +249,19 @@ def test_home_says_what_was_done_what_is_new_and_what_waits(site, page):
     show(page, site, "runs/index.html")
     text = page.locator("main").inner_text()
     assert "snakemake retry_failed" in text and "the model declined" in text
+
+
+def test_two_texts_are_read_side_by_side_and_the_address_keeps_the_choice(site, page):
+    show(page, site, "cohorts/trial/compare.html")
+    texts = [page.locator(f"#text-{side} article") for side in "ab"]
+    expect(texts[0]).to_contain_text("Ideas mutate, judges select.")
+    expect(page.locator("#scores")).to_contain_text("judge, novelty")
+    other = page.get_by_label("Right", exact=True)
+    chosen = other.locator("option").nth(2).get_attribute("value")
+    other.select_option(chosen)
+    page.get_by_label("Mark the words that differ").check()
+    expect(page.locator("#text-a del").first).to_be_visible()
+    expect(page.locator("#text-b ins").first).to_be_visible()
+    page.reload()
+    expect(other).to_have_value(chosen)
+    expect(texts[1]).not_to_be_empty()

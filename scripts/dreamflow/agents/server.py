@@ -221,7 +221,7 @@ def _add_reading(server: MCPServer, project: Project) -> None:
         ] = PAGE_CHARACTERS,
     ) -> generations.GenerationText:
         """Read one thing that was made (an essay, an evaluation, a variant, a verdict, a chunk): one of its four files,
-        the main facts, and its lineage: what it was made from."""
+        the main facts, what it was made from, and what was made from it."""
         return generations.read_generation(project, gen_id, file, offset, characters)
 
     @_tool(server, "Resources for dreaming", READS)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ..errors import DreamflowError
 from ..family import Report
 from ..files import is_name
 from ..generation.model import Json
@@ -80,10 +81,11 @@ def cohort_pages(family: "Cohorts") -> Iterator[Page]:
     """The pages of the section Cohorts."""
     lines: list[dict[str, Json]] = []
     reports = {report.title.removeprefix("cohort "): report for report in family.reports()}
-    for cohort_id in family.cohorts:
-        yield from _pages_of(family, cohort_id, lines, reports.get(cohort_id))
-    for cohort_id in _others(family):
-        yield from _pages_of(family, cohort_id, lines, reports.get(cohort_id))
+    for cohort_id in (*family.cohorts, *_others(family)):
+        try:
+            yield from _pages_of(family, cohort_id, lines, reports.get(cohort_id))
+        except DreamflowError as error:  # a damaged file; the other cohorts are shown
+            lines.append(_line(cohort_id, str(error), is_configured=cohort_id in family.cohorts))
     scored = [line for line in lines if line["page"]]
     summary = f"{counted(len(scored), 'cohort')} with results" if scored else ""
     yield Page(
@@ -110,8 +112,7 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], r
     else:
         scores = page_tables.read_scores(reports / "summary" / "evaluation_scores.csv")
         if scores is None:
-            words = "its files have no table of scores that can be read here"
-            lines.append({"cohort_id": cohort_id, "is_configured": False, "page": None, "words": words})
+            lines.append(_line(cohort_id, "its files have no table of scores that can be read here"))
             return
         ranked = _ranked(scores)
         combos, members = load_mappings(root / "combo_mappings.csv"), _members(scores, family)
@@ -173,6 +174,11 @@ def _pages_of(family: "Cohorts", cohort_id: str, lines: list[dict[str, Json]], r
     line = {key: facts[key] for key in ("cohort_id", "is_configured", "progress", "findings")}
     link = best and Link(titles[best], f"cohorts/{cohort_id}/{best}.html")
     lines.append({**line, "page": path, "words": summary, "best": link})
+
+
+def _line(cohort_id: str, words: str, *, is_configured: bool = False) -> dict[str, Json]:
+    """The line of the index on a cohort without a page."""
+    return {"cohort_id": cohort_id, "is_configured": is_configured, "page": None, "words": words}
 
 
 def _board(rows: list[dict[str, Json]], cohort_id: str, titles: Mapping[str, str]) -> dict[str, Json]:

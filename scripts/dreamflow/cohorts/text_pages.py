@@ -17,7 +17,7 @@ from ..site.parts import Amount, Badge, Column
 from ..site.text import rendered
 from .combos import Combo
 
-PAGES = 200  # texts of a cohort that have a page of their own: the best
+PAGES = 500  # texts of a cohort and a stage that have a page of their own: the best
 EVALUATOR_COLUMNS = (
     "evaluator",
     "rubric",
@@ -88,14 +88,17 @@ def text_pages(
     texts = {
         row["gen_id"]: read_shown(root, row["judged_stage"], row["gen_id"]) for rows in boards for row in rows[:PAGES]
     }
-    own_scores = dict(list(scores[scores["parent_gen_id"].isin(texts)].groupby("parent_gen_id")))
+    judged: dict[str, list[dict[str, Json]]] = {}
+    for each in scores[scores["parent_gen_id"].isin(texts)].to_dict("records"):
+        judged.setdefault(each["parent_gen_id"], []).append(each)
     draft = lru_cache(_DRAFTS)(lambda gen_id: read_shown(root, "draft", gen_id))
-    listed = []
+    listed: list[dict[str, Json]] = []
+    found: set[str] = set()  # drafts that the search finds
     for rows in boards:
         shown = [row for row in rows[:PAGES] if texts[row["gen_id"]]]
         for place, row in enumerate(shown):
             text = texts[row["gen_id"]]
-            evaluations = [_evaluation(root, each) for each in _records(own_scores.get(row["gen_id"]))]
+            evaluations = [_evaluation(root, each) for each in judged.get(row["gen_id"], ())]
             evaluators = _by_evaluator(evaluations)
             title = title_of(text.text or "", row["concepts"])
             is_essay = row["judged_stage"] == "essay" and row["draft_gen_id"]
@@ -116,7 +119,9 @@ def text_pages(
                 "before": _neighbour(cohort_id, shown, place - 1, "previous"),
                 "after": _neighbour(cohort_id, shown, place + 1, "next"),
             }
-            documents = _documents(facts, title)
+            is_new = bool(facts["draft"]) and not facts["draft_page"] and row["draft_gen_id"] not in found
+            found.add(row["draft_gen_id"])
+            documents = _documents(facts, title, with_draft=is_new)
             newest = max((document.date for document in documents), default="")
             path = _path(cohort_id, row["gen_id"])
             yield Page(path, title, "cohorts", "cohorts_text.html", facts, _summary(row), documents, date=newest)
@@ -132,10 +137,6 @@ def text_pages(
         facts = {"trail": trail, "cohort_id": cohort_id, "texts": listed, "of": sum(map(len, boards))}
         path = f"cohorts/{cohort_id}/compare.html"
         yield Page(path, f"{cohort_id}: two texts side by side", "cohorts", "cohorts_compare.html", facts)
-
-
-def _records(judged: pd.DataFrame | None) -> list[dict[str, Json]]:
-    return [] if judged is None else judged.to_dict("records")
 
 
 def _path(cohort_id: str, gen_id: str) -> str:
@@ -224,11 +225,11 @@ def _evaluator_cells(row: Mapping[str, Json]) -> list[Json]:
     return [row["judge"], row["template"], Amount(row["mean"], 2), row["scale"], Amount(row["mean_01"], 2), counts, own]
 
 
-def _documents(facts: Mapping[str, Json], title: str) -> list[Document]:
+def _documents(facts: Mapping[str, Json], title: str, *, with_draft: bool) -> list[Document]:
     row, text, draft = facts["row"], facts["text"], facts["draft"]
     made = text.created_at or (draft.created_at if draft else "")
     found = [Document(row["judged_stage"], title, text.text or "", "text", made)]
-    if draft and draft.text and draft.text != text.text:
+    if with_draft and draft.text and draft.text != text.text:
         found.append(Document("draft", f"draft of {title}", draft.text, "draft", draft.created_at))
     for each in facts["evaluations"]:
         if each["why"]:

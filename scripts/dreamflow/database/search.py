@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,10 @@ from ..errors import DreamflowError
 
 TRIGRAM = 3
 MOST_TRIGRAMS = 300  # that stand for a short word
+WITHIN_OTHERS, FREQUENT = 5, 50_000  # characters of a word that is often within others; texts
 RARE = 20_000  # texts: a short word that is more frequent only filters what the other words find
 MOST_FILTERED = 5_000  # texts that are looked at for short words
+REORDERED, WHOLE = 3, 2.0  # so many times the limit are ordered again, with such a factor for beginnings of words
 AROUND = 60  # characters of a snippet before and after the first match
 MARKS = ("[", "]")
 # Of the data folder: what changes when there is a result, without a look at each generation.
@@ -100,14 +103,25 @@ class Query:
         longest = sorted(self.words, key=lambda word: -len(word.text))
         return re.compile("|".join(word.pattern for word in longest), re.IGNORECASE)
 
+    @cached_property
+    def _short(self) -> list[re.Pattern[str]]:
+        return [re.compile(word.pattern, re.IGNORECASE) for word in self.words if word.is_short]
+
+    @cached_property
+    def _beginnings(self) -> list[re.Pattern[str]]:
+        return [re.compile(f"(?<!{_SPACED}){re.escape(word.text)}", re.IGNORECASE) for word in self.words]
+
     def has_short(self, texts: Sequence[str]) -> bool:
         """Whether each short word is in one of the texts."""
-        patterns = (re.compile(word.pattern, re.IGNORECASE) for word in self.words if word.is_short)
-        return all(any(pattern.search(text) for text in texts) for pattern in patterns)
+        return all(any(pattern.search(text) for text in texts) for pattern in self._short)
+
+    def begins_words(self, texts: Sequence[str]) -> bool:
+        """Whether each word is the beginning of a word in one of the texts, and not only a part of others."""
+        return all(any(pattern.search(text) for text in texts) for pattern in self._beginnings)
 
 
 def search(path: Path | str, query: str, kind: str | None = None, limit: int = 20) -> list[Hit]:
-    """The texts in a database that have all words of a query, best first (BM25; titles count more).
+    """The texts in a database that have all words of a query, best first (BM25; titles and beginnings count more).
 
     `kind` is one of `kinds()`, also without the s; None or "all" for all. Raises a `DreamflowError` if there is no
     database, or no such kind.
@@ -118,7 +132,7 @@ def search(path: Path | str, query: str, kind: str | None = None, limit: int = 2
         hits: list[Hit] = []
         for place in _places(connection):
             if words.words and place.table in tables:
-                hits += _search(connection, place, words, tables[place.table], limit)
+                hits += islice(_search(connection, place, words, tables[place.table], limit), REORDERED * limit)
     hits.sort(key=lambda hit: -hit.score)
     return hits[:limit]
 
@@ -179,7 +193,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
         f"FROM (SELECT rowid AS hit_row, rank AS hit_rank FROM [{index}] WHERE [{index}] MATCH ? "
         f"AND rank MATCH 'bm25({weights})') CROSS JOIN [{place.table}] AS t ON t.rowid = hit_row {where} "
         "ORDER BY hit_rank LIMIT ?",
-        (match, *([kind] if kind else []), MOST_FILTERED if filtered else limit),
+        (match, *([kind] if kind else []), MOST_FILTERED if filtered else REORDERED * limit),
     )
     for found, gen_id, title, date, path, rank, *columns in rows:
         texts = [text or "" for text in columns]
@@ -187,10 +201,8 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
             continue
         snippets = filter(None, (_snippet(text, query) for text in reversed(texts) if text != title))
         snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
-        yield Hit(found, gen_id, title or gen_id, snippet, path or "", -rank, date or "")
-        limit -= 1
-        if not limit:
-            return
+        score = -rank * (WHOLE if query.begins_words(texts) else 1)
+        yield Hit(found, gen_id, title or gen_id, snippet, path or "", score, date or "")
 
 
 def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[str, bool]:
@@ -198,7 +210,10 @@ def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[st
 
     Of short words only the rare ones are part of it, or else the rarest, with its most frequent trigrams.
     """
-    parts = [_quoted(word.text) for word in query.words if not word.is_short]
+    connection.execute(
+        f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.[{table}_trigrams] USING fts5vocab(main, [{table}_fts], row)"
+    )
+    parts = [_long(connection, table, word.text) for word in query.words if not word.is_short]
     short = [_trigrams(connection, table, word) for word in query.words if word.is_short]
     if not all(short):
         return "", False
@@ -207,6 +222,19 @@ def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[st
         if not parts or sum(trigrams.values()) <= RARE:
             parts.append(f"({' OR '.join(map(_quoted, _most_frequent(trigrams)))})")
     return " AND ".join(parts), bool(short)
+
+
+def _long(connection: sqlite3.Connection, table: str, text: str) -> str:
+    """The query for a word that has trigrams. If it is often within other words, as "rat" is, it counts more at the
+    beginning of a word, unless it is so frequent that this takes too long."""
+    if len(text) > WITHIN_OTHERS or not re.match(_SPACED, text):
+        return _quoted(text)
+    parts = [text.lower()[start : start + TRIGRAM] for start in range(len(text) - TRIGRAM + 1)]
+    sql = f"SELECT doc FROM temp.[{table}_trigrams] WHERE term = ?"  # noqa: S608
+    counts = [count for part in parts for (count,) in connection.execute(sql, (part,))]
+    if min(counts, default=0) > FREQUENT:
+        return _quoted(text)
+    return f"({_quoted(text)} OR {_quoted(f' {text}')})"
 
 
 def _most_frequent(trigrams: Mapping[str, int]) -> Iterator[str]:
@@ -221,11 +249,9 @@ def _most_frequent(trigrams: Mapping[str, int]) -> Iterator[str]:
 
 def _trigrams(connection: sqlite3.Connection, table: str, word: _Word) -> dict[str, int]:
     """The trigrams in the index that begin with a short word: in how many texts each is."""
-    name = f"temp.[{table}_trigrams]"
-    connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {name} USING fts5vocab(main, [{table}_fts], row)")
     text = word.text.lower()
     rows = connection.execute(
-        f"SELECT term, doc FROM {name} WHERE term >= ? AND term < ?",  # noqa: S608
+        f"SELECT term, doc FROM temp.[{table}_trigrams] WHERE term >= ? AND term < ?",  # noqa: S608
         (text, text + _LAST),
     )
     whole = re.compile(word.pattern, re.IGNORECASE)

@@ -131,6 +131,7 @@ def index_page(dreamed: Dreamed) -> Page:
         "nights": [_night_row(dreamed, cycle) for cycle in dreamed.cycles],
         "procedure_columns": _PROCEDURES,
         "procedures": [_procedure_row(dreamed, name) for name in names],
+        "unfinished": dreamed.unfinished,
         "unread": dreamed.problems,
         "variants": len(dreamed.by_id),
         "varied": len(dreamed.by_procedure),

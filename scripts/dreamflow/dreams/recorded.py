@@ -23,6 +23,7 @@ from .records import Record
 T = TypeVar("T")
 
 _CYCLE = re.compile(r"cycle-([1-9][0-9]{0,8})")
+_TABLE = "dreams.csv"
 _TEXTS = {"gen_id", "procedure_id", "project", "category", "kind", "site", "description", "made", "reason", "status"}
 _TEXTS |= {"why", "reasons"}  # columns where an empty cell is an empty text; in the others it is unknown
 
@@ -53,12 +54,30 @@ class _Summary(msgspec.Struct):
 
 
 def read_cycles(dreams: Path, gens: Path) -> Iterator[Cycle]:
-    """The cycles below the folder `dreams` that have a table: by night, the newest first. `gens` has the variants."""
+    """The finished cycles below the folder `dreams`: by night, the newest first. `gens` has the variants."""
+    for night, number in _cycles(dreams):
+        folder = dreams / night / f"cycle-{number}"
+        if (folder / _TABLE).exists():
+            yield _read_cycle(folder, Cycle(night, number), gens)
+
+
+def unfinished(dreams: Path) -> list[str]:
+    """The cycles that have begun and have no table yet, such as "demo, cycle 2"."""
+    begun = [
+        (night, number) for night, number in _cycles(dreams) if any((dreams / night / f"cycle-{number}").iterdir())
+    ]
+    return [
+        f"{night}, cycle {number}"
+        for night, number in begun
+        if not (dreams / night / f"cycle-{number}" / _TABLE).exists()
+    ]
+
+
+def _cycles(dreams: Path) -> Iterator[tuple[str, int]]:
     for folder in sorted(dreams.iterdir()) if dreams.is_dir() else ():
-        numbers = [int(match[1]) for path in folder.glob("cycle-*") if (match := _CYCLE.fullmatch(path.name))]
-        for number in sorted(numbers, reverse=True) if is_name(folder.name) else ():
-            if (folder / f"cycle-{number}" / "dreams.csv").exists():
-                yield _read_cycle(folder / f"cycle-{number}", Cycle(folder.name, number), gens)
+        matches = (_CYCLE.fullmatch(path.name) for path in folder.glob("cycle-*") if path.is_dir())
+        numbers = sorted((int(match[1]) for match in matches if match), reverse=True)
+        yield from ((folder.name, number) for number in (numbers if is_name(folder.name) else ()))
 
 
 def _read_cycle(folder: Path, cycle: Cycle, gens: Path) -> Cycle:
@@ -69,7 +88,7 @@ def _read_cycle(folder: Path, cycle: Cycle, gens: Path) -> Cycle:
             cycle.problems.append(str(error))
             return otherwise
 
-    cycle.records = attempt(lambda: _records(folder / "dreams.csv"), [])
+    cycle.records = attempt(lambda: _records(folder / _TABLE), [])
     checks: dict[str, Check] = {}
     tests: dict[str, Tested] = {}
     for procedure in dict.fromkeys(record.procedure_id for record in cycle.records):

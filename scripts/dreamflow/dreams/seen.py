@@ -11,7 +11,7 @@ from ..errors import DreamflowError
 from ..generation.layout import Layout
 from .procedure import Procedure, load_procedure
 from .promote import promoted_id
-from .recorded import Cycle, gain, ranked, read_cycles
+from .recorded import Cycle, gain, ranked, read_cycles, unfinished
 from .records import Record
 
 T = TypeVar("T")
@@ -32,12 +32,14 @@ class Seen:
 
 @dataclass
 class Dreamed:
-    """All that the pages show: the finished cycles, the known procedures, and what could not be read."""
+    """All that the pages show: the finished cycles, the known procedures, the cycles that go on, and what could
+    not be read."""
 
     layout: Layout
     cycles: list[Cycle]
     procedures: dict[str, Procedure]
     configured: set[str]
+    unfinished: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @cached_property
@@ -106,7 +108,7 @@ def procedure_path(procedure_id: str) -> str:
 def read_dreamed(layout: Layout, procedures: Path, configured: Sequence[str]) -> Dreamed:
     """Read the finished cycles and the procedures."""
     cycles = list(read_cycles(layout.root / "dreams", layout.root / "gens" / "variant"))
-    dreamed = Dreamed(layout, cycles, {}, set(configured))
+    dreamed = Dreamed(layout, cycles, {}, set(configured), unfinished(layout.root / "dreams"))
     for cycle in cycles:  # an id that is twice in a table would be two pages of one path
         cycle.records = list({record.gen_id: record for record in cycle.records}.values())
         dreamed.problems += cycle.problems

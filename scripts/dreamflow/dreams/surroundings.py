@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def _imports(tree: ast.AST, path: Path, folders: Sequence[Path]) -> Iterator[tup
         elif isinstance(node, ast.ImportFrom):
             parts = node.module.split(".") if node.module else []
             if node.level:
-                places: Sequence[Path] = [[path.parent, *path.parent.parents][node.level - 1]]
+                places: Sequence[Path] = list(path.parents)[node.level - 1 : node.level]
             else:
                 places = _places(parts[0], folders)
             if parts:
@@ -204,21 +205,34 @@ def _named(sources: Mapping[Path, str], root: Path) -> dict[str, Path]:
     """The files that texts in the code name, by the text."""
     named: dict[str, Path] = {}
     for path, source in sources.items():
-        try:
-            nodes = list(ast.walk(parse_python(source)))
-        except (SyntaxError, ValueError):
-            continue
-        values = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
-        texts = list(dict.fromkeys(text for text in values if 0 < len(text) < 200 and text.isprintable()))
-        bases = list(dict.fromkeys((path.parent, root)))
+        texts = _texts(source)
+        bases = [path.parent, root]
         for _ in range(3):  # folders within folders: Path("data") / "2024" / "rates.csv"
-            bases += [base / text for base in bases for text in texts if (base / text).is_dir()]
-            bases = [base for base in dict.fromkeys(bases) if _is_inside(base, root)]
-        for text in texts:
-            file = next((base / text for base in bases if (base / text).is_file()), None)
-            if file and _may_be_shown(file, root):
-                named.setdefault(text, Path(os.path.normpath(file)))
+            below = [place for base in bases for text, place in _there(base, texts) if os.path.isdir(place)]  # noqa: PTH112
+            bases = [base for base in dict.fromkeys([*bases, *below]) if _is_inside(base, root)]
+        for base in bases:
+            for text, place in _there(base, texts):
+                if os.path.isfile(place) and _may_be_shown(place, root):  # noqa: PTH113  (it never raises)
+                    named.setdefault(text, Path(os.path.normpath(place)))
     return named
+
+
+def _texts(source: str) -> list[str]:
+    """The texts in a source that can be names of files."""
+    try:
+        nodes = ast.walk(parse_python(source))
+        values = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    except (SyntaxError, ValueError):
+        return []
+    return list(dict.fromkeys(text for text in values if text.isprintable() and 0 < len(text.encode()) < 200))
+
+
+def _there(folder: Path, texts: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """The texts that begin with the name of something in a folder, as paths: most begin with nothing that is there."""
+    names = {".", ".."}
+    with suppress(OSError):
+        names |= {path.name for path in folder.iterdir()}
+    yield from ((text, folder / text) for text in texts if text.split("/")[0] in names)
 
 
 def _may_be_shown(file: Path, root: Path) -> bool:

@@ -138,7 +138,7 @@ class Calls:
             return record
         if in_batch:
             self.batches.put(question, key, generation, labels, scopes)
-        kind = (generation.stage, generation.model.model_id)
+        kind = (generation.stage, (generation.model or question.model).model_id)
         local = provider(model.provider).is_local
         try:
             flying = self.flights.flight(generation.gen_id, kind, model.model_id, model.provider, is_local=local)

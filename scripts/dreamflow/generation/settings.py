@@ -87,7 +87,8 @@ class ModelSettings(Section):
         "`package:<python package>/<file>`, or `hf:<owner>/<repository>/<file>` (see "
         "[Files of the Hugging Face Hub](#files-of-the-hugging-face-hub)). For "
         '`replay`: a JSON Lines file of `{"text": ..., "contains"?: ..., '
-        '"prompt_sha256"?: ...}`. Required, except for `human`.',
+        '"prompt_sha256"?: ...}`, or a CSV file with the columns `question` and `answer`. Required, except for '
+        "`human`.",
     )
     lora: Optional[Name] = Field(
         None,

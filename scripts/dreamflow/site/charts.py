@@ -22,6 +22,7 @@ WIDTH = 460  # of a chart in its own units, so that a phone shows its letters at
 ROW = 32  # of a category, with two lines of letters
 SERIES = 6  # colours of site.css
 MOST_ROWS = 40  # that a chart shows
+BINS = 20  # of a distribution of many values
 _LINE, _LINES = 25, 2  # characters and lines of a label
 
 _COLOURS = [f"var(--series-{number})" for number in range(1, SERIES + 1)]
@@ -132,7 +133,7 @@ def heat_map(title: str, description: str, cells: Sequence[Cell], row: str, colu
         {
             "row": labels[cell.row],
             "column": cell.column,
-            "share": None if cell.share is None else round(0.08 + 0.5 * cell.share, 3),  # ink is readable on all of it
+            "share": None if cell.share is None else round(0.06 + 0.39 * cell.share, 3),  # ink is readable on all of it
             "number": cell.text,
             "text": ", ".join(filter(None, (cell.row, cell.column, cell.text, cell.note))),
         }
@@ -162,7 +163,7 @@ def distribution(
     title: str, description: str, groups: Mapping[str, Mapping[float, int]], axis: str, domain: tuple[float, float]
 ) -> Markup:
     """How often each value occurs in each group ({group: {value: count}}): circles with areas that are the counts."""
-    groups = dict(list(groups.items())[:MOST_ROWS])
+    groups = _binned(dict(list(groups.items())[:MOST_ROWS]), domain)
     labels = _labels(groups)
     values = [
         {"group": labels[name], "value": value, "count": count, "text": f"{name}, {value:g}: {count:,} times"}
@@ -194,6 +195,20 @@ def distribution(
         return _figure(title, description, spec, values, ["", *(f"{value:g}" for value in places)], table)
     table = [[name, f"{sum(counts.values()):,}", _mean(counts)] for name, counts in groups.items()]
     return _figure(title, description, spec, values, ["", "scores", "mean"], table)
+
+
+def _binned(groups: Mapping[str, Mapping[float, int]], domain: tuple[float, float]) -> dict[str, dict[float, int]]:
+    """The counts of values, of the middles of bins if there are too many values to tell apart."""
+    if len({value for counts in groups.values() for value in counts}) <= BINS + 1:
+        return {name: dict(counts) for name, counts in groups.items()}
+    low, width = domain[0], (domain[1] - domain[0]) / BINS
+    binned: dict[str, dict[float, int]] = {}
+    for name, counts in groups.items():
+        own = binned[name] = {}
+        for value, count in counts.items():
+            middle = round(low + width * (min(max(int((value - low) / width), 0), BINS - 1) + 0.5), 6)
+            own[middle] = own.get(middle, 0) + count
+    return binned
 
 
 def lines(
@@ -233,6 +248,8 @@ def lines(
     y = {"type": "quantitative", "title": axes[1], "axis": {"tickCount": 5}}
     y["scale"] = {"zero": domain is None, **({"domain": list(domain), "nice": False} if domain else {})}
     styles = _styles(series)
+    if not marks and styles["color"]["legend"]:
+        styles["color"]["legend"] |= {"symbolType": "stroke", "symbolStrokeWidth": 3}
     colour = {"color": styles["color"]}
     layers: list[Json] = []
     if any(point.low is not None for point in points):
@@ -244,7 +261,8 @@ def lines(
     layers.append({"mark": {"type": "line", "strokeWidth": 2, "aria": False}, "encoding": line})
     if marks:
         point = {"x": x, "y": {"field": "y", **y}, **colour, "shape": styles["shape"], "description": {"field": "text"}}
-        layers.append({"mark": _POINT, "encoding": point})
+        size = 80 if len(points) <= 15 * len(series) else 25
+        layers.append({"mark": {**_POINT, "size": size}, "encoding": point})
     if len(points) > 5 * MOST_ROWS:
         every = max(1, len(points) // MOST_ROWS)
         shown = [point for place, point in enumerate(points) if place % every == 0 or place == len(points) - 1]

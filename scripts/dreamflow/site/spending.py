@@ -7,8 +7,7 @@ from typing import Any
 from ..generation.budget_use import BudgetUse, amount, budget_use
 from ..generation.budgets import Budget
 from ..generation.layout import Layout
-from ..generation.store import database
-from ..ledger_tables import GROUPS
+from ..ledger_tables import GROUPS, ledger_database
 from ..reports.markdown import counted
 from .page import Page
 from .parts import Badge, Column, usd
@@ -53,14 +52,14 @@ def total_of(layout: Layout, where: str = "", values: Sequence[Any] = ()) -> Tot
     """What all answers took, or those that `where` names."""
     names = ("calls", "read", "written", "cost", "unpriced")
     selected = ", ".join(_SUMS[name] for name in names)
-    rows = database(layout.store).read(f"SELECT {selected} FROM ledger {where}", values)  # noqa: S608
+    rows = ledger_database(layout).read(f"SELECT {selected} FROM ledger {where}", values)  # noqa: S608
     calls, read, written, cost, unpriced = rows[0] if rows else (0, None, None, None, 0)
     return Total(calls, read, written, cost, unpriced or 0)
 
 
 def in_words(layout: Layout) -> str:
     """How many answers of how many models there are, and since when; "" without any."""
-    rows = database(layout.store).read("SELECT count(*), count(DISTINCT model_id), min(at), max(at) FROM ledger")
+    rows = ledger_database(layout).read("SELECT count(*), count(DISTINCT model_id), min(at), max(at) FROM ledger")
     calls, models, first, last = rows[0] if rows else (0, 0, None, None)
     if not calls:
         return ""
@@ -71,7 +70,7 @@ def in_words(layout: Layout) -> str:
 def spending_page(layout: Layout, budgets: Sequence[Budget]) -> Page:
     """The page: totals, a chart of days, tables by day, model, stage and spec, budgets and lost calls."""
     total = total_of(layout)
-    store = database(layout.store)
+    store = ledger_database(layout)
     tables = {}
     for name, columns in GROUPS.items():
         places = ", ".join(str(place + 1) for place in range(len(columns)))

@@ -15,9 +15,10 @@ from msgspec import ValidationError, convert
 
 from ..errors import DreamflowError
 from ..files import is_name, read_json
+from ..generation.layout import Layout
 from ..generation.model import Json
 from ..generation.models import Model
-from ..generation.store import database
+from ..ledger_tables import ledger_database
 from ..reports.markdown import counted
 from ..routing.choices import Choice, ChoiceFile
 from ..routing.preferences import Preference, preferences
@@ -81,7 +82,7 @@ def model_pages(family: "TrustFamily") -> Iterator[Page]:
     history = _history(root, problems)
     last = max((row.cycle for row in history), default=0)
     now = [row for row in history if row.cycle == last]
-    spent = _spent(root, problems)
+    spent = _spent(family.layout, problems)
     choices = ChoiceFile(root / "trust" / "choices.jsonl").read()
     chosen = Counter(choice.model_id for choice in choices)
     registered = {path.stem for path in (root / "models").glob("*.yaml")}
@@ -135,8 +136,13 @@ def model_pages(family: "TrustFamily") -> Iterator[Page]:
 
 def _history(root: Path, problems: list[str]) -> list[Row]:
     """The rows of all cycles of trust."""
-    rows = []
-    for cycle in cycles(root):
+    rows: list[Row] = []
+    try:
+        numbers = cycles(root)
+    except DreamflowError as error:
+        problems.append(str(error))
+        return rows
+    for cycle in numbers:
         path = cycle_folder(root, cycle) / "trust.csv"
         if path.exists():
             try:
@@ -151,12 +157,10 @@ def _history(root: Path, problems: list[str]) -> list[Row]:
     return rows
 
 
-def _spent(root: Path, problems: list[str]) -> dict[str, dict[str, tuple]]:
+def _spent(layout: Layout, problems: list[str]) -> dict[str, dict[str, tuple]]:
     """{model: {stage: (calls, tokens, ATP, cost, mean seconds, calls of unknown cost)}}, from the ledger."""
-    if not (root / "store").exists():
-        return {}
     try:
-        rows = database(root / "store").read(f"SELECT model_id, stage, {_SUMS} FROM ledger GROUP BY 1, 2")  # noqa: S608
+        rows = ledger_database(layout).read(f"SELECT model_id, stage, {_SUMS} FROM ledger GROUP BY 1, 2")  # noqa: S608
     except DreamflowError as error:
         problems.append(str(error))
         return {}

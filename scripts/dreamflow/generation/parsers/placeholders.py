@@ -20,6 +20,7 @@ BLANK = rf"(?:<[^<>\n]{{1,60}}>|\{{?(?:{_WORDS}|(?:{_LETTERS}|\?+|\.{{2,}}|…)(
 _NUMBER_FIELD = re.compile(rf"""[\s"'`*]*(?:{BLANK}|{NUMBER.pattern}|[._#?…]*)[\s"'`*]*""", re.I)
 _TEXT_FIELD = re.compile(r"\s*(?:[.…_]*|<[^<>]{1,60}>|\[[^\[\]]{1,60}\])\s*")
 _RUN = re.compile(r"(?<=[:=|.,])([ \t]?)(_+|\#+|\?+)(?![\w.(]|\*+\w)")
+_EMPHASIS = 300  # characters before the end of an emphasis in which its beginning is looked for
 _REASONS = re.compile(
     r"[\[<{(]\s*(?:(?:your|the|a|an|one|brief|short|clear|detailed|decisive)\s+){0,3}"
     r"(?:reason(?:s|ing)?|rationale|justification|explanation|sentences?|text)(?:\s+here)?\s*[.:]?\s*[\]>})]\.?",
@@ -47,7 +48,7 @@ def with_letters(text: str) -> str:
     All positions stay the same. A mark that closes an emphasis ("__Score:__ 7") or a heading stays, too."""
 
     def lettered(match: re.Match[str]) -> str:
-        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        line = text[max(match.start() - _EMPHASIS, 0) : match.start()].rpartition("\n")[2]
         closes = match[2][0] != "?" and line.count(match[2]) % 2
         return match[0] if closes else match[1] + "N" * len(match[2])
 

@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import ConfigError
-from ...files import read_questions, sha256
+from ...files import read_questions, read_text, sha256
 from ..model import Json, Usage, from_json
 from . import CallError, Provider, Request, Response
+
+if TYPE_CHECKING:
+    from ..models import Model
 
 _READING = threading.Lock()
 
@@ -90,6 +93,11 @@ class Replay(Provider):
     """Recorded answers."""
 
     is_free = is_instant = True
+
+    def revision(self, model: "Model") -> str:
+        """A digest of a CSV file, whose answers a person may correct."""
+        is_table = not model.revision and model.name.lower().endswith(".csv") and Path(model.name).is_file()
+        return sha256(read_text(model.name)) if is_table else super().revision(model)
 
     def complete(self, request: Request) -> Response:
         """The recorded answer to a request's last message."""
