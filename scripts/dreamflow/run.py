@@ -205,7 +205,7 @@ class Run(Jobs):
         self.goals[goal] = None
         return self.plan.targets(goal)
 
-    def _reports(self, *, is_done: bool) -> list[Report]:
+    def _reports(self, is_stale: Callable[[str], bool], *, is_done: bool) -> list[Report]:
         """The results of the families whose targets were requested; if not all was made, those that are out of date say
         so."""
         if self.in_job or self.dry:
@@ -214,12 +214,12 @@ class Run(Jobs):
         whole = [each for each in families if each.name in goals or (each.in_default_target and "all" in goals)]
         parts = [each for each in families if each not in whole and goals & {*each.goals}]
         if is_done:
-            return [*reports_of(whole), *reports_of(parts, self.freshness.is_stale)]
-        return reports_of([*whole, *parts], self.freshness.is_stale)
+            return [*reports_of(whole), *reports_of(parts, is_stale)]
+        return reports_of([*whole, *parts], is_stale)
 
     def show_reports(self) -> None:
         """Show where the results are, where nothing had to be made."""
-        found = self._reports(is_done=True)
+        found = self._reports(self.freshness.is_stale, is_done=True)
         lines = report_lines(found) if this_night() is None else []  # its journal has them
         self.display.screen.lines("\n".join(["Nothing to be done: what was requested exists.", *lines]))
 
@@ -334,7 +334,7 @@ class Run(Jobs):
         self._check_keys(due)
         self._save_choices()
         self._download_models(due)
-        self._reports(is_done=False)  # what is out of date says so, even if this run is killed
+        self._reports(self.due.__contains__, is_done=False)  # what is out of date says so, even if this run is killed
         self.display.has_later = bool(later)
         if not (self.in_job or counts["night"]):  # a night has its own journal, and its phases are runs
             self.progress.tell({"targets": list(targets), "command": command})
@@ -401,7 +401,7 @@ class Run(Jobs):
                 self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         is_complete = ok and not missing
-        found = self._reports(is_done=is_complete)
+        found = self._reports(self.freshness.is_stale, is_done=is_complete)
         reports = report_lines(found, self.tables) if this_night() is None else []  # its journal has them
         tables = [*self.tables, *filter(None, ["\n".join(reports)])]
         lines = [*self.display.summary(tables), *self.batches.summary(), *self.progress.ending(len(missing))]
