@@ -76,8 +76,9 @@ def _rewrite(path: Path, before: str, after: str) -> None:
 
 
 def report_lines(reports: Sequence[Report], shown: Sequence[str] = ()) -> list[str]:
-    """A line or two for each result whose page the texts `shown` do not name: where it is and what it says."""
-    others = [report for report in reports if not any(f"{report.page.parent}/" in text for text in shown)]
+    """Lines for each result that is not complete, or whose folder the texts `shown` do not name: where it is, and what
+    it says."""
+    others = [each for each in reports if each.outdated or not any(f"{each.page.parent}/" in text for text in shown)]
     there = [report for report in others if report.page.exists() or report.outdated]
     if not there:
         return []

@@ -24,6 +24,7 @@ def test_results_that_are_not_on_the_screen_are_listed(tmp_path):
 def test_results_that_are_missing_or_old_say_so(tmp_path):
     old = page(tmp_path, outdated="3 of 9 generations are not made")
     assert report_lines([old])[1] == f"  cohort demo: {old.page} NOT COMPLETE: 3 of 9 generations are not made."
+    assert len(report_lines([old], [f"Best essays, to read in {old.page.parent}/"])) == 3  # also if it was shown
     new = Report("cohort new", tmp_path / "new/README.md", outdated="2 of 9 are not made", remedy=" Do it.")
     assert report_lines([new])[1] == "  cohort new: no tables yet (2 of 9 are not made). Do it."
 
