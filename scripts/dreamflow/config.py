@@ -38,7 +38,7 @@ class Section(BaseModel):
         return {
             fields[name].alias or name: _plain(value)
             for name, value in self
-            if value is not None or name in self.model_fields_set
+            if name in fields and (value is not None or name in self.model_fields_set)  # not: cached properties
         }
 
 

@@ -290,6 +290,7 @@ def test_a_registered_student_is_a_model_like_any_other(tmp_path):
     base = load_models(tmp_path / "models.yaml", None, {})["small"]
     student = base.model_copy(update={"model_id": "demo-c1", "lora": "export/adapter.gguf"})
     (tmp_path / "models").mkdir()
+    student.own_price  # noqa: B018  (every run looks it up, and keeps it; it is no key of models.yaml)
     (tmp_path / "models/demo-c1.yaml").write_text(registration(student, student.lora))
     models = load_models(tmp_path / "models.yaml", tmp_path / "models", {})
     assert models.keys() == {"person", "small", "demo-c1"}
