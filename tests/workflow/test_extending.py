@@ -42,7 +42,7 @@ def registration(title: str) -> tuple[str, str, str]:
 def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of Dreamflow with all examples."""
     copy = tmp_path_factory.mktemp("dreamflow")
-    for folder in ("scripts", "rules", "profiles", "envs", "config/schemas"):
+    for folder in ("scripts", "rules", "profiles", "envs", "config/schemas", "docs"):
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("Snakefile", "config/README.md", "pyproject.toml"):
         shutil.copy(REPOSITORY / file, copy / file)
