@@ -23,6 +23,7 @@ MOST_TRIGRAMS = 300  # that stand for a short word
 WITHIN_OTHERS, FREQUENT = 5, 50_000  # characters of a word that is often within others; texts
 RARE = 20_000  # texts: a short word that is more frequent only filters what the other words find
 MOST_FILTERED = 5_000  # texts that are looked at for short words
+MOST_RANKED = 20_000  # texts; if more match, as for "the", the newest are ranked
 REORDERED, WHOLE = 3, 2.0  # so many times the limit are ordered again, with such a factor for beginnings of words
 AROUND = 60  # characters of a snippet before and after the first match
 MARKS = ("[", "]")
@@ -187,13 +188,13 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
     index = f"{place.table}_fts"
     weights = ", ".join(map(str, place.columns.values()))
     texts = ", ".join(f"t.[{name}]" for name in place.columns)
-    where = f"WHERE {place.kind} = ?" if kind else ""
+    own = f"JOIN [{place.table}] AS t ON t.rowid = f.rowid AND {place.kind} = ?" if kind else ""
     rows = connection.execute(
         f"SELECT {place.kind}, {place.id}, {place.title}, {place.date}, {place.path}, hit_rank, {texts} "  # noqa: S608
-        f"FROM (SELECT rowid AS hit_row, rank AS hit_rank FROM [{index}] WHERE [{index}] MATCH ? "
-        f"AND rank MATCH 'bm25({weights})') CROSS JOIN [{place.table}] AS t ON t.rowid = hit_row {where} "
-        "ORDER BY hit_rank LIMIT ?",
-        (match, *([kind] if kind else []), MOST_FILTERED if filtered else REORDERED * limit),
+        f"FROM (SELECT f.rowid AS hit_row, f.rank AS hit_rank FROM [{index}] AS f {own} WHERE f.[{index}] MATCH ? "
+        f"AND f.rank MATCH 'bm25({weights})' ORDER BY f.rowid DESC LIMIT {MOST_RANKED}) "
+        f"CROSS JOIN [{place.table}] AS t ON t.rowid = hit_row ORDER BY hit_rank LIMIT ?",
+        (*([kind] if kind else []), match, MOST_FILTERED if filtered else REORDERED * limit),
     )
     for found, gen_id, title, date, path, rank, *columns in rows:
         texts = [text or "" for text in columns]
@@ -202,7 +203,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
         snippets = filter(None, (_snippet(text, query) for text in reversed(texts) if text != title))
         snippet = next(snippets, _line(texts[-1][: 2 * AROUND]))
         score = -rank * (WHOLE if query.begins_words(texts) else 1)
-        yield Hit(found, gen_id, title or gen_id, snippet, path or "", score, date or "")
+        yield Hit(found, gen_id, _line(title or gen_id), snippet, path or "", score, date or "")
 
 
 def _match(connection: sqlite3.Connection, table: str, query: Query) -> tuple[str, bool]:
@@ -275,4 +276,5 @@ def _snippet(text: str, query: Query) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    """A text on one line; a terminal obeys nothing in it."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
