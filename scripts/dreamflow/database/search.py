@@ -9,6 +9,7 @@ complete. Such a word counts only as a whole word, if its script has words: "AI"
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -23,7 +24,7 @@ MOST_TRIGRAMS = 300  # that stand for a short word
 WITHIN_OTHERS, FREQUENT = 5, 50_000  # characters of a word that is often within others; texts
 RARE = 20_000  # texts: a short word that is more frequent only filters what the other words find
 MOST_FILTERED = 5_000  # texts that are looked at for short words
-MOST_RANKED = 20_000  # texts; if more match, as for "the", the newest are ranked
+MOST_RANKED = 5_000  # texts; if more match, as for "the", the first of them are ranked
 REORDERED, WHOLE = 3, 2.0  # so many times the limit are ordered again, with such a factor for beginnings of words
 AROUND = 60  # characters of a snippet before and after the first match
 MARKS = ("[", "]")
@@ -168,7 +169,8 @@ def _tables(connection: sqlite3.Connection, kind: str | None) -> dict[str, str |
     rows = connection.execute("SELECT table_name, kind FROM search_kinds ORDER BY kind").fetchall()
     if kind is None:
         return {table: None for table, _ in rows}
-    found = {table: other for table, other in rows if other in (kind, f"{kind}s")}
+    shared = Counter(table for table, _ in rows)
+    found = {table: other if shared[table] > 1 else None for table, other in rows if other in (kind, f"{kind}s")}
     if not found:
         known = ", ".join(dict.fromkeys(other for _, other in rows))
         known = f"there are: {known}" if known else "the database has no texts yet"
@@ -192,7 +194,7 @@ def _search(connection: sqlite3.Connection, place: _Place, query: Query, kind: s
     rows = connection.execute(
         f"SELECT {place.kind}, {place.id}, {place.title}, {place.date}, {place.path}, hit_rank, {texts} "  # noqa: S608
         f"FROM (SELECT f.rowid AS hit_row, f.rank AS hit_rank FROM [{index}] AS f {own} WHERE f.[{index}] MATCH ? "
-        f"AND f.rank MATCH 'bm25({weights})' ORDER BY f.rowid DESC LIMIT {MOST_RANKED}) "
+        f"AND f.rank MATCH 'bm25({weights})' LIMIT {MOST_RANKED}) "
         f"CROSS JOIN [{place.table}] AS t ON t.rowid = hit_row ORDER BY hit_rank LIMIT ?",
         (*([kind] if kind else []), match, MOST_FILTERED if filtered else REORDERED * limit),
     )
