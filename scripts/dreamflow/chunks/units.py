@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
+from threading import Lock
 
 import sentencex
 
@@ -224,7 +225,9 @@ def language(text: str, default: str = "und") -> str:
         return "ja" if kana * 10 > han else "zh"
     if not letters:
         return default
-    code, probability = _identifier().classify(sample)
+    with _LOADING:
+        identifier = _identifier()
+    code, probability = identifier.classify(sample)
     return code if probability >= _MIN_PROBABILITY else default
 
 
@@ -235,6 +238,9 @@ def _prose_sample(text: str) -> str:
         start = fence_end(text, opening, len(text)) or len(text)
     parts.append(text[start : start + _SAMPLE])
     return _SURROGATE.sub(" ", _NOT_PROSE.sub(" ", "\n".join(parts)[:_SAMPLE]))
+
+
+_LOADING = Lock()  # else every thread that comes before the model is there loads it too
 
 
 @cache
