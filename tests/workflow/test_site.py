@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 pytestmark = pytest.mark.skipif(not program(), reason="no Chromium is installed")
 
 JOURNAL = "# Night 1\n\n**3 variants dreamt, 1 viable.**\n\n[all of it](../../trust/trust.md) <b>bold</b>\n"
+NIGHT = "procedures/nights/night/cycle-1/index.html"
 AXE = {"resultTypes": ["violations"], "preload": False}
 CONTRAST = {**AXE, "runOnly": ["color-contrast"]}
 
@@ -169,6 +170,39 @@ def test_tables_are_sorted_with_mouse_and_keyboard_and_the_address_keeps_it(site
     assert column(page, "by-stage", 2) == [f"{count:,}" for count in sorted(counts)]
 
 
+def test_tables_are_filtered_by_words_and_values_and_the_address_keeps_it(site, page):
+    show(page, site, NIGHT)
+    rows = page.locator("#variants tbody tr:visible")
+    everything = rows.all_inner_texts()
+    box = page.get_by_role("searchbox", name="Filter: ")
+    box.fill("at the same time")
+    expect(rows).to_have_count(sum("at the same time" in text for text in everything))
+    assert 0 < rows.count() < len(everything)
+    page.reload()
+    expect(box).to_have_value("at the same time")
+    box.fill("")
+    kind = page.locator("#variants").get_by_role("combobox", name="kind")
+    kind.select_option("parameters")
+    expect(rows).to_have_count(sum("parameters" in text for text in everything))
+    assert 0 < rows.count() < len(everything)
+    box.fill("xylophonist")
+    expect(rows).to_have_count(0)
+
+
+def test_a_variant_is_shown_beside_its_original(site, page):
+    show(page, site, NIGHT)
+    page.get_by_role("link", name="at the same time").first.click()
+    shown = page.locator("table.diff:visible")
+    expect(shown.locator("td.removed").first).to_contain_text("prices = fetch_prices(timeout=timeout)")
+    assert "ThreadPoolExecutor(max_workers=2)" in "".join(shown.locator("td.added").all_inner_texts())
+    left, right = (shown.locator(f"td.{side}").first.bounding_box() for side in ("removed", "added"))
+    assert left["x"] < right["x"]
+    hidden = page.locator(".difference details table").first
+    expect(hidden).to_be_hidden()
+    page.locator(".difference summary").first.press("Enter")
+    expect(hidden).to_be_visible()
+
+
 def test_commands_are_copied(site, browser):
     with watched(browser) as (page, wrong):
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -197,6 +231,7 @@ def asked(page: Page, site: Path, question: str) -> list[str]:
         ("receipt", "receipt"),
         ("領収書", "領収書"),
         ("机", "机"),
+        ("珈琲", "珈琲"),
     ],
 )
 def test_the_search_finds_words_in_any_form_and_marks_them(site, page, question, word):
