@@ -539,7 +539,7 @@ def long_table(outcomes):
     return scores.as_frame(rows)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(OUTCOMES, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(outcomes, rng: random.Random):
     table = long_table(outcomes)
