@@ -18,7 +18,6 @@ from . import dreams, generations, night, pending, resources, runs
 from .project import MOST_CHARACTERS, MOST_ITEMS, PAGE_CHARACTERS, PAGE_ITEMS, Project
 
 READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-WRITES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False)
 REPLACES = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 RUNS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=True)
 
