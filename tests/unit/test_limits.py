@@ -89,7 +89,7 @@ def test_a_server_that_refuses_is_asked_at_its_pace(monkeypatch, retry_after):
         for thread in in_threads(work, 100):
             thread.join()
         assert service.counts()["answers"] == 150
-    assert len(refused) <= 25
+    assert len(refused) <= 50  # far fewer than the 100 threads, although how they run decides the number
     assert (
         limits.gates(of)[0].pace.refused_rate <= 100
     )  # learned in three seconds; an attempt at a faster pace may go on
