@@ -299,11 +299,11 @@ REFUSED = {
     "deep blocks": ("a.jsonl", '{"role": "user", "content": ' + "[" * 50 + "]" * 50 + "}", r"a\.jsonl:1: blocks"),
     "huge number": ("a.jsonl", '{"role": "user", "content": ' + "9" * 5000 + "}", r"a\.jsonl:1: not valid JSON"),
     "broken export": ("conversations.json", '[{"mapping": {}},\n {"x"', r"conversations\.json: not valid .* line 2"),
-    "another JSON file": ("a.json", '{"messages": []}', r"conversation 1: neither a mapping \(ChatGPT\) nor a list"),
+    "another JSON file": ("a.json", '{"email": "a@b.c"}', "expected an export"),
     "a JSON list of others": ("a.json", "[1, 2]", "expected an export"),
     "an empty JSON list": ("a.json", "[]", "expected an export"),
     "odd mapping": ("a.json", '{"mapping": [1]}', "its mapping is not"),
-    "odd messages": ("a.json", '{"chat_messages": [1]}', "nor a list of chat_messages"),
+    "odd messages": ("a.json", '{"chat_messages": [1]}', "chat_messages is not a list"),
 }  # fmt: skip
 
 

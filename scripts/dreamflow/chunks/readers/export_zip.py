@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 _LARGEST = 2 << 30  # bytes of all conversations together
 _GROWTH = 200  # times the packed size, above _ALWAYS: texts of people shrink to about a fifth, never to so little
