@@ -29,22 +29,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
+from dreamflow import embedding
 from dreamflow.chunks import recall
 from dreamflow.chunks.archive import build_archive, write_archive
-from dreamflow.chunks.conversation import Conversation
+from dreamflow.chunks.conversation import Chunk, Conversation, Unit
 from dreamflow.chunks.making import basic_archive
 from dreamflow.chunks.sources import chunk_sources
 from dreamflow.chunks.terms import HAN, KATAKANA, STOP_WORDS, terms
 from dreamflow.chunks.units import split_units
 from dreamflow.database.build import update_database
-from dreamflow.embedding import embed
 from dreamflow.files import sha256
 from dreamflow.generation.tokens import estimate_tokens
 from retrieval_data import ADVERSARIAL, Place, Question, Sample, read_samples
@@ -54,6 +54,7 @@ DEMO = Path(__file__).parents[2] / "data/1_raw/conversations"
 FIRST, BUDGETS, RESAMPLES = 5, (500, 1000, 2000), 4000
 SAME = "windows, same search"
 
+Span = tuple[int, int]  # characters
 Scores = Callable[[str], np.ndarray]  # of all passages, for a question
 Ranking = Callable[[str], Sequence["Passage"]]
 
@@ -128,7 +129,9 @@ def methods_of(sample: Sample, root: Path) -> tuple[dict[str, Ranking], float, i
     spans = {
         "chunks": own,
         "windows": {name: windows(conversation, mean) for name, conversation in conversations.items()},
-        "windows, overlapping": {name: windows(conversation, mean, 0.5) for name, conversation in conversations.items()},
+        "windows, overlapping": {
+            name: windows(conversation, mean, 0.5) for name, conversation in conversations.items()
+        },
         "turns": {name: [(t.start, t.end) for t in conversation.turns] for name, conversation in conversations.items()},
         "conversations": {name: [(0, len(conversation.text))] for name, conversation in conversations.items()},
     }
@@ -150,7 +153,7 @@ def cutter(conversations: Mapping[str, Conversation]) -> Callable[[str, int, int
     return cut
 
 
-def windows(conversation: Conversation, size: float, overlap: float = 0.0) -> list[tuple[int, int]]:
+def windows(conversation: Conversation, size: float, overlap: float = 0.0) -> list[Span]:
     """Passages of whole sentences as near to `size` tokens as they can be; each has the end of the one before it, up
     to a share `overlap`."""
     units, spans, first = split_units(conversation), [], 0
@@ -176,7 +179,7 @@ def windows(conversation: Conversation, size: float, overlap: float = 0.0) -> li
 def searched(
     root: Path,
     conversations: Mapping[str, Conversation],
-    spans: Mapping[str, Sequence[tuple[int, int]]],
+    spans: Mapping[str, Sequence[Span]],
     cut: Callable[[str, int, int], Passage],
 ) -> Ranking:
     """The project's own search on archives whose chunks are these spans."""
@@ -185,7 +188,7 @@ def searched(
         names[f"talk-{number}"] = name
         units = split_units(conversation)
         chunks = chunks_of(spans[name], units)
-        archive = build_archive(replaced(conversation, f"talk-{number}"), units, chunks)
+        archive = build_archive(replace(conversation, conversation_id=f"talk-{number}"), units, chunks)
         write_archive(root / "chunks" / f"talk-{number}", archive)
     database = root / "dreamflow.sqlite"
     update_database(database, chunk_sources(root))
@@ -202,15 +205,8 @@ def searched(
     return ranked
 
 
-def replaced(conversation: Conversation, name: str) -> Conversation:
-    """The conversation under another id."""
-    return Conversation(name, conversation.text, conversation.turns, conversation.title)
-
-
-def chunks_of(spans: Sequence[tuple[int, int]], units: Sequence) -> list:
+def chunks_of(spans: Sequence[Span], units: Sequence[Unit]) -> list[Chunk]:
     """Chunks for an archive, without descriptions."""
-    from dreamflow.chunks.conversation import Chunk
-
     by_start = {unit.start: unit.number for unit in units}
     by_end = {unit.end: unit.number for unit in units}
     made_by = {"method": "rules", "quality_level": "basic"}
@@ -274,13 +270,17 @@ def trigrams(texts: Sequence[str]) -> Scores:
 
 
 _VECTORS: dict[str, np.ndarray] = {}
+_embed = embedding.embed
 
 
 def vectors_of(texts: Sequence[str]) -> np.ndarray:
     """The vectors of texts, which are made once."""
     new = [text for text in dict.fromkeys(texts) if sha256(text) not in _VECTORS]
-    _VECTORS.update(zip(map(sha256, new), embed(new), strict=True))
+    _VECTORS.update(zip(map(sha256, new), _embed(new), strict=True))
     return np.array([_VECTORS[sha256(text)] for text in texts])
+
+
+embedding.embed = vectors_of  # of the search as well: it makes those of pieces for each question
 
 
 def cosines(texts: Sequence[str]) -> Scores:
@@ -326,13 +326,8 @@ def found(sample: Sample, ranked: Iterable[Passage], evidence: Iterable[Place], 
             if name == passage.conversation:
                 turn = sample.conversations[name].turns[number - 1]
                 characters.update(range(max(passage.start, turn.start), min(end, turn.end)))
-    sizes = {(name, n): turn.end - turn.start for name, n in covered for turn in [turn_of(sample, name, n)]}
-    return sum(2 * len(characters) >= sizes[place] for place, characters in covered.items()) / len(covered)
-
-
-def turn_of(sample: Sample, name: str, number: int):  # noqa: ANN201
-    """A turn of a sample."""
-    return sample.conversations[name].turns[number - 1]
+    turns = {(name, number): sample.conversations[name].turns[number - 1] for name, number in covered}
+    return sum(2 * len(covered[at]) >= turn.end - turn.start for at, turn in turns.items()) / len(turns)
 
 
 def report(outcomes: Mapping[str, Outcome], answered: Sequence[bool]) -> None:
@@ -342,7 +337,9 @@ def report(outcomes: Mapping[str, Outcome], answered: Sequence[bool]) -> None:
     picks = random.integers(0, keep.sum(), (RESAMPLES, keep.sum()))
     best = np.array(outcomes["Dreamflow"].equal)[keep]
     head = "".join(f"{budget:>7}" for budget in BUDGETS)
-    print(f"{'':32} recall, equal tokens   Dreamflow is better by{head}    MRR{'  adversarial' if not keep.all() else ''}")
+    print(
+        f"{'':32} recall, equal tokens   Dreamflow is better by{head}    MRR{'  adversarial' if not keep.all() else ''}"
+    )
     for name, outcome in outcomes.items():
         equal = np.array(outcome.equal)
         low, high = np.quantile(equal[keep][picks].mean(1), (0.025, 0.975))

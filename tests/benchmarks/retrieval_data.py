@@ -110,6 +110,6 @@ def _conversation(name: str, messages: Iterable[Mapping[str, Any]], time: str | 
 def _time(text: str) -> str | None:
     """ "1:56 pm on 8 May, 2023" in ISO 8601."""
     try:
-        return datetime.strptime(text, "%I:%M %p on %d %B, %Y").isoformat()  # noqa: DTZ007  (LoCoMo has no zones)
+        return datetime.strptime(text, "%I:%M %p on %d %B, %Y").isoformat()
     except ValueError:
         return None

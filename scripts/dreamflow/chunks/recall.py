@@ -4,9 +4,10 @@
 
 A chunk is scored by the cosine of its vector and the question's and by BM25 over terms (Robertson and Zaragoza, "The
 probabilistic relevance framework", 2009; k1 = 1.2, b = 0.75), each as a share of the range from the worst to the best
-chunk, and both count the same. The best chunks are divided into pieces of a few lines, which are scored in the same
-way. A piece counts half by itself and half by its chunk, which knows what the piece is about. Measured with
-tests/benchmarks/retrieval.py: names and numbers are found by terms, other words of the same meaning by vectors.
+chunk, and both count the same. The year and month of a chunk are among its terms. The best chunks are divided into
+pieces of a few lines, which are scored in the same way. A piece counts half by itself and half by its chunk, which
+knows what the piece is about. Measured with tests/benchmarks/retrieval.py: names and numbers are found by terms, other
+words of the same meaning by vectors.
 
 The vectors take 13 ms of CPU time a chunk and 1 KB. They are made once: only chunks with a new text are read again.
 """
@@ -14,6 +15,7 @@ The vectors take 13 ms of CPU time a chunk and 1 KB. They are made once: only ch
 import math
 import re
 import sqlite3
+from calendar import month_name
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 FORMAT = 1  # raise it when texts are divided or encoded in another way
-CANDIDATES = 20  # chunks, or twice as many as are asked for
+CANDIDATES = 10  # chunks that are divided, or as many as are asked for
 PIECE = (40, 80)  # tokens: shorter lines are joined, longer ones divided at sentences
 K1, B = 1.2, 0.75
 BATCH = 500  # chunks between commits, so that a killed run goes on where it was
@@ -62,9 +64,11 @@ def place_beside(database: Path) -> Path:
 
 
 def update_meaning(database: Path, show: Show = lambda line: None) -> str:
-    """Bring the vectors up to date with the chunks of the database; returns a line for the screen."""
+    """Bring the vectors up to date with the chunks of the database; returns a line for the screen, "" if they were."""
     path = place_beside(database)
     texts = _texts(database)
+    if not texts and not path.exists():
+        return ""
     digests = {chunk: sha256(text)[:16] for chunk, text in texts.items()}
     try:
         with closing(_writable(path)) as connection:
@@ -74,16 +78,24 @@ def update_meaning(database: Path, show: Show = lambda line: None) -> str:
             _forget(connection, gone)
             for start in range(0, len(new), BATCH):
                 if start or len(new) > BATCH:
-                    show(f"{path}: {start:,} of {len(new):,} chunks read")
+                    show(f"{path}: {start:,} of {len(new):,} chunks have vectors")
                 _add(connection, {chunk: texts[chunk] for chunk in new[start : start + BATCH]}, digests)
     except (sqlite3.Error, OSError) as error:
         raise DreamflowError(f"{path} cannot be written: {error}. Delete it, and run again") from None
-    return f"{len(new):,} chunks read, {len(gone):,} forgotten: {path}" if new or gone else f"{path} is up to date"
+    return f"vectors of {len(new):,} chunks made, of {len(gone):,} removed: {path}" if new or gone else ""
 
 
 def _texts(database: Path) -> dict[str, str]:
+    """The text of each chunk, and after it, on a last line, when it was."""
     with closing(_readable(database)) as connection:
-        return dict(connection.execute("SELECT id, content FROM chunks ORDER BY id"))
+        rows = connection.execute("SELECT id, content, coalesce(time, '') FROM chunks ORDER BY id")
+        return {chunk: f"{content}\n{_date(time)}" for chunk, content, time in rows}
+
+
+def _date(time: str) -> str:
+    """The year and month of an ISO time as people write them; "" for other times."""
+    found = re.match(r"(\d{4})-(0[1-9]|1[0-2])-", time)
+    return f"{found[1]} {month_name[int(found[2])]} {int(found[2])}月" if found else ""
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -96,7 +108,8 @@ def _writable(path: Path) -> sqlite3.Connection:
         connection.close()
         path.unlink(missing_ok=True)
         connection = sqlite3.connect(path, isolation_level=None)
-        connection.executescript(f"{_TABLES} INSERT INTO about VALUES ({FORMAT});")
+        connection.executescript(_TABLES)
+        connection.execute("INSERT INTO about VALUES (?)", (FORMAT,))
     return connection
 
 
@@ -113,7 +126,7 @@ def _forget(connection: sqlite3.Connection, chunks: Sequence[str]) -> None:
 def _add(connection: sqlite3.Connection, texts: Mapping[str, str], digests: Mapping[str, str]) -> None:
     from ..embedding import embed
 
-    vectors = embed(list(texts.values())).astype("float16")
+    vectors = embed([text.rpartition("\n")[0] for text in texts.values()]).astype("float16")
     connection.execute("BEGIN")
     for (chunk, text), vector in zip(texts.items(), vectors, strict=True):
         words = " ".join(term for term, count in sorted(terms(text).items()) for _ in range(count))
@@ -150,7 +163,7 @@ def passages(database: Path, question: str, limit: int = 10) -> list[Passage]:
     words = terms(question)
     with closing(_readable(place_beside(database))) as connection:
         scores = _chunk_scores(connection, vector, words)
-        best = sorted(scores, key=lambda number: -scores[number])[: max(CANDIDATES, 2 * limit)]
+        best = sorted(scores, key=lambda number: -scores[number])[: max(CANDIDATES, limit)]
         names = {
             number: connection.execute("SELECT chunk FROM texts WHERE id = ?", (number,)).fetchone()[0]
             for number in best
