@@ -4,7 +4,7 @@ Shared code (plan, shards, forecast, retry, prune, missing keys, wildcards) loop
 family in one place. Families exchange data through files and never import each other.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -161,6 +161,11 @@ class Family:
     def sources(self) -> Sequence[Source]:
         """The sources of the family's tables in the database (see `database.schema`)."""
         return ()
+
+    def index(self, database: Path, show: Callable[[str], None]) -> str:
+        """Bring up to date what the family keeps beside the database, which is; returns a line, or "". `show`
+        shows how far it is."""
+        return ""
 
     def datasets(self) -> Iterable[Dataset]:
         """What the family exports for `datasets.load_dataset` (see `database.datasets`)."""

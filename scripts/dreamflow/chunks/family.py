@@ -5,7 +5,7 @@ level basic follow from. Upgrades and clusters are planned from existing archive
 files of these plans. Modules that read and split text are imported late: other targets need not wait for them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -449,6 +449,12 @@ class Chunks(Family):
         from .sources import chunk_sources
 
         return chunk_sources(self.layout.root)
+
+    def index(self, database: Path, show: Callable[[str], None]) -> str:
+        """Bring the vectors of chunks up to date with the database."""
+        from .recall import update_meaning
+
+        return update_meaning(database, show)
 
     def datasets(self) -> Iterable[Dataset]:
         """The datasets of this family."""
