@@ -4,14 +4,13 @@ The summary is the sentence that says best what a chunk is about, verbatim (see 
 phrases (see phrases.py); entities are names by their form (see names.py).
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ..embedding import embed
 from ..generation.model import Json
 from .conversation import Conversation, Unit
 from .names import entities
-from .phrases import chosen, noun_likeness, phrases, ranked
+from .phrases import capitals_of, chosen, noun_likeness, phrases, ranked
 from .sentences import candidates_of, embedded, middle, sentences_of, summary
 from .units import language
 
@@ -29,8 +28,9 @@ def describe(
     sentences = [[sentence.text for sentence in one] for one in said]
     everything = [text for one in sentences for text in one]
     likeness = noun_likeness(everything)
-    counts = [phrases(one, code, likeness) for one, code in zip(sentences, languages, strict=True)]
-    rows = ranked(counts, _lower_case(everything))
+    capitals = capitals_of(everything)
+    counts = [phrases(one, code, likeness, capitals) for one, code in zip(sentences, languages, strict=True)]
+    rows = ranked(counts)
     descriptions = []
     for begin in range(0, len(parts), _TOGETHER):
         these = range(begin, min(begin + _TOGETHER, len(parts)))
@@ -55,8 +55,3 @@ def describe(
 def _text_of(conversation: Conversation, unit: Unit) -> str:
     """A unit's text without the header of its turn."""
     return conversation.text[max(unit.start, conversation.turns[unit.turn - 1].content_start) : unit.end]
-
-
-def _lower_case(texts: Sequence[str]) -> Counter[str]:
-    """How often each word occurs in lower case."""
-    return Counter(word for text in texts for word in text.replace("\u2019", "'").split() if word.islower())

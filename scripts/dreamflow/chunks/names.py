@@ -14,7 +14,7 @@ MOST, LONGEST = 12, 40  # names; characters
 _LETTERS = "A-Za-zÀ-ÖØ-öø-ÿ0-9_"  # names in other scripts have no capital letters
 _IDENTIFIER = re.compile(
     r"`(?P<quoted>[^`\n]+)`"
-    r"|(?<![\w./@-])(?P<code>[a-z]\w*(?:(?:\.|::)[a-z_]\w+)+|[a-z]\w+\(\d?\)|[a-z]+_\w+|(?-i:[a-z]+[A-Z])\w*)(?![\w/@])",
+    r"|(?<![\w./@-])(?P<code>[a-z]\w*(?:(?:\.|::)[a-z_]\w+)+|[a-z]\w+\(\d?\)|[a-z]+_[\w.-]*\w|(?-i:[a-z]+[A-Z])\w*)(?![\w/@])",
     re.ASCII | re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|(?<!\w)~?/[\w./-]+|</?\w[^<>\n]*>")
@@ -24,7 +24,7 @@ _TITLE = re.compile(rf"《([^》\n]{{1,{LONGEST}}})》|『([^』\n]{{2,{LONGEST}
 _CAPITAL = rf"[A-ZÀ-ÖØ-Þ](?:[{_LETTERS}&+]|['’-](?=[{_LETTERS}]))*"
 _NAME = re.compile(
     rf"(?<![{_LETTERS}.$])(?<![{_LETTERS}]['’-])(?<!\d )"
-    rf"{_CAPITAL}(?:(?: (?:of|of the|de|da|do|du|von|van|&))? {_CAPITAL}| [0-9][0-9.]*(?![{_LETTERS}%,]))*"
+    rf"{_CAPITAL}(?:(?:/| | (?:of|of the|de|da|do|du|von|van|&) ){_CAPITAL}| [0-9][0-9.]*(?![{_LETTERS}%,]))*"
 )
 _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?:。！？：;|•…]|\n)[\s\"'“‘(（\[*_#>|-]*(?:\d+[.)]\s*)?[\"'“‘(*_\[]*\Z")
 _LOWER = re.compile(rf"(?<![{_LETTERS}])[a-zß-öø-ÿ][{_LETTERS}]*")
@@ -38,7 +38,7 @@ _DATES = frozenset(
     english mr mrs ms dr am pm ok lol haha omg tv us i""".split()
 )
 _CHINESE = re.compile(rf"[{HAN}]{{2,}}")
-_NAMES_IN_CHINESE = frozenset(("nr", "ns", "nt", "nz", "nrt", "nrfg"))  # tags of people, places, organisations, others
+_NAMES_IN_CHINESE = frozenset(("nr", "ns", "nt", "nrt", "nrfg"))  # tags of people, places, organisations, others
 
 
 def entities(text: str, language: str = "") -> tuple[str, ...]:
@@ -64,6 +64,8 @@ def entities(text: str, language: str = "") -> tuple[str, ...]:
 
 def _is_identifier(name: str, *, quoted: bool) -> bool:
     if not any(map(str.isalpha, name)) or _DOMAIN.fullmatch(name) or _ABBREVIATION.fullmatch(name):
+        return False
+    if name.lower() in STOP_WORDS or name.lower() in UNLIKE_NOUNS:
         return False
     return not quoted or (re.fullmatch(r"[\w.:+#-]+(?:\([^()\n]{0,20}\))?", name) is not None and len(name) > 2)
 
@@ -96,14 +98,15 @@ def _name(written: str, lower_case: set[str], begins: bool, is_title: bool, lang
     if is_title:
         parts = [part for part in parts if _tells(part)]
         return parts[0] if len(parts) == 1 and parts[0].lower() not in lower_case else ""
-    if begins and not _tells(parts[0]):
-        first = parts[0].lower()
-        if len(parts) == 1 or first in lower_case or not _is_topical(parts[0]):
-            parts = parts[1:]
-    while parts and (not parts[0][:1].isupper() or not _is_topical(parts[0])):
+    if begins and not _tells(parts[0]) and (parts[0].lower() in lower_case or not _is_topical(parts[0])):
         parts = parts[1:]
-    while parts and parts[-1].islower():
+        begins = False
+    while parts and (not parts[0][:1].isupper() or parts[0].lower().replace("’", "'") in STOP_WORDS):
+        parts = parts[1:]
+    while parts and (parts[-1].islower() or (not _is_topical(parts[-1]) and not parts[-1][0].isdigit())):
         parts = parts[:-1]
+    if len(parts) == 1 and not _tells(parts[0]) and (begins or not _is_topical(parts[0])):
+        return ""
     if not parts or (len(parts) == 1 and parts[0].lower() in (lower_case | _DATES)):
         return ""
     if all(part.lower() in lower_case or part.lower() in _DATES for part in parts):

@@ -82,7 +82,7 @@ def sentences_of(conversation: Conversation, part: Sequence[Unit]) -> list[Sente
         for text, is_prose in _plain(conversation.text[max(unit.start, said.content_start) : unit.end]):
             topical = tuple(term for term, _ in words(text))
             found.append(Sentence(text, said.role, place, numbers.index(turn), is_prose, topical))
-            place += 1
+            place += len(topical) > 1 and is_prose  # "Certainly!" is no first sentence
     return found
 
 
