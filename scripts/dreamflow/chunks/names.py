@@ -6,8 +6,9 @@ in a heading, in a line of capitals or in German, where all nouns have one.
 
 import re
 
+from ..files import read_table
 from ..generation.parsers.fences import without_blocks
-from .terms import HAN, KATAKANA, STOP_WORDS, UNLIKE_NOUNS, words
+from .terms import DATES, HAN, KATAKANA, STOP_WORDS, UNLIKE_NOUNS, words
 
 MOST, LONGEST = 12, 40  # names; characters
 
@@ -32,13 +33,12 @@ _HEADING = re.compile(r"[ \t]*(?:#{1,6} .*|(?:[-*+]|\d+[.)])?[ \t]*\*\*[^*\n]+\*
 _HONOURED = re.compile(
     rf"(?P<ja>[{KATAKANA}{HAN}]{{1,8}})(?=さん|さま|くん|ちゃん|先生)|(?P<dots>[{KATAKANA}]{{2,}}(?:・[{KATAKANA}]{{2,}})+)"
 )
-_DATES = frozenset(
-    """monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
-    september october november december mon tue wed thu fri sat sun jan feb mar apr jun jul aug sep sept oct nov dec
-    english mr mrs ms dr am pm ok lol haha omg tv us i""".split()
+_IN_CHINESE = re.compile(
+    rf"(?:{'|'.join(read_table(__file__, 'words.yaml')['places_zh'].split())})"
+    r"(?:省|市|县|区|大学)?"
+    rf"|(?<![{HAN}])[{HAN}]{{2,8}}(?:大学|公司|集团|银行|医院|学院|机场)(?![{HAN}]*的)"
+    rf"|(?<![{HAN}])[{HAN}]{{1,3}}(?=先生|女士|老师|教授)"
 )
-_CHINESE = re.compile(rf"[{HAN}]{{2,}}")
-_NAMES_IN_CHINESE = frozenset(("nr", "ns", "nt", "nrt", "nrfg"))  # tags of people, places, organisations, others
 
 
 def entities(text: str, language: str = "") -> tuple[str, ...]:
@@ -54,7 +54,8 @@ def entities(text: str, language: str = "") -> tuple[str, ...]:
     for match in _HONOURED.finditer(prose):
         starts.setdefault(match[0], match.start())
     if language == "zh":
-        starts |= {name: place for name, place in _chinese(prose).items() if name not in starts}
+        for match in _IN_CHINESE.finditer(prose):
+            starts.setdefault(match[0], match.start())
     plain = _IDENTIFIER.sub(lambda match: " " * len(match[0]), prose)
     for name, place in _capitalised(plain, language).items():
         starts.setdefault(name, place)
@@ -107,9 +108,11 @@ def _name(written: str, lower_case: set[str], begins: bool, is_title: bool, lang
         parts = parts[:-1]
     if len(parts) == 1 and not _tells(parts[0]) and (begins or not _is_topical(parts[0])):
         return ""
-    if not parts or (len(parts) == 1 and parts[0].lower() in (lower_case | _DATES)):
+    if not parts or (len(parts) == 1 and parts[0].lower() in (lower_case | DATES)):
         return ""
-    if all(part.lower() in lower_case or part.lower() in _DATES for part in parts):
+    if all(part.lower() in lower_case or part.lower() in DATES for part in parts):
+        return ""
+    if len(parts) == 1 and parts[0].endswith("ly"):
         return ""
     if language == "de" and len(parts) == 1 and not _tells(parts[0]):
         return ""
@@ -126,17 +129,3 @@ def _is_topical(word: str) -> bool:
     if lower in STOP_WORDS or word.lower().replace("’", "'") in STOP_WORDS or lower in UNLIKE_NOUNS:
         return False
     return bool(words(word)) or _tells(word)
-
-
-def _chinese(prose: str) -> dict[str, int]:
-    """Names of people, places and organisations by the dictionary of jieba, and their first places."""
-    from .chinese import tagged
-
-    found: dict[str, int] = {}
-    for run in _CHINESE.finditer(prose):
-        place = run.start()
-        for word, tag in tagged(run[0]):
-            if tag in _NAMES_IN_CHINESE and len(word) > 1:
-                found.setdefault(word, place)
-            place += len(word)
-    return found

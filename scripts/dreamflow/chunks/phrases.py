@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .chinese import tagged
-from .terms import FUNCTION_WORDS, GRAMMAR, HAN, KATAKANA, STOP_WORDS, UNLIKE_NOUNS, stem
+from .terms import AFTER_NOUNS, BEFORE, FUNCTION_WORDS, GRAMMAR, HAN, KATAKANA, STOP_WORDS, UNLIKE_NOUNS, stem
 
 if TYPE_CHECKING:
     import numpy
 
 MOST = 4  # labels of a passage
-CANDIDATES = 10  # phrases of a passage that are embedded
+CANDIDATES = 8  # phrases of a passage that are embedded
 _LONGEST = 40  # characters of a phrase
 
 # Chosen on passages of tests/benchmarks/describing.py with other seeds than the one that is reported.
@@ -31,18 +31,6 @@ _TOKEN = re.compile(
     rf"(?P<word>{_WORD}+(?:(?:['’.+#&-]|(?<=\w)_)(?=\w){_WORD}+)*[+#]{{0,2}})"
     rf"|(?P<wide>[{HAN}{KATAKANA}\u3041-\u309f]+)|(?P<other>[^\s])"
 )
-_DETERMINERS = frozenset(
-    """the a an my your his her our their its this these those some any no each every of in on for with from about by at
-    into between without per via as than using another other all both many few several most more""".split()
-)
-_BEFORE_VERBS = frozenset(
-    """to i you we they he she it who can could will would should may might must don't doesn't didn't won't can't please
-    let's let not cannot i'll you'll we'll i'd you'd and-then never always also help just""".split()
-)
-_BEFORE_ADJECTIVES = frozenset(
-    "is are was were be been being so very too really more most quite pretty it's that's he's".split()
-)
-_AFTER_NOUNS = frozenset("is are was were has had have will can could should would of".split())
 _NOUN_ENDINGS = re.compile(
     r"(?:tion|sion|ment|ness|ity|ism|ist|ship|ance|ence|ure|logy|graphy|er|or|age|ery|ics|ware)s?$"
 )
@@ -71,10 +59,10 @@ def noun_likeness(texts: Sequence[str]) -> Mapping[str, float]:
                 run.append(word)
                 continue
             if run:
-                likeness[run[-1]] += before in _DETERMINERS
-                likeness[run[-1]] += 0.7 * (word in _AFTER_NOUNS)
-                likeness[run[0]] -= before in _BEFORE_VERBS
-                likeness[run[0]] -= 0.7 * (before in _BEFORE_ADJECTIVES and len(run) == 1)
+                likeness[run[-1]] += before in BEFORE["nouns"]
+                likeness[run[-1]] += 0.7 * (word in AFTER_NOUNS)
+                likeness[run[0]] -= before in BEFORE["verbs"]
+                likeness[run[0]] -= 0.7 * (before in BEFORE["adjectives"] and len(run) == 1)
             before, run = word, []
     return likeness
 

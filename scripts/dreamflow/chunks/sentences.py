@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import numpy
 
 LONGEST = 300  # characters of a summary
-CANDIDATES = 8  # sentences of a passage that are embedded
-_EMBEDDED = 240  # characters of a sentence that are embedded
+CANDIDATES = 6  # sentences of a passage that are embedded
+_EMBEDDED = 160  # characters of a sentence that are embedded
 
 # Chosen on passages of tests/benchmarks/describing.py with other seeds than the one that is reported.
 CENTRAL = 1.0
-ASKED, ANSWERED, FIRST = 0.22, 0.1, 0.08  # the first sentence of a user's turn, of another turn, of the passage
-LATER = 0.015  # for each sentence further in its turn, up to six
-POOR = {1: 0.5, 2: 0.3, 3: 0.15, 4: 0.06}  # few topical words
+ASKED, ANSWERED, FIRST = 0.3, 0.12, 0.08  # the first sentence of a user's turn, of another turn, of the passage
+LATER = 0.03  # for each sentence further in its turn, up to six
+POOR = {1: 0.5, 2: 0.3, 3: 0.12, 4: 0.06, 5: 0.02}  # few topical words
 SMALL_TALK, LIKE_SMALL_TALK = 0.6, 0.45
 POINTS_BACK, OPEN_END, LONG = 0.12, 0.05, 0.1
 
@@ -43,6 +43,9 @@ _ROW = re.compile(r"[ \t]*\|.*\||[^|\n]*(?:\t[^\t\n]*){2,}|[^|\n]+(?:\|[^|\n]*){
 _RULE = re.compile(r"[\s|:+=-]*")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _CODE_SIGNS = re.compile(r"[{}<>=;\\|$@_/&#^~\[\]]|\w\(|--?\w|\w\.\w")
+_STATEMENT = re.compile(
+    r"[;{}]\s*$|^\s*(?:const|let|var|def|class|import|return|if|for|while|SELECT)\b.*[({=]|^\s*[$#>] \w"
+)
 _COLON = re.compile(r"[:：]\s*$")
 _CLAUSE = re.compile(r"[,;、，；:：]\s*|\s+[-–—]\s+")
 _COMMENT = re.compile(r"^\s*(?:#(?!!)|//|--|/?\*+(?!/)|;+|%+|<!--)\s*(?P<line>[^\s].*?)\s*(?:\*/|-->)?$", re.M)
@@ -97,7 +100,7 @@ def _plain(text: str) -> list[tuple[str, bool]]:
         line = _MARKS.sub("", line, count=1).strip() if line.strip() else ""
         wide = joined and line and _WIDE.match(joined[-1]) and _WIDE.match(line[0])
         joined += line if wide or not joined else f" {line}"
-    plain = _LINK.sub(r"\1", joined)
+    plain = _LINK.sub(r"\1", joined.rstrip("| "))
     plain = " ".join(_EMPHASIS.sub(lambda match: match[2] or match[3], plain).split())
     if not any(map(str.isalpha, plain)):
         return []
@@ -107,9 +110,11 @@ def _plain(text: str) -> list[tuple[str, bool]]:
 def _is_code(text: str) -> bool:
     """Whether a line is an address, a command or code rather than a sentence."""
     rest = _ADDRESS.sub("", text)
+    if _STATEMENT.search(text):
+        return True
     if sum(map(str.isalpha, rest)) < len(text) / 3:
         return True
-    return len(_CODE_SIGNS.findall(rest)) > max(2, len(rest) / 14)
+    return len(_CODE_SIGNS.findall(rest)) > max(3, len(rest) / 18)
 
 
 def candidates_of(sentences: Sequence[Sentence]) -> list[Sentence]:
@@ -127,8 +132,10 @@ def candidates_of(sentences: Sequence[Sentence]) -> list[Sentence]:
         lead = {0: 2.0, 1: 1.5}.get(sentence.place, 1.0)
         return lead * (shared + 1) / (len(sentence.terms) + 6)
 
-    best = sorted(range(len(prose)), key=lambda number: (-worth(prose[number]), number))[:CANDIDATES]
-    return [prose[number] for number in sorted(best)]
+    leads = [number for number, sentence in enumerate(prose) if sentence.place == 0 and len(sentence.terms) > 1]
+    order = sorted(range(len(prose)), key=lambda number: (-worth(prose[number]), number))
+    best = dict.fromkeys([*leads[: CANDIDATES // 2], *order])
+    return [prose[number] for number in sorted(list(best)[:CANDIDATES])]
 
 
 def embedded(sentences: Sequence[Sentence]) -> list[str]:

@@ -25,6 +25,9 @@ GRAMMAR = frozenset(_LISTS["grammar"])
 UNLIKE_NOUNS = frozenset(
     word for name in ("unlike_nouns", "unlike_nouns_zh", "unlike_nouns_ja") for word in _LISTS[name].split()
 )
+DATES = frozenset(_LISTS["dates"].split())
+BEFORE = {kind: frozenset(_LISTS[f"before_{kind}"].split()) for kind in ("nouns", "verbs", "adjectives")}
+AFTER_NOUNS = frozenset(_LISTS["after_nouns"].split())
 FUNCTION_WORDS = frozenset(_LISTS["function_words"].split())
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("edly", ""), ("ed", ""), ("es", ""), ("s", ""))
 
