@@ -1,6 +1,7 @@
 """Files of conversations, and the conversations in them."""
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -56,20 +57,25 @@ def conversation_files(root: Path) -> list[Path]:
     """The files of conversations in the folder `root` and below it, sorted. Raises a `ConfigError` without a folder.
 
     These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt and .zip, except names that begin with a dot,
-    README, LICENSE, and other .json files beside an export's conversations.json.
+    README, LICENSE, and other .json files beside an export's conversations.json. A folder that cannot be opened is
+    among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")
-    return sorted(path for path in root.rglob("*") if _is_conversation(path, root))
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        of_export = any(name.startswith("conversations") and name.endswith(".json") for name in names)
+        found += [Path(folder, name) for name in names if _is_conversation(Path(name), of_export=of_export)]
+    return sorted([*found, *(Path(error.filename) for error in closed)])
 
 
-def _is_conversation(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in _SUFFIXES or path.stem.upper() in ("README", "LICENSE") or not path.is_file():
+def _is_conversation(name: Path, *, of_export: bool) -> bool:
+    suffix = name.suffix.lower()
+    if suffix not in _SUFFIXES or name.stem.upper() in ("README", "LICENSE") or name.name.startswith("."):
         return False
-    if any(part.startswith(".") for part in path.relative_to(root).parts):
-        return False
-    of_export = path.suffix.lower() == ".json" and any(path.parent.glob("conversations*.json"))
-    return not of_export or path.name.startswith("conversations")
+    return not (of_export and suffix == ".json") or name.name.startswith("conversations")
 
 
 def read_conversations(path: Path, root: Path, detail: Detail = Detail()) -> list[Conversation]:  # noqa: B008
