@@ -40,20 +40,37 @@ _PLAIN = re.compile(
     (?P<after>[ ]*[-–—,|]?[ ]?[\[(]?{_TIME}[\])]?)?{SPACE}(?P<colon>:(?![:/\\])|：)""",
     re.X | re.I,
 )
-_RULED = re.compile(r"[ ]{0,3}(?P<open>={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*(?P<inner>[^\n=~]{1,60}?)[ ]*(?:={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*\r?$")
+_RULED = re.compile(
+    r"[ ]{0,3}(?P<open>={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*(?P<inner>[^\n=~]{1,60}?)[ ]*(?:={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*\r?$"
+)
 _BARE = re.compile(r"[ ]{0,3}(?P<inner>[^\n:#>*|`]{2,40}?)[ ]*\r?$")
 
-_BEFORE = re.compile(rf"(?:[\[(]?(?P<time>{_TIME})[\])]?[ ]*[-–—|:]?[ ]*)?(?P<emoji>{_EMOJI})?(?P<number>{_NUMBER})?(?P<more>{_EMOJI})?", re.X | re.I)
-_AFTER = re.compile(rf"[ ]*(?:[-–—|·,:@][ ]*)?(?:[\[(（][ ]*)?(?:(?:on|at|am|um)[ ])?(?P<time>{_TIME})[ ]*[\])）]?;?$", re.X | re.I)
-_IN_PARENS = re.compile(rf"^(?P<name>.*?)[ ]*[(\[（](?P<detail>[^()\[\]（）]*?)[;,|· ]*(?P<time>{_TIME})?[)\]）]$", re.X | re.I)
+_BEFORE = re.compile(
+    rf"(?:[\[(]?(?P<time>{_TIME})[\])]?[ ]*[-–—|:]?[ ]*)?(?P<emoji>{_EMOJI})?(?P<number>{_NUMBER})?(?P<more>{_EMOJI})?",
+    re.X | re.I,
+)
+_AFTER = re.compile(
+    rf"[ ]*(?:[-–—|·,:@][ ]*)?(?:[\[(（][ ]*)?(?:(?:on|at|am|um)[ ])?(?P<time>{_TIME})[ ]*[\])）]?;?$", re.X | re.I
+)
+_IN_PARENS = re.compile(
+    rf"^(?P<name>.*?)[ ]*[(\[（](?P<detail>[^()\[\]（）]*?)[;,|· ]*(?P<time>{_TIME})?[)\]）]$", re.X | re.I
+)
 _TAIL = re.compile(rf"[ ]*(?:{_EMOJI})$")
 _TAGS = re.compile(r"</?[a-z]+>|\*\*|__|^[*_]+|[*_]+$", re.I)
 _NAME = re.compile(rf"{_ANY_NAME}$")
 _SERIAL = re.compile(r"^(.*?[^\W\d])[ ]*\#?(\d{1,4})$")
-_MODEL_DETAIL = re.compile(r"(?:model[: ]+)?([\w./:-]*[a-z][\w./:-]*\d[\w./:-]*(?: (?:mini|pro|sonnet|opus|haiku|flash))?)", re.I)
-_TIME_LINE = re.compile(rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>|<su[bp]>(?P<small>{_TIME})</su[bp]>
-    |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""", re.X | re.I)
-_CALLOUT_NAME = re.compile(rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?", re.X | re.I)
+_MODEL_DETAIL = re.compile(
+    r"(?:model[: ]+)?([\w./:-]*[a-z][\w./:-]*\d[\w./:-]*(?: (?:mini|pro|sonnet|opus|haiku|flash))?)", re.I
+)
+_TIME_LINE = re.compile(
+    rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>|<su[bp]>(?P<small>{_TIME})</su[bp]>
+    |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""",
+    re.X | re.I,
+)
+_CALLOUT_NAME = re.compile(
+    rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?",
+    re.X | re.I,
+)
 
 
 class Label(NamedTuple):
