@@ -13,11 +13,13 @@ are, in this order:
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from .conversation import Turn
 from .label_lines import SPACE, Label, header_end, labels_in
 from .speaker_names import ROLES, is_no_speaker
+
 
 __all__ = ["ROLES", "label_turns"]
 
@@ -58,11 +60,9 @@ def iso_time(time: str | None) -> str | None:
 
 
 def _speakers(text: str) -> list[Label]:
-    found = [label for label in labels_in(text)]
-    named = [label for label in found if label.name.lower() in ROLES]
-    if len(named) < 2 and not (named and not _has_text(text[: named[0].start])):
-        if transcript := _transcript(text):
-            return transcript
+    found = list(labels_in(text))
+    if not _is_named(text, found) and (transcript := _transcript(text)):
+        return transcript
     found = _without_facts(text, found)
     forms: dict[str, list[Label]] = {}
     for label in found:
@@ -81,6 +81,13 @@ def _speakers(text: str) -> list[Label]:
         default=None,
     )
     return best or _one_side(text, forms.values()) or _unknown(text, forms.values())
+
+
+def _is_named(text: str, labels: Sequence[Label]) -> bool:
+    """Whether known names divide a text, so that it is no transcript of other names."""
+    named = [label for label in labels if label.name.lower() in ROLES]
+    sides = {label.role for label in labels if label.is_sure and label.form == "plain"}
+    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start])) or set(_SIDES) <= sides
 
 
 def _has_text(text: str) -> bool:
@@ -121,11 +128,12 @@ def _only_labels(text: str, sure: Sequence[Label]) -> list[Label]:
     kept: list[Label] = []
     is_plain = bool(sure) and "plain" in sure[0].form
     starts = {label.start for label in sure}
-    for label in sure:
+    for place, label in enumerate(sure):
         late = label.role == "system" and any(other.role != "system" for other in kept)
         if late or (is_plain and (spelling.setdefault(_key(label), label.name) != label.name)):
             continue
-        if is_plain and label.name.islower() and _is_data(text, label, starts):
+        is_doubled = any(other.role == label.role for other in (*kept[-1:], *sure[place + 1 : place + 2]))
+        if is_plain and is_doubled and label.name.islower() and _is_data(text, label, starts):
             continue
         kept.append(label)
     first = next((_key(label) for label in kept if label.role == "user"), "")
@@ -162,7 +170,7 @@ def _is_data(text: str, label: Label, speakers: set[int]) -> bool:
 
 def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> list[Label]:
     """Labels such as Prompt and Response: the first two names of both sides of which one follows the other."""
-    for asks, answers in zip(weak, weak[1:], strict=False):
+    for asks, answers in pairwise(weak):
         if (asks.role, answers.role) == ("user", "assistant"):
             break
     else:
@@ -172,7 +180,7 @@ def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> lis
         return []  # a quiz
     pair = [label for label in weak if _stem(label) in names]
     answered = sum(
-        (first.role, second.role) == ("user", "assistant") for first, second in zip(pair, pair[1:], strict=False)
+        (first.role, second.role) == ("user", "assistant") for first, second in pairwise(pair)
     )
     is_short = answered == 1 and (len(pair) != 2 or not _begins(text, pair[0]))
     return pair if answered * 3 >= len(pair) and not is_short else []
@@ -190,7 +198,7 @@ def _begins(text: str, label: Label) -> bool:
 
 def _alternating(text: str, labels: Sequence[Label]) -> list[Label]:
     """Labels whose sides take turns, else none."""
-    turns = sum(first.role != second.role for first, second in zip(labels, labels[1:], strict=False))
+    turns = sum(first.role != second.role for first, second in pairwise(labels))
     begins = not _has_text(text[: labels[0].start]) or text[: labels[0].start].endswith("\n\n")
     return list(labels) if turns == len(labels) - 1 and (turns > 1 or begins) else []
 
@@ -205,7 +213,7 @@ def _joined(forms: dict[str, list[Label]]) -> list[Label]:
     for asks in sides["user"]:
         for answers in sides["assistant"]:
             labels = _merged(asks, answers)
-            turns = sum(first.role != second.role for first, second in zip(labels, labels[1:], strict=False))
+            turns = sum(first.role != second.role for first, second in pairwise(labels))
             if turns * 2 >= len(labels) - 1:
                 return labels
     return []
@@ -234,7 +242,7 @@ def _may_speak(label: Label, shapes: set[tuple]) -> bool:
     return label.shape in shapes and not is_no_speaker(label.name) and not label.is_sure
 
 
-def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed, text: str = "") -> list[Label]:
+def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = "") -> list[Label]:
     """The labels of the name that as a rule answers the user, or that the assistant as a rule answers."""
     order = list(labels) if side == "user" else list(reversed(labels))
     kept = {label.start for label in sure}
@@ -256,7 +264,7 @@ def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed, 
     return chosen if count * 2 >= runs else []
 
 
-def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed) -> bool:
+def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
     """Whether the only label of a name may be the one answer of a text."""
     if chosen[0].role:
         return True
@@ -288,7 +296,7 @@ def _is_numbered(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
     order = _merged(accepted, own)
     if len(order) < 3 or any(label.number is None for label in order):
         return False
-    return all(first.number + 1 == second.number for first, second in zip(order, order[1:], strict=False))
+    return all(first.number + 1 == second.number for first, second in pairwise(order))
 
 
 def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
@@ -359,7 +367,7 @@ def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
         if not often or not 2 <= len({_key(label) for label in often}) <= _MOST_NAMES or labels[0].form == "bare":
             continue
         alike = len({label.shape for label in often}) == 1 or often[0].form != "plain"
-        changes = sum(_key(first) != _key(second) for first, second in zip(often, often[1:], strict=False))
+        changes = sum(_key(first) != _key(second) for first, second in pairwise(often))
         if not alike or changes * 2 < len(often) or len(often) * 10 < len(labels) * 7 or not _begins(text, often[0]):
             continue
         if often[0].form == "plain" and not _in_paragraphs(text, often):
