@@ -38,9 +38,9 @@ def read(value: Json, detail: Detail) -> Read:
         messages: list[Message] = []
         try:
             for place, item in ordered:
-                messages += _messages(item)
+                messages += _messages(item, place)
         except NotUnderstood as error:
-            yield error.within(place)
+            yield error
             continue
         if messages:
             yield Talk(f"gemini-{day or 'undated'}", f"Gemini {day}".strip(), messages, messages[-1].time)
@@ -52,7 +52,14 @@ def _is_ours(item: Mapping[str, Json]) -> bool:
     return named or ("safeHtmlItem" in item and not products and "header" not in item)
 
 
-def _messages(item: Mapping[str, Json]) -> list[Message]:
+def _messages(item: Mapping[str, Json], place: int) -> list[Message]:
+    try:
+        return _said(item)
+    except NotUnderstood as error:
+        raise error.within(place) from None
+
+
+def _said(item: Mapping[str, Json]) -> list[Message]:
     if not isinstance(item.get("title"), str):
         raise NotUnderstood("an activity without a title; this version of the format is not known")
     time, answers = time_of(item.get("time")), item.get("safeHtmlItem") or []
