@@ -47,6 +47,7 @@ class Conversation:
     title: str = ""
     source: str = ""
     updated: str | None = None  # when the source was last changed, as Turn.time, if it says so
+    by_file: bool = False  # its id is the name of its file, not one that an export gave
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ _ROLES = ROLES | {"model": "assistant"}  # Gemini's name, too common a word for 
 def conversation_of(read: Talk | Marked, stem: str, source: str, text: str = "") -> Conversation:
     """The conversation that was read from a file with this stem and text."""
     raw_id = read.raw_id or stem
+    by_file = raw_id == stem or re.fullmatch(re.escape(stem) + r"-\d+", raw_id) is not None
     if isinstance(read, Marked):
         text, turns = read.text or text, tuple(read.turns)
     else:
         text, turns = _joined(read.messages)
     safe = _safe_id(raw_id)
     title = SURROGATE.sub("\ufffd", " ".join(read.title.split()))
-    return Conversation(safe, text, turns, title or (raw_id if safe != raw_id else ""), source, read.updated)
+    return Conversation(safe, text, turns, title or (raw_id if safe != raw_id else ""), source, read.updated, by_file)
 
 
 def _joined(messages: Iterable[Message]) -> tuple[str, tuple[Turn, ...]]:

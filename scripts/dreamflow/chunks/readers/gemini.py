@@ -104,7 +104,12 @@ def _message(turn: Json, detail: Detail, model: str | None) -> Message:
         raise NotUnderstood("neither parts nor text; this version of the format is not known")
     text = checked_text(lambda detail: _text(turn, detail), turn, detail, _LEFT_OUT)
     time = time_of(turn.get("createTime") or turn.get("time"))
-    return Message(role, text, time, label_of(turn.get("id")), None if role == "user" else model)
+    parts = turn.get("parts") if isinstance(turn.get("parts"), list) else []
+    if parts and all(
+        isinstance(part, dict) and part.keys() & {"functionResponse", "function_response"} for part in parts
+    ):
+        role = "tool"
+    return Message(role, text, time, label_of(turn.get("id")), model if role in ("model", "assistant") else None)
 
 
 def _text(turn: Mapping[str, Json], detail: Detail) -> str:
@@ -120,9 +125,9 @@ def _text(turn: Mapping[str, Json], detail: Detail) -> str:
             raise error.within("parts", place) from None
     if turn.get("isThought"):
         return reasoning_text(said or joined(*pieces), detail)
-    # AI Studio repeats the text of a chunk, divided, in its parts.
-    return joined("" if parts and said in "".join(p.get("text") or "" for p in parts if isinstance(p, dict)) else said,
-                  *pieces, _part({**turn, "text": None, "parts": None}, detail))  # fmt: skip
+    if said:  # AI Studio repeats the text of a chunk, divided, in its parts
+        pieces = [_part({**part, "text": None}, detail) for part in parts or [] if isinstance(part, dict)]
+    return joined(said, *pieces, _part({**turn, "text": None}, detail))
 
 
 def _part(part: Json, detail: Detail) -> str:

@@ -50,8 +50,8 @@ def _text(response: Mapping[str, Json], detail: Detail) -> str:
     files = [attachment for key in _FILES for attachment in response.get(key) or [] if isinstance(response[key], list)]
     return joined(
         reasoning_text(thought, detail),
-        text_of(response["message"], detail),
         result_text(joined(*found), detail),
+        text_of(response["message"], detail),
         *map(file_mark, files),
         *(text_of(response.get(key), detail) for key in ("error",)),
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...generation.model import Json
 from .account import account_for, checked_text
-from .blocks import call_text, file_mark, files_text, reasoning_text, result_text, text_of
+from .blocks import call_text, files_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Talk
 from .tree import branch
 from .values import first_label, joined, object_in, objects_in, time_of
@@ -20,6 +20,7 @@ _ROLES = ("role", "from", "sender", "author", "speaker")
 _REASONING = ("reasoning_content", "reasoningContent", "reasoning", "thinking", "thinking_trace", "thinkingTrace")
 _CALLS = ("tool_calls", "toolCalls", "toolInvocations")
 _FILES = ("files", "attachments", "experimental_attachments", "extra", "file_attachments", "images")
+_MORE = frozenset({*_BODIES[1:], *_REASONING, *_CALLS, *_FILES, "refusal", "function_call", "audio"})
 _TIMES = (
     "time", "timestamp", "created_at", "createdAt", "create_time", "created", "date", "inserted_at", "send_date", "ts",
 )  # fmt: skip
@@ -153,13 +154,16 @@ def role_of(message: Mapping[str, Json]) -> str:
 
 def body_of(message: Mapping[str, Json], role: str, detail: Detail) -> str:
     """What a message of the usual shape says."""
+    is_tool = role.lower() in ("tool", "function", "observation")
+    if isinstance(message.get("content"), str) and not message.keys() & _MORE and not is_tool:  # nearly always
+        return message["content"]
     thought = reasoning_text(joined(*(_part(message, key, detail) for key in _REASONING)), detail)
     parts: list[str] = []
     for key in (*_BODIES, "refusal"):
         text = _part(message, key, detail)
         if text and text not in "\n".join(parts):
             parts.append(text)
-    if role.lower() in ("tool", "function", "observation"):
+    if is_tool:
         parts = [result_text(joined(*parts), detail)]
     calls = [call for key in _CALLS for call in objects_in(message, key)] + [object_in(message, "function_call")]
     parts += [call_text(call, detail) for call in calls if call]
@@ -178,8 +182,3 @@ def _part(message: Mapping[str, Json], key: str, detail: Detail) -> str:
         return text_of(value, detail)
     except NotUnderstood as error:
         raise error.within(key) from None
-
-
-def names_of(message: Mapping[str, Json], key: str) -> str:
-    """The marks of the files at a key."""
-    return joined(*map(file_mark, objects_in(message, key)))
