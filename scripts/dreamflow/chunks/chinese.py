@@ -1,4 +1,4 @@
-"""Chinese words and what kind of words they are, by the dictionary and the hidden Markov model of jieba (MIT; in Rust)."""
+"""Chinese words and what kind of words they are, by the dictionary and hidden Markov model of jieba (MIT; in Rust)."""
 
 from functools import lru_cache
 

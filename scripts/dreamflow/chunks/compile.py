@@ -48,7 +48,7 @@ class _Basic(dict[str, list[Generation]]):
 
 @dataclass
 class Chunking:
-    """One spec and its conversations, which are read when they are asked for; `talks` is what the index says of them."""
+    """One spec and its conversations, which are read when asked for; `talks` is what the index says of them."""
 
     path: Path
     spec: ChunkingSpec

@@ -5,7 +5,8 @@ level basic follow from. Upgrades and clusters are planned from existing archive
 files of these plans. Modules that read and split text are imported late: other targets need not wait for them.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,7 @@ CLUSTER = Stage("cluster", "k", (PromptKind("cluster", ("chunks",), "cluster", S
 
 
 class Chunks(Family):
-    """The conversations of a configuration. `wanted` are the goals of Snakemake whose generations may not be known yet."""
+    """The conversations of a configuration. `wanted` are goals of Snakemake whose generations may not be known yet."""
 
     name = "chunks"
     section = "conversations"
@@ -82,7 +83,7 @@ class Chunks(Family):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
         self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
-        self._clusters = Deferred(self.cluster_plan, "clusters", lambda path: self._cluster_rows(read_json(path)))
+        self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
         self._basic = [
             Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
             for name, spec in specs.items()
@@ -96,8 +97,8 @@ class Chunks(Family):
 
     @property
     def specs(self) -> "Mapping[str, Chunking]":
-        """The specs by name, with the conversations that were read. Raises a `DreamflowError` if none were read, or if a
-        spec does not fit them."""
+        """The specs by name, with the conversations that were read. Raises a `DreamflowError` if none were read, or if
+        a spec does not fit them."""
         return self._of(self.library())[0]
 
     @property
@@ -362,7 +363,12 @@ class Chunks(Family):
     def _read_upgrade(self, name: str, path: Path) -> Mapping[str, Generation]:
         from .compile import upgrade_rows
 
-        return upgrade_rows(self.specs[name], read_json(path))
+        with _planned_by(path):
+            return upgrade_rows(self.specs[name], read_json(path))
+
+    def _read_clusters(self, path: Path) -> Mapping[str, Generation]:
+        with _planned_by(path):
+            return self._cluster_rows(read_json(path))
 
     def _read_basic(self, name: str, _path: Path) -> Mapping[str, Generation]:
         spec = self.specs[name]
@@ -480,6 +486,15 @@ def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
 
 def _ids(rows: Iterable[Generation]) -> list[str]:
     return [row.gen_id for row in rows]
+
+
+@contextmanager
+def _planned_by(path: Path) -> Iterator[None]:
+    """Say of an error that the plan may be deleted."""
+    try:
+        yield
+    except DreamflowError as error:
+        raise ConfigError(f"{error}\n  Or delete {path}, which plans these generations.") from None
 
 
 def _nothing(raw: Path, problems: Sequence[str]) -> str:

@@ -23,9 +23,10 @@ _DOMAIN = re.compile(r"(?:\w+\.)+(?:com|org|net|io|dev|edu|gov|de|jp|cn|uk|html?
 _ABBREVIATION = re.compile(r"(?:[a-z]\.)+[a-z]?|etc|vs", re.I)
 _TITLE = re.compile(rf"《([^》\n]{{1,{LONGEST}}})》|『([^』\n]{{2,{LONGEST}}})』")
 _CAPITAL = rf"[A-ZÀ-ÖØ-Þ](?:[{_LETTERS}&+]|['’-](?=[{_LETTERS}]))*"
+_NUMBER = rf" [0-9]+(?:\.[0-9]+)*(?![{_LETTERS}%,]|\.[0-9])"
 _NAME = re.compile(
     rf"(?<![{_LETTERS}.$])(?<![{_LETTERS}]['’-])(?<!\d )"
-    rf"{_CAPITAL}(?:(?:/| | (?:of|of the|de|da|do|du|von|van|&) ){_CAPITAL}| [0-9][0-9.]*(?![{_LETTERS}%,]))*"
+    rf"{_CAPITAL}(?:(?:/| | (?:of|of the|de|da|do|du|von|van|&) ){_CAPITAL}|{_NUMBER})*"
 )
 _BEGINS_SENTENCE = re.compile(r"(?:^|[.!?:。！？：;|•…]|\n)[\s\"'“‘(（\[*_#>|-]*(?:\d+[.)]\s*)?[\"'“‘(*_\[]*\Z")
 _LOWER = re.compile(rf"(?<![{_LETTERS}])[a-zß-öø-ÿ][{_LETTERS}]*")

@@ -55,16 +55,32 @@ def noun_likeness(texts: Sequence[str]) -> Mapping[str, float]:
     for text in texts:
         before, run = ".", []
         for word in [*(match[0].lower().replace("’", "'") for match in _TOKEN.finditer(text)), "."]:
-            if word[0].isalpha() and word not in STOP_WORDS:
+            if _HAN_RUN.search(word):
+                _add_chinese(likeness, word)
+            elif word[0].isalpha() and word not in STOP_WORDS:
                 run.append(word)
                 continue
             if run:
-                likeness[run[-1]] += before in BEFORE["nouns"]
-                likeness[run[-1]] += 0.7 * (word in AFTER_NOUNS)
+                # "a pass pays": what follows one thing with an s is its verb
+                acts = len(run) > 1 and before in BEFORE["one"] and re.search(r"[^s]s$", run[-1]) is not None
+                likeness[run[-2 if acts else -1]] += before in BEFORE["nouns"]
+                likeness[run[-1]] += 0.7 * (word in AFTER_NOUNS) - 3.0 * (word == "than") - acts
                 likeness[run[0]] -= before in BEFORE["verbs"]
-                likeness[run[0]] -= 0.7 * (before in BEFORE["adjectives"] and len(run) == 1)
+                if len(run) == 1:
+                    commands = before in ".!?:" and word in BEFORE["nouns"]  # "Bake at"
+                    likeness[run[0]] -= 0.7 * (before in BEFORE["adjectives"]) + 0.7 * commands
             before, run = word, []
     return likeness
+
+
+def _add_chinese(likeness: dict[str, float], text: str) -> None:
+    for run in _HAN_RUN.findall(text):
+        words = tagged(run)
+        for place, (word, _) in enumerate(words):
+            before, kind = words[place - 1] if place else ("", "")
+            after = words[place + 1][0] if place + 1 < len(words) else ""
+            likeness[word] += (kind in ("m", "q") or before == "的") + 0.7 * (after in ("的", "是", "有"))
+            likeness[word] -= before != "" and before in BEFORE["verbs_zh"]
 
 
 def capitals_of(texts: Sequence[str]) -> Mapping[str, int]:
@@ -83,8 +99,11 @@ def phrases(
     of the conversation. A phrase ends where its run of words does, or before what is no noun."""
     found: Phrases = Counter()
     for text in sentences:
-        for run in _runs(text, language, capitals):
+        for run in _runs(text, language, likeness, capitals):
             heads = [_is_head(word, likeness) for word in run]
+            for place in range(1, len(run)):
+                if run[place].endswith("s") and likeness.get(run[place].lower(), 0.0) <= 0:
+                    heads[place] &= likeness.get(run[place - 1].lower(), 0.0) < 1
             for end in range(1, len(run) + 1):
                 if not heads[end - 1] or (end < len(run) and heads[end]):
                     continue
@@ -94,7 +113,7 @@ def phrases(
     return found
 
 
-def _runs(text: str, language: str, capitals: Mapping[str, int]) -> Iterator[list[str]]:
+def _runs(text: str, language: str, likeness: Mapping[str, float], capitals: Mapping[str, int]) -> Iterator[list[str]]:
     """Runs of words that nothing divides: no mark, no function word. The first word of a sentence loses its capital
     unless others have it too."""
     run: list[str] = []
@@ -111,7 +130,7 @@ def _runs(text: str, language: str, capitals: Mapping[str, int]) -> Iterator[lis
         run = []
         begins = match[0] in _ENDS or (begins and not word)
         if match["wide"]:
-            yield from _wide_runs(match["wide"], language)
+            yield from _wide_runs(match["wide"], language, likeness)
     if run:
         yield run
 
@@ -123,7 +142,7 @@ def _is_function(word: str, language: str) -> bool:
     return language not in ("en", "zh", "ja", "ko", "und") and lower in FUNCTION_WORDS
 
 
-def _wide_runs(text: str, language: str) -> Iterator[list[str]]:
+def _wide_runs(text: str, language: str, likeness: Mapping[str, float]) -> Iterator[list[str]]:
     """Chinese nouns and what stands before them, or Japanese nouns, which are runs of characters."""
     if language == "ja" or (language != "zh" and _KANA.search(text)):
         for match in _JAPANESE.finditer(text):
@@ -133,8 +152,8 @@ def _wide_runs(text: str, language: str) -> Iterator[list[str]]:
     run: list[str] = []
     for chinese in _HAN_RUN.findall(text):
         for word, tag in tagged(chinese):
-            noun = tag[0] == "n" or tag in ("vn", "l", "j", "i", "eng", "an")
-            if noun and not (len(word) == 1 or (GRAMMAR & set(word) and len(word) < 3) or word in UNLIKE_NOUNS):
+            noun = tag[0] == "n" or tag in ("vn", "eng") or (tag[0] in "valij" and likeness.get(word, 0.0) > 0.5)
+            if noun and len(word) > 1 and word not in UNLIKE_NOUNS and not (GRAMMAR & set(word) and len(word) < 3):
                 run.append(word)
             else:
                 yield run
@@ -164,6 +183,8 @@ def _is_phrase(phrase: Sequence[str], likeness: Mapping[str, float]) -> bool:
     if _HAN_RUN.search(phrase[-1]):
         return len("".join(phrase)) <= 10
     lower = [word.lower().replace("’", "'") for word in phrase]
+    if lower[0][0].isdigit() and not any(map(str.isupper, phrase[0])):
+        return False
     if len(lower) == 1:
         return True
     if (
@@ -229,4 +250,8 @@ def _within(one: str, other: str) -> bool:
     """Whether one phrase has words of the other."""
     if _HAN_RUN.search(one) or _HAN_RUN.search(other):
         return one in other or other in one
-    return bool({stem(word) for word in one.split()} & {stem(word) for word in other.split()})
+    return bool({_root(word) for word in one.split()} & {_root(word) for word in other.split()})
+
+
+def _root(word: str) -> str:
+    return stem(re.sub(r"['’]s$", "", word)).removesuffix("s")

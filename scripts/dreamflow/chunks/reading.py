@@ -7,6 +7,7 @@ written last, and files of `read` that it does not name are removed after it, so
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,13 +52,14 @@ def find_files(root: Path) -> list[Found]:
     """The files of conversations in the folder `root`. Raises a `ConfigError` if there is no such folder."""
     found = []
     for path in conversation_files(root):
+        name = path.relative_to(root).as_posix()
         try:
             status = path.stat()
-            readable = os.access(path, os.R_OK)
-        except OSError:
-            status, readable = None, False
-        name = path.relative_to(root).as_posix()
-        found.append(Found(name, status.st_size if status else 0, status.st_mtime_ns if status and readable else -1))
+        except OSError:  # a link that leads nowhere
+            found.append(Found(name, 0, -1))
+            continue
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            found.append(Found(name, status.st_size, status.st_mtime_ns if os.access(path, os.R_OK) else -1))
     return found
 
 

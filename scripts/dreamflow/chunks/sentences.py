@@ -34,6 +34,7 @@ POINTS_BACK, OPEN_END, LONG = 0.12, 0.05, 0.1
 
 _TABLES = read_table(__file__, "words.yaml")
 _POINTS_BACK = re.compile(_TABLES["signs"]["points_back"], re.X | re.I)
+_REFERS_BACK = re.compile(_TABLES["signs"]["refers_back"], re.X | re.I)
 _WIDE = re.compile(rf"[{HAN}{KATAKANA}\u3041-\u309f\u3000-\u303f\uff01-\uff65]")
 _MARKS = re.compile(r"[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|#{1,6}|>+)[ \t]+|[0-9]{1,3}、)*")
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?: \"[^\"\n]*\")?\)")
@@ -178,7 +179,8 @@ def _score(sentence: Sentence, central: float, chatter: float) -> float:
     text, topical = sentence.text, len(set(sentence.terms))
     score = CENTRAL * central - POOR.get(max(topical, 1), 0.0) - LATER * min(sentence.place, 6)
     if sentence.place == 0:
-        score += ASKED if sentence.role == "user" else ANSWERED
+        asks_alone = not (topical < 6 and _REFERS_BACK.search(text))
+        score += ASKED if sentence.role == "user" and asks_alone else ANSWERED
         score += FIRST * (sentence.turn == 0)
     if chatter > LIKE_SMALL_TALK:
         score -= SMALL_TALK * min((chatter - LIKE_SMALL_TALK) * 3, 1.0) * (1.0 if topical < 6 else 0.5)

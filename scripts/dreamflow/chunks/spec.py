@@ -101,7 +101,9 @@ class Clusters(ModelCall):
     """How `snakemake clusters` groups chunks, and which model describes the groups."""
 
     similarity: Annotated[float, Field(gt=0, le=1), AS_WRITTEN] = Field(
-        0.2, description="Minimum cosine of two chunks of one cluster."
+        0.25,
+        description="Minimum similarity of two chunks of one cluster: the mean of the cosines of their meaning and of "
+        "their words.",
     )
     model: Optional[Name] = Field(
         None,

@@ -1,5 +1,6 @@
 """Files of conversations, and the conversations in them."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,15 +72,20 @@ def conversation_files(root: Path) -> list[Path]:
 
     These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt and .zip, except names that begin with a dot,
     README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
-    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days.
+    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A folder
+    that cannot be opened is among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")
-    paths = sorted(path for path in root.rglob("*") if _is_conversation(path, root))
-    folders = {path.parent for path in paths}
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if _is_conversation(Path(name))]
+    folders = {path.parent for path in found}
     slacks = {folder for folder in folders if any((folder / name).is_file() for name in _OF_SLACK[:2])}
-    days = {path.parent: path for path in paths if _DAY.fullmatch(path.name) and path.parent.parent in slacks}
-    exports = {path.parent for path in paths if path.name.startswith("conversations") and path.suffix == ".json"}
+    days = {path.parent: path for path in sorted(found) if _DAY.fullmatch(path.name) and path.parent.parent in slacks}
+    exports = {path.parent for path in found if path.name.startswith("conversations") and path.suffix == ".json"}
     of_slack = {path.parent for path in days.values()}
     whole = {folder.parent for folder in of_slack}
 
@@ -90,13 +96,11 @@ def conversation_files(root: Path) -> list[Path]:
             return False
         return not (path.parent in exports and path.stem in _COMPANIONS and path.suffix.lower() == ".json")
 
-    return [path for path in paths if wanted(path)]
+    return sorted([*filter(wanted, found), *(Path(error.filename) for error in closed)])
 
 
-def _is_conversation(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in _SUFFIXES or path.stem.upper() in _NO_TALK or not path.is_file():
-        return False
-    return not any(part.startswith(".") for part in path.relative_to(root).parts)
+def _is_conversation(name: Path) -> bool:
+    return name.suffix.lower() in _SUFFIXES and name.stem.upper() not in _NO_TALK and not name.name.startswith(".")
 
 
 def read_conversations(path: Path, root: Path, detail: Detail = Detail()) -> list[Conversation]:  # noqa: B008
