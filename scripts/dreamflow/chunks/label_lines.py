@@ -69,6 +69,7 @@ _TIME_LINE = re.compile(
     |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""",
     re.X | re.I,
 )
+_QUOTED = re.compile(r"(?:[ ]{0,3}>[ \t]?)?")
 _CALLOUT_NAME = re.compile(
     rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?",
     re.X | re.I,
@@ -260,7 +261,9 @@ def header_end(text: str, label_end: int, end: int, form: str) -> tuple[int, str
     """Where the words of a turn begin, and a time that has a line of its own under the label."""
     place = _HEADER_END.match(text, label_end, end).end()
     if form.endswith("[!]") and (named := _CALLOUT_NAME.match(text, place, end)) and role_of(named["name"])[0]:
-        return named.end(), named["time"]
+        return named.end() + len(_QUOTED.match(text, named.end(), end)[0]), named["time"]
+    if form.endswith("[!]"):
+        return _QUOTED.match(text, place, end).end(), None
     time = _TIME_LINE.match(text, place, min(end, place + 200)) if place > label_end else None
     if not time:
         return place, None

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from .conversation import Turn
 from .label_lines import SPACE, Label, header_end, labels_in
-from .speaker_names import ROLES, is_no_speaker
+from .speaker_names import ROLES, is_no_speaker, role_of
 
 
 __all__ = ["ROLES", "label_turns"]
@@ -62,7 +62,9 @@ def iso_time(time: str | None) -> str | None:
 def _speakers(text: str) -> list[Label]:
     found = list(labels_in(text))
     if not _is_named(text, found) and (transcript := _transcript(text)):
-        return transcript
+        sides = {role_of(name)[0] for name in {label.name for label in transcript}}
+        if sides != set(_SIDES):
+            return transcript
     found = _without_facts(text, found)
     forms: dict[str, list[Label]] = {}
     for label in found:
@@ -86,8 +88,7 @@ def _speakers(text: str) -> list[Label]:
 def _is_named(text: str, labels: Sequence[Label]) -> bool:
     """Whether known names divide a text, so that it is no transcript of other names."""
     named = [label for label in labels if label.name.lower() in ROLES]
-    sides = {label.role for label in labels if label.is_sure and label.form == "plain"}
-    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start])) or set(_SIDES) <= sides
+    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start]))
 
 
 def _has_text(text: str) -> bool:
@@ -259,15 +260,13 @@ def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: 
         return []
     name, count = beside.most_common(1)[0]
     chosen = [label for label in labels if _key(label) == name and allowed(label)]
-    if count < 2 and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
+    if count < 2 and not chosen[0].role and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
         return []
     return chosen if count * 2 >= runs else []
 
 
 def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
     """Whether the only label of a name may be the one answer of a text."""
-    if chosen[0].role:
-        return True
     alone = len(chosen) == 1 and sum(allowed(label) for label in labels) == 1
     paragraph = re.search(r"\n[ \t]*\r?\n[ \t>]*$", text[max(chosen[0].start - 20, 0) : chosen[0].start])
     is_name = chosen[0].name[:1].isupper() or not chosen[0].name[:1].islower()
