@@ -187,8 +187,10 @@ def _callout(line: str) -> tuple | None:
     if not match:
         return None
     kind = match["type"].lower()
-    title = match["inner"] or re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
-    inner = _inner(title)
+    kind = re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
+    inner = _inner(match["inner"] or kind)
+    if (inner is None or not role_of(inner.name)[0]) and role_of(kind)[1]:
+        inner = _Inner(kind, inner and inner.time, None, False, False, None)
     return (inner, f"{match['lead'].strip()}[!]", (), len(line.rstrip("\r"))) if inner else None
 
 
@@ -297,9 +299,7 @@ def code_test(text: str) -> Callable[[Label], bool]:
             position = end or opening.end()
         if position > label.start:
             return True
-        position = label.start  # what is before it was searched
-        if label.role:  # a block may begin on the line of a label
-            position = _HEADER_END.match(text, label.end).end()
+        position = _HEADER_END.match(text, label.end).end()  # a block may begin on the line of a label
         return False
 
     return in_code
