@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..routing.auto import Asked
     from .compile import Chunking
     from .index import Index, Library
+    from .readers import Detail
     from .reading import Found
     from .spec import Upgrade
 
@@ -139,11 +140,17 @@ class Chunks(Family):
             self._found = find_files(self.raw)
         return self._found
 
+    def _detail(self) -> "Detail":
+        """How much of calls of tools and of reasoning is read (section `reading` of config.yaml)."""
+        from .readers import Detail
+
+        return Detail(self.world.settings.reading.tools, self.world.settings.reading.reasoning)
+
     def is_current(self) -> bool:
         """Whether all files of conversations are read as they are now. Raises a `ConfigError` without their folder."""
         from .reading import is_current
 
-        return is_current(self._index(), self._files(), self.talks)
+        return is_current(self._index(), self._files(), self.talks, self._detail())
 
     def unread(self) -> list[str]:
         """The index if a file of conversations is new, changed or gone."""
@@ -157,7 +164,7 @@ class Chunks(Family):
 
         write_fresh(self.talks, self._fresh)
         self._found = find_files(self.raw)
-        index = read_files(self.raw, self.talks, self._index(), self._found)
+        index = read_files(self.raw, self.talks, self._index(), self._found, self._detail())
         self._fresh = {}
         write_index(self.talks, index)
         self.specs  # noqa: B018  (it checks them)
@@ -166,7 +173,7 @@ class Chunks(Family):
     def _unread_text(self) -> str:
         from .reading import changed
 
-        number = len(changed(self._index(), self._files(), self.talks))
+        number = len(changed(self._index(), self._files(), self.talks, self._detail()))
         return f"conversations: {counted(number, 'file')} of {len(self._files()):,} to read"
 
     def _library_now(self) -> "Library":
@@ -177,7 +184,7 @@ class Chunks(Family):
         if self.is_current():
             return self.library()
         if self._now is None or self._now[0] is not self._files():
-            index = read_files(self.raw, self.talks, self._index(), self._files(), self._fresh)
+            index = read_files(self.raw, self.talks, self._index(), self._files(), self._detail(), self._fresh)
             self._now = (self._files(), Library(self.talks, index, self._fresh))
         return self._now[1]
 
