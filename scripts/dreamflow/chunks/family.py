@@ -276,9 +276,12 @@ class Chunks(Family):
         return [archive for spec in self.specs.values() for archive in archives_of(spec, self.folder)]
 
     def _plan_clusters(self) -> dict[str, Json]:
+        from ..database.build import FILE
         from .clusters import plan_clusters
+        from .recall import embed_known
 
-        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
+        embed = embed_known(self.layout.root / FILE)
+        return plan_clusters(self._archives(), self.world.settings.clusters.similarity, embed)
 
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
