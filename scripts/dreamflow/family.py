@@ -121,6 +121,14 @@ class Family:
         """The generations that are read from files of other jobs."""
         return ()
 
+    def follow(self) -> Iterable[str]:
+        """The ids of the deferred generations that follow from inputs alone, so that a forecast has them."""
+        return ()
+
+    def expected(self) -> int:
+        """About how many such generations there are, at little cost: many of them share jobs, as planned ones do."""
+        return 0
+
     def targets(self, goal: str) -> list[str]:
         """The files of this family that the target rule `goal` (or "all") makes."""
         return []
@@ -216,6 +224,12 @@ class Family:
         for gen_id in generations:
             self.generations.source[gen_id] = known.setdefault(gen_id, generations)
             world.origin.setdefault(gen_id, origin)
+
+    def stage_of(self, gen_id: str) -> str:
+        """The stage of a planned or deferred generation."""
+        if gen_id in self.generations:
+            return self.generations.stage(gen_id)
+        return next(one.generations[gen_id].stage for one in self.deferred() if gen_id in one.generations)
 
     def result_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
         """The files of these generations that a job depends on which reads their texts: metadata.json and the parsed

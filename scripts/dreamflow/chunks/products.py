@@ -1,27 +1,20 @@
 """The files of a conversation: its archive, made from generations, and its page; and the result of a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from ..files import canonical, pretty, read_json, sha256, write_atomic
 from ..generation.layout import Layout
 from ..generation.make import read_result, with_total_cost
 from ..generation.model import Generation, Json
-from .archive import has_archive, read_latest, read_version, usage_of, write_archive
+from .archive import has_archive, read_latest, read_version, usage_of, versions_of, write_archive
 from .compile import Chunking, regions_of, windows_of
+from .index import Index
 from .making import Answer, basic_archive, upgraded_archive
 from .render import chunks_page
-from .result import Change, result_table, task_result, where_to_read
+from .result import Change, Unchanged, reading_text, result_table, task_result, where_to_read
 
 VERSION = 1  # of the method that makes archives: a higher number makes all of them again
-
-
-def archive_job(chunking: Chunking, conversation_id: str) -> str:
-    """What decides an archive besides the answers, as JSON: the conversation and its windows."""
-    rows = chunking.generations[conversation_id]
-    windows = {row.gen_id: [w.first, w.last] for row, w in zip(rows, windows_of(rows), strict=True)}
-    return canonical([VERSION, sha256(canonical(asdict(chunking.conversations[conversation_id]))), windows])
 
 
 def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout: Layout) -> None:
@@ -30,7 +23,6 @@ def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout:
     latest = read_latest(folder) if has_archive(folder) else None
     archive = basic_archive(chunking.conversations[conversation_id], chunking.units[conversation_id], answers, latest)
     write_archive(folder, archive)
-    (folder / "manifest.json").touch()
 
 
 def upgrade_job(plan: Mapping[str, Json], conversation_id: str) -> str:
@@ -85,8 +77,8 @@ def write_page(chunking: Chunking, conversation_id: str, folder: Path) -> None:
     write_atomic(folder / "chunks.html", page)
 
 
-def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout) -> str:
-    """Write the changes of the archives since the last result; returns its table."""
+def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout, index: Index) -> str:
+    """Write the changes of the archives since the last result, and what could not be read; returns its table."""
     path = folder / "result.json"
     before = read_json(path)["conversations"] if path.exists() else []
     rows = {row["conversation_id"]: row for row in before}
@@ -94,25 +86,25 @@ def write_result(spec_of: Mapping[str, Chunking], folder: Path, layout: Layout) 
     result = task_result(
         [_change(folder / name, rows.get(name, {}), spec_of[name].generations[name], layout) for name in there]
     )
+    told = {"not_read": index.problems, "notices": index.notices}
+    result |= {key: lines for key, lines in told.items() if lines}
     write_atomic(path, pretty(result))
-    titles = {name: title for name in there if (title := _title(spec_of[name], name))}
-    return f"{result_table(result, titles)}\n\n{where_to_read(result, folder)}"
+    titles = {name: title for name in there if (title := spec_of[name].talks[name].title)}
+    return "\n\n".join([result_table(result, titles), *reading_text(result), where_to_read(result, folder)])
 
 
-def _title(chunking: Chunking, conversation_id: str) -> str:
-    return chunking.conversations[conversation_id].title
-
-
-def _change(home: Path, row: Mapping[str, Json], basic: Sequence[Generation], layout: Layout) -> Change:
+def _change(home: Path, row: Mapping[str, Json], basic: Sequence[Generation], layout: Layout) -> Change | Unchanged:
     """What has happened to a conversation since `row` of the last result (empty: there was none)."""
-    now, version, path = read_latest(home), row.get("version"), home / "upgrade.json"
-    before = None
+    version, path = row.get("version"), home / "upgrade.json"
+    upgrade = read_json(path) if path.exists() else {}
+    marks = {"basic": sha256(canonical([row.gen_id for row in basic])), "upgraded_at": upgrade.get("planned_at")}
+    if version is not None and versions_of(home)[-1] == version and marks.items() <= row.items():
+        return Unchanged(row)
+    now, before = read_latest(home), None
     if version is not None and (home / f"archive_v{version}.json").exists():
         before = read_version(home, version)
         if before["metadata"]["text_sha256"] != now["metadata"]["text_sha256"]:
             before = None
-    upgrade = read_json(path) if path.exists() else {}
-    marks = {"basic": sha256(canonical([row.gen_id for row in basic])), "upgraded_at": upgrade.get("planned_at")}
     paid: Mapping[str, Json] = {}
     if marks["upgraded_at"] != row.get("upgraded_at"):
         paid = upgrade["usage"]

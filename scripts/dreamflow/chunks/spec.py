@@ -60,6 +60,19 @@ class ChunkingSpec(Section):
     )
 
 
+class Reading(Section):
+    """How much of what a model did besides answering is read from conversations."""
+
+    tools: Literal["name", "full", "none"] = Field(
+        "name",
+        description="Calls of tools: `full` with their arguments, `name` only by name, both with their results as "
+        "text; `none` neither. A document that a model writes with a tool is always read.",
+    )
+    reasoning: Literal["name", "full", "none"] = Field(
+        "full", description="Reasoning: `full`, `name` (the mark `[reasoning]`) or `none`."
+    )
+
+
 class Upgrade(Section):
     """Which chunks `snakemake upgrade` re-chunks with a better model."""
 
