@@ -174,7 +174,7 @@ def _zone(offset: timedelta | None) -> str:
 def between(start: str | None, end: str | None) -> str:
     """A span of time for people: the day, and the time zone if it is the same, once."""
     first, last = when(start), when(end)
-    if first == last:
+    if first == last or not last:
         return first
     if iso_time(start or "") and iso_time(end or ""):
         if first[16:] == last[16:]:
