@@ -73,7 +73,7 @@ def _read_answers(rows: Sequence[Generation], layout: Layout) -> list[Answer]:
 
 def write_page(chunking: Chunking, conversation_id: str, folder: Path) -> None:
     """Write the page with a conversation's chunks."""
-    page = chunks_page(chunking.conversations[conversation_id], read_latest(folder))
+    page = chunks_page(chunking.conversations[conversation_id], read_latest(folder), folder)
     write_atomic(folder / "chunks.html", page)
 
 
