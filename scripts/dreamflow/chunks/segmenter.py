@@ -1,8 +1,7 @@
 """The chance that the subject changes between two passages: a small model over `gap_features`.
 
-The model is in segmenter.json: a sum of small decision trees (Friedman, "Greedy function approximation: a gradient
-boosting machine", Annals of Statistics 29, 2001) that was trained on texts of many kinds, which tests/benchmarks/
-train_segmenter.py makes and does again. Without that file the change-point model alone decides.
+The model is in segmenter.json: a small network that was trained on texts of many kinds, which
+tests/benchmarks/train_segmenter.py does again. Without that file the change-point model alone decides.
 """
 
 import json
@@ -44,11 +43,11 @@ def change_chances(text: str, spans: tuple[tuple[int, int], ...]) -> "numpy.ndar
         return np.zeros(0)
     passages = [shortened(text[start:end]) for start, end in spans]
     vectors = embed(passages)
-    if "trees" not in model():
+    if "layers" not in model():
         tokens = np.array([estimate_tokens(passage) for passage in passages], float)
         chances = changes(vectors, tokens)[:, _FALLBACK_SETTING]
     else:
-        chances = 1 / (1 + np.exp(-log_odds(model(), gap_features(passages, vectors))))
+        chances = chances_of(model(), gap_features(passages, vectors))
     chances.setflags(write=False)
     return chances
 
@@ -59,21 +58,16 @@ def shortened(passage: str) -> str:
     return passage if len(passage) <= READ else f"{passage[: READ * 2 // 3]} {passage[-READ // 3 :]}"
 
 
-def log_odds(trees: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
-    """The sum of the trees' leaves for each gap."""
+def chances_of(network: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
+    """What the network says of each gap."""
     import numpy as np
 
-    values = np.stack([features[name] for name in trees["features"]], 1)
-    total = np.full(len(values), float(trees["bias"]))
-    rows = np.arange(len(values))
-    for tree in trees["trees"]:
-        feature, threshold, left, right, value = (np.array(column) for column in tree)
-        place = np.zeros(len(values), int)
-        while (inner := feature[place] >= 0).any():
-            goes_left = values[rows, np.maximum(feature[place], 0)] <= threshold[place]
-            place = np.where(inner, np.where(goes_left, left[place], right[place]), place)
-        total += value[place]
-    return total
+    values = np.stack([features[name] for name in network["features"]], 1)
+    values = (values - np.array(network["mean"])) / np.array(network["scale"])
+    values = np.clip(values, -network["spread"], network["spread"])
+    for number, (weights, biases) in enumerate(network["layers"]):
+        values = (np.maximum(values, 0) if number else values) @ np.array(weights) + np.array(biases)
+    return 1 / (1 + np.exp(-np.clip(values[:, 0], -30, 30)))
 
 
 def confidence(inside: Sequence[float], before: float | None, after: float | None) -> float:
