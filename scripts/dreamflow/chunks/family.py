@@ -4,7 +4,8 @@ Modules that read and split text are imported late: a project of cohorts alone n
 Upgrades and clusters are planned from existing archives; their generations are known from the files of these plans.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,9 +26,12 @@ from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
+    from ..generation.budgets import Deadline
+    from ..generation.models import Model
     from ..routing.auto import Asked
     from .compile import Chunking
     from .spec import Upgrade
+    from .upgrade_look import Prospects
 
 RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
@@ -56,6 +60,8 @@ class Chunks(Family):
         self.spec_of: dict[str, Chunking] = {}
         self.wanted: set[str] = set()
         self._deferred: list[Deferred] = []
+        self._prospects: Prospects | None = None
+        self._until: tuple[int, dict[str, Json]] = 0, {}
         self._cluster_question: Asked | None = None
 
     def compile(self) -> None:
@@ -142,7 +148,7 @@ class Chunks(Family):
         if "clusters" in self.wanted:
             rows |= self._cluster_rows(self._plan_clusters())
         if "upgrade" in self.wanted:
-            plan = self._plan_upgrade(_now())
+            plan = self._plan_upgrade(_now(), expected=True)
             text = plan_text(plan)
             for spec in self.specs.values():
                 rows |= upgrade_rows(spec, plan)
@@ -205,12 +211,83 @@ class Chunks(Family):
         """Write the changes of the archives since the last result; returns its table."""
         from .products import write_result
 
-        return write_result(self.spec_of, self.folder, self.layout)
+        return write_result(self.spec_of, self.folder, self.layout, self._all_upgrade_rows())
 
-    def _plan_upgrade(self, now: str) -> dict[str, Json]:
+    def unfinished(self, goals: Collection[str]) -> str:
+        """Upgrade what has all of its answers, and show the result of an upgrade that could not be completed."""
+        if "upgrade" not in goals or not self._is_own_plan():
+            return ""
+        from .compile import regions_of
+
+        for conversation_id in dict.fromkeys(name for name, _, _ in regions_of(read_json(self.upgrade_plan))):
+            path = self.folder / conversation_id / "upgrade.json"
+            if conversation_id in self.spec_of and not (
+                path.exists() and path.stat().st_mtime_ns >= self.upgrade_plan.stat().st_mtime_ns
+            ):
+                self.upgrade(conversation_id, str(path))
+        return self.write_result()
+
+    def _is_own_plan(self) -> bool:
+        """Whether this run has planned an upgrade."""
+        from ..run_budgets import RUN
+
+        return self.upgrade_plan.exists() and read_json(self.upgrade_plan).get("run") == os.environ.get(RUN, "")
+
+    def _all_upgrade_rows(self) -> list[Generation]:
+        return [row for deferred in self._deferred[:-1] for row in deferred.generations.values()]
+
+    def _plan_upgrade(self, now: str, *, expected: bool = False) -> dict[str, Json]:
+        """The plan of an upgrade that begins now; with `expected`, from the archives that a run would make before."""
+        from ..generation.budget_use import budget_use
+        from ..run_budgets import RUN, configured_budgets
+        from .products import expected_archives
         from .upgrade_plan import plan_upgrade
 
-        return plan_upgrade(self.specs, self.folder, self._upgrade_settings(), now, self.layout)
+        settings, run = self.world.settings, os.environ.get(RUN, "")
+        self._prospects = None  # the store may have more answers by now
+        return plan_upgrade(
+            self.specs,
+            self.folder,
+            self._upgrade_settings(),
+            now,
+            self.layout,
+            run=run,
+            uses=budget_use(self.layout.store, configured_budgets(settings, run)),
+            is_batch=self._is_batch,
+            archives=partial(expected_archives, folder=self.folder, layout=self.layout) if expected else None,
+        )
+
+    def _is_batch(self, stage: str, model: "Model") -> bool:
+        from ..generation.batches import goes_in_batches
+
+        return goes_in_batches(self.world.settings.batch, stage, model)
+
+    def answer_tokens(self, generation: Generation) -> int | None:
+        """As many as answers had so far, else by the length of the text."""
+        if generation.stage != CHUNK.name:
+            return None
+        from .upgrade_look import Prospects
+
+        if self._prospects is None:
+            self._prospects = Prospects.of(self.layout, self._is_batch)
+        return self._prospects.answer_tokens(generation, self.world.catalog.texts)
+
+    def deadline(self, generation: Generation, run: str) -> "Deadline | None":
+        """The end of the upgrade that this run has planned."""
+        from ..generation.budgets import Deadline
+
+        level = generation.wildcards.get("quality_level", LEVELS[0])
+        if level == LEVELS[0] or not self.upgrade_plan.exists():
+            return None
+        changed = self.upgrade_plan.stat().st_mtime_ns
+        if changed != self._until[0]:
+            self._until = changed, read_json(self.upgrade_plan)
+        plan = self._until[1]
+        if not plan.get("until") or plan.get("run") != run:
+            return None
+        tier = self.spec_of[generation.wildcards["conversation_id"]].tiers[level]
+        key = "upgrade.deadline" if plan["upgrade"].get("deadline") else "upgrade.max_duration_s"
+        return Deadline(plan["until"], tier.seconds_per_call, key)
 
     def _upgrade_settings(self) -> "Upgrade":
         """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
@@ -240,8 +317,7 @@ class Chunks(Family):
         return plan_text(plan)
 
     def _upgrade_rows(self, conversation_id: str) -> list[Generation]:
-        rows = [row for deferred in self._deferred[:-1] for row in deferred.generations.values()]
-        return [row for row in rows if row.wildcards["conversation_id"] == conversation_id]
+        return [row for row in self._all_upgrade_rows() if row.wildcards["conversation_id"] == conversation_id]
 
     def upgraded(self) -> list[str]:
         """The last file of each conversation in the planned upgrade."""
@@ -268,7 +344,8 @@ class Chunks(Family):
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
-        write_atomic(path, pretty(upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)))
+        if summary := upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows):
+            write_atomic(path, pretty(summary))
 
     def _archives(self) -> list[Mapping[str, Json]]:
         from .upgrade_plan import archives_of

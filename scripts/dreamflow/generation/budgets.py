@@ -67,14 +67,30 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Deadline:
+    """The time in ISO 8601 after which no call may end, the seconds that a call is expected to take, and what to say
+    of it: where the user has set it."""
+
+    until: str
+    call_s: float
+    key: str
+
+    @property
+    def left_s(self) -> float:
+        """The seconds until then."""
+        return (datetime.fromisoformat(self.until) - datetime.now(UTC)).total_seconds()
+
+
+@dataclass(frozen=True)
 class Labels:
     """What a call belongs to: family (its key in config.yaml), spec and quality tier, for the ledger; and the scopes of
-    the budgets that cover it, except those of the time."""
+    the budgets that cover it, except those of the time. No call may end after `time`, if there is one."""
 
     family: str = ""
     spec: str = ""
     tier: str = ""
     scopes: Sequence[str] = ()
+    time: "Deadline | None" = None
 
 
 @dataclass(frozen=True)

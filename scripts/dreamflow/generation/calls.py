@@ -28,6 +28,7 @@ from .budgets import (
     NOTHING,
     Budget,
     Claim,
+    Deadline,
     Labels,
     WorstCase,
     claim_all,
@@ -115,6 +116,7 @@ class Calls:
         self._check_store(question)
         if not in_batch:
             self.circuits.check(model)
+            _check_time(labels.time)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
         budgets = covering(self.budgets, scopes)
         if provider(model.provider).is_instant and not (in_batch or budgets or self.limits.gates(model)):
@@ -232,7 +234,7 @@ class Calls:
         flight: Flight | None,
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
-        request = request_of(question, model, generation.gen_id)
+        request, deadline = request_of(question, model, generation.gen_id), labels.time
         chosen = provider(model.provider)
         is_lost = False
 
@@ -242,14 +244,15 @@ class Calls:
                 self._reserve_again(claim)
                 is_lost = False
             with self.limits.turn(model, claim.worst.tokens) as turn:
+                timely = _in_time(request, deadline)
                 started = time.monotonic()
                 if flight is not None:
                     flight.sent = started
                 try:
                     if chosen.sends:
-                        reply = chosen.send(request)
+                        reply = chosen.send(timely)
                     else:
-                        response = chosen.complete(request)
+                        response = chosen.complete(timely)
                 except CallError as error:
                     if flight is not None:
                         flight.sent = None
@@ -258,6 +261,8 @@ class Calls:
                         is_lost, reason = True, str(error)
                         self.database.write(lambda connection: lose(connection, claim, reason))
                         self._wake()
+                    if final.retryable:  # not to wait in vain
+                        _check_time(deadline, final.retry_after or 0.0)
                     raise final from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
@@ -320,6 +325,23 @@ class Calls:
         """Wake some of those that wait for reservations or for this answer."""
         with self._settled:
             self._settled.notify(8)
+
+
+def _check_time(deadline: Deadline | None, wait_s: float = 0.0) -> None:
+    """Raise a `CallError` if a call that begins after `wait_s` seconds would not end in time."""
+    if deadline is not None and deadline.left_s < wait_s + deadline.call_s:
+        seconds = f"a call takes about {deadline.call_s:g} s"
+        cause = f"{deadline.key} does not allow the calls that are left: none may end after {deadline.until}"
+        raise CallError(f"{cause}, and {seconds}", kind="budget", cause=f"{cause}. Run again to continue")
+
+
+def _in_time(request: Request, deadline: Deadline | None) -> Request:
+    """A request that is given up at the deadline, if it has not ended before."""
+    if deadline is None:
+        return request
+    _check_time(deadline)
+    timeout_s = min(request.model.timeout_s, max(deadline.left_s, 0.001))
+    return dataclasses.replace(request, model=request.model.model_copy(update={"timeout_s": timeout_s}))
 
 
 def request_of(question: Question, model: Model, gen_id: str) -> Request:
