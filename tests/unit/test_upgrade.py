@@ -193,7 +193,7 @@ def test_the_region_that_gains_most_for_its_price_comes_first():
     def dear(archive, first, last):
         return replace(unanswered(archive, first, last), usd=1.0 if archive["conversation_id"] == "b" else 0.01)
 
-    assert [region["conversation_id"] for region in plan(made, look=dear)["regions"]] == ["c", "a", "b"]
+    assert [region["conversation_id"] for region in plan(made, look=dear)["regions"]] == ["a", "c", "b"]
 
 
 def test_a_conversation_that_exceeds_the_budget_is_skipped_and_named_and_the_rest_goes_on():

@@ -305,7 +305,7 @@ def _within_limits(
         ]
         over += filter(None, (purse.over(estimate, outlook) for purse in purses))
         if over or outlook.blocked:
-            skipped.append({**region, "reason": "; ".join(over) or outlook.blocked})
+            skipped.append({**region, "reason": outlook.blocked or "; ".join(over)})
             continue
         left = {key: None if room is None else room - needs[key] for key, room in left.items()}
         for purse in purses:

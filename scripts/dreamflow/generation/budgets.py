@@ -9,6 +9,7 @@ The same table says which questions are in flight, so no two threads or processe
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -109,6 +110,13 @@ class WorstCase:
     def size(self) -> Size:
         """The call alone."""
         return self.usd, self.tokens, self.atp
+
+    def times(self, factor: float) -> "WorstCase":
+        """The same, if the server bills so many times what a request allows."""
+        if factor <= 1:
+            return self
+        tokens, all_tokens = (math.ceil(tokens * factor) for tokens in (self.tokens, self.all_tokens))
+        return replace(self, tokens=tokens, usd=self.usd * factor, all_tokens=all_tokens, all_usd=self.all_usd * factor)
 
     @property
     def whole_size(self) -> Size:

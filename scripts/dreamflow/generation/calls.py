@@ -99,6 +99,7 @@ class Calls:
         self._settled = threading.Condition()
         self._has_ended_dead_claims = False
         self._free, self._look_at = 0, 0.0
+        self._overrun: dict[str, float] = {}  # of models: how many times of what a request allowed was billed, if more
 
     def ask_for(self, generation: Generation) -> Ask:
         """An `Ask` that calls the provider of the question's model for this generation."""
@@ -122,6 +123,7 @@ class Calls:
         if provider(model.provider).is_instant and not (in_batch or budgets or self.limits.gates(model)):
             return self._answer_at_once(question, key, generation, model, labels, scopes)
         worst = worst_case(question, generation, model, batch=in_batch)
+        worst = worst.times(self._overrun.get(model.model_id, 1.0))
         call = {
             "gen_id": generation.gen_id,
             "model_id": model.model_id,
@@ -150,11 +152,25 @@ class Calls:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
             raise
+        record = self._heed_overrun(record, worst)
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run, atp=worst.atp)
         self.database.write_together(settle_all, ((key, record, body), (entry, scopes)))
         self._wake()
         self.on_answer(record)
         return record
+
+    def _heed_overrun(self, record: Record, worst: WorstCase) -> Record:
+        """The record, with a warning if the server has billed more tokens than the request allowed. Further calls of
+        the model then reserve as many times more, so that it can exceed a budget only by what was in flight."""
+        usage = record.response.usage
+        billed = usage.prompt + usage.completion
+        if usage.estimated is True or not worst.tokens or billed <= worst.tokens:
+            return record
+        model_id = record.request.model.model_id
+        self._overrun[model_id] = self._overrun.get(model_id, 1.0) * billed / worst.tokens
+        warning = f"{billed:,} tokens were billed, although the request allowed at most {worst.tokens:,}"
+        response = replace(record.response, warnings=[*(record.response.warnings or []), warning])
+        return replace(record, response=response)
 
     def _answer_at_once(
         self,
