@@ -1,6 +1,6 @@
 """`snakemake upgrade` without Snakemake: the same doors in the same order, in seconds less.
 
-`python tests/upgrading.py CONFIG.json`, in the folder of a project, is a run in a process of its own, to be stopped.
+`python tests/upgrading.py CONFIG.json THREADS`, in the folder of a project, is a run in a process of its own.
 """
 
 import json
@@ -43,6 +43,7 @@ def chunk(config: dict[str, Any]) -> None:
     family = Run(config, lambda path: None).families["chunks"]
     for name in family.spec_of:
         family.make_archive(name)
+    family.write_result()
 
 
 def upgrade(config: dict[str, Any], threads: int = 8) -> Upgraded:
@@ -64,7 +65,7 @@ def upgrade(config: dict[str, Any], threads: int = 8) -> Upgraded:
             run.make(gen_id, run.layout.log("chunk", gen_id))
 
     due = [gen_id for gen_id in run.plan.deferred() if run.is_stale(gen_id)]
-    with ThreadPoolExecutor(threads) as pool:
+    with suppress(KeyboardInterrupt), ThreadPoolExecutor(threads) as pool:
         list(pool.map(make, due))
     whole = True
     for path in family.upgraded():
@@ -86,4 +87,4 @@ if __name__ == "__main__":
     from dreamflow.interrupts import stop_on_signals
 
     stop_on_signals()
-    upgrade(json.loads(Path(sys.argv[1]).read_text()))
+    upgrade(json.loads(Path(sys.argv[1]).read_text()), int(sys.argv[2]))

@@ -113,8 +113,6 @@ class WorstCase:
 
     def times(self, factor: float) -> "WorstCase":
         """The same, if the server bills so many times what a request allows."""
-        if factor <= 1:
-            return self
         tokens, all_tokens = (math.ceil(tokens * factor) for tokens in (self.tokens, self.all_tokens))
         return replace(self, tokens=tokens, usd=self.usd * factor, all_tokens=all_tokens, all_usd=self.all_usd * factor)
 

@@ -123,7 +123,6 @@ class Calls:
         if provider(model.provider).is_instant and not (in_batch or budgets or self.limits.gates(model)):
             return self._answer_at_once(question, key, generation, model, labels, scopes)
         worst = worst_case(question, generation, model, batch=in_batch)
-        worst = worst.times(self._overrun.get(model.model_id, 1.0))
         call = {
             "gen_id": generation.gen_id,
             "model_id": model.model_id,
@@ -167,7 +166,7 @@ class Calls:
         if usage.estimated is True or not worst.tokens or billed <= worst.tokens:
             return record
         model_id = record.request.model.model_id
-        self._overrun[model_id] = self._overrun.get(model_id, 1.0) * billed / worst.tokens
+        self._overrun[model_id] = max(self._overrun.get(model_id, 1.0), billed / worst.tokens)
         warning = f"{billed:,} tokens were billed, although the request allowed at most {worst.tokens:,}"
         response = replace(record.response, warnings=[*(record.response.warnings or []), warning])
         return replace(record, response=response)
@@ -200,11 +199,12 @@ class Calls:
         is_durable = bool(claim.call["bills"] or claim.call["batch"] or claim.budgets)
         wait = 0.1
         while True:
-            state = self.database.write_together(self._claim_all, claim, is_durable=is_durable)
+            whole = self._as_billed(claim, question)
+            state = self.database.write_together(self._claim_all, whole, is_durable=is_durable)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
-                raise self._refusal(state, claim.worst)
+                raise self._refusal(state, whole.worst)
             if state == "batched":
                 raise Pending(in_a_batch(question.model.model_id))
             if state == "answered" and (record := load_response(self.store, question, claim.key)):
@@ -221,9 +221,14 @@ class Calls:
             self.database.write(lambda connection: end_dead_claims(connection, self.store))
             self._has_ended_dead_claims = True
 
-    def _reserve_again(self, claim: Claim) -> None:
+    def _as_billed(self, claim: Claim, question: Question) -> Claim:
+        """The claim, with what the server bills beyond a request's limits."""
+        factor = self._overrun.get(question.model.model_id, 1.0)
+        return claim if factor <= 1 else dataclasses.replace(claim, worst=claim.worst.times(factor))
+
+    def _reserve_again(self, claim: Claim, question: Question) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
-        wait, claim = 0.1, dataclasses.replace(claim, alone=True)
+        wait, claim = 0.1, dataclasses.replace(self._as_billed(claim, question), alone=True)
         while True:
             state = self.database.write(lambda connection: reserve(connection, self.store, claim))
             if isinstance(state, Budget):
@@ -257,7 +262,7 @@ class Calls:
         def attempt() -> tuple[Response, bytes, float]:
             nonlocal is_lost
             if is_lost:
-                self._reserve_again(claim)
+                self._reserve_again(claim, question)
                 is_lost = False
             with self.limits.turn(model, claim.worst.tokens) as turn:
                 timely = _in_time(request, deadline)
