@@ -1,9 +1,10 @@
-"""Conversations: windows -> archive -> page, for each configured conversation; upgrades of archives; clusters.
+"""Conversations: files -> an index of what was read -> windows -> archives and pages; upgrades of archives; clusters.
 
 Every version of an archive is a separate file that is never overwritten. The manifest names the current version.
 """
 
 CHUNKS = flow.families["chunks"]
+ARCHIVE_JOB = job_file("archives", CHUNKS.archive_job, f"{DATA}/talks/made/{{batch}}.json")
 UPGRADE_JOB = job_file("upgrade_conversation", CHUNKS.upgrade_job, f"{DATA}/chunks/{{conversation}}/upgrade.json")
 
 
@@ -13,38 +14,43 @@ rule chunks:
         lambda wildcards: flow.look_up(flow.targets, "chunks"),
 
 
-rule archive:
-    """Chunk a conversation at the quality level basic; better chunks of an upgrade stay."""
+checkpoint read_conversations:
+    """Read the files of conversations that are new or changed, and divide their texts into units."""
     input:
-        lambda wildcards: flow.look_up(CHUNKS.archive_inputs, wildcards.conversation),
-        job=job_file("archive", CHUNKS.archive_job, f"{DATA}/chunks/{{conversation}}/manifest.json"),
-        broken=lambda wildcards: flow.always(*CHUNKS.broken_manifest(wildcards.conversation)),
+        lambda wildcards: flow.always(*flow.look_up(CHUNKS.unread)),
     output:
-        update(f"{DATA}/chunks/{{conversation}}/manifest.json"),
+        update(f"{DATA}/talks/index.json"),
     log:
-        f"{DATA}/logs/archive/{{conversation}}.log",
+        f"{DATA}/logs/read_conversations.log",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.make_archive(wildcards.conversation), input)
+        flow.job(log[0], lambda: CHUNKS.read() or flow.expect_more("chunk", of=CHUNKS.is_basic))
 
 
-rule chunks_page:
-    """Write the page that shows a conversation and its chunks side by side."""
+rule archives:
+    """Chunk a batch of conversations at the level basic, and write their pages; better chunks of an upgrade stay."""
     input:
-        f"{DATA}/chunks/{{conversation}}/manifest.json",
+        lambda wildcards: checkpoints.read_conversations.get()
+        and flow.look_up(CHUNKS.archive_inputs, wildcards.batch),
+        job=lambda wildcards: checkpoints.read_conversations.get() and ARCHIVE_JOB(wildcards),
+        lost=lambda wildcards: checkpoints.read_conversations.get()
+        and flow.always(*flow.look_up(CHUNKS.incomplete, wildcards.batch)),
     output:
-        f"{DATA}/chunks/{{conversation}}/chunks.html",
+        update(f"{DATA}/talks/made/{{batch}}.json"),
     log:
-        f"{DATA}/logs/chunks_page/{{conversation}}.log",
+        f"{DATA}/logs/archives/{{batch}}.log",
+    wildcard_constraints:
+        batch="(many|one)/[A-Za-z0-9][A-Za-z0-9._-]*",
     localrule: True
     run:
-        flow.job(log[0], lambda: CHUNKS.write_page(wildcards.conversation))
+        flow.job(log[0], lambda: CHUNKS.make_archives(wildcards.batch, output[0]), input)
 
 
 rule chunk_result:
-    """Write the changes of a run to the archives, and its cost."""
+    """Write the changes of a run to the archives, its cost, and what could not be read."""
     input:
-        CHUNKS.manifests(),
+        f"{DATA}/talks/index.json",
+        lambda wildcards: checkpoints.read_conversations.get() and flow.look_up(CHUNKS.batch_files),
     output:
         update(f"{DATA}/chunks/result.json"),
     log:
@@ -57,7 +63,7 @@ rule chunk_result:
 checkpoint upgrade_plan:
     """Select the chunks to upgrade: most value for money first, within the limits."""
     input:
-        CHUNKS.manifests(),
+        lambda wildcards: checkpoints.read_conversations.get() and flow.look_up(CHUNKS.batch_files),
         lambda wildcards: flow.always(f"{DATA}/chunks/upgrade/plan.json"),  # each upgrade makes a new plan
     output:
         f"{DATA}/chunks/upgrade/plan.json",
@@ -79,6 +85,8 @@ rule upgrade_conversation:
         f"{DATA}/chunks/{{conversation}}/upgrade.json",
     log:
         f"{DATA}/logs/upgrade_conversation/{{conversation}}.log",
+    wildcard_constraints:
+        conversation="[A-Za-z0-9][A-Za-z0-9._-]*",
     localrule: True
     run:
         flow.job(log[0], lambda: CHUNKS.upgrade(wildcards.conversation, output[0]), input)
@@ -99,7 +107,7 @@ rule upgrade:
 checkpoint cluster_plan:
     """Group the chunks of all conversations by topic."""
     input:
-        CHUNKS.manifests(),
+        lambda wildcards: checkpoints.read_conversations.get() and flow.look_up(CHUNKS.batch_files),
         job=job_file("cluster_plan", CHUNKS.cluster_plan_job, f"{DATA}/chunks/clusters/plan.json"),
     output:
         f"{DATA}/chunks/clusters/plan.json",

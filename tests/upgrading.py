@@ -41,8 +41,9 @@ def chunk(config: dict[str, Any]) -> None:
     from dreamflow.run import Run
 
     family = Run(config, lambda path: None).families["chunks"]
-    for name in family.spec_of:
-        family.make_archive(name)
+    family.read()
+    for batch, path in zip(family.batches(), family.batch_files(), strict=True):
+        family.make_archives(batch, path)
     family.write_result()
 
 
@@ -64,7 +65,7 @@ def upgrade(config: dict[str, Any], threads: int = 8) -> Upgraded:
         with suppress(RuntimeError):  # which was shown
             run.make(gen_id, run.layout.log("chunk", gen_id))
 
-    due = [gen_id for gen_id in run.plan.deferred() if run.is_stale(gen_id)]
+    due = [row.gen_id for row in run.plan.deferred().values() if run.is_stale(row.gen_id) and not family.is_basic(row)]
     with suppress(KeyboardInterrupt), ThreadPoolExecutor(threads) as pool:
         list(pool.map(make, due))
     whole = True

@@ -4,7 +4,7 @@ Shared code (plan, shards, forecast, retry, prune, missing keys, wildcards) loop
 family in one place. Families exchange data through files and never import each other.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -122,6 +122,14 @@ class Family:
         """The generations that are read from files of other jobs."""
         return ()
 
+    def follow(self) -> Iterable[str]:
+        """The ids of the deferred generations that follow from inputs alone, so that a forecast has them."""
+        return ()
+
+    def expected(self) -> int:
+        """About how many such generations there are, at little cost: many of them share jobs, as planned ones do."""
+        return 0
+
     def targets(self, goal: str) -> list[str]:
         """The files of this family that the target rule `goal` (or "all") makes."""
         return []
@@ -154,6 +162,11 @@ class Family:
     def sources(self) -> Sequence[Source]:
         """The sources of the family's tables in the database (see `database.schema`)."""
         return ()
+
+    def index(self, database: Path, show: Callable[[str], None]) -> str:
+        """Bring up to date what the family keeps beside the database, which is; returns a line, or "". `show`
+        shows how far it is."""
+        return ""
 
     def datasets(self) -> Iterable[Dataset]:
         """What the family exports for `datasets.load_dataset` (see `database.datasets`)."""
@@ -225,6 +238,12 @@ class Family:
         for gen_id in generations:
             self.generations.source[gen_id] = known.setdefault(gen_id, generations)
             world.origin.setdefault(gen_id, origin)
+
+    def stage_of(self, gen_id: str) -> str:
+        """The stage of a planned or deferred generation."""
+        if gen_id in self.generations:
+            return self.generations.stage(gen_id)
+        return next(one.generations[gen_id].stage for one in self.deferred() if gen_id in one.generations)
 
     def result_files(self, stage: str, gen_ids: Iterable[str]) -> list[str]:
         """The files of these generations that a job depends on which reads their texts: metadata.json and the parsed

@@ -2,7 +2,7 @@
 
 import gc
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
@@ -102,6 +102,16 @@ class Plan:
         needed = (gen_id for family in self.families.values() for gen_id in family.referenced())
         return {*self.generations, *self.world.kept, *needed}
 
+    def with_all(self, gen_ids: Collection[str]) -> Mapping[str, Generation]:
+        """The generations with at least these: without the deferred ones, which take time, if these are planned."""
+        planned = self.world.generations
+        return planned if all(gen_id in planned for gen_id in gen_ids) else self.generations
+
+    def needed(self) -> list[str]:
+        """The generations that are planned or follow from what was read; not those of plans of upgrades."""
+        later = (gen_id for family in self.families.values() for gen_id in family.follow())
+        return list(dict.fromkeys([*self.world.generations, *later]))
+
     @property
     def models(self) -> Mapping[str, Model]:
         """All models that a generation may use, including models that are trained during the run."""
@@ -199,6 +209,7 @@ def compile_plan(config: Mapping[str, Json]) -> Plan:
             except (DreamflowError, ImportError) as error:
                 is_placed = isinstance(error, ConfigError) and error.placed
                 family.problem = str(error) if is_placed else f"{family.config_key or family.name}: {error}"
-    if settings.pack or len(world.generations) > settings.shards.above:
+    more = sum(family.expected() for family in plan.families.values() if not family.problem)
+    if settings.pack or len(world.generations) + more > settings.shards.above:
         world.shards = Shards(plan)
     return plan

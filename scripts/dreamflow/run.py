@@ -285,11 +285,11 @@ class Run(Jobs):
             raise RuntimeError(REPORTED)
         super().job(log, work)
 
-    def expect_more(self, *stages: str) -> None:
+    def expect_more(self, *stages: str, of: Callable[[Generation], bool] = lambda row: True) -> None:
         """After a job that wrote a file of deferred generations of these stages: count them in the progress, and show
-        missing keys."""
+        missing keys. `of` says of which generations the file is, if other files have some of these stages too."""
         self.freshness.forget()
-        rows = [row for row in self.plan.deferred().values() if row.stage in stages or not stages]
+        rows = [row for row in self.plan.deferred().values() if (row.stage in stages or not stages) and of(row)]
         self._save_choices({row.gen_id for row in rows})
         due = [row for row in rows if self.freshness.is_stale(row.gen_id)]
         self.display.expect_more(Counter(row.stage for row in due), self.progress.to_call(due))
@@ -312,7 +312,7 @@ class Run(Jobs):
 
     def estimate(self, path: str) -> None:
         """Write the forecast of the default target to a file and show it."""
-        self.seen |= dict.fromkeys(self.plan.world.generations)
+        self.seen |= dict.fromkeys(self.plan.needed())
         text = self.forecast_text()
         write_atomic(path, text + "\n")
         print(text, file=sys.stderr)
@@ -322,12 +322,12 @@ class Run(Jobs):
         `targets` and `command` say what was wanted, for other terminals."""
         stop_on_signals()
         due = Rows()  # which does not keep the rows: all together they are large
-        due.source |= dict.fromkeys(filter(self.is_stale, self.seen), self.plan.generations)
+        due.source |= dict.fromkeys(filter(self.is_stale, self.seen), self.plan.with_all(self.seen))
         self.due = dict.fromkeys(due)
         counts = Counter(rules)
         if self.shards:
             counts += Counter(map(self.plan.stage, self.due))
-        later = {gen_id: row for gen_id, row in preview(self.plan)[0].items() if self.plan.find(gen_id) is None}
+        later = {gen_id: row for gen_id, row in preview(self.plan)[0].items() if gen_id not in self.seen}
         due.source |= dict.fromkeys(later, later)
         check_prices(self.plan, self.budgets, self.context.calls.labels, due.values())
         self._check_keys(due)

@@ -46,7 +46,7 @@ def _outdated(family: Family, report: Report, is_stale: Callable[[str], bool]) -
     made = report.page.stat().st_mtime_ns
     stages: dict[str, list[str]] = {}
     for gen_id in report.generations:
-        stages.setdefault(family.generations.stage(gen_id), []).append(gen_id)
+        stages.setdefault(family.stage_of(gen_id), []).append(gen_id)
     paths = {path for stage, ids in stages.items() for path in family.metadata_files(stage, ids)}
     newer = sum(Path(path).exists() and Path(path).stat().st_mtime_ns > made for path in paths)
     return "generations were made again after these tables" if newer else ""

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, create_model
 
 from .chunks.conversation import LEVELS
-from .chunks.spec import Clusters, Upgrade
+from .chunks.spec import Clusters, Reading, Upgrade
 from .config import NO_REPEATS, Count, Name, NotNegative, Optional, Positive, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
@@ -102,6 +102,10 @@ class Settings(_Specs):
     salience: Salience = Field(default_factory=Salience, description="Weights of the signals of salience.")
     trust: Trust = Field(default_factory=Trust, description="How models earn trust, and how `model: auto` uses it.")
     night: NightSettings = Field(default_factory=NightSettings, description="Limits of `snakemake night`.")
+    reading: Reading = Field(
+        default_factory=Reading,
+        description="How much of calls of tools and of reasoning is read from conversations; a change reads all again.",
+    )
     upgrade: Upgrade = Field(
         default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )

@@ -72,7 +72,8 @@ def forecast_lines(
 ) -> tuple[list[Line], list[str], Iterator[Generation]]:
     """The forecast for these generations, with the generations that requested products may need in addition; what
     families say of these; and the generations that are due, to be read once. `redraws` get new samples."""
-    requested, known = set(gen_ids), plan.generations
+    requested = set(gen_ids)
+    known = plan.with_all(requested)
     expected, texts = preview(plan)
     later = {gen_id: row for gen_id, row in expected.items() if gen_id not in requested or gen_id not in known}
 

@@ -148,8 +148,8 @@ def _code(text: str) -> str:
 
 def _facts(plan: Plan) -> dict[str, str]:
     counts: dict[str, int] = {}
-    for gen_id in plan.world.generations:
-        stage = plan.world.generations.stage(gen_id)
+    for gen_id in plan.needed():
+        stage = plan.stage(gen_id)
         counts[stage] = counts.get(stage, 0) + 1
     facts = {f"planned {stage}s": f"{number:,}" for stage, number in counts.items()}
     facts["models"] = ", ".join(sorted(plan.models)) or "none"

@@ -65,7 +65,7 @@ def put(root, talk=TALK, archive=None):
 
 
 def build(root, *known):
-    return {page.path: page for page in pages(root / "chunks", {t.conversation_id: t for t in known}, root / "raw")}
+    return {page.path: page for page in pages(root / "chunks", {t.conversation_id: t for t in known})}
 
 
 def show(page):

@@ -1,10 +1,10 @@
 """A spec of conversations -> its generations: one for each window and quality level.
 
-The windows of the level `basic`, which always runs, are planned when the workflow is parsed. The windows of an upgrade
-depend on archives and a budget: `upgrade_rows` plans them from the upgrade's plan.
+The windows of the level `basic`, which always runs, follow from the conversations that were read. The windows of an
+upgrade depend on archives and a budget: `upgrade_rows` plans them from the upgrade's plan.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -22,43 +22,62 @@ from ..generation.settings import AUTO
 from ..routing.auto import Asked, Router
 from . import prompt
 from .conversation import LEVELS, Conversation, Unit, Window
+from .index import Library, Part, Talk
 from .spec import ChunkingSpec, Clusters, TierSpec
-from .units import split_units
 from .windows import split_windows
 
 # A part of the prompt that follows an unreadable answer, and so of the key of the next answer: keep it unchanged.
 REPAIR = "Give the same answer again as valid JSON in the form that was asked for, and nothing else."
 
 
-class _Units(dict[str, tuple[Unit, ...]]):
-    """The units of conversations; a key that is missing is filled in."""
+class _Basic(dict[str, list[Generation]]):
+    """The generations of the level basic by conversation; a key that is missing is filled in."""
 
-    def __init__(self, conversations: Mapping[str, Conversation]) -> None:
+    def __init__(self, chunking: "Chunking") -> None:
         super().__init__()
-        self.conversations = conversations
+        self.chunking = chunking
 
-    def __missing__(self, conversation_id: str) -> tuple[Unit, ...]:
-        units = self[conversation_id] = split_units(self.conversations[conversation_id])
-        return units
+    def __missing__(self, conversation_id: str) -> list[Generation]:
+        chunking, rows = self.chunking, []
+        if LEVELS[0] in chunking.questions:  # else rules make the chunks, and no text is needed
+            whole = (1, len(chunking.units[conversation_id]))
+            rows = chunk_rows(chunking, conversation_id, LEVELS[0], whole)
+        self[conversation_id] = rows
+        return rows
 
 
 @dataclass
 class Chunking:
-    """The conversations of one spec. `units` partition each conversation. `generations` are those of its `basic`
-    windows, in text order; empty if `basic` has no model."""
+    """One spec and its conversations, which are read when asked for; `talks` is what the index says of them."""
 
     path: Path
     spec: ChunkingSpec
     catalog: Catalog
     models: Mapping[str, Model]
     router: Router
-    conversations: dict[str, Conversation]
-    generations: dict[str, list[Generation]] = field(default_factory=dict)
+    conversations: Mapping[str, Conversation] = field(default_factory=dict)
+    units: Mapping[str, tuple[Unit, ...]] = field(default_factory=dict)
+    talks: Mapping[str, Talk] = field(default_factory=dict)
+
+    def among(self, library: Library) -> "Chunking":
+        """The same spec with those of these conversations that it is about. Raises a `ConfigError` if a pattern matches
+        none."""
+        with in_file(self.path):
+            names = _matching(self.spec.conversations, library)
+        talks = {name: library.places[name].talk for name in names}
+        units = Part(names, lambda name: library.stored(name).units)
+        return replace(self, conversations=Part(names, library.__getitem__), units=units, talks=talks)
 
     @cached_property
-    def units(self) -> Mapping[str, tuple[Unit, ...]]:
-        """The units of each conversation, which is split when they are first needed: without a model, by its job."""
-        return _Units(self.conversations)
+    def generations(self) -> Mapping[str, list[Generation]]:
+        """The generations of the `basic` windows of each conversation, in text order; empty without a model. They are
+        made when they are asked for, since that reads the conversation."""
+        return _Basic(self)
+
+    @property
+    def has_basic(self) -> bool:
+        """Whether a model makes the chunks of the level basic."""
+        return self.spec.tiers.basic.model is not None
 
     @property
     def tiers(self) -> dict[str, TierSpec]:
@@ -75,38 +94,28 @@ class Chunking:
         }
 
 
-def compile_chunking(
-    name: str, known: Mapping[str, Conversation], catalog: Catalog, models: Mapping[str, Model], router: Router
-) -> Chunking:
-    """Compile `config/conversations/<name>.yaml` for the `known` conversations. Raises `ConfigError`."""
+def load_chunking(name: str, catalog: Catalog, models: Mapping[str, Model], router: Router) -> Chunking:
+    """`config/conversations/<name>.yaml`, checked, without conversations. Raises `ConfigError`."""
     path = Path(f"config/conversations/{checked_name(name, 'conversations')}.yaml")
     spec = load_yaml(path, ChunkingSpec)
     with in_file(path):
-        chunking = Chunking(path, spec, catalog, models, router, _matching(spec.conversations, known))
+        chunking = Chunking(path, spec, catalog, models, router)
         for level, tier in chunking.tiers.items():  # without model files: only an upgrade may need them
             if tier.model is not None:
                 chunking.questions[level].check()
             elif level != LEVELS[0]:
                 with under("tiers", level):
                     raise ConfigError("'model' is missing; only basic works without a model, by rules")
-    for conversation_id in chunking.conversations:
-        asked = LEVELS[0] in chunking.questions  # else rules make the chunks, and the text is split in their job
-        whole = (1, len(chunking.units[conversation_id])) if asked else (1, 1)
-        chunking.generations[conversation_id] = chunk_rows(chunking, conversation_id, LEVELS[0], whole)
+        if chunking.tiers[LEVELS[0]].model not in (None, AUTO):
+            chunking.questions[LEVELS[0]].fields(None)  # it always runs, so its files have to be there
     return chunking
 
 
-def _matching(patterns: Sequence[str], known: Mapping[str, Conversation]) -> dict[str, Conversation]:
-    if not known:
-        raise ConfigError(
-            "there is no conversation: put chats into the folder `conversations` of `raw_root` (data/1_raw), such as "
-            "the .zip of an export of ChatGPT or Claude as it was downloaded, or files in .jsonl, .md or .txt",
-            ("conversations",),
-        )
+def _matching(patterns: Sequence[str], known: Collection[str]) -> dict[str, None]:
     for place, pattern in enumerate(patterns):
         if not any(fnmatchcase(name, pattern) for name in known):
             raise ConfigError(unknown("conversation", pattern, known), ("conversations", place))
-    return {name: known[name] for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return {name: None for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)}
 
 
 def chunk_rows(chunking: Chunking, conversation_id: str, level: str, region: tuple[int, int]) -> list[Generation]:

@@ -30,6 +30,7 @@ class Turn:
     content_start: int
     time: str | None = None
     turn_id: str | None = None
+    model: str | None = None  # the model that wrote it, if the source names it
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Conversation:
     turns: tuple[Turn, ...]
     title: str = ""
     source: str = ""
+    updated: str | None = None  # when the source was last changed, as Turn.time, if it says so
+    by_file: bool = False  # its id is the name of its file, not one that an export gave
 
 
 @dataclass(frozen=True)

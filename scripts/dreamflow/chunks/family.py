@@ -1,11 +1,12 @@
 """The family of conversations: its doors, and the files and jobs of its rules.
 
-Modules that read and split text are imported late: a project of cohorts alone need not wait for their libraries.
-Upgrades and clusters are planned from existing archives; their generations are known from the files of these plans.
+A start reads no conversation: a job reads their files and writes an index (`index.py`), which the generations of the
+level basic follow from. Upgrades and clusters are planned from existing archives; their generations are known from the
+files of these plans. Modules that read and split text are imported late: other targets need not wait for them.
 """
 
-import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from ..family import NOTHING, Family, Report, World
 from ..files import canonical, pretty, read_json, write_atomic
 from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
+from ..reports.markdown import counted
 from ..site.page import Page
 from . import parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
     from ..generation.models import Model
     from ..routing.auto import Asked
     from .compile import Chunking
+    from .index import Index, Library
+    from .reading import Found
     from .spec import Upgrade
     from .upgrade_look import Prospects
 
-RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 CHUNK_VARIABLES = ("units", "text", "first", "last", "candidates", "fewest", "most")
 CHUNK = Stage("chunk", "c", (PromptKind("chunk", CHUNK_VARIABLES, "chunks", SAMPLING),), ".json")
@@ -41,8 +44,7 @@ CLUSTER = Stage("cluster", "k", (PromptKind("cluster", ("chunks",), "cluster", S
 
 
 class Chunks(Family):
-    """The conversations of a configuration. `specs` are the compiled specs by name, `spec_of` by conversation; `wanted`
-    are the goals of Snakemake whose generations are not known yet."""
+    """The conversations of a configuration. `wanted` are goals of Snakemake whose generations may not be known yet."""
 
     name = "chunks"
     section = "conversations"
@@ -53,74 +55,157 @@ class Chunks(Family):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.folder = world.layout.root / "chunks"
+        self.folder, self.talks = world.layout.root / "chunks", world.layout.root / "talks"
+        self.raw = Path(world.settings.raw_root) / "conversations"
         self.upgrade_plan = self.folder / "upgrade" / "plan.json"
         self.cluster_plan = self.folder / "clusters" / "plan.json"
-        self.specs: dict[str, Chunking] = {}
-        self.spec_of: dict[str, Chunking] = {}
         self.wanted: set[str] = set()
-        self._deferred: list[Deferred] = []
-        self._prospects: Prospects | None = None
-        self._until: tuple[int, dict[str, Json]] = 0, {}
+        self._loaded: dict[str, Chunking] = {}
+        self._basic: list[Deferred] = []
+        self._upgrades: list[Deferred] = []
+        self._clusters: Deferred | None = None
         self._cluster_question: Asked | None = None
+        self._prospects: Prospects | None = None
+        self._found: Sequence[Found] | None = None  # the files of conversations when this run started
+        self._fresh: dict[str, bytes] = {}  # what a preview has read
+        self._read: tuple[int, Library] | None = None  # (time of the index, its conversations)
+        self._now: tuple[Sequence[Found], Library] | None = None  # what a preview has read of these files
+        self._bound: tuple[Library, dict[str, Chunking], dict[str, Chunking]] | None = None
 
     def compile(self) -> None:
-        """Plan the windows of the level basic of all conversations. Raises `ConfigError`."""
-        from .compile import cluster_question, compile_chunking
+        """Check the specs; no conversation is read. Raises `ConfigError`."""
+        from .compile import cluster_question, load_chunking
         from .filters import parse_filter
-        from .readers import list_conversations
         from .upgrade import available_seconds
 
         world = self.world
-        known = list_conversations(Path(world.settings.raw_root) / "conversations")
-        specs = {
-            name: compile_chunking(name, known, world.catalog, world.models, world.router) for name in self.spec_names()
-        }
-        spec_of = _by_conversation(specs.values())
+        specs = {name: load_chunking(name, world.catalog, world.models, world.router) for name in self.spec_names()}
         upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
             parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
-        self._deferred = self._defer(specs)
-        for name, spec in specs.items():
-            for rows in spec.generations.values():
-                self.add(name, {row.gen_id: row for row in rows})
-        self.specs, self.spec_of = specs, spec_of
-
-    def _defer(self, specs: "Mapping[str, Chunking]") -> list[Deferred]:
-        upgrades = [Deferred(self.upgrade_plan, name, partial(_read_upgrade, spec)) for name, spec in specs.items()]
-        clusters = Deferred(self.cluster_plan, "clusters", lambda path: self._cluster_rows(read_json(path)))
-        for deferred in (*upgrades, clusters):
-            try:
-                deferred.generations  # noqa: B018  (an unreadable plan stops this family alone)
-            except DreamflowError as error:
-                raise ConfigError(f"{error}\n  Or delete {deferred.path}, which plans these generations.") from None
-        return [*upgrades, clusters]
+        self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
+        self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
+        self._basic = [
+            Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
+            for name, spec in specs.items()
+            if spec.has_basic
+        ]
+        self._loaded = specs
 
     def deferred(self) -> Sequence[Deferred]:
-        """The generations of the planned upgrade and of the planned clusters."""
-        return self._deferred
+        """The generations of the level basic, of the planned upgrade and of the planned clusters."""
+        return [*self._basic, *self._upgrades, self._clusters] if self._loaded else []
+
+    @property
+    def specs(self) -> "Mapping[str, Chunking]":
+        """The specs by name, with the conversations that were read. Raises a `DreamflowError` if none were read, or if
+        a spec does not fit them."""
+        return self._of(self.library())[0]
+
+    @property
+    def spec_of(self) -> "Mapping[str, Chunking]":
+        """The spec of each conversation that was read."""
+        return self._of(self.library())[1]
+
+    def _of(self, library: "Library") -> "tuple[Mapping[str, Chunking], Mapping[str, Chunking]]":
+        if self._bound is None or self._bound[0] is not library:
+            if not library:
+                raise ConfigError(_nothing(self.raw, library.index.problems))
+            specs = {name: spec.among(library) for name, spec in self._loaded.items()}
+            self._bound = (library, specs, _by_conversation(specs.values()))
+        return self._bound[1:]
+
+    def library(self) -> "Library":
+        """The conversations that were read, also of no spec. Raises a `DreamflowError` if none were, or if the index is
+        damaged."""
+        from .index import INDEX, Library, load_index
+
+        path = self.talks / INDEX
+        changed = path.stat().st_mtime_ns if path.exists() else 0
+        if self._read is None or self._read[0] != changed:
+            self._read = (changed, Library(self.talks, load_index(self.talks)))
+        return self._read[1]
+
+    def _index(self) -> "Index | None":
+        """The index; None if there is none, or if it is damaged: then everything is read again."""
+        try:
+            return self.library().index
+        except DreamflowError:
+            return None
+
+    def _files(self) -> "Sequence[Found]":
+        from .reading import find_files
+
+        if self._found is None:
+            self._found = find_files(self.raw)
+        return self._found
+
+    def is_current(self) -> bool:
+        """Whether all files of conversations are read as they are now. Raises a `ConfigError` without their folder."""
+        from .reading import is_current
+
+        return is_current(self._index(), self._files(), self.talks)
+
+    def unread(self) -> list[str]:
+        """The index if a file of conversations is new, changed or gone."""
+        self.wanted.add("chunks")
+        return [] if self.is_current() else [str(self.talks / "index.json")]
+
+    def read(self) -> None:
+        """Read the files of conversations that are new or changed. Raises a `ConfigError` if a spec does not fit."""
+        from .index import write_index
+        from .reading import find_files, read_files, remove_unused, write_fresh
+
+        write_fresh(self.talks, self._fresh)
+        self._found = find_files(self.raw)
+        index = read_files(self.raw, self.talks, self._index(), self._found)
+        self._fresh = {}
+        write_index(self.talks, index)
+        self.specs  # noqa: B018  (it checks them)
+        remove_unused(self.talks, index)
+
+    def _unread_text(self) -> str:
+        from .reading import changed
+
+        number = len(changed(self._index(), self._files(), self.talks))
+        return f"conversations: {counted(number, 'file')} of {len(self._files()):,} to read"
+
+    def _library_now(self) -> "Library":
+        """The conversations as their files are now; nothing is written."""
+        from .index import Library
+        from .reading import read_files
+
+        if self.is_current():
+            return self.library()
+        if self._now is None or self._now[0] is not self._files():
+            index = read_files(self.raw, self.talks, self._index(), self._files(), self._fresh)
+            self._now = (self._files(), Library(self.talks, index, self._fresh))
+        return self._now[1]
 
     def targets(self, goal: str) -> list[str]:
         """The files of a target rule; for `upgrade` and `clusters` the plan that decides their other files."""
-        if not self.specs:
+        if not self._loaded:
             return []
+        self.wanted.add("chunks")
+        if self.is_current():
+            self.specs  # noqa: B018  (a mistake in a spec is told before anything runs)
         if goal in ("upgrade", "clusters"):
             self.wanted.add(goal)
             return [str(self.upgrade_plan if goal == "upgrade" else self.cluster_plan)]
-        pages = [f"{self.folder}/{conversation_id}/chunks.html" for conversation_id in self.spec_of]
-        return [*self.stage_files("chunk"), *self.manifests(), *pages, f"{self.folder}/result.json"]
+        return [f"{self.folder}/result.json"]
 
     def reports(self) -> list[Report]:
         """The chunks of all conversations."""
         from .result import in_words
 
+        if not self._loaded:
+            return []
         page = self.folder / "result.json"
-        ids = [gen_id for spec in self.specs.values() for rows in spec.generations.values() for gen_id in _ids(rows)]
         pages = [self.folder / conversation_id / "chunks.html" for conversation_id in self.spec_of]
-        return [Report("conversations", page, in_words(page), ids, files=pages)] if self.specs else []
+        return [Report("conversations", page, in_words(page), list(self.follow()), files=pages)]
 
     def referenced(self) -> set[str]:
         """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
@@ -132,27 +217,49 @@ class Chunks(Family):
             ids |= {*archive["metadata"]["generations"], *(chunk["gen_id"] or "" for chunk in archive["b_chunks"])}
         return ids
 
-    def wildcards(self) -> Mapping[str, Iterable[str]]:
-        """Every configured conversation."""
-        return {"conversation": self.spec_of}
+    def follow(self) -> Iterable[str]:
+        """The generations of the level basic."""
+        return (gen_id for deferred in self._basic for gen_id in deferred.generations)
+
+    def is_basic(self, generation: Generation) -> bool:
+        """Whether the conversations alone decide that a generation is made."""
+        return generation.wildcards.get("quality_level") == LEVELS[0]
+
+    def expected(self) -> int:
+        """About how many generations the conversations need that are not planned yet."""
+        from .reading import expected_windows
+
+        return sum(
+            expected_windows(self._index(), self._files(), spec.tiers[LEVELS[0]].window_tokens)
+            for spec in self._loaded.values()
+            if spec.has_basic
+        )
 
     def preview(self) -> tuple[Mapping[str, Generation], str]:
-        """The generations that a wanted upgrade and wanted clusters would plan now, and the upgrade's plan as text."""
+        """The generations that wanted chunks, a wanted upgrade and wanted clusters would plan now, and a text."""
         if not self.wanted:
             return {}, ""
         from .compile import upgrade_rows
         from .upgrade_plan import plan_text
 
         rows: dict[str, Generation] = {}
-        text = ""
+        texts = []
+        is_current = self.is_current()
+        needs_text = self._basic or "upgrade" in self.wanted
+        specs = self._of(self._library_now())[0] if needs_text else {}
+        if not is_current:
+            texts.append(self._unread_text())
+            rows |= {
+                row.gen_id: row for spec in specs.values() for name in spec.talks for row in spec.generations[name]
+            }
         if "clusters" in self.wanted:
             rows |= self._cluster_rows(self._plan_clusters())
         if "upgrade" in self.wanted:
-            plan = self._plan_upgrade(_now(), expected=True)
-            text = plan_text(plan)
-            for spec in self.specs.values():
+            plan = self._plan_upgrade(_now(), specs, is_expected=True)
+            texts.append(plan_text(plan))
+            for spec in specs.values():
                 rows |= upgrade_rows(spec, plan)
-        return rows, text
+        return rows, "\n".join(texts)
 
     def scopes(self, generation: Generation) -> Sequence[str]:
         """The quality level of a chunk; and `upgrade` for a chunk above the level that always runs."""
@@ -170,92 +277,78 @@ class Chunks(Family):
         """The pages on all archived conversations, also of those that are no longer configured, and on clusters."""
         from .pages import pages
 
-        known = {name: spec.conversations[name] for name, spec in self.spec_of.items()}
-        return pages(self.folder, known, Path(self.world.settings.raw_root) / "conversations")
+        known = self.library() if self._index() else {}
+        return pages(self.folder, known)
 
-    def manifests(self) -> list[str]:
-        """The manifests of all conversations."""
-        return [f"{self.folder}/{conversation_id}/manifest.json" for conversation_id in self.spec_of]
+    def batches(self) -> Mapping[str, Sequence[str]]:
+        """The conversations of each batch."""
+        from .batches import batches_of
 
-    def broken_manifest(self, conversation_id: str) -> list[str]:
-        """The manifest of a conversation if it is unreadable or lists a missing archive."""
-        from .archive import is_broken
+        return batches_of(self.spec_of)
 
-        manifest = self.folder / conversation_id / "manifest.json"
-        return [str(manifest)] if is_broken(manifest) else []
+    def batch_files(self) -> list[str]:
+        """The files that tell that the archives of all conversations are made."""
+        from .batches import batch_path
 
-    def archive_inputs(self, conversation_id: str) -> list[str]:
-        """The files of the generations of an archive."""
-        rows = self.spec_of[conversation_id].generations[conversation_id]
-        return self.result_files("chunk", [row.gen_id for row in rows])
+        return [str(batch_path(self.talks, batch)) for batch in self.batches()]
 
-    def archive_job(self, conversation_id: str) -> str:
-        """What decides an archive besides the answers, as JSON."""
-        from .products import archive_job
+    def _batch(self, batch: str) -> Sequence[str]:
+        names = self.batches().get(batch)
+        if names is None:
+            raise DreamflowError(f"{batch}: no batch of conversations has this name (any more)")
+        return names
 
-        return archive_job(self.spec_of[conversation_id], conversation_id)
+    def incomplete(self, batch: str) -> list[str]:
+        """The file of a batch if files of its conversations are lost or unreadable."""
+        from .batches import batch_path, is_incomplete
 
-    def make_archive(self, conversation_id: str) -> None:
-        """Write the archive of a conversation, unless the latest archive has the same content."""
-        from .products import make_archive
+        names = self._batch(batch)
+        return [str(batch_path(self.talks, batch))] if any(is_incomplete(self.folder / name) for name in names) else []
 
-        make_archive(self.spec_of[conversation_id], conversation_id, self.folder / conversation_id, self.layout)
+    def archive_inputs(self, batch: str) -> list[str]:
+        """The files of the generations of the archives of a batch."""
+        rows = (row for name in self._batch(batch) for row in self.spec_of[name].generations[name])
+        return self.result_files("chunk", _ids(rows))
 
-    def write_page(self, conversation_id: str) -> None:
-        """Write the page with a conversation's chunks."""
-        from .products import write_page
+    def archive_job(self, batch: str) -> str:
+        """What decides the archives of a batch besides the answers, as JSON."""
+        from .batches import batch_job
 
-        write_page(self.spec_of[conversation_id], conversation_id, self.folder / conversation_id)
+        return batch_job(self.spec_of, self._batch(batch))
+
+    def make_archives(self, batch: str, path: str) -> None:
+        """Write the archives and pages of a batch that are not as they should be, and its file (`path`)."""
+        from .batches import make_batch
+
+        make_batch(self.spec_of, self._batch(batch), Path(path), self.talks, self.folder, self.layout)
 
     def write_result(self) -> str:
         """Write the changes of the archives since the last result; returns its table."""
+        from .batches import remove_others
         from .products import write_result
 
-        return write_result(self.spec_of, self.folder, self.layout, self._all_upgrade_rows())
+        remove_others(self.talks, self.batches())
+        return write_result(self.spec_of, self.folder, self.layout, self.library().index, self._all_upgrade_rows())
 
     def unfinished(self, goals: Collection[str]) -> str:
         """Upgrade what has all of its answers, and show the result of an upgrade that could not be completed."""
-        if "upgrade" not in goals or not self._is_own_plan():
-            return ""
-        from .compile import regions_of
+        from .upgrade_run import is_of_this_run, unfinished_conversations
 
-        for conversation_id in dict.fromkeys(name for name, _, _ in regions_of(read_json(self.upgrade_plan))):
-            path = self.folder / conversation_id / "upgrade.json"
-            if conversation_id in self.spec_of and not (
-                path.exists() and path.stat().st_mtime_ns >= self.upgrade_plan.stat().st_mtime_ns
-            ):
-                self.upgrade(conversation_id, str(path))
+        if "upgrade" not in goals or not is_of_this_run(self.upgrade_plan):
+            return ""
+        for conversation_id in unfinished_conversations(self.upgrade_plan, self.spec_of):
+            self.upgrade(conversation_id, f"{self.folder}/{conversation_id}/upgrade.json")
         return self.write_result()
 
-    def _is_own_plan(self) -> bool:
-        """Whether this run has planned an upgrade."""
-        from ..run_budgets import RUN
+    def _plan_upgrade(
+        self, now: str, specs: "Mapping[str, Chunking] | None" = None, *, is_expected: bool = False
+    ) -> dict[str, Json]:
+        """The plan of an upgrade that begins now; if `is_expected`, from the archives that a run would make before."""
+        from .upgrade_run import plan_of_run
 
-        return self.upgrade_plan.exists() and read_json(self.upgrade_plan).get("run") == os.environ.get(RUN, "")
-
-    def _all_upgrade_rows(self) -> list[Generation]:
-        return [row for deferred in self._deferred[:-1] for row in deferred.generations.values()]
-
-    def _plan_upgrade(self, now: str, *, expected: bool = False) -> dict[str, Json]:
-        """The plan of an upgrade that begins now; with `expected`, from the archives that a run would make before."""
-        from ..generation.budget_use import budget_use
-        from ..run_budgets import RUN, configured_budgets
-        from .products import expected_archives
-        from .upgrade_plan import plan_upgrade
-
-        settings, run = self.world.settings, os.environ.get(RUN, "")
         self._prospects = None  # the store may have more answers by now
-        return plan_upgrade(
-            self.specs,
-            self.folder,
-            self._upgrade_settings(),
-            now,
-            self.layout,
-            run=run,
-            uses=budget_use(self.layout.store, configured_budgets(settings, run)),
-            is_batch=self._is_batch,
-            archives=partial(expected_archives, folder=self.folder, layout=self.layout) if expected else None,
-        )
+        own, settings = self.specs if specs is None else specs, self._upgrade_settings()
+        return plan_of_run(own, self.folder, settings, now, self.world, self._is_batch, is_expected=is_expected)
 
     def _is_batch(self, stage: str, model: "Model") -> bool:
         from ..generation.batches import goes_in_batches
@@ -274,20 +367,13 @@ class Chunks(Family):
 
     def deadline(self, generation: Generation, run: str) -> "Deadline | None":
         """The end of the upgrade that this run has planned."""
-        from ..generation.budgets import Deadline
+        if not self.scopes(generation) or self.is_basic(generation):
+            return None
+        from .upgrade_run import deadline
 
-        level = generation.wildcards.get("quality_level", LEVELS[0])
-        if level == LEVELS[0] or not self.upgrade_plan.exists():
-            return None
-        changed = self.upgrade_plan.stat().st_mtime_ns
-        if changed != self._until[0]:
-            self._until = changed, read_json(self.upgrade_plan)
-        plan = self._until[1]
-        if not plan.get("until") or plan.get("run") != run:
-            return None
-        tier = self.spec_of[generation.wildcards["conversation_id"]].tiers[level]
-        key = "upgrade.deadline" if plan["upgrade"].get("deadline") else "upgrade.max_duration_s"
-        return Deadline(plan["until"], tier.seconds_per_call, key)
+        level = generation.wildcards["quality_level"]
+        tier = self._loaded[self.world.origin[generation.gen_id]].tiers[level]
+        return deadline(self.upgrade_plan, run, tier.seconds_per_call)
 
     def _upgrade_settings(self) -> "Upgrade":
         """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
@@ -298,9 +384,9 @@ class Chunks(Family):
     def left_out(self, goal: str) -> str:
         """Why a night leaves out the chunks or their upgrade: no better model, or nothing that is worth it within the
         limits."""
-        if goal != "upgrade" or not self.specs:
-            return NOTHING if not self.specs and not self.problem else ""
-        if not any(set(spec.tiers) - {LEVELS[0]} for spec in self.specs.values()):
+        if goal != "upgrade" or not self._loaded:
+            return NOTHING if not self._loaded and not self.problem else ""
+        if not any(set(spec.tiers) - {LEVELS[0]} for spec in self._loaded.values()):
             return f"no tier above {LEVELS[0]} has a model"
         parts = self._plan_upgrade(_now())["specs"].values()
         if any(part["regions"] for part in parts):
@@ -315,6 +401,23 @@ class Chunks(Family):
         plan = self._plan_upgrade(now)
         write_atomic(self.upgrade_plan, pretty(plan))
         return plan_text(plan)
+
+    def _read_upgrade(self, name: str, path: Path) -> Mapping[str, Generation]:
+        from .compile import upgrade_rows
+
+        with _planned_by(path):
+            return upgrade_rows(self.specs[name], read_json(path))
+
+    def _read_clusters(self, path: Path) -> Mapping[str, Generation]:
+        with _planned_by(path):
+            return self._cluster_rows(read_json(path))
+
+    def _read_basic(self, name: str, _path: Path) -> Mapping[str, Generation]:
+        spec = self.specs[name]
+        return {row.gen_id: row for conversation in spec.talks for row in spec.generations[conversation]}
+
+    def _all_upgrade_rows(self) -> list[Generation]:
+        return [row for deferred in self._upgrades for row in deferred.generations.values()]
 
     def _upgrade_rows(self, conversation_id: str) -> list[Generation]:
         return [row for row in self._all_upgrade_rows() if row.wildcards["conversation_id"] == conversation_id]
@@ -340,12 +443,17 @@ class Chunks(Family):
 
     def upgrade(self, conversation_id: str, path: str) -> None:
         """Write the upgraded archive of a conversation, its page, and a summary (`path`)."""
+        from .batches import batch_path
         from .products import upgrade_archive
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
-        if summary := upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows):
-            write_atomic(path, pretty(summary))
+        summary = upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)
+        if not summary:  # no region has all of its answers
+            return
+        write_atomic(path, pretty(summary))
+        batch = next(batch for batch, names in self.batches().items() if conversation_id in names)
+        batch_path(self.talks, batch).touch()  # what reads archives is made again
 
     def _archives(self) -> list[Mapping[str, Json]]:
         from .upgrade_plan import archives_of
@@ -377,13 +485,13 @@ class Chunks(Family):
     def cluster_inputs(self) -> list[str]:
         """The generations that describe clusters."""
         self.wanted.discard("clusters")
-        return self.metadata_files("cluster", self._deferred[-1].generations)
+        return self.metadata_files("cluster", self._clusters.generations)
 
     def write_clusters(self, path: str) -> str:
         """Write the clusters with their descriptions, and check all chunk ids; returns a line for the screen."""
         from .clusters import described_clusters
 
-        plan, rows = read_json(self.cluster_plan), self._deferred[-1].generations
+        plan, rows = read_json(self.cluster_plan), self._clusters.generations
         clusters = described_clusters(plan["clusters"], rows, self._archives(), self.layout)
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
@@ -394,6 +502,12 @@ class Chunks(Family):
         from .sources import chunk_sources
 
         return chunk_sources(self.layout.root)
+
+    def index(self, database: Path, show: Callable[[str], None]) -> str:
+        """Bring the vectors of chunks up to date with the database."""
+        from .recall import update_meaning
+
+        return update_meaning(database, show)
 
     def datasets(self) -> Iterable[Dataset]:
         """The datasets of this family."""
@@ -410,8 +524,6 @@ def _by_conversation(specs: "Iterable[Chunking]") -> "dict[str, Chunking]":
     spec_of: dict[str, Chunking] = {}
     for spec in specs:
         for conversation_id in spec.conversations:
-            if conversation_id in RESERVED:
-                raise ConfigError(f"a conversation cannot have the reserved name {conversation_id!r}; rename its file")
             other = spec_of.setdefault(conversation_id, spec)
             if other is not spec:
                 both = f"{other.path} and {spec.path}"
@@ -423,10 +535,23 @@ def _ids(rows: Iterable[Generation]) -> list[str]:
     return [row.gen_id for row in rows]
 
 
-def _read_upgrade(spec: "Chunking", path: Path) -> Mapping[str, Generation]:
-    from .compile import upgrade_rows
+@contextmanager
+def _planned_by(path: Path) -> Iterator[None]:
+    """Say of an error that the plan may be deleted."""
+    try:
+        yield
+    except DreamflowError as error:
+        raise ConfigError(f"{error}\n  Or delete {path}, which plans these generations.") from None
 
-    return upgrade_rows(spec, read_json(path))
+
+def _nothing(raw: Path, problems: Sequence[str]) -> str:
+    """What to do if no conversation was read."""
+    if problems:
+        return "\n  ".join([f"no conversation in {raw} could be read:", *problems[:20]])
+    return (
+        f"there is no conversation: put chats into {raw}, such as the .zip of an export of ChatGPT or Claude as it was "
+        "downloaded, or files in .jsonl, .md or .txt"
+    )
 
 
 def _now() -> str:

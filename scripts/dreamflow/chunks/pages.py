@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from ..errors import DreamflowError
@@ -12,7 +11,6 @@ from ..site.page import Document, Page
 from ..site.parts import Column, Link
 from .archive import has_archive, read_latest
 from .conversation import Archive, Conversation
-from .readers import list_conversations
 from .talk_pages import (
     SECTION,
     TRAIL,
@@ -45,11 +43,10 @@ _COLUMNS = (
 )
 
 
-def pages(folder: Path, known: Mapping[str, Conversation], raw: Path) -> Iterator[Page]:
-    """All pages from the archives in `folder` (data/chunks). `known` are the configured conversations; those of older
-    archives are looked for in the folder `raw`."""
+def pages(folder: Path, known: Mapping[str, Conversation]) -> Iterator[Page]:
+    """All pages from the archives in `folder` (data/chunks). `known` are the conversations that were read."""
     heads, problems = _read_heads(folder)
-    turns = _turns(known, raw)
+    turns = _turns(known)
     for place, head in enumerate(heads):
         before = heads[place - 1] if place else None
         after = heads[place + 1] if place + 1 < len(heads) else None
@@ -107,18 +104,14 @@ def _head(name: str, archive: Archive) -> Head:
     return Head(name, title, date, row, parts_of(chunks), [title_of(chunk) for chunk in chunks])
 
 
-def _turns(known: Mapping[str, Conversation], raw: Path) -> Turns:
+def _turns(known: Mapping[str, Conversation]) -> Turns:
     """Finds the source of an archive, whose turns have times and the names of speakers."""
 
-    @cache
-    def others() -> Mapping[str, Conversation]:
-        try:
-            return list_conversations(raw)
-        except DreamflowError:  # the archives have all of the text
-            return {}
-
     def find(conversation_id: str, digest: str) -> Conversation | None:
-        source = known.get(conversation_id) or others().get(conversation_id)
+        try:
+            source = known.get(conversation_id)
+        except DreamflowError:  # the archives have all of the text
+            return None
         return source if source and sha256(source.text) == digest else None
 
     return find

@@ -1,5 +1,6 @@
 """What conversations have cost since the last result, by the ledger: it has every answer that was paid, used or not."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,9 +11,9 @@ from ..generation.layout import Layout
 from ..generation.make import read_result
 from ..generation.model import Json
 from ..generation.store import database
-from .conversation import Archive
+from .archive import has_archive, read_latest, versions_of
 from .upgrade import PAID, known_total
-from .upgrade_tried import below, is_about
+from .upgrade_tried import below, is_about, read_summary
 
 STAGE = "chunk"
 NONE = {"tokens": 0, "cost_usd": 0.0, "seconds": 0.0, "unknown": 0, "failed": dict.fromkeys(PAID, 0), "lost": {}}
@@ -108,24 +109,46 @@ def _sums(answers: Iterable[tuple[Json, ...]], lost: Iterable[tuple[Json, ...]])
     }
 
 
-def remaining(plan: Mapping[str, Json], archive: Archive) -> dict[str, Json]:
-    """What an upgrade left of a conversation, and what that would cost: {chunks, calls, tokens, cost_usd, unusable,
-    reason}. `unusable` chunks are those for which no answer can be used; calls would not help them."""
-    left = dict(NOTHING_LEFT)
+def remaining(plan: Mapping[str, Json], folder: Path) -> dict[str, dict[str, Json]]:
+    """What an upgrade left of each conversation, and what that would cost: {chunks, calls, tokens, cost_usd, unusable,
+    reason}. `unusable` chunks are those for which no answer can be used; calls would not help them. `folder` has the
+    archives."""
+    found: dict[str, dict[str, Json]] = {}
     for part in plan["specs"].values():
         level = part["resources"]["tier"]
         for kind in ("regions", "skipped", "unusable"):
             for region in part.get(kind, ()):
-                entry = {**region, "level": level, "chars": region.get("chars", [0, 0])}
-                entry.setdefault("text_sha256", "")
-                if not is_about(entry, archive, level, entry["chars"]):
-                    continue
-                chunks = len(below(archive, level, entry["chars"]))
-                left["reason"] = left["reason"] or (region.get("reason", "") if chunks else "")
-                if kind == "unusable" or not chunks:
-                    left["unusable"] += chunks
-                    continue
-                left["chunks"] += chunks
-                for key in ("calls", "tokens", "cost_usd"):
-                    left[key] = known_total((left[key], region["estimate"][key]))
-    return left
+                home = folder / region["conversation_id"]
+                if "chars" in region and has_archive(home):  # it was written by an earlier version, or is gone
+                    left = found.setdefault(region["conversation_id"], dict(NOTHING_LEFT))
+                    is_applied = kind == "unusable" or _is_applied(plan, region, home)
+                    _add(left, region, level, home, is_applied=is_applied)
+    return found
+
+
+def _is_applied(plan: Mapping[str, Json], region: Mapping[str, Json], home: Path) -> bool:
+    """Whether an archive was made of a planned region, so that its answers did not help what is still below."""
+    summary = read_summary(home)
+    mine = [region["first"], region["last"]]
+    return summary.get("planned_at") == plan["planned_at"] and mine in summary["regions"]
+
+
+def _add(left: dict[str, Json], region: Mapping[str, Json], level: str, home: Path, *, is_applied: bool) -> None:
+    chunks, share = len(region["chunks"]), 1.0
+    if versions_of(home)[-1] != region["archive_version"]:  # else all of its chunks are as they were planned
+        archive = read_latest(home)
+        entry = {**region, "level": level}
+        open_chunks = below(archive, level, region["chars"]) if is_about(entry, archive, level, region["chars"]) else []
+        chunks, tokens = len(open_chunks), sum(one["token_range"][1] - one["token_range"][0] for one in open_chunks)
+        share = min(tokens / max(region["text_tokens"], 1), 1.0)
+    if not chunks:
+        return
+    left["reason"] = left["reason"] or region.get("reason", "") or region.get("problem", "")
+    if is_applied and share == 1.0:  # the same question would be asked
+        left["unusable"] += chunks
+        return
+    left["chunks"] += chunks
+    estimate = region["estimate"]
+    left["calls"] += math.ceil(share * estimate["calls"])
+    left["tokens"] += round(share * estimate["tokens"])
+    left["cost_usd"] = known_total((left["cost_usd"], estimate["cost_usd"] and share * estimate["cost_usd"]))

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console
@@ -16,12 +17,16 @@ from ..files import read_json
 from ..generation.model import Json
 from ..reports.markdown import count, visible
 from .conversation import LEVELS, Archive
+from .index import shown
 from .paid import NONE, NOTHING_LEFT
 from .upgrade import PAID, known_total
 
 WIDTH = 100
 _SCHEMA_VERSION = 1
 _PER_TURNS = ("chunks", "tokens_consumed", "estimated_cost_usd", "processing_time_seconds")
+# What an unchanged conversation adds to a result.
+_NOTHING = {"chunks_created": 0, "chunks_upgraded": 0, "tokens_consumed": 0, "estimated_cost_usd": 0}
+_NOTHING |= {"processing_time_seconds": 0.0, "unknown_costs": 0, "failed": dict.fromkeys(PAID, 0)}
 _SUMS = ("chunks_created", "chunks_upgraded", *_PER_TURNS, "unknown_costs")
 _PAID = {  # keys of a result, and of what was paid
     "tokens_consumed": "tokens",
@@ -34,7 +39,7 @@ _PAID = {  # keys of a result, and of what was paid
 @dataclass(frozen=True)
 class Change:
     """A conversation since the last result: its archive now and then (None: it is new, or its text is), what was
-    `paid` for it since, and what the last upgrade left, as `paid.paid_since` and `paid.remaining` say it."""
+    `paid` for it since, and what the last upgrade `left` of it, as `paid.paid_since` and `paid.remaining` say it."""
 
     now: Archive
     before: Archive | None
@@ -47,7 +52,20 @@ class Change:
         return self.before is None or self.before["version"] != self.now["version"]
 
 
-def task_result(changes: Sequence[Change], others: Sequence[Mapping[str, Json]] = ()) -> dict[str, Json]:
+class Unchanged(NamedTuple):
+    """A conversation that is as the last result says: its row there; and what the last upgrade left of it."""
+
+    row: Mapping[str, Json]
+    left: Mapping[str, Json] = NOTHING_LEFT
+
+    @property
+    def as_row(self) -> dict[str, Json]:
+        """Its row in the next result."""
+        was = {"version": self.row["version"], "quality_counts": self.row["quality_counts"]}
+        return {**self.row, **_NOTHING, "before": was, "remaining": dict(self.left)}
+
+
+def task_result(changes: Sequence[Change | Unchanged], others: Sequence[Mapping[str, Json]] = ()) -> dict[str, Json]:
     """The result of a run from its changes; `others` is what was paid for conversations that are not among them.
 
     Tokens, dollars and seconds are those of all answers since the last result, by the ledger, so the sums of all
@@ -55,11 +73,12 @@ def task_result(changes: Sequence[Change], others: Sequence[Mapping[str, Json]] 
     are the sum of the answers' times, which overlap in a run. Dollars leave out answers whose cost is unknown;
     `unknown_costs` counts these. `remaining` is what the last upgrade left, and what that would cost.
     """
-    rows = [_row(change) for change in sorted(changes, key=lambda change: change.now["conversation_id"])]
-    new = [change.now for change in changes if change.is_new]
+    rows = [_row(change) if isinstance(change, Change) else change.as_row for change in changes]
+    rows.sort(key=lambda row: row["conversation_id"])
+    new = [change.now for change in changes if isinstance(change, Change) and change.is_new]
     used = {(c["llm_provider"], c["llm_used"]) for now in new for c in now["b_chunks"] if c["llm_used"]}
     totals = {key: round(sum(row[key] for row in rows), 9) for key in (*_SUMS, "turns")}
-    every = [*(change.paid for change in changes), *others]
+    every = [*(change.paid for change in changes if isinstance(change, Change)), *others]
     for key, name in _PAID.items():
         totals[key] = round(totals[key] + sum(paid[name] for paid in others), 9)
     left = [change.left for change in changes]
@@ -118,14 +137,25 @@ def _upgraded(now: Archive, before: Archive) -> int:
     return count
 
 
+def reading_text(result: Mapping[str, Json]) -> list[str]:
+    """What a result says of files that could not be read, and of what a person may want to look at."""
+    kinds = {"not_read": "Not read; all else is:", "notices": "Please look at:"}
+    parts = [[title, *(f"  {line}" for line in shown(result[key]))] for key, title in kinds.items() if result.get(key)]
+    return ["\n".join(line for part in parts for line in part)] if parts else []
+
+
 def in_words(path: Path) -> str:
-    """What a result.json says: how many conversations and chunks there are, and where to read them; "" without one."""
+    """What a result.json says: how many conversations and chunks there are, what could not be read, and where to read
+    the rest; "" without one."""
     try:
         result = read_json(path)
     except (DreamflowError, OSError):
         return ""
     counts = f"{count(len(result['conversations']), 'conversation')}, {count(result['chunks'], 'chunk')}"
-    return f"{counts}; pages: {path.parent}/<conversation>/chunks.html"
+    unread = result.get("not_read", [])
+    more = f" and {count(len(unread) - 1, 'more problem')}" if len(unread) > 1 else ""
+    not_read = f"; not read: {unread[0]}{more}" if unread else ""
+    return f"{counts}; pages: {path.parent}/<conversation>/chunks.html{not_read}"
 
 
 def where_to_read(result: Mapping[str, Json], folder: Path) -> str:

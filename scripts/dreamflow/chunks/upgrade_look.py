@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import DreamflowError
-from ..files import sha256
 from ..generation.batch_files import open_batches
 from ..generation.budgets import worst_case
 from ..generation.forecast import Line, forecast
@@ -90,7 +89,7 @@ def look(
     """What the answers in the store leave to ask of units `first` to `last` of an archive, at a level. `caps` are the
     budgets of tokens of the upgrade, `folder` has the archives."""
     conversation_id, text = archive["conversation_id"], archive["metadata"]["text_sha256"]
-    if sha256(chunking.conversations[conversation_id].text) != text or last > len(chunking.units[conversation_id]):
+    if chunking.talks[conversation_id].text_sha256 != text or last > len(chunking.units[conversation_id]):
         return Outlook(calls=1, blocked=_CHANGED)
     models, texts, layout = chunking.models, chunking.catalog.texts, prospects.layout
     context = Context(layout=layout, texts=texts, models=models)
