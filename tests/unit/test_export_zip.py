@@ -81,7 +81,7 @@ SAMPLES = Path(__file__).parent / "conversations"
         (zipped({"2023/conversations.json": [chatgpt("a")], "2024/conversations.json": [chatgpt("b")]}), ["a", "b"]),
         (zipped({"conversations_2023.json": [chatgpt("a")], "conversations_2024.json": [chatgpt("b")]}), ["a", "b"]),
         (zipped({"one/chat.json": [chatgpt("")], "two/chat.json": [chatgpt("")]}), ["one-chat-1", "two-chat-1"]),
-        (zipped({"a.jsonl": (SAMPLES / "claude_code.jsonl").read_bytes()}), ["s-1", "s-1-agent-1"]),
+        (zipped({"a.jsonl": (SAMPLES / "claude_code.jsonl").read_bytes()}), ["s-1", "s-1-agent-s1"]),
         (
             zipped({"a.md": "## User\nhi\n## AI\nyo", "b.txt": "User: a\nAI: b", "README.md": "User: a\nAI: b"}),
             ["a", "b"],

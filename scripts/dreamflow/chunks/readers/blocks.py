@@ -14,6 +14,17 @@ _REASONING = ("thinking", "think", "reasoning", "thought", "reasoning_text", "re
 _NEED_TEXT = ("text", "input_text", "output_text", "thinking", "think", "reasoning", "thoughts")
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use", "tool_call", "function_call")
 _RESULTS_OF = ("tool_result", "function_call_output")
+_OF_FILES = (
+    "extracted_content",
+    "content",
+    "text",
+    "mime_type",
+    "mimeType",
+    "size",
+    "url",
+    "image_url",
+    "asset_pointer",
+)
 _NAMES = ("filename", "file_name", "fileName", "name", "title")
 
 
@@ -41,7 +52,7 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
     if kind in _CALLS or kind.endswith(("_call", "_call_request")):
         return call_text(block, detail)
     if kind.endswith(("_result", "_output")) or kind in _RESULTS_OF:
-        return result_text(_inner(block, detail, depth, "output", "results", "error"), detail)
+        return result_text(_inner(block, detail, depth, "output", "output_str", "results", "error"), detail)
     if kind.startswith("tool-") or kind == "dynamic-tool":
         return call_text({"name": kind.removeprefix("tool-"), **block, "type": None}, detail)
     if kind in ("step-start", "step-finish"):
@@ -52,11 +63,11 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
         return joined(
             marked("image", first_label(block, "filename", "file_name", "name")), _extra(block, detail, depth)
         )
-    if "audio" in kind or "video" in kind:
-        return joined(f"[{'audio' if 'audio' in kind else 'video'}]", _extra(block, detail, depth, "transcript"))
     if kind in ("file", "document", "input_file", "attachment"):
         return joined(file_mark(block), _extra(block, detail, depth, "extracted_content", "file_data"), _source(block))
-    return _inner(block, detail, depth, "value", "refusal", "summary", "output", "markdown", "code", "error")
+    return _inner(
+        block, detail, depth, "value", "refusal", "summary", "output", "markdown", "code", "error", "transcript"
+    )
 
 
 def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) -> str:
@@ -121,10 +132,13 @@ def files_text(value: Json) -> str:
     texts = []
     for item in value if isinstance(value, list) else []:
         if isinstance(item, dict):
+            mark = file_mark(item)
+            if mark == file_mark({}) and not item.keys() & _OF_FILES:  # what a search found, say
+                continue
             said = next(
                 (item[key] for key in ("extracted_content", "content", "text") if isinstance(item.get(key), str)), ""
             )
-            texts += [file_mark(item), said]
+            texts += [mark, said]
         elif isinstance(item, str):
             texts.append(file_mark(item))
     return joined(*texts)

@@ -20,6 +20,10 @@ _LEFT_OUT = (
     "integration_name",
     "approval_options",
     "prompt_context_metadata",
+    "citations",
+    "metadata",
+    "meta",
+    "structured_content",
 )
 _ARTIFACT = ("content", "file_text", "new_str")  # keys of the arguments of a tool that are words for the user
 
@@ -37,9 +41,11 @@ def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     messages = []
     for place in _branch(chat_messages, item.get("current_leaf_message_uuid")):
         try:
-            messages.append(_message(chat_messages[place], detail, first_label(item, "model")))
+            message = _message(chat_messages[place], detail, first_label(item, "model"))
         except NotUnderstood as error:
             raise error.within("chat_messages", place) from None
+        if message.text or (chat_messages[place].get("text") is not None and detail == Detail()):
+            messages.append(message)
     title = first_label(item, "title", "name")
     return Talk(first_label(item, "uuid", "id"), title, messages, time_of(item.get("updated_at"))) if messages else None
 
