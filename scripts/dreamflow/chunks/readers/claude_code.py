@@ -14,9 +14,7 @@ from .tree import branch
 from .values import first_label, joined, label_of, object_in, time_of
 
 _TYPES = ("user", "assistant")
-_LEFT_OUT = frozenset(
-    {"toolUseResult", "thinkingMetadata", "todos", "usage", "stop_details", "container", "diagnostics"}
-)
+_LEFT_OUT = frozenset({"usage", "stop_details", "container", "diagnostics", "context_management"})
 
 
 def recognises(value: Json) -> bool:
@@ -126,7 +124,7 @@ def _message(line: Mapping[str, Json], detail: Detail) -> Message:
     if "content" not in message:
         raise NotUnderstood("no content; this version of the format is not known", ("message",))
     try:
-        text = checked_text(lambda detail: text_of(message["content"], detail), line, detail, _LEFT_OUT)
+        text = checked_text(lambda detail: text_of(message["content"], detail), message, detail, _LEFT_OUT)
     except NotUnderstood as error:
         raise error.within("message", "content") from None
     role = first_label(message, "role") or line["type"]

@@ -75,9 +75,9 @@ def conversation_files(root: Path) -> list[Path]:
     """The files of conversations in the folder `root` and below it, sorted. Raises a `ConfigError` without a folder.
 
     These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html, .htm and .zip,
-    except names that begin with a dot, README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
-    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A
-    folder that cannot be opened is among them, since reading it says why.
+    except names that begin with a dot, README, LICENSE, and files about accounts and settings beside an export's
+    conversations.json. Of a channel in an unpacked export of Slack it is the file of the last day: a new day is a new
+    file, which stands for all days. A folder that cannot be opened is among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")

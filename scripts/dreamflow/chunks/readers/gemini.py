@@ -20,7 +20,7 @@ _FILES = (
 )
 _IN_LINE = ("inlineData", "inline_data", "inlineImage")
 _LEFT_OUT = frozenset(
-    {"thoughtSignature", "thoughtSignatures", "grounding", "groundingMetadata", "response", *ARGUMENTS}
+    {"thoughtSignature", "thoughtSignatures", "grounding", "groundingMetadata", "errorMessage", "response", *ARGUMENTS}
 )
 
 

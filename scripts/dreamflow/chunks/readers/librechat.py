@@ -33,7 +33,7 @@ def _flat(messages: list[Mapping[str, Json]], parent: str | None = None) -> Iter
     waiting = [(message, parent) for message in reversed(messages)]
     while waiting:
         message, parent = waiting.pop()
-        named = {"parentMessageId": parent} if parent else {}
+        named = {"parentMessageId": parent or message.get("parentMessageId")}
         name = first_label(message, "messageId", "id")
         if not name and objects_in(message, "children"):
             raise NotUnderstood("a message with children but without a messageId")

@@ -155,7 +155,12 @@ def on_branch(messages: Sequence[Mapping[str, Json]], current: Json = None) -> l
         places[first_label(message, *_IDS)] = place
     if "" in places or len(places) < len(messages) or not any(_has_parent(message) for message in messages):
         return _oldest_first(messages)
-    parents = {name: first_label(messages[place], *_PARENTS) or None for name, place in places.items()}
+    parents: dict[str, str | None] = {}
+    last = None
+    for name, place in places.items():  # a message that does not say what it follows follows the one before it
+        says = any(key in messages[place] for key in _PARENTS)
+        parents[name] = first_label(messages[place], *_PARENTS) or (None if says else last)
+        last = name
     times = {name: _time(messages[place]) for name, place in places.items()}
     return [places[name] for name in branch(parents, times, current)]
 
