@@ -398,8 +398,9 @@ def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
 
 def _answers(labels: Sequence[Label], first: Label) -> list[Label]:
     """The labels of the name that as a rule comes after those of a first name, where the two take turns."""
-    asks = [label._replace(role="user") for label in labels if _key(label) == _key(first)]
-    answers = _beside(labels, asks, "user", lambda label: True)
+    sided = [label._replace(role="user") if _key(label) == _key(first) else label for label in labels]
+    asks = [label for label in sided if label.role == "user"]
+    answers = _beside(sided, asks, "user", lambda label: label.role != "user")
     talk = _merged(asks, answers)
     changes = sum(_key(one) != _key(other) for one, other in pairwise(talk))
     return answers if len(answers) > 1 and changes * 4 >= (len(talk) - 1) * 3 else []
