@@ -394,18 +394,39 @@ def test_a_conversation_belongs_to_one_spec(project: Project):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("bad.jsonl", b'{"role": "user", "content": "Hi"}\n{"role": "user", "con\n', "bad.jsonl:2: not valid JSON"),
-        ("bad.md", bytes(range(256)) * 20, "bad.md: not UTF-8 text"),
-        ("upgrade.md", b"User: Hi.\n", "a conversation cannot have the reserved name 'upgrade'"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(project: Project, name: str, content: bytes, told: str):
-    (project.root / "data/1_raw/conversations" / name).write_bytes(content)
+def test_what_cannot_be_read_is_named_and_stops_nothing_else(project: Project):
+    """A broken file, a good one, one named like a folder of ours, and an export with a broken and a good conversation,
+    of which a newer export has another state."""
+    folder = project.root / "data/1_raw/conversations"
+    (folder / "bad.jsonl").write_text('{"role": "user", "content": "Hi"}\n{"role": "user", "con\n')
+    (folder / "upgrade.md").write_text("User: Hi.\nAssistant: Hello, what is it about?\n")
+
+    def export(name: str, *said: str) -> None:
+        messages = [
+            {"sender": "human", "text": text, "created_at": f"2026-01-0{day}T00:00:00Z"}
+            for day, text in enumerate(said, 1)
+        ]
+        talks = [{"uuid": "talk", "name": "Tax", "chat_messages": messages}, {"uuid": "odd", "chat_messages": 5}]
+        project.write(f"data/1_raw/conversations/{name}/conversations.json", json.dumps(talks))
+
+    export("old", "What is due?")
+    export("new", "What is due?", "And when?")
+    assert project.run("-n", "drafts").returncode == 0
     done = project.run("chunks")
-    assert done.returncode and told in done.stdout and "Traceback" not in done.stdout
+    assert done.returncode == 0, done.stdout
+    assert "bad.jsonl:2: not valid JSON" in done.stdout and "conversation 2" in done.stdout
+    assert "old/conversations.json: a conversation is in new/conversations.json too (1 newer there)" in done.stdout
+    assert "And when?" in whole(project, "talk")
+    told = result(project)
+    assert len(told["not_read"]) == 3 and len(told["notices"]) == 1
+    ids = {row["conversation_id"] for row in told["conversations"]}
+    (upgrade,) = ids - {*TURNS, "talk"}
+    assert upgrade.startswith("upgrade-") and "Hello" in whole(project, upgrade)
+    again = project.run("chunks").stdout
+    assert "Nothing to be done" in again and "and 2 more problems" in again
+    (folder / "bad.jsonl").unlink()
+    assert project.run("chunks").returncode == 0
+    assert len(result(project)["not_read"]) == 2 and result(project)["chunks_created"] == 0
 
 
 def test_hostile_conversations_lose_nothing_and_stay_in_their_folder(project: Project, chunker: Server):
