@@ -13,7 +13,7 @@ rule database:
     run:
         from dreamflow.database.build import write_database  # it loads what few rules need
 
-        flow.job(log[0], lambda: flow.display.show(write_database(flow.plan)))
+        flow.job(log[0], lambda: flow.display.show(write_database(flow.plan, flow.display.show)))
 
 
 rule parquet:

@@ -1,6 +1,9 @@
 """Search everything that was made: `python scripts/search.py "sourdough starter" [--in chunks] [--limit 20] [--json]`.
 
-All words must occur; quotes make a phrase. It reads data/dreamflow.sqlite, which `snakemake database` makes.
+All words must occur; quotes make a phrase. With --meaning the query is a question in your own words, for chunks of
+conversations: the best passages come first, whether its words occur in them or not.
+
+It reads data/dreamflow.sqlite (and dreamflow.meaning.sqlite beside it), which `snakemake database` makes.
 """
 
 import argparse
@@ -21,14 +24,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("query", nargs="+", help="words that must all occur")
     parser.add_argument("--in", dest="kind", metavar="KIND", help="chunks, essays, drafts, evaluations, variants, ...")
+    parser.add_argument("--meaning", action="store_true", help="find chunks that may answer a question")
     parser.add_argument("--limit", type=int, default=10, metavar="N", help="show at most N (default: 10)")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     options = parser.parse_args()
     if options.limit < 1:
         parser.error("--limit must be at least 1")
+    if options.meaning and options.kind not in (None, "all", "chunk", "chunks"):
+        parser.error(f"--meaning searches chunks, not {options.kind}")
     path, query = data_root() / FILE, " ".join(options.query)
     try:
-        hits = search(path, query, options.kind, options.limit)
+        hits = (answers if options.meaning else search)(path, query, options.kind, options.limit)
         outdated = is_outdated(path)
         known = kinds(path) if not hits else {}
     except DreamflowError as error:
@@ -40,6 +46,13 @@ def main() -> None:
     if not hits:
         print(nothing_found(query, options.kind, known), file=sys.stderr)
         sys.exit(1)
+
+
+def answers(path: Path, question: str, kind: str | None, limit: int) -> list[Hit]:
+    """The chunks that may answer a question; `kind` is chunks."""
+    from dreamflow.chunks.recall import ask  # late: the encoder takes a second
+
+    return ask(path, question, limit)
 
 
 def shown(number: int, hit: Hit, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """Boundary metrics: worked out by hand, and the same as nltk's where that has them."""
 
 import pytest
-from boundary_metrics import boundary_density, boundary_f1, coverage, pk, window_diff
+from boundary_metrics import boundary_density, boundary_f1, pk, purity, window_diff
 from hypothesis import given
 from hypothesis import strategies as st
 from nltk.metrics import segmentation
@@ -37,23 +37,20 @@ def test_f1_by_hand():
     assert boundary_f1({4}, set(), 12) == boundary_f1(set(), {4}, 12) == (0.0, 0.0, 0.0)
 
 
-def test_density_and_coverage_by_hand():
+def test_density_and_purity_by_hand():
     assert boundary_density({4, 8}, 11) == 0.2
     assert boundary_density(set(), 1) == 0
-    assert coverage([(0, 4), (4, 10)], 10) == 1
-    assert coverage([(0, 4), (6, 10)], 10) == 0.8
-    assert coverage([(0, 6), (4, 10)], 10) == 0.8
-    assert coverage([(0, 10), (0, 10)], 10) == 0
-    assert coverage([], 0) == 1
+    assert purity({4}, {3}, 6) == 5 / 6  # 1 2 | 3 4 5 6 holds one turn of the other subject
+    assert purity({4}, set(), 6) == 1 / 2
+    assert purity(set(), {2, 5}, 6) == 1  # torn, but not mixed
+    assert purity({2, 5}, set(), 6) == 3 / 6
 
 
 @pytest.mark.parametrize("boundaries", [{1}, {0, 3}, {7}])
 def test_boundaries_where_none_can_be_are_refused(boundaries):
-    for metric in (pk, window_diff, boundary_f1):
+    for metric in (pk, window_diff, boundary_f1, purity):
         with pytest.raises(ValueError, match="conversation of 6 turns"):
             metric({3}, boundaries, 6)
-    with pytest.raises(ValueError, match="a span"):
-        coverage([(0, 11)], 10)
     with pytest.raises(ValueError, match="window"):
         pk({3}, {3}, 6, k=0)
 

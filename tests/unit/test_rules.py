@@ -2,7 +2,6 @@
 
 import pytest
 from dreamflow.chunks.conversation import Conversation, Turn
-from dreamflow.chunks.describe import entities
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.terms import terms
 from dreamflow.chunks.units import split_units
@@ -75,22 +74,6 @@ def test_cuts_where_the_topic_changes(said):
     assert starts == [1, 5]
     assert all(0.5 < chunk.confidence <= 1 for chunk in chunks)
     assert all(chunk.made_by == {"method": "rules", "quality_level": "basic"} for chunk in chunks)
-
-
-def test_says_what_a_chunk_is_about():
-    talk, units, chunks, _ = chunks_of(BREAD + TRAINS + GRAPHICS_CARD)
-    bread, trains, cards = chunks
-    assert [chunk.language for chunk in chunks] == ["en", "en", "zh"]
-    assert {"dough", "bread"} <= set(bread.labels)
-    assert {"Zurich", "Geneva", "Half Fare Card"} <= set(trains.entities)
-    assert "显存" in cards.labels or "显卡" in cards.labels
-    assert {"Stable Diffusion", "RTX 4060 Ti"} <= set(cards.entities)
-    for chunk in chunks:
-        assert 1 <= len(chunk.labels) <= 4
-        assert chunk.summary and chunk.summary in text_of(talk, units, chunk)
-        assert not chunk.summary.startswith(("user:", "assistant:"))
-    assert "dough" in bread.summary
-    assert "显卡" in cards.summary or "显存" in cards.summary
 
 
 def test_a_question_stays_with_its_answer():
@@ -182,11 +165,11 @@ def test_any_text_is_partitioned_into_chunks_of_the_right_size(said, limits):
     for chunk in chunks:
         assert 0 <= chunk.confidence <= 1
         assert len(chunk.labels) <= 4 and len(chunk.entities) <= 12
-        assert chunk.summary in text_of(talk, units, chunk)
+        assert len(chunk.summary) <= 300
     assert chunks == chunk_by_rules(talk, units, 1, len(units), least, most)
 
 
-# --- terms and names --------------------------------------------------------------------------------------
+# --- terms --------------------------------------------------------------------------------------
 
 
 def test_terms():
@@ -195,13 +178,3 @@ def test_terms():
     assert terms("茶とカレーを作る") == {"茶": 1, "カレー": 1, "作": 1}
     assert terms("user_name = 用Docker部署") == {"user": 1, "name": 1, "docker": 1, "部署": 1}
     assert terms(" ,,。\x00 と の 的") == {}
-
-
-def test_entities():
-    assert entities("We met Ada Lovelace near the Tower of London. However, we liked Paris more. Good.") == (
-        "Ada Lovelace", "Tower of London", "Paris",
-    )  # fmt: skip
-    assert entities("Call `df.groupby` or my_func, then load_all(), in 《红楼梦》 with Docker用PyTorch 2.") == (
-        "df.groupby", "my_func", "load_all()", "红楼梦", "Docker", "PyTorch 2",
-    )  # fmt: skip
-    assert entities("```\nFoo.bar()\n```\nBread is good. Good bread. It takes 5 GB.") == ()

@@ -266,11 +266,11 @@ def test_a_student_learns_and_goes_to_work(school: Server, tmp_path: Path) -> No
         school,
         tmp_path,
         student={"model": "small", "license": "apache-2.0"},
-        replay={"kinds": ["extraction"], "size": 36, "held_out_size": 20, "general_size": 10, "general_share": 0.1},
+        replay={"kinds": ["extraction"], "size": 36, "held_out_size": 16, "general_size": 10, "general_share": 0.1},
         training={"epochs": 2},
-        validation={"max_tokens": 24, "most_lost": 0.3, "smallest": 15},
+        validation={"max_tokens": 16, "most_lost": 0.3, "smallest": 12},
     )
-    small = {"provider": "llama_cpp", "name": GGUF, "context_length": 1024}
+    small = {"provider": "llama_cpp", "name": GGUF, "context_length": 1024, "sampling": {"max_tokens": 16}}
     project.write("config/models.yaml", {"models": {"small": small, "big": served(school)}})
     done = project.run("distill")
     assert done.returncode == 0, done.stdout
@@ -285,7 +285,7 @@ def test_a_student_learns_and_goes_to_work(school: Server, tmp_path: Path) -> No
     assert registered["lora"].endswith("adapter.gguf")
     project.write("config/probes/all.yaml", {
         "models": ["small-lesson-c1"],
-        "tasks": {"base": False, "generate": {"extraction": 4}},
+        "tasks": {"base": False, "generate": {"extraction": 2}},
     })  # fmt: skip
     probed = project.run("probe")
     assert probed.returncode == 0, probed.stdout

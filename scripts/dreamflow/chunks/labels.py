@@ -1,111 +1,404 @@
-"""The speakers of a text: labels at the beginnings of lines, which divide it into turns."""
+"""The speakers of a text: labels at the beginnings of lines, which divide it into turns.
+
+Which lines of a text are labels is not known from a line alone: "**Note:**" has the form of "**DeepSeek:**". The rules
+are, in this order:
+
+- A text has one form of labels, the first in which both sides of a conversation speak, so a dialogue that is quoted in
+  another form adds no turns. Where the two sides have a form each, such as headings of two levels, these are the form.
+- A name of neither side in exactly that form is a speaker where one is missing: the side that has no known name, if it
+  follows (or comes before) the other side as a rule; and a third speaker where a known side would follow itself.
+- A known name that stands among the keys of pasted data, or is written as it is nowhere else, is none.
+- A text in which most lines begin with one of a few recurring names is a transcript of their turns.
+"""
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
-from ..generation.parsers.fences import fence_end, fence_opening
 from .conversation import Turn
+from .label_lines import SPACE, Label, header_end, labels_in
+from .speaker_names import ROLES, is_no_speaker, role_of
 
-_NAMES = {
-    "user": """user human you me 用户 用戶 人类 人類 我 ユーザー ユーザ 人間 사용자 nutzer benutzer utilisateur usuario
-    utente usuário gebruiker пользователь""",
-    "assistant": """assistant ai bot chatgpt claude gpt gpt-4 gpt-4o gemini copilot 助手 助理 アシスタント 어시스턴트
-    assistent asistente assistente ассистент""",
-    "system": "system 系统 系統 システム 시스템 система",
-}
-ROLES = {name: role for role, names in _NAMES.items() for name in names.split()}
-_NAME = rf"(?P<name>{'|'.join(map(re.escape, sorted(ROLES, key=len, reverse=True)))})(?:[ ]said)?"
-_BOLD = r"(?:\*\*|__)"
-_SPACE = "[ \t\u3000]*"
-_BEGIN = "^\ufeff?"
 
-# The forms of a label. Headings of different levels are different forms.
-_LABEL = re.compile(
-    rf"""{_BEGIN}(?:
-    (?P<heading>\#{{1,6}}){_SPACE}(?:[^\w\s\#*]+[ ])?{_BOLD}?{_NAME}{_SPACE}[:：]?{_BOLD}?{_SPACE}\#*{_SPACE}(?=\r?$)
-    |(?P<bold>{_BOLD}){_NAME.replace("name", "bold_name")}(?:[:：]{_BOLD}|{_BOLD}{_SPACE}[:：]|{_BOLD}{_SPACE}(?=\r?$))
-    |(?P<plain>[ ]{{0,3}}){_NAME.replace("name", "plain_name")}{_SPACE}(?::(?![:/\\])|：)
-    )""",
-    re.M | re.I | re.X,
-)
-_ANY_NAME = re.compile(rf"{_BEGIN}(?P<any>[^\W\d_][\w.'’-]*(?:[ ][\w.'’-]+){{0,2}}){_SPACE}(?::(?=\s)|：)", re.M)
+__all__ = ["ROLES", "label_turns"]
+
+_SIDES = {"user": "assistant", "assistant": "user"}
 _MOST_NAMES = 12
-_HEADER_END = re.compile(rf"{_SPACE}(?:(?:\r?\n{_SPACE})*\r?\n)?")
-
-
-class _Label(NamedTuple):
-    role: str
-    start: int
-    end: int
+_ANY_NAME = re.compile(rf"^\ufeff?(?P<any>[^\W\d_][\w.'’-]*(?:[ ][\w.'’-]+){{0,2}}){SPACE}(?::(?=\s)|：)", re.M)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[+-]\d\d:?\d\d)?$")
+_DATA_LINE = re.compile(r"[ \t]*(?:- )?[\w.-]+[ \t]*:(?:[ \t]+\S*)?[ \t]*\r?$")
+_LIST_OF_FACTS = frozenset(
+    """date created updated exported model link url title source tags time messages id topic participants version platform
+    last-updated started duration language account email conversation mode project workspace tokens turns""".split()
+)
 
 
 def label_turns(text: str) -> tuple[Turn, ...]:
     """The turns that partition a text; a single turn of the role "text" if no speaker is named.
 
-    A header is a label and the white space after it, up to the first line with text.
+    A header is a label, a time on a line of its own, and the white space after them, up to the first line with text.
     """
-    labels = _speakers(text) or _transcript(text)
+    labels = _speakers(text)
+    turns: list[Turn] = []
     if not labels or _has_text(text[: labels[0].start]):
-        labels = [_Label("text", 0, 0), *labels]
-    ends = [label.start for label in labels[1:]] + [len(text)]
-    turns = []
-    for number, (label, end) in enumerate(zip(labels, ends, strict=True), 1):
+        end = labels[0].start if labels else len(text)
+        turns.append(Turn(1, "text", 0, end, 0))
+    for label, after in zip(labels, [*labels[1:], None], strict=False):
         start = turns[-1].end if turns else 0  # white space before the first label belongs to its turn
-        content_start = _HEADER_END.match(text, label.end, end).end() if label.end else start
-        turns.append(Turn(number, label.role, start, end, content_start))
+        end = after.start if after else len(text)
+        content_start, time = header_end(text, label.end, end, label.form)
+        time = iso_time(label.time or time)
+        turns.append(Turn(len(turns) + 1, label.role or label.name, start, end, content_start, time, None, label.model))
     return tuple(turns)
 
 
-def _speakers(text: str) -> list[_Label]:
-    """The labels of known speakers in the form of the first label."""
-    labels: list[_Label] = []
-    form, in_code = None, _code_test(text)
-    for match in _LABEL.finditer(text):
-        own_form = match["heading"] or ("bold" if match["bold"] else "plain")
-        role = ROLES[(match["name"] or match["bold_name"] or match["plain_name"]).lower()]
-        late = role == "system" and any(label.role != "system" for label in labels)
-        if form not in (None, own_form) or late or in_code(match):
-            continue
-        form = own_form
-        labels.append(_Label(role, match.start(), match.end()))
-    # A single label inside a text is no speaker.
-    return labels if len(labels) > 1 or (labels and not _has_text(text[: labels[0].start])) else []
+def iso_time(time: str | None) -> str | None:
+    """A time that is nearly in ISO 8601 as such; another unchanged."""
+    iso = _ISO.match(time) if time else None
+    return f"{iso[1]}T{iso[2]}{iso[3] or ''}" if iso else time
 
 
-def _transcript(text: str) -> list[_Label]:
-    """Labels of a few recurring names, if the first line and most other lines begin with a name."""
-    in_code = _code_test(text)
-    labels = [
-        _Label(match["any"], match.start(), match.end()) for match in _ANY_NAME.finditer(text) if not in_code(match)
-    ]
-    names = Counter(label.role for label in labels)
-    lines = sum(1 for line in text.split("\n") if line.strip())
-    recurring = 2 <= len(names) <= _MOST_NAMES and min(names.values()) > 1
-    return labels if recurring and len(labels) * 2 >= lines and not _has_text(text[: labels[0].start]) else []
+def _speakers(text: str) -> list[Label]:
+    found = list(labels_in(text))
+    if not _is_named(text, found) and (transcript := _transcript(text)):
+        sides = {role_of(name)[0] for name in {label.name for label in transcript}}
+        if sides != set(_SIDES):
+            return transcript
+    found = _without_facts(text, found)
+    forms: dict[str, list[Label]] = {}
+    for label in found:
+        forms.setdefault(label.form, []).append(label)
+    plans = {form: _pair(text, _indented_alike(labels)) for form, labels in forms.items()}
+    joined = _joined({form: labels for form, labels in forms.items() if not plans[form]})
+    if joined:
+        plans[joined[0].form] = joined
+    for form, labels in forms.items():
+        if not plans[form] and form != "bare":
+            plans[form] = _with_unknown_side(text, _indented_alike(labels))
+    # A quotation is the weakest form, and before it two names alone on their lines.
+    best = min(
+        (labels for labels in plans.values() if labels and (not _is_quoted(labels[0]) or _begins(text, labels[0]))),
+        key=lambda labels: (_is_quoted(labels[0]), _is_short(labels), labels[0].start),
+        default=None,
+    )
+    return best or _one_side(text, forms.values()) or _unknown(text, forms.values())
+
+
+def _is_quoted(label: Label) -> bool:
+    return label.form.startswith(">") and "[!]" not in label.form
+
+
+def _is_short(labels: Sequence[Label]) -> bool:
+    return labels[0].form == "bare" and len(labels) < 3
+
+
+def _is_named(text: str, labels: Sequence[Label]) -> bool:
+    """Whether known names divide a text, so that it is no transcript of other names."""
+    named = [label for label in labels if label.name.lower() in ROLES]
+    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start]))
 
 
 def _has_text(text: str) -> bool:
     return bool(text.removeprefix("\ufeff").strip())
 
 
-def _code_test(text: str) -> Callable[[re.Match], bool]:
-    """A function that takes the labels in order and returns whether a label is in a closed code block."""
-    position = 0
-    never_closed: dict[str, int] = {}  # by mark: the length from which fences are never closed: no second search
+def _key(label: Label) -> str:
+    return label.name.casefold()
 
-    def in_code(label: re.Match) -> bool:
-        nonlocal position
-        while position < label.start() and (opening := fence_opening(text, position, label.start())):
-            mark, length = opening["marks"][0], len(opening["marks"])
-            end = None if length >= never_closed.get(mark, length + 1) else fence_end(text, opening, len(text))
-            if end is None:
-                never_closed[mark] = min(length, never_closed.get(mark, length))
-            position = end or opening.end()
-        if position > label.start():
-            return True
-        position = _HEADER_END.match(text, label.end()).end()  # a block may begin on the line of the label
+
+def _indented_alike(labels: Sequence[Label]) -> list[Label]:
+    """The labels with the indentation of the first that names a side."""
+    first = next((label for label in labels if label.is_sure), labels[0])
+    indent = first.shape[1] if isinstance(first.shape[1], int) and not isinstance(first.shape[1], bool) else None
+    return [label for label in labels if indent is None or label.shape[1] == indent]
+
+
+# --- both sides are known
+
+
+def _pair(text: str, labels: Sequence[Label]) -> list[Label]:
+    """The labels of a form if both sides have a known name in it, with those of other speakers; else none."""
+    sure = _only_labels(text, [label for label in labels if label.is_sure])
+    sides = {label.role for label in sure} & set(_SIDES)
+    if len(sides) == 2:
+        return _with_others(labels, sure) if labels[0].form != "bare" else _alternating(text, sure)
+    if len(sides) == 1:
+        (side,) = sides
+        beside = _beside(labels, sure, side, lambda label: label.role == _SIDES[side] and not label.is_sure)
+        return _with_others(labels, _merged(sure, beside)) if beside else []
+    weak = _weak_pair(text, [label for label in labels if label.role and not label.is_sure], labels)
+    return _with_others(labels, weak) if weak else []
+
+
+def _only_labels(text: str, sure: Sequence[Label]) -> list[Label]:
+    """The labels without known names that are no speakers: a system in the middle, keys of data, other spellings."""
+    spelling: dict[str, str] = {}
+    kept: list[Label] = []
+    is_plain = bool(sure) and "plain" in sure[0].form
+    starts = {label.start for label in sure}
+    for place, label in enumerate(sure):
+        late = label.role == "system" and any(other.role != "system" for other in kept)
+        if late or (is_plain and (spelling.setdefault(_key(label), label.name) != label.name)):
+            continue
+        if is_plain and label.name.islower() and _is_data(text, label, starts, (*kept[-1:], *sure[place + 1 : place + 2])):
+            continue
+        kept.append(label)
+    first = next((_key(label) for label in kept if label.role == "user"), "")
+    return [
+        label
+        for place, label in enumerate(kept)
+        if not is_plain or label.role != "user" or _key(label) == first or not _is_doubled(kept, place)
+    ]
+
+
+def _is_doubled(labels: Sequence[Label], place: int) -> bool:
+    """Whether the side of a label speaks directly before or after it too."""
+    around = [*labels[max(place - 1, 0) : place], *labels[place + 1 : place + 2]]
+    return any(other.role == labels[place].role for other in around)
+
+
+def _is_data(text: str, label: Label, speakers: set[int], beside: Sequence[Label]) -> bool:
+    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it, and
+    no turn of its side without it."""
+    line_end = text.find("\n", label.end)
+    line_end = len(text) if line_end < 0 else line_end
+    if not _DATA_LINE.match(text[label.start : min(line_end, label.start + 200)]):
         return False
 
-    return in_code
+    def is_key(place: int | None) -> bool:
+        if place is None or place in speakers:
+            return False
+        end = text.find("\n", place)
+        line = text[place : min(len(text) if end < 0 else end, place + 200)]
+        return bool(_DATA_LINE.match(line)) and line.lstrip()[:1].islower()
+
+    before = is_key(text.rfind("\n", 0, label.start - 1) + 1 if label.start else None)
+    after = is_key(line_end + 1 if line_end < len(text) else None)
+    is_doubled = any(other.role == label.role for other in beside)
+    is_last = len(beside) == 1 and beside[0].start < label.start
+    is_other = not any(other.name == label.name for other in beside) and label.name == "user"
+    return ((before or after) and is_doubled) or (after and is_last and (before or is_other or beside[0].name.islower()))
+
+
+def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> list[Label]:
+    """Labels such as Prompt and Response: the first two names of both sides of which one follows the other."""
+    for asks, answers in pairwise(weak):
+        if (asks.role, answers.role) == ("user", "assistant"):
+            break
+    else:
+        return []
+    names = {_stem(asks), _stem(answers)}
+    if names == {"q", "a"} and any(_key(label) == "b" for label in labels):
+        return []  # a quiz
+    pair = [label for label in weak if _stem(label) in names]
+    answered = sum(
+        (first.role, second.role) == ("user", "assistant") for first, second in pairwise(pair)
+    )
+    is_short = answered == 1 and (len(pair) != 2 or not _begins(text, pair[0]))
+    return pair if answered * 3 >= len(pair) and not is_short else []
+
+
+def _stem(label: Label) -> str:
+    return re.sub(r"[ ]*\#?\d+$", "", _key(label))
+
+
+def _begins(text: str, label: Label) -> bool:
+    """Whether at most headings and lines of facts stand before a label."""
+    before = text[: label.start].removeprefix("\ufeff")
+    return all(re.match(r"[ \t]*(?:#|$|---|\*\*[^*]+:?\*\*|>|<!--|\w[\w ]*: )", line) for line in before.split("\n"))
+
+
+def _alternating(text: str, labels: Sequence[Label]) -> list[Label]:
+    """Labels whose sides take turns, else none."""
+    turns = sum(first.role != second.role for first, second in pairwise(labels))
+    begins = not _has_text(text[: labels[0].start]) or text[: labels[0].start].endswith("\n\n")
+    return list(labels) if turns == len(labels) - 1 and (turns > 1 or begins) else []
+
+
+def _joined(forms: dict[str, list[Label]]) -> list[Label]:
+    """The labels of two forms, one for each side."""
+    sides: dict[str, list[list[Label]]] = {"user": [], "assistant": []}
+    for form, labels in forms.items():
+        sure = [label for label in labels if label.is_sure and label.role in _SIDES]
+        if sure and form.lstrip("- ")[0] in "#bi" and form != "bare" and len({label.role for label in sure}) == 1:
+            sides[sure[0].role].append(sure)
+    for asks in sides["user"]:
+        for answers in sides["assistant"]:
+            labels = _merged(asks, answers)
+            turns = sum(first.role != second.role for first, second in pairwise(labels))
+            if turns * 2 >= len(labels) - 1:
+                return labels
+    return []
+
+
+def _merged(*lists: Iterable[Label]) -> list[Label]:
+    return sorted({label.start: label for labels in lists for label in labels}.values(), key=lambda label: label.start)
+
+
+# --- a side without a known name, and other speakers
+
+
+def _with_unknown_side(text: str, labels: Sequence[Label]) -> list[Label]:
+    """The labels of a form in which one side has a known name and the other an unknown one; else none."""
+    sure = _only_labels(text, [label for label in labels if label.is_sure])
+    sides = {label.role for label in sure} & set(_SIDES)
+    if len(sides) != 1:
+        return []
+    (side,) = sides
+    shapes = {label.shape for label in sure}
+    beside = _beside(labels, sure, side, lambda label: _may_speak(label, shapes), text)
+    return _with_others(labels, _merged(sure, beside)) if beside else []
+
+
+def _may_speak(label: Label, shapes: set[tuple]) -> bool:
+    return label.shape in shapes and not is_no_speaker(label.name) and not label.is_sure
+
+
+def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = "") -> list[Label]:
+    """The labels of the name that as a rule answers the user, or that the assistant as a rule answers."""
+    order = list(labels) if side == "user" else list(reversed(labels))
+    kept = {label.start for label in sure}
+    runs, beside, open_ = 0, Counter(), False
+    for label in order:
+        if label.start in kept:
+            runs += not open_ and label.role == side
+            open_ = label.role == side
+        elif open_ and allowed(label):
+            open_ = False
+            beside[_key(label)] += 1
+    if not beside:
+        return []
+    name, count = beside.most_common(1)[0]
+    chosen = [label for label in labels if _key(label) == name and allowed(label)]
+    if count < 2 and not chosen[0].role and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
+        return []
+    return chosen if count * 2 >= runs else []
+
+
+def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
+    """Whether the only label of a name may be the one answer of a text."""
+    alone = len(chosen) == 1 and sum(allowed(label) for label in labels) == 1
+    paragraph = re.search(r"\n[ \t]*\r?\n[ \t>]*$", text[max(chosen[0].start - 20, 0) : chosen[0].start])
+    is_name = chosen[0].name[:1].isupper() or not chosen[0].name[:1].islower()
+    return alone and is_name and bool(paragraph)
+
+
+def _with_others(labels: Sequence[Label], accepted: list[Label]) -> list[Label]:
+    """`accepted` and the labels of further speakers: a name that speaks where a side would follow itself, or whose
+    labels have the next number, or a time as all labels have."""
+    shapes = {label.shape for label in accepted}
+    names = {_key(label) for label in accepted}
+    others: dict[str, list[Label]] = {}
+    for label in labels:
+        if _key(label) not in names and not label.is_sure and _may_speak(label, shapes):
+            others.setdefault(_key(label), []).append(label)
+    timed = all(label.time for label in accepted)
+    found = list(accepted)
+    for own in list(others.values())[: _MOST_NAMES * 4]:
+        if timed or _is_numbered(accepted, own) or _fills(accepted, own):
+            found = _merged(found, own)
+    return found
+
+
+def _is_numbered(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
+    """Whether labels go on with the numbers of the others."""
+    order = _merged(accepted, own)
+    if len(order) < 3 or any(label.number is None for label in order):
+        return False
+    return all(first.number + 1 == second.number for first, second in pairwise(order))
+
+
+def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
+    """Whether a name speaks where otherwise a side would follow itself."""
+    filled = certain = place = 0
+    for label in own:
+        while place < len(accepted) and accepted[place].start < label.start:
+            place += 1
+        before = accepted[place - 1] if place else None
+        after = accepted[place] if place < len(accepted) else None
+        if before and after and (before.role or _key(before)) == (after.role or _key(after)):
+            filled, certain = filled + 1, certain + 1
+        elif before and not after and before.role != "assistant":
+            filled += 1
+    return certain >= 1 and filled * 3 >= len(own)
+
+
+# --- one side only, or no known name
+
+
+def _without_facts(text: str, labels: Sequence[Label]) -> list[Label]:
+    """The labels without those in a paragraph of facts before all turns, such as "**User:** …" above "**Created:** …"."""
+    top = re.compile(r"(?:\ufeff|[ \t\r]*\n|#[^\n]*\n|<!--[^\n]*\n|---+[ \t]*\n)*").match(text)
+    facts = [label for label in labels if label.start < top.end() + 4000]
+    place, inside, known = top.end(), [], 0
+    for label in facts:
+        if label.start < place:
+            continue
+        if label.start != place:
+            break
+        inside.append(label)
+        known += bool(set(re.split(r"\W+", _key(label))) & _LIST_OF_FACTS)
+        end = text.find("\n", label.end)
+        place = len(text) if end < 0 else end + 1
+    return [label for label in labels if label.start >= place] if known > 1 else list(labels)
+
+
+def _one_side(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
+    """The labels of the first form with known names of one side: several, or one with which the text begins."""
+    for labels in forms:
+        sure = [label for label in labels if label.is_sure and label.form != "bare"]
+        sure = _only_labels(text, sure) if sure else []
+        if len(sure) > 1 or (sure and not _has_text(text[: sure[0].start])):
+            return sure
+    return []
+
+
+def _transcript(text: str) -> list[Label]:
+    """Labels of a few recurring names, if the first line and most other lines begin with a name."""
+    code = {label.start for label in labels_in(text)} if "```" in text or "~~~" in text else None
+    labels = [
+        Label(match["any"], None, False, "plain", (), match.start(), match.end())
+        for match in _ANY_NAME.finditer(text)
+        if code is None or match.start() in code
+    ]
+    names = Counter(label.name for label in labels)
+    lines = sum(1 for line in text.split("\n") if line.strip())
+    recurring = 2 <= len(names) <= _MOST_NAMES and min(names.values()) > 1
+    return labels if recurring and len(labels) * 2 >= lines and not _has_text(text[: labels[0].start]) else []
+
+
+def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
+    """The labels of a form in which a few unknown names recur, from the beginning of the text on."""
+    for labels in forms:
+        first = next((label for label in labels if not is_no_speaker(label.name)), None)
+        if not first or first.form == "bare" or _is_quoted(first) or not _begins(text, first):
+            continue
+        own = [label for label in labels if label.shape == first.shape and not is_no_speaker(label.name)]
+        names = Counter(_key(label) for label in own)
+        often = [label for label in own if names[_key(label)] > 1]
+        changes = sum(_key(one) != _key(other) for one, other in pairwise(often))
+        is_talk = 2 <= len({_key(label) for label in often}) <= _MOST_NAMES and changes * 2 >= len(often)
+        if is_talk and len(often) * 10 >= len(labels) * 7:
+            found = own if len(own) == len(labels) else often
+        else:  # the first name, and the one that as a rule answers it
+            asks = [label for label in own if _key(label) == _key(first)]
+            answers = _answers(own, first) if len(asks) > 1 else []
+            found = _with_others(labels, _merged(asks, answers)) if answers else []
+        if found and (first.form != "plain" or _in_paragraphs(text, found)):
+            return found
+    return []
+
+
+def _answers(labels: Sequence[Label], first: Label) -> list[Label]:
+    """The labels of the name that as a rule comes after those of a first name, where the two take turns."""
+    asks = [label._replace(role="user") for label in labels if _key(label) == _key(first)]
+    answers = _beside(labels, asks, "user", lambda label: True)
+    talk = _merged(asks, answers)
+    changes = sum(_key(one) != _key(other) for one, other in pairwise(talk))
+    return answers if len(answers) > 1 and changes * 4 >= (len(talk) - 1) * 3 else []
+
+
+def _in_paragraphs(text: str, labels: Sequence[Label]) -> bool:
+    """Whether all labels but the first begin a paragraph."""
+    return all(re.search(r"\n[ \t]*\r?\n$", text[max(label.start - 9, 0) : label.start]) for label in labels[1:])

@@ -22,6 +22,15 @@ _HAN_RUN = re.compile(rf"[{HAN}]+")
 _LISTS = read_table(__file__, "words.yaml")
 STOP_WORDS = frozenset(_LISTS["stop_words"].split())
 GRAMMAR = frozenset(_LISTS["grammar"])
+UNLIKE_NOUNS = frozenset(
+    word for name in ("unlike_nouns", "unlike_nouns_zh", "unlike_nouns_ja") for word in _LISTS[name].split()
+)
+DATES = frozenset(_LISTS["dates"].split())
+BEFORE = {
+    kind: frozenset(_LISTS[f"before_{kind}"].split()) for kind in ("nouns", "one", "verbs", "adjectives", "verbs_zh")
+}
+AFTER_NOUNS = frozenset(_LISTS["after_nouns"].split())
+FUNCTION_WORDS = frozenset(_LISTS["function_words"].split())
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("edly", ""), ("ed", ""), ("es", ""), ("s", ""))
 
 

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -50,9 +50,12 @@ class Change(NamedTuple):
     problem: str = ""  # why its items could not be found; then the rows stay as they are
 
 
-def write_database(plan: "Plan") -> str:
-    """Bring the database of a plan up to date; returns a line for the screen."""
-    return update_database(plan.world.layout.root / FILE, all_sources(plan))
+def write_database(plan: "Plan", show: Callable[[str], None] = lambda line: None) -> str:
+    """Bring the database of a plan up to date, and what families keep beside it; returns lines for the screen."""
+    path = plan.world.layout.root / FILE
+    lines = [update_database(path, all_sources(plan))]
+    lines += [family.index(path, show) for family in plan.families.values()]
+    return "\n".join(filter(None, lines))
 
 
 def all_sources(plan: "Plan") -> list[Source]:

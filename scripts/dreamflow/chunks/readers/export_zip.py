@@ -1,16 +1,17 @@
-"""The .zip of an export of ChatGPT or Claude, as it was downloaded: its conversations.json, one or several.
+"""A .zip of conversations, as it was downloaded: the files in it, unpacked one by one.
 
-Newer exports of ChatGPT have conversations-000.json, conversations-001.json and so on, maybe in a folder or in a zip
-inside; all else in the zip (pictures, users.json, chat.html) is left alone. Nothing is unpacked to disk, and names in
-the zip are never paths. A zip whose contents are too large, or grow too much, is refused before its memory is taken.
+Exports have conversations.json, or conversations-000.json, conversations-001.json and so on, maybe in a folder or in a
+zip inside. Nothing is unpacked to disk, and names in the zip are never paths. What is too large, or grows too much, is
+refused before its memory is taken.
 """
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 from ...errors import ConfigError
 
@@ -21,45 +22,62 @@ _DEEPEST = 2  # zips within zips
 _SHOWN = 8  # names of other files in a message
 
 
-def exported_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(name, content) of each conversations*.json in a zip, in order of their names.
+class Entry(NamedTuple):
+    """A file in a zip. `path` is its name there, only to be shown and compared."""
 
-    Raises a `ConfigError` for a file that is no zip, damaged, encrypted, too large, or without conversations."""
+    path: PurePosixPath
+    read: Callable[[], bytes]
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[list[Entry]]:
+    """The files in a zip and in zips in it, in order of their names, to read while it is open.
+
+    Raises a `ConfigError` for a file that is no zip, or a damaged one; `Entry.read` does for what is encrypted, damaged
+    or too large."""
     try:
         with path.open("rb") as stream:
-            found = list(_files(stream, str(path), _LARGEST, _DEEPEST))
+            left = [_LARGEST]
+            yield sorted(_entries(stream, str(path), left, _DEEPEST), key=lambda entry: str(entry.path))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if not found:
-        raise ConfigError(
-            f"{path}: has no conversations.json, so it is not an export of ChatGPT or Claude. It has {_content(path)}. "
-            "Remove it, or take the zip that the link in their e-mail downloads"
-        )
-    yield from sorted(found)
 
 
-def _files(stream: IO[bytes], where: str, most: int, depth: int) -> Iterator[tuple[str, bytes]]:
+def _entries(stream: IO[bytes], where: str, left: list[int], depth: int) -> Iterator[Entry]:
     try:
-        with zipfile.ZipFile(stream) as archive:
-            for info in archive.infolist():
-                name = PurePosixPath(info.filename.replace("\\", "/"))
-                hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts if part not in ("..", "."))
-                wanted = name.name.lower().startswith("conversations") and name.suffix.lower() == ".json"
-                inner = name.suffix.lower() == ".zip" and depth > 1
-                if hidden or info.is_dir() or not (wanted or inner):
-                    continue
-                place = f"{where}: {name.name}"
-                data = _unpacked(archive, info, place, most)
-                most -= len(data)
-                if wanted:
-                    yield name.name, data
-                else:
-                    yield from _files(BytesIO(data), place, most, depth - 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ConfigError(
-            f"{where}: not a zip file, or a damaged one ({error}): download it again; a download that stopped early "
-            "looks like this"
-        ) from None
+        archive = zipfile.ZipFile(stream)
+        infos = archive.infolist()
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(where, error) from None
+    for info in infos:
+        parts = PurePosixPath(info.filename.replace("\\", "/")).parts
+        name = PurePosixPath(*(part.replace(":", "") for part in parts if part not in ("..", ".", "/")))
+        if info.is_dir() or not name.name or any(part.startswith((".", "__MACOSX")) for part in name.parts):
+            continue
+        entry = Entry(name, _reader(archive, info, f"{where}: {name}", left))
+        if name.suffix.lower() != ".zip":
+            yield entry
+        elif depth > 1:
+            yield from _entries(BytesIO(entry.read()), f"{where}: {name}", left, depth - 1)
+
+
+def _reader(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, left: list[int]) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            data = _unpacked(archive, info, where, left[0])
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise _damaged(where, error) from None
+        left[0] -= len(data)
+        return data
+
+    return read
+
+
+def _damaged(where: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{where}: not a zip file, or a damaged one ({error}): download it again; a download that stopped early looks "
+        "like this"
+    )
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, most: int) -> bytes:
@@ -84,7 +102,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, most:
     return data
 
 
-def _content(path: Path) -> str:
+def what_is_in(path: Path) -> str:
     """What a zip has instead, in words."""
     with zipfile.ZipFile(path) as archive:
         names = [PurePosixPath(name).name or name for name in archive.namelist() if not name.endswith("/")]

@@ -11,17 +11,54 @@ is, for
 All raise a `NotUnderstood` about what they do not understand.
 """
 
-from . import chatgpt, claude, labels, turns
+from . import (
+    captions,
+    chatgpt,
+    claude,
+    claude_code,
+    codex,
+    deepseek,
+    gemini,
+    grok,
+    labels,
+    librechat,
+    llamacpp,
+    messages,
+    mistral,
+    openwebui,
+    page,
+    sillytavern,
+    slack,
+    stamped,
+    takeout,
+    turns,
+)
 
 DOCUMENTS = (
+    slack,
+    takeout,
+    claude_code,
+    codex,
+    sillytavern,
+    mistral,
+    gemini,
     turns,
 )  # fmt: skip
 
 CONVERSATIONS = (
+    deepseek,
     chatgpt,
     claude,
-)  # fmt: skip
+    grok,
+    openwebui,
+    llamacpp,
+    librechat,
+    messages,  # the last, since it recognises any list of messages
+)
 
 TEXTS = (
+    page,
+    captions,
+    stamped,
     labels,  # the last, since it recognises any text
 )  # fmt: skip

@@ -66,4 +66,8 @@ class NotUnderstood(ConfigError):
         return NotUnderstood(self.message, self.key, place)
 
 
+class NotRecognised(NotUnderstood):
+    """A file that no format recognises."""
+
+
 Read = Iterator[Talk | Marked | NotUnderstood]

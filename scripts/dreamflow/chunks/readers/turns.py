@@ -1,25 +1,30 @@
-"""Turns {"role": ..., "content": ..., "time": ..., "id": ...}: a JSON list of them, or JSON Lines; one conversation."""
+"""Turns {"role": ..., "content": ..., "time": ..., "id": ...}: a JSON list of them, or JSON Lines; one conversation.
+
+Lists of messages that call these otherwise ({"from", "value"}, {"sender", "text"}) are read too.
+"""
 
 from ...generation.model import Json
-from .blocks import text_of
 from .message import Detail, Message, NotUnderstood, Read, Talk
-from .values import label_of, time_of
+from .messages import is_message, message_of
 
 
 def recognises(value: Json) -> bool:
     """Whether this is a list of turns."""
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "role" in value[0]
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return False
+    return "role" in value[0] or (is_message(value[0]) and all(map(is_message, value)))
 
 
 def read(value: Json, detail: Detail) -> Read:
     """The conversation."""
-    yield Talk("", "", [_turn(item, number) for number, item in enumerate(value)])
+    yield Talk("", "", [_turn(item, number, detail) for number, item in enumerate(value)])
 
 
-def _turn(value: Json, number: int) -> Message:
-    if not isinstance(value, dict) or not isinstance(value.get("role"), str) or "content" not in value:
+def _turn(value: Json, number: int, detail: Detail) -> Message:
+    is_turn = isinstance(value, dict) and isinstance(value.get("role", ""), str)
+    if not is_turn or not ("content" in value if "role" in value else is_message(value)):
         raise NotUnderstood('a turn must be an object such as {"role": "user", "content": "…"}', (number,))
     try:
-        return Message(value["role"], text_of(value["content"]), time_of(value.get("time")), label_of(value.get("id")))
+        return message_of(value, detail, value.get("role"))
     except NotUnderstood as error:
         raise error.within(number) from None
