@@ -24,7 +24,7 @@ from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
 from ..reports.markdown import counted
 from ..site.page import Page
-from . import parsers  # noqa: F401  (registers them)
+from . import note_parser, parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from ..generation.models import Model
     from ..routing.auto import Asked
     from .compile import Chunking
+    from .conversation import Turn
     from .index import Index, Library
+    from .readers import Detail
     from .reading import Found
     from .spec import Upgrade
     from .upgrade_look import Prospects
@@ -41,6 +43,7 @@ SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 CHUNK_VARIABLES = ("units", "text", "first", "last", "candidates", "fewest", "most")
 CHUNK = Stage("chunk", "c", (PromptKind("chunk", CHUNK_VARIABLES, "chunks", SAMPLING),), ".json")
 CLUSTER = Stage("cluster", "k", (PromptKind("cluster", ("chunks",), "cluster", SAMPLING),), ".json")
+NOTE = Stage("note", "n", (PromptKind("notes", ("passages",), "notes", SAMPLING),), ".json")
 
 
 class Chunks(Family):
@@ -50,8 +53,8 @@ class Chunks(Family):
     section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
-    stages = (CHUNK, CLUSTER)
-    goals = ("chunks", "upgrade", "clusters")
+    stages = (CHUNK, CLUSTER, NOTE)
+    goals = ("chunks", "upgrade", "clusters", "notes")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -59,12 +62,15 @@ class Chunks(Family):
         self.raw = Path(world.settings.raw_root) / "conversations"
         self.upgrade_plan = self.folder / "upgrade" / "plan.json"
         self.cluster_plan = self.folder / "clusters" / "plan.json"
+        self.note_plan = self.folder / "notes" / "plan.json"
         self.wanted: set[str] = set()
         self._loaded: dict[str, Chunking] = {}
         self._basic: list[Deferred] = []
         self._upgrades: list[Deferred] = []
         self._clusters: Deferred | None = None
         self._cluster_question: Asked | None = None
+        self._notes: Deferred | None = None
+        self._note_question: Asked | None = None
         self._prospects: Prospects | None = None
         self._found: Sequence[Found] | None = None  # the files of conversations when this run started
         self._fresh: dict[str, bytes] = {}  # what a preview has read
@@ -76,6 +82,7 @@ class Chunks(Family):
         """Check the specs; no conversation is read. Raises `ConfigError`."""
         from .compile import cluster_question, load_chunking
         from .filters import parse_filter
+        from .notes import note_question
         from .upgrade import available_seconds
 
         world = self.world
@@ -87,7 +94,9 @@ class Chunks(Family):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
         self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
+        self._note_question = note_question(world.settings.notes, world.catalog, world.models, world.router)
         self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
+        self._notes = Deferred(self.note_plan, "notes", self._read_notes)
         self._basic = [
             Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
             for name, spec in specs.items()
@@ -96,8 +105,8 @@ class Chunks(Family):
         self._loaded = specs
 
     def deferred(self) -> Sequence[Deferred]:
-        """The generations of the level basic, of the planned upgrade and of the planned clusters."""
-        return [*self._basic, *self._upgrades, self._clusters] if self._loaded else []
+        """The generations of the level basic, of the planned upgrade, of the planned clusters and of their notes."""
+        return [*self._basic, *self._upgrades, self._clusters, self._notes] if self._loaded else []
 
     @property
     def specs(self) -> "Mapping[str, Chunking]":
@@ -143,11 +152,17 @@ class Chunks(Family):
             self._found = find_files(self.raw)
         return self._found
 
+    def _detail(self) -> "Detail":
+        """How much of calls of tools and of reasoning is read (section `reading` of config.yaml)."""
+        from .readers import Detail
+
+        return Detail(self.world.settings.reading.tools, self.world.settings.reading.reasoning)
+
     def is_current(self) -> bool:
         """Whether all files of conversations are read as they are now. Raises a `ConfigError` without their folder."""
         from .reading import is_current
 
-        return is_current(self._index(), self._files(), self.talks)
+        return is_current(self._index(), self._files(), self.talks, self._detail())
 
     def unread(self) -> list[str]:
         """The index if a file of conversations is new, changed or gone."""
@@ -161,7 +176,7 @@ class Chunks(Family):
 
         write_fresh(self.talks, self._fresh)
         self._found = find_files(self.raw)
-        index = read_files(self.raw, self.talks, self._index(), self._found)
+        index = read_files(self.raw, self.talks, self._index(), self._found, self._detail())
         self._fresh = {}
         write_index(self.talks, index)
         self.specs  # noqa: B018  (it checks them)
@@ -170,7 +185,7 @@ class Chunks(Family):
     def _unread_text(self) -> str:
         from .reading import changed
 
-        number = len(changed(self._index(), self._files(), self.talks))
+        number = len(changed(self._index(), self._files(), self.talks, self._detail()))
         return f"conversations: {counted(number, 'file')} of {len(self._files()):,} to read"
 
     def _library_now(self) -> "Library":
@@ -181,20 +196,25 @@ class Chunks(Family):
         if self.is_current():
             return self.library()
         if self._now is None or self._now[0] is not self._files():
-            index = read_files(self.raw, self.talks, self._index(), self._files(), self._fresh)
+            index = read_files(self.raw, self.talks, self._index(), self._files(), self._detail(), self._fresh)
             self._now = (self._files(), Library(self.talks, index, self._fresh))
         return self._now[1]
 
     def targets(self, goal: str) -> list[str]:
-        """The files of a target rule; for `upgrade` and `clusters` the plan that decides their other files."""
+        """The files of a target rule; for `upgrade`, `clusters` and `notes` the plan that decides their other files."""
         if not self._loaded:
             return []
         self.wanted.add("chunks")
         if self.is_current():
             self.specs  # noqa: B018  (a mistake in a spec is told before anything runs)
-        if goal in ("upgrade", "clusters"):
+        plans = {"upgrade": self.upgrade_plan, "clusters": self.cluster_plan, "notes": self.note_plan}
+        if goal == "notes" and self._note_question is None:
+            raise ConfigError(
+                "notes need a model: write `notes: {model: <an id of models.yaml>}` into config/config.yaml"
+            )
+        if goal in plans:
             self.wanted.add(goal)
-            return [str(self.upgrade_plan if goal == "upgrade" else self.cluster_plan)]
+            return [str(plans[goal])]
         return [f"{self.folder}/result.json"]
 
     def reports(self) -> list[Report]:
@@ -254,6 +274,8 @@ class Chunks(Family):
             }
         if "clusters" in self.wanted:
             rows |= self._cluster_rows(self._plan_clusters())
+        if "notes" in self.wanted:
+            rows |= self._note_rows(self._plan_notes(self._plan_clusters()))
         if "upgrade" in self.wanted:
             plan = self._plan_upgrade(_now(), specs, is_expected=True)
             texts.append(plan_text(plan))
@@ -444,7 +466,7 @@ class Chunks(Family):
     def upgrade(self, conversation_id: str, path: str) -> None:
         """Write the upgraded archive of a conversation, its page, and a summary (`path`)."""
         from .batches import batch_path
-        from .products import upgrade_archive
+        from .products import upgrade_archive, write_page
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
@@ -452,6 +474,7 @@ class Chunks(Family):
         if not summary:  # no region has all of its answers
             return
         write_atomic(path, pretty(summary))
+        write_page(spec, conversation_id, folder)
         batch = next(batch for batch, names in self.batches().items() if conversation_id in names)
         batch_path(self.talks, batch).touch()  # what reads archives is made again
 
@@ -461,9 +484,12 @@ class Chunks(Family):
         return [archive for spec in self.specs.values() for archive in archives_of(spec, self.folder)]
 
     def _plan_clusters(self) -> dict[str, Json]:
+        from ..database.build import FILE
         from .clusters import plan_clusters
+        from .recall import embed_known
 
-        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
+        embed = embed_known(self.layout.root / FILE)
+        return plan_clusters(self._archives(), self.world.settings.clusters.similarity, embed)
 
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
@@ -496,6 +522,42 @@ class Chunks(Family):
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
+
+    def _turns_of(self, conversation_id: str) -> "Sequence[Turn]":
+        return self.spec_of[conversation_id].conversations[conversation_id].turns
+
+    def _plan_notes(self, clusters: Mapping[str, Json]) -> dict[str, Json]:
+        from .notes import plan_notes
+
+        return plan_notes(clusters["clusters"], self._archives(), self._turns_of)
+
+    def _note_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
+        from .notes import note_rows
+
+        return note_rows(plan, self._note_question)
+
+    def _read_notes(self, path: Path) -> Mapping[str, Generation]:
+        with _planned_by(path):
+            return self._note_rows(read_json(path))
+
+    def write_note_plan(self) -> None:
+        """Write the texts of the planned clusters, with their dates, for prompts."""
+        write_atomic(self.note_plan, pretty(self._plan_notes(read_json(self.cluster_plan))))
+
+    def notes_job(self) -> str:
+        """What decides the notes besides the answers, as JSON."""
+        return canonical(self.world.settings.notes.as_dict())
+
+    def note_inputs(self) -> list[str]:
+        """The generations that write notes."""
+        self.wanted.discard("notes")
+        return self.metadata_files("note", self._notes.generations)
+
+    def write_notes(self, path: str) -> str:
+        """Write the next version of the notes; returns a line for the screen."""
+        from .notes import write_notes
+
+        return write_notes(Path(path), self._notes.generations, self._archives(), self._turns_of, self.layout)
 
     def sources(self) -> Sequence[Source]:
         """The tables of this family in the database."""

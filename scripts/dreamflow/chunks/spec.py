@@ -119,3 +119,15 @@ class Clusters(ModelCall):
     template: Name = Field(
         "cluster-v1", description="A prompt in `raw_root/templates/cluster/`, with the variable `chunks`."
     )
+
+
+class Notes(ModelCall):
+    """What `snakemake notes` writes down of each cluster; without a model nothing."""
+
+    model: Optional[Name] = Field(
+        None,
+        description="An id of models.yaml, or `auto`: the model that writes the notes. Without one there are none.",
+    )
+    template: Name = Field(
+        "notes-v1", description="A prompt in `raw_root/templates/notes/`, with the variable `passages`."
+    )
