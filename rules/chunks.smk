@@ -30,8 +30,7 @@ checkpoint read_conversations:
 rule archives:
     """Chunk a batch of conversations at the level basic, and write their pages; better chunks of an upgrade stay."""
     input:
-        lambda wildcards: checkpoints.read_conversations.get()
-        and flow.look_up(CHUNKS.archive_inputs, wildcards.batch),
+        lambda wildcards: checkpoints.read_conversations.get() and flow.look_up(CHUNKS.archive_inputs, wildcards.batch),
         job=lambda wildcards: checkpoints.read_conversations.get() and ARCHIVE_JOB(wildcards),
         lost=lambda wildcards: checkpoints.read_conversations.get()
         and flow.always(*flow.look_up(CHUNKS.incomplete, wildcards.batch)),

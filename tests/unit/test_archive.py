@@ -17,7 +17,7 @@ from dreamflow.chunks.archive import (
     write_archive,
 )
 from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, with_description
-from dreamflow.chunks.render import chunks_page
+from dreamflow.chunks.render import between, chunks_page
 from dreamflow.chunks.result import Change, result_table, task_result, where_to_read
 from dreamflow.chunks.rules import chunk_by_rules
 from dreamflow.chunks.stitch import PartitionError
@@ -252,7 +252,34 @@ def test_the_page_shows_the_words_and_what_is_known_of_each_chunk():
         assert TALK.text[turn.content_start : turn.end].strip() in shown
     for words in ("billing", "weather", "m-good", "rules, no model", "0.80", "not measured", "b_talk_1"):
         assert words in shown
-    assert {link.removeprefix("#") for link in page.links} == page.ids
+    assert {link.removeprefix("#") for link in page.links} - page.ids == {"data:,"}
+
+
+def test_the_page_marks_cuts_by_size_and_says_times_with_their_zone_and_costs():
+    times = ["2026-02-13T23:59:00+08:00", "2026-02-14T00:01:30+08:00"]
+    talk = conversation(("user", "What is due?"), ("assistant", "Ask ACME."), times=times)
+    made = build_archive(talk, split_units(talk), [chunk(1, 1), chunk(2, 2)])
+    made["b_chunks"][1] |= {"limit": True, "llm_used": "m", "cost_usd": 0.0123, "tokens_used": 500}
+    page = _Text()
+    page.feed(chunks_page(talk, made))
+    shown = re.sub(r"\s+", " ", page.text)
+    assert shown.count("cut by size") == 2  # the chunk, and the sum
+    for words in ("2026-02-13 23:59 UTC+8:00", "2026-02-14 00:01 UTC+8:00", "cost $0.0123", "500 tokens"):
+        assert words in shown
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "shown"),
+    [
+        ("2026-02-13T08:00:00Z", "2026-02-13T09:30:00+00:00", "2026-02-13 08:00 to 09:30 UTC"),
+        ("2026-02-13T08:00:00", "2026-02-14T08:00:00", "2026-02-13 08:00 to 2026-02-14 08:00"),
+        ("2026-02-13T08:00:00-03:30", "2026-02-13T08:00:00Z", "2026-02-13 08:00 UTC\u22123:30 to 08:00 UTC"),
+        ("yesterday", None, "yesterday"),
+        (None, None, ""),
+    ],
+)
+def test_spans_of_time(start, end, shown):
+    assert between(start, end) == shown
 
 
 def test_the_page_is_safe_and_needs_nothing_else():
@@ -262,7 +289,8 @@ def test_the_page_is_safe_and_needs_nothing_else():
     text = chunks_page(hostile, made)
     page = _Text()
     page.feed(text)
-    assert not {"script", "img", "b", "i", "link", "iframe"} & set(page.tags)
+    assert not {"script", "img", "i", "iframe"} & set(page.tags)
+    assert "<b>label</b>" in page.text
     assert "<script>alert(1)</script>" in page.text
     assert "{{ 7 * 7 }}" in page.text
     assert not re.search(r"(?:src|href)\s*=\s*.?https?:", text)

@@ -5,7 +5,7 @@ level basic follow from. Upgrades and clusters are planned from existing archive
 files of these plans. Modules that read and split text are imported late: other targets need not wait for them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -28,12 +28,16 @@ from . import note_parser, parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
+    from ..generation.budgets import Deadline
+    from ..generation.models import Model
     from ..routing.auto import Asked
     from .compile import Chunking
     from .conversation import Turn
     from .index import Index, Library
+    from .readers import Detail
     from .reading import Found
     from .spec import Upgrade
+    from .upgrade_look import Prospects
 
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 CHUNK_VARIABLES = ("units", "text", "first", "last", "candidates", "fewest", "most")
@@ -67,6 +71,7 @@ class Chunks(Family):
         self._cluster_question: Asked | None = None
         self._notes: Deferred | None = None
         self._note_question: Asked | None = None
+        self._prospects: Prospects | None = None
         self._found: Sequence[Found] | None = None  # the files of conversations when this run started
         self._fresh: dict[str, bytes] = {}  # what a preview has read
         self._read: tuple[int, Library] | None = None  # (time of the index, its conversations)
@@ -147,11 +152,17 @@ class Chunks(Family):
             self._found = find_files(self.raw)
         return self._found
 
+    def _detail(self) -> "Detail":
+        """How much of calls of tools and of reasoning is read (section `reading` of config.yaml)."""
+        from .readers import Detail
+
+        return Detail(self.world.settings.reading.tools, self.world.settings.reading.reasoning)
+
     def is_current(self) -> bool:
         """Whether all files of conversations are read as they are now. Raises a `ConfigError` without their folder."""
         from .reading import is_current
 
-        return is_current(self._index(), self._files(), self.talks)
+        return is_current(self._index(), self._files(), self.talks, self._detail())
 
     def unread(self) -> list[str]:
         """The index if a file of conversations is new, changed or gone."""
@@ -165,7 +176,7 @@ class Chunks(Family):
 
         write_fresh(self.talks, self._fresh)
         self._found = find_files(self.raw)
-        index = read_files(self.raw, self.talks, self._index(), self._found)
+        index = read_files(self.raw, self.talks, self._index(), self._found, self._detail())
         self._fresh = {}
         write_index(self.talks, index)
         self.specs  # noqa: B018  (it checks them)
@@ -174,7 +185,7 @@ class Chunks(Family):
     def _unread_text(self) -> str:
         from .reading import changed
 
-        number = len(changed(self._index(), self._files(), self.talks))
+        number = len(changed(self._index(), self._files(), self.talks, self._detail()))
         return f"conversations: {counted(number, 'file')} of {len(self._files()):,} to read"
 
     def _library_now(self) -> "Library":
@@ -185,7 +196,7 @@ class Chunks(Family):
         if self.is_current():
             return self.library()
         if self._now is None or self._now[0] is not self._files():
-            index = read_files(self.raw, self.talks, self._index(), self._files(), self._fresh)
+            index = read_files(self.raw, self.talks, self._index(), self._files(), self._detail(), self._fresh)
             self._now = (self._files(), Library(self.talks, index, self._fresh))
         return self._now[1]
 
@@ -266,7 +277,7 @@ class Chunks(Family):
         if "notes" in self.wanted:
             rows |= self._note_rows(self._plan_notes(self._plan_clusters()))
         if "upgrade" in self.wanted:
-            plan = self._plan_upgrade(_now(), specs)
+            plan = self._plan_upgrade(_now(), specs, is_expected=True)
             texts.append(plan_text(plan))
             for spec in specs.values():
                 rows |= upgrade_rows(spec, plan)
@@ -339,14 +350,52 @@ class Chunks(Family):
         from .products import write_result
 
         remove_others(self.talks, self.batches())
-        return write_result(self.spec_of, self.folder, self.layout, self.library().index)
+        return write_result(self.spec_of, self.folder, self.layout, self.library().index, self._all_upgrade_rows())
 
-    def _plan_upgrade(self, now: str, specs: "Mapping[str, Chunking] | None" = None) -> dict[str, Json]:
-        from .upgrade_plan import plan_upgrade
+    def unfinished(self, goals: Collection[str]) -> str:
+        """Upgrade what has all of its answers, and show the result of an upgrade that could not be completed."""
+        from .upgrade_run import is_of_this_run, unfinished_conversations
 
-        return plan_upgrade(
-            self.specs if specs is None else specs, self.folder, self._upgrade_settings(), now, self.layout
-        )
+        if "upgrade" not in goals or not is_of_this_run(self.upgrade_plan):
+            return ""
+        for conversation_id in unfinished_conversations(self.upgrade_plan, self.spec_of):
+            self.upgrade(conversation_id, f"{self.folder}/{conversation_id}/upgrade.json")
+        return self.write_result()
+
+    def _plan_upgrade(
+        self, now: str, specs: "Mapping[str, Chunking] | None" = None, *, is_expected: bool = False
+    ) -> dict[str, Json]:
+        """The plan of an upgrade that begins now; if `is_expected`, from the archives that a run would make before."""
+        from .upgrade_run import plan_of_run
+
+        self._prospects = None  # the store may have more answers by now
+        own, settings = self.specs if specs is None else specs, self._upgrade_settings()
+        return plan_of_run(own, self.folder, settings, now, self.world, self._is_batch, is_expected=is_expected)
+
+    def _is_batch(self, stage: str, model: "Model") -> bool:
+        from ..generation.batches import goes_in_batches
+
+        return goes_in_batches(self.world.settings.batch, stage, model)
+
+    def answer_tokens(self, generation: Generation) -> int | None:
+        """As many as answers had so far, else by the length of the text."""
+        if generation.stage != CHUNK.name:
+            return None
+        from .upgrade_look import Prospects
+
+        if self._prospects is None:
+            self._prospects = Prospects.of(self.layout, self._is_batch)
+        return self._prospects.answer_tokens(generation, self.world.catalog.texts)
+
+    def deadline(self, generation: Generation, run: str) -> "Deadline | None":
+        """The end of the upgrade that this run has planned."""
+        if not self.scopes(generation) or self.is_basic(generation):
+            return None
+        from .upgrade_run import deadline
+
+        level = generation.wildcards["quality_level"]
+        tier = self._loaded[self.world.origin[generation.gen_id]].tiers[level]
+        return deadline(self.upgrade_plan, run, tier.seconds_per_call)
 
     def _upgrade_settings(self) -> "Upgrade":
         """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
@@ -389,9 +438,11 @@ class Chunks(Family):
         spec = self.specs[name]
         return {row.gen_id: row for conversation in spec.talks for row in spec.generations[conversation]}
 
+    def _all_upgrade_rows(self) -> list[Generation]:
+        return [row for deferred in self._upgrades for row in deferred.generations.values()]
+
     def _upgrade_rows(self, conversation_id: str) -> list[Generation]:
-        rows = [row for deferred in self._upgrades for row in deferred.generations.values()]
-        return [row for row in rows if row.wildcards["conversation_id"] == conversation_id]
+        return [row for row in self._all_upgrade_rows() if row.wildcards["conversation_id"] == conversation_id]
 
     def upgraded(self) -> list[str]:
         """The last file of each conversation in the planned upgrade."""
@@ -419,7 +470,10 @@ class Chunks(Family):
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
-        write_atomic(path, pretty(upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)))
+        summary = upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)
+        if not summary:  # no region has all of its answers
+            return
+        write_atomic(path, pretty(summary))
         batch = next(batch for batch, names in self.batches().items() if conversation_id in names)
         batch_path(self.talks, batch).touch()  # what reads archives is made again
 

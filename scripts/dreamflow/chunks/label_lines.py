@@ -69,6 +69,7 @@ _TIME_LINE = re.compile(
     |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""",
     re.X | re.I,
 )
+_QUOTED = re.compile(r"(?:[ ]{0,3}>[ \t]?)?")
 _CALLOUT_NAME = re.compile(
     rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?",
     re.X | re.I,
@@ -186,8 +187,10 @@ def _callout(line: str) -> tuple | None:
     if not match:
         return None
     kind = match["type"].lower()
-    title = match["inner"] or re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
-    inner = _inner(title)
+    kind = re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
+    inner = _inner(match["inner"] or kind)
+    if (inner is None or not role_of(inner.name)[0]) and role_of(kind)[1]:
+        inner = _Inner(kind, inner and inner.time, None, False, False, None)
     return (inner, f"{match['lead'].strip()}[!]", (), len(line.rstrip("\r"))) if inner else None
 
 
@@ -260,7 +263,9 @@ def header_end(text: str, label_end: int, end: int, form: str) -> tuple[int, str
     """Where the words of a turn begin, and a time that has a line of its own under the label."""
     place = _HEADER_END.match(text, label_end, end).end()
     if form.endswith("[!]") and (named := _CALLOUT_NAME.match(text, place, end)) and role_of(named["name"])[0]:
-        return named.end(), named["time"]
+        return named.end() + len(_QUOTED.match(text, named.end(), end)[0]), named["time"]
+    if form.endswith("[!]"):
+        return _QUOTED.match(text, place, end).end(), None
     time = _TIME_LINE.match(text, place, min(end, place + 200)) if place > label_end else None
     if not time:
         return place, None
@@ -294,9 +299,7 @@ def code_test(text: str) -> Callable[[Label], bool]:
             position = end or opening.end()
         if position > label.start:
             return True
-        position = label.start  # what is before it was searched
-        if label.role:  # a block may begin on the line of a label
-            position = _HEADER_END.match(text, label.end).end()
+        position = _HEADER_END.match(text, label.end).end()  # a block may begin on the line of a label
         return False
 
     return in_code

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from .conversation import Turn
 from .label_lines import SPACE, Label, header_end, labels_in
-from .speaker_names import ROLES, is_no_speaker
+from .speaker_names import ROLES, is_no_speaker, role_of
 
 
 __all__ = ["ROLES", "label_turns"]
@@ -62,7 +62,9 @@ def iso_time(time: str | None) -> str | None:
 def _speakers(text: str) -> list[Label]:
     found = list(labels_in(text))
     if not _is_named(text, found) and (transcript := _transcript(text)):
-        return transcript
+        sides = {role_of(name)[0] for name in {label.name for label in transcript}}
+        if sides != set(_SIDES):
+            return transcript
     found = _without_facts(text, found)
     forms: dict[str, list[Label]] = {}
     for label in found:
@@ -74,20 +76,27 @@ def _speakers(text: str) -> list[Label]:
     for form, labels in forms.items():
         if not plans[form] and form != "bare":
             plans[form] = _with_unknown_side(text, _indented_alike(labels))
-    # Names alone on a line are the weakest form.
+    # A quotation is the weakest form, and before it two names alone on their lines.
     best = min(
-        (labels for labels in plans.values() if labels),
-        key=lambda labels: (labels[0].form == "bare", labels[0].start),
+        (labels for labels in plans.values() if labels and (not _is_quoted(labels[0]) or _begins(text, labels[0]))),
+        key=lambda labels: (_is_quoted(labels[0]), _is_short(labels), labels[0].start),
         default=None,
     )
     return best or _one_side(text, forms.values()) or _unknown(text, forms.values())
 
 
+def _is_quoted(label: Label) -> bool:
+    return label.form.startswith(">") and "[!]" not in label.form
+
+
+def _is_short(labels: Sequence[Label]) -> bool:
+    return labels[0].form == "bare" and len(labels) < 3
+
+
 def _is_named(text: str, labels: Sequence[Label]) -> bool:
     """Whether known names divide a text, so that it is no transcript of other names."""
     named = [label for label in labels if label.name.lower() in ROLES]
-    sides = {label.role for label in labels if label.is_sure and label.form == "plain"}
-    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start])) or set(_SIDES) <= sides
+    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start]))
 
 
 def _has_text(text: str) -> bool:
@@ -132,8 +141,7 @@ def _only_labels(text: str, sure: Sequence[Label]) -> list[Label]:
         late = label.role == "system" and any(other.role != "system" for other in kept)
         if late or (is_plain and (spelling.setdefault(_key(label), label.name) != label.name)):
             continue
-        is_doubled = any(other.role == label.role for other in (*kept[-1:], *sure[place + 1 : place + 2]))
-        if is_plain and is_doubled and label.name.islower() and _is_data(text, label, starts):
+        if is_plain and label.name.islower() and _is_data(text, label, starts, (*kept[-1:], *sure[place + 1 : place + 2])):
             continue
         kept.append(label)
     first = next((_key(label) for label in kept if label.role == "user"), "")
@@ -150,22 +158,27 @@ def _is_doubled(labels: Sequence[Label], place: int) -> bool:
     return any(other.role == labels[place].role for other in around)
 
 
-def _is_data(text: str, label: Label, speakers: set[int]) -> bool:
-    """Whether a label is a key in a block of keys and values: a short value, and such a line beside it."""
+def _is_data(text: str, label: Label, speakers: set[int], beside: Sequence[Label]) -> bool:
+    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it, and
+    no turn of its side without it."""
     line_end = text.find("\n", label.end)
     line_end = len(text) if line_end < 0 else line_end
     if not _DATA_LINE.match(text[label.start : min(line_end, label.start + 200)]):
         return False
-    before = text.rfind("\n", 0, max(label.start - 1, 0)) + 1 if label.start else None
-    after = line_end + 1 if line_end < len(text) else None
-    for place in (before, after):
-        if place is None or place in speakers or place == label.start:
-            continue
+
+    def is_key(place: int | None) -> bool:
+        if place is None or place in speakers:
+            return False
         end = text.find("\n", place)
         line = text[place : min(len(text) if end < 0 else end, place + 200)]
-        if _DATA_LINE.match(line) and line.lstrip()[:1].islower():
-            return True
-    return False
+        return bool(_DATA_LINE.match(line)) and line.lstrip()[:1].islower()
+
+    before = is_key(text.rfind("\n", 0, label.start - 1) + 1 if label.start else None)
+    after = is_key(line_end + 1 if line_end < len(text) else None)
+    is_doubled = any(other.role == label.role for other in beside)
+    is_last = len(beside) == 1 and beside[0].start < label.start
+    is_other = not any(other.name == label.name for other in beside) and label.name == "user"
+    return ((before or after) and is_doubled) or (after and is_last and (before or is_other or beside[0].name.islower()))
 
 
 def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> list[Label]:
@@ -208,7 +221,7 @@ def _joined(forms: dict[str, list[Label]]) -> list[Label]:
     sides: dict[str, list[list[Label]]] = {"user": [], "assistant": []}
     for form, labels in forms.items():
         sure = [label for label in labels if label.is_sure and label.role in _SIDES]
-        if sure and form != "bare" and len({label.role for label in sure}) == 1:
+        if sure and form.lstrip("- ")[0] in "#bi" and form != "bare" and len({label.role for label in sure}) == 1:
             sides[sure[0].role].append(sure)
     for asks in sides["user"]:
         for answers in sides["assistant"]:
@@ -251,23 +264,20 @@ def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: 
         if label.start in kept:
             runs += not open_ and label.role == side
             open_ = label.role == side
-        elif open_:
+        elif open_ and allowed(label):
             open_ = False
-            if allowed(label):
-                beside[_key(label)] += 1
+            beside[_key(label)] += 1
     if not beside:
         return []
     name, count = beside.most_common(1)[0]
     chosen = [label for label in labels if _key(label) == name and allowed(label)]
-    if count < 2 and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
+    if count < 2 and not chosen[0].role and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
         return []
     return chosen if count * 2 >= runs else []
 
 
 def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
     """Whether the only label of a name may be the one answer of a text."""
-    if chosen[0].role:
-        return True
     alone = len(chosen) == 1 and sum(allowed(label) for label in labels) == 1
     paragraph = re.search(r"\n[ \t]*\r?\n[ \t>]*$", text[max(chosen[0].start - 20, 0) : chosen[0].start])
     is_name = chosen[0].name[:1].isupper() or not chosen[0].name[:1].islower()
@@ -307,7 +317,7 @@ def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
             place += 1
         before = accepted[place - 1] if place else None
         after = accepted[place] if place < len(accepted) else None
-        if before and after and before.role == after.role:
+        if before and after and (before.role or _key(before)) == (after.role or _key(after)):
             filled, certain = filled + 1, certain + 1
         elif before and not after and before.role != "assistant":
             filled += 1
@@ -361,19 +371,32 @@ def _transcript(text: str) -> list[Label]:
 def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
     """The labels of a form in which a few unknown names recur, from the beginning of the text on."""
     for labels in forms:
-        own = [label for label in labels if not is_no_speaker(label.name)]
+        first = next((label for label in labels if not is_no_speaker(label.name)), None)
+        if not first or first.form == "bare" or _is_quoted(first) or not _begins(text, first):
+            continue
+        own = [label for label in labels if label.shape == first.shape and not is_no_speaker(label.name)]
         names = Counter(_key(label) for label in own)
         often = [label for label in own if names[_key(label)] > 1]
-        if not often or not 2 <= len({_key(label) for label in often}) <= _MOST_NAMES or labels[0].form == "bare":
-            continue
-        alike = len({label.shape for label in often}) == 1 or often[0].form != "plain"
-        changes = sum(_key(first) != _key(second) for first, second in pairwise(often))
-        if not alike or changes * 2 < len(often) or len(often) * 10 < len(labels) * 7 or not _begins(text, often[0]):
-            continue
-        if often[0].form == "plain" and not _in_paragraphs(text, often):
-            continue
-        return own if len(own) == len(labels) else often
+        changes = sum(_key(one) != _key(other) for one, other in pairwise(often))
+        is_talk = 2 <= len({_key(label) for label in often}) <= _MOST_NAMES and changes * 2 >= len(often)
+        if is_talk and len(often) * 10 >= len(labels) * 7:
+            found = own if len(own) == len(labels) else often
+        else:  # the first name, and the one that as a rule answers it
+            asks = [label for label in own if _key(label) == _key(first)]
+            answers = _answers(own, first) if len(asks) > 1 else []
+            found = _with_others(labels, _merged(asks, answers)) if answers else []
+        if found and (first.form != "plain" or _in_paragraphs(text, found)):
+            return found
     return []
+
+
+def _answers(labels: Sequence[Label], first: Label) -> list[Label]:
+    """The labels of the name that as a rule comes after those of a first name, where the two take turns."""
+    asks = [label._replace(role="user") for label in labels if _key(label) == _key(first)]
+    answers = _beside(labels, asks, "user", lambda label: True)
+    talk = _merged(asks, answers)
+    changes = sum(_key(one) != _key(other) for one, other in pairwise(talk))
+    return answers if len(answers) > 1 and changes * 4 >= (len(talk) - 1) * 3 else []
 
 
 def _in_paragraphs(text: str, labels: Sequence[Label]) -> bool:

@@ -29,19 +29,20 @@ def read(text: str, detail: Detail) -> Read:
     """What was said."""
     title = re.match(r"\ufeff?\s*WEBVTT[ \t]+-?[ \t]*([^\n]+)", text)
     cues = _cues(text)
-    prefixed = [_PREFIX.match(words) for _, name, words in cues if not name]
+    lines = [(time, name, line) for time, name, words in cues for line in words.split("\n")]
+    prefixed = [_PREFIX.match(line) for _, name, line in lines if not name]
     names = {match[1] for match in prefixed if match and len(match[1].split()) <= _WORDS_IN_NAME}
     has_names = bool(names) and prefixed[0] is not None and sum(map(bool, prefixed)) * 4 >= len(prefixed)
     messages: list[Message] = []
-    for time, name, words in cues:
-        prefix = _PREFIX.match(words) if has_names and not name else None
+    for time, name, line in lines:
+        prefix = _PREFIX.match(line) if has_names and not name else None
         if prefix and prefix[1] in names:
-            name, words = prefix[1], words[prefix.end() :]
+            name, line = prefix[1], line[prefix.end() :]
         role = name or (messages[-1].role if messages else "text")
         if messages and messages[-1].role == role:
-            messages[-1] = messages[-1]._replace(text=f"{messages[-1].text}\n{words}")
+            messages[-1] = messages[-1]._replace(text=f"{messages[-1].text}\n{line}")
         else:
-            messages.append(Message(role, words, time))
+            messages.append(Message(role, line, time))
     yield Talk("", title[1].strip() if title else "", messages)
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...errors import ConfigError
 from ...generation.model import Json
 from ..conversation import Conversation
-from . import slack
+from . import page, slack
 from .build import conversation_of
 from .decode import decoded
 from .export_zip import Entry, opened_zip, what_is_in
@@ -18,8 +18,10 @@ from .formats import TEXTS
 from .json_files import LINES, json_value, parse_json, placed, talks_in
 from .message import Detail, NotRecognised, NotUnderstood
 
-_JSON, _TEXT, _ZIP = (".json", *LINES), (".md", ".markdown", ".txt"), ".zip"
+_PAGES = (".html", ".htm")
+_JSON, _TEXT, _ZIP = (".json", *LINES), (".md", ".markdown", ".txt", ".vtt", ".srt", ".log", *_PAGES), ".zip"
 _SUFFIXES = (*_JSON, *_TEXT, _ZIP)
+_LONG = 2_000  # characters, from which on a text without speakers is told
 _NO_TALK = ("README", "LICENSE")
 # Files that exports have beside their conversations: about accounts, ratings, projects, settings.
 _COMPANIONS = frozenset(
@@ -45,10 +47,12 @@ _OF_SLACK = ("users.json", "channels.json", "groups.json", "dms.json", "mpims.js
 
 
 class FileRead(NamedTuple):
-    """The conversations of a file, and what is wrong with others in it. Each problem names the file and the place."""
+    """The conversations of a file, what is wrong with others in it, and what may be wrong with these: nobody speaks in a
+    long text. Each problem and notice names the file and the place."""
 
     conversations: Sequence[Conversation]
     problems: Sequence[str]
+    notices: Sequence[str] = ()
 
 
 def list_conversations(root: Path) -> dict[str, Conversation]:
@@ -70,7 +74,7 @@ def list_conversations(root: Path) -> dict[str, Conversation]:
 def conversation_files(root: Path) -> list[Path]:
     """The files of conversations in the folder `root` and below it, sorted. Raises a `ConfigError` without a folder.
 
-    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt and .zip, except names that begin with a dot,
+    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html and .zip, except names that begin with a dot,
     README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
     unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A
     folder that cannot be opened is among them, since reading it says why.
@@ -94,7 +98,9 @@ def conversation_files(root: Path) -> list[Path]:
             return days[path.parent] == path
         if path.parent in whole and path.name in _OF_SLACK:
             return False
-        return not (path.parent in exports and path.stem in _COMPANIONS and path.suffix.lower() == ".json")
+        suffix = path.suffix.lower()
+        is_companion = suffix in _PAGES or (suffix == ".json" and path.stem in _COMPANIONS)  # the same talks as a page
+        return not (path.parent in exports and is_companion)
 
     return sorted([*filter(wanted, found), *(Path(error.filename) for error in closed)])
 
@@ -151,7 +157,12 @@ def _read_data(data: bytes, name: str, stem: str, where: str, source: str, detai
     text = decoded(data, where)
     conversations: list[Conversation] = []
     problems: list[str] = []
-    value = json_value(text, PurePosixPath(name).suffix.lower(), where)
+    suffix = PurePosixPath(name).suffix.lower()
+    value = json_value(text, suffix, where)
+    if suffix in _PAGES and not page.recognises(text):
+        raise NotRecognised(
+            "an HTML page without a chat of ChatGPT; copy the chat into a .txt or .md file, or export it as JSON"
+        )
     try:
         if value is not None:
             talks = talks_in(value, stem, detail)
@@ -166,7 +177,18 @@ def _read_data(data: bytes, name: str, stem: str, where: str, source: str, detai
         raise
     except NotUnderstood as error:
         problems.append(placed(error, value, where))
-    return FileRead(conversations, problems)
+    notices = [] if value is not None else [notice for talk in conversations if (notice := _notice(talk, where))]
+    return FileRead(conversations, problems, notices)
+
+
+def _notice(talk: Conversation, where: str) -> str | None:
+    """That nobody speaks in a long text."""
+    if len(talk.text) < _LONG or any(turn.role != "text" for turn in talk.turns):
+        return None
+    return (
+        f"{where}: a single turn of {len(talk.text):,} characters, since no speakers were found; if somebody speaks in it, "
+        'write "Name: " at the beginning of each turn'
+    )
 
 
 def _read_zip(path: Path, source: str, detail: Detail) -> FileRead:
@@ -191,12 +213,13 @@ def _read_zip(path: Path, source: str, detail: Detail) -> FileRead:
                 break
     conversations = [conversation for part in parts for conversation in part.conversations]
     problems = [problem for part in parts for problem in part.problems]
+    notices = [notice for part in parts for notice in part.notices]
     if not conversations and not problems:
         raise ConfigError(
             f"{path}: has no conversations.json or other file of conversations. It has {what_is_in(path)}. Remove it, "
             "or take the zip that the link in an e-mail about an export downloads"
         )
-    return FileRead(conversations, problems)
+    return FileRead(conversations, problems, notices)
 
 
 def _read_entry(entry: Entry, stem: str, path: Path, source: str, detail: Detail) -> FileRead:

@@ -80,7 +80,9 @@ def read(text: str, detail: Detail) -> Read:
     roles = [
         "system" if not name else ROLES[name.lower()] if known == {"user", "assistant"} else name for name in names
     ]
-    starts = [(role, match.start(), match.end(), time) for role, match, time in zip(roles, found, stamps.iso(), strict=True)]
+    ends = [match.end() if name or not match["name"] else match.start("name") for match, name in zip(found, names, strict=True)]
+    places = zip(roles, found, ends, stamps.iso(), strict=True)
+    starts = [(role, match.start(), end, time) for role, match, end, time in places]
     yield Marked(_turns(text, starts))
 
 
