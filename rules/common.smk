@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.logging import logger
 from snakemake.settings.enums import Quietness
 from snakemake.sourcecache import infer_source_file
@@ -169,6 +170,18 @@ def job_file(rule, job, makes):
     """
 
     return lambda wildcards: flow.job_file(rule, wildcards, job, makes)
+
+
+def targets_of(arguments):
+    """The targets on a command line."""
+    return list(get_argument_parser().parse_known_args(arguments)[0].targets)
+
+
+def others():
+    """The inputs of the targets of families that the command names: what reads all results comes after them."""
+    goals = {goal for family in flow.families.values() for goal in family.goals}
+    names = [name for name in targets_of(sys.argv[1:]) if name in goals]
+    return [file for name in names for file in getattr(rules, name).input]
 
 
 def shard_file(kind, wildcards):

@@ -5,6 +5,8 @@ rule database:
     """Bring data/dreamflow.sqlite up to date with the results: tables, and full-text search."""
 
     # It is not an output: Snakemake would delete it, and what it is made from are thousands of files.
+    input:
+        others(),
     log:
         f"{DATA}/logs/database.log",
     localrule: True
@@ -16,6 +18,8 @@ rule database:
 
 rule parquet:
     """Write each table of the database as a Parquet file, data/export/parquet/<table>.parquet."""
+    input:
+        others(),
     log:
         f"{DATA}/logs/parquet.log",
     localrule: True
@@ -27,6 +31,8 @@ rule parquet:
 
 rule datasets:
     """Write training data and chunks as dataset folders of Hugging Face, data/export/datasets/<name>/."""
+    input:
+        others(),
     log:
         f"{DATA}/logs/datasets.log",
     localrule: True

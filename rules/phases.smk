@@ -1,7 +1,5 @@
 """How the phases of a night start: as runs of Snakemake with the options of this one. For rules/night.smk."""
 
-from snakemake.cli import get_argument_parser
-
 from dreamflow.generation.stopping import STOPPING
 from dreamflow.nights.night import Caller, preview, run_night
 
@@ -9,10 +7,6 @@ PHASE_CHATTER = (
     *("Using workflow specific", "Config file ", "Building DAG", "Conda environments:", "Complete log(s):"),
     *("Elapsed time:", "DAG of jobs", "Updating checkpoint"),
 )
-
-
-def targets_of(arguments):
-    return list(get_argument_parser().parse_known_args(arguments)[0].targets)
 
 
 def options(arguments):

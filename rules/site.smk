@@ -7,6 +7,7 @@ rule site:
     """Write the site, data/site/index.html, from the results that exist; no model is called."""
     input:
         lambda wildcards: flow.always(f"{DATA}/site/index.html"),
+        others(),
     output:
         f"{DATA}/site/index.html",
     log:

@@ -3,10 +3,10 @@
 Run: python tests/benchmarks/segmentation.py [--part dev] [--groups NAME ...] [--json FILE] [--write FOLDER]
                                              [--archives FOLDER ...]
 
-Conversations are joined from texts that others wrote (segmentation_texts.py; they are fetched once by `python
-tests/benchmarks/segmentation_sources.py`) and from the threads of this project's authors (segmentation_threads.py);
-both are reported apart. What was learnt or chosen, was so on the parts "train" and "dev": the weights of the segmenter,
-and for each group of conversations the setting of each rival, by Pk. The part "test" is reported.
+Conversations are joined from texts that others wrote (segmentation_texts.py; fetched once, with `python
+tests/benchmarks/segmentation_fetch.py`) and from the threads of this project's authors (segmentation_threads.py); both
+are reported apart. What was learnt or chosen, was so on the parts "train" and "dev": the weights of the segmenter, and
+for each group of conversations the setting of each rival, by Pk. The part "test" is reported.
 
 Intervals are 95% bootstrap intervals over conversations. As conversations share texts, they are somewhat too narrow for
 "other texts".
@@ -101,7 +101,7 @@ def _mean(rows: Iterable[Mapping[str, float]], measure: str) -> float:
     return float(np.mean([row[measure] for row in rows]))
 
 
-def thinned(cases: list[Case], most: int = 24) -> list[Case]:
+def thinned(cases: list[Case], most: int = 16) -> list[Case]:
     """Up to about `most` of the cases, from all their sources."""
     return cases[:: max(len(cases) // most, 1)]
 

@@ -1,8 +1,8 @@
 """Conversations with known changes of subject, composed of texts that nobody of this project wrote.
 
-`cases(part)` gives those of "train", "dev" or "test", always the same for the same fetched texts (see
-segmentation_sources.py, which also tells how they are fetched and divided). `python
-tests/benchmarks/segmentation_texts.py` prints a table of them.
+`cases(part)` gives those of "train", "dev" or "test", always the same for the same fetched texts (`python
+tests/benchmarks/segmentation_fetch.py` fetches them; segmentation_sources.py and segmentation_documents.py read and
+divide them). `python tests/benchmarks/segmentation_texts.py` prints a table of the cases.
 
 A case joins topics of one source, in one of several ways, so that no density of boundaries can be learnt: whole
 topics; excerpts of 4 to 6, 4 to 15, 18 to 60, or anything from 2 to 60 turns, which begin anywhere; sections or scenes
@@ -24,9 +24,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
+import segmentation_documents as documents
 import segmentation_sources as sources
 from dreamflow.chunks.conversation import Conversation, Turn
-from segmentation_sources import PARTS, Said, Topic
+from segmentation_fetch import PARTS, Said, Topic
 
 MANY = {"train": 4, "dev": 2, "test": 1}  # cases of a kind, relative to the test part
 LONGEST = 120  # turns of a whole topic
@@ -127,6 +128,15 @@ def _unused(topics: list[Topic], used: list[Topic]) -> list[Topic]:
     return [topic for topic in topics if topic.document not in documents and not topic.speakers & speakers]
 
 
+def by_paragraphs(join: Join, topics: list[Topic], rng: random.Random) -> list[tuple[Said, ...]]:
+    """The same of topics whose paragraphs are turns of their own."""
+    split = [
+        replace(topic, turns=tuple((role, part) for role, said in topic.turns for part in said.split("\n\n")))
+        for topic in topics
+    ]
+    return join(split, rng)
+
+
 def by_messages(join: Join, topics: list[Topic], rng: random.Random) -> list[tuple[Said, ...]]:
     """The same, where each message (line) is a turn of its own, as chat programs export it."""
     return [tuple((role, line) for role, said in piece for line in said.split("\n")) for piece in join(topics, rng)]
@@ -139,11 +149,17 @@ def by_messages(join: Join, topics: list[Topic], rng: random.Random) -> list[tup
 def _topics(source: str, part: str) -> list[Topic]:
     kind, _, language = source.partition(" ")
     if kind == "documents":
-        return sources.sections(language, part)
-    loader = {"human": sources.human_chats, "tools": sources.tool_requests, "plays": sources.scenes}.get(kind)
-    loader = loader or {"sessions": sources.sessions}.get(kind)
-    loader = loader or partial({"assistant": sources.assistant_chats, "questions": sources.questions}[kind], language)
-    return [topic for topic in loader() if topic.part == part]
+        return documents.sections(language, part)
+    loaders = {
+        "human": sources.human_chats,
+        "assistant": partial(sources.assistant_chats, language),
+        "tools": sources.tool_requests,
+        "sessions": sources.sessions,
+        "questions": partial(sources.questions, language),
+        "mail": sources.discussions,
+        "plays": sources.scenes,
+    }
+    return [topic for topic in loaders[kind]() if topic.part == part]
 
 
 _EXCHANGES = partial(excerpts, 4, 12, aligned=2)
@@ -160,6 +176,9 @@ KINDS: dict[str, tuple[str, str, Join, int]] = {
     "assistant zh, whole": ("assistant chats", "assistant zh", partial(whole, 4), 16),
     "assistant zh, short and whole": ("assistant chats", "assistant zh", mixed, 12),
     "tools": ("assistant chats", "tools en", partial(whole, 4), 10),
+    "mail, threads": ("discussions", "mail en", partial(excerpts, 3, 60), 16),
+    "mail, 3-8 mails": ("discussions", "mail en", partial(excerpts, 3, 8), 16),
+    "mail, 15-60 paragraphs": ("long topics", "mail en", partial(by_paragraphs, partial(excerpts, 15, 60)), 16),
     "sessions": ("long topics", "sessions en", partial(following, 6), 3),
     "questions en": ("questions", "questions en", _EXCHANGES, 8),
     "questions zh": ("questions", "questions zh", _EXCHANGES, 8),

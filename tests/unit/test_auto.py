@@ -6,10 +6,6 @@ from collections import Counter
 from itertools import product
 
 import pytest
-from chat import chunk
-from dreamflow.chunks.archive import build_archive, write_archive
-from dreamflow.chunks.readers import list_conversations
-from dreamflow.chunks.units import split_units
 from dreamflow.errors import DreamflowError
 from dreamflow.generation.budgets import worst_case
 from dreamflow.generation.digest import row_digest
@@ -303,6 +299,7 @@ def test_conversations_and_clusters(project):
     tier = {"auto": {"of": ["one", "two"]}, "window_tokens": 50}
     project.write("config/conversations/c.yaml", {"tiers": {"basic": tier, "good": tier}})
     plan = planned({"conversations": ["c"], "clusters": {"auto": {"of": ["two"]}}})
+    plan.families["chunks"].read()
     models = {}
     for row in plan.generations.values():
         models.setdefault(row.wildcards["conversation_id"], set()).add(row.model.model_id)
@@ -319,14 +316,11 @@ def test_an_upgrade(project):
     project.write("data/1_raw/conversations/a.md", "User: The rye is here.\nAssistant: It is bread.\n" * 9)
     tier = {"auto": {"of": ["one", "two"]}, "window_tokens": 50}
     project.write("config/conversations/c.yaml", {"tiers": {"good": tier}})
-    for name, talk in list_conversations(project.root / "data/1_raw/conversations").items():
-        units = split_units(talk)
-        rules = {"method": "rules", "quality_level": "basic"}
-        made = build_archive(talk, units, [chunk(1, len(units), "bread", made_by=rules)])
-        write_archive(project.root / "data/chunks" / name, made)
     config = {"conversations": ["c"], "upgrade": {"target": "good"}}
     routing(project, one=0.9, two=0.2)
     plan = planned(config)
+    plan.families["chunks"].read()
+    plan.families["chunks"].make_archives("many/b", "data/talks/made/many/b.json")
     plan.families["chunks"].targets("upgrade")
     previewed, text = plan.families["chunks"].preview()
     assert "upgrade of c to good (auto): 1 chunks" in text

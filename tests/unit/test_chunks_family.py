@@ -1,14 +1,13 @@
 """The family of conversations: what stops it and nothing else, and which generations are known from files."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
 from chat import chunk, conversation
 from dreamflow.chunks.archive import build_archive, write_archive
-from dreamflow.chunks.readers import list_conversations
 from dreamflow.chunks.units import split_units
 from dreamflow.cycles import NIGHT
+from dreamflow.errors import ConfigError
 from dreamflow.nights.state import Limits, begin
 from dreamflow.plan import compile_plan
 from project import REPOSITORY, Project
@@ -42,23 +41,20 @@ def tiers(project, **levels):
 
 def archive_all(project):
     """An archive of each conversation, made by rules."""
-    for name, talk in list_conversations(project.root / "data/1_raw/conversations").items():
-        units = split_units(talk)
+    chunks = family(project)
+    chunks.read()
+    for name, talk in chunks.library().items():
+        units = chunks.specs["trial"].units[name]
         rules = {"method": "rules", "quality_level": "basic"}
         made = build_archive(talk, units, [chunk(1, len(units), "bread", made_by=rules)])
         write_archive(project.root / "data/chunks" / name, made)
 
 
-def test_a_file_that_cannot_be_read_is_a_problem_of_this_family(project):
-    (project.root / "data/1_raw/conversations/bad.md").write_bytes(b"\xff\xfe\x00")
-    problem = family(project).problem
-    assert "data/1_raw/conversations/bad.md: not UTF-8 text" in problem and "\n" not in problem
-
-
 def test_a_model_that_is_not_installed_matters_only_to_the_tier_that_runs(project):
     tiers(project, basic={}, good={"model": "gone"})
     chunks = family(project, clusters={"model": "gone"})
-    assert not chunks.problem and chunks.targets("chunks") and not chunks.generations
+    assert not chunks.problem and chunks.targets("chunks") == ["data/chunks/result.json"]
+    assert chunks.preview() == ({}, "conversations: 2 files of 2 to read")
     tiers(project, basic={"model": "gone"})
     problem = family(project).problem
     assert "tiers.basic: model file package:no_such_package/model.gguf" in problem and "\n" not in problem
@@ -81,12 +77,16 @@ def test_a_mistake_is_found_when_the_workflow_is_parsed(project, settings, probl
 def test_windows_are_planned_for_the_tier_that_has_a_model(project):
     tiers(project, basic={"model": "writer", "window_tokens": 50})
     chunks = family(project)
+    assert chunks.targets("chunks") and not chunks.deferred()[0].generations
+    previewed, _ = chunks.preview()
+    chunks.read()
+    assert chunks.deferred()[0].generations == previewed and chunks.preview() == ({}, "")
     rows = chunks.spec_of["one"].generations["one"]
     assert len(rows) > 1 and {row.wildcards["conversation_id"] for row in rows} == {"one"}
     assert [row.parser_options["first"] for row in rows] == sorted(row.parser_options["first"] for row in rows)
-    metadata = {path for path in chunks.archive_inputs("one") if path.endswith("metadata.json")}
-    assert len(metadata) == len(rows) and metadata < set(chunks.targets("chunks"))
-    assert {path.replace("metadata", "parsed") for path in metadata} < set(chunks.archive_inputs("one"))
+    inputs = set(chunks.archive_inputs("one/one"))  # a batch of its own: a call that fails holds up no other
+    metadata = {path for path in inputs if path.endswith("metadata.json")}
+    assert len(metadata) == len(rows) and {path.replace("metadata", "parsed") for path in metadata} < inputs
     assert all(set(chunks.world.catalog.texts) >= {row.variables["text"]["sha256"]} for row in rows)
 
 
@@ -127,20 +127,24 @@ def test_a_planned_upgrade_of_a_model_that_is_gone_names_the_plan(project):
     archive_all(project)
     family(project, upgrade={"target": "good"}).write_upgrade_plan("2026-02-13T04:00:00+00:00")
     tiers(project, basic={}, good={"model": "gone", "window_tokens": 50})
-    problem = family(project).problem
-    assert "tiers.good: model file package:no_such_package" in problem
-    assert "delete data/chunks/upgrade/plan.json" in problem
+    chunks = family(project)
+    assert not chunks.problem  # it stops what needs these generations, and nothing else
+    with pytest.raises(ConfigError, match=r"tiers.good: model file (?s:.*)delete data/chunks/upgrade/plan"):
+        chunks.deferred()[0].generations  # noqa: B018
 
 
 @pytest.mark.parametrize("content", ["", '{"versions": {"1"', '{"versions": {"1": {}, "7": {}}}', "[]"])
 def test_a_broken_manifest_is_noticed(project, content):
     archive_all(project)
     chunks = family(project)
-    assert chunks.broken_manifest("one") == chunks.broken_manifest("two") == []
-    manifest = project.write("data/chunks/one/manifest.json", content)
-    assert chunks.broken_manifest("one") == ["data/chunks/one/manifest.json"]
-    manifest.unlink()
-    assert chunks.broken_manifest("one") == []
+    batch = "many/b"
+    assert chunks.incomplete(batch) == ["data/talks/made/many/b.json"]  # it has no page yet
+    chunks.make_archives(batch, "data/talks/made/many/b.json")
+    assert chunks.incomplete(batch) == []
+    project.write("data/chunks/one/manifest.json", content)
+    assert chunks.incomplete(batch) == ["data/talks/made/many/b.json"]
+    chunks.make_archives(batch, "data/talks/made/many/b.json")
+    assert chunks.incomplete(batch) == []
 
 
 def test_what_archives_name_is_referenced(project):
@@ -149,7 +153,6 @@ def test_what_archives_name_is_referenced(project):
     write_archive(project.root / "data/chunks/one", build_archive(talk, units, [chunk(1, len(units))]))
     assert "g1" in family(project).referenced()
     assert "g1" in family(project, conversations=[]).referenced()
-    json.loads(family(project).archive_job("two"))
 
 
 def test_a_night_upgrades_what_is_worth_it_before_it_ends(project, monkeypatch):

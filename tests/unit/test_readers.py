@@ -288,7 +288,8 @@ def test_two_megabytes_of_anything_are_read(folder, piece):
 REFUSED = {
     "binary": ("a.txt", b"\x89PNG\r\n\x1a\n\0\0", r"a\.txt: not UTF-8 text but binary, .* \(byte 0\)"),
     "binary that is UTF-8": ("a.txt", b"ab\0\0\0cd\1\2", "a binary file"),
-    "UTF-16": ("a.txt", "User: a".encode("utf-16"), "UTF-16; save it as UTF-8"),
+    "UTF-16 that is cut off": ("a.txt", "User: a".encode("utf-16")[:-1], "UTF-16, but damaged at byte 14; save it as"),
+    "a page without a chat": ("a.html", "<!DOCTYPE html><p>User: a</p>", r"a\.html: an HTML page without a chat"),
     "empty": ("a.md", "\ufeff \n", "an empty file"),
     "no line": ("a.jsonl", "", "an empty file"),
     "broken line": ("a.jsonl", '{"role": "user", "content": "a"}\n\n{"role": "us', r"a\.jsonl:3: not valid JSON: U"),
@@ -296,7 +297,7 @@ REFUSED = {
     "no content": ("a.jsonl", '{"role": "user"}', r"a\.jsonl:1: a turn must be"),
     "role that is no text": ("a.jsonl", '{"role": 1, "content": ""}', r"a\.jsonl:1: a turn must be"),
     "deep line": ("a.jsonl", "[" * 100_000, r"a\.jsonl:1: the JSON is nested too deeply"),
-    "deep blocks": ("a.jsonl", '{"role": "user", "content": ' + "[" * 50 + "]" * 50 + "}", r"a\.jsonl:1: content\[0\].*: blocks"),
+    "deep blocks": ("a.jsonl", '{"role": "user", "content": ' + "[" * 50 + "]" * 50 + "}", r"l:1: content.*: blocks"),
     "huge number": ("a.jsonl", '{"role": "user", "content": ' + "9" * 5000 + "}", r"a\.jsonl:1: not valid JSON"),
     "broken export": ("conversations.json", '[{"mapping": {}},\n {"x"', r"conversations\.json: not valid .* line 2"),
     "another JSON file": ("a.json", '{"email": "a@b.c"}', "expected an export"),

@@ -6,7 +6,7 @@ begins with that of the other; else both stay, and the one that had the id keeps
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 

@@ -44,8 +44,8 @@ class Talk(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file of conversations, by its path in their folder, as it was when it was read. `mtime_ns` is -1 if it could not
-    be opened. `problems` are what could not be read in it, `notices` what a person may want to look at."""
+    """A file of conversations, by its path in their folder, as it was when it was read. `mtime_ns` is -1 if it could
+    not be opened. `problems` are what could not be read in it, `notices` what a person may want to look at."""
 
     path: str
     size: int

@@ -1,7 +1,8 @@
 """Lines that may begin a turn: which name a label has, and in which form it is written."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..generation.parsers.fences import fence_end, fence_opening
@@ -30,7 +31,7 @@ _WRAPPED = re.compile(
     rf"""(?P<lead>{_LEAD})(?P<before>{_EMOJI}|[\[(]{_TIME}[\])][ ]*)?
     (?P<open>\*\*\*|___|_\*\*|\*__|\*\*|__|\*(?![ ])|_|<b>|<strong>)(?P<inner>(?:(?!\*\*|__)[^\n<]){{1,100}}?)
     (?P<close>\*\*\*|___|\*\*_|__\*|\*\*|__|\*|_|</b>|</strong>)
-    (?P<after>(?:{SPACE}[-–—|·,@]?[ ]?[\[(<]{{0,2}}(?:em>|sub>|sup>|i>)?{_TIME}(?:</\w+>)?[\])]?)?
+    (?P<after>[ ]?{_EMOJI}?(?:{SPACE}[-–—|·,@]?[ ]?[\[(<]{{0,2}}(?:em>|sub>|sup>|i>)?{_TIME}(?:</\w+>)?[\])]?)?
         (?P<colon>{SPACE}[:：])?(?P<ends>{SPACE}(?:\\|[ ]*<br/?>)?\r?$)?)""",
     re.X | re.I,
 )
@@ -40,20 +41,39 @@ _PLAIN = re.compile(
     (?P<after>[ ]*[-–—,|]?[ ]?[\[(]?{_TIME}[\])]?)?{SPACE}(?P<colon>:(?![:/\\])|：)""",
     re.X | re.I,
 )
-_RULED = re.compile(r"[ ]{0,3}(?P<open>={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*(?P<inner>[^\n=~]{1,60}?)[ ]*(?:={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*\r?$")
+_RULED = re.compile(
+    r"[ ]{0,3}(?P<open>={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*(?P<inner>[^\n=~]{1,60}?)[ ]*(?:={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*\r?$"
+)
 _BARE = re.compile(r"[ ]{0,3}(?P<inner>[^\n:#>*|`]{2,40}?)[ ]*\r?$")
 
-_BEFORE = re.compile(rf"(?:[\[(]?(?P<time>{_TIME})[\])]?[ ]*[-–—|:]?[ ]*)?(?P<emoji>{_EMOJI})?(?P<number>{_NUMBER})?(?P<more>{_EMOJI})?", re.X | re.I)
-_AFTER = re.compile(rf"[ ]*(?:[-–—|·,:@][ ]*)?(?:[\[(（][ ]*)?(?:(?:on|at|am|um)[ ])?(?P<time>{_TIME})[ ]*[\])）]?;?$", re.X | re.I)
-_IN_PARENS = re.compile(rf"^(?P<name>.*?)[ ]*[(\[（](?P<detail>[^()\[\]（）]*?)[;,|· ]*(?P<time>{_TIME})?[)\]）]$", re.X | re.I)
+_BEFORE = re.compile(
+    rf"(?:[\[(]?(?P<time>{_TIME})[\])]?[ ]*[-–—|:]?[ ]*)?(?P<emoji>{_EMOJI})?(?P<number>{_NUMBER})?(?P<more>{_EMOJI})?",
+    re.X | re.I,
+)
+_AFTER = re.compile(
+    rf"[ ]*(?:[-–—|·,:@][ ]*)?(?:[\[(（][ ]*)?(?:(?:on|at|am|um)[ ])?(?P<time>{_TIME})[ ]*[\])）]?;?$", re.X | re.I
+)
+_IN_PARENS = re.compile(
+    rf"^(?P<name>.*?)[ ]*[(\[（](?P<detail>[^()\[\]（）]*?)[;,|· ]*(?P<time>{_TIME})?[)\]）]$", re.X | re.I
+)
 _TAIL = re.compile(rf"[ ]*(?:{_EMOJI})$")
+_WRAP = re.compile(r"\*\*|_|\*|<b>|<strong>")
 _TAGS = re.compile(r"</?[a-z]+>|\*\*|__|^[*_]+|[*_]+$", re.I)
 _NAME = re.compile(rf"{_ANY_NAME}$")
 _SERIAL = re.compile(r"^(.*?[^\W\d])[ ]*\#?(\d{1,4})$")
-_MODEL_DETAIL = re.compile(r"(?:model[: ]+)?([\w./:-]*[a-z][\w./:-]*\d[\w./:-]*(?: (?:mini|pro|sonnet|opus|haiku|flash))?)", re.I)
-_TIME_LINE = re.compile(rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>|<su[bp]>(?P<small>{_TIME})</su[bp]>
-    |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""", re.X | re.I)
-_CALLOUT_NAME = re.compile(rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?", re.X | re.I)
+_MODEL_DETAIL = re.compile(
+    r"(?:model[: ]+)?([\w./:-]*[a-z][\w./:-]*\d[\w./:-]*(?: (?:mini|pro|sonnet|opus|haiku|flash))?)", re.I
+)
+_TIME_LINE = re.compile(
+    rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>|<su[bp]>(?P<small>{_TIME})</su[bp]>
+    |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""",
+    re.X | re.I,
+)
+_QUOTED = re.compile(r"(?:[ ]{0,3}>[ \t]?)?")
+_CALLOUT_NAME = re.compile(
+    rf"[ ]{{0,3}}>[ ]?\*\*(?P<name>[^*\n]{{1,60}})\*\*(?:[ ]*-[ ]*(?P<time>{_TIME}))?[ ]*\r?\n(?:>[ ]*\r?\n)?",
+    re.X | re.I,
+)
 
 
 class Label(NamedTuple):
@@ -87,46 +107,43 @@ def labels_in(text: str) -> Iterator[Label]:
     while start < len(text):
         end = text.find("\n", start)
         end = len(text) if end < 0 else end
-        if label := _label(text, start, end):
-            if not in_code(label):
-                yield label
+        if (label := _label(text, start, end)) and not in_code(label):
+            yield label
         start = end + 1
 
 
 def _label(text: str, start: int, end: int) -> Label | None:
     offset = start + text.startswith("\ufeff", start)
-    is_whole = end - offset <= _LONGEST
-    line = text[offset : min(end, offset + _LONGEST)]
+    found = _parsed(text[offset : min(end, offset + _LONGEST)], end - offset <= _LONGEST)
+    return found._replace(start=start, end=offset + found.end) if found else None
+
+
+@lru_cache(maxsize=4096)
+def _parsed(line: str, is_whole: bool) -> Label | None:
+    """The label with which a line begins; `is_whole` unless the line goes on."""
     first = line.lstrip(" \t")[:1]
-    if not first:
+    if not first or first in "`|":
         return None
-    found = None
+    has_colon = ":" in line or "：" in line
     if first == "#":
-        found = (is_whole and _heading(line)) or None
-    elif first in ">":
-        found = (is_whole and _callout(line)) or _wrapped(line, is_whole) or _plain(line)
-    elif first in "`|":
-        return None
+        found = is_whole and _heading(line)
+    elif first == ">":
+        found = (is_whole and _callout(line)) or _wrapped(line, is_whole) or (has_colon and _plain(line))
     else:
-        found = _wrapped(line, is_whole) if _has_wrap(line) else None
-        found = found or _plain(line) or (is_whole and (_ruled(line) or _bare(line))) or None
+        found = _wrapped(line, is_whole) if _WRAP.search(line) else None
+        found = found or (has_colon and _plain(line)) or (is_whole and len(line) < 80 and (_ruled(line) or _bare(line)))
     if not found:
         return None
     inner, form, shape, length = found
     role, is_sure = role_of(inner.name)
     number = inner.number
     if role is None and (serial := _SERIAL.match(inner.name)):
-        role, is_sure = role_of(serial[1])
-        is_sure = False
+        role, is_sure = role_of(serial[1])[0], False
         number = int(serial[2]) if role else number
     if form == "bare" and role is None:
         return None
     shape = (form, *shape, inner.has_emoji, inner.has_colon, inner.time is not None, inner.number is not None)
-    return Label(inner.name, role, is_sure, form, shape, start, offset + length, inner.time, inner.model, number)
-
-
-def _has_wrap(line: str) -> bool:
-    return "**" in line or "_" in line or "*" in line or "<b>" in line or "<strong>" in line
+    return Label(inner.name, role, is_sure, form, shape, 0, length, inner.time, inner.model, number)
 
 
 def _inner(text: str, has_colon: bool = False) -> _Inner | None:
@@ -170,8 +187,10 @@ def _callout(line: str) -> tuple | None:
     if not match:
         return None
     kind = match["type"].lower()
-    title = match["inner"] or re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
-    inner = _inner(title)
+    kind = re.sub(r"^(?:nexus|chat|ai|gpt)_", "", kind)
+    inner = _inner(match["inner"] or kind)
+    if (inner is None or not role_of(inner.name)[0]) and role_of(kind)[1]:
+        inner = _Inner(kind, inner and inner.time, None, False, False, None)
     return (inner, f"{match['lead'].strip()}[!]", (), len(line.rstrip("\r"))) if inner else None
 
 
@@ -244,7 +263,9 @@ def header_end(text: str, label_end: int, end: int, form: str) -> tuple[int, str
     """Where the words of a turn begin, and a time that has a line of its own under the label."""
     place = _HEADER_END.match(text, label_end, end).end()
     if form.endswith("[!]") and (named := _CALLOUT_NAME.match(text, place, end)) and role_of(named["name"])[0]:
-        return named.end(), named["time"]
+        return named.end() + len(_QUOTED.match(text, named.end(), end)[0]), named["time"]
+    if form.endswith("[!]"):
+        return _QUOTED.match(text, place, end).end(), None
     time = _TIME_LINE.match(text, place, min(end, place + 200)) if place > label_end else None
     if not time:
         return place, None
@@ -259,11 +280,11 @@ def _front_matter_end(text: str) -> int:
         return 0
     inside = [line for line in text[opening.end() : closing.start()].split("\n") if line.strip()]
     keys = [re.match(r"[\w.-]+:(?:\s|$)|[ \t]+\S|- |#", line) for line in inside]
-    speakers = [line for line in inside if role_of(line.partition(":")[0])[1]]
-    return closing.end() if inside and all(keys) and len(speakers) * 2 < len(inside) else 0
+    is_talk = bool(inside) and role_of(inside[0].partition(":")[0])[1]
+    return closing.end() if inside and all(keys) and not is_talk else 0
 
 
-def code_test(text: str):
+def code_test(text: str) -> Callable[[Label], bool]:
     """A function that takes labels in order and returns whether a label is in a closed code block."""
     position = 0
     never_closed: dict[str, int] = {}  # by mark: the length from which fences are never closed: no second search
@@ -278,9 +299,7 @@ def code_test(text: str):
             position = end or opening.end()
         if position > label.start:
             return True
-        position = label.start  # what is before it was searched
-        if label.role:  # a block may begin on the line of a label
-            position = _HEADER_END.match(text, label.end).end()
+        position = _HEADER_END.match(text, label.end).end()  # a block may begin on the line of a label
         return False
 
     return in_code

@@ -13,11 +13,13 @@ are, in this order:
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from .conversation import Turn
 from .label_lines import SPACE, Label, header_end, labels_in
-from .speaker_names import ROLES, is_no_speaker
+from .speaker_names import ROLES, is_no_speaker, role_of
+
 
 __all__ = ["ROLES", "label_turns"]
 
@@ -58,10 +60,10 @@ def iso_time(time: str | None) -> str | None:
 
 
 def _speakers(text: str) -> list[Label]:
-    found = [label for label in labels_in(text)]
-    named = [label for label in found if label.name.lower() in ROLES]
-    if len(named) < 2 and not (named and not _has_text(text[: named[0].start])):
-        if transcript := _transcript(text):
+    found = list(labels_in(text))
+    if not _is_named(text, found) and (transcript := _transcript(text)):
+        sides = {role_of(name)[0] for name in {label.name for label in transcript}}
+        if sides != set(_SIDES):
             return transcript
     found = _without_facts(text, found)
     forms: dict[str, list[Label]] = {}
@@ -74,13 +76,27 @@ def _speakers(text: str) -> list[Label]:
     for form, labels in forms.items():
         if not plans[form] and form != "bare":
             plans[form] = _with_unknown_side(text, _indented_alike(labels))
-    # Names alone on a line are the weakest form.
+    # A quotation is the weakest form, and before it two names alone on their lines.
     best = min(
-        (labels for labels in plans.values() if labels),
-        key=lambda labels: (labels[0].form == "bare", labels[0].start),
+        (labels for labels in plans.values() if labels and (not _is_quoted(labels[0]) or _begins(text, labels[0]))),
+        key=lambda labels: (_is_quoted(labels[0]), _is_short(labels), labels[0].start),
         default=None,
     )
     return best or _one_side(text, forms.values()) or _unknown(text, forms.values())
+
+
+def _is_quoted(label: Label) -> bool:
+    return label.form.startswith(">") and "[!]" not in label.form
+
+
+def _is_short(labels: Sequence[Label]) -> bool:
+    return labels[0].form == "bare" and len(labels) < 3
+
+
+def _is_named(text: str, labels: Sequence[Label]) -> bool:
+    """Whether known names divide a text, so that it is no transcript of other names."""
+    named = [label for label in labels if label.name.lower() in ROLES]
+    return len(named) > 1 or bool(named and not _has_text(text[: named[0].start]))
 
 
 def _has_text(text: str) -> bool:
@@ -121,11 +137,11 @@ def _only_labels(text: str, sure: Sequence[Label]) -> list[Label]:
     kept: list[Label] = []
     is_plain = bool(sure) and "plain" in sure[0].form
     starts = {label.start for label in sure}
-    for label in sure:
+    for place, label in enumerate(sure):
         late = label.role == "system" and any(other.role != "system" for other in kept)
         if late or (is_plain and (spelling.setdefault(_key(label), label.name) != label.name)):
             continue
-        if is_plain and label.name.islower() and _is_data(text, label, starts):
+        if is_plain and label.name.islower() and _is_data(text, label, starts, (*kept[-1:], *sure[place + 1 : place + 2])):
             continue
         kept.append(label)
     first = next((_key(label) for label in kept if label.role == "user"), "")
@@ -142,27 +158,32 @@ def _is_doubled(labels: Sequence[Label], place: int) -> bool:
     return any(other.role == labels[place].role for other in around)
 
 
-def _is_data(text: str, label: Label, speakers: set[int]) -> bool:
-    """Whether a label is a key in a block of keys and values: a short value, and such a line beside it."""
+def _is_data(text: str, label: Label, speakers: set[int], beside: Sequence[Label]) -> bool:
+    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it, and
+    no turn of its side without it."""
     line_end = text.find("\n", label.end)
     line_end = len(text) if line_end < 0 else line_end
     if not _DATA_LINE.match(text[label.start : min(line_end, label.start + 200)]):
         return False
-    before = text.rfind("\n", 0, max(label.start - 1, 0)) + 1 if label.start else None
-    after = line_end + 1 if line_end < len(text) else None
-    for place in (before, after):
-        if place is None or place in speakers or place == label.start:
-            continue
+
+    def is_key(place: int | None) -> bool:
+        if place is None or place in speakers:
+            return False
         end = text.find("\n", place)
         line = text[place : min(len(text) if end < 0 else end, place + 200)]
-        if _DATA_LINE.match(line) and line.lstrip()[:1].islower():
-            return True
-    return False
+        return bool(_DATA_LINE.match(line)) and line.lstrip()[:1].islower()
+
+    before = is_key(text.rfind("\n", 0, label.start - 1) + 1 if label.start else None)
+    after = is_key(line_end + 1 if line_end < len(text) else None)
+    is_doubled = any(other.role == label.role for other in beside)
+    is_last = len(beside) == 1 and beside[0].start < label.start
+    is_other = not any(other.name == label.name for other in beside) and label.name == "user"
+    return ((before or after) and is_doubled) or (after and is_last and (before or is_other or beside[0].name.islower()))
 
 
 def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> list[Label]:
     """Labels such as Prompt and Response: the first two names of both sides of which one follows the other."""
-    for asks, answers in zip(weak, weak[1:], strict=False):
+    for asks, answers in pairwise(weak):
         if (asks.role, answers.role) == ("user", "assistant"):
             break
     else:
@@ -172,7 +193,7 @@ def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> lis
         return []  # a quiz
     pair = [label for label in weak if _stem(label) in names]
     answered = sum(
-        (first.role, second.role) == ("user", "assistant") for first, second in zip(pair, pair[1:], strict=False)
+        (first.role, second.role) == ("user", "assistant") for first, second in pairwise(pair)
     )
     is_short = answered == 1 and (len(pair) != 2 or not _begins(text, pair[0]))
     return pair if answered * 3 >= len(pair) and not is_short else []
@@ -190,7 +211,7 @@ def _begins(text: str, label: Label) -> bool:
 
 def _alternating(text: str, labels: Sequence[Label]) -> list[Label]:
     """Labels whose sides take turns, else none."""
-    turns = sum(first.role != second.role for first, second in zip(labels, labels[1:], strict=False))
+    turns = sum(first.role != second.role for first, second in pairwise(labels))
     begins = not _has_text(text[: labels[0].start]) or text[: labels[0].start].endswith("\n\n")
     return list(labels) if turns == len(labels) - 1 and (turns > 1 or begins) else []
 
@@ -200,12 +221,12 @@ def _joined(forms: dict[str, list[Label]]) -> list[Label]:
     sides: dict[str, list[list[Label]]] = {"user": [], "assistant": []}
     for form, labels in forms.items():
         sure = [label for label in labels if label.is_sure and label.role in _SIDES]
-        if sure and form != "bare" and len({label.role for label in sure}) == 1:
+        if sure and form.lstrip("- ")[0] in "#bi" and form != "bare" and len({label.role for label in sure}) == 1:
             sides[sure[0].role].append(sure)
     for asks in sides["user"]:
         for answers in sides["assistant"]:
             labels = _merged(asks, answers)
-            turns = sum(first.role != second.role for first, second in zip(labels, labels[1:], strict=False))
+            turns = sum(first.role != second.role for first, second in pairwise(labels))
             if turns * 2 >= len(labels) - 1:
                 return labels
     return []
@@ -234,7 +255,7 @@ def _may_speak(label: Label, shapes: set[tuple]) -> bool:
     return label.shape in shapes and not is_no_speaker(label.name) and not label.is_sure
 
 
-def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed, text: str = "") -> list[Label]:
+def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = "") -> list[Label]:
     """The labels of the name that as a rule answers the user, or that the assistant as a rule answers."""
     order = list(labels) if side == "user" else list(reversed(labels))
     kept = {label.start for label in sure}
@@ -243,23 +264,20 @@ def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed, 
         if label.start in kept:
             runs += not open_ and label.role == side
             open_ = label.role == side
-        elif open_:
+        elif open_ and allowed(label):
             open_ = False
-            if allowed(label):
-                beside[_key(label)] += 1
+            beside[_key(label)] += 1
     if not beside:
         return []
     name, count = beside.most_common(1)[0]
     chosen = [label for label in labels if _key(label) == name and allowed(label)]
-    if count < 2 and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
+    if count < 2 and not chosen[0].role and not (runs == 1 and _is_one_answer(text, chosen, labels, allowed)):
         return []
     return chosen if count * 2 >= runs else []
 
 
-def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed) -> bool:
+def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
     """Whether the only label of a name may be the one answer of a text."""
-    if chosen[0].role:
-        return True
     alone = len(chosen) == 1 and sum(allowed(label) for label in labels) == 1
     paragraph = re.search(r"\n[ \t]*\r?\n[ \t>]*$", text[max(chosen[0].start - 20, 0) : chosen[0].start])
     is_name = chosen[0].name[:1].isupper() or not chosen[0].name[:1].islower()
@@ -288,7 +306,7 @@ def _is_numbered(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
     order = _merged(accepted, own)
     if len(order) < 3 or any(label.number is None for label in order):
         return False
-    return all(first.number + 1 == second.number for first, second in zip(order, order[1:], strict=False))
+    return all(first.number + 1 == second.number for first, second in pairwise(order))
 
 
 def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
@@ -299,7 +317,7 @@ def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
             place += 1
         before = accepted[place - 1] if place else None
         after = accepted[place] if place < len(accepted) else None
-        if before and after and before.role == after.role:
+        if before and after and (before.role or _key(before)) == (after.role or _key(after)):
             filled, certain = filled + 1, certain + 1
         elif before and not after and before.role != "assistant":
             filled += 1
@@ -353,19 +371,32 @@ def _transcript(text: str) -> list[Label]:
 def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
     """The labels of a form in which a few unknown names recur, from the beginning of the text on."""
     for labels in forms:
-        own = [label for label in labels if not is_no_speaker(label.name)]
+        first = next((label for label in labels if not is_no_speaker(label.name)), None)
+        if not first or first.form == "bare" or _is_quoted(first) or not _begins(text, first):
+            continue
+        own = [label for label in labels if label.shape == first.shape and not is_no_speaker(label.name)]
         names = Counter(_key(label) for label in own)
         often = [label for label in own if names[_key(label)] > 1]
-        if not often or not 2 <= len({_key(label) for label in often}) <= _MOST_NAMES or labels[0].form == "bare":
-            continue
-        alike = len({label.shape for label in often}) == 1 or often[0].form != "plain"
-        changes = sum(_key(first) != _key(second) for first, second in zip(often, often[1:], strict=False))
-        if not alike or changes * 2 < len(often) or len(often) * 10 < len(labels) * 7 or not _begins(text, often[0]):
-            continue
-        if often[0].form == "plain" and not _in_paragraphs(text, often):
-            continue
-        return own if len(own) == len(labels) else often
+        changes = sum(_key(one) != _key(other) for one, other in pairwise(often))
+        is_talk = 2 <= len({_key(label) for label in often}) <= _MOST_NAMES and changes * 2 >= len(often)
+        if is_talk and len(often) * 10 >= len(labels) * 7:
+            found = own if len(own) == len(labels) else often
+        else:  # the first name, and the one that as a rule answers it
+            asks = [label for label in own if _key(label) == _key(first)]
+            answers = _answers(own, first) if len(asks) > 1 else []
+            found = _with_others(labels, _merged(asks, answers)) if answers else []
+        if found and (first.form != "plain" or _in_paragraphs(text, found)):
+            return found
     return []
+
+
+def _answers(labels: Sequence[Label], first: Label) -> list[Label]:
+    """The labels of the name that as a rule comes after those of a first name, where the two take turns."""
+    asks = [label._replace(role="user") for label in labels if _key(label) == _key(first)]
+    answers = _beside(labels, asks, "user", lambda label: True)
+    talk = _merged(asks, answers)
+    changes = sum(_key(one) != _key(other) for one, other in pairwise(talk))
+    return answers if len(answers) > 1 and changes * 4 >= (len(talk) - 1) * 3 else []
 
 
 def _in_paragraphs(text: str, labels: Sequence[Label]) -> bool:

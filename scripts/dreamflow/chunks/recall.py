@@ -37,6 +37,7 @@ PIECE = (40, 80)  # tokens: shorter lines are joined, longer ones divided at sen
 K1, B = 1.2, 0.75
 BATCH = 500  # chunks between commits, so that a killed run goes on where it was
 _MOST_FOUND = 2000  # chunks by terms
+_MONTH = re.compile(r"(?<!\d)(1[0-2]|0?[1-9])\s?月")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。!?！？])\s*")
 _TABLES = """
 CREATE TABLE about (format INTEGER);
@@ -69,7 +70,7 @@ def update_meaning(database: Path, show: Show = lambda line: None) -> str:
     texts = _texts(database)
     if not texts and not path.exists():
         return ""
-    digests = {chunk: sha256(text)[:16] for chunk, text in texts.items()}
+    digests = {chunk: f"{_digest(content)} {date}" for chunk, (content, date) in texts.items()}
     try:
         with closing(_writable(path)) as connection:
             known = dict(connection.execute("SELECT chunk, digest FROM texts"))
@@ -85,17 +86,54 @@ def update_meaning(database: Path, show: Show = lambda line: None) -> str:
     return f"vectors of {len(new):,} chunks made, of {len(gone):,} removed: {path}" if new or gone else ""
 
 
-def _texts(database: Path) -> dict[str, str]:
-    """The text of each chunk, and after it, on a last line, when it was."""
+def _texts(database: Path) -> dict[str, tuple[str, str]]:
+    """The text of each chunk, and when it was."""
     with closing(_readable(database)) as connection:
         rows = connection.execute("SELECT id, content, coalesce(time, '') FROM chunks ORDER BY id")
-        return {chunk: f"{content}\n{_date(time)}" for chunk, content, time in rows}
+        return {chunk: (content, _date(time)) for chunk, content, time in rows}
+
+
+def _digest(text: str) -> str:
+    return sha256(text)[:16]
+
+
+def embed_known(database: Path) -> "Callable[[Sequence[str]], ndarray]":
+    """The vectors of texts, of which those that a database's chunks have are read and not made again."""
+
+    def embed_texts(texts: Sequence[str]) -> "ndarray":
+        import numpy
+
+        from ..embedding import embed
+
+        known = _known(place_beside(database))
+        new = list(dict.fromkeys(text for text in texts if _digest(text) not in known))
+        made = dict(zip(map(_digest, new), embed(new).astype(numpy.float16), strict=True))
+        found = [made[digest] if digest in made else known[digest] for digest in map(_digest, texts)]
+        return numpy.array(found, numpy.float32).reshape(len(found), -1)
+
+    return embed_texts
+
+
+def _known(path: Path) -> "dict[str, ndarray]":
+    import numpy
+
+    try:
+        with closing(_readable(path)) as connection:
+            rows = connection.execute("SELECT digest, vector FROM texts JOIN vectors USING (id)").fetchall()
+    except (DreamflowError, sqlite3.Error):  # there is none, or it is damaged
+        return {}
+    return {digest.partition(" ")[0]: numpy.frombuffer(vector, numpy.float16) for digest, vector in rows}
+
+
+def _terms(text: str) -> Counter[str]:
+    """The terms of a text; a month is the same one in all scripts."""
+    return terms(_MONTH.sub(lambda match: f" {month_name[int(match[1])]} ", text))
 
 
 def _date(time: str) -> str:
     """The year and month of an ISO time as people write them; "" for other times."""
     found = re.match(r"(\d{4})-(0[1-9]|1[0-2])-", time)
-    return f"{found[1]} {month_name[int(found[2])]} {int(found[2])}月" if found else ""
+    return f"{found[1]} {month_name[int(found[2])]}" if found else ""
 
 
 def _writable(path: Path) -> sqlite3.Connection:
@@ -123,13 +161,13 @@ def _forget(connection: sqlite3.Connection, chunks: Sequence[str]) -> None:
     connection.execute("COMMIT")
 
 
-def _add(connection: sqlite3.Connection, texts: Mapping[str, str], digests: Mapping[str, str]) -> None:
+def _add(connection: sqlite3.Connection, texts: Mapping[str, tuple[str, str]], digests: Mapping[str, str]) -> None:
     from ..embedding import embed
 
-    vectors = embed([text.rpartition("\n")[0] for text in texts.values()]).astype("float16")
+    vectors = embed([content for content, _ in texts.values()]).astype("float16")
     connection.execute("BEGIN")
     for (chunk, text), vector in zip(texts.items(), vectors, strict=True):
-        words = " ".join(term for term, count in sorted(terms(text).items()) for _ in range(count))
+        words = " ".join(term for term, count in sorted(_terms(" ".join(text)).items()) for _ in range(count))
         cursor = connection.execute(
             "INSERT INTO texts (chunk, digest, terms) VALUES (?, ?, ?)", (chunk, digests[chunk], words)
         )
@@ -160,7 +198,7 @@ def passages(database: Path, question: str, limit: int = 10) -> list[Passage]:
     from ..embedding import embed
 
     vector = embed([question])[0]
-    words = terms(question)
+    words = _terms(question)
     with closing(_readable(place_beside(database))) as connection:
         scores = _chunk_scores(connection, vector, words)
         best = sorted(scores, key=lambda number: -scores[number])[: max(CANDIDATES, limit)]
@@ -170,20 +208,19 @@ def passages(database: Path, question: str, limit: int = 10) -> list[Passage]:
         }
         rarity = _rarity(connection, words)
     with closing(_readable(database)) as connection:
-        sql = "SELECT content FROM chunks WHERE id = ?"
-        contents = {number: connection.execute(sql, (name,)).fetchone() for number, name in names.items()}
+        sql = "SELECT content, coalesce(time, '') FROM chunks WHERE id = ?"
+        rows = {number: connection.execute(sql, (name,)).fetchone() for number, name in names.items()}
     found = [
-        (number, start, end, content[0][start:end])
-        for number, content in contents.items()
-        if content  # it may be gone since the last update
-        for start, end in pieces(content[0])
+        (Passage(names[number], start, end, content[start:end], scores[number]), _date(time))
+        for number, (content, time) in ((number, row) for number, row in rows.items() if row)  # it may be gone by now
+        for start, end in pieces(content)
     ]
     if not found:
         return []
-    own = _piece_scores([text for *_, text in found], vector, words, rarity)
+    own = _piece_scores([passage.text for passage, _ in found], [date for _, date in found], vector, words, rarity)
     made = [
-        Passage(names[number], start, end, text, 0.5 * scores[number] + 0.5 * score)
-        for (number, start, end, text), score in zip(found, own, strict=True)
+        passage._replace(score=0.5 * passage.score + 0.5 * score)
+        for (passage, _), score in zip(found, own, strict=True)
     ]
     return sorted(made, key=lambda passage: -passage.score)
 
@@ -230,13 +267,13 @@ def _rarity(connection: sqlite3.Connection, words: Counter[str]) -> dict[str, fl
 
 
 def _piece_scores(
-    texts: Sequence[str], vector: "ndarray", words: Counter[str], rarity: Mapping[str, float]
+    texts: Sequence[str], dates: Sequence[str], vector: "ndarray", words: Counter[str], rarity: Mapping[str, float]
 ) -> list[float]:
     import numpy
 
     from ..embedding import embed
 
-    counts = [terms(text) for text in texts]
+    counts = [_terms(f"{text} {date}") for text, date in zip(texts, dates, strict=True)]
     lengths = [count.total() for count in counts]
     mean = sum(lengths) / len(lengths) or 1
     lexical = numpy.array(

@@ -33,7 +33,7 @@ SMALL_TALK, LIKE_SMALL_TALK = 0.6, 0.45
 POINTS_BACK, OPEN_END, LONG = 0.12, 0.05, 0.1
 
 _TABLES = read_table(__file__, "words.yaml")
-_POINTS_BACK = re.compile(_TABLES["signs"]["points_back"], re.X | re.I)
+_POINTS_BACK = re.compile(_TABLES["points_back"], re.X | re.I)
 _REFERS_BACK = re.compile(_TABLES["signs"]["refers_back"], re.X | re.I)
 _WIDE = re.compile(rf"[{HAN}{KATAKANA}\u3041-\u309f\u3000-\u303f\uff01-\uff65]")
 _MARKS = re.compile(r"[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|#{1,6}|>+)[ \t]+|[0-9]{1,3}、)*")

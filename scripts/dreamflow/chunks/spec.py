@@ -60,6 +60,19 @@ class ChunkingSpec(Section):
     )
 
 
+class Reading(Section):
+    """How much of what a model did besides answering is read from conversations."""
+
+    tools: Literal["name", "full", "none"] = Field(
+        "name",
+        description="Calls of tools: `full` with their arguments, `name` only by name, both with their results as "
+        "text; `none` neither. A document that a model writes with a tool is always read.",
+    )
+    reasoning: Literal["name", "full", "none"] = Field(
+        "full", description="Reasoning: `full`, `name` (the mark `[reasoning]`) or `none`."
+    )
+
+
 class Upgrade(Section):
     """Which chunks `snakemake upgrade` re-chunks with a better model."""
 
@@ -88,7 +101,9 @@ class Clusters(ModelCall):
     """How `snakemake clusters` groups chunks, and which model describes the groups."""
 
     similarity: Annotated[float, Field(gt=0, le=1), AS_WRITTEN] = Field(
-        0.2, description="Minimum cosine of two chunks of one cluster."
+        0.25,
+        description="Minimum similarity of two chunks of one cluster: the mean of the cosines of their meaning and of "
+        "their words.",
     )
     model: Optional[Name] = Field(
         None,
@@ -97,4 +112,16 @@ class Clusters(ModelCall):
     )
     template: Name = Field(
         "cluster-v1", description="A prompt in `raw_root/templates/cluster/`, with the variable `chunks`."
+    )
+
+
+class Notes(ModelCall):
+    """What `snakemake notes` writes down of each cluster; without a model nothing."""
+
+    model: Optional[Name] = Field(
+        None,
+        description="An id of models.yaml, or `auto`: the model that writes the notes. Without one there are none.",
+    )
+    template: Name = Field(
+        "notes-v1", description="A prompt in `raw_root/templates/notes/`, with the variable `passages`."
     )

@@ -13,7 +13,7 @@ _LABELS = re.compile(
     r"types|kind|role|sender|author|recipient|model|models|slug|status|state|hash|sha256|etag|digest|signature|"
     r"signatures|mime|mimetype|language|lang|locale|version|token|tokens|usage|encoding|path|cwd|branch|base64|data|"
     r"settings|config|options|preset|presets|permissions|flags|feedback|rating|reaction|reactions|logprobs|pointer|"
-    r"timings|stats|avatar|icon|color|emoji|name|names|filename|title)$"
+    r"timings|stats|avatar|icon|color|emoji|agent|name|names|filename|title)$"
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TEXTS = frozenset(
@@ -23,7 +23,7 @@ _TEXTS = frozenset(
 )  # fmt: skip
 _LETTER, _WORD = re.compile(r"[^\W\d_]"), re.compile(r"\w+")
 _SPACE = re.compile(r"\s")
-_MANY = 20  # letters of a text under a key that is not known
+_WORDS, _LETTERS, _CHARACTERS = 3, 5, 8  # of a text under a key that is not known; in scripts without spaces
 ARGUMENTS = frozenset({"input", "arguments", "args", "action", "parameters"})  # of a tool: read as a whole, or left out
 
 
@@ -82,6 +82,8 @@ def _texts(source: Json, left_out: Collection[str], *, known: bool) -> Iterator[
 def _is_said(text: str, is_text: bool, *, known: bool) -> bool:
     if is_text:
         return bool(_LETTER.search(text))
-    if known or (text.isascii() and not _SPACE.search(text.strip())):
-        return False
-    return len(_LETTER.findall(text[:2000])) >= _MANY
+    beginning = text[:2000].strip()
+    letters = 0 if known else len(_LETTER.findall(beginning))
+    if letters < _LETTERS or not _SPACE.search(beginning):
+        return letters >= _CHARACTERS and not beginning.isascii()
+    return len(_WORD.findall(beginning)) >= _WORDS

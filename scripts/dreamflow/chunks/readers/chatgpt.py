@@ -69,7 +69,9 @@ def _message(message: Mapping[str, Json], detail: Detail) -> Message | None:
         raise NotUnderstood("no author.role; this version of the format is not known")
     if "content" not in message:
         raise NotUnderstood("no content; this version of the format is not known")
-    text = checked_text(lambda detail: _text(message, role, detail), message, detail, _LEFT_OUT)
+    canvas = _canvas(message)
+    source = {**message, "content": canvas} if canvas else message
+    text = checked_text(lambda detail: _text(message, role, canvas, detail), source, detail, _LEFT_OUT)
     if not text and (message["content"] is None or detail != Detail()):
         return None
     about = object_in(message, "metadata")
@@ -77,7 +79,7 @@ def _message(message: Mapping[str, Json], detail: Detail) -> Message | None:
     return Message(role, text, time_of(message.get("create_time")), label_of(message.get("id")), model)
 
 
-def _text(message: Mapping[str, Json], role: str, detail: Detail) -> str:
+def _text(message: Mapping[str, Json], role: str, canvas: Mapping[str, Json] | None, detail: Detail) -> str:
     about, content = object_in(message, "metadata"), message["content"]
     recipient = first_label(message, "recipient")
     names = {}
@@ -87,8 +89,8 @@ def _text(message: Mapping[str, Json], role: str, detail: Detail) -> str:
         text = _content(content, names, detail)
     except NotUnderstood as error:
         raise error.within("content") from None
-    if recipient.startswith("canmore"):
-        text = _canvas(text) or text
+    if canvas:
+        text = _canvas_text(canvas)
     elif role == "tool" or (recipient and recipient != "all"):
         text = result_text(text, detail)
     return joined(text, *(f"[file: {name}]" for name in names.values() if name and f": {name}]" not in text))
@@ -136,14 +138,26 @@ def first_text(value: Mapping[str, Json], *keys: str) -> str:
     return next((value[key] for key in keys if isinstance(value.get(key), str) and value[key]), "")
 
 
-def _canvas(text: str) -> str:
-    """The words in the JSON that writes, changes or comments a canvas; "" if this is no such JSON."""
+def _canvas(message: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """The JSON in a message that writes, changes or comments a canvas; None if it is no such message."""
+    content = object_in(message, "content")
+    text = content.get("text") if isinstance(content.get("text"), str) else None
+    if (
+        text is None
+        and isinstance(content.get("parts"), list)
+        and all(isinstance(part, str) for part in content["parts"])
+    ):
+        text = "".join(content["parts"])
+    if text is None or not first_label(message, "recipient").startswith("canmore"):
+        return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return ""
-    if not isinstance(value, dict):
-        return ""
-    changes = [first_text(change, "replacement") for change in objects_in(value, "updates")]
-    comments = [first_text(comment, "comment") for comment in objects_in(value, "comments")]
-    return joined(first_label(value, "name"), first_text(value, "content"), *changes, *comments)
+        return None
+    return value if isinstance(value, dict) and _canvas_text(value) else None
+
+
+def _canvas_text(canvas: Mapping[str, Json]) -> str:
+    changes = [first_text(change, "replacement") for change in objects_in(canvas, "updates")]
+    comments = [first_text(comment, "comment") for comment in objects_in(canvas, "comments")]
+    return joined(first_label(canvas, "name"), first_text(canvas, "content"), *changes, *comments)

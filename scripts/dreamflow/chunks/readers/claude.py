@@ -13,7 +13,14 @@ from .message import Detail, Message, NotUnderstood, Talk
 from .tree import branch
 from .values import first_label, joined, label_of, objects_in, time_of
 
-_LEFT_OUT = ("summaries", "display_content", "integration_name", "approval_options", "prompt_context_metadata")
+_LEFT_OUT = (
+    "summaries",
+    "message",
+    "display_content",
+    "integration_name",
+    "approval_options",
+    "prompt_context_metadata",
+)
 _ARTIFACT = ("content", "file_text", "new_str")  # keys of the arguments of a tool that are words for the user
 
 

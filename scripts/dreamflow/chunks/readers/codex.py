@@ -70,6 +70,8 @@ def _item(payload: Mapping[str, Json], detail: Detail) -> Message | None:
     if kind == "reasoning":
         return Message("assistant", checked_text(lambda detail: _thought(payload, detail), payload, detail, _LEFT_OUT))
     if kind.endswith("_output"):
+        if "output" not in payload:
+            raise NotUnderstood("a result without output; this version of the format is not known")
         said = checked_text(lambda detail: result_text(_output(payload), detail), payload, detail, _LEFT_OUT)
         return Message("tool", said, None, first_label(payload, "call_id") or None)
     if kind.endswith("_call"):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ...generation.model import Json
 from .account import checked_text
-from .blocks import file_mark, plain_text, reasoning_text, result_text, text_of
+from .blocks import files_text, plain_text, reasoning_text, result_text, text_of
 from .chatgpt import nodes_on_branch
 from .message import Detail, Message, NotUnderstood, Talk
 from .tree import branch
@@ -86,7 +86,7 @@ def _text(message: Mapping[str, Json], detail: Detail) -> str:
                          for result in objects_in(message, "search_results")))  # fmt: skip
         thought = text_of(message.get("reasoning_content") or message.get("thinking_content"), detail)
         parts = [result_text(found, detail), reasoning_text(thought, detail), text_of(message.get("content"), detail)]
-    return joined(*parts, *map(file_mark, objects_in(message, "files")))
+    return joined(*parts, files_text(message.get("files")))
 
 
 def _fragment(fragment: Json, detail: Detail) -> str:

@@ -33,8 +33,8 @@ class Entry(NamedTuple):
 def opened_zip(path: Path) -> Iterator[list[Entry]]:
     """The files in a zip and in zips in it, in order of their names, to read while it is open.
 
-    Raises a `ConfigError` for a file that is no zip, or damaged; `Entry.read` does for what is encrypted, damaged or too
-    large."""
+    Raises a `ConfigError` for a file that is no zip, or a damaged one; `Entry.read` does for what is encrypted, damaged
+    or too large."""
     try:
         with path.open("rb") as stream:
             left = [_LARGEST]

@@ -1,5 +1,6 @@
 """Files of conversations, and the conversations in them."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from ...errors import ConfigError
 from ...generation.model import Json
 from ..conversation import Conversation
-from . import slack
+from . import page, slack
 from .build import conversation_of
 from .decode import decoded
 from .export_zip import Entry, opened_zip, what_is_in
@@ -17,8 +18,10 @@ from .formats import TEXTS
 from .json_files import LINES, json_value, parse_json, placed, talks_in
 from .message import Detail, NotRecognised, NotUnderstood
 
-_JSON, _TEXT, _ZIP = (".json", *LINES), (".md", ".markdown", ".txt"), ".zip"
+_PAGES = (".html", ".htm")
+_JSON, _TEXT, _ZIP = (".json", *LINES), (".md", ".markdown", ".txt", ".vtt", ".srt", ".log", *_PAGES), ".zip"
 _SUFFIXES = (*_JSON, *_TEXT, _ZIP)
+_LONG = 2_000  # characters, from which on a text without speakers is told
 _NO_TALK = ("README", "LICENSE")
 # Files that exports have beside their conversations: about accounts, ratings, projects, settings.
 _COMPANIONS = frozenset(
@@ -44,10 +47,12 @@ _OF_SLACK = ("users.json", "channels.json", "groups.json", "dms.json", "mpims.js
 
 
 class FileRead(NamedTuple):
-    """The conversations of a file, and what is wrong with others in it. Each problem names the file and the place."""
+    """The conversations of a file, what is wrong with others in it, and what may be wrong with these: nobody speaks in a
+    long text. Each problem and notice names the file and the place."""
 
     conversations: Sequence[Conversation]
     problems: Sequence[str]
+    notices: Sequence[str] = ()
 
 
 def list_conversations(root: Path) -> dict[str, Conversation]:
@@ -69,17 +74,22 @@ def list_conversations(root: Path) -> dict[str, Conversation]:
 def conversation_files(root: Path) -> list[Path]:
     """The files of conversations in the folder `root` and below it, sorted. Raises a `ConfigError` without a folder.
 
-    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt and .zip, except names that begin with a dot,
+    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html and .zip, except names that begin with a dot,
     README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
-    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days.
+    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A
+    folder that cannot be opened is among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")
-    paths = sorted(path for path in root.rglob("*") if _is_conversation(path, root))
-    folders = {path.parent for path in paths}
+    found: list[Path] = []
+    closed: list[OSError] = []
+    for folder, folders, names in os.walk(root, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name) for name in names if _is_conversation(Path(name))]
+    folders = {path.parent for path in found}
     slacks = {folder for folder in folders if any((folder / name).is_file() for name in _OF_SLACK[:2])}
-    days = {path.parent: path for path in paths if _DAY.fullmatch(path.name) and path.parent.parent in slacks}
-    exports = {path.parent for path in paths if path.name.startswith("conversations") and path.suffix == ".json"}
+    days = {path.parent: path for path in sorted(found) if _DAY.fullmatch(path.name) and path.parent.parent in slacks}
+    exports = {path.parent for path in found if path.name.startswith("conversations") and path.suffix == ".json"}
     of_slack = {path.parent for path in days.values()}
     whole = {folder.parent for folder in of_slack}
 
@@ -88,15 +98,15 @@ def conversation_files(root: Path) -> list[Path]:
             return days[path.parent] == path
         if path.parent in whole and path.name in _OF_SLACK:
             return False
-        return not (path.parent in exports and path.stem in _COMPANIONS and path.suffix.lower() == ".json")
+        suffix = path.suffix.lower()
+        is_companion = suffix in _PAGES or (suffix == ".json" and path.stem in _COMPANIONS)  # the same talks as a page
+        return not (path.parent in exports and is_companion)
 
-    return [path for path in paths if wanted(path)]
+    return sorted([*filter(wanted, found), *(Path(error.filename) for error in closed)])
 
 
-def _is_conversation(path: Path, root: Path) -> bool:
-    if path.suffix.lower() not in _SUFFIXES or path.stem.upper() in _NO_TALK or not path.is_file():
-        return False
-    return not any(part.startswith(".") for part in path.relative_to(root).parts)
+def _is_conversation(name: Path) -> bool:
+    return name.suffix.lower() in _SUFFIXES and name.stem.upper() not in _NO_TALK and not name.name.startswith(".")
 
 
 def read_conversations(path: Path, root: Path, detail: Detail = Detail()) -> list[Conversation]:  # noqa: B008
@@ -147,7 +157,12 @@ def _read_data(data: bytes, name: str, stem: str, where: str, source: str, detai
     text = decoded(data, where)
     conversations: list[Conversation] = []
     problems: list[str] = []
-    value = json_value(text, PurePosixPath(name).suffix.lower(), where)
+    suffix = PurePosixPath(name).suffix.lower()
+    value = json_value(text, suffix, where)
+    if suffix in _PAGES and not page.recognises(text):
+        raise NotRecognised(
+            "an HTML page without a chat of ChatGPT; copy the chat into a .txt or .md file, or export it as JSON"
+        )
     try:
         if value is not None:
             talks = talks_in(value, stem, detail)
@@ -162,7 +177,18 @@ def _read_data(data: bytes, name: str, stem: str, where: str, source: str, detai
         raise
     except NotUnderstood as error:
         problems.append(placed(error, value, where))
-    return FileRead(conversations, problems)
+    notices = [] if value is not None else [notice for talk in conversations if (notice := _notice(talk, where))]
+    return FileRead(conversations, problems, notices)
+
+
+def _notice(talk: Conversation, where: str) -> str | None:
+    """That nobody speaks in a long text."""
+    if len(talk.text) < _LONG or any(turn.role != "text" for turn in talk.turns):
+        return None
+    return (
+        f"{where}: a single turn of {len(talk.text):,} characters, since no speakers were found; if somebody speaks in it, "
+        'write "Name: " at the beginning of each turn'
+    )
 
 
 def _read_zip(path: Path, source: str, detail: Detail) -> FileRead:
@@ -187,12 +213,13 @@ def _read_zip(path: Path, source: str, detail: Detail) -> FileRead:
                 break
     conversations = [conversation for part in parts for conversation in part.conversations]
     problems = [problem for part in parts for problem in part.problems]
+    notices = [notice for part in parts for notice in part.notices]
     if not conversations and not problems:
         raise ConfigError(
             f"{path}: has no conversations.json or other file of conversations. It has {what_is_in(path)}. Remove it, "
             "or take the zip that the link in an e-mail about an export downloads"
         )
-    return FileRead(conversations, problems)
+    return FileRead(conversations, problems, notices)
 
 
 def _read_entry(entry: Entry, stem: str, path: Path, source: str, detail: Detail) -> FileRead:

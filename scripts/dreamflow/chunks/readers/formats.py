@@ -12,6 +12,7 @@ All raise a `NotUnderstood` about what they do not understand.
 """
 
 from . import (
+    captions,
     chatgpt,
     claude,
     claude_code,
@@ -25,8 +26,10 @@ from . import (
     messages,
     mistral,
     openwebui,
+    page,
     sillytavern,
     slack,
+    stamped,
     takeout,
     turns,
 )
@@ -54,5 +57,8 @@ CONVERSATIONS = (
 )
 
 TEXTS = (
+    page,
+    captions,
+    stamped,
     labels,  # the last, since it recognises any text
 )  # fmt: skip

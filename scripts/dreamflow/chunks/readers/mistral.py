@@ -37,25 +37,27 @@ def read(value: Json, detail: Detail) -> Read:
                 last[name] = message
         ordered = sorted(last.values(), key=lambda message: seconds_of(message.get("createdAt")) or 0)
         said = []
-        for place in on_branch(ordered):
-            try:
+        try:
+            for place in on_branch(ordered):
                 said.append(_message(ordered[place], detail))
-            except NotUnderstood as error:
-                raise error.within(value.index(ordered[place])) from None
+        except NotUnderstood as error:
+            yield error.within(value.index(ordered[place]))
+            continue
         said = [message for message in said if message.text]
         if said:
-            title = first_label(messages[0], "chatTitle", "title") or _title(said)
+            title = first_label(messages[0], "chatTitle", "title") or _title(ordered)
             yield Talk(chat, title, said, said[-1].time)
 
 
-def _title(messages: list[Message]) -> str:
-    first = " ".join(messages[0].text.split())
+def _title(messages: list[Mapping[str, Json]]) -> str:
+    """The first words of a chat, which has no title."""
+    first = next((said for message in messages if (said := first_label(message, "content"))), "")
     return first if len(first) <= 60 else first[:60].rpartition(" ")[0] + " …"
 
 
 def _message(message: Mapping[str, Json], detail: Detail) -> Message:
     role = first_label(message, "role")
-    if not role or not ("content" in message or "contentChunks" in message):
+    if not role or not ("content" in message or isinstance(message.get("contentChunks"), list)):
         raise NotUnderstood(f"no {'content' if role else 'role'}; this version of the format is not known")
     source = message if not message.get("contentChunks") else {**message, "content": ""}
     text = checked_text(lambda detail: _text(message, detail), source, detail, _LEFT_OUT)
@@ -65,12 +67,17 @@ def _message(message: Mapping[str, Json], detail: Detail) -> Message:
 
 def _text(message: Mapping[str, Json], detail: Detail) -> str:
     chunks = message.get("contentChunks") or []
-    parts = []
+    parts: list[str] = [""]
     for place, chunk in enumerate(chunks if isinstance(chunks, list) else []):
+        kind = first_label(chunk, "type") if isinstance(chunk, dict) else "text"
         try:
-            parts.append(_chunk(chunk, detail))
+            text = _chunk(chunk, kind, detail)
         except NotUnderstood as error:
             raise error.within("contentChunks", place) from None
+        if kind in ("text", "reference"):  # a text goes on after a reference
+            parts[-1] += text
+        else:
+            parts += [text, ""]
     said = joined(*parts)
     if not said:
         said = text_of(message.get("content"), detail)
@@ -81,8 +88,7 @@ def _text(message: Mapping[str, Json], detail: Detail) -> str:
     return joined(said, *canvas, *quotes, *map(file_mark, objects_in(message, "files")))
 
 
-def _chunk(chunk: Json, detail: Detail) -> str:
-    kind = first_label(chunk, "type") if isinstance(chunk, dict) else ""
+def _chunk(chunk: Json, kind: str, detail: Detail) -> str:
     if kind == "reference":
         return ""
     if kind == "tool_call":

@@ -12,7 +12,17 @@ from .message import Detail, Message, NotUnderstood, Read, Talk
 from .values import first_label, joined, object_in, written_time
 
 _LEFT_OUT = frozenset(
-    {"swipes", "swipe_info", "variables", "extra", "title", "gen_started", "gen_finished", "force_avatar"}
+    {
+        "swipes",
+        "swipe_info",
+        "variables",
+        "title",
+        "display_text",
+        "bias",
+        "gen_started",
+        "gen_finished",
+        "force_avatar",
+    }
 )
 
 

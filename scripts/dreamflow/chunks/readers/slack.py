@@ -9,6 +9,7 @@ from html import unescape
 
 from ...generation.model import Json
 from .account import account_for
+from .blocks import file_mark
 from .message import Detail, Message, NotUnderstood, Read, Talk
 from .values import first_label, joined, label_of, object_in, objects_in, seconds_of, time_of
 
@@ -79,23 +80,24 @@ def _message(message: Mapping[str, Json], names: Mapping[str, str]) -> Message:
     text = _shown(message.get("text"), names)
     if not text:
         text = _shown(_blocks(message.get("blocks"), names), names)
-    quoted = [
-        _shown(
-            joined(*(label_of(part.get(key)) and part[key] for key in ("pretext", "title", "title_link", "text"))),
-            names,
-        )
-        or _shown(part.get("fallback"), names)
-        for part in objects_in(message, "attachments")
-    ]
-    files = [
-        f"[file: {first_label(file, 'name', 'title', 'id') or 'unnamed'}]" for file in objects_in(message, "files")
-    ]
+    quoted = [_quote(part, names) for part in objects_in(message, "attachments")]
+    files = list(map(file_mark, objects_in(message, "files")))
     comment = _shown(object_in(message, "comment").get("comment"), names)
     whole = joined(text, *(quote for quote in quoted if quote not in text), *files, comment)
     rest = {key: value for key, value in message.items() if key not in ("text", "comment")}
     account_for(rest, whole, _LEFT_OUT)
     account_for({"blocks": _blocks(message.get("blocks"), names)}, joined(whole, label_of(message.get("text"))))
     return Message(speaker, whole, time_of(message.get("ts")), first_label(message, "client_msg_id", "ts") or None)
+
+
+def _quote(part: Mapping[str, Json], names: Mapping[str, str]) -> str:
+    """What an attachment shows, such as the beginning of a linked page or what a bot reports."""
+    title, link = first_label(part, "title"), first_label(part, "title_link")
+    fields = [_shown(joined(first_label(field, "title"), first_label(field, "value")), names)
+              for field in objects_in(part, "fields")]  # fmt: skip
+    texts = [_shown(part.get("pretext"), names), f"{title} ({link})" if title and link else title or link]
+    texts += [_shown(part.get("text"), names), *fields]
+    return joined(*texts) or _shown(part.get("fallback"), names)
 
 
 def _shown(text: Json, names: Mapping[str, str]) -> str:

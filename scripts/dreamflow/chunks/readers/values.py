@@ -67,12 +67,17 @@ def label_of(value: Json) -> str | None:
 
 def first_label(value: Mapping[str, Json], *keys: str) -> str:
     """The label at the first of the keys that has one, else ""."""
-    return next((label for key in keys if (label := label_of(value.get(key)))), "")
+    return next((label for key in keys if key in value and (label := label_of(value[key]))), "")
 
 
 def object_in(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     """The object at a key; an empty one if there is none."""
     return value[key] if isinstance(value.get(key), dict) else {}
+
+
+def list_in(value: Mapping[str, Json], key: str) -> list[Json]:
+    """The list at a key; an empty one if there is none."""
+    return value[key] if isinstance(value.get(key), list) else []
 
 
 def objects_in(value: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
