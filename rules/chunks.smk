@@ -30,8 +30,7 @@ checkpoint read_conversations:
 rule archives:
     """Chunk a batch of conversations at the level basic, and write their pages; better chunks of an upgrade stay."""
     input:
-        lambda wildcards: checkpoints.read_conversations.get()
-        and flow.look_up(CHUNKS.archive_inputs, wildcards.batch),
+        lambda wildcards: checkpoints.read_conversations.get() and flow.look_up(CHUNKS.archive_inputs, wildcards.batch),
         job=lambda wildcards: checkpoints.read_conversations.get() and ARCHIVE_JOB(wildcards),
         lost=lambda wildcards: checkpoints.read_conversations.get()
         and flow.always(*flow.look_up(CHUNKS.incomplete, wildcards.batch)),
@@ -131,3 +130,31 @@ rule clusters:
     localrule: True
     run:
         flow.job(log[0], lambda: CHUNKS.write_clusters(output[0]), input)
+
+
+checkpoint note_plan:
+    """Gather the passages of each cluster, with the dates that they name, for notes."""
+    input:
+        f"{DATA}/chunks/clusters/plan.json",
+    output:
+        f"{DATA}/chunks/notes/plan.json",
+    log:
+        f"{DATA}/logs/note_plan.log",
+    localrule: True
+    run:
+        flow.job(log[0], lambda: CHUNKS.write_note_plan() or flow.expect_more("note"))
+
+
+rule notes:
+    """Write down what a configured model finds worth remembering, each claim with the chunks that say so."""
+    input:
+        lambda wildcards: flow.look_up(flow.targets, "notes"),
+        lambda wildcards: checkpoints.note_plan.get() and flow.look_up(CHUNKS.note_inputs),
+        job=job_file("notes", CHUNKS.notes_job, f"{DATA}/chunks/notes.json"),
+    output:
+        f"{DATA}/chunks/notes.json",
+    log:
+        f"{DATA}/logs/notes.log",
+    localrule: True
+    run:
+        flow.job(log[0], lambda: flow.display.show(CHUNKS.write_notes(output[0])), input)

@@ -25,6 +25,7 @@ from .routing.auto import Router
 from .site.page import Page
 
 if TYPE_CHECKING:
+    from .generation.budgets import Deadline
     from .settings import Settings  # which has a key of each family
     from .shards import Shards
 
@@ -183,6 +184,19 @@ class Family:
         """The budgets that cover a generation besides those of its spec, the run and the time: `tier:<name>` for its
         quality level, `upgrade` if an upgrade plans it."""
         return ()
+
+    def answer_tokens(self, generation: Generation) -> int | None:
+        """The tokens that an answer is expected to have; None: half of its limit."""
+        return None
+
+    def deadline(self, generation: Generation, run: str) -> "Deadline | None":
+        """The time after which no call of a run for a generation may end, if there is one."""
+        return None
+
+    def unfinished(self, goals: Collection[str]) -> str:
+        """What to show at the end of a run that could not make all that these target rules need. What has its answers
+        may be made before."""
+        return ""
 
     def unit(self, generation: Generation, origin: str) -> tuple[str, ...]:
         """The path of the unit in which generations may share a job: what their consumers wait for. `origin` is the

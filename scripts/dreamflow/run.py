@@ -14,14 +14,14 @@ from .errors import DreamflowError
 from .family import Report
 from .files import write_atomic
 from .generation import hub
-from .generation.batches import Batches
+from .generation.batches import Batches, goes_in_batches
 from .generation.calls import Calls
 from .generation.database import DatabaseError
 from .generation.digest import Freshness
 from .generation.make import Context, evidence_path, failure_message, make_generation
 from .generation.model import Generation, Json, Result
 from .generation.models import Model
-from .generation.providers import human, provider
+from .generation.providers import human
 from .generation.rows import Rows
 from .generation.store import run_totals
 from .interrupts import stop_on_signals
@@ -119,8 +119,7 @@ class Run(Jobs):
         self.progress = Progress(self.plan, self.context, self.display, self.problems, self.batches)
 
     def _is_batch(self, stage: str, model: Model) -> bool:
-        in_stage = stage in self.settings.batch and provider(model.provider).batches is not None
-        return in_stage or model.service == "batch"
+        return goes_in_batches(self.settings.batch, stage, model)
 
     def _note_result(self, row: Generation, result: Result) -> None:
         self.freshness.forget()
@@ -401,6 +400,8 @@ class Run(Jobs):
                 self.context.calls.limits.close()
             self.display.count_all(run_totals(self.layout.store, self.context.calls.run))
         is_complete = ok and not missing
+        if not is_complete:
+            self._show_unfinished()
         found = self._reports(self.freshness.is_stale, is_done=is_complete)
         reports = report_lines(found, self.tables) if this_night() is None else []  # its journal has them
         tables = [*self.tables, *filter(None, ["\n".join(reports)])]
@@ -413,6 +414,14 @@ class Run(Jobs):
         self.progress.end(is_complete=is_complete)
         self.has_failed_silently = not (is_complete or missing or self.problems.total())
         return is_complete
+
+    def _show_unfinished(self) -> None:
+        """Let families make what has its answers, and say what a run that ends before all is made has cost."""
+        for family in self.families.values() if not (self.in_job or self.dry) else ():
+            try:
+                self.tables += filter(None, [family.unfinished(self.goals)])
+            except (DreamflowError, OSError) as error:
+                self.display.show(str(error))
 
     def _count_elsewhere(self, file: ShardFile) -> None:
         """Count the generations of a job in another process, and show why some are missing."""

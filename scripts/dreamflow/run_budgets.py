@@ -66,7 +66,7 @@ def labels(plan: Plan, run: str, generation: Generation) -> Labels:
     night = this_night()
     nights = [] if night is None else [f"night:{night}"]
     scopes = [f"run:{run}", f"{family.config_key}:{spec}", *own, *nights]
-    return Labels(family.config_key, spec, tier, scopes)
+    return Labels(family.config_key, spec, tier, scopes, family.deadline(generation, run))
 
 
 def check_prices(

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, create_model
 
 from .chunks.conversation import LEVELS
-from .chunks.spec import Clusters, Reading, Upgrade
+from .chunks.spec import Clusters, Notes, Reading, Upgrade
 from .config import NO_REPEATS, Count, Name, NotNegative, Optional, Positive, Section, Whole, check_placed, place
 from .distill.spec import Salience
 from .errors import ConfigError, Key
@@ -110,6 +110,9 @@ class Settings(_Specs):
         default_factory=Upgrade, description="Which chunks `snakemake upgrade` re-chunks with a better model."
     )
     clusters: Clusters = Field(default_factory=Clusters, description="How `snakemake clusters` groups chunks.")
+    notes: Notes = Field(
+        default_factory=Notes, description="What `snakemake notes` writes down of each cluster, with chunk ids."
+    )
     budgets: Budgets = Field(
         default_factory=Budgets,
         description="What calls may cost. A call that could exceed a budget is not made; everything else goes on.",

@@ -85,8 +85,12 @@ def forecast_lines(
         return gen_id in later or is_stale(gen_id)
 
     batches = context.calls.batches
+
+    def answer_tokens(row: Generation) -> int | None:
+        return plan.family_of_stage[row.stage].answer_tokens(row)
+
     every = rows(lambda gen_id: True)
-    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch)
+    lines = forecast(every, context, is_due, plan.folder, redraws, batches.waiting, batches.is_batch, answer_tokens)
     return lines, texts, rows(is_stale)
 
 

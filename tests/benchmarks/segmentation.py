@@ -101,7 +101,7 @@ def _mean(rows: Iterable[Mapping[str, float]], measure: str) -> float:
     return float(np.mean([row[measure] for row in rows]))
 
 
-def thinned(cases: list[Case], most: int = 24) -> list[Case]:
+def thinned(cases: list[Case], most: int = 16) -> list[Case]:
     """Up to about `most` of the cases, from all their sources."""
     return cases[:: max(len(cases) // most, 1)]
 

@@ -38,11 +38,14 @@ def evenly(topics: int, conversation: Conversation) -> set[int]:
 
 def ours(limits: bool, conversation: Conversation) -> set[int]:
     """What the tier "basic" cuts, with or without the cuts that only keep a chunk below its largest size."""
+    return {turn for turn, limit in _ours(conversation) if limits or not limit} - {1}
+
+
+@cache
+def _ours(conversation: Conversation) -> list[tuple[int, bool]]:
     units = split_units(conversation)
     chunks = chunk_by_rules(conversation, units, 1, len(units))
-    return {
-        units[chunk.first - 1].turn for chunk in chunks[1:] if limits or not getattr(chunk, "limit", False)
-    } - {1}  # fmt: skip
+    return [(units[chunk.first - 1].turn, getattr(chunk, "limit", False)) for chunk in chunks[1:]]
 
 
 def text_tiling(w: int, k: int, conversation: Conversation) -> set[int]:
@@ -123,7 +126,7 @@ def choices() -> dict[str, list[Method]]:
     return {
         "never cut": [never],
         "every N turns": [partial(every, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 60)],
-        "TextTiling": [partial(text_tiling, w, k) for w in (10, 20) for k in (3, 6, 10)],
+        "TextTiling": [partial(text_tiling, w, k) for w, k in ((20, 10), (20, 6), (10, 10))],
         "semchunk": [partial(by_semchunk, size) for size in sizes],
         "chonkie recursive": [partial(by_chonkie, "recursive", size) for size in sizes],
         "chonkie sentence": [partial(by_chonkie, "sentence", size) for size in sizes],

@@ -26,7 +26,7 @@ TALK = conversation(
     ("assistant", "东京今天下雨。"),
     times=["2026-02-13T08:00:00Z", "", "2026-02-13T08:05:00Z", "later"],
 )
-_SIGNS = re.compile(r"&#?\w+;|^\s*\d+[.)]", re.M)  # of Markdown: an entity, the number of an item
+_SIGNS = re.compile(r"&#?\w+;|^\s*\d+[.)](?=\s|$)", re.M)  # of Markdown: an entity, the number of an item
 
 
 class Words(HTMLParser):
@@ -97,7 +97,7 @@ def test_a_conversation_shows_its_words_speakers_times_and_code(tmp_path):
     seen = show(page)
     assert letters("".join(seen.spoken)) == said(TALK)
     assert {"strong", "code", "ol"} <= set(seen.tags)
-    for words in ("user 2026-02-13 08:00", "assistant later", "2026-02-13 08:00 to later", "basic"):
+    for words in ("user 2026-02-13 08:00 UTC", "assistant later", "2026-02-13 08:00 UTC to later", "basic"):
         assert words in seen.text
     assert [document.kind for document in page.documents] == ["chunk"] * len(page.facts["chunks"])
     assert {document.anchor for document in page.documents} <= set(seen.ids)
@@ -170,7 +170,7 @@ def test_versions_and_an_upgrade(tmp_path):
     page = built[path()]
     assert [row[0] for row in page.facts["history"]] == [2, 1]
     text = show(page).text
-    assert "to good, was planned 2026-03-01 00:00: version 1 became 2" in text
+    assert "to good, was planned 2026-03-01 00:00 UTC: version 1 became 2" in text
     assert "confidence 0.80" in text
     assert "m-good" in show(built["conversations/index.html"]).text
 

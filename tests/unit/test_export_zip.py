@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from dreamflow.chunks.readers import export_zip, list_conversations
+from dreamflow.chunks.readers import conversation_files, export_zip, list_conversations, read_file
 from dreamflow.errors import ConfigError
 
 
@@ -61,6 +61,70 @@ def test_a_zip_is_read_as_its_file_would_be(tmp_path):
     assert [(chat.text, chat.turns, chat.title) for chat in one.values()] == [
         (chat.text, chat.turns, chat.title) for chat in two.values()
     ]
+
+
+SAMPLES = Path(__file__).parent / "conversations"
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        (zipped({"chat-1.json": (SAMPLES / "mistral.json").read_bytes(), "chat-1-files/map.pdf": b"%PDF"}), ["chat-7"]),
+        (
+            zipped({"ttl/30d/x/prod-grok-backend.json": (SAMPLES / "grok.json").read_bytes(), "ttl/auth.json": {}}),
+            ["g-1"],
+        ),
+        (
+            zipped({"Takeout/My Activity/Gemini Apps/MyActivity.json": (SAMPLES / "gemini_takeout.json").read_bytes()}),
+            ["gemini-2025-05-01", "gemini-2025-05-02"],
+        ),
+        (zipped({"2023/conversations.json": [chatgpt("a")], "2024/conversations.json": [chatgpt("b")]}), ["a", "b"]),
+        (zipped({"conversations_2023.json": [chatgpt("a")], "conversations_2024.json": [chatgpt("b")]}), ["a", "b"]),
+        (zipped({"one/chat.json": [chatgpt("")], "two/chat.json": [chatgpt("")]}), ["one-chat-1", "two-chat-1"]),
+        (zipped({"a.jsonl": (SAMPLES / "claude_code.jsonl").read_bytes()}), ["s-1", "s-1-agent-1"]),
+        (
+            zipped({"a.md": "## User\nhi\n## AI\nyo", "b.txt": "User: a\nAI: b", "README.md": "User: a\nAI: b"}),
+            ["a", "b"],
+        ),
+        (zipped({"conversations.json": [chatgpt("a")], "notes.md": "## User\nhi\n## AI\nyo"}), ["a"]),
+    ],
+)
+def test_downloads_of_other_sites_and_of_several_years(tmp_path, content, ids):
+    assert list(read(tmp_path, content)) == ids
+
+
+def test_two_states_of_a_conversation_in_a_zip_are_both_read(tmp_path):
+    older, newer = chatgpt("a") | {"update_time": 1714557600}, chatgpt("a", "more") | {"update_time": 1714557700}
+    (tmp_path / "a.zip").write_bytes(zipped({"conversations-0.json": [older], "conversations-1.json": [newer]}))
+    read_twice = read_file(tmp_path / "a.zip", tmp_path).conversations
+    assert [(talk.conversation_id, talk.updated) for talk in read_twice] == [
+        ("a", "2024-05-01T10:00:00Z"),
+        ("a", "2024-05-01T10:01:40Z"),
+    ]
+
+
+def test_what_is_not_understood_in_a_zip_loses_nothing_else(tmp_path):
+    strange = chatgpt("b") | {
+        "mapping": {"a": {"message": {"author": {"role": "user"}, "content": {"sung": "la la la"}}}}
+    }
+    files = {"conversations-0.json": [chatgpt("a"), strange, chatgpt("c")], "conversations-1.json": "{"}
+    (tmp_path / "a.zip").write_bytes(zipped(files | {"conversations-2.json": [chatgpt("d")], "other.json": [1]}))
+    found = read_file(tmp_path / "a.zip", tmp_path)
+    assert [talk.conversation_id for talk in found.conversations] == ["a", "c", "d"]
+    (one, two) = found.problems
+    assert "a.zip: conversations-0.json: conversation 2 ('B'): mapping.a.message.content: " in one
+    assert "a.zip: conversations-1.json: not valid JSON" in two
+
+
+def test_an_export_of_slack_is_read_from_its_zip_as_from_its_folder(tmp_path):
+    folder = SAMPLES / "slack"
+    files = {f"My Slack/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in folder.rglob("*.json")}
+    zipped_talks = read(tmp_path, zipped(files))
+    unpacked = list_conversations(folder)
+    assert [(talk.text, talk.turns, talk.title) for talk in zipped_talks.values()] == [
+        (talk.text, talk.turns, talk.title) for talk in unpacked.values()
+    ]
+    assert [path.name for path in conversation_files(folder)] == ["2025-01-08.json"]
 
 
 def encrypted() -> bytes:

@@ -56,6 +56,41 @@ def test_a_format_is_read_as_its_turns_say(name):
     assert talks == yaml.safe_load((SAMPLES / f"{name}.turns.yaml").read_text(encoding="utf-8"))
 
 
+# --- tools and reasoning by name, in full, or not at all
+
+DETAILS = {
+    "claude": [
+        ("full", "full", 'Rye needs a sourdough.\n[tool: web_search]\n{"query":"rye hydration"}\nRye basics'),
+        ("name", "name", "[reasoning]\n[tool: web_search]\nRye basics"),
+        ("none", "none", "Here is a plan.\nRye plan\n1. Feed"),
+    ],
+    "openai": [("full", "full", '[tool: get_weather]\n{"city": "Oslo"}'), ("none", "full", "Rain at 4")],
+    "deepseek": [("name", "name", "[reasoning]\nAbout 30 metres"), ("none", "none", "About 30 metres")],
+    "codex": [("full", "none", '[tool: shell]\n{"command": ["ls"]}'), ("none", "name", "[reasoning]")],
+    "llamacpp": [("name", "none", "It steadies the kite.")],
+    "openwebui": [("name", "name", "[reasoning]\n255"), ("name", "none", "255")],
+    "gemini_studio": [("name", "none", "Take a dry-treated half rope.")],
+    "sillytavern": [("name", "name", "[reasoning]\nThen ye need coin.")],
+}
+
+
+THOUGHTS = ("Rye needs", "Inca bridge", "Use ls.", "Drag at", "150 plus", "Ice wants", "Pirates want")
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "reasoning", "said"),
+    [(name, *expected) for name, cases in DETAILS.items() for expected in cases],
+)
+def test_tools_and_reasoning_are_read_as_wanted(name, tools, reasoning, said):
+    talks, problems = read(sample(name), Detail(tools, reasoning))
+    assert not problems
+    texts = [text for turn in talks[0]["turns"] for role, text in turn.items() if role in ("assistant", "tool")]
+    assert any(said in text for text in texts)
+    assert tools != "none" or not any("[tool" in text for text in texts)
+    assert reasoning == "full" or not any(thought in text for text in texts for thought in THOUGHTS)
+    assert all(texts)
+
+
 # --- no word of JSON is lost
 
 JSON = [name for name in NAMES if sample(name).suffix in (".json", ".jsonl")]

@@ -4,8 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import numpy
 import pytest
-from dreamflow.chunks.recall import ask, passages, pieces, place_beside, update_meaning
+from dreamflow.chunks.recall import ask, embed_known, passages, pieces, place_beside, update_meaning
 from dreamflow.errors import DreamflowError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +76,16 @@ def test_only_what_has_changed_is_read_again(database: Path) -> None:
     assert "vectors of 1 chunks made, of 2 removed" in update_meaning(database)
     assert ask(database, "theft of a bike")[0].id == "b_flat_0"
     assert {hit.id for hit in ask(database, "loud television")} == {"b_flat_0", "b_flat_1", "b_health_0"}
+
+
+def test_vectors_that_are_there_are_not_made_again(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, new = CHUNKS["b_flat_0"][2], "Nobody has said this yet."
+    there = embed_known(database)([new, known, new])
+    missing = embed_known(database.with_name("none.sqlite"))([new, known, new])
+    assert there.shape == (3, 512) and numpy.allclose(there, missing, atol=1e-3)
+    assert embed_known(database)([]).shape == (0, 512)
+    monkeypatch.setattr("dreamflow.embedding.embed", lambda texts: numpy.zeros((len(texts), 512)))
+    assert (embed_known(database)([known]) == there[1:2]).all()
 
 
 def test_a_damaged_file_is_made_anew_and_a_missing_one_is_asked_for(database: Path) -> None:

@@ -8,7 +8,8 @@ from chat import chunk, conversation, model
 from dreamflow.chunks.archive import build_archive
 from dreamflow.chunks.stitch import PartitionError, check_partition
 from dreamflow.chunks.units import split_units
-from dreamflow.chunks.upgrade import Estimates, Outlook, estimate_region, merge_upgrade, plan_upgrades
+from dreamflow.chunks.upgrade import Outlook, Room, merge_upgrade, plan_upgrades
+from dreamflow.chunks.upgrade_tried import tried_again
 from dreamflow.errors import ConfigError
 from dreamflow.resources import select_resources
 from hypothesis import given
@@ -98,14 +99,6 @@ def test_premium_never_without_the_budget_and_never_a_silent_change(budget, qual
 
 # --- plans -----------------------------------------------------------------------------------------------------------
 
-ESTIMATES = Estimates(
-    model_id="haiku",
-    price={"prompt": 1.0, "completion": 5.0},
-    template_tokens=500,
-    window_tokens=6000,
-    seconds_per_call=4.0,
-)
-
 
 def archive(name, *parts, sentence="This is a sentence about nothing in particular. "):
     """An archive of chunks given as (sentences, labels, confidence, made_by)."""
@@ -119,15 +112,28 @@ def archive(name, *parts, sentence="This is a sentence about nothing in particul
     return {**build_archive(talk, units, chunks), "version": 1}
 
 
-def unanswered(conversation_id, first, last):
-    """The outlook of a region that no stored answer is known of."""
-    return Outlook(calls=1, tokens=50_000, usd=0.5)
+def unanswered(archive, first, last):
+    """The outlook of a region that no stored answer is known of: a call of 500 tokens and the text."""
+    chars = archive["b_chunks"][0]["char_range"][0], archive["b_chunks"][-1]["char_range"][1]
+    inside = [one for one in archive["b_chunks"] if first <= one["unit_range"][0] and one["unit_range"][1] <= last]
+    tokens = sum(one["token_range"][1] - one["token_range"][0] for one in inside)
+    assert chars[0] == 0 and inside
+    most = {"most_tokens": 50_000, "most_usd": 0.5}
+    return Outlook(1, prompt_tokens=500 + tokens, answer_tokens=100, usd=(600 + tokens) / 1e6, seconds=4.0, **most)
 
 
 def plan(
-    archives, text="needs_upgrade=true", target="good", priorities=None, look=unanswered, estimates=ESTIMATES, **limits
+    archives,
+    text="needs_upgrade=true",
+    target="good",
+    look=unanswered,
+    *,
+    priorities=None,
+    rooms=(),
+    tried=(),
+    **limits,
 ):
-    return plan_upgrades(archives, text, target, limits, estimates, look, priorities)
+    return plan_upgrades(archives, text, target, limits, look, priorities=priorities, rooms=rooms, tried=tried)
 
 
 def names(regions):
@@ -179,9 +185,15 @@ def test_the_users_priority_comes_first():
     assert order == ["c", "b", "a"]
 
 
-def test_the_cheaper_of_equally_valuable_regions_comes_first():
-    made = [archive("a", (90, [], 0.5, RULES)), archive("b", (5, [], 0.5, RULES))]
-    assert [region["conversation_id"] for region in plan(made)["regions"]] == ["b", "a"]
+def test_the_region_that_gains_most_for_its_price_comes_first():
+    """A call has a fixed price besides its text, so much text in one call is worth more than little."""
+    made = [archive("a", (5, [], 0.5, RULES)), archive("b", (90, [], 0.5, RULES)), archive("c", (90, [], 0.99, RULES))]
+    assert [region["conversation_id"] for region in plan(made)["regions"]] == ["b", "a", "c"]
+
+    def dear(archive, first, last):
+        return replace(unanswered(archive, first, last), usd=1.0 if archive["conversation_id"] == "b" else 0.01)
+
+    assert [region["conversation_id"] for region in plan(made, look=dear)["regions"]] == ["a", "c", "b"]
 
 
 def test_a_conversation_that_exceeds_the_budget_is_skipped_and_named_and_the_rest_goes_on():
@@ -219,51 +231,97 @@ def test_the_time():
         plan(made, deadline="soon", now="2026-02-13T03:00:00Z")
 
 
-def test_what_is_answered_takes_nothing_and_what_cannot_be_used_blocks_nothing():
+def test_what_is_answered_takes_nothing_and_comes_first_and_what_cannot_be_used_blocks_nothing():
     made = [archive(name, (5, [], 0.5, RULES)) for name in ("a", "b", "c", "d")]
+    paid = {"answers": 2, "tokens": 700, "cost_usd": 0.02}
     outlooks = {
-        "a": Outlook(0, 0, 0.0, unusable="refusal: no"),
-        "b": Outlook(0, 0, 0.0),
-        "c": Outlook(1, 9000, 0.5),
-        "d": Outlook(2, 9000, 0.5, too_large="one of its calls is too large"),
+        "a": Outlook(unusable="refusal: no", paid=paid),
+        "b": unanswered(made[1], 1, 99),
+        "c": Outlook(),
+        "d": replace(unanswered(made[3], 1, 99), blocked="one of its calls is too large"),
     }
     one = plan(made[:1])["regions"][0]["estimate"]["tokens"]
-    found = plan(made, look=lambda name, *_: outlooks[name], max_tokens=2 * one, priorities={"a": 9})
-    assert names(found["regions"]) == [("b", 1), ("c", 1)]
+    found = plan(made, look=lambda made, *_: outlooks[made["conversation_id"]], max_tokens=2 * one, priorities={"a": 9})
+    assert names(found["regions"]) == [("c", 1), ("b", 1)]
     assert [region["estimate"]["tokens"] for region in found["regions"]] == [0, one]
     assert names(found["unusable"]) == [("a", 1)] and found["unusable"][0]["reason"] == "refusal: no"
     assert [region["reason"] for region in found["skipped"]] == ["one of its calls is too large"]
-    assert (found["totals"]["tokens"], found["totals"]["chunks"]) == (one, 2)
-    assert found["totals"]["at_most"] == {"tokens": 9000, "cost_usd": 0.5}
+    totals = found["totals"]
+    assert (totals["tokens"], totals["calls"], totals["chunks"]) == (one, 1, 2)
+    assert totals["at_most"] == {"tokens": 50_000, "cost_usd": 0.5}
+    assert totals["unusable_paid"] == paid and totals["skipped"]["calls"] == 1
 
 
 def test_an_unknown_price_is_not_zero():
     made = [archive("a", (5, [], 0.5, RULES))]
-    found = plan(made, estimates=replace(ESTIMATES, price=None), look=lambda *_: Outlook(1, 9, None))
+    found = plan(made, look=lambda *own: replace(unanswered(*own), usd=None, most_usd=None))
     assert found["totals"]["cost_usd"] is None and found["totals"]["at_most"]["cost_usd"] is None
     assert found["totals"]["tokens"] > 0 and found["regions"][0]["value_for_money"] > 0
 
 
-def test_an_answer_that_repeats_the_text_is_as_long():
-    verbatim = estimate_region(4000, 200, replace(ESTIMATES, repeats_text=True))
-    assert verbatim["answer_tokens"] == estimate_region(4000, 200, ESTIMATES)["answer_tokens"] + 4000
+def test_a_call_is_planned_only_where_its_reserve_fits_too():
+    """A budget refuses a call whose longest answer it could not pay: such a region leaves its turn to others."""
+    made = [archive(name, (5, [], sure, RULES)) for name, sure in (("a", 0.1), ("b", 0.2), ("c", 0.3))]
+    reserves = {"a": 9000, "b": 300, "c": 100}
+
+    def look(made, first, last):
+        return replace(unanswered(made, first, last), reserve_tokens=reserves[made["conversation_id"]])
+
+    one = look(made[0], 1, 99).estimate["tokens"]
+    found = plan(made, look=look, max_tokens=2 * one + 300)
+    assert names(found["regions"]) == [("b", 1), ("c", 1)]
+    assert found["skipped"][0]["reason"].startswith("would exceed max_tokens: needs")
+    assert "9,000 in reserve" in found["skipped"][0]["reason"]
+    assert names(plan(made, look=look, max_tokens=2 * one + 299)["regions"]) == [("b", 1)]
 
 
-def test_chinese_is_estimated_by_its_tokens():
-    made = archive("a", (30, [], 0.5, RULES), sentence="今天我们讨论一下数据库的索引应该怎样设计。")
-    region = plan([made])["regions"][0]
-    assert region["text_tokens"] > 300
-    assert region["estimate"]["prompt_tokens"] > region["text_tokens"] + 500
+def test_what_other_budgets_leave_counts_too():
+    made = [archive(name, (5, [], 0.5, RULES)) for name in "abc"]
+    usd = unanswered(made[0], 1, 99).usd
+    found = plan(made, rooms=[Room("budgets.tiers.good", "usd", 2.5 * usd), Room("budgets.run", "tokens", 9_000)])
+    assert names(found["regions"]) == [("a", 1), ("b", 1)]
+    assert found["skipped"][0]["reason"].startswith("would exceed budgets.tiers.good: needs 0.0006 usd")
+    nothing = plan(made, rooms=[Room("budgets.run", "usd", 0.0)])
+    assert not nothing["regions"] and len(nothing["skipped"]) == 3
 
 
-def test_the_answer_is_estimated_by_chunks_not_by_text():
-    estimate = estimate_region(4000, 200, ESTIMATES)
-    assert estimate["calls"] == 1
-    assert estimate["prompt_tokens"] == 4000 + 200 * 5 + 500
-    assert estimate["answer_tokens"] == 41 * 90  # at most a chunk for each 100 tokens
-    assert estimate["cost_usd"] == pytest.approx((5500 * 1.0 + 3690 * 5.0) / 1e6)
-    assert estimate["seconds"] == 4
-    assert estimate_region(12_000, 600, ESTIMATES)["calls"] == 3
+def failure(made, level="good", **changes):
+    chunks = made["b_chunks"]
+    chars = [chunks[0]["char_range"][0], chunks[-1]["char_range"][1]]
+    own = {"conversation_id": made["conversation_id"], "level": level, "chars": chars, "reason": "no answer"}
+    return {**own, "text_sha256": made["metadata"]["text_sha256"], **changes}
+
+
+def test_what_failed_comes_after_what_was_never_tried_and_what_failed_least_first():
+    made = [archive(name, (5, [], sure, RULES)) for name, sure in (("a", 0.0), ("b", 0.1), ("c", 0.9), ("d", 0.8))]
+    by_name = {one["conversation_id"]: one for one in made}
+    tried = tried_again([], [failure(made[0]), failure(made[1])], by_name)
+    tried = tried_again(tried, [failure(made[0])], by_name)
+    assert [(entry["conversation_id"], entry["times"]) for entry in tried] == [("a", 2), ("b", 1)]
+    found = plan(made, tried=tried)["regions"]
+    assert [(region["conversation_id"], region["failed"]) for region in found] == [
+        ("d", 0),
+        ("c", 0),
+        ("b", 1),
+        ("a", 2),
+    ]
+    assert found[-1]["problem"] == "no answer"
+    # Two a night: everybody gets a turn, and what failed comes again.
+    assert names(plan(made, tried=tried, limit=2)["regions"]) == [("d", 1), ("c", 1)]
+    others = [entry for name in "cd" for entry in [failure(by_name[name])]]
+    twice = tried_again(tried, [*others, *others], by_name)
+    assert names(plan(made, tried=twice, limit=2)["regions"]) == [("b", 1), ("a", 1)]
+
+
+def test_a_failure_is_forgotten_with_its_text_and_once_its_chunks_are_better():
+    made = archive("a", (5, [], 0.5, RULES), (5, [], 0.5, RULES))
+    halves = [failure(made, chars=one["char_range"]) for one in made["b_chunks"]]
+    assert len(tried_again([], halves, {"a": made})) == 2
+    half = archive("a", (5, [], 0.5, model("good")), (5, [], 0.5, RULES))
+    assert [entry["chars"] for entry in tried_again([], halves, {"a": half})] == [made["b_chunks"][1]["char_range"]]
+    assert tried_again([], halves, {"a": archive("a", (6, [], 0.5, RULES))}) == []
+    assert tried_again([], halves, {}) == []
+    assert plan([made], target="premium", tried=tried_again([], halves, {"a": made}))["regions"][0]["failed"] == 0
 
 
 def test_a_plan_is_the_same_whatever_the_order_of_the_archives():
@@ -306,6 +364,12 @@ def test_what_is_no_better_replaces_nothing():
     # Over units that were basic before, they do no harm.
     partly = [chunk(1, 4), chunk(5, 6, made_by=RULES)]
     assert merge_upgrade(OLD, (1, 6), partly) == [*partly, OLD[2]]
+
+
+def test_a_failed_part_of_a_region_does_not_cost_the_other_parts():
+    better, failed = chunk(1, 6, made_by=model("premium")), chunk(7, 9, made_by=RULES)
+    assert merge_upgrade(OLD, (1, 9), [better, failed]) == [better, OLD[2]]
+    assert merge_upgrade(OLD, (1, 9), [chunk(1, 3, made_by=RULES), chunk(4, 9)]) == [OLD[0], chunk(4, 9)]
 
 
 @pytest.mark.parametrize("region", [(2, 6), (4, 8), (1, 10)])

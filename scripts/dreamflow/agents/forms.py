@@ -26,6 +26,9 @@ def form_of(parser: str, options: Mapping[str, Json]) -> str:
         return f'{{"chunks": [{chunk}]}}'
     if name == "cluster":
         return '{"theme": "…", "summary": "…", "contradictions": []}'
+    if name == "notes":
+        note = '{"claim": "…", "chunks": ["…"], "from": "", "until": ""}'
+        return f'{{"notes": [{note}], "superseded": [], "contradictions": []}}'
     if name in ("essay_block", "essay_block_lenient"):
         return "<essay>\n[text]\n</essay>"
     if name == "essay_idea_last":

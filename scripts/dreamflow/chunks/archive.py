@@ -96,6 +96,7 @@ def _archived_chunk(
         "summary": chunk.summary,
         "language": chunk.language or None,
         "confidence": chunk.confidence,
+        "limit": chunk.limit,
         "position_in_parent": position,
         "char_range": [start, end],
         "token_range": [tokens_before, tokens_before + tokens_by_speaker.total()],
@@ -200,6 +201,7 @@ def chunks_of(archive: Archive) -> list[Chunk]:
             summary=chunk["summary"],
             language=chunk["language"] or "",
             confidence=chunk["confidence"],
+            limit=chunk.get("limit", False),  # archives of earlier versions do not say
             made_by={
                 "model_id": chunk["llm_used"],
                 "provider": chunk["llm_provider"],

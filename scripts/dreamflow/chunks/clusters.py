@@ -59,16 +59,27 @@ def build_clusters(
     """
     import networkx  # late: most runs make no clusters
 
+    if embed is None:
+        from ..embedding import embed
     chunks = _chunks(archives)
-    vectors = _vectors(chunks)
+    names, vectors = sorted(chunks), _vectors(chunks)
+    meanings = embed([chunks[name]["content"] for name in names])
     graph = networkx.Graph()
-    graph.add_nodes_from(sorted(chunks))
-    graph.add_weighted_edges_from(_edges(chunks, vectors, threshold, embed))
+    graph.add_nodes_from(names)
+    graph.add_weighted_edges_from(_edges(names, meanings, _matrix(names, vectors), threshold))
     communities = networkx.community.louvain_communities(graph, weight="weight", seed=0)
     groups = sorted(
         (sorted(group) for group in communities if len(group) >= smallest), key=lambda ids: (-len(ids), ids)
     )
-    clusters = [_cluster(ids, chunks, vectors, graph) for ids in groups]
+    labels = [_labels(ids, chunks, vectors) for ids in groups]
+    rows = {name: row for row, name in enumerate(names)}
+    nearness = _nearness(labels, [meanings[[rows[name] for name in ids]].mean(axis=0) for ids in groups], embed)
+    clusters = [
+        _cluster(
+            ids, chunks, graph, sorted(counts, key=lambda label, n=number: (-counts[label], -nearness[n][label], label))
+        )
+        for number, (ids, counts) in enumerate(zip(groups, labels, strict=True))
+    ]
     cluster_of = {name: cluster["id"] for cluster in clusters for name in cluster["related_chunks"]}
     for cluster in clusters:
         near = {cluster_of.get(other) for name in cluster["related_chunks"] for other in graph.neighbors(name)}
@@ -101,13 +112,10 @@ def _vectors(chunks: Mapping[str, ArchivedChunk]) -> Vectors:
 
 
 def _edges(
-    chunks: Mapping[str, ArchivedChunk], vectors: Vectors, threshold: float, embed: Embed | None
+    names: Sequence[str], meanings: "ndarray", terms: "csr_array", threshold: float
 ) -> list[tuple[str, str, float]]:
-    """(chunk, chunk, similarity) of each edge, sorted."""
-    if embed is None:
-        from ..embedding import embed
-    names = sorted(vectors)
-    nearest = nearest_of(embed([chunks[name]["content"] for name in names]), _matrix(names, vectors), _NEAREST)
+    """(chunk, chunk, similarity) of each edge, sorted. `names` are those of the rows."""
+    nearest = nearest_of(meanings, terms, _NEAREST)
     return [
         (names[a], names[b], similarity)
         for a, near in enumerate(nearest)
@@ -147,24 +155,42 @@ def _matrix(names: Sequence[str], vectors: Vectors) -> "csr_array":
     return csr_array((numpy.array(weights, numpy.float32), (rows, places)), shape=shape)
 
 
-def _cluster(
-    ids: Sequence[str], chunks: Mapping[str, ArchivedChunk], vectors: Vectors, graph: "networkx.Graph"
-) -> Cluster:
-    members = [chunks[name] for name in ids]
-    labels: dict[str, Counter] = defaultdict(Counter)
-    for label in (label for chunk in members for label in chunk["labels"]):
-        labels[label.casefold()][label] += 1
-    common = sorted(labels.values(), key=lambda forms: (-forms.total(), min(forms)))[:_THEME_TERMS]
+def _labels(ids: Sequence[str], chunks: Mapping[str, ArchivedChunk], vectors: Vectors) -> Counter[str]:
+    """How many of these chunks have each label, in its most frequent form; without labels, their heaviest terms."""
+    forms: dict[str, Counter] = defaultdict(Counter)
+    for label in (label for name in ids for label in chunks[name]["labels"]):
+        forms[label.casefold()][label] += 1
+    if forms:
+        return Counter({form.most_common(1)[0][0]: form.total() for form in forms.values()})
     weights: Counter = Counter()
     for name in ids:
         weights.update(vectors[name])
-    heaviest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:_THEME_TERMS]
+    heaviest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))
+    return Counter({term: 1 for term, _ in heaviest[:_THEME_TERMS]})
+
+
+def _nearness(
+    labels: Sequence[Mapping[str, int]], centres: "Sequence[ndarray]", embed: Embed
+) -> list[dict[str, float]]:
+    """How near each label of a cluster is to the middle of the cluster."""
+    texts = sorted({label for counts in labels for label in counts})
+    vectors = dict(zip(texts, embed(texts), strict=True))
+    return [
+        {label: round(float(vectors[label] @ centre), 3) for label in counts}
+        for counts, centre in zip(labels, centres, strict=True)
+    ]
+
+
+def _cluster(
+    ids: Sequence[str], chunks: Mapping[str, ArchivedChunk], graph: "networkx.Graph", labels: Sequence[str]
+) -> Cluster:
+    members = [chunks[name] for name in ids]
     times = sorted(time for chunk in members for time in chunk["time_range"] or ())
     edges = [data["weight"] for *_, data in graph.subgraph(ids).edges(data=True)]
     return {
         "id": f"c_{sha256(' '.join(ids))[:12]}",
         "cluster_type": "topic",
-        "theme": ", ".join([forms.most_common(1)[0][0] for forms in common] or [term for term, _ in heaviest]),
+        "theme": ", ".join(labels[:_THEME_TERMS]),
         "content": "\n".join(chunk["summary"] for chunk in members if chunk["summary"]),
         "related_chunks": list(ids),
         "related_clusters": [],
@@ -178,9 +204,9 @@ def _cluster(
     }
 
 
-def plan_clusters(archives: Sequence[Archive], threshold: float) -> dict[str, Json]:
+def plan_clusters(archives: Sequence[Archive], threshold: float, embed: Embed | None = None) -> dict[str, Json]:
     """The clusters, and by cluster id the texts of their chunks for a prompt."""
-    clusters = build_clusters(archives, threshold)
+    clusters = build_clusters(archives, threshold, embed=embed)
     return {"clusters": clusters, "material": {cluster["id"]: cluster_units(cluster, archives) for cluster in clusters}}
 
 

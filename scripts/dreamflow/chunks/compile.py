@@ -182,17 +182,26 @@ def windows_of(rows: Iterable[Generation]) -> list[Window]:
 
 
 def upgrade_rows(chunking: Chunking, plan: Mapping[str, Json]) -> dict[str, Generation]:
-    """The generations of a spec for an upgrade's plan (`upgrade_plan.plan_upgrade`), by id.
+    """The generations of a spec for an upgrade's plan (`upgrade_plan.plan_upgrade`), by id, in the order of the plan:
+    calls are begun in it.
 
     Those of regions with unusable answers are among them, so that new samples can be drawn. Regions that no longer
     exist in the configured conversations are skipped.
     """
     rows = {}
-    for conversation_id, level, region in (*regions_of(plan), *regions_of(plan, "unusable")):
+    for level, region in planned_regions(plan):
+        conversation_id = region["conversation_id"]
         if conversation_id in chunking.conversations and region["last"] <= len(chunking.units[conversation_id]):
             planned = chunk_rows(chunking, conversation_id, level, (region["first"], region["last"]))
             rows |= {row.gen_id: row for row in planned}
     return rows
+
+
+def planned_regions(plan: Mapping[str, Json]) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    """(quality level, region) for each region of an upgrade's plan, in its order; those with unusable answers last."""
+    for part in plan["specs"].values():
+        for kind in ("regions", "unusable"):
+            yield from ((part["resources"]["tier"], region) for region in part.get(kind, ()))
 
 
 def regions_of(plan: Mapping[str, Json], kind: str = "regions") -> Iterator[tuple[str, str, Mapping[str, Json]]]:

@@ -75,7 +75,8 @@ class Chunk:
     """Units `first` to `last` (numbers, inclusive) on one topic, and their description.
 
     `confidence` is between 0 and 1, or None where it was not measured. `made_by` is the origin of the chunk:
-    {"method": "llm" or "rules", "model_id", "provider", "gen_id", "quality_level"}.
+    {"method": "llm" or "rules", "model_id", "provider", "gen_id", "quality_level"}. `limit`: the chunk begins where it
+    does only because the one before it would be too large.
     """
 
     first: int
@@ -86,3 +87,4 @@ class Chunk:
     language: str
     confidence: float | None
     made_by: Mapping[str, Json]
+    limit: bool = False

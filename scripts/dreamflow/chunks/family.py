@@ -5,7 +5,7 @@ level basic follow from. Upgrades and clusters are planned from existing archive
 files of these plans. Modules that read and split text are imported late: other targets need not wait for them.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -24,20 +24,26 @@ from ..generation.model import Generation, Json
 from ..generation.stage import PromptKind, Stage
 from ..reports.markdown import counted
 from ..site.page import Page
-from . import parsers  # noqa: F401  (registers them)
+from . import note_parser, parsers  # noqa: F401  (registers them)
 from .conversation import LEVELS
 
 if TYPE_CHECKING:
+    from ..generation.budgets import Deadline
+    from ..generation.models import Model
     from ..routing.auto import Asked
     from .compile import Chunking
+    from .conversation import Turn
     from .index import Index, Library
+    from .readers import Detail
     from .reading import Found
     from .spec import Upgrade
+    from .upgrade_look import Prospects
 
 SAMPLING = {"temperature": 0.2, "max_tokens": 4000}
 CHUNK_VARIABLES = ("units", "text", "first", "last", "candidates", "fewest", "most")
 CHUNK = Stage("chunk", "c", (PromptKind("chunk", CHUNK_VARIABLES, "chunks", SAMPLING),), ".json")
 CLUSTER = Stage("cluster", "k", (PromptKind("cluster", ("chunks",), "cluster", SAMPLING),), ".json")
+NOTE = Stage("note", "n", (PromptKind("notes", ("passages",), "notes", SAMPLING),), ".json")
 
 
 class Chunks(Family):
@@ -47,8 +53,8 @@ class Chunks(Family):
     section = "conversations"
     config_key = "conversations"
     description = "Chunkings of conversations: names of files in `config/conversations/` without `.yaml`."
-    stages = (CHUNK, CLUSTER)
-    goals = ("chunks", "upgrade", "clusters")
+    stages = (CHUNK, CLUSTER, NOTE)
+    goals = ("chunks", "upgrade", "clusters", "notes")
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -56,22 +62,28 @@ class Chunks(Family):
         self.raw = Path(world.settings.raw_root) / "conversations"
         self.upgrade_plan = self.folder / "upgrade" / "plan.json"
         self.cluster_plan = self.folder / "clusters" / "plan.json"
+        self.note_plan = self.folder / "notes" / "plan.json"
         self.wanted: set[str] = set()
         self._loaded: dict[str, Chunking] = {}
         self._basic: list[Deferred] = []
         self._upgrades: list[Deferred] = []
         self._clusters: Deferred | None = None
         self._cluster_question: Asked | None = None
+        self._notes: Deferred | None = None
+        self._note_question: Asked | None = None
+        self._prospects: Prospects | None = None
         self._found: Sequence[Found] | None = None  # the files of conversations when this run started
         self._fresh: dict[str, bytes] = {}  # what a preview has read
         self._read: tuple[int, Library] | None = None  # (time of the index, its conversations)
         self._now: tuple[Sequence[Found], Library] | None = None  # what a preview has read of these files
-        self._bound: tuple[Library, dict[str, Chunking], dict[str, Chunking]] | None = None
+        self._bound: tuple[Library, Mapping[str, Chunking], Mapping[str, Chunking]] | None = None
+        self._batches: tuple[Library, Mapping[str, Sequence[str]]] | None = None
 
     def compile(self) -> None:
         """Check the specs; no conversation is read. Raises `ConfigError`."""
         from .compile import cluster_question, load_chunking
         from .filters import parse_filter
+        from .notes import note_question
         from .upgrade import available_seconds
 
         world = self.world
@@ -83,7 +95,9 @@ class Chunks(Family):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
         self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
+        self._note_question = note_question(world.settings.notes, world.catalog, world.models, world.router)
         self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
+        self._notes = Deferred(self.note_plan, "notes", self._read_notes)
         self._basic = [
             Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
             for name, spec in specs.items()
@@ -92,8 +106,8 @@ class Chunks(Family):
         self._loaded = specs
 
     def deferred(self) -> Sequence[Deferred]:
-        """The generations of the level basic, of the planned upgrade and of the planned clusters."""
-        return [*self._basic, *self._upgrades, self._clusters] if self._loaded else []
+        """The generations of the level basic, of the planned upgrade, of the planned clusters and of their notes."""
+        return [*self._basic, *self._upgrades, self._clusters, self._notes] if self._loaded else []
 
     @property
     def specs(self) -> "Mapping[str, Chunking]":
@@ -139,11 +153,17 @@ class Chunks(Family):
             self._found = find_files(self.raw)
         return self._found
 
+    def _detail(self) -> "Detail":
+        """How much of calls of tools and of reasoning is read (section `reading` of config.yaml)."""
+        from .readers import Detail
+
+        return Detail(self.world.settings.reading.tools, self.world.settings.reading.reasoning)
+
     def is_current(self) -> bool:
         """Whether all files of conversations are read as they are now. Raises a `ConfigError` without their folder."""
         from .reading import is_current
 
-        return is_current(self._index(), self._files(), self.talks)
+        return is_current(self._index(), self._files(), self.talks, self._detail())
 
     def unread(self) -> list[str]:
         """The index if a file of conversations is new, changed or gone."""
@@ -157,7 +177,7 @@ class Chunks(Family):
 
         write_fresh(self.talks, self._fresh)
         self._found = find_files(self.raw)
-        index = read_files(self.raw, self.talks, self._index(), self._found)
+        index = read_files(self.raw, self.talks, self._index(), self._found, self._detail())
         self._fresh = {}
         write_index(self.talks, index)
         self.specs  # noqa: B018  (it checks them)
@@ -166,7 +186,7 @@ class Chunks(Family):
     def _unread_text(self) -> str:
         from .reading import changed
 
-        number = len(changed(self._index(), self._files(), self.talks))
+        number = len(changed(self._index(), self._files(), self.talks, self._detail()))
         return f"conversations: {counted(number, 'file')} of {len(self._files()):,} to read"
 
     def _library_now(self) -> "Library":
@@ -177,20 +197,25 @@ class Chunks(Family):
         if self.is_current():
             return self.library()
         if self._now is None or self._now[0] is not self._files():
-            index = read_files(self.raw, self.talks, self._index(), self._files(), self._fresh)
+            index = read_files(self.raw, self.talks, self._index(), self._files(), self._detail(), self._fresh)
             self._now = (self._files(), Library(self.talks, index, self._fresh))
         return self._now[1]
 
     def targets(self, goal: str) -> list[str]:
-        """The files of a target rule; for `upgrade` and `clusters` the plan that decides their other files."""
+        """The files of a target rule; for `upgrade`, `clusters` and `notes` the plan that decides their other files."""
         if not self._loaded:
             return []
         self.wanted.add("chunks")
         if self.is_current():
             self.specs  # noqa: B018  (a mistake in a spec is told before anything runs)
-        if goal in ("upgrade", "clusters"):
+        plans = {"upgrade": self.upgrade_plan, "clusters": self.cluster_plan, "notes": self.note_plan}
+        if goal == "notes" and self._note_question is None:
+            raise ConfigError(
+                "notes need a model: write `notes: {model: <an id of models.yaml>}` into config/config.yaml"
+            )
+        if goal in plans:
             self.wanted.add(goal)
-            return [str(self.upgrade_plan if goal == "upgrade" else self.cluster_plan)]
+            return [str(plans[goal])]
         return [f"{self.folder}/result.json"]
 
     def reports(self) -> list[Report]:
@@ -250,8 +275,10 @@ class Chunks(Family):
             }
         if "clusters" in self.wanted:
             rows |= self._cluster_rows(self._plan_clusters())
+        if "notes" in self.wanted:
+            rows |= self._note_rows(self._plan_notes(self._plan_clusters()))
         if "upgrade" in self.wanted:
-            plan = self._plan_upgrade(_now(), specs)
+            plan = self._plan_upgrade(_now(), specs, is_expected=True)
             texts.append(plan_text(plan))
             for spec in specs.values():
                 rows |= upgrade_rows(spec, plan)
@@ -280,7 +307,10 @@ class Chunks(Family):
         """The conversations of each batch."""
         from .batches import batches_of
 
-        return batches_of(self.spec_of)
+        library = self.library()
+        if self._batches is None or self._batches[0] is not library:
+            self._batches = (library, batches_of(self.spec_of))
+        return self._batches[1]
 
     def batch_files(self) -> list[str]:
         """The files that tell that the archives of all conversations are made."""
@@ -324,14 +354,52 @@ class Chunks(Family):
         from .products import write_result
 
         remove_others(self.talks, self.batches())
-        return write_result(self.spec_of, self.folder, self.layout, self.library().index)
+        return write_result(self.spec_of, self.folder, self.layout, self.library().index, self._all_upgrade_rows())
 
-    def _plan_upgrade(self, now: str, specs: "Mapping[str, Chunking] | None" = None) -> dict[str, Json]:
-        from .upgrade_plan import plan_upgrade
+    def unfinished(self, goals: Collection[str]) -> str:
+        """Upgrade what has all of its answers, and show the result of an upgrade that could not be completed."""
+        from .upgrade_run import is_of_this_run, unfinished_conversations
 
-        return plan_upgrade(
-            self.specs if specs is None else specs, self.folder, self._upgrade_settings(), now, self.layout
-        )
+        if "upgrade" not in goals or not is_of_this_run(self.upgrade_plan):
+            return ""
+        for conversation_id in unfinished_conversations(self.upgrade_plan, self.spec_of):
+            self.upgrade(conversation_id, f"{self.folder}/{conversation_id}/upgrade.json")
+        return self.write_result()
+
+    def _plan_upgrade(
+        self, now: str, specs: "Mapping[str, Chunking] | None" = None, *, is_expected: bool = False
+    ) -> dict[str, Json]:
+        """The plan of an upgrade that begins now; if `is_expected`, from the archives that a run would make before."""
+        from .upgrade_run import plan_of_run
+
+        self._prospects = None  # the store may have more answers by now
+        own, settings = self.specs if specs is None else specs, self._upgrade_settings()
+        return plan_of_run(own, self.folder, settings, now, self.world, self._is_batch, is_expected=is_expected)
+
+    def _is_batch(self, stage: str, model: "Model") -> bool:
+        from ..generation.batches import goes_in_batches
+
+        return goes_in_batches(self.world.settings.batch, stage, model)
+
+    def answer_tokens(self, generation: Generation) -> int | None:
+        """As many as answers had so far, else by the length of the text."""
+        if generation.stage != CHUNK.name:
+            return None
+        from .upgrade_look import Prospects
+
+        if self._prospects is None:
+            self._prospects = Prospects.of(self.layout, self._is_batch)
+        return self._prospects.answer_tokens(generation, self.world.catalog.texts)
+
+    def deadline(self, generation: Generation, run: str) -> "Deadline | None":
+        """The end of the upgrade that this run has planned."""
+        if not self.scopes(generation) or self.is_basic(generation):
+            return None
+        from .upgrade_run import deadline
+
+        level = generation.wildcards["quality_level"]
+        tier = self._loaded[self.world.origin[generation.gen_id]].tiers[level]
+        return deadline(self.upgrade_plan, run, tier.seconds_per_call)
 
     def _upgrade_settings(self) -> "Upgrade":
         """The section `upgrade` of config.yaml; in a night, the upgrade ends before the night does."""
@@ -374,9 +442,11 @@ class Chunks(Family):
         spec = self.specs[name]
         return {row.gen_id: row for conversation in spec.talks for row in spec.generations[conversation]}
 
+    def _all_upgrade_rows(self) -> list[Generation]:
+        return [row for deferred in self._upgrades for row in deferred.generations.values()]
+
     def _upgrade_rows(self, conversation_id: str) -> list[Generation]:
-        rows = [row for deferred in self._upgrades for row in deferred.generations.values()]
-        return [row for row in rows if row.wildcards["conversation_id"] == conversation_id]
+        return [row for row in self._all_upgrade_rows() if row.wildcards["conversation_id"] == conversation_id]
 
     def upgraded(self) -> list[str]:
         """The last file of each conversation in the planned upgrade."""
@@ -400,11 +470,15 @@ class Chunks(Family):
     def upgrade(self, conversation_id: str, path: str) -> None:
         """Write the upgraded archive of a conversation, its page, and a summary (`path`)."""
         from .batches import batch_path
-        from .products import upgrade_archive
+        from .products import upgrade_archive, write_page
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
-        write_atomic(path, pretty(upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)))
+        summary = upgrade_archive(spec, conversation_id, folder, self.layout, plan, rows)
+        if not summary:  # no region has all of its answers
+            return
+        write_atomic(path, pretty(summary))
+        write_page(spec, conversation_id, folder)
         batch = next(batch for batch, names in self.batches().items() if conversation_id in names)
         batch_path(self.talks, batch).touch()  # what reads archives is made again
 
@@ -414,9 +488,12 @@ class Chunks(Family):
         return [archive for spec in self.specs.values() for archive in archives_of(spec, self.folder)]
 
     def _plan_clusters(self) -> dict[str, Json]:
+        from ..database.build import FILE
         from .clusters import plan_clusters
+        from .recall import embed_known
 
-        return plan_clusters(self._archives(), self.world.settings.clusters.similarity)
+        embed = embed_known(self.layout.root / FILE)
+        return plan_clusters(self._archives(), self.world.settings.clusters.similarity, embed)
 
     def _cluster_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
         from .compile import cluster_rows
@@ -449,6 +526,42 @@ class Chunks(Family):
         write_atomic(path, pretty({"clusters": clusters}))
         contradictions = sum(len(cluster["contradictions"]) for cluster in clusters)
         return f"{len(clusters):,} clusters, {contradictions:,} contradictions: {path}"
+
+    def _turns_of(self, conversation_id: str) -> "Sequence[Turn]":
+        return self.spec_of[conversation_id].conversations[conversation_id].turns
+
+    def _plan_notes(self, clusters: Mapping[str, Json]) -> dict[str, Json]:
+        from .notes import plan_notes
+
+        return plan_notes(clusters["clusters"], self._archives(), self._turns_of)
+
+    def _note_rows(self, plan: Mapping[str, Json]) -> Mapping[str, Generation]:
+        from .notes import note_rows
+
+        return note_rows(plan, self._note_question)
+
+    def _read_notes(self, path: Path) -> Mapping[str, Generation]:
+        with _planned_by(path):
+            return self._note_rows(read_json(path))
+
+    def write_note_plan(self) -> None:
+        """Write the texts of the planned clusters, with their dates, for prompts."""
+        write_atomic(self.note_plan, pretty(self._plan_notes(read_json(self.cluster_plan))))
+
+    def notes_job(self) -> str:
+        """What decides the notes besides the answers, as JSON."""
+        return canonical(self.world.settings.notes.as_dict())
+
+    def note_inputs(self) -> list[str]:
+        """The generations that write notes."""
+        self.wanted.discard("notes")
+        return self.metadata_files("note", self._notes.generations)
+
+    def write_notes(self, path: str) -> str:
+        """Write the next version of the notes; returns a line for the screen."""
+        from .notes import write_notes
+
+        return write_notes(Path(path), self._notes.generations, self._archives(), self._turns_of, self.layout)
 
     def sources(self) -> Sequence[Source]:
         """The tables of this family in the database."""

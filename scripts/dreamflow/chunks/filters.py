@@ -55,6 +55,7 @@ _FIELDS = {
     "llm_used": _Field("text", lambda chunk: _folded(chunk["llm_used"])),
     "tokens": _Field("number", lambda chunk: chunk["token_range"][1] - chunk["token_range"][0]),
     "confidence": _Field("number", lambda chunk: chunk["confidence"]),
+    "limit": _Field("boolean", lambda chunk: chunk.get("limit", False)),
     "cost_usd": _Field("number", lambda chunk: chunk["cost_usd"]),
     "time": _Field("time", lambda chunk: _moment((chunk["time_range"] or [None])[0])),
 }

@@ -11,22 +11,8 @@ from ..site.page import Document, Page
 from ..site.parts import Column, Link
 from .archive import has_archive, read_latest
 from .conversation import Archive, Conversation
-from .talk_pages import (
-    SECTION,
-    TRAIL,
-    Head,
-    Turns,
-    clean,
-    iso_time,
-    languages,
-    level_badge,
-    parts_of,
-    span,
-    talk_pages,
-    talk_path,
-    title_of,
-    when,
-)
+from .render import clean, iso_time, languages, level_badge, span, title_of, when
+from .talk_pages import SECTION, TRAIL, Head, Turns, parts_of, talk_pages, talk_path
 
 CLUSTERS = f"{SECTION}/clusters.html"
 

@@ -21,7 +21,7 @@ from ..files import canonical, sha256, write_atomic
 from .conversation import Conversation
 from .duplicates import resolved
 from .index import READ, Index, Source, Stored, Talk, cache_path
-from .readers import conversation_files, read_file
+from .readers import Detail, conversation_files, read_file
 from .units import split_units
 
 VERSION = 1  # of what readers and units make of a file: a higher number reads all files again
@@ -63,37 +63,42 @@ def find_files(root: Path) -> list[Found]:
     return found
 
 
-def method() -> str:
+def method(detail: Detail) -> str:
     """A digest of how files are read."""
-    return sha256(canonical([VERSION]))[:16]
+    return sha256(canonical([VERSION, *detail]))[:16]
 
 
-def changed(index: Index | None, found: Sequence[Found], folder: Path) -> list[Found]:
-    """The files that an index does not have as they are now, or whose file of `read` is gone."""
-    if index is None or index.method != method():
+def changed(index: Index | None, found: Sequence[Found], folder: Path, detail: Detail) -> list[Found]:
+    """The files that an index does not have as they are now and in this detail, or whose file of `read` is gone."""
+    if index is None or index.method != method(detail):
         return list(found)
     there = _names(folder)
     known = {(file.path, file.size, file.mtime_ns) for file in index.files if not file.cache or file.cache in there}
     return [file for file in found if file not in known]
 
 
-def is_current(index: Index | None, found: Sequence[Found], folder: Path) -> bool:
+def is_current(index: Index | None, found: Sequence[Found], folder: Path, detail: Detail) -> bool:
     """Whether an index has exactly these files, and all that was read of them is there."""
-    return index is not None and len(index.files) == len(found) and not changed(index, found, folder)
+    return index is not None and len(index.files) == len(found) and not changed(index, found, folder, detail)
 
 
 def read_files(
-    root: Path, folder: Path, before: Index | None, found: Sequence[Found], fresh: dict[str, bytes] | None = None
+    root: Path,
+    folder: Path,
+    before: Index | None,
+    found: Sequence[Found],
+    detail: Detail,
+    fresh: dict[str, bytes] | None = None,
 ) -> Index:
     """The index of these files of the folder `root`, what is unchanged as in the index `before`.
 
     What is read goes into files of `read` in `folder`; with `fresh` into that mapping instead, and nothing is written.
     What cannot be read is a problem in the index and stops nothing else.
     """
-    new = set(changed(before, found, folder))
+    new = set(changed(before, found, folder, detail))
     known = {file.path: file for file in before.files} if before else {}
-    files = [_read(root, folder, file, fresh) if file in new else known[file.path] for file in found]
-    return resolved(Index(method(), files), before, folder, fresh or {})
+    files = [_read(root, folder, file, detail, fresh) if file in new else known[file.path] for file in found]
+    return resolved(Index(method(detail), files), before, folder, fresh or {})
 
 
 def write_fresh(folder: Path, fresh: Mapping[str, bytes]) -> None:
@@ -123,16 +128,16 @@ def _names(folder: Path) -> set[str]:
     return {name.removesuffix(".msgpack") for name in names if name.endswith(".msgpack")}
 
 
-def _read(root: Path, folder: Path, found: Found, fresh: dict[str, bytes] | None) -> Source:
+def _read(root: Path, folder: Path, found: Found, detail: Detail, fresh: dict[str, bytes] | None) -> Source:
     """What is in a file that is new or has changed."""
     path = root / found.path
     try:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        cache = sha256(canonical([method(), found.path, digest]))[:32]
+        cache = sha256(canonical([method(detail), found.path, digest]))[:32]
         contents = _known(folder, cache, fresh)
         if contents is None:
-            contents = _store(root, path, folder, cache, fresh)
+            contents = _store(root, path, folder, cache, detail, fresh)
     except (DreamflowError, OSError) as error:
         why = str(error) if isinstance(error, DreamflowError) else f"{path}: cannot be read: {error.strerror or error}"
         return Source(*found, problems=[" ".join(why.split())])
@@ -149,9 +154,11 @@ def _known(folder: Path, cache: str, fresh: Mapping[str, bytes] | None) -> _Cont
         return None
 
 
-def _store(root: Path, path: Path, folder: Path, cache: str, fresh: dict[str, bytes] | None) -> _Contents:
+def _store(
+    root: Path, path: Path, folder: Path, cache: str, detail: Detail, fresh: dict[str, bytes] | None
+) -> _Contents:
     """Read a file into a file of `read`; returns its contents."""
-    read = read_file(path, root)
+    read = read_file(path, root, detail)
     contents = _Contents([], [" ".join(problem.split()) for problem in read.problems], [])
     parts, begin = [], 0
     for conversation in read.conversations:

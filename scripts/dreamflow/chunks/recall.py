@@ -70,7 +70,7 @@ def update_meaning(database: Path, show: Show = lambda line: None) -> str:
     texts = _texts(database)
     if not texts and not path.exists():
         return ""
-    digests = {chunk: sha256(text)[:16] for chunk, text in texts.items()}
+    digests = {chunk: f"{_digest(content)} {date}" for chunk, (content, date) in texts.items()}
     try:
         with closing(_writable(path)) as connection:
             known = dict(connection.execute("SELECT chunk, digest FROM texts"))
@@ -86,11 +86,43 @@ def update_meaning(database: Path, show: Show = lambda line: None) -> str:
     return f"vectors of {len(new):,} chunks made, of {len(gone):,} removed: {path}" if new or gone else ""
 
 
-def _texts(database: Path) -> dict[str, str]:
-    """The text of each chunk, and after it, on a last line, when it was."""
+def _texts(database: Path) -> dict[str, tuple[str, str]]:
+    """The text of each chunk, and when it was."""
     with closing(_readable(database)) as connection:
         rows = connection.execute("SELECT id, content, coalesce(time, '') FROM chunks ORDER BY id")
-        return {chunk: f"{content}\n{_date(time)}" for chunk, content, time in rows}
+        return {chunk: (content, _date(time)) for chunk, content, time in rows}
+
+
+def _digest(text: str) -> str:
+    return sha256(text)[:16]
+
+
+def embed_known(database: Path) -> "Callable[[Sequence[str]], ndarray]":
+    """The vectors of texts, of which those that a database's chunks have are read and not made again."""
+
+    def embed_texts(texts: Sequence[str]) -> "ndarray":
+        import numpy
+
+        from ..embedding import DIMENSIONS, embed
+
+        known = _known(place_beside(database))
+        new = list(dict.fromkeys(text for text in texts if _digest(text) not in known))
+        made = dict(zip(map(_digest, new), embed(new).astype(numpy.float16), strict=True))
+        found = [made[digest] if digest in made else known[digest] for digest in map(_digest, texts)]
+        return numpy.array(found, numpy.float32).reshape(len(found), DIMENSIONS)
+
+    return embed_texts
+
+
+def _known(path: Path) -> "dict[str, ndarray]":
+    import numpy
+
+    try:
+        with closing(_readable(path)) as connection:
+            rows = connection.execute("SELECT digest, vector FROM texts JOIN vectors USING (id)").fetchall()
+    except (DreamflowError, sqlite3.Error):  # there is none, or it is damaged
+        return {}
+    return {digest.partition(" ")[0]: numpy.frombuffer(vector, numpy.float16) for digest, vector in rows}
 
 
 def _terms(text: str) -> Counter[str]:
@@ -129,13 +161,13 @@ def _forget(connection: sqlite3.Connection, chunks: Sequence[str]) -> None:
     connection.execute("COMMIT")
 
 
-def _add(connection: sqlite3.Connection, texts: Mapping[str, str], digests: Mapping[str, str]) -> None:
+def _add(connection: sqlite3.Connection, texts: Mapping[str, tuple[str, str]], digests: Mapping[str, str]) -> None:
     from ..embedding import embed
 
-    vectors = embed([text.rpartition("\n")[0] for text in texts.values()]).astype("float16")
+    vectors = embed([content for content, _ in texts.values()]).astype("float16")
     connection.execute("BEGIN")
     for (chunk, text), vector in zip(texts.items(), vectors, strict=True):
-        words = " ".join(term for term, count in sorted(_terms(text).items()) for _ in range(count))
+        words = " ".join(term for term, count in sorted(_terms(" ".join(text)).items()) for _ in range(count))
         cursor = connection.execute(
             "INSERT INTO texts (chunk, digest, terms) VALUES (?, ?, ?)", (chunk, digests[chunk], words)
         )

@@ -9,7 +9,7 @@ the length of sentences.
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from threading import Lock
 
 import sentencex
@@ -215,7 +215,12 @@ def language(text: str, default: str = "und") -> str:
     Code in fences or backticks and URLs are ignored. Chinese, Japanese and Korean are recognised by their script, each
     character of which counts as four letters; the others by py3langid (BSD; Lui and Baldwin, 2012, langid.py).
     """
-    sample = _prose_sample(text)
+    return _language_of(_prose_sample(text)) or default
+
+
+@lru_cache(256)  # the only paragraph of a turn is the turn; and people say the same again and again
+def _language_of(sample: str) -> str:
+    """The code of the main language of a sample; "" if it is uncertain."""
     kana, han, hangul = (len(script.findall(sample)) for script in (_KANA, _HAN, _HANGUL))
     dense = kana + han + hangul
     letters = len(_LETTER.findall(sample)) - dense
@@ -224,11 +229,11 @@ def language(text: str, default: str = "und") -> str:
             return "ko"
         return "ja" if kana * 10 > han else "zh"
     if not letters:
-        return default
+        return ""
     with _LOADING:
         identifier = _identifier()
     code, probability = identifier.classify(sample)
-    return code if probability >= _MIN_PROBABILITY else default
+    return code if probability >= _MIN_PROBABILITY else ""
 
 
 def _prose_sample(text: str) -> str:

@@ -3,17 +3,21 @@
 A *region* is a run of neighbouring chunks of one conversation that match the filter and are below the target quality,
 no longer than the limit of chunks. It is re-chunked as a whole, and its two ends stay where they are.
 
-Regions are ordered by value for money. The value of a region is the sum over its chunks of
+What is answered already and not in an archive yet comes first, since it costs nothing. Then come regions that no
+upgrade has tried, then those that upgrades have tried in vain, the fewest times first; and among these the regions with
+the highest value for money. The value of a region is the sum over its chunks of
 
-    (1 - confidence) * (1 + use) * priority * steps
+    tokens * (1 - confidence) * (1 + use) * priority * steps
 
-confidence: as measured, else 0.5; use: the mean, over the chunk's labels, of the label's frequency among all archives,
-divided by that of the most frequent label (0 without labels); priority: the largest factor in the configuration for its
-conversation or one of its labels, else 1; steps: 2 from basic to premium, else 1. Money: the estimated dollars, or the
-tokens if the model is free or its price unknown.
+so it is the tokens that are likely to be cut badly, where the measured confidence is a probability. confidence: as
+measured, else 0.5; use: how often the chunk is likely to be found, by the mean, over its labels, of the label's
+frequency among all archives, divided by that of the most frequent label (0 without labels; nobody counts searches);
+priority: the largest factor in the configuration for its conversation or one of its labels, else 1; steps: 2 from basic
+to premium, else 1. Money: the dollars that are expected, or the tokens if the model is free or its price unknown.
 
-Estimates are expectations: what an upgrade takes if every first answer is usable. They decide which regions fit the
-limits. The bounds beside them (`at_most`) hold whatever the model answers; the budget of the run enforces max_tokens.
+Estimates are expectations: what an upgrade takes if every first answer is usable and as long as expected. They decide
+which regions fit the limits, with the room that the budgets reserve for each call. The bounds beside them (`at_most`)
+hold whatever the model answers.
 """
 
 import math
@@ -21,51 +25,106 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from ..errors import ConfigError
 from ..generation.model import Json
 from .conversation import LEVELS, Archive, ArchivedChunk, Chunk
 from .filters import parse_filter
-from .prompt import SMALLEST
 from .stitch import PartitionError, level_of
+from .upgrade_tried import is_about
 
 _DEFAULT_CONFIDENCE = 0.5
-UNIT_TOKENS = 5  # for the number before each unit, see prompt.numbered_units
-ANSWER_TOKENS = 90  # for a chunk: numbers, labels, entities and a sentence; never the text
-_OVERLAP_FACTOR = 1.125  # windows overlap: an eighth of the text occurs in two windows
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 AT_MOST = ("tokens", "cost_usd")
-_ESTIMATES = ("calls", "prompt_tokens", "answer_tokens", "tokens", "cost_usd", "seconds")
+ESTIMATES = ("calls", "prompt_tokens", "answer_tokens", "tokens", "cost_usd", "seconds")
+PAID = ("answers", "tokens", "cost_usd")
 
-Region = dict[str, Json]  # an item of a plan's `regions` and `skipped`
+Region = dict[str, Json]  # an item of a plan's `regions`, `skipped` and `unusable`
 Limits = Mapping[str, Json]  # limit (chunks), max_tokens, max_duration_s, and deadline with now (ISO 8601)
 
 
 @dataclass(frozen=True)
-class Estimates:
-    """The cost of a call at the target level. `price` is in US dollars per million tokens (None: unknown),
-    `template_tokens` counts the fixed text of the prompt, `window_tokens` the text of a window; `repeats_text` says
-    that an answer repeats the text."""
+class Outlook:
+    """What the answers in the store leave to ask of a region. US dollars are None if a price is unknown.
 
-    model_id: str
-    price: Mapping[str, float] | None
-    template_tokens: int
-    window_tokens: int
-    seconds_per_call: float
-    repeats_text: bool = False
+    `calls` that are to be made, with the tokens and dollars that they are expected to take, the `most` that they take
+    with every attempt, and the most that the call with the largest reserve takes beyond what is expected of it: a
+    budget has to have that room. `waiting` questions are in batches, and paid from there.
+
+    `unusable` is the reason if no further answer will come and none can be used, or those that can have changed
+    nothing; `paid` sums the answers that could not be used. `blocked` is the reason if it cannot be asked now.
+    """
+
+    calls: int = 0
+    waiting: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    usd: float | None = 0.0
+    seconds: float = 0.0
+    most_tokens: int = 0
+    most_usd: float | None = 0.0
+    reserve_tokens: int = 0
+    reserve_usd: float = 0.0
+    unusable: str = ""
+    blocked: str = ""
+    paid: Mapping[str, Json] | None = None
+
+    @property
+    def estimate(self) -> dict[str, Json]:
+        """What the calls are expected to take."""
+        tokens = self.prompt_tokens + self.answer_tokens
+        values = (self.calls, self.prompt_tokens, self.answer_tokens, tokens, self.usd, self.seconds)
+        return dict(zip(ESTIMATES, values, strict=True))
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What the answers in the store leave to ask of a region: its calls, and the most tokens and US dollars (None:
-    unknown) that they take with every attempt. `unusable` is the reason if all of its windows are answered and no
-    answer can be used, `too_large` if a call is too large to be begun."""
+class Room:
+    """What a budget leaves for an upgrade, in "tokens" or "usd"; `name` is its key in the configuration."""
 
-    calls: int
-    tokens: int
-    usd: float | None
-    unusable: str = ""
-    too_large: str = ""
+    name: str
+    unit: str
+    left: float
+
+
+@dataclass
+class _Purse:
+    """A room, and what the regions that were chosen have taken of it: `used` is expected, `reserve` is what the call
+    that may take most beyond that needs in addition."""
+
+    room: Room
+    used: float = 0.0
+    reserve: float = 0.0
+
+    def needs(self, estimate: Mapping[str, Json], outlook: Outlook) -> tuple[float, float]:
+        """What a region takes, and its reserve."""
+        if self.room.unit == "tokens":
+            return estimate["tokens"], outlook.reserve_tokens
+        return estimate["cost_usd"] or 0.0, outlook.reserve_usd
+
+    def over(self, estimate: Mapping[str, Json], outlook: Outlook) -> str:
+        """Why a region does not fit; "" if it does."""
+        takes, reserve = self.needs(estimate, outlook)
+        reserve = max(reserve, self.reserve)
+        left = self.room.left - self.used
+        if not takes or round(takes + reserve, 9) <= round(left, 9):
+            return ""
+        unit, show = self.room.unit, _amount(self.room.unit)
+        kept = f", and {show(reserve)} in reserve for a longer answer" if takes <= left else ""
+        return f"would exceed {self.room.name}: needs {show(takes)} {unit}{kept}, {show(max(left, 0))} left"
+
+    def take(self, estimate: Mapping[str, Json], outlook: Outlook) -> None:
+        """Take what a region needs."""
+        takes, reserve = self.needs(estimate, outlook)
+        self.used += takes
+        self.reserve = max(self.reserve, reserve)
+
+
+def _amount(unit: str) -> Callable[[float], str]:
+    return (lambda value: f"{value:,.4f}") if unit == "usd" else (lambda value: f"{value:,.0f}")
+
+
+Look = Callable[[Archive, int, int], Outlook]
 
 
 def plan_upgrades(
@@ -73,15 +132,19 @@ def plan_upgrades(
     filter_text: str,
     target: str,
     limits: Limits,
-    estimates: Estimates,
-    look: Callable[[str, int, int], Outlook],
+    look: Look,
+    *,
+    model_id: str = "",
     priorities: Mapping[str, float] | None = None,
+    rooms: Sequence[Room] = (),
+    tried: Sequence[Mapping[str, Json]] = (),
 ) -> dict[str, Json]:
     """The plan of an upgrade, a pure function of its arguments: the ordered regions, the skipped ones with reasons, and
     those with unusable answers, for which only new samples could do anything.
 
-    Each limit is optional. `look(conversation_id, first, last)` is the outlook of a region. `priorities`: factors by
-    label or conversation id. Raises a `ConfigError`.
+    Each limit is optional. `look(archive, first, last)` is the outlook of a region. `priorities`: factors by label or
+    conversation id; `rooms`: what budgets leave; `tried`: what upgrades have tried in vain, as `tried_again` counts it.
+    Raises a `ConfigError`.
     """
     if target not in LEVELS[1:]:
         raise ConfigError(f"unknown upgrade target {target!r}; known: {', '.join(LEVELS[1:])}")
@@ -89,28 +152,46 @@ def plan_upgrades(
     level, longest = LEVELS.index(target), limits.get("limit") or math.inf
     runs, matching, done = _runs(archives, parse_filter(filter_text), level, longest)
     value = _value_function(archives, level, priorities or {})
-    candidates = [_candidate(archive, run, estimates, value) for archive, run in runs]
-    candidates.sort(key=lambda region: (-region["value_for_money"], region["conversation_id"], region["first"]))
-    chosen, skipped, unusable = _within_limits(candidates, limits, look)
+    candidates = []
+    for archive, run in runs:
+        first, last = run[0]["unit_range"][0], run[-1]["unit_range"][1]
+        outlook = look(archive, first, last)
+        candidates.append((_candidate(archive, run, target, outlook, value, tried), outlook))
+    candidates.sort(key=lambda pair: _order(*pair))
+    chosen, skipped, unusable = _within_limits(candidates, limits, rooms)
     return {
         "schema_version": _SCHEMA_VERSION,
         "filter": filter_text,
         "target": target,
-        "model_id": estimates.model_id,
+        "model_id": model_id,
         "limits": dict(limits),
         "regions": chosen,
         "skipped": skipped,
         "unusable": unusable,
         "totals": {
             "conversations": len({region["conversation_id"] for region in chosen}),
-            "chunks": sum(len(region["chunks"]) for region in chosen),
+            "chunks": _chunks(chosen),
             "matched_chunks": matching,
             "already_at_target": done,
-            "skipped_chunks": sum(len(region["chunks"]) for region in skipped),
-            **{key: known_total(region["estimate"][key] for region in chosen) for key in _ESTIMATES},
+            "skipped_chunks": _chunks(skipped),
+            "unusable_chunks": _chunks(unusable),
+            **sums_of(chosen),
+            "waiting": sum(region["waiting"] for region in chosen),
             "at_most": {key: known_total(region["at_most"][key] for region in chosen) for key in AT_MOST},
+            "skipped": sums_of(skipped),
+            "unusable_paid": {key: known_total(region["paid"][key] for region in unusable) for key in PAID},
         },
     }
+
+
+def sums_of(regions: Iterable[Region]) -> dict[str, Json]:
+    """The sums of the regions' estimates."""
+    regions = list(regions)
+    return {key: known_total(region["estimate"][key] for region in regions) for key in ESTIMATES}
+
+
+def _chunks(regions: Iterable[Region]) -> int:
+    return sum(len(region["chunks"]) for region in regions)
 
 
 def known_total(values: Iterable[float | None]) -> float | None:
@@ -156,72 +237,80 @@ def _value_function(
         own_factors = [factors[name] for name in (chunk["parent_id"].casefold(), *labels) if name in factors]
         confidence = _DEFAULT_CONFIDENCE if chunk["confidence"] is None else chunk["confidence"]
         steps = target - LEVELS.index(chunk["quality_level"])
-        return (1 - confidence) * (1 + use) * max(own_factors, default=1.0) * steps
+        tokens = chunk["token_range"][1] - chunk["token_range"][0]
+        return tokens * (1 - confidence) * (1 + use) * max(own_factors, default=1.0) * steps
 
     return value
 
 
 def _candidate(
-    archive: Archive, run: Sequence[ArchivedChunk], estimates: Estimates, value: Callable[[ArchivedChunk], float]
+    archive: Archive,
+    run: Sequence[ArchivedChunk],
+    target: str,
+    outlook: Outlook,
+    value: Callable[[ArchivedChunk], float],
+    tried: Sequence[Mapping[str, Json]],
 ) -> Region:
-    first, last = run[0]["unit_range"][0], run[-1]["unit_range"][1]
-    text_tokens = run[-1]["token_range"][1] - run[0]["token_range"][0]
-    estimate = estimate_region(text_tokens, last - first + 1, estimates)
-    total = sum(map(value, run))
+    total, estimate = sum(map(value, run)), outlook.estimate
+    chars = [run[0]["char_range"][0], run[-1]["char_range"][1]]
+    own = [entry for entry in tried if is_about(entry, archive, target, chars)]
+    times = max((entry["times"] for entry in own), default=0)
+    price = estimate["cost_usd"] or estimate["tokens"]
     return {
         "conversation_id": archive["conversation_id"],
         "archive_version": archive["version"],
-        "first": first,
-        "last": last,
+        "text_sha256": archive["metadata"]["text_sha256"],
+        "first": run[0]["unit_range"][0],
+        "last": run[-1]["unit_range"][1],
+        "chars": chars,
         "chunks": [chunk["id"] for chunk in run],
-        "text_tokens": text_tokens,
+        "text_tokens": run[-1]["token_range"][1] - run[0]["token_range"][0],
         "estimate": estimate,
+        "at_most": dict(zip(AT_MOST, (outlook.most_tokens, outlook.most_usd), strict=True)),
+        "waiting": outlook.waiting,
+        "paid": dict(outlook.paid or dict.fromkeys(PAID, 0)),
         "value": round(total, 6),
-        "value_for_money": round(total / (estimate["cost_usd"] or estimate["tokens"]), 6),
+        "value_for_money": round(total / price, 6) if price else None,
+        "failed": times,
+        "problem": max(own, key=lambda entry: entry["times"])["reason"] if own else "",
     }
 
 
-def estimate_region(text_tokens: int, units: int, estimates: Estimates) -> dict[str, float]:
-    """What a text of this size takes if each first answer is usable and has as many chunks as fit: {calls,
-    prompt_tokens, answer_tokens, tokens, cost_usd (None: unknown), seconds}."""
-    calls = math.ceil(text_tokens * _OVERLAP_FACTOR / estimates.window_tokens) or 1
-    repeated = _OVERLAP_FACTOR if calls > 1 else 1.0
-    prompt = math.ceil((text_tokens + units * UNIT_TOKENS) * repeated) + calls * estimates.template_tokens
-    answer = (math.ceil(text_tokens * repeated / SMALLEST) + calls) * ANSWER_TOKENS
-    if estimates.repeats_text:
-        answer += math.ceil(text_tokens * repeated)
-    price = estimates.price
-    cost = round((prompt * price["prompt"] + answer * price["completion"]) / 1e6, 9) if price else None
-    seconds = round(calls * estimates.seconds_per_call, 3)
-    return dict(zip(_ESTIMATES, (calls, prompt, answer, prompt + answer, cost, seconds), strict=True))
+def _order(region: Region, outlook: Outlook) -> tuple[Json, ...]:
+    """What costs nothing, then what was never tried, then what failed least often; the best value for money first."""
+    worth = math.inf if region["value_for_money"] is None else region["value_for_money"]
+    return (outlook.calls > 0, region["failed"], -worth, region["conversation_id"], region["first"])
 
 
 def _within_limits(
-    candidates: Sequence[Region], limits: Limits, look: Callable[[str, int, int], Outlook]
+    candidates: Sequence[tuple[Region, Outlook]], limits: Limits, rooms: Sequence[Room]
 ) -> tuple[list[Region], list[Region], list[Region]]:
     """The candidates that fit the limits, the others with reasons, and those with unusable answers. One that does not
     fit stops no later one."""
-    names = {"chunks": "the limit of chunks", "tokens": "max_tokens", "seconds": "the time"}
-    left = {"chunks": limits.get("limit"), "tokens": limits.get("max_tokens"), "seconds": available_seconds(limits)}
+    names = {"chunks": "the limit of chunks", "seconds": "the time"}
+    left = {"chunks": limits.get("limit"), "seconds": available_seconds(limits)}
+    cap = limits.get("max_tokens")
+    purses = [*([_Purse(Room("max_tokens", "tokens", cap))] if cap is not None else []), *map(_Purse, rooms)]
     chosen, skipped, unusable = [], [], []
-    for region in candidates:
-        outlook = look(region["conversation_id"], region["first"], region["last"])
+    for region, outlook in candidates:
         if outlook.unusable:
             unusable.append({**region, "reason": outlook.unusable})
             continue
-        if not outlook.calls:  # answered already, so it takes nothing
-            region = {**region, "estimate": dict.fromkeys(_ESTIMATES, 0)}
-        needs = {**region["estimate"], "chunks": len(region["chunks"])}
-        over = [key for key, room in left.items() if room is not None and needs[key] > room]
-        if over:
-            reason = "; ".join(f"would exceed {names[k]}: needs {needs[k]:,} {k}, {left[k]:,} left" for k in over)
-            skipped.append({**region, "reason": reason})
-        elif outlook.too_large:
-            skipped.append({**region, "reason": outlook.too_large})
-        else:
-            left = {key: None if room is None else room - needs[key] for key, room in left.items()}
-            at_most = dict(zip(AT_MOST, (outlook.tokens, outlook.usd), strict=True))
-            chosen.append({**region, "at_most": at_most})
+        estimate = region["estimate"]
+        needs = {**estimate, "chunks": len(region["chunks"])}
+        over = [
+            f"would exceed {names[key]}: needs {needs[key]:,} {key}, {room:,} left"
+            for key, room in left.items()
+            if room is not None and needs[key] > room
+        ]
+        over += filter(None, (purse.over(estimate, outlook) for purse in purses))
+        if over or outlook.blocked:
+            skipped.append({**region, "reason": outlook.blocked or "; ".join(over)})
+            continue
+        left = {key: None if room is None else room - needs[key] for key, room in left.items()}
+        for purse in purses:
+            purse.take(estimate, outlook)
+        chosen.append(region)
     return chosen, skipped, unusable
 
 
@@ -231,12 +320,13 @@ def available_seconds(limits: Limits) -> float | None:
     if limits.get("deadline") is not None:
         if limits.get("now") is None:
             raise ConfigError("a deadline needs the current time (now)")
-        remaining = (_moment(limits["deadline"]) - _moment(limits["now"])).total_seconds()
+        remaining = (moment(limits["deadline"]) - moment(limits["now"])).total_seconds()
         available.append(max(remaining, 0.0))
     return min(available, default=None)
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """A time in ISO 8601, in UTC if it names no zone. Raises a `ConfigError`."""
     try:
         moment = datetime.fromisoformat(text)
     except (ValueError, TypeError):
@@ -245,10 +335,11 @@ def _moment(text: str) -> datetime:
 
 
 def merge_upgrade(chunks: Sequence[Chunk], region: tuple[int, int], new: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks of an archive with `new` in place of those of `region` (first and last unit).
+    """The chunks of an archive with `new` in place of those of `region` (first and last unit), where they are better.
 
-    The old chunks stay unless the new ones are better: no unit may lose quality, and at least one must gain. So rules
-    that replace a failed answer never replace the chunks of a better level.
+    Old and new chunks are compared in parts, from a unit at which both have a chunk begin to the next. The old ones
+    stay unless the new ones are better: no unit may lose quality, and at least one must gain. So rules that replace a
+    failed answer never replace the chunks of a better level, and the other answers of the region are not lost with it.
     """
     first, last = region
     before = [chunk for chunk in chunks if chunk.last < first]
@@ -256,11 +347,17 @@ def merge_upgrade(chunks: Sequence[Chunk], region: tuple[int, int], new: Sequenc
     after = [chunk for chunk in chunks if chunk.first > last]
     if len(before) + len(old) + len(after) != len(chunks):
         raise PartitionError(f"region {first}-{last} does not begin and end at chunk boundaries")
-    old_levels, new_levels = _unit_levels(old), _unit_levels(new)
-    if old_levels.keys() != new_levels.keys() or sum(chunk.last - chunk.first + 1 for chunk in new) != len(new_levels):
+    units = range(old[0].first, old[-1].last + 1) if old else range(0)
+    if [unit for chunk in new for unit in range(chunk.first, chunk.last + 1)] != list(units):
         raise PartitionError(f"the new chunks do not partition region {first}-{last}")
-    better = all(new_levels[unit] >= level for unit, level in old_levels.items()) and new_levels != old_levels
-    return [*before, *(new if better else old), *after]
+    cuts = sorted({chunk.first for chunk in old} & {chunk.first for chunk in new})
+    merged = []
+    for begin, end in pairwise([*cuts, last + 1]):
+        parts = [[chunk for chunk in side if begin <= chunk.first < end] for side in (old, new)]
+        old_levels, new_levels = map(_unit_levels, parts)
+        better = all(new_levels[unit] >= level for unit, level in old_levels.items()) and new_levels != old_levels
+        merged += parts[better]
+    return [*before, *merged, *after]
 
 
 def _unit_levels(chunks: Sequence[Chunk]) -> dict[int, int]:

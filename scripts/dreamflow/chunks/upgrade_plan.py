@@ -1,60 +1,84 @@
 """The plan of an upgrade: for each spec its quality level and its regions, as JSON and as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from msgspec.structs import replace
-
-from ..generation.budgets import worst_case
-from ..generation.catalog import template
+from ..errors import DreamflowError
+from ..files import read_json
+from ..generation.budget_use import BudgetUse
 from ..generation.layout import Layout
-from ..generation.make import Context, build
-from ..generation.model import Generation, Json, Question, Record
+from ..generation.model import Generation, Json
 from ..generation.models import Model
-from ..generation.prices import most_cost, price_row
-from ..generation.respond import COMPLAINT_TOKENS, NeedsCall
-from ..generation.tokens import estimate_tokens
+from ..reports.markdown import count
 from ..resources import select_resources
 from .archive import has_archive, read_latest
 from .compile import Chunking, chunk_rows
 from .conversation import LEVELS, Archive
 from .filters import parse_filter
 from .spec import Upgrade
-from .upgrade import Estimates, Outlook, available_seconds, known_total, plan_upgrades
+from .upgrade import AT_MOST, ESTIMATES, PAID, Room, available_seconds, known_total, moment, plan_upgrades
+from .upgrade_look import Prospects, look
+from .upgrade_tried import failures, tried_again
 
 SHOWN_SKIPPED = 20  # on the screen; the plan's file has all
-_TOO_LARGE = (
-    "one of its calls may take {largest:,} tokens, and upgrade.max_tokens is {cap:,}: raise it, or lower "
-    "sampling.max_tokens of the tier"
-)
-_SUMS = ("chunks", "conversations", "calls", "tokens", "cost_usd", "seconds", "skipped_chunks")
+_SUMS = ("chunks", "conversations", *ESTIMATES, "waiting", "skipped_chunks", "unusable_chunks")
+_NOTHING = {
+    **dict.fromkeys((*_SUMS, "matched_chunks", "already_at_target"), 0),
+    "at_most": dict.fromkeys(AT_MOST, 0),
+    "skipped": dict.fromkeys(ESTIMATES, 0),
+    "unusable_paid": dict.fromkeys(PAID, 0),
+}
 
 
 def plan_upgrade(
-    specs: Mapping[str, Chunking], folder: Path, settings: Upgrade, now: str, layout: Layout
+    specs: Mapping[str, Chunking],
+    folder: Path,
+    settings: Upgrade,
+    now: str,
+    layout: Layout,
+    *,
+    run: str = "",
+    uses: Sequence[BudgetUse] = (),
+    is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
+    archives: Callable[[Chunking], Sequence[Archive]] | None = None,
 ) -> dict[str, Json]:
-    """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`. `settings` is the section
-    `upgrade` of config.yaml; answers are looked up in the store of `layout`.
+    """The plan of an upgrade that begins at `now` (ISO 8601), from the archives in `folder`.
 
-    The specs are planned in their order, each with what the specs before it left of the limits.
+    `settings` is the section `upgrade` of config.yaml; answers are looked up in the store of `layout`. `run` is the
+    name of the run, `uses` is what the budgets leave, `is_batch(stage, model)` says which questions are for batches;
+    `archives` are those that a run would find, if they are not those of the folder.
+
+    The specs are planned in their order, each with what the specs before it left of the limits. What failed in the plan
+    before this one comes last.
     """
     limits = {"limit": settings.limit, "max_tokens": settings.max_tokens}
-    limits["max_duration_s"] = available_seconds({**settings.as_dict(), "now": now})
-    parts = {}
+    seconds = limits["max_duration_s"] = available_seconds({**settings.as_dict(), "now": now})
+    prospects = Prospects.of(layout, is_batch)
+    found = {name: (archives or partial(archives_of, folder=folder))(chunking) for name, chunking in specs.items()}
+    tried = _tried(specs, found, folder, layout)
+    parts, spent = {}, dict.fromkeys(("tokens", "cost_usd"), 0.0)
     for name, chunking in specs.items():
-        part = parts[name] = _plan_spec(chunking, archives_of(chunking, folder), settings, limits, layout)
+        rooms = _rooms(uses, name, spent)
+        part = _plan_spec(chunking, found[name], settings, limits, prospects, rooms, tried, folder)
+        parts[name] = part
         for key, used in (("limit", "chunks"), ("max_tokens", "tokens"), ("max_duration_s", "seconds")):
             if limits[key] is not None:
                 limits[key] -= part["totals"][used]
-    conversations = [name for chunking in specs.values() for name in chunking.conversations]
+        spent = {key: spent[key] + (part["totals"][key] or 0) for key in spent}
+    there = {archive["conversation_id"] for each in found.values() for archive in each}
+    names = [name for chunking in specs.values() for name in chunking.conversations]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "planned_at": now,
+        "run": run,
+        "until": None if seconds is None else (moment(now) + timedelta(seconds=seconds)).isoformat(timespec="seconds"),
         "upgrade": settings.as_dict(),
-        "without_archive": [name for name in conversations if not (folder / name / "manifest.json").exists()],
+        "without_archive": [name for name in names if name not in there],
         "totals": {key: known_total(part["totals"][key] for part in parts.values()) for key in _SUMS},
         "specs": parts,
+        "tried": tried,
     }
 
 
@@ -63,8 +87,53 @@ def archives_of(chunking: Chunking, folder: Path) -> list[Archive]:
     return [read_latest(folder / name) for name in chunking.conversations if has_archive(folder / name)]
 
 
+def _tried(
+    specs: Mapping[str, Chunking], found: Mapping[str, Sequence[Archive]], folder: Path, layout: Layout
+) -> list[dict[str, Json]]:
+    """What the plans of earlier upgrades have tried in vain."""
+    previous = folder / "upgrade" / "plan.json"
+    if not previous.exists():
+        return []
+    archives = {archive["conversation_id"]: archive for each in found.values() for archive in each}
+    spec_of = {name: chunking for chunking in specs.values() for name in chunking.conversations}
+
+    def rows_of(conversation_id: str, level: str, first: int, last: int) -> Sequence[Generation]:
+        chunking = spec_of[conversation_id]
+        known = level in chunking.questions and last <= len(chunking.units[conversation_id])
+        return chunk_rows(chunking, conversation_id, level, (first, last)) if known else ()
+
+    try:
+        before = read_json(previous).get("tried", ())
+        return tried_again(before, failures(previous, archives, rows_of, folder, layout), archives)
+    except (LookupError, TypeError, AttributeError, DreamflowError):  # a damaged plan is written anew
+        return []
+
+
+def _rooms(uses: Sequence[BudgetUse], spec: str, spent: Mapping[str, float]) -> dict[str, list[Room]]:
+    """What budgets leave for the upgrade of a spec, by level ("": for any), after what earlier specs have taken of
+    those that cover all."""
+    rooms: dict[str, list[Room]] = {}
+    for use in uses:
+        kind, _, name = use.scope.partition(":")
+        covers_all = use.covers_all or kind == "night"
+        if use.unit not in ("usd", "tokens") or not (
+            covers_all or kind == "tier" or use.scope == f"conversations:{spec}"
+        ):
+            continue
+        taken = spent["cost_usd" if use.unit == "usd" else "tokens"] if use.scope != f"conversations:{spec}" else 0
+        rooms.setdefault(name if kind == "tier" else "", []).append(Room(use.key, use.unit, max(use.left - taken, 0)))
+    return rooms
+
+
 def _plan_spec(
-    chunking: Chunking, archives: Sequence[Archive], settings: Upgrade, limits: Mapping[str, Json], layout: Layout
+    chunking: Chunking,
+    archives: Sequence[Archive],
+    settings: Upgrade,
+    limits: Mapping[str, Json],
+    prospects: Prospects,
+    rooms: Mapping[str, Sequence[Room]],
+    tried: Sequence[Mapping[str, Json]],
+    folder: Path,
 ) -> dict[str, Json]:
     matches = parse_filter(settings.filter)
     resources = select_resources(
@@ -75,85 +144,28 @@ def _plan_spec(
         settings.urgency,
         {level: {"model_id": tier.model} for level, tier in chunking.tiers.items()},
     )
-    part = {"resources": resources, "regions": [], "skipped": [], "unusable": [], "totals": dict.fromkeys(_SUMS, 0)}
+    part = {"resources": resources, "regions": [], "skipped": [], "unusable": [], "totals": dict(_NOTHING)}
     level = resources["tier"]
     if level == LEVELS[0]:
         return part
-    tier, catalog = chunking.tiers[level], chunking.catalog
-    estimates = Estimates(
-        model_id=tier.model,
-        price=_highest_price(chunking.questions[level].candidates),
-        template_tokens=estimate_tokens(catalog.texts[template(catalog, "chunk", tier.template).sha256]),
-        window_tokens=tier.window_tokens,
-        seconds_per_call=tier.seconds_per_call,
-        repeats_text=tier.format == "verbatim",
+    own = [*rooms.get("", ()), *rooms.get(level, ())]
+    caps = [("upgrade.max_tokens", settings.max_tokens)] if settings.max_tokens is not None else []
+    caps += [(room.name, int(room.left)) for room in own if room.unit == "tokens"]
+    return part | plan_upgrades(
+        archives,
+        settings.filter,
+        level,
+        limits,
+        partial(look, chunking, level, prospects, caps, folder),
+        model_id=chunking.tiers[level].model,
+        priorities=chunking.spec.priorities,
+        rooms=own,
+        tried=tried,
     )
-    look = partial(outlook, chunking, level, layout, settings.max_tokens)
-    return part | plan_upgrades(archives, settings.filter, level, limits, estimates, look, chunking.spec.priorities)
-
-
-def _highest_price(models: Sequence[Model]) -> Mapping[str, float] | None:
-    """The price of the model whose answers cost most; None if a price is unknown."""
-    prices = [price_row(model) for model in models]
-    return None if None in prices else max(prices, key=lambda price: (price["completion"], price["prompt"]))
-
-
-def outlook(
-    chunking: Chunking, level: str, layout: Layout, cap: int | None, conversation_id: str, first: int, last: int
-) -> Outlook:
-    """What the answers in the store leave to ask of units `first` to `last` of a conversation, at a level. `cap` is the
-    budget of tokens of the upgrade."""
-    if last > len(chunking.units[conversation_id]):  # its text has changed, which the upgrade tells
-        return Outlook(1, 0, 0.0)
-    context = Context(layout=layout, texts=chunking.catalog.texts, models=chunking.models)
-    worst: list[tuple[int, float | None]] = []
-    unusable, largest = [], 0
-    rows = chunk_rows(chunking, conversation_id, level, (first, last))
-    for row in rows:
-        asked: list[Question] = []
-        try:
-            outcome = build(row, context, [], partial(_note, asked), read_only=True).outcome
-        except NeedsCall:
-            first = asked[0]
-            worst.append(most_of(row, first, chunking.models))
-            largest = max(largest, worst_case(first, row, chunking.models[first.model.model_id]).tokens)
-            continue
-        unusable += [] if outcome.status == "ok" else [outcome.reason]
-    return Outlook(
-        calls=len(worst),
-        tokens=sum(tokens for tokens, _ in worst),
-        usd=known_total(usd for _, usd in worst),
-        unusable=unusable[0] if len(unusable) == len(rows) else "",
-        too_large=_TOO_LARGE.format(largest=largest, cap=cap) if cap is not None and largest > cap else "",
-    )
-
-
-def _note(asked: list[Question], question: Question, key: str) -> Record:
-    asked.append(question)
-    raise NeedsCall(key)
-
-
-def most_of(row: Generation, question: Question, models: Mapping[str, Model]) -> tuple[int, float | None]:
-    """The most tokens and US dollars (None: a price is unknown) that a generation can take, from `question`, which is
-    asked first, to the last attempt of its last fallback model."""
-    tokens, costs = 0, []
-    for candidate in row.candidates:
-        if candidate.model != question.model:
-            messages = [*(candidate.model.examples or ()), *question.messages[len(question.model.examples or ()) :]]
-            question = replace(question, model=candidate.model, messages=messages, sampling=candidate.sampling)
-        model = models[candidate.model.model_id]
-        worst, sent_back = worst_case(question, row, model), 0
-        if row.repair and row.max_attempts > 1:  # an unreadable answer is a part of the next prompt, once
-            limits = model.answer_limits(question.sampling["max_tokens"], row.max_attempts - 1)
-            sent_back = limits[-1] + COMPLAINT_TOKENS
-        repair = most_cost(model, sent_back, 0)
-        tokens += worst.all_tokens + sent_back
-        costs.append(None if repair is None else worst.all_usd + repair)
-    return tokens, known_total(costs)
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
-    """The plan of an upgrade as text: its size and cost, and the skipped regions with reasons."""
+    """The plan of an upgrade as text: its size and cost, what failed before, and the skipped regions with reasons."""
     lines = []
     for name, part in plan["specs"].items():
         totals, resources = part["totals"], part["resources"]
@@ -163,15 +175,32 @@ def plan_text(plan: Mapping[str, Json]) -> str:
             if totals["chunks"]
             else "nothing"
         )
+        if totals["waiting"]:
+            size += f"; {totals['waiting']:,} more answers are waited for"
         lines.append(f"upgrade of {name} to {resources['tier']} ({resources['model_id'] or 'rules'}): {size}")
         lines += [f"  {reason}" for reason in resources["reasons"]]
         if done := totals.get("already_at_target"):
             lines.append(f"  {done:,} matching chunks are already at the target quality")
-        if unusable := part.get("unusable"):
-            count, reason = sum(len(region["chunks"]) for region in unusable), unusable[0]["reason"]
+        if failed := [region for region in (*part["regions"], *part["skipped"]) if region["failed"]]:
+            worst = max(failed, key=lambda region: region["failed"])
+            times = "once" if worst["failed"] == 1 else f"up to {worst['failed']:,} times"
             lines.append(
-                f"  {count:,} chunks stay as they are, since no answer for them can be used ({reason}); "
+                f"  {count(len(failed), 'region')} failed before ({times}: {worst['problem']}), so they come after "
+                "the others"
+            )
+        if unusable := part["unusable"]:
+            chunks, reason = totals["unusable_chunks"], unusable[0]["reason"]
+            paid = totals["unusable_paid"]
+            lines.append(
+                f"  {chunks:,} chunks stay as they are, since no answer for them can be used ({reason}); "
+                f"{count(paid['answers'], 'answer')} of {paid['tokens']:,} tokens cost {_dollars(paid['cost_usd'])}; "
                 "'snakemake retry_failed' draws new samples"
+            )
+        if part["skipped"]:
+            rest = totals["skipped"]
+            lines.append(
+                f"  skipped: {totals['skipped_chunks']:,} chunks, for which {rest['calls']:,} more calls would take "
+                f"about {rest['tokens']:,} tokens and {_dollars(rest['cost_usd'])}"
             )
         lines += [
             f"  skipped: {region['conversation_id']}, units {region['first']}-{region['last']} "
@@ -181,7 +210,12 @@ def plan_text(plan: Mapping[str, Json]) -> str:
         if (more := len(part["skipped"]) - SHOWN_SKIPPED) > 0:
             lines.append(f"  skipped: {more:,} more; see chunks/upgrade/plan.json")
     if missing := plan["without_archive"]:
-        lines.append(f"not in this plan, as they have no archive yet: {', '.join(missing)}")
+        shown = ", ".join(missing[:SHOWN_SKIPPED]) + (
+            f" and {len(missing) - SHOWN_SKIPPED:,} more" * (len(missing) > SHOWN_SKIPPED)
+        )
+        lines.append(
+            f"not in this plan, as they have no archive yet: {shown}; run `snakemake chunks` first to count them"
+        )
     return "\n".join(lines)
 
 

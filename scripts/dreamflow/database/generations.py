@@ -16,7 +16,7 @@ from ..reports.scores import on_unit, read_score
 from .schema import Rows, Search, Source, Table, View, columns, stamp
 
 TITLE = 90  # characters of a title
-_NOT_SEARCHED = ("chunk", "cluster", "match")  # their answers are numbers and names that chunks and variants have
+_NOT_SEARCHED = ("chunk", "cluster", "match", "note")  # chunks, notes and variants have what they say
 
 GENERATIONS = Table(
     "generations",

@@ -9,7 +9,7 @@ import re
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -44,6 +44,11 @@ from .store import book, database, ledger_entry, put_answers
 GROUP = 200  # answers that are stored at once
 LISTED_S = 300  # after which a batch that was created is in the provider's list
 CLOCKS_S = 86400  # by which our clock and the provider's may differ
+
+
+def goes_in_batches(stages: Collection[str], stage: str, model: Model) -> bool:
+    """Whether the questions of a stage to a model are for batches; `stages` are those of the configuration."""
+    return model.service == "batch" or (stage in stages and provider(model.provider).batches is not None)
 
 
 class Batches:

@@ -9,6 +9,7 @@ The same table says which questions are in flight, so no two threads or processe
 """
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -67,14 +68,30 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Deadline:
+    """The time in ISO 8601 after which no call may end, the seconds that a call is expected to take, and what to say
+    of it: where the user has set it."""
+
+    until: str
+    call_s: float
+    key: str
+
+    @property
+    def left_s(self) -> float:
+        """The seconds until then."""
+        return (datetime.fromisoformat(self.until) - datetime.now(UTC)).total_seconds()
+
+
+@dataclass(frozen=True)
 class Labels:
     """What a call belongs to: family (its key in config.yaml), spec and quality tier, for the ledger; and the scopes of
-    the budgets that cover it, except those of the time."""
+    the budgets that cover it, except those of the time. No call may end after `time`, if there is one."""
 
     family: str = ""
     spec: str = ""
     tier: str = ""
     scopes: Sequence[str] = ()
+    time: "Deadline | None" = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,11 @@ class WorstCase:
     def size(self) -> Size:
         """The call alone."""
         return self.usd, self.tokens, self.atp
+
+    def times(self, factor: float) -> "WorstCase":
+        """The same, if the server bills so many times what a request allows."""
+        tokens, all_tokens = (math.ceil(tokens * factor) for tokens in (self.tokens, self.all_tokens))
+        return replace(self, tokens=tokens, usd=self.usd * factor, all_tokens=all_tokens, all_usd=self.all_usd * factor)
 
     @property
     def whole_size(self) -> Size:

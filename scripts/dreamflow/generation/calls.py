@@ -28,6 +28,7 @@ from .budgets import (
     NOTHING,
     Budget,
     Claim,
+    Deadline,
     Labels,
     WorstCase,
     claim_all,
@@ -98,6 +99,7 @@ class Calls:
         self._settled = threading.Condition()
         self._has_ended_dead_claims = False
         self._free, self._look_at = 0, 0.0
+        self._overrun: dict[str, float] = {}  # of models: how many times of what a request allowed was billed, if more
 
     def ask_for(self, generation: Generation) -> Ask:
         """An `Ask` that calls the provider of the question's model for this generation."""
@@ -115,6 +117,7 @@ class Calls:
         self._check_store(question)
         if not in_batch:
             self.circuits.check(model)
+            _check_time(labels.time)
         scopes = [*labels.scopes, *time_scopes(datetime.now(UTC).isoformat())]
         budgets = covering(self.budgets, scopes)
         if provider(model.provider).is_instant and not (in_batch or budgets or self.limits.gates(model)):
@@ -148,11 +151,25 @@ class Calls:
             self.database.write(lambda connection: release(connection, key))
             self._wake()
             raise
+        record = self._heed_overrun(record, worst)
         entry = ledger_entry(key, record, family=labels.family, tier=labels.tier, run=self.run, atp=worst.atp)
         self.database.write_together(settle_all, ((key, record, body), (entry, scopes)))
         self._wake()
         self.on_answer(record)
         return record
+
+    def _heed_overrun(self, record: Record, worst: WorstCase) -> Record:
+        """The record, with a warning if the server has billed more tokens than the request allowed. Further calls of
+        the model then reserve as many times more, so that it can exceed a budget only by what was in flight."""
+        usage = record.response.usage
+        billed = usage.prompt + usage.completion
+        if usage.estimated is True or not worst.tokens or billed <= worst.tokens:
+            return record
+        model_id = record.request.model.model_id
+        self._overrun[model_id] = max(self._overrun.get(model_id, 1.0), billed / worst.tokens)
+        warning = f"{billed:,} tokens were billed, although the request allowed at most {worst.tokens:,}"
+        response = replace(record.response, warnings=[*(record.response.warnings or []), warning])
+        return replace(record, response=response)
 
     def _answer_at_once(
         self,
@@ -182,11 +199,12 @@ class Calls:
         is_durable = bool(claim.call["bills"] or claim.call["batch"] or claim.budgets)
         wait = 0.1
         while True:
-            state = self.database.write_together(self._claim_all, claim, is_durable=is_durable)
+            whole = self._as_billed(claim, question)
+            state = self.database.write_together(self._claim_all, whole, is_durable=is_durable)
             if state == "claimed":
                 return None
             if isinstance(state, Budget):
-                raise self._refusal(state, claim.worst)
+                raise self._refusal(state, whole.worst)
             if state == "batched":
                 raise Pending(in_a_batch(question.model.model_id))
             if state == "answered" and (record := load_response(self.store, question, claim.key)):
@@ -203,9 +221,14 @@ class Calls:
             self.database.write(lambda connection: end_dead_claims(connection, self.store))
             self._has_ended_dead_claims = True
 
-    def _reserve_again(self, claim: Claim) -> None:
+    def _as_billed(self, claim: Claim, question: Question) -> Claim:
+        """The claim, with what the server bills beyond a request's limits."""
+        factor = self._overrun.get(question.model.model_id, 1.0)
+        return claim if factor <= 1 else dataclasses.replace(claim, worst=claim.worst.times(factor))
+
+    def _reserve_again(self, claim: Claim, question: Question) -> None:
         """Reserve the repetition of a lost call. Waits as `_claim` does."""
-        wait, claim = 0.1, dataclasses.replace(claim, alone=True)
+        wait, claim = 0.1, dataclasses.replace(self._as_billed(claim, question), alone=True)
         while True:
             state = self.database.write(lambda connection: reserve(connection, self.store, claim))
             if isinstance(state, Budget):
@@ -232,24 +255,25 @@ class Calls:
         flight: Flight | None,
     ) -> tuple[Record, bytes]:
         """Ask the provider: the record of its answer, and the bytes that it sent."""
-        request = request_of(question, model, generation.gen_id)
+        request, deadline = request_of(question, model, generation.gen_id), labels.time
         chosen = provider(model.provider)
         is_lost = False
 
         def attempt() -> tuple[Response, bytes, float]:
             nonlocal is_lost
             if is_lost:
-                self._reserve_again(claim)
+                self._reserve_again(claim, question)
                 is_lost = False
-            with self.limits.turn(model, claim.worst.tokens) as turn:
+            with self.limits.turn(model, claim.worst.tokens, partial(_check_time, deadline)) as turn:
+                timely = _in_time(request, deadline)
                 started = time.monotonic()
                 if flight is not None:
                     flight.sent = started
                 try:
                     if chosen.sends:
-                        reply = chosen.send(request)
+                        reply = chosen.send(timely)
                     else:
-                        response = chosen.complete(request)
+                        response = chosen.complete(timely)
                 except CallError as error:
                     if flight is not None:
                         flight.sent = None
@@ -258,6 +282,8 @@ class Calls:
                         is_lost, reason = True, str(error)
                         self.database.write(lambda connection: lose(connection, claim, reason))
                         self._wake()
+                    if final.retryable:  # not to wait in vain
+                        _check_time(deadline, final.retry_after or 0.0)
                     raise final from None
                 turn.succeeded(reply.headers if chosen.sends else {})
             latency_s = round(time.monotonic() - started, 3)
@@ -320,6 +346,23 @@ class Calls:
         """Wake some of those that wait for reservations or for this answer."""
         with self._settled:
             self._settled.notify(8)
+
+
+def _check_time(deadline: Deadline | None, wait_s: float = 0.0) -> None:
+    """Raise a `CallError` if a call that begins after `wait_s` seconds would not end in time."""
+    if deadline is not None and deadline.left_s < wait_s + deadline.call_s:
+        seconds = f"a call takes about {deadline.call_s:g} s"
+        cause = f"{deadline.key} does not allow the calls that are left: none may end after {deadline.until}"
+        raise CallError(f"{cause}, and {seconds}", kind="budget", cause=f"{cause}. Run again to continue")
+
+
+def _in_time(request: Request, deadline: Deadline | None) -> Request:
+    """A request that is given up at the deadline, if it has not ended before."""
+    if deadline is None:
+        return request
+    _check_time(deadline)
+    timeout_s = min(request.model.timeout_s, max(deadline.left_s, 0.001))
+    return dataclasses.replace(request, model=request.model.model_copy(update={"timeout_s": timeout_s}))
 
 
 def request_of(question: Question, model: Model, gen_id: str) -> Request:

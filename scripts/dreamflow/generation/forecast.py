@@ -86,16 +86,18 @@ def forecast(
     redraws: Container[str] = frozenset(),
     waiting: Mapping[str, str] = MappingProxyType({}),
     is_batch: Callable[[str, Model], bool] = lambda stage, model: False,
+    answer_tokens: Callable[[Generation], int | None] = lambda row: None,
 ) -> list[Line]:
     """A line for each stage and model. Parents precede children in `rows`; `folder(gen_id)` is a generation's folder;
     the generations in `redraws` get new samples; `waiting` has the questions in a provider's batch (key -> gen_id);
-    `is_batch(stage, model)` says which questions are for batches, at their price.
+    `is_batch(stage, model)` says which questions are for batches, at their price; `answer_tokens(row)` how long an
+    answer is expected to be (None: half of its limit).
 
     Rows that are up to date, and parents outside of `rows`, are read from their files. For a stale row the stored
     answers are tried as in a run, also those of fallback models. If an answer is missing, the forecast assumes that the
     answers of the row's children are missing too, and that its text is as long as its limit allows.
     """
-    walk = _Walk(context, is_stale, folder, redraws, waiting, is_batch)
+    walk = _Walk(context, is_stale, folder, redraws, waiting, is_batch, answer_tokens)
     for row in rows:
         walk.add(row)
     return list(walk.lines.values())
@@ -114,7 +116,9 @@ class _Walk:
         redraws: Container[str],
         waiting: Mapping[str, str],
         is_batch: Callable[[str, Model], bool],
+        answer_tokens: Callable[[Generation], int | None],
     ) -> None:
+        self.answer_tokens = answer_tokens
         self.context, self.is_stale, self.folder, self.is_batch = context, is_stale, folder, is_batch
         self.redraws, self.waiting, self.waiting_ids = redraws, waiting, set(waiting.values())
         self.lines: dict[tuple[str, str], Line] = {}
@@ -190,7 +194,8 @@ class _Walk:
         candidate = row.candidates[0]
         line = self.line(row, candidate.model.model_id)
         limit = candidate.sampling["max_tokens"]
-        _, expected = self._expected(row.stage, candidate.model.model_id, limit, self._prompt(row).typical, False)
+        answer, prompt = self._answer(row, limit), self._prompt(row).typical
+        expected = self._expected(row.stage, candidate.model.model_id, answer, prompt, False)
         if expected is None:
             line.unpriced.add(candidate.model.model_id)
         line.later += 1
@@ -210,7 +215,8 @@ class _Walk:
         line = self.line(row, candidates[0].model.model_id)
         if missing is None or missing.key not in self.keys:  # else another generation already counts this call
             self.keys |= {missing.key} if missing else set()
-            self._add_expected(line, candidates[0], prompt.typical, is_waiting=is_waiting)
+            answer = self._answer(row, candidates[0].sampling["max_tokens"])
+            self._add_expected(line, candidates[0].model.model_id, prompt.typical, answer, is_waiting=is_waiting)
         longest = 0
         for candidate in candidates:
             attempts = row.max_attempts - used
@@ -220,10 +226,14 @@ class _Walk:
         if is_waiting or self.is_batch(row.stage, self.context.models[candidates[0].model.model_id]):
             self.blocked.add(row.gen_id)
 
-    def _add_expected(self, line: Line, candidate: Candidate, prompt: int, *, is_waiting: bool) -> None:
+    def _answer(self, row: Generation, limit: int) -> int:
+        """The expected tokens of an answer."""
+        expected = self.answer_tokens(row)
+        return round(limit * TYPICAL_SHARE) if expected is None else min(expected, limit)
+
+    def _add_expected(self, line: Line, model_id: str, prompt: int, answer: int, *, is_waiting: bool) -> None:
         """Add one call."""
-        model_id = candidate.model.model_id
-        answer, expected = self._expected(line.stage, model_id, candidate.sampling["max_tokens"], prompt, is_waiting)
+        expected = self._expected(line.stage, model_id, answer, prompt, is_waiting)
         line.waiting += is_waiting
         line.calls += not is_waiting
         line.prompt_tokens += prompt
@@ -233,12 +243,11 @@ class _Walk:
             line.priced = False
             line.unpriced.add(model_id)
 
-    def _expect(self, stage: str, model_id: str, limit: int, prompt: int, is_waiting: bool) -> tuple[int, float | None]:
-        """The expected tokens of an answer, and the cost of its call."""
+    def _expect(self, stage: str, model_id: str, answer: int, prompt: int, is_waiting: bool) -> float | None:
+        """The expected cost of a call."""
         model = self.context.models[model_id]
-        answer = round(limit * TYPICAL_SHARE)
         batch = is_waiting or self.is_batch(stage, model)
-        return answer, cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
+        return cost(Usage(prompt_tokens=prompt, completion_tokens=answer), price_row(model, prompt), batch)
 
     def _add_bound(self, line: Line, candidate: Candidate, attempts: int, prompt: int, repair: str) -> int:
         """Add every attempt of a candidate at its largest; returns the tokens of its longest answer."""
@@ -267,7 +276,11 @@ class _Walk:
         """The size of a row's prompt, from its parts: a template may name a part twice, so the bound counts it so, and
         another model may count more tokens in the text of a parent than the model that writes it."""
         texts = self.context.texts
-        sizes = [self._size(digest, texts[digest]) for digest in (row.template_sha256, *_texts(row.variables))]
+        template = texts[row.template_sha256]
+        sizes = [self._size(row.template_sha256, template)]
+        for name, value in row.variables.items():
+            own = [self._size(digest, texts[digest]) for digest in _texts(value)]
+            sizes += own if name in template else [size._replace(typical=0) for size in own]
         sizes += [Size(estimate_tokens(turn.content), most_tokens(turn.content)) for turn in row.turns]
         first = sum(estimate_tokens(turn.content) for turn in row.model.examples or ()) if row.model else 0
         sizes.append(Size(first, max(map(_most_examples, row.candidates), default=0)))

@@ -37,7 +37,7 @@ from .ratings import Rating, Ratings, read_ratings
 from .unusable import unusable_outcomes
 from .windows import window_outcomes
 
-PARSED_STAGES = ("evaluation", "verdict", "match", "cluster")  # their answers are read by a parser, or not
+PARSED_STAGES = ("evaluation", "verdict", "match", "cluster", "note")  # their answers are read by a parser, or not
 _BY = {"human": "by a person, not by a model", "local": "by an operator, not by a model", "copy": "a copy"}
 _GRADES = ("probes/*/grades.jsonl", "distill/*/cycle-*/grades/*.jsonl")
 

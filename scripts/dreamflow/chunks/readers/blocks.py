@@ -42,6 +42,12 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
         return call_text(block, detail)
     if kind.endswith(("_result", "_output")) or kind in _RESULTS_OF:
         return result_text(_inner(block, detail, depth, "output", "results", "error"), detail)
+    if kind.startswith("tool-") or kind == "dynamic-tool":
+        return call_text({"name": kind.removeprefix("tool-"), **block, "type": None}, detail)
+    if kind in ("step-start", "step-finish"):
+        return ""
+    if kind.startswith("source-"):
+        return _title(block)
     if "image" in kind:
         return joined(
             marked("image", first_label(block, "filename", "file_name", "name")), _extra(block, detail, depth)
@@ -50,7 +56,7 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
         return joined(f"[{'audio' if 'audio' in kind else 'video'}]", _extra(block, detail, depth, "transcript"))
     if kind in ("file", "document", "input_file", "attachment"):
         return joined(file_mark(block), _extra(block, detail, depth, "extracted_content", "file_data"), _source(block))
-    return _inner(block, detail, depth, "value", "refusal", "summary", "output", "markdown", "code")
+    return _inner(block, detail, depth, "value", "refusal", "summary", "output", "markdown", "code", "error")
 
 
 def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) -> str:
@@ -66,6 +72,8 @@ def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) ->
             except NotUnderstood as error:
                 raise error.within(key) from None
     kind = first_label(block, "type", "content_type") or "something else"
+    if any(key in block and block[key] is None for key in (*_TEXTS, *more)) and not has_words(block):
+        return ""
     if kind in _NEED_TEXT and not any(key in block for key in (*_TEXTS, *more, "encrypted_content", "signature")):
         raise NotUnderstood(
             f"a block of the kind {kind[:60]!r} without a text; this version of the format is not known"
@@ -132,7 +140,12 @@ def call_text(call: Mapping[str, Json], detail: Detail) -> str:
     if detail.tools == "none":
         return ""
     inner = next(
-        (object_in(call, key) for key in ("function", "tool_call", "custom") if isinstance(call.get(key), dict)), call
+        (
+            object_in(call, key)
+            for key in ("function", "tool_call", "toolInvocation", "custom")
+            if isinstance(call.get(key), dict)
+        ),
+        call,
     )
     name = first_label(inner, "name", "tool", "tool_name", "toolName") or first_label(call, "name", "type") or "tool"
     given = next((inner[key] for key in ("input", "arguments", "args", "action", "parameters") if key in inner), None)

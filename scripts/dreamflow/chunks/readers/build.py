@@ -11,7 +11,8 @@ from .message import Marked, Message, Talk
 from .values import SURROGATE
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_ROLES = ROLES | {"model": "assistant"}  # Gemini's name, too common a word for labels in a text
+# Names in JSON that are too common words for labels in a text: Gemini's, and those of extensions of browsers.
+_ROLES = ROLES | {"model": "assistant", "response": "assistant", "prompt": "user"}
 
 
 def conversation_of(read: Talk | Marked, stem: str, source: str, text: str = "") -> Conversation:

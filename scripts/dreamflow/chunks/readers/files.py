@@ -76,8 +76,8 @@ def conversation_files(root: Path) -> list[Path]:
 
     These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html and .zip, except names that begin with a dot,
     README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
-    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A folder
-    that cannot be opened is among them, since reading it says why.
+    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A
+    folder that cannot be opened is among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")

@@ -6,7 +6,7 @@ from ...generation.model import Json
 from .account import ARGUMENTS, checked_text
 from .blocks import call_text, marked, plain_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Read, Talk
-from .values import first_label, joined, label_of, object_in, time_of
+from .values import first_label, joined, label_of, object_in, objects_in, time_of
 
 _FILES = (
     "fileData",
@@ -37,9 +37,12 @@ def read(value: Json, detail: Detail) -> Read:
     if isinstance(value, list) and _is_turn(value[0]):
         yield _talk({}, (), value, detail)
         return
-    for item in value if isinstance(value, list) else [value]:
+    for number, item in enumerate(value if isinstance(value, list) else [value]):
         key, turns = _turns(item)
-        yield _talk(item, key, turns, detail)
+        try:
+            yield _talk(item, key, turns, detail)
+        except NotUnderstood as error:
+            yield error.within(number) if isinstance(value, list) else error
 
 
 def _is_turn(value: Json) -> bool:
@@ -118,7 +121,7 @@ def _text(turn: Mapping[str, Json], detail: Detail) -> str:
         return parts
     said = text_of(turn.get("text"), detail)
     pieces = []
-    for place, part in enumerate(parts or []):
+    for place, part in enumerate(parts if isinstance(parts, list) else []):
         try:
             pieces.append(_part(part, detail))
         except NotUnderstood as error:
@@ -126,7 +129,7 @@ def _text(turn: Mapping[str, Json], detail: Detail) -> str:
     if turn.get("isThought"):
         return reasoning_text(said or joined(*pieces), detail)
     if said:  # AI Studio repeats the text of a chunk, divided, in its parts
-        pieces = [_part({**part, "text": None}, detail) for part in parts or [] if isinstance(part, dict)]
+        pieces = [_part({**part, "text": None}, detail) for part in objects_in(turn, "parts")]
     return joined(said, *pieces, _part({**turn, "text": None}, detail))
 
 

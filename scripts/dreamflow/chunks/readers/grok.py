@@ -7,7 +7,7 @@ from .account import checked_text
 from .blocks import file_mark, plain_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Talk
 from .messages import talk_of
-from .values import first_label, joined, object_in, objects_in, time_of
+from .values import first_label, joined, list_in, object_in, objects_in, time_of
 
 _FOUND = ("web_search_results", "cited_web_search_results", "webSearchResults", "xposts", "x_posts")
 _FILES = ("file_attachments", "fileAttachments", "attachments", "image_attachments")
@@ -47,7 +47,7 @@ def _text(response: Mapping[str, Json], detail: Detail) -> str:
         for key in _FOUND
         for result in objects_in(response, key)
     ]
-    files = [attachment for key in _FILES for attachment in response.get(key) or [] if isinstance(response[key], list)]
+    files = [attachment for key in _FILES for attachment in list_in(response, key)]
     return joined(
         reasoning_text(thought, detail),
         result_text(joined(*found), detail),

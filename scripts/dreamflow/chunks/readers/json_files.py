@@ -28,6 +28,9 @@ _NESTED = 3  # wrappers within wrappers
 _CUT_OFF = (claude_code, codex)  # these write as they go, so the last line may be half written
 
 
+_ODD = (TypeError, ValueError, AttributeError, LookupError, RecursionError)
+
+
 class Lines(list):
     """The values of JSON Lines; `numbers` are the numbers of their lines, `broken` what is wrong with others."""
 
@@ -78,7 +81,10 @@ def talks_in(value: Json, stem: str, detail: Detail) -> Read:
         last = max(value.numbers, default=0) if broken else 0
         if broken and not (document in _CUT_OFF and min(broken) > last):
             raise NotUnderstood(next(iter(broken.values())), place=f"\0{min(broken)}")
-        yield from document.read(value, detail)
+        try:
+            yield from document.read(value, detail)
+        except _ODD as error:
+            raise NotUnderstood(_odd(error)) from None
     else:
         yield from _of_export(value, stem, detail)
     for number, message in broken.items():
@@ -98,8 +104,16 @@ def _of_export(value: Json, stem: str, detail: Detail) -> Read:
         except NotUnderstood as error:
             yield error.at(_place(number, item))
             continue
+        except _ODD as error:
+            yield NotUnderstood(_odd(error), place=_place(number, item))
+            continue
         if talk:
             yield talk if talk.raw_id or item is value else talk._replace(raw_id=f"{stem}-{number}")
+
+
+def _odd(error: Exception) -> str:
+    """What to say of values that a format never has, such as a number in place of a list."""
+    return f"values of other types than this format has ({type(error).__name__}: {str(error)[:100]})"
 
 
 def conversations_in(value: Json, depth: int = 0) -> Sequence[Mapping[str, Json]]:

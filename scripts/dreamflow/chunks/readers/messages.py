@@ -6,23 +6,29 @@ like). If messages name their parents, the branch that was seen last is read.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
 from ...generation.model import Json
+from ..labels import ROLES
 from .account import account_for, checked_text
 from .blocks import call_text, files_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Talk
 from .tree import branch
-from .values import first_label, joined, object_in, objects_in, time_of
+from .values import first_label, joined, object_in, objects_in, seconds_of, time_of
 
-_LISTS = ("messages", "conversations", "conversation", "history", "turns", "dialogue", "dialog", "transcript", "chat")
-_BODIES = ("content", "text", "value", "message", "body", "parts", "mes", "utterance")
-_ROLES = ("role", "from", "sender", "author", "speaker")
+_LISTS = (
+    "messages", "conversations", "conversation", "history", "turns", "dialogue", "dialog", "transcript", "chat",
+    "items",
+)  # fmt: skip
+_BODIES = ("content", "text", "value", "message", "body", "parts", "mes", "utterance", "say", "content_list")
+_ROLES = ("role", "from", "sender", "author", "speaker", "sender_name")
 _REASONING = ("reasoning_content", "reasoningContent", "reasoning", "thinking", "thinking_trace", "thinkingTrace")
 _CALLS = ("tool_calls", "toolCalls", "toolInvocations")
 _FILES = ("files", "attachments", "experimental_attachments", "extra", "file_attachments", "images")
 _MORE = frozenset({*_BODIES[1:], *_REASONING, *_CALLS, *_FILES, "refusal", "function_call", "audio"})
 _TIMES = (
     "time", "timestamp", "created_at", "createdAt", "create_time", "created", "date", "inserted_at", "send_date", "ts",
+    "timestamp_ms",
 )  # fmt: skip
 _IDS = ("id", "uuid", "message_id", "messageId", "_id", "response_id")
 _PARENTS = (
@@ -31,6 +37,7 @@ _PARENTS = (
 _MODELS = ("model", "model_slug", "modelName", "model_name")
 _TALK_IDS = ("conversation_id", "conversationId", "id", "uuid", "_id", "chat_id", "chatId", "session_id", "custom_id")
 _TITLES = ("title", "name", "subject", "topic")
+_ABOUT = ("metadata", "channel", "thread", "session")
 _UPDATES = ("updated_at", "updatedAt", "update_time", "modify_time", "modified", "lastModified", "last_modified")
 _IS_USER = ("isCreatedByUser", "is_user", "isUser", "fromUser", "from_me")
 _OF_TALK = frozenset(
@@ -39,7 +46,7 @@ _OF_TALK = frozenset(
 # Of one message: other answers, suggestions and what a site shows around a message.
 _LEFT_OUT = frozenset(
     {"swipes", "swipe_info", "followUps", "suggestions", "annotations", "citations", "sources", "tools", "metadata",
-     "children", "childrenIds", "codeInterpreter"}
+     "children", "childrenIds", "codeInterpreter", "embeds", "reference", "mentions", "stickers"}
 )  # fmt: skip
 
 
@@ -90,6 +97,8 @@ def talk_of(
     about = item if about is None else about
     read_messages = []
     for place in on_branch(messages, current):
+        if not read_one and not role_of(messages[place]) and not any(map(messages[place].get, _BODIES)):
+            continue  # a note that somebody joined, or the like
         try:
             read_messages.append((read_one or message_of)(messages[place], detail))
         except NotUnderstood as error:
@@ -100,7 +109,14 @@ def talk_of(
     if model:
         said = [message._replace(model=model) if _is_model(message) else message for message in said]
     updated = next((time for name in _UPDATES if (time := time_of(about.get(name)))), None)
-    return Talk(first_label(about, *_TALK_IDS), first_label(about, *_TITLES), said, updated) if said else None
+    title = next(
+        filter(
+            None,
+            (first_label(value, *_TITLES) for value in (about, *map(about.get, _ABOUT)) if isinstance(value, dict)),
+        ),
+        "",
+    )
+    return Talk(first_label(about, *_TALK_IDS), title, said, updated) if said else None
 
 
 def _is_model(message: Message) -> bool:
@@ -113,10 +129,18 @@ def on_branch(messages: Sequence[Mapping[str, Json]], current: Json = None) -> l
     for place, message in enumerate(messages):
         places[first_label(message, *_IDS)] = place
     if "" in places or len(places) < len(messages) or not any(_has_parent(message) for message in messages):
-        return list(range(len(messages)))
+        return _oldest_first(messages)
     parents = {name: first_label(messages[place], *_PARENTS) or None for name, place in places.items()}
     times = {name: _time(messages[place]) for name, place in places.items()}
     return [places[name] for name in branch(parents, times, current)]
+
+
+def _oldest_first(messages: Sequence[Mapping[str, Json]]) -> list[int]:
+    """The places of all messages: as they are listed, or backwards if the newest is listed first."""
+    places = list(range(len(messages)))
+    seconds = [seconds_of(_time(message)) for message in messages]
+    is_backwards = None not in seconds and all(later >= earlier for later, earlier in pairwise(seconds))
+    return places[::-1] if is_backwards and len(messages) > 1 and seconds[0] > seconds[-1] else places
 
 
 def _has_parent(message: Mapping[str, Json]) -> bool:
@@ -149,7 +173,8 @@ def role_of(message: Mapping[str, Json]) -> str:
         author = object_in(message, key)
         if role := first_label(author, "role", "name", "type") or first_label(message, key):
             return role
-    return ""
+    kind = first_label(message, "type")  # LangChain's "human" and "ai"
+    return kind if kind.lower() in ROLES or kind in ("tool", "function") else ""
 
 
 def body_of(message: Mapping[str, Json], role: str, detail: Detail) -> str:
@@ -161,8 +186,8 @@ def body_of(message: Mapping[str, Json], role: str, detail: Detail) -> str:
     parts: list[str] = []
     for key in (*_BODIES, "refusal"):
         text = _part(message, key, detail)
-        if text and text not in "\n".join(parts):
-            parts.append(text)
+        if text and text not in "\n".join(parts):  # often one repeats another, or is a part of it
+            parts = [*(part for part in parts if part not in text), text]
     if is_tool:
         parts = [result_text(joined(*parts), detail)]
     calls = [call for key in _CALLS for call in objects_in(message, key)] + [object_in(message, "function_call")]
@@ -179,6 +204,8 @@ def _part(message: Mapping[str, Json], key: str, detail: Detail) -> str:
     try:
         if isinstance(value, dict) and key == "message":
             return joined(*(_part(value, inner, detail) for inner in _BODIES))
+        if key == "text" and isinstance(value, list) and any(isinstance(piece, str) for piece in value):
+            return "".join(text_of(piece, detail) for piece in value)  # a text with links and the like in it
         return text_of(value, detail)
     except NotUnderstood as error:
         raise error.within(key) from None

@@ -37,11 +37,12 @@ def read(value: Json, detail: Detail) -> Read:
                 last[name] = message
         ordered = sorted(last.values(), key=lambda message: seconds_of(message.get("createdAt")) or 0)
         said = []
-        for place in on_branch(ordered):
-            try:
+        try:
+            for place in on_branch(ordered):
                 said.append(_message(ordered[place], detail))
-            except NotUnderstood as error:
-                raise error.within(value.index(ordered[place])) from None
+        except NotUnderstood as error:
+            yield error.within(value.index(ordered[place]))
+            continue
         said = [message for message in said if message.text]
         if said:
             title = first_label(messages[0], "chatTitle", "title") or _title(ordered)

@@ -10,7 +10,7 @@ from ...generation.model import Json
 from .account import account_for
 from .html_text import text_of_html
 from .message import Detail, Message, NotUnderstood, Read, Talk
-from .values import first_label, joined, label_of, objects_in, seconds_of, time_of
+from .values import first_label, joined, label_of, list_in, objects_in, seconds_of, time_of
 
 _PRODUCT = re.compile(r"gemini|bard", re.I)
 _ASKED = re.compile(r"(?:Prompted(?: with:)?|Asked(?: Gemini:| Bard:)?|Said|Branched|Answered) +")
@@ -36,11 +36,12 @@ def read(value: Json, detail: Detail) -> Read:
     for day, items in sorted(days.items()):
         ordered = sorted(items, key=lambda placed: (seconds_of(placed[1].get("time")) or 0, -placed[0]))
         messages: list[Message] = []
-        for place, item in ordered:
-            try:
-                messages += _messages(item)
-            except NotUnderstood as error:
-                raise error.within(place) from None
+        try:
+            for place, item in ordered:
+                messages += _messages(item, place)
+        except NotUnderstood as error:
+            yield error
+            continue
         if messages:
             yield Talk(f"gemini-{day or 'undated'}", f"Gemini {day}".strip(), messages, messages[-1].time)
 
@@ -51,26 +52,28 @@ def _is_ours(item: Mapping[str, Json]) -> bool:
     return named or ("safeHtmlItem" in item and not products and "header" not in item)
 
 
-def _messages(item: Mapping[str, Json]) -> list[Message]:
+def _messages(item: Mapping[str, Json], place: int) -> list[Message]:
+    try:
+        return _said(item)
+    except NotUnderstood as error:
+        raise error.within(place) from None
+
+
+def _said(item: Mapping[str, Json]) -> list[Message]:
     if not isinstance(item.get("title"), str):
         raise NotUnderstood("an activity without a title; this version of the format is not known")
     time, answers = time_of(item.get("time")), item.get("safeHtmlItem") or []
     if not answers and _DONE.match(item["title"]):  # what its owner did with an answer
         return []
-    answers = [answers] if isinstance(answers, dict) else answers
+    answers = answers if isinstance(answers, list) else [answers]
     said = _ASKED.sub("", item["title"], count=1) if _ASKED.match(item["title"]) else item["title"]
-    files = [f"[file: {name}]" for name in item.get("attachedFiles") or [] if isinstance(name, str)]
+    files = [f"[file: {name}]" for name in list_in(item, "attachedFiles") if isinstance(name, str)]
     more = [first_label(subtitle, "name") for subtitle in objects_in(item, "subtitles")]
     question = joined(said, *(text for text in more if text not in said), *files)
-    texts = [first_label(answer, "html", "htmlValue", "text") for answer in answers if isinstance(answer, dict)]
-    if answers and not all(texts):
+    texts = [answer.get("html") or answer.get("htmlValue") for answer in answers if isinstance(answer, dict)]
+    if len(texts) < len(answers) or not all(isinstance(text, str) for text in texts):
         raise NotUnderstood("an answer without html; this version of the format is not known", ("safeHtmlItem",))
-    raw = [
-        answer.get("html") or answer.get("htmlValue") or answer.get("text")
-        for answer in answers
-        if isinstance(answer, dict)
-    ]
-    answer = joined(*map(text_of_html, raw))
+    answer = joined(*map(text_of_html, texts))
     rest = {name: value for name, value in item.items() if name != "safeHtmlItem"}
     account_for(rest, joined(question, item["title"], answer), _LEFT_OUT)
     messages = [Message("user", question, time)] if question else []

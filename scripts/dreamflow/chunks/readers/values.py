@@ -75,6 +75,11 @@ def object_in(value: Mapping[str, Json], key: str) -> Mapping[str, Json]:
     return value[key] if isinstance(value.get(key), dict) else {}
 
 
+def list_in(value: Mapping[str, Json], key: str) -> list[Json]:
+    """The list at a key; an empty one if there is none."""
+    return value[key] if isinstance(value.get(key), list) else []
+
+
 def objects_in(value: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
     """The objects in the list at a key; none if there is no list."""
     return [item for item in value[key] if isinstance(item, dict)] if isinstance(value.get(key), list) else []
