@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 MODEL = Path(__file__).with_name("segmenter.json")
 READ = 1500  # characters of a passage that count: two thirds from its beginning, the rest from its end
-_FALLBACK = {"threshold": 0.5, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
-_FALLBACK_SETTING = 2  # of gap_features.SETTINGS
+_FALLBACK = {"threshold": 0.2, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
+_FALLBACK_SETTING = 1  # of gap_features.SETTINGS
 
 
 @cache
