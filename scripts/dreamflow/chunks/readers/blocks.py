@@ -90,9 +90,9 @@ def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) ->
             f"a block of the kind {kind[:60]!r} without a text; this version of the format is not known"
         )
     if has_words(block):
-        raise NotUnderstood(
-            f"a block of the unknown kind {kind[:60]!r} with text; this version of the format is not known"
-        )
+        known = first_label(block, "type", "content_type")
+        what = f"a block of the unknown kind {kind[:60]!r}" if known else f"an object with {', '.join(block)[:80]}"
+        raise NotUnderstood(f"{what}, which has text; this version of the format is not known")
     return f"[{kind[:60]}]"
 
 
