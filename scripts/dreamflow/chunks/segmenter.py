@@ -80,7 +80,9 @@ def confidence(inside: Sequence[float], before: float | None, after: float | Non
     if not inside and before is None and after is None:
         return 1.0
     weights = model()["confidence"]
-    z = weights[0] + sum(weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True))
+    z = weights[0] + sum(
+        weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True)
+    )
     return round(1 / (1 + math.exp(-z)) if z > -30 else 0.0, 4)
 
 
