@@ -13,8 +13,8 @@ _FACTS = frozenset(
 
 
 def is_data(text: str, label: Label, speakers: set[int], beside: Sequence[Label]) -> bool:
-    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it, and
-    no turn of its side without it."""
+    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it,
+    and no turn of its side without it."""
     line_end = text.find("\n", label.end)
     line_end = len(text) if line_end < 0 else line_end
     if not _DATA_LINE.match(text[label.start : min(line_end, label.start + 200)]):

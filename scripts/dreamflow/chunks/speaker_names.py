@@ -63,12 +63,12 @@ _KNOWN = {**{name: role for role, names in _MORE.items() for name in _words(name
 _WEAK = {name: role for role, names in _PAIRED.items() for name in _words(names)}
 
 # A product and its version: "GPT-4o mini", "Claude 3.5 Sonnet", "DeepSeek-R1".
-_VERSION = r"""(?:v?\d[\w.]*|o\d|pro|mini|nano|flash|lite|sonnet|opus|haiku|turbo|plus|max|ultra|advanced|thinking|preview
-|instant|large|small|medium|instruct|coder|code|chat|ai|le|r\d|experimental|latest|\d+b|beta|high|low|reasoner|agent|online|bot|search
-|research|deep|assistant|online|app|free|team|enterprise|fast|quality|sonar)"""
+_VERSION = r"""(?:v?\d[\w.]*|o\d|pro|mini|nano|flash|lite|sonnet|opus|haiku|turbo|plus|max|ultra|advanced|thinking
+|preview|instant|large|small|medium|instruct|coder|code|chat|ai|le|r\d|experimental|latest|beta|high|low|reasoner|agent
+|online|bot|search|research|deep|assistant|app|free|team|enterprise|fast|quality|sonar)"""
 _MODEL = re.compile(
-    rf"""(?:chat-?gpt|gpt|claude|gemini|deepseek|grok|mistral|mixtral|llama|qwen|kimi|gemma|copilot
-    |perplexity)(?:[\s‐-–_-]*{_VERSION})*""".replace("‐-–", "‐‑–"),
+    rf"""(?:chat-?gpt|gpt|claude|gemini|deepseek|grok|mistral|mixtral|llama|qwen|kimi|gemma|copilot|perplexity)
+    (?:[\s\u2010-\u2013_-]*+{_VERSION})*+""",
     re.X | re.I,
 )
 
@@ -87,9 +87,9 @@ _FROM_BEFORE = re.compile(
 # Whole phrases whose verb has the person in it.
 _PHRASES = {
     **dict.fromkeys(
-        """tú dijiste|has dicho|dijiste|vous avez dit|tu as dit|du hast gesagt|sie haben gesagt|sie sagten|hai detto|você disse|
-        dedin ki|вы сказали|ви сказали|powiedziałeś(-aś)|powiedziałeś|je zei|u zei|anda bilang|bạn đã nói|du sa|du sade|
-        나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|ai spus|řekli jste""".replace("\n", "").split("|"),
+        """tú dijiste|has dicho|dijiste|vous avez dit|tu as dit|du hast gesagt|sie haben gesagt|sie sagten|hai detto|
+        você disse|dedin ki|вы сказали|ви сказали|powiedziałeś(-aś)|powiedziałeś|je zei|u zei|anda bilang|bạn đã nói|du sa|
+        du sade|나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|ai spus|řekli jste""".replace("\n", "").split("|"),
         "user",
     )
 }

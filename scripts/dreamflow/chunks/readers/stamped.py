@@ -2,7 +2,7 @@
 
 WhatsApp (iOS and Android, in any language), Telegram, Discord, LINE, KakaoTalk, Zoom, Slack and Teams as copied; and
 IRC as irssi, WeeChat, ZNC, HexChat and mIRC log it. The text stays unchanged: a line that begins no message goes on
-with the one before. What a program says ("Anna left") is a turn of the role "system". A kind of chat is an item of `_KINDS`.
+with the one before. What a program says ("Anna left") is a turn of the role "system".
 """
 
 import re
@@ -39,7 +39,8 @@ _KINDS = {
         rf"(?P<name>[^\n]{{1,40}}?)[ ][—–][ ](?P<time>(?:(?:today|yesterday)[ ](?:at[ ])?|{_D},?[ ]+)?{_T})[ ]*\r?\n"
     ),
     "DiscordChatExporter": _kind(
-        rf"\[(?P<time>(?:{_D}|\d{{1,2}}-[A-Z][a-z]{{2}}-\d\d)[ ]{_T})\][ ](?P<name>[^\n:]{{2,40}}?)(?:[ ]\(pinned\))?\r?\n"
+        rf"\[(?P<time>(?:{_D}|\d{{1,2}}-[A-Z][a-z]{{2}}-\d\d)[ ]{_T})\][ ]"
+        r"(?P<name>[^\n:]{2,40}?)(?:[ ]\(pinned\))?\r?\n"
     ),
     "LINE": _kind(rf"(?P<time>{_T})\t(?P<name>[^\t\n]{{1,40}})\t"),
     "KakaoTalk": _kind(rf"\[(?P<name>[^\]\n]{{1,40}})\][ ]\[(?P<time>{_T})\][ ]"),
