@@ -128,7 +128,8 @@ OTHERS = {
         ("Anna", "one\n\ntwo\n\nthree"), ("Max", "four\n\nfive\n\nsix"), ("Anna", "seven\n\nx\n\ny"), ("Max", "eight"),
     ),
     "no names": case(
-        "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d", ("text", "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d")
+        "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d",
+        ("text", "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d")
     ),
     "pasted YAML": case(
         "User: my config\n\ndb:\n  user: admin\n  password: x\nuser: admin\nAssistant: ok",

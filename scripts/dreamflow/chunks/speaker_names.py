@@ -88,8 +88,10 @@ _FROM_BEFORE = re.compile(
 _PHRASES = {
     **dict.fromkeys(
         """tú dijiste|has dicho|dijiste|vous avez dit|tu as dit|du hast gesagt|sie haben gesagt|sie sagten|hai detto|
-        você disse|dedin ki|вы сказали|ви сказали|powiedziałeś(-aś)|powiedziałeś|je zei|u zei|anda bilang|bạn đã nói|du sa|
-        du sade|나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|ai spus|řekli jste""".replace("\n", "").split("|"),
+        você disse|dedin ki|вы сказали|ви сказали|powiedziałeś(-aś)|powiedziałeś|je zei|u zei|anda bilang|bạn đã nói|
+        du sa|du sade|나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|ai spus|řekli jste""".replace("\n", "").split(
+            "|"
+        ),
         "user",
     )
 }

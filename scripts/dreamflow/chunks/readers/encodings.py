@@ -53,6 +53,7 @@ _WESTERN = tuple(
 )
 _HUNGARIAN = frozenset("áéíóöõúüû")  # as cp1252 shows it
 _SIGNS = re.compile("[«»„“”‘’‚–—…•°§·×€£©®™½\xa0´¿¡ªº\x00-\x7f]")
+_SIGN_IN_WORD = re.compile(r"[^\W\d_][¿¡„“”«»‚•…§×·€£¥¢™®©][^\W\d_]")
 _SAMPLE = 200_000  # bytes by which an encoding is told
 
 
@@ -126,7 +127,8 @@ def _single_byte(data: bytes) -> str | None:
     if not found or found[0].percent_chaos > 2 or found[0].percent_coherence < 30:
         return None
     rivals = [match for match in found[1:] if str(match) != str(found[0]) and match.percent_chaos <= 2]
-    if re.search("[ыэъ]", str(found[0])) and re.search("[ЂЃѓЉЊЌЋЏђљњќћџ]", str(found[0])):
+    text = str(found[0])
+    if _SIGN_IN_WORD.search(text) or (re.search("[йщъыьэюяё]", text) and re.search("[ЂЃѓЉЊЌЋЏђљњќћџ]", text)):
         return None  # Russian with letters of Serbian
     sure = all(match.percent_coherence + 5 < found[0].percent_coherence for match in rivals)
     return found[0].encoding if sure else None
@@ -135,7 +137,7 @@ def _single_byte(data: bytes) -> str | None:
 def _western(text: str) -> str | None:
     """cp1252 (or cp1250 for Hungarian) if a text that was decoded as cp1252 has just the letters of a language."""
     letters = set(_SIGNS.sub("", text).lower())
-    if re.search(r"\w[¿¡„“”«»‚•…§×·€£¥¢™®©]\w|[^\W\d_a-zA-Z]{3}", text):
+    if _SIGN_IN_WORD.search(text) or re.search(r"[^\W\d_a-zA-Z]{3}", text):
         return None
     if letters & {"õ", "û"} and letters <= _HUNGARIAN:
         return "cp1250"
