@@ -131,7 +131,7 @@ def test_clusters_are_previewed_where_they_are_wanted_and_known_once_they_are_pl
     rows, _ = chunks.preview()
     assert {row.stage for row in rows.values()} == {"cluster"}
     chunks.write_cluster_plan()
-    assert chunks.deferred()[-1].generations == rows
+    assert chunks.deferred()[-2].generations == rows
     assert len(chunks.cluster_inputs()) == len(rows) and chunks.preview() == ({}, "")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dreamflow.chunks import reading
 from dreamflow.chunks.index import Library, load_index, write_index
+from dreamflow.chunks.readers import Detail
 from dreamflow.chunks.reading import find_files, is_current, read_files, remove_unused
 
 
@@ -43,14 +44,14 @@ class Folder:
         return load_index(self.talks) if (self.talks / "index.json").exists() else None
 
     def read(self) -> Library:
-        index = read_files(self.raw, self.talks, self.before, find_files(self.raw))
+        index = read_files(self.raw, self.talks, self.before, find_files(self.raw), Detail())
         write_index(self.talks, index)
         remove_unused(self.talks, index)
-        assert is_current(self.before, find_files(self.raw), self.talks)
+        assert is_current(self.before, find_files(self.raw), self.talks, Detail())
         return Library(self.talks, load_index(self.talks))
 
     def is_current(self) -> bool:
-        return is_current(self.before, find_files(self.raw), self.talks)
+        return is_current(self.before, find_files(self.raw), self.talks, Detail())
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files that are read."""
     names: list[str] = []
     read_file = reading.read_file
-    monkeypatch.setattr(reading, "read_file", lambda path, root: names.append(path.name) or read_file(path, root))
+    monkeypatch.setattr(reading, "read_file", lambda path, *more: names.append(path.name) or read_file(path, *more))
     return names
 
 
@@ -138,7 +139,7 @@ def test_what_cannot_be_read_loses_nothing_else(folder, opened):
     bad, gone, part = library.index.problems
     assert "bad.md: not UTF-8" in bad and "gone.md: cannot be read" in gone and "part.json: conversation 2" in part
     (notice,) = library.index.notices
-    assert "long.txt: a long text has one turn" in notice
+    assert "long.txt: a single turn of" in notice
     opened.clear()
     assert folder.read().index == library.index and not opened  # they are not tried again until they change
     folder.write("bad.md", "User: now\n")

@@ -15,7 +15,13 @@ import msgspec
 from ..files import sha256
 from .index import Index, Source, Talk, stored_talk
 
-RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
+RESERVED = (
+    "upgrade",
+    "clusters",
+    "result.json",
+    "clusters.json",
+    "notes.json",
+)  # names beside the conversations' folders
 
 
 class _Copy(NamedTuple):

@@ -62,7 +62,7 @@ class Chunks(Family):
         self.raw = Path(world.settings.raw_root) / "conversations"
         self.upgrade_plan = self.folder / "upgrade" / "plan.json"
         self.cluster_plan = self.folder / "clusters" / "plan.json"
-        self.note_plan = self.folder / "notes" / "plan.json"
+        self.note_plan = self.folder / "clusters" / "notes.json"
         self.wanted: set[str] = set()
         self._loaded: dict[str, Chunking] = {}
         self._basic: list[Deferred] = []
