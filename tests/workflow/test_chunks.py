@@ -489,14 +489,14 @@ def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_
     assert "Nothing to be done" in project.run("clusters").stdout
 
 
-@pytest.mark.parametrize("notes", ["kept", "deleted"])
-def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server, notes: str):
+def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server):
     def run(*arguments: str) -> str:
-        if notes == "deleted":
-            shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
         done = project.run(*arguments, "chunks")
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+    def forget() -> None:
+        shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
 
     def foreseen() -> int:
         return int(re.search(r"^(\d+) calls to make", run("-n"), re.M)[1])
@@ -514,6 +514,8 @@ def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Pro
     tier(300)
     project.write("data/1_raw/conversations/phone.jsonl", talk("phone", 18))
     assert 0 < foreseen() < windows
+    forget()
+    assert 0 < foreseen() < windows
     template = project.root / "data/1_raw/templates/chunk/boundaries-v1.txt"
     template.write_text(template.read_text() + "\nBe brief.\n")
     now, before = foreseen(), chunker.calls
@@ -521,6 +523,7 @@ def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Pro
     run()
     assert chunker.calls - before == now >= windows
     assert project.read("data/chunks/phone/manifest.json")["latest_version"] == version + 1
+    forget()
     assert "Nothing to be done" in run()
 
 
