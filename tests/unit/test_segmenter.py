@@ -133,7 +133,9 @@ def test_features_of_short_and_odd_texts_are_numbers():
 
 
 def test_paragraphs_of_long_turns_and_of_texts_are_passages():
-    text = "# Tea\n\nGreen tea steeps for two minutes.\n\nBlack tea takes four.\n\n# Taxes\n\nThe return is due in July.\n"
+    text = (
+        "# Tea\n\nGreen tea steeps for two minutes.\n\nBlack tea takes four.\n\n# Taxes\n\nThe return is due in July.\n"
+    )
     conversation = Conversation("text", text, (Turn(1, "text", 0, len(text), 0),))
     found = [text[passage.start : passage.stop] for passage in passages_of(conversation, split_units(conversation))]
     assert found == [
