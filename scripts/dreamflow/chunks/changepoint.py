@@ -59,7 +59,7 @@ def runs_of(vectors: "numpy.ndarray", weights: "numpy.ndarray", reach: int) -> R
 
 
 def scatter(runs: Runs) -> "numpy.ndarray":
-    """The sum of squared distances of the vectors (of length 1) of each run from their mean; infinite beyond the end."""
+    """The sum of squared distances of the vectors (of length 1) of each run from their mean; inf beyond the end."""
     import numpy as np
 
     n, width = runs.weights.shape

@@ -40,9 +40,7 @@ def _joined(starts: list[int], chances: Sequence[float], before: Sequence[int], 
     return sorted(following)
 
 
-def _divided(
-    start: int, end: int, chances: Sequence[float], before: Sequence[int], least: int, most: int
-) -> list[int]:
+def _divided(start: int, end: int, chances: Sequence[float], before: Sequence[int], least: int, most: int) -> list[int]:
     """Where to cut the units from `start` to before `end`: of all cuts into pieces of the right sizes the likeliest."""
     import numpy as np
 

@@ -42,19 +42,40 @@ def chunk_by_rules(
     have fewer or the size of a neighbour forces it. `limit` marks a chunk that begins where it does only because the
     one before it would have more than `max_tokens`. The same input always gives the same chunks.
     """
-    part = units[first - 1 : last]
-    if not part:
-        return []
-    gaps = _gap_chances(conversation, units)
-    chances = [gaps.get(unit.number, _INSIDE) for unit in part]
-    starts, limits = cut(chances, [unit.tokens for unit in part], min_tokens, max_tokens, model()["threshold"])
-    spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
+    spans, limits, gaps = _spans(conversation, units, first, last, min_tokens, max_tokens)
     made_by = {"method": "rules", "quality_level": "basic"}
     return [
         Chunk(*span, **described, confidence=_confidence(gaps, span, first, last), made_by=made_by,
-              limit=span[0] - first in limits)
+              limit=span[0] in limits)
         for span, described in zip(spans, describe(conversation, units, spans), strict=True)
     ]  # fmt: skip
+
+
+def boundaries_by_rules(
+    conversation: Conversation,
+    units: Sequence[Unit],
+    first: int,
+    last: int,
+    min_tokens: int = SMALLEST,
+    max_tokens: int = LARGEST,
+) -> set[int]:
+    """The first units of all chunks but the first that `chunk_by_rules` makes, which need no descriptions."""
+    spans, *_ = _spans(conversation, units, first, last, min_tokens, max_tokens)
+    return {start for start, _ in spans[1:]}
+
+
+def _spans(
+    conversation: Conversation, units: Sequence[Unit], first: int, last: int, least: int, most: int
+) -> tuple[list[tuple[int, int]], set[int], dict[int, float]]:
+    """(First and last unit of each chunk, those first units which only a size explains, chances as in _gap_chances)."""
+    part = units[first - 1 : last]
+    if not part:
+        return [], set(), {}
+    gaps = _gap_chances(conversation, units)
+    chances = [gaps.get(unit.number, _INSIDE) for unit in part]
+    starts, limits = cut(chances, [unit.tokens for unit in part], least, most, model()["threshold"])
+    spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
+    return spans, {first + start for start in limits}, gaps
 
 
 def _gap_chances(conversation: Conversation, units: Sequence[Unit]) -> dict[int, float]:

@@ -1,6 +1,6 @@
 """The chance that the subject changes between two passages: a small model over `gap_features`.
 
-The model is in segmenter.json: a small network that was trained on texts of many kinds, which
+The model is in segmenter.json: small networks that were trained on texts of many kinds, which
 tests/benchmarks/train_segmenter.py does again. Without that file the change-point model alone decides.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..embedding import embed
 from ..generation.model import Json
 from ..generation.tokens import estimate_tokens
+from .boundary_net import odds
 from .gap_features import changes, gap_features
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 MODEL = Path(__file__).with_name("segmenter.json")
 READ = 1500  # characters of a passage that count: two thirds from its beginning, the rest from its end
-_FALLBACK = {"threshold": 0.5, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
-_FALLBACK_SETTING = 2  # of gap_features.SETTINGS
+_FALLBACK = {"threshold": 0.2, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
+_FALLBACK_SETTING = 1  # of gap_features.SETTINGS
 
 
 @cache
@@ -43,11 +44,11 @@ def change_chances(text: str, spans: tuple[tuple[int, int], ...]) -> "numpy.ndar
         return np.zeros(0)
     passages = [shortened(text[start:end]) for start, end in spans]
     vectors = embed(passages)
-    if "layers" not in model():
+    if "networks" not in model():
         tokens = np.array([estimate_tokens(passage) for passage in passages], float)
         chances = changes(vectors, tokens)[:, _FALLBACK_SETTING]
     else:
-        chances = chances_of(model(), gap_features(passages, vectors))
+        chances = chances_of(model()["networks"], gap_features(passages, vectors), vectors)
     chances.setflags(write=False)
     return chances
 
@@ -58,16 +59,14 @@ def shortened(passage: str) -> str:
     return passage if len(passage) <= READ else f"{passage[: READ * 2 // 3]} {passage[-READ // 3 :]}"
 
 
-def chances_of(network: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
-    """What the network says of each gap."""
+def chances_of(
+    networks: Sequence[Mapping[str, Json]], features: Mapping[str, "numpy.ndarray"], vectors: "numpy.ndarray"
+) -> "numpy.ndarray":
+    """The chance at each gap by the mean log-odds of some networks."""
     import numpy as np
 
-    values = np.stack([features[name] for name in network["features"]], 1)
-    values = (values - np.array(network["mean"])) / np.array(network["scale"])
-    values = np.clip(values, -network["spread"], network["spread"])
-    for number, (weights, biases) in enumerate(network["layers"]):
-        values = (np.maximum(values, 0) if number else values) @ np.array(weights) + np.array(biases)
-    return 1 / (1 + np.exp(-np.clip(values[:, 0], -30, 30)))
+    mean = np.mean([odds(network, features, vectors) for network in networks], axis=0)
+    return 1 / (1 + np.exp(-np.clip(mean.astype(float), -30, 30)))
 
 
 def confidence(inside: Sequence[float], before: float | None, after: float | None) -> float:
@@ -80,7 +79,9 @@ def confidence(inside: Sequence[float], before: float | None, after: float | Non
     if not inside and before is None and after is None:
         return 1.0
     weights = model()["confidence"]
-    z = weights[0] + sum(weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True))
+    z = weights[0] + sum(
+        weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True)
+    )
     return round(1 / (1 + math.exp(-z)) if z > -30 else 0.0, 4)
 
 

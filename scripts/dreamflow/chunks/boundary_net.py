@@ -1,0 +1,74 @@
+"""A small network that reads a whole text's gaps and says for each how likely the subject changes there.
+
+Each gap has its numbers from `gap_features`, the similarities of the passages near it, and what the passages beside it
+say of themselves (do they open or end something?). Convolutions along the text then compare each gap with its
+neighbours. The similarities are cosines of the passages' vectors and of learned projections of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ..generation.model import Json
+
+if TYPE_CHECKING:
+    import numpy
+
+NEAR = 3  # passages before and after a gap whose similarities are read
+
+
+def odds(
+    network: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"], vectors: "numpy.ndarray"
+) -> "numpy.ndarray":
+    """The log-odds of a change for each gap. `vectors` has a row for each passage, one more than there are gaps."""
+    import numpy as np
+
+    def layer(name: str) -> tuple["numpy.ndarray", "numpy.ndarray"]:
+        return tuple(np.array(part, np.float32) for part in network[name])
+
+    weights, biases = layer("sense")
+    sense = np.tanh(4 * vectors @ weights.T + biases)
+    learned = vectors @ np.array(network["likeness"], np.float32).T
+    learned /= np.maximum(np.linalg.norm(learned, axis=1, keepdims=True), 1e-12)
+    values = np.concatenate(
+        [scaled(network, features), sense[:-1], sense[1:], 3 * similarities(learned), 5 * similarities(vectors)], 1
+    )
+    weights, biases = layer("input")
+    hidden = np.maximum(values @ weights.T + biases, 0)
+    for number, (kernel, biases) in enumerate(network["convolutions"]):
+        kernel = np.array(kernel, np.float32)  # a matrix for each place around the gap
+        reach, step = len(kernel) // 2, 2**number
+        padded = np.pad(hidden, ((reach * step, reach * step), (0, 0)))
+        summed = sum(padded[tap * step : tap * step + len(hidden)] @ part.T for tap, part in enumerate(kernel))
+        hidden = hidden + np.maximum(summed + np.array(biases, np.float32), 0)
+    weights, biases = layer("output")
+    return (hidden @ weights.T + biases)[:, 0]
+
+
+def scaled(network: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
+    """The features as the network wants them, a row for each gap."""
+    import numpy as np
+
+    values = np.stack([features[name] for name in network["features"]], 1)
+    values = (values - np.array(network["mean"])) / np.array(network["scale"])
+    return np.clip(values, -network["spread"], network["spread"]).astype(np.float32)
+
+
+def similarities(vectors: "numpy.ndarray") -> "numpy.ndarray":
+    """For each gap the products of passages near it: each of three before with each of three after, and those beside
+    the gap with the next two on their own side; 0 beyond the text's ends."""
+    import numpy as np
+
+    gaps = len(vectors) - 1
+    padded = np.pad(vectors, ((NEAR, NEAR), (0, 0)))
+
+    def at(place: int) -> "numpy.ndarray":
+        return padded[NEAR + place : NEAR + place + gaps]
+
+    pairs = pairs_near()
+    return np.stack([np.einsum("ij,ij->i", at(a), at(b)) for a, b in pairs], 1)
+
+
+def pairs_near() -> Sequence[tuple[int, int]]:
+    """Which passages are compared, counted from the one before the gap, 0."""
+    across = [(-before, 1 + after) for before in range(NEAR) for after in range(NEAR)]
+    return [*across, (0, -1), (0, -2), (1, 2), (1, 3)]
