@@ -470,7 +470,7 @@ def test_clusters_name_chunks_that_are_there_and_a_model_says_what_they_are_abou
 
     unwanted = project.run("notes")
     assert unwanted.returncode and "notes need a model" in unwanted.stdout
-    project.edit("config/config.yaml", clusters={"similarity": 0.05}, notes={"model": "judge"})
+    project.edit("config/config.yaml", clusters={"similarity": 0.05, "model": "judge"}, notes={"model": "judge"})
     calls = chunker.calls
     done = project.run("notes")
     assert done.returncode == 0 and f"{len(plain)} superseded" in done.stdout, done.stdout
