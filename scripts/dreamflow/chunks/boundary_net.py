@@ -26,7 +26,7 @@ def odds(
         return tuple(np.array(part, np.float32) for part in network[name])
 
     weights, biases = layer("sense")
-    sense = np.tanh(4 * vectors @ weights.T + biases)
+    sense = np.tanh(vectors @ (4 * weights.T) + biases)
     learned = vectors @ np.array(network["likeness"], np.float32).T
     learned /= np.maximum(np.linalg.norm(learned, axis=1, keepdims=True), 1e-12)
     values = np.concatenate(
@@ -59,13 +59,13 @@ def similarities(vectors: "numpy.ndarray") -> "numpy.ndarray":
     import numpy as np
 
     gaps = len(vectors) - 1
-    padded = np.pad(vectors, ((NEAR, NEAR), (0, 0)))
-
-    def at(place: int) -> "numpy.ndarray":
-        return padded[NEAR + place : NEAR + place + gaps]
-
-    pairs = pairs_near()
-    return np.stack([np.einsum("ij,ij->i", at(a), at(b)) for a, b in pairs], 1)
+    found = np.zeros((gaps, len(pairs_near())), np.float32)
+    for column, (one, other) in enumerate(pairs_near()):
+        first, stop = max(0, -min(one, other)), min(gaps, len(vectors) - max(one, other))
+        if first < stop:
+            parts = (vectors[first + place : stop + place] for place in (one, other))
+            found[first:stop, column] = np.einsum("ij,ij->i", *parts)
+    return found
 
 
 def pairs_near() -> Sequence[tuple[int, int]]:

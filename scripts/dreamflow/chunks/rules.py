@@ -17,9 +17,9 @@ from .conversation import Chunk, Conversation, Turn, Unit
 from .cutting import cut
 from .describe import describe
 from .passages import Passage, passages_of
-from .segmenter import change_chances, confidence, model
+from .segmenter import are_changes, change_chances, confidence
 
-SMALLEST, LARGEST = 40, 800  # tokens of a chunk
+SMALLEST, LARGEST = 30, 800  # tokens of a chunk
 # Log-odds that are added to the model's, chosen by hand: the texts it was trained on do not show these.
 PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 4.0
 NEW_SUBJECT, HEADING = 2.0, 1.5
@@ -73,7 +73,9 @@ def _spans(
         return [], set(), {}
     gaps = _gap_chances(conversation, units)
     chances = [gaps.get(unit.number, _INSIDE) for unit in part]
-    starts, limits = cut(chances, [unit.tokens for unit in part], least, most, model()["threshold"])
+    wanted = (number - first for number, is_one in zip(gaps, are_changes(list(gaps.values())), strict=True) if is_one)
+    inside = (index for index in wanted if 0 < index < len(part))
+    starts, limits = cut(inside, chances, [unit.tokens for unit in part], least, most)
     spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
     return spans, {first + start for start in limits}, gaps
 

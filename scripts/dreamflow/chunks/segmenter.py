@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 MODEL = Path(__file__).with_name("segmenter.json")
 READ = 1500  # characters of a passage that count: two thirds from its beginning, the rest from its end
-_FALLBACK = {"threshold": 0.2, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
+_LEAST = 0.2  # chance of a change that is one
+_FALLBACK = {"threshold": 0.3, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
 _FALLBACK_SETTING = 1  # of gap_features.SETTINGS
 
 
@@ -69,6 +70,19 @@ def chances_of(
     return 1 / (1 + np.exp(-np.clip(mean.astype(float), -30, 30)))
 
 
+def are_changes(chances: Sequence[float], threshold: float | None = None) -> list[bool]:
+    """Whether each gap is a change of subject: likelier than the gaps beside it, and with them above the threshold.
+
+    A change that lies in one of three gaps counts although none of the three is sure.
+    """
+    threshold = model()["threshold"] if threshold is None else threshold
+    sides = [0.0, *map(float, chances), 0.0]
+    return [
+        chance > _LEAST and chance >= max(before, after) and before + chance + after > threshold
+        for before, chance, after in zip(sides, sides[1:], sides[2:], strict=False)
+    ]
+
+
 def confidence(inside: Sequence[float], before: float | None, after: float | None) -> float:
     """The measured chance that a chunk is exactly one subject: that it begins and ends, and nothing inside it changes.
 
@@ -86,7 +100,9 @@ def confidence(inside: Sequence[float], before: float | None, after: float | Non
 
 
 def evidence(inside: Sequence[float], before: float | None, after: float | None) -> list[float]:
-    """What the confidence is weighed from."""
-    ends = [0.0 if end is None else math.log(max(end, 1e-4)) for end in (before, after)]
-    calm = [math.log(1 - min(chance, 1 - 1e-4)) for chance in inside]
-    return [sum(ends), min(ends), sum(calm), min(calm, default=0.0)]
+    """What the confidence is weighed from: log-chances that both ends are changes and that nothing inside is one, and
+    the log-odds of the doubtful end and of the likeliest change inside."""
+    ends = [1 - 1e-4 if end is None else min(max(float(end), 1e-4), 1 - 1e-4) for end in (before, after)]
+    calm = [1 - min(max(float(chance), 1e-4), 1 - 1e-4) for chance in inside] or [1 - 1e-4]
+    doubtful = [math.log(min(chances) / (1 - min(chances))) for chances in (ends, calm)]
+    return [sum(map(math.log, ends)), min(doubtful[0], 5.0), sum(map(math.log, calm)), min(doubtful[1], 5.0)]
