@@ -31,7 +31,7 @@ import segmentation_texts as texts
 import segmenter_net
 import torch
 from dreamflow.chunks import segmenter
-from dreamflow.chunks.boundary_net import scaled
+from dreamflow.chunks.boundary_net import as_arrays, scaled
 from dreamflow.chunks.gap_features import gap_features
 from dreamflow.embedding import DIMENSIONS, embed
 from segmentation_sources import FOLDER
@@ -111,7 +111,8 @@ def trained(cases: Sequence[Example], gaps: Gaps) -> list[dict]:
     mean = np.average(everything, 0, counts)
     scale = np.sqrt(np.average((everything - mean) ** 2, 0, counts)) + 1e-6
     shared = {"features": gaps.names, "mean": _rounded(mean), "scale": _rounded(scale), "spread": SPREAD}
-    rows = [scaled(shared, dict(zip(gaps.names, row.T, strict=True))) for row in gaps.rows]
+    scale_of = shared | {name: np.array(shared[name]) for name in ("mean", "scale")}
+    rows = [scaled(scale_of, dict(zip(gaps.names, row.T, strict=True))) for row in gaps.rows]
     networks = []
     for seed in SEEDS:
         found = segmenter_net.train(rows, gaps.truths, weights, torch.from_numpy(gaps.vectors), gaps.places, seed)
@@ -180,8 +181,9 @@ def main() -> None:
     print(f"{len(cases):,} conversations with {sum(map(len, gaps.rows)):,} gaps to train on", flush=True)
     networks = trained(cases, gaps)
     gaps = gaps_of(development)
+    known = [as_arrays(network) for network in networks]
     chances = [
-        segmenter.chances_of(networks, dict(zip(gaps.names, row.T, strict=True)), gaps.vectors[places])
+        segmenter.chances_of(known, dict(zip(gaps.names, row.T, strict=True)), gaps.vectors[places])
         for row, places in zip(gaps.rows, gaps.places, strict=True)
     ]
     threshold = best_threshold(development, chances)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..embedding import embed
 from ..generation.model import Json
 from ..generation.tokens import estimate_tokens
-from .boundary_net import odds
+from .boundary_net import as_arrays, odds
 from .gap_features import changes, gap_features
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ _FALLBACK_SETTING = 1  # of gap_features.SETTINGS
 @cache
 def model() -> Mapping[str, Json]:
     """What segmenter.json says; without the file, only a threshold and the weights of the confidence."""
-    return json.loads(MODEL.read_text(encoding="utf-8")) if MODEL.is_file() else _FALLBACK
+    if not MODEL.is_file():
+        return _FALLBACK
+    found = json.loads(MODEL.read_text(encoding="utf-8"))
+    return found | {"networks": [as_arrays(network) for network in found["networks"]]}
 
 
 @lru_cache(maxsize=4)
