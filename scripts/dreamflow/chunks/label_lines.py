@@ -140,7 +140,7 @@ def _parsed(line: str, is_whole: bool) -> Label | None:
     if role is None and (serial := _SERIAL.match(inner.name)):
         role, is_sure = role_of(serial[1])[0], False
         number = int(serial[2]) if role else number
-    if form == "bare" and role is None:
+    if form == "bare" and (role is None or inner.name[:1].islower()):
         return None
     shape = (form, *shape, inner.has_emoji, inner.has_colon, inner.time is not None, inner.number is not None)
     return Label(inner.name, role, is_sure, form, shape, 0, length, inner.time, inner.model, number)

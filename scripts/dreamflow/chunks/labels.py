@@ -82,7 +82,11 @@ def _speakers(text: str) -> list[Label]:
         key=lambda labels: (_is_quoted(labels[0]), _is_short(labels), labels[0].start),
         default=None,
     )
-    return best or _one_side(text, forms.values()) or _unknown(text, forms.values())
+    if best:
+        return best
+    one_side = _one_side(text, forms.values())
+    begins = bool(one_side) and not _has_text(text[: one_side[0].start])
+    return one_side if begins else _unknown(text, forms.values()) or one_side
 
 
 def _is_quoted(label: Label) -> bool:
@@ -246,13 +250,16 @@ def _with_unknown_side(text: str, labels: Sequence[Label]) -> list[Label]:
     if len(sides) != 1:
         return []
     (side,) = sides
-    shapes = {label.shape for label in sure}
-    beside = _beside(labels, sure, side, lambda label: _may_speak(label, shapes), text)
+    beside = _beside(labels, sure, side, lambda label: _may_speak(label, sure), text)
     return _with_others(labels, _merged(sure, beside)) if beside else []
 
 
-def _may_speak(label: Label, shapes: set[tuple]) -> bool:
-    return label.shape in shapes and not is_no_speaker(label.name) and not label.is_sure
+def _may_speak(label: Label, beside: Sequence[Label]) -> bool:
+    """Whether a label has exactly the form of known ones, and a name that may be one."""
+    if label.is_sure or is_no_speaker(label.name):
+        return False
+    small = label.name[:1].islower() and not any(other.name[:1].islower() for other in beside[:20])
+    return not small and any(label.shape == other.shape for other in beside[:20])
 
 
 def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = "") -> list[Label]:
@@ -287,11 +294,10 @@ def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], 
 def _with_others(labels: Sequence[Label], accepted: list[Label]) -> list[Label]:
     """`accepted` and the labels of further speakers: a name that speaks where a side would follow itself, or whose
     labels have the next number, or a time as all labels have."""
-    shapes = {label.shape for label in accepted}
     names = {_key(label) for label in accepted}
     others: dict[str, list[Label]] = {}
     for label in labels:
-        if _key(label) not in names and not label.is_sure and _may_speak(label, shapes):
+        if _key(label) not in names and not label.is_sure and _may_speak(label, accepted):
             others.setdefault(_key(label), []).append(label)
     timed = all(label.time for label in accepted)
     found = list(accepted)
@@ -347,7 +353,7 @@ def _without_facts(text: str, labels: Sequence[Label]) -> list[Label]:
 def _one_side(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
     """The labels of the first form with known names of one side: several, or one with which the text begins."""
     for labels in forms:
-        sure = [label for label in labels if label.is_sure and label.form != "bare"]
+        sure = [label for label in labels if label.is_sure and label.form != "bare" and not _is_quoted(label)]
         sure = _only_labels(text, sure) if sure else []
         if len(sure) > 1 or (sure and not _has_text(text[: sure[0].start])):
             return sure
@@ -392,8 +398,9 @@ def _unknown(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:
 
 def _answers(labels: Sequence[Label], first: Label) -> list[Label]:
     """The labels of the name that as a rule comes after those of a first name, where the two take turns."""
-    asks = [label._replace(role="user") for label in labels if _key(label) == _key(first)]
-    answers = _beside(labels, asks, "user", lambda label: True)
+    sided = [label._replace(role="user") if _key(label) == _key(first) else label for label in labels]
+    asks = [label for label in sided if label.role == "user"]
+    answers = _beside(sided, asks, "user", lambda label: label.role != "user")
     talk = _merged(asks, answers)
     changes = sum(_key(one) != _key(other) for one, other in pairwise(talk))
     return answers if len(answers) > 1 and changes * 4 >= (len(talk) - 1) * 3 else []

@@ -103,13 +103,13 @@ def embed_known(database: Path) -> "Callable[[Sequence[str]], ndarray]":
     def embed_texts(texts: Sequence[str]) -> "ndarray":
         import numpy
 
-        from ..embedding import embed
+        from ..embedding import DIMENSIONS, embed
 
         known = _known(place_beside(database))
         new = list(dict.fromkeys(text for text in texts if _digest(text) not in known))
         made = dict(zip(map(_digest, new), embed(new).astype(numpy.float16), strict=True))
         found = [made[digest] if digest in made else known[digest] for digest in map(_digest, texts)]
-        return numpy.array(found, numpy.float32).reshape(len(found), -1)
+        return numpy.array(found, numpy.float32).reshape(len(found), DIMENSIONS)
 
     return embed_texts
 

@@ -288,7 +288,12 @@ def _upgrade(home: Path, problems: list[str]) -> Mapping[str, Json]:
         upgrade = read_json(path) if path.exists() else {}
         if not upgrade:
             return {}
-        return {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
+        known = {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
+        failed = upgrade.get("failed", {})
+        if not failed.get("generations"):
+            return known
+        cost = usd(failed["cost_usd"]) + (" or more" if failed.get("unknown_costs") else "")
+        return known | {"failed": failed["generations"], "failed_cost": cost, "reason": clean(upgrade["reason"])}
     except (DreamflowError, KeyError, TypeError) as error:
         problems.append(f"{path}: {error}")
         return {}

@@ -140,7 +140,7 @@ def _forms(name: str) -> list[str]:
 
 def is_no_speaker(name: str) -> bool:
     """Whether a label is a word that texts have inside of what one speaker says, such as "Note" or "Step 2"."""
-    plain = re.sub(r"[\s#.:(]*\d*[.)]*$", "", " ".join(name.split()).casefold())
+    plain = re.sub(r"\s*\([^()]*\)$|[\s#.:(]*\d*[.)]*$", "", " ".join(name.split()).casefold())
     return (
         not plain
         or plain in _NO_SPEAKERS

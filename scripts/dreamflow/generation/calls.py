@@ -264,7 +264,7 @@ class Calls:
             if is_lost:
                 self._reserve_again(claim, question)
                 is_lost = False
-            with self.limits.turn(model, claim.worst.tokens) as turn:
+            with self.limits.turn(model, claim.worst.tokens, partial(_check_time, deadline)) as turn:
                 timely = _in_time(request, deadline)
                 started = time.monotonic()
                 if flight is not None:

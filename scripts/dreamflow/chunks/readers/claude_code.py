@@ -43,7 +43,8 @@ def read(value: Json, detail: Detail) -> Read:
     messages = _messages(value, _seen(value, main), detail)
     if messages:
         yield Talk(session, title, messages, messages[-1].time)
-    for number, places in enumerate(_sidechains(value, [place for place in said if place not in set(main)]), 1):
+    aside = [place for place in said if value[place].get("isSidechain")]
+    for number, places in enumerate(_sidechains(value, aside), 1):
         messages = _messages(value, places, detail)
         if messages:
             yield Talk(f"{session or 'session'}-agent-{number}", title, messages, messages[-1].time)

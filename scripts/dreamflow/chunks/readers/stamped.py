@@ -17,7 +17,7 @@ from .message import Detail, Marked, Read
 
 _MARKS = r"[\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]*"
 _D = r"\d{1,4}[./年\u200f-]+[ ]?\d{1,2}[./月\u200f-]+[ ]?\d{1,4}[.日]?"
-_HALF = r"[ap]\.?[ \u00a0\u202f]?m\.?|[صم]|오전|오후|上午|下午|凌晨|早上|中午|晚上|午前|午後|SA|CH"
+_HALF = r"[ap]\.?[ \u00a0\u202f]?m\.?|[πμ]\.μ\.|[صم]|오전|오후|上午|下午|凌晨|早上|中午|晚上|午前|午後|SA|CH"
 _T = rf"(?:(?:{_HALF})[ \u00a0\u202f]?)?\d{{1,2}}[:.h]\d\d(?:[:.]\d\d)?(?:[ \u00a0\u202f]*(?:{_HALF})(?![\w]))?"
 _DT = rf"(?:{_D})(?:[,،]?[ \u00a0\u202f]+(?:(?:at|um|kl\.?|klo|à|в)[ ])?|T)(?:{_T})"
 _MONTHLY = r"(?:[A-Z][a-z]{2}[ ]{1,2}\d{1,2}|\d{1,2}-[A-Z][a-z]{2}-\d{2,4})[ ]"
@@ -45,7 +45,7 @@ _KINDS = (
     _kind("DiscordChatExporter", rf"\[(?P<time>(?:{_D}|\d{{1,2}}-[A-Z][a-z]{{2}}-\d\d)[ ]{_T})\][ ](?P<name>[^\n:]{{2,40}}?)(?:[ ]\(pinned\))?\r?\n"),
     _kind("LINE", rf"(?P<time>{_T})\t(?P<name>[^\t\n]{{1,40}})\t"),
     _kind("KakaoTalk", rf"\[(?P<name>[^\]\n]{{1,40}})\][ ]\[(?P<time>{_T})\][ ]"),
-    _kind("KakaoTalk on a telephone", rf"(?P<time>\d{{4}}년 \d{{1,2}}월 \d{{1,2}}일 (?:오전|오후) {_T}),[ ](?:(?P<name>{_NAME})[ ]:[ ])?"),
+    _kind("KakaoTalk on a telephone", rf"(?P<time>\d{{4}}(?:년|\.) \d{{1,2}}(?:월|\.) \d{{1,2}}(?:일|\.) (?:오전|오후) {_T}),[ ](?:(?P<name>{_NAME})[ ]:[ ])?"),
     _kind("Zoom", rf"(?P<time>\d\d:\d\d:\d\d)[ \t]+(?:From[ ]+)?(?P<name>[^:\n]{{1,60}}?)(?:[ ]+to[ ]+[^:\n]{{1,40}}?)?[ ]*:(?:[ \t]|\r?\n)"),
     _kind("Slack", rf"(?P<name>[^\W\d_][^\n\t:\[\]]{{1,38}}?)(?:[ ]APP)?[ \t]{{1,3}}\[?(?P<time>\d{{1,2}}:\d\d(?::\d\d)?(?:[ ][AP]M)?)\]?[ ]*\r?\n", 3),
 )  # fmt: skip
