@@ -164,7 +164,7 @@ REFUSED = {
     "a bomb": (zipped({"conversations.json": b" " * (40 << 20)}), "more than 16 MB when unpacked, from 0.0 MB"),
     "a bomb that lies": (lying(), "damaged one|more than 16 MB"),
     "not JSON": (zipped({"conversations.json": "{"}), "export.zip: conversations.json: not valid JSON"),
-    "not UTF-8": (zipped({"conversations.json": b'[{"a": "\xff\x81"}]'}), "export.zip: conversations.json: not UTF-8 text"),
+    "not UTF-8": (zipped({"conversations.json": b'[{"a": "\xff\x81"}]'}), "export.zip: conversations.json: not UTF-8"),
     "an id twice": (
         zipped({"conversations-0.json": [chatgpt("a")], "conversations-1.json": [chatgpt("a", "more")]}),
         "conversation 2 .* conversation 1 has the same id, 'a'",
