@@ -198,14 +198,14 @@ def _joined(forms: dict[str, list[Label]]) -> list[Label]:
     """The labels of two forms, one for each side."""
     sides: dict[str, list[list[Label]]] = {"user": [], "assistant": []}
     for form, labels in forms.items():
-        sure = [label for label in labels if label.is_sure and label.role in _SIDES]
+        sure = [label for label in labels if label.role in _SIDES and (label.is_sure or form.startswith("#"))]
         if sure and form.lstrip("- ")[0] in "#bi" and form != "bare" and len({label.role for label in sure}) == 1:
             sides[sure[0].role].append(sure)
     for asks in sides["user"]:
         for answers in sides["assistant"]:
             labels = _merged(asks, answers)
             turns = sum(first.role != second.role for first, second in pairwise(labels))
-            if turns * 2 >= len(labels) - 1:
+            if turns * 2 >= len(labels) - 1 and any(label.is_sure for label in labels):
                 return labels
     return []
 

@@ -78,20 +78,21 @@ _SAID = """
     "has dicho" disse "ha detto" "hai detto" sagte sagten "hat gesagt" "hast gesagt" "haben gesagt" zei zegt
     сказал сказала сказали говорит сказав powiedział powiedziała powiedziałeś "dedi ki" "dedin ki" dedi
     "đã nói" nói bilang berkata 说 說 說道 说道 さん の発言 が言いました 의\u2009말 의말 "의 말" 的消息
-    " 的消息" 的回复 的回答 的提问 的问题 sa säger sier
+    " 的消息" 的回复 的回答 的提问 的问题 sa säger sier "şunu dedi" řekl sagde sanoi "a spus" "ezt mondta" είπε
+    พูดว่า אמר
     """
 _SAID_AFTER = re.compile(rf"\s*(?:{'|'.join(sorted(map(re.escape, _words(_SAID)), key=len, reverse=True))})$", re.I)
 _FROM_BEFORE = re.compile(
-    r"(?:(?:message|messages|nachricht|mensaje|message) )?(?:from|von|de|by)\s+|(?:来自|來自)\s*|(?:the |my )", re.I
+    r"(?:(?:message|messages|nachricht|mensaje|message) )?(?:from|von|de|by)\s+|(?:来自|來自)\s*|(?:the|my|o|a|το) ",
+    re.I,
 )
 # Whole phrases whose verb has the person in it.
 _PHRASES = {
     **dict.fromkeys(
         """tú dijiste|has dicho|dijiste|vous avez dit|tu as dit|du hast gesagt|sie haben gesagt|sie sagten|hai detto|
         você disse|dedin ki|вы сказали|ви сказали|powiedziałeś(-aś)|powiedziałeś|je zei|u zei|anda bilang|bạn đã nói|
-        du sa|du sade|나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|ai spus|řekli jste""".replace("\n", "").split(
-            "|"
-        ),
+        du sa|du sade|나의 말|내가 한 말|あなたの発言|قلت|sinä sanoit|sanoit|ai spus|řekli jste|
+        řekl jste|şunu dedin|şunu dediniz|du sagde|te mondtad|είπες|είπατε|คุณพูดว่า|אמרת""".replace("\n", "").split("|"),
         "user",
     )
 }
