@@ -17,6 +17,7 @@ from dreamflow.chunks.archive import (
     write_archive,
 )
 from dreamflow.chunks.clusters import build_clusters, check_clusters, cluster_units, with_description
+from dreamflow.chunks.paid import NONE, NOTHING_LEFT
 from dreamflow.chunks.render import between, chunks_page
 from dreamflow.chunks.result import Change, result_table, task_result, where_to_read
 from dreamflow.chunks.rules import chunk_by_rules
@@ -24,7 +25,7 @@ from dreamflow.chunks.stitch import PartitionError
 from dreamflow.chunks.units import split_units
 from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.files import sha256
-from dreamflow.generation.model import Attempt, Result, Usage
+from dreamflow.generation.model import Result, Usage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -303,6 +304,9 @@ def versioned(made, version):
     return {**made, "version": version}
 
 
+PAID = {**NONE, "tokens": 1001, "cost_usd": 0.003, "seconds": 1.5}
+
+
 def test_the_result_of_a_run():
     one = versioned(archive(RULES, RULES, generations=[]), 1)
     two = versioned(archive(), 2)
@@ -310,7 +314,7 @@ def test_the_result_of_a_run():
     assert (result["chunks_created"], result["chunks_upgraded"]) == (2, 0)
     assert result["quality_counts"] == {"basic": 2, "good": 0, "premium": 0}
     assert result["llm_provider"] == "none"
-    result = task_result([Change(two, one)])
+    result = task_result([Change(two, one, PAID)])
     assert (result["chunks_created"], result["chunks_upgraded"]) == (0, 1)
     assert (result["tokens_consumed"], result["estimated_cost_usd"]) == (1001, 0.003)
     assert (result["llm_provider"], result["llm_model"]) == ("p", "m-good")
@@ -323,26 +327,31 @@ def test_the_result_of_a_run():
 
 
 def test_answers_that_changed_nothing_were_paid_for_and_an_unknown_cost_is_not_zero():
-    attempt = Attempt(sample=0, response_key="k", error="refusal")
-    unknown = Result(
-        gen_id="c_1",
-        stage="chunk",
-        usage=Usage(prompt_tokens=100, completion_tokens=20),
-        latency_s=1.0,
-        attempts=[attempt],
-    )
-    paid = usage_of([unknown, generation("c_2", cost=0.25)])
+    failed = {"answers": 2, "tokens": 120, "cost_usd": 0.125}
+    lost = {"calls": 1, "tokens": 5000, "cost_usd": 0.5}
+    paid = {**NONE, "tokens": 1121, "cost_usd": 0.25, "unknown": 1, "failed": failed, "lost": lost}
+    left = {**NOTHING_LEFT, "chunks": 3, "calls": 2, "tokens": 4000, "cost_usd": 0.0625, "unusable": 1}
     made = versioned(archive(), 2)
-    result = task_result([Change(made, made, paid)])
-    assert result["tokens_consumed"] == paid["tokens_used"] > 120
-    assert (result["estimated_cost_usd"], result["unknown_costs"]) == (0.25, 1)
+    result = task_result([Change(made, made, paid, left)], [PAID])
+    assert result["tokens_consumed"] == 1121 + 1001
+    assert (result["estimated_cost_usd"], result["unknown_costs"]) == (0.253, 1)
+    assert (result["failed"], result["lost_calls"]) == (failed, lost)
+    row = result["conversations"][0]
+    assert (row["estimated_cost_usd"], row["failed"]) == (0.25, failed)
+    assert row["before"] == {"version": 2, "quality_counts": row["quality_counts"]}
+    assert result["remaining"] == {**{key: left[key] for key in left if key != "reason"}, "conversations": 1}
     table = result_table(result)
     assert "0.2500+?" in table and "The cost of 1 generations is unknown" in table
+    assert "failed: 2 answers of 120 tokens for 0.1250 USD could not be used" in table
+    assert "lost: 1 call brought no answer and may be billed, with at most 5,000 tokens and 0.5000 USD" in table
+    assert "remaining: 3 chunks of 1 conversation that match the filter, for about 2 calls, 4,000 tokens" in table
+    assert "stay as they are: 1 chunk, since no answer" in table
+    assert max(map(len, table.splitlines()[:6])) <= 100 and re.search(r"talk .* 0\.2500\+\? +0\.1250 ", table)
     assert "unknown_costs" not in usage_of([generation("c_2", cost=0.25)])
 
 
 def test_the_table_of_a_run():
-    result = task_result([Change(versioned(archive(), 2), None)])
+    result = task_result([Change(versioned(archive(), 2), None, PAID)])
     table = result_table(result)
     assert max(map(len, table.splitlines())) <= 100
     assert re.search(r"talk +4 +2 +0 +1 +1 +0 +1,001 +0\.0030 +1\.5", table)

@@ -10,12 +10,13 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from dreamflow.generation import database as database_module
 from dreamflow.generation.budget_use import budget_use
-from dreamflow.generation.budgets import Budget, Labels
+from dreamflow.generation.budgets import Budget, Deadline, Labels
 from dreamflow.generation.calls import Calls
 from dreamflow.generation.database import DatabaseError
 from dreamflow.generation.model import Generation, Message, ModelIdentity, Question
@@ -26,7 +27,7 @@ from dreamflow.generation.store import database, load_response, request_key
 from dreamflow.generation.tokens import MOST_TEMPLATE_TOKENS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from server import PATIENCE_S, Server, changed, held, ok, reply, torn
+from server import PATIENCE_S, Server, changed, held, ok, reply, status, torn
 
 IDENTITY = ModelIdentity(model_id="m", provider="openai", name="gpt", revision="")
 PRICE = {"prompt": 10.0, "completion": 100.0}
@@ -115,6 +116,34 @@ def test_a_budget_is_never_exceeded_and_is_used_as_far_as_calls_fit(tmp_path_fac
         error.startswith("budget: the budget budgets.some does not allow this call") for error in errors if error
     )
     assert is_idle(store)
+
+
+def until(caller, seconds, call_s=0.0):
+    """Let no call end later than so many seconds from now."""
+    end = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    caller.labels = lambda generation: Labels("chunks", "trial", time=Deadline(end, call_s, "upgrade.deadline"))
+    return caller
+
+
+def test_no_call_begins_that_may_not_end_in_time(tmp_path, server):
+    refused = "budget: upgrade.deadline does not allow the calls that are left: none may end after "
+    assert ask(until(calls(tmp_path, server.url), -1), 1).startswith(refused)
+    assert "and a call takes about 60 s" in ask(until(calls(tmp_path, server.url), 50, call_s=60), 1)
+    assert server.calls == 0
+    server.script += [status(429, retry_after="300")]
+    assert ask(until(calls(tmp_path, server.url, attempts=5), 200), 1).startswith(refused)  # without the wait
+    assert ask(until(calls(tmp_path, server.url), 200), 2).startswith(refused)  # nor for the server's pause
+    assert server.calls == 1 and is_idle(tmp_path)
+
+
+def test_a_call_is_given_up_at_its_deadline_and_counted_as_lost(tmp_path, server):
+    go = threading.Event()
+    server.script += [held(go)]
+    caller = until(calls(tmp_path, server.url, Budget("run:r", "budgets.run", usd=1.0), attempts=5), 0.5)
+    assert ask(caller, 1).startswith("budget: upgrade.deadline does not allow the calls that are left")
+    go.set()
+    assert server.calls == 1 and is_idle(tmp_path)
+    assert database(tmp_path).read("SELECT count(*), total(tokens) FROM lost")[0] == (1, MOST)
 
 
 def test_a_budget_in_dollars_of_all_threads_and_the_next_run_goes_on(tmp_path, server):

@@ -470,7 +470,7 @@ class Chunks(Family):
     def upgrade(self, conversation_id: str, path: str) -> None:
         """Write the upgraded archive of a conversation, its page, and a summary (`path`)."""
         from .batches import batch_path
-        from .products import upgrade_archive
+        from .products import upgrade_archive, write_page
 
         spec, rows = self.spec_of[conversation_id], self._upgrade_rows(conversation_id)
         folder, plan = self.folder / conversation_id, read_json(self.upgrade_plan)
@@ -478,6 +478,7 @@ class Chunks(Family):
         if not summary:  # no region has all of its answers
             return
         write_atomic(path, pretty(summary))
+        write_page(spec, conversation_id, folder)
         batch = next(batch for batch, names in self.batches().items() if conversation_id in names)
         batch_path(self.talks, batch).touch()  # what reads archives is made again
 

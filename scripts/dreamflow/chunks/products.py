@@ -16,7 +16,7 @@ from .render import chunks_page
 from .result import Change, Unchanged, reading_text, result_table, task_result, where_to_read
 from .upgrade_tried import answers_digest, read_summary, region_key
 
-VERSION = 1  # of the method that makes archives: a higher number makes all of them again
+VERSION = 2  # of the method that makes archives: a higher number makes all of them again
 
 
 def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout: Layout) -> None:
@@ -45,8 +45,8 @@ def upgrade_archive(
     plan: Mapping[str, Json],
     rows: Sequence[Generation],
 ) -> dict[str, Json]:
-    """Write a conversation's next archive, with the regions of the upgrade's plan re-chunked by `rows`, and its page;
-    returns a summary. Regions whose generations are not all made are left out; {} if none are."""
+    """Write a conversation's next archive, with the regions of the upgrade's plan re-chunked by `rows`; returns a
+    summary, for its page. Regions whose generations are not all made are left out; {} if none are."""
     conversation, units = chunking.conversations[conversation_id], chunking.units[conversation_id]
     parts = [(level, region) for name, level, region in regions_of(plan) if name == conversation_id]
     level, before = parts[0][0], parts[0][1]["archive_version"]
@@ -62,7 +62,6 @@ def upgrade_archive(
         return {}
     archive = upgraded_archive(conversation, units, read_version(folder, before), answers, level)
     version = write_archive(folder, archive)
-    write_page(chunking, conversation_id, folder)
     results = [answer.result for _, group in answers for answer in group]
     failed = [result for result in results if result.status != "ok"]
     known = {key: digest for key, digest in read_summary(folder).get("applied", {}).items() if key.endswith(text[:16])}

@@ -288,7 +288,14 @@ def _upgrade(home: Path, problems: list[str]) -> Mapping[str, Json]:
         upgrade = read_json(path) if path.exists() else {}
         if not upgrade:
             return {}
-        return {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
+        known = {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
+        failed = upgrade.get("failed") or {}
+        return known | {
+            "failed": failed.get("generations", 0),
+            "failed_cost": usd(failed.get("cost_usd", 0)),
+            "or_more": bool(failed.get("unknown_costs")),
+            "reason": clean(upgrade.get("reason") or ""),
+        }
     except (DreamflowError, KeyError, TypeError) as error:
         problems.append(f"{path}: {error}")
         return {}

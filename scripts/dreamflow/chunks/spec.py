@@ -90,9 +90,15 @@ class Upgrade(Section):
         description="Maximum tokens of prompts and answers, a budget that the calls of an upgrade never exceed; 0 "
         "upgrades nothing, tiers above `good` need over 100,000.",
     )
-    max_duration_s: Optional[NotNegative] = Field(None, description="Maximum seconds of all calls, made in sequence.")
+    max_duration_s: Optional[NotNegative] = Field(
+        None,
+        description="Maximum seconds of an upgrade: it is planned as if its calls were made in sequence, and no call "
+        "ends later than so many seconds after the plan.",
+    )
     deadline: Optional[str] = Field(
-        None, description="A time such as `2026-02-13T04:00:00Z` after which no call may end, by the same estimate."
+        None,
+        description="A time such as `2026-02-13T04:00:00Z` after which no call ends: none begins that may take longer, "
+        "and one that does is given up.",
     )
     urgency: Literal["normal", "high"] = Field("normal", description="`high`: the best tier that the budget allows.")
 

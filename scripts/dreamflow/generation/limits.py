@@ -61,8 +61,11 @@ class Gate:
         self._closed_until = -inf
         self._is_of_a_minute = True
 
-    def enter(self, tokens: int, is_blocked: Callable[[], bool]) -> Start | None:
-        """Wait for the turn of a call. Raises `CallError`, and `Blocked` as soon as `is_blocked()`."""
+    def enter(
+        self, tokens: int, is_blocked: Callable[[], bool], allow: Callable[[float], None] = lambda seconds: None
+    ) -> Start | None:
+        """Wait for the turn of a call. Raises `CallError`, and `Blocked` as soon as `is_blocked()`. `allow(seconds)`
+        raises the error of a call that cannot wait so long."""
         start: Start | None = None
 
         def ready() -> float:
@@ -72,6 +75,7 @@ class Gate:
             now = time.monotonic()
             wait = self._delay(tokens, now)
             if wait > 0:
+                allow(wait if wait < inf else 0.0)
                 return wait
             if (most := self.settings.requests_per_day) and not self.shares.take_request(
                 self.name, most, self._processes
@@ -197,10 +201,10 @@ class Blocked(Exception):
 class Turn:
     """A call that may start, as a context manager. The caller says how it ended."""
 
-    __slots__ = ("_entered", "_limits", "_model", "_start", "_tokens")
+    __slots__ = ("_allow", "_entered", "_limits", "_model", "_start", "_tokens")
 
-    def __init__(self, limits: "Limits", model: Model, tokens: int) -> None:
-        self._limits, self._model, self._tokens = limits, model, tokens
+    def __init__(self, limits: "Limits", model: Model, tokens: int, allow: Callable[[float], None]) -> None:
+        self._limits, self._model, self._tokens, self._allow = limits, model, tokens, allow
         self._start: Start | None = None
         self._entered: tuple[Gate, ...] = ()
 
@@ -210,7 +214,7 @@ class Turn:
             circuits.enter(model)
             try:
                 for gate in gates:
-                    start = gate.enter(self._tokens, lambda: circuits.is_blocked(model))
+                    start = gate.enter(self._tokens, lambda: circuits.is_blocked(model), self._allow)
                     self._start = self._start or start
                     self._entered = (*self._entered, gate)
                 return self
@@ -302,15 +306,16 @@ class Limits:
         self._of_providers: dict[str, Gate] = {}
         self._guard = threading.Lock()
 
-    def turn(self, model: Model, tokens: int) -> Turn:
-        """A context manager that waits until a call of `tokens` (prompt and longest answer) may start.
+    def turn(self, model: Model, tokens: int, allow: Callable[[float], None] = lambda seconds: None) -> Turn:
+        """A context manager that waits until a call of `tokens` (prompt and longest answer) may start, unless
+        `allow(seconds)` raises an error: it is asked before it waits for so long.
 
         The call says how it ended, with `turn.succeeded(headers)` or `turn.failed(error)`; so the model's circuit knows
         it too. Entering raises a `CallError`: "stopped" if the run ends, "busy" if the requests of the day are used or
         the server takes no calls for more than ten minutes, "store" if the database fails, and what opened the model's
         circuit.
         """
-        return Turn(self, model, tokens)
+        return Turn(self, model, tokens, allow)
 
     def gates(self, model: Model) -> tuple[Gate, ...]:
         """The model's own gate, then that of its provider if that has limits; none if nothing can limit the model."""
