@@ -137,7 +137,7 @@ checkpoint note_plan:
     input:
         f"{DATA}/chunks/clusters/plan.json",
     output:
-        f"{DATA}/chunks/notes/plan.json",
+        f"{DATA}/chunks/clusters/notes.json",
     log:
         f"{DATA}/logs/note_plan.log",
     localrule: True

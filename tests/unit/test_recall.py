@@ -83,6 +83,7 @@ def test_vectors_that_are_there_are_not_made_again(database: Path, monkeypatch: 
     there = embed_known(database)([new, known, new])
     missing = embed_known(database.with_name("none.sqlite"))([new, known, new])
     assert there.shape == (3, 512) and numpy.allclose(there, missing, atol=1e-3)
+    assert embed_known(database)([]).shape == (0, 512)
     monkeypatch.setattr("dreamflow.embedding.embed", lambda texts: numpy.zeros((len(texts), 512)))
     assert (embed_known(database)([known]) == there[1:2]).all()
 

@@ -33,7 +33,7 @@ WHEN = "2023-07-12T16:33:00+02:00"
         ("先週の金曜日、来週、先月、3日前、2週間前", [
             "2023-07-07", "2023-07-17/2023-07-23", "2023-06", "2023-07-09", "2023-06-26/2023-07-02",
         ]),
-        ("recently, some days ago, on Friday, 今度", []),
+        ("recently, some days ago, on Friday, 今度, 二週間前までに", []),
         ("He stayed for in total; todays, lastly, blast week", []),
     ],
 )  # fmt: skip

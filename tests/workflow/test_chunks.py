@@ -22,6 +22,8 @@ def answer(body: dict[str, Any]) -> str:
     question = body["messages"][0]["content"]
     if "contradict each other" in question:
         return clustered(question)
+    if "worth remembering" in question:
+        return noted(question)
     first, last = map(int, LAST.search(question).groups())
     middle = (first + last) // 2
     spans = [(first, middle), (middle + 1, last)] if last - first > 8 else [(first, last)]
@@ -34,6 +36,12 @@ def clustered(question: str) -> str:
     one, other, *_ = re.findall(r"^(b_[\w-]+)", question, re.M)
     against = {"a": one, "b": other, "what": "two dates for one invoice", "resolved": ""}
     return json.dumps({"theme": "invoices", "summary": "When they are due.", "contradictions": [against]})
+
+
+def noted(question: str) -> str:
+    """What a model remembers of a cluster: a note of each passage, the first of which the second takes the place of."""
+    notes = [{"claim": f"What {name} says.", "chunks": [name]} for name in re.findall(r"^(b_[\w-]+)", question, re.M)]
+    return json.dumps({"notes": notes, "superseded": [{"old": 1, "new": 2}], "contradictions": []})
 
 
 def talk(topic: str, turns: int = 16) -> str:
@@ -74,7 +82,7 @@ def chunked(chunker: Server, tmp_path_factory: pytest.TempPathFactory) -> Projec
     project.write("config/conversations/trial.yaml", {"tiers": TIERS})
     for topic, turns in TURNS.items():
         project.write(f"data/1_raw/conversations/{topic}.jsonl", talk(topic, turns))
-    for kind in ("chunk", "cluster"):
+    for kind in ("chunk", "cluster", "notes"):
         shutil.copytree(RAW / "templates" / kind, project.root / "data/1_raw/templates" / kind)
     done = project.run("chunks")
     assert done.returncode == 0, done.stdout
@@ -148,15 +156,16 @@ def test_an_edited_conversation_makes_only_its_own_and_the_edit_can_be_undone(pr
     assert project.read("data/chunks/water/manifest.json")["latest_version"] == 3
 
 
-@pytest.mark.parametrize("lost", ["archive_v1.json", "manifest.json", "chunks.html"])
-def test_a_file_that_is_lost_comes_back(project: Project, lost: str):
-    path = project.root / "data/chunks/water" / lost
-    before = path.read_bytes()
-    path.unlink()
+def test_a_file_that_is_lost_comes_back(project: Project):
+    lost = ("water/archive_v1.json", "power/manifest.json", "phone/chunks.html")
+    paths = [project.root / "data/chunks" / name for name in lost]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
     assert project.run("-n", "chunks").returncode == 0
-    assert not path.exists()
+    assert not any(path.exists() for path in paths)
     assert project.run("chunks").returncode == 0
-    assert path.read_bytes() == before
+    assert [path.read_bytes() for path in paths] == before
     assert "Nothing to be done" in project.run("chunks").stdout
 
 
@@ -365,21 +374,10 @@ def test_a_tier_that_is_not_configured_is_said(project: Project):
     assert "No model is configured for premium." in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("spec", "told"),
-    [
-        (
-            {"conversations": ["nothing-*"]},
-            "conversations[0]: unknown conversation 'nothing-*'; known: phone, power, water",
-        ),
-        ({"tiers": {"good": {}}}, "tiers.good: 'model' is missing"),
-        ({"tiers": {"premium": {"model": "nobody"}}}, "tiers.premium.model: unknown model 'nobody'"),
-        ({"tiers": {"best": {}}}, "trial.yaml:"),
-    ],
-)
-def test_a_mistake_in_a_spec_is_told_before_anything_runs(project: Project, spec: dict[str, Any], told: str):
-    project.write("config/conversations/trial.yaml", spec)
+def test_a_pattern_that_no_conversation_has_is_told_before_anything_runs(project: Project):
+    project.write("config/conversations/trial.yaml", {"conversations": ["nothing-*"]})
     done = project.run("-n", "chunks")
+    told = "conversations[0]: unknown conversation 'nothing-*'; known: phone, power, water"
     assert done.returncode and told in done.stdout and "Traceback" not in done.stdout
 
 
@@ -394,18 +392,39 @@ def test_a_conversation_belongs_to_one_spec(project: Project):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("bad.jsonl", b'{"role": "user", "content": "Hi"}\n{"role": "user", "con\n', "bad.jsonl:2: not valid JSON"),
-        ("bad.md", bytes(range(256)) * 20, "bad.md: not UTF-8 text"),
-        ("upgrade.md", b"User: Hi.\n", "a conversation cannot have the reserved name 'upgrade'"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(project: Project, name: str, content: bytes, told: str):
-    (project.root / "data/1_raw/conversations" / name).write_bytes(content)
+def test_what_cannot_be_read_is_named_and_stops_nothing_else(project: Project):
+    """A broken file, a good one, one named like a folder of ours, and an export with a broken and a good conversation,
+    of which a newer export has another state."""
+    folder = project.root / "data/1_raw/conversations"
+    (folder / "bad.jsonl").write_text('{"role": "user", "content": "Hi"}\n{"role": "user", "con\n')
+    (folder / "upgrade.md").write_text("User: Hi.\nAssistant: Hello, what is it about?\n")
+
+    def export(name: str, *said: str) -> None:
+        messages = [
+            {"sender": "human", "text": text, "created_at": f"2026-01-0{day}T00:00:00Z"}
+            for day, text in enumerate(said, 1)
+        ]
+        talks = [{"uuid": "talk", "name": "Tax", "chat_messages": messages}, {"uuid": "odd", "chat_messages": 5}]
+        project.write(f"data/1_raw/conversations/{name}/conversations.json", json.dumps(talks))
+
+    export("old", "What is due?")
+    export("new", "What is due?", "And when?")
+    assert project.run("-n", "drafts").returncode == 0
     done = project.run("chunks")
-    assert done.returncode and told in done.stdout and "Traceback" not in done.stdout
+    assert done.returncode == 0, done.stdout
+    assert "bad.jsonl:2: not valid JSON" in done.stdout and "conversation 2" in done.stdout
+    assert "old/conversations.json: a conversation is in new/conversations.json too (1 newer there)" in done.stdout
+    assert "And when?" in whole(project, "talk")
+    told = result(project)
+    assert len(told["not_read"]) == 3 and len(told["notices"]) == 1
+    ids = {row["conversation_id"] for row in told["conversations"]}
+    (upgrade,) = ids - {*TURNS, "talk"}
+    assert upgrade.startswith("upgrade-") and "Hello" in whole(project, upgrade)
+    again = project.run("chunks").stdout
+    assert "Nothing to be done" in again and "and 2 more problems" in again
+    (folder / "bad.jsonl").unlink()
+    assert project.run("chunks").returncode == 0
+    assert len(result(project)["not_read"]) == 2 and result(project)["chunks_created"] == 0
 
 
 def test_hostile_conversations_lose_nothing_and_stay_in_their_folder(project: Project, chunker: Server):
@@ -448,6 +467,19 @@ def test_clusters_name_chunks_that_are_there_and_a_model_says_what_they_are_abou
     assert {cluster["theme"] for cluster in named} == {"invoices"}
     assert all({item[side] for side in "ab"} <= known for one in named for item in one["contradictions"])
     assert "contradictions" in done.stdout and "Nothing to be done" in project.run("clusters").stdout
+
+    unwanted = project.run("notes")
+    assert unwanted.returncode and "notes need a model" in unwanted.stdout
+    project.edit("config/config.yaml", clusters={"similarity": 0.05, "model": "judge"}, notes={"model": "judge"})
+    calls = chunker.calls
+    done = project.run("notes")
+    assert done.returncode == 0 and f"{len(plain)} superseded" in done.stdout, done.stdout
+    assert chunker.calls == calls + len(plain)
+    notes = project.read("data/chunks/notes.json")
+    assert (notes["version"], notes["previous_version"]) == (1, None)
+    assert {name for note in notes["notes"] for name in note["chunk_ids"]} <= known
+    assert project.read("data/chunks/notes/notes_v1.json") == notes
+    assert "Nothing to be done" in project.run("notes").stdout
     assert "0 generations" in project.run("orphans").stdout
 
 
@@ -478,38 +510,42 @@ def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_
     assert "Nothing to be done" in project.run("clusters").stdout
 
 
-@pytest.mark.parametrize("notes", ["kept", "deleted"])
-def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server, notes: str):
+def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server):
     def run(*arguments: str) -> str:
-        if notes == "deleted":
-            shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
         done = project.run(*arguments, "chunks")
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def calls_of_an_edit() -> int:
-        foreseen = int(re.search(r"^(\d+) calls to make", run("-n"), re.M)[1])
-        before = chunker.calls
-        run()
-        assert chunker.calls - before == foreseen
-        assert "Nothing to be done" in run()
-        return foreseen
+    def forget() -> None:
+        shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
+
+    def foreseen() -> int:
+        return int(re.search(r"^(\d+) calls to make", run("-n"), re.M)[1])
 
     def tier(tokens: int) -> None:
         basic = {"model": "writer", "window_tokens": tokens, "attempts": 1}
         project.write("config/conversations/trial.yaml", {"conversations": ["w*", "ph*"], "tiers": {"basic": basic}})
 
     tier(300)
-    windows = calls_of_an_edit()
+    windows, before = foreseen(), chunker.calls
+    run()
+    assert chunker.calls - before == windows > 0
     tier(150)
-    assert calls_of_an_edit() > 0
+    assert foreseen() > windows
+    tier(300)
+    project.write("data/1_raw/conversations/phone.jsonl", talk("phone", 18))
+    assert 0 < foreseen() < windows
+    forget()
+    assert 0 < foreseen() < windows
     template = project.root / "data/1_raw/templates/chunk/boundaries-v1.txt"
     template.write_text(template.read_text() + "\nBe brief.\n")
-    assert calls_of_an_edit() > windows
+    now, before = foreseen(), chunker.calls
     version = project.read("data/chunks/phone/manifest.json")["latest_version"]
-    project.write("data/1_raw/conversations/phone.jsonl", talk("phone", 18))
-    assert 0 < calls_of_an_edit() < windows
+    run()
+    assert chunker.calls - before == now >= windows
     assert project.read("data/chunks/phone/manifest.json")["latest_version"] == version + 1
+    forget()
+    assert "Nothing to be done" in run()
 
 
 def test_jobs_in_processes_of_their_own_find_what_an_upgrade_planned(project: Project, chunker: Server):

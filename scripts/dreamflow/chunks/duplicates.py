@@ -15,7 +15,13 @@ import msgspec
 from ..files import sha256
 from .index import Index, Source, Talk, stored_talk
 
-RESERVED = ("upgrade", "clusters", "result.json", "clusters.json")  # names beside the conversations' folders
+RESERVED = (
+    "upgrade",
+    "clusters",
+    "result.json",
+    "clusters.json",
+    "notes.json",
+)  # names beside the conversations' folders
 
 
 class _Copy(NamedTuple):
@@ -45,6 +51,7 @@ def resolved(index: Index, before: Index | None, folder: Path, fresh: Mapping[st
                 for copy, used in left_out
             )
             ids |= {(copy.file.path, copy.place): "" for copy, _ in left_out}
+            holder = next((used.file.path for copy, used in left_out if copy.file.path == holder), holder)
         own = [copy for copy in kept if held.get(_other_id(copy)) != copy.file.path]
         first = next((copy for copy in own if copy.file.path == holder), own[0] if own else None)
         for copy in kept:

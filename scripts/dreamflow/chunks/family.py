@@ -62,7 +62,7 @@ class Chunks(Family):
         self.raw = Path(world.settings.raw_root) / "conversations"
         self.upgrade_plan = self.folder / "upgrade" / "plan.json"
         self.cluster_plan = self.folder / "clusters" / "plan.json"
-        self.note_plan = self.folder / "notes" / "plan.json"
+        self.note_plan = self.folder / "clusters" / "notes.json"
         self.wanted: set[str] = set()
         self._loaded: dict[str, Chunking] = {}
         self._basic: list[Deferred] = []
@@ -76,7 +76,8 @@ class Chunks(Family):
         self._fresh: dict[str, bytes] = {}  # what a preview has read
         self._read: tuple[int, Library] | None = None  # (time of the index, its conversations)
         self._now: tuple[Sequence[Found], Library] | None = None  # what a preview has read of these files
-        self._bound: tuple[Library, dict[str, Chunking], dict[str, Chunking]] | None = None
+        self._bound: tuple[Library, Mapping[str, Chunking], Mapping[str, Chunking]] | None = None
+        self._batches: tuple[Library, Mapping[str, Sequence[str]]] | None = None
 
     def compile(self) -> None:
         """Check the specs; no conversation is read. Raises `ConfigError`."""
@@ -306,7 +307,10 @@ class Chunks(Family):
         """The conversations of each batch."""
         from .batches import batches_of
 
-        return batches_of(self.spec_of)
+        library = self.library()
+        if self._batches is None or self._batches[0] is not library:
+            self._batches = (library, batches_of(self.spec_of))
+        return self._batches[1]
 
     def batch_files(self) -> list[str]:
         """The files that tell that the archives of all conversations are made."""

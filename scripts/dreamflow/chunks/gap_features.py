@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..files import read_table
 from ..generation.tokens import estimate_tokens
-from .changepoint import posteriors, runs_of, scatter
+from .changepoint import Runs, posteriors, runs_of, scatter
 from .terms import terms
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _weights(tokens: "numpy.ndarray") -> "numpy.ndarray":
     return tokens / (tokens + _SHORT) + 0.01
 
 
-def _changes(runs, vectors: "numpy.ndarray", weights: "numpy.ndarray") -> "numpy.ndarray":
+def _changes(runs: Runs, vectors: "numpy.ndarray", weights: "numpy.ndarray") -> "numpy.ndarray":
     import numpy as np
 
     mean = weights @ vectors / weights.sum()
@@ -147,7 +147,8 @@ def _of_form(passages: Sequence[str], tokens: "numpy.ndarray") -> dict[str, "num
     greets = np.array([bool(_SIGNS["greeting"].match(beginning)) for beginning in beginnings], float)
     farewell = having("farewell", ends)
     return {
-        "size before": sizes[:-1] - usual, "size after": sizes[1:] - usual, "usual size": np.full(len(sizes) - 1, usual),
+        "size before": sizes[:-1] - usual, "size after": sizes[1:] - usual,
+        "usual size": np.full(len(sizes) - 1, usual),
         "asks before": asks[:-1], "asks after": asks[1:],
         "goes on": goes_on[1:], "refers back": having("refers_back", beginnings)[1:],
         "new topic": having("new_topic", beginnings)[1:],

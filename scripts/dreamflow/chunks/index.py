@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..errors import DreamflowError
-from ..files import pretty, read_as, write_atomic
+from ..files import write_atomic
 from .conversation import Conversation, Unit
 
 T = TypeVar("T")
@@ -81,6 +81,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True):
     units: tuple[Unit, ...]
 
 
+_INDEX = msgspec.json.Decoder(Index)
 _DECODER = msgspec.msgpack.Decoder(Stored)
 
 
@@ -89,12 +90,15 @@ def load_index(folder: Path) -> Index:
     path = folder / INDEX
     if not path.exists():
         raise DreamflowError(f"{path}: no such file; run `snakemake chunks` to read the conversations")
-    return read_as(path, Index)
+    try:
+        return _INDEX.decode(path.read_bytes())
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise DreamflowError(f"{path}: damaged: {error}. Run `snakemake chunks` to make it again") from None
 
 
 def write_index(folder: Path, index: Index) -> None:
     """Write the index."""
-    write_atomic(folder / INDEX, pretty(msgspec.to_builtins(index)))
+    write_atomic(folder / INDEX, msgspec.json.format(msgspec.json.encode(index)) + b"\n")
 
 
 class Part(Mapping[str, T]):

@@ -13,8 +13,8 @@ from ..generation.model import Json, Result
 from .archive import build_archive, chunks_of
 from .confidence import with_confidence
 from .conversation import Archive, Chunk, Conversation, Unit, Window
-from .rules import chunk_by_rules
-from .stitch import boundaries_of, clip, level_of, read_answer, stitch
+from .rules import boundaries_by_rules, chunk_by_rules
+from .stitch import clip, level_of, read_answer, stitch
 from .upgrade import merge_upgrade
 
 
@@ -45,9 +45,8 @@ def _chunks_between(
     conversation: Conversation, units: Sequence[Unit], answers: Sequence[Answer], level: str, first: int, last: int
 ) -> list[Chunk]:
     """The chunks of units `first` to `last` (numbers, inclusive); without answers, those of the rules."""
-    rules = chunk_by_rules(conversation, units, first, last)
-    if not answers or not rules:
-        return rules
+    if not answers or first > last:
+        return chunk_by_rules(conversation, units, first, last)
     windows, readings, validity = [], [], {}
     for answer in answers:
         window = Window(max(answer.window.first, first), min(answer.window.last, last))
@@ -57,7 +56,8 @@ def _chunks_between(
             if answer.is_usable:
                 validity[answer.result.gen_id] = answer.parsed["validity"]
     chunks = stitch(conversation, units, windows, readings)
-    return with_confidence(chunks, windows, readings, boundaries_of(rules), validity)
+    rules = boundaries_by_rules(conversation, units, first, last)
+    return with_confidence(chunks, windows, readings, rules, validity)
 
 
 def _read(conversation: Conversation, units: Sequence[Unit], answer: Answer, level: str) -> list[Chunk]:

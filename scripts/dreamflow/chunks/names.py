@@ -15,7 +15,7 @@ MOST, LONGEST = 12, 40  # names; characters
 _LETTERS = "A-Za-zÀ-ÖØ-öø-ÿ0-9_"  # names in other scripts have no capital letters
 _IDENTIFIER = re.compile(
     r"`(?P<quoted>[^`\n]+)`"
-    r"|(?<![\w./@-])(?P<code>[a-z]\w*(?:(?:\.|::)[a-z_]\w+)+|[a-z]\w+\(\d?\)|[a-z]+_[\w.-]*\w|(?-i:[a-z]+[A-Z])\w*)(?![\w/@])",
+    r"|(?<![\w./@\\-])(?P<code>[a-z]\w*(?:(?:\.|::)[a-z_]\w+)+|[a-z]\w+\(\d?\)|[a-z]+_[\w.-]*\w|(?-i:[a-z]+[A-Z])\w*)(?![\w/@])",
     re.ASCII | re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+|(?<!\w)~?/[\w./-]+|</?\w[^<>\n]*>")
@@ -34,6 +34,10 @@ _HEADING = re.compile(r"[ \t]*(?:#{1,6} .*|(?:[-*+]|\d+[.)])?[ \t]*\*\*[^*\n]+\*
 _HONOURED = re.compile(
     rf"(?P<ja>[{KATAKANA}{HAN}]{{1,8}})(?=さん|さま|くん|ちゃん|先生)|(?P<dots>[{KATAKANA}]{{2,}}(?:・[{KATAKANA}]{{2,}})+)"
 )
+_NUMBERED = (
+    "section|figure|table|chapter|step|part|team|match|round|segment|appendix|page|problem|question|example|top|day"
+)
+_LEAD = re.compile(r"[ \t]*(?:[-*+•]|\d+[.)])[ \t]+\**[^:：\n]{1,60}\**[:：]")  # "2. Change Management: ..."
 _IN_CHINESE = re.compile(
     rf"(?:{'|'.join(read_table(__file__, 'words.yaml')['places_zh'].split())})"
     r"(?:省|市|县|区|大学)?"
@@ -81,13 +85,15 @@ def _capitalised(plain: str, language: str) -> dict[str, int]:
         letters = [char for char in line if char.isalpha()]
         capitals = sum(map(str.isupper, letters))
         words_of_line = re.findall(rf"[{_LETTERS}]+", line)
-        titled = sum(word[0].isupper() for word in words_of_line)
+        capitalised = sum(word[0].isupper() for word in words_of_line)
         shouted = len(words_of_line) > 2 and capitals > 0.7 * len(letters)
-        is_title = _HEADING.match(line) and titled * 2 > len(words_of_line) and len(words_of_line) > 1
+        is_title = _HEADING.match(line) and capitalised * 2 > len(words_of_line) and len(words_of_line) > 1
         if not shouted:
+            lead = _LEAD.match(line)
             for match in _NAME.finditer(line):
-                begins = bool(is_title) or _BEGINS_SENTENCE.search(line, max(match.start() - 12, 0), match.start())
-                name = _name(match[0], lower_case, bool(begins), bool(is_title), language)
+                titled = bool(is_title) or (lead is not None and match.end() <= lead.end())
+                begins = titled or _BEGINS_SENTENCE.search(line, max(match.start() - 12, 0), match.start())
+                name = _name(match[0], lower_case, bool(begins), titled, language)
                 if name:
                     found.setdefault(name, start + match.start() + match[0].find(name))
         start += len(line)
@@ -100,7 +106,11 @@ def _name(written: str, lower_case: set[str], begins: bool, is_title: bool, lang
     if is_title:
         parts = [part for part in parts if _tells(part)]
         return parts[0] if len(parts) == 1 and parts[0].lower() not in lower_case else ""
-    if begins and not _tells(parts[0]) and (parts[0].lower() in lower_case or not _is_topical(parts[0])):
+    first = parts[0].lower()
+    if re.match(rf"(?:{_NUMBERED})\Z", first) and parts[-1][:1].isdigit():
+        return ""
+    acts = len(parts) > 1 and first.endswith(("ing", "ed"))  # "Pressing F3"
+    if begins and not _tells(parts[0]) and (acts or first in lower_case or not _is_topical(parts[0])):
         parts = parts[1:]
         begins = False
     while parts and (not parts[0][:1].isupper() or parts[0].lower().replace("’", "'") in STOP_WORDS):
@@ -111,9 +121,11 @@ def _name(written: str, lower_case: set[str], begins: bool, is_title: bool, lang
         return ""
     if not parts or (len(parts) == 1 and parts[0].lower() in (lower_case | DATES)):
         return ""
-    if all(part.lower() in lower_case or part.lower() in DATES for part in parts):
+    if all(part.lower() in DATES or (begins and part.lower() in lower_case) for part in parts):
         return ""
-    if len(parts) == 1 and parts[0].endswith("ly"):
+    if "/" in written and not any(map(_tells, re.split(r"[/ ]", written))):
+        return ""
+    if len(parts) == 1 and (parts[0].endswith("ly") or re.search(r"([A-Za-z])\1\1", parts[0])):
         return ""
     if language == "de" and len(parts) == 1 and not _tells(parts[0]):
         return ""

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .chinese import tagged
-from .terms import AFTER_NOUNS, BEFORE, FUNCTION_WORDS, GRAMMAR, HAN, KATAKANA, STOP_WORDS, UNLIKE_NOUNS, stem
+from .terms import AFTER_NOUNS, BEFORE, FUNCTION_WORDS, GRAMMAR, HAN, KATAKANA, OBJECTS, STOP_WORDS, UNLIKE_NOUNS, stem
 
 if TYPE_CHECKING:
     import numpy
@@ -62,7 +62,8 @@ def noun_likeness(texts: Sequence[str]) -> Mapping[str, float]:
                 continue
             if run:
                 # "a pass pays": what follows one thing with an s is its verb
-                acts = len(run) > 1 and before in BEFORE["one"] and re.search(r"[^s]s$", run[-1]) is not None
+                acts = len(run) > 1 and (before in BEFORE["one"] or word in OBJECTS)
+                acts = acts and re.search(r"[^s]s$", run[-1]) is not None
                 likeness[run[-2 if acts else -1]] += before in BEFORE["nouns"]
                 likeness[run[-1]] += 0.7 * (word in AFTER_NOUNS) - 3.0 * (word == "than") - acts
                 likeness[run[0]] -= before in BEFORE["verbs"]

@@ -16,7 +16,7 @@ from .render import chunks_page
 from .result import Change, Unchanged, reading_text, result_table, task_result, where_to_read
 from .upgrade_tried import answers_digest, read_summary, region_key
 
-VERSION = 1  # of the method that makes archives: a higher number makes all of them again
+VERSION = 2  # of the method that makes archives: a higher number makes all of them again
 
 
 def make_archive(chunking: Chunking, conversation_id: str, folder: Path, layout: Layout) -> None:

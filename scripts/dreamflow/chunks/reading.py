@@ -25,7 +25,6 @@ from .readers import Detail, conversation_files, read_file
 from .units import split_units
 
 VERSION = 1  # of what readers and units make of a file: a higher number reads all files again
-_LONG = 4000  # characters of a turn that is the only one of its conversation, which then may have more
 
 
 class Found(NamedTuple):
@@ -138,10 +137,17 @@ def _read(root: Path, folder: Path, found: Found, detail: Detail, fresh: dict[st
         contents = _known(folder, cache, fresh)
         if contents is None:
             contents = _store(root, path, folder, cache, detail, fresh)
-    except (DreamflowError, OSError) as error:
-        why = str(error) if isinstance(error, DreamflowError) else f"{path}: cannot be read: {error.strerror or error}"
-        return Source(*found, problems=[" ".join(why.split())])
-    return Source(*found, cache if contents.talks else "", contents.talks, contents.problems, contents.notices)
+    except DreamflowError as error:
+        why = str(error)
+    except OSError as error:
+        why = f"{path}: cannot be read: {error.strerror or error}"
+    except Exception as error:  # what one file has must not stop the others
+        why = (
+            f"{path}: cannot be read, by a mistake of this program ({type(error).__name__}: {error}); please report it"
+        )
+    else:
+        return Source(*found, cache if contents.talks else "", contents.talks, contents.problems, contents.notices)
+    return Source(*found, problems=[" ".join(why.split())])
 
 
 def _known(folder: Path, cache: str, fresh: Mapping[str, bytes] | None) -> _Contents | None:
@@ -159,7 +165,7 @@ def _store(
 ) -> _Contents:
     """Read a file into a file of `read`; returns its contents."""
     read = read_file(path, root, detail)
-    contents = _Contents([], [" ".join(problem.split()) for problem in read.problems], [])
+    contents = _Contents([], *([" ".join(line.split()) for line in lines] for lines in (read.problems, read.notices)))
     parts, begin = [], 0
     for conversation in read.conversations:
         data = msgspec.msgpack.encode(Stored(conversation, split_units(conversation)))
@@ -168,7 +174,6 @@ def _store(
         begin += len(data)
     if not contents.talks and not contents.problems:
         contents.problems.append(f"{path}: no conversation in it")
-    contents.notices += _notices(path, contents.talks)
     end = msgspec.msgpack.encode(contents)
     data = b"".join([*parts, end, len(end).to_bytes(_LENGTH, "big")])
     if fresh is not None:
@@ -203,15 +208,6 @@ def _comparable(time: str) -> str:
         return ""
     try:
         moment = datetime.fromisoformat(time)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):
         return ""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
-
-
-def _notices(path: Path, talks: Sequence[Talk]) -> list[str]:
-    """What may have been read otherwise than meant."""
-    long = [talk for talk in talks if talk.turns == 1 and talk.characters > _LONG]
-    if not long:
-        return []
-    what = f"{len(long):,} long conversations have" if len(long) > 1 else "a long text has"
-    return [f"{path}: {what} one turn: no speakers were found"]

@@ -60,10 +60,10 @@ _TABLE: tuple[tuple[str, str, int], ...] = (
     (r"去年|昨年", "year", -1),
     (r"今年", "year", 0),
     (r"明年|来年", "year", 1),
-    (rf"{_HAN_NUMBER}\s?(?:天|日)(?:以)?前", "day", -1),
-    (rf"{_HAN_NUMBER}\s?(?:个星期|個星期|周|週間?|星期)(?:以)?前", "week", -1),
-    (rf"{_HAN_NUMBER}\s?(?:个月|個月|か月|ヶ月|カ月)(?:以)?前", "month", -1),
-    (rf"{_HAN_NUMBER}\s?年(?:以)?前", "year", -1),
+    (rf"{_HAN_NUMBER}\s?(?:天|日)(?:以)?前(?!まで)", "day", -1),
+    (rf"{_HAN_NUMBER}\s?(?:个星期|個星期|周|週間?|星期)(?:以)?前(?!まで)", "week", -1),
+    (rf"{_HAN_NUMBER}\s?(?:个月|個月|か月|ヶ月|カ月)(?:以)?前(?!まで)", "month", -1),
+    (rf"{_HAN_NUMBER}\s?年(?:以)?前(?!まで)", "year", -1),
 )
 _PATTERNS = [
     (re.compile(rf"\b(?:{pattern})\b" if pattern.isascii() else pattern, re.I), unit, offset)

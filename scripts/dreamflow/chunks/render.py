@@ -288,13 +288,13 @@ def _upgrade(home: Path, problems: list[str]) -> Mapping[str, Json]:
         upgrade = read_json(path) if path.exists() else {}
         if not upgrade:
             return {}
-        failed = upgrade.get("failed") or {"generations": 0, "cost_usd": 0}
-        return {
-            **{key: upgrade[key] for key in ("target", "before", "after")},
-            "planned": when(upgrade["planned_at"]),
-            "failed": failed["generations"],
-            "failed_cost": f"${failed['cost_usd']:,.4f}",
-            "reason": clean(upgrade.get("reason", "")),
+        known = {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
+        failed = upgrade.get("failed") or {}
+        return known | {
+            "failed": failed.get("generations", 0),
+            "failed_cost": usd(failed.get("cost_usd", 0)),
+            "or_more": bool(failed.get("unknown_costs")),
+            "reason": clean(upgrade.get("reason") or ""),
         }
     except (DreamflowError, KeyError, TypeError) as error:
         problems.append(f"{path}: {error}")

@@ -17,14 +17,15 @@ from .conversation import Chunk, Conversation, Turn, Unit
 from .cutting import cut
 from .describe import describe
 from .passages import Passage, passages_of
-from .segmenter import change_chances, confidence, model
+from .segmenter import are_changes, change_chances, confidence
 
-SMALLEST, LARGEST = 40, 800  # tokens of a chunk
+SMALLEST, LARGEST = 30, 800  # tokens of a chunk
 # Log-odds that are added to the model's, chosen by hand: the texts it was trained on do not show these.
-PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 4.0
-NEW_SUBJECT, HEADING = 2.0, 1.5
+PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 6.0
+NEW_SUBJECT, HEADING = 5.0, 1.5
+_DOUBT = 0.01  # a chance below counts as this where something is added
 _INSIDE = 1e-6  # chance of a change within a passage
-_NEW_SUBJECT = re.compile(read_table(__file__, "words.yaml")["signs"]["new_topic"], re.X | re.I)
+_ANNOUNCES = re.compile(read_table(__file__, "words.yaml")["signs"]["announces"], re.X | re.I)
 
 
 def chunk_by_rules(
@@ -42,19 +43,42 @@ def chunk_by_rules(
     have fewer or the size of a neighbour forces it. `limit` marks a chunk that begins where it does only because the
     one before it would have more than `max_tokens`. The same input always gives the same chunks.
     """
-    part = units[first - 1 : last]
-    if not part:
-        return []
-    gaps = _gap_chances(conversation, units)
-    chances = [gaps.get(unit.number, _INSIDE) for unit in part]
-    starts, limits = cut(chances, [unit.tokens for unit in part], min_tokens, max_tokens, model()["threshold"])
-    spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
+    spans, limits, gaps = _spans(conversation, units, first, last, min_tokens, max_tokens)
     made_by = {"method": "rules", "quality_level": "basic"}
     return [
         Chunk(*span, **described, confidence=_confidence(gaps, span, first, last), made_by=made_by,
-              limit=span[0] - first in limits)
+              limit=span[0] in limits)
         for span, described in zip(spans, describe(conversation, units, spans), strict=True)
     ]  # fmt: skip
+
+
+def boundaries_by_rules(
+    conversation: Conversation,
+    units: Sequence[Unit],
+    first: int,
+    last: int,
+    min_tokens: int = SMALLEST,
+    max_tokens: int = LARGEST,
+) -> set[int]:
+    """The first units of all chunks but the first that `chunk_by_rules` makes, which need no descriptions."""
+    spans, *_ = _spans(conversation, units, first, last, min_tokens, max_tokens)
+    return {start for start, _ in spans[1:]}
+
+
+def _spans(
+    conversation: Conversation, units: Sequence[Unit], first: int, last: int, least: int, most: int
+) -> tuple[list[tuple[int, int]], set[int], dict[int, float]]:
+    """(First and last unit of each chunk, those first units which only a size explains, chances as in _gap_chances)."""
+    part = units[first - 1 : last]
+    if not part:
+        return [], set(), {}
+    gaps = _gap_chances(conversation, units)
+    chances = [gaps.get(unit.number, _INSIDE) for unit in part]
+    wanted = (number - first for number, is_one in zip(gaps, are_changes(list(gaps.values())), strict=True) if is_one)
+    inside = (index for index in wanted if 0 < index < len(part))
+    starts, limits = cut(inside, chances, [unit.tokens for unit in part], least, most)
+    spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
+    return spans, {first + start for start in limits}, gaps
 
 
 def _gap_chances(conversation: Conversation, units: Sequence[Unit]) -> dict[int, float]:
@@ -72,9 +96,13 @@ def _with_signs(
 ) -> float:
     added = HEADING * after.has_heading
     if after.begins_turn:
-        added += NEW_SUBJECT * (_NEW_SUBJECT.search(conversation.text[after.start : after.stop][:80]) is not None)
+        said = conversation.text[after.start : min(after.start + 200, after.stop)]
+        added += NEW_SUBJECT * (_ANNOUNCES.match(said.lstrip()) is not None)
         added += _pause(*(conversation.turns[units[passage.first].turn - 1] for passage in (before, after)))
-    odds = math.exp(added) * chance / max(1 - chance, 1e-9)
+    if not added:
+        return chance
+    chance = min(max(chance, _DOUBT), 1 - _DOUBT)
+    odds = math.exp(added) * chance / (1 - chance)
     return odds / (1 + odds)
 
 

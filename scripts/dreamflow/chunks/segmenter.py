@@ -1,6 +1,6 @@
 """The chance that the subject changes between two passages: a small model over `gap_features`.
 
-The model is in segmenter.json: a small network that was trained on texts of many kinds, which
+The model is in segmenter.json: small networks that were trained on texts of many kinds, which
 tests/benchmarks/train_segmenter.py does again. Without that file the change-point model alone decides.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..embedding import embed
 from ..generation.model import Json
 from ..generation.tokens import estimate_tokens
+from .boundary_net import as_arrays, odds
 from .gap_features import changes, gap_features
 
 if TYPE_CHECKING:
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 
 MODEL = Path(__file__).with_name("segmenter.json")
 READ = 1500  # characters of a passage that count: two thirds from its beginning, the rest from its end
-_FALLBACK = {"threshold": 0.5, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
-_FALLBACK_SETTING = 2  # of gap_features.SETTINGS
+_BLOCK, _BESIDE = 4000, 100  # gaps of a long text that are computed at once, with those on both sides
+_LEAST = 0.2  # chance of a change that is one
+_FALLBACK = {"threshold": 0.3, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
+_FALLBACK_SETTING = 1  # of gap_features.SETTINGS
 
 
 @cache
 def model() -> Mapping[str, Json]:
     """What segmenter.json says; without the file, only a threshold and the weights of the confidence."""
-    return json.loads(MODEL.read_text(encoding="utf-8")) if MODEL.is_file() else _FALLBACK
+    if not MODEL.is_file():
+        return _FALLBACK
+    found = json.loads(MODEL.read_text(encoding="utf-8"))
+    return found | {"networks": [as_arrays(network) for network in found["networks"]]}
 
 
 @lru_cache(maxsize=4)
@@ -39,17 +45,25 @@ def change_chances(text: str, spans: tuple[tuple[int, int], ...]) -> "numpy.ndar
     """
     import numpy as np
 
-    if len(spans) < 2:
-        return np.zeros(0)
-    passages = [shortened(text[start:end]) for start, end in spans]
-    vectors = embed(passages)
-    if "layers" not in model():
-        tokens = np.array([estimate_tokens(passage) for passage in passages], float)
-        chances = changes(vectors, tokens)[:, _FALLBACK_SETTING]
-    else:
-        chances = chances_of(model(), gap_features(passages, vectors))
+    parts = []
+    for start in range(0, len(spans) - 1, _BLOCK):
+        first = max(start - _BESIDE, 0)
+        found = _chances([shortened(text[a:b]) for a, b in spans[first : start + _BLOCK + 1 + _BESIDE]])
+        parts.append(found[start - first : start - first + _BLOCK])
+    chances = np.concatenate([np.zeros(0), *parts])
     chances.setflags(write=False)
     return chances
+
+
+def _chances(passages: Sequence[str]) -> "numpy.ndarray":
+    import numpy as np
+
+    once = {passage: place for place, passage in enumerate(dict.fromkeys(passages))}
+    vectors = embed(list(once))[[once[passage] for passage in passages]]
+    if "networks" in model():
+        return chances_of(model()["networks"], gap_features(passages, vectors), vectors)
+    tokens = np.array([estimate_tokens(passage) for passage in passages], float)
+    return changes(vectors, tokens)[:, _FALLBACK_SETTING]
 
 
 def shortened(passage: str) -> str:
@@ -58,16 +72,27 @@ def shortened(passage: str) -> str:
     return passage if len(passage) <= READ else f"{passage[: READ * 2 // 3]} {passage[-READ // 3 :]}"
 
 
-def chances_of(network: Mapping[str, Json], features: Mapping[str, "numpy.ndarray"]) -> "numpy.ndarray":
-    """What the network says of each gap."""
+def chances_of(
+    networks: Sequence[Mapping[str, Json]], features: Mapping[str, "numpy.ndarray"], vectors: "numpy.ndarray"
+) -> "numpy.ndarray":
+    """The chance at each gap by the mean log-odds of some networks."""
     import numpy as np
 
-    values = np.stack([features[name] for name in network["features"]], 1)
-    values = (values - np.array(network["mean"])) / np.array(network["scale"])
-    values = np.clip(values, -network["spread"], network["spread"])
-    for number, (weights, biases) in enumerate(network["layers"]):
-        values = (np.maximum(values, 0) if number else values) @ np.array(weights) + np.array(biases)
-    return 1 / (1 + np.exp(-np.clip(values[:, 0], -30, 30)))
+    mean = np.mean([odds(network, features, vectors) for network in networks], axis=0)
+    return 1 / (1 + np.exp(-np.clip(mean.astype(float), -30, 30)))
+
+
+def are_changes(chances: Sequence[float], threshold: float | None = None) -> list[bool]:
+    """Whether each gap is a change of subject: likelier than the gaps beside it, and with them above the threshold.
+
+    A change that lies in one of three gaps counts although none of the three is sure.
+    """
+    threshold = model()["threshold"] if threshold is None else threshold
+    sides = [0.0, *map(float, chances), 0.0]
+    return [
+        chance > _LEAST and chance >= max(before, after) and before + chance + after > threshold
+        for before, chance, after in zip(sides, sides[1:], sides[2:], strict=False)
+    ]
 
 
 def confidence(inside: Sequence[float], before: float | None, after: float | None) -> float:
@@ -80,12 +105,16 @@ def confidence(inside: Sequence[float], before: float | None, after: float | Non
     if not inside and before is None and after is None:
         return 1.0
     weights = model()["confidence"]
-    z = weights[0] + sum(weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True))
+    z = weights[0] + sum(
+        weight * part for weight, part in zip(weights[1:], evidence(inside, before, after), strict=True)
+    )
     return round(1 / (1 + math.exp(-z)) if z > -30 else 0.0, 4)
 
 
 def evidence(inside: Sequence[float], before: float | None, after: float | None) -> list[float]:
-    """What the confidence is weighed from."""
-    ends = [0.0 if end is None else math.log(max(end, 1e-4)) for end in (before, after)]
-    calm = [math.log(1 - min(chance, 1 - 1e-4)) for chance in inside]
-    return [sum(ends), min(ends), sum(calm), min(calm, default=0.0)]
+    """What the confidence is weighed from: log-chances that both ends are changes and that nothing inside is one, and
+    the log-odds of the doubtful end and of the likeliest change inside."""
+    ends = [1 - 1e-4 if end is None else min(max(float(end), 1e-4), 1 - 1e-4) for end in (before, after)]
+    calm = [1 - min(max(float(chance), 1e-4), 1 - 1e-4) for chance in inside] or [1 - 1e-4]
+    doubtful = [math.log(min(chances) / (1 - min(chances))) for chances in (ends, calm)]
+    return [sum(map(math.log, ends)), min(doubtful[0], 5.0), sum(map(math.log, calm)), min(doubtful[1], 5.0)]

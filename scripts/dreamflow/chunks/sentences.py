@@ -30,7 +30,7 @@ ASKED, ANSWERED, FIRST = 0.3, 0.12, 0.08  # the first sentence of a user's turn,
 LATER = 0.03  # for each sentence further in its turn, up to six
 POOR = {1: 0.5, 2: 0.3, 3: 0.12, 4: 0.06, 5: 0.02}  # few topical words
 SMALL_TALK, LIKE_SMALL_TALK = 0.6, 0.45
-POINTS_BACK, OPEN_END, LONG = 0.12, 0.05, 0.1
+POINTS_BACK, OPEN_END, HEADING, LONG = 0.12, 0.03, 0.12, 0.1
 
 _TABLES = read_table(__file__, "words.yaml")
 _POINTS_BACK = re.compile(_TABLES["points_back"], re.X | re.I)
@@ -39,13 +39,16 @@ _WIDE = re.compile(rf"[{HAN}{KATAKANA}\u3041-\u309f\u3000-\u303f\uff01-\uff65]")
 _MARKS = re.compile(r"[ \t]*(?:(?:[-*+•‣◦–]|\(?[0-9]{1,3}[.)]|\(?[a-zA-Z][.)]|#{1,6}|>+)[ \t]+|[0-9]{1,3}、)*")
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?: \"[^\"\n]*\")?\)")
 _EMPHASIS = re.compile(r"(\*\*|__|~~|`+)(?=\S)(.+?)(?<=\S)\1|(?<![\w*])\*(?=[^\s*])([^*\n]+?)(?<=[^\s*])\*(?![\w*])")
+_ESCAPED = re.compile(r"\\([*_#`\[\]~>+-])\s*")
+_UNENDED = re.compile(r"[^.!?。！？…:：;；)）\"'”]$")
 _HEADER = re.compile(r"[ \t]*(?:#{1,6}[ \t]|(?:[-*+]|\d+[.)])?[ \t]*\*\*[^*\n]+\*\*:?[ \t]*$)")
 _ROW = re.compile(r"[ \t]*\|.*\||[^|\n]*(?:\t[^\t\n]*){2,}|[^|\n]+(?:\|[^|\n]*){2,}")
 _RULE = re.compile(r"[\s|:+=-]*")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+")
 _CODE_SIGNS = re.compile(r"[{}<>=;\\|$@_/&#^~\[\]]|\w\(|--?\w|\w\.\w")
 _STATEMENT = re.compile(
-    r"[;{}]\s*$|^\s*(?:const|let|var|def|class|import|return|if|for|while|SELECT)\b.*[({=]|^\s*[$#>] \w"
+    r"[;{}]\s*$|^\s*[{\[]*\s*\"[\w\\]+\"\s*:|^\s*[$#>] \w"
+    r"|^\s*(?:const|let|var|def|class|import|return|if|for|while|SELECT)\b.*[({=]"
 )
 _COLON = re.compile(r"[:：]\s*$")
 _CLAUSE = re.compile(r"[,;、，；:：]\s*|\s+[-–—]\s+")
@@ -102,6 +105,7 @@ def _plain(text: str) -> list[tuple[str, bool]]:
         wide = joined and line and _WIDE.match(joined[-1]) and _WIDE.match(line[0])
         joined += line if wide or not joined else f" {line}"
     plain = _LINK.sub(r"\1", joined.rstrip("| "))
+    plain = _ESCAPED.sub(r"\1", plain)
     plain = " ".join(_EMPHASIS.sub(lambda match: match[2] or match[3], plain).split())
     if not any(map(str.isalpha, plain)):
         return []
@@ -185,7 +189,8 @@ def _score(sentence: Sentence, central: float, chatter: float) -> float:
     if chatter > LIKE_SMALL_TALK:
         score -= SMALL_TALK * min((chatter - LIKE_SMALL_TALK) * 3, 1.0) * (1.0 if topical < 6 else 0.5)
     score -= POINTS_BACK * bool(_POINTS_BACK.match(text))
-    score -= OPEN_END * bool(_COLON.search(text))
+    score -= (OPEN_END if topical > 4 else 3 * OPEN_END) * bool(_COLON.search(text))
+    score -= HEADING * bool(sentence.role in ("text", "assistant") and len(text) < 30 and _UNENDED.search(text))
     score -= LONG * (len(text) > LONGEST)
     return score
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from ..database.schema import Rows, Search, Source, Table, View, columns, stamp
+from ..database.schema import Rows, Search, Source, Table, View, columns, files, stamp
 from ..files import read_json
 from .archive import load_archive
 
 _VERSIONS = "archive_v*.json"
+_NOTES = "chunks/notes.json"
 
 CONVERSATIONS = Table(
     "conversations",
@@ -85,6 +86,28 @@ CHUNKS = Table(
         {"title": 3.0, "labels": 2.0, "summary": 1.0, "content": 1.0},
     ),
 )
+NOTES = Table(
+    "notes",
+    "The current notes (chunks/notes.json): claims of a model, each with the chunks that say so.",
+    columns("""
+        id TEXT the note
+        claim TEXT what it says
+        status TEXT active, superseded, or lost if no chunk of it is there any more
+        chunk_ids TEXT JSON: the chunks that say so
+        said_at TEXT the time of the first of them, if known
+        valid_from TEXT since when it holds, as a passage says; else the day it was said
+        valid_to TEXT until when
+        superseded_by TEXT JSON: the notes that took its place
+        contradicts TEXT JSON: the notes that cannot be true as well, and on what they disagree
+        dates_resolved TEXT JSON: the relative dates in its chunks, and the dates that they mean
+        cluster_id TEXT the cluster
+        gen_id TEXT the generation of the model's answer
+        path TEXT the file, below the data folder
+    """),
+    ("id",),
+    indexes=(("gen_id",), ("status",)),
+    search=Search("'notes'", "id", "claim", "said_at", "path", {"claim": 1.0}),
+)
 LABELS = View(
     "chunk_labels",
     "A row for each label of each chunk.",
@@ -100,7 +123,10 @@ LABELS = View(
 def chunk_sources(root: Path) -> list[Source]:
     """The sources of this family."""
     tables = (CONVERSATIONS, ARCHIVES, CHUNKS)
-    return [Source("conversations", 1, tables, partial(_find, root), partial(_read, root), (LABELS,))]
+    return [
+        Source("conversations", 1, tables, partial(_find, root), partial(_read, root), (LABELS,)),
+        Source("notes", 1, (NOTES,), files(root, _NOTES), partial(_read_notes, root)),
+    ]
 
 
 def conversations(root: Path) -> list[str]:
@@ -117,6 +143,10 @@ def _find(root: Path) -> Iterable[tuple[str, str]]:
 
 def _read(root: Path, item: str) -> Rows:
     return read_conversation(root / "chunks" / item)
+
+
+def _read_notes(root: Path, item: str) -> Rows:
+    return {"notes": [{**note, "path": item} for note in read_json(root / item)["notes"]]}
 
 
 def read_conversation(folder: Path) -> Rows:

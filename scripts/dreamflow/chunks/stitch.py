@@ -15,7 +15,7 @@ from ..generation.model import Json
 from .conversation import LEVELS, Chunk, Conversation, Unit, Window
 from .describe import describe
 from .prompt import LARGEST, SMALLEST
-from .rules import chunk_by_rules
+from .rules import boundaries_by_rules
 
 # The costs of departures from the models' boundaries.
 _DROPPED, _DROPPED_OF_RULES, _DROPPED_WITHIN_LABEL = 1.0, 1.5, 0.5
@@ -39,7 +39,9 @@ def boundaries_of(chunks: Sequence[Chunk]) -> set[int]:
 def clip(chunks: Sequence[Chunk], first: int, last: int) -> list[Chunk]:
     """The parts of the chunks that lie in units `first` to `last`."""
     return [
-        replace(chunk, first=max(chunk.first, first), last=min(chunk.last, last))
+        replace(
+            chunk, first=max(chunk.first, first), last=min(chunk.last, last), limit=chunk.limit and chunk.first >= first
+        )
         for chunk in chunks
         if chunk.first <= last and chunk.last >= first
     ]
@@ -64,13 +66,14 @@ def stitch(
 
     Joined chunks have the labels, entities, summary and language of the part with the most tokens, and the `made_by` of
     the part with the lowest quality level. Rules add the descriptions that an answer lacks. Chunks have `sizes`
-    (minimum, maximum) tokens, unless a single unit has more, or all units together have fewer.
+    (minimum, maximum) tokens, unless a single unit has more, or all units together have fewer; `limit` marks those
+    that begin where no model saw a boundary.
     """
     for window, chunks in zip(windows, answers, strict=True):
         _check_ranges(chunks, window.first, window.last)
     pieces = _pieces(windows, answers, units)
     first, last = windows[0].first, windows[-1].last
-    rules = boundaries_of(chunk_by_rules(conversation, units, first, last, *sizes))
+    rules = boundaries_by_rules(conversation, units, first, last, *sizes)
     drop_costs = {
         right.first: _DROPPED_WITHIN_LABEL if _share_label(left, right)
         else _DROPPED_OF_RULES if right.first in rules
@@ -79,6 +82,8 @@ def stitch(
     }  # fmt: skip
     begins = _fit(units[first - 1 : last], drop_costs, rules, sizes)
     chunks = [_merged(clip(pieces, begin, end - 1), units) for begin, end in pairwise([*begins, last + 1])]
+    by_size = set(begins[1:]) - drop_costs.keys()
+    chunks = [replace(chunk, limit=chunk.limit or chunk.first in by_size) for chunk in chunks]
     _check_ranges(chunks, first, last)
     return _with_descriptions(conversation, units, chunks)
 
@@ -126,7 +131,7 @@ def _merged(parts: Sequence[Chunk], units: Sequence[Unit]) -> Chunk:
     largest = max(parts, key=lambda part: tokens_of(part, units))
     lowest = min(parts, key=level_of)
     made_by = largest.made_by if level_of(largest) == level_of(lowest) else lowest.made_by
-    return replace(largest, first=parts[0].first, last=parts[-1].last, made_by=made_by)
+    return replace(largest, first=parts[0].first, last=parts[-1].last, made_by=made_by, limit=parts[0].limit)
 
 
 def tokens_of(chunk: Chunk, units: Sequence[Unit]) -> int:

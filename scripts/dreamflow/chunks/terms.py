@@ -29,6 +29,7 @@ DATES = frozenset(_LISTS["dates"].split())
 BEFORE = {
     kind: frozenset(_LISTS[f"before_{kind}"].split()) for kind in ("nouns", "one", "verbs", "adjectives", "verbs_zh")
 }
+OBJECTS = frozenset(_LISTS["objects_after_verbs"].split())
 AFTER_NOUNS = frozenset(_LISTS["after_nouns"].split())
 FUNCTION_WORDS = frozenset(_LISTS["function_words"].split())
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ings", ""), ("ing", ""), ("edly", ""), ("ed", ""), ("es", ""), ("s", ""))

@@ -32,6 +32,7 @@ MARKS = ("[", "]")
 CHANGING = (
     "gens/*",
     "chunks/result.json",
+    "chunks/notes.json",
     "dreams/*/*",
     "probes/*",
     "nights/*",

@@ -6,7 +6,7 @@ Neighbouring captions of one speaker are one message, whose time is that of the 
 import re
 from html import unescape
 
-from .message import Detail, Message, Read, Talk
+from .message import Detail, Message, NotUnderstood, Read, Talk
 
 _TIMING = re.compile(
     r"^[ \t]*((?:\d{1,4}:)?\d{1,2}:\d\d[.,]\d{1,3})[ \t]+-->[ \t]+(?:\d{1,4}:)?\d{1,2}:\d\d[.,]\d{1,3}[^\n]*$", re.M
@@ -29,6 +29,8 @@ def read(text: str, detail: Detail) -> Read:
     """What was said."""
     title = re.match(r"\ufeff?\s*WEBVTT[ \t]+-?[ \t]*([^\n]+)", text)
     cues = _cues(text)
+    if not cues:
+        raise NotUnderstood("captions in which nothing is said")
     lines = [(time, name, line) for time, name, words in cues for line in words.split("\n")]
     prefixed = [_PREFIX.match(line) for _, name, line in lines if not name]
     names = {match[1] for match in prefixed if match and len(match[1].split()) <= _WORDS_IN_NAME}
@@ -50,7 +52,7 @@ def _cues(text: str) -> list[tuple[str, str, str]]:
     """(time, name, words) of each caption, and of each voice in it."""
     timings = list(_TIMING.finditer(text))
     cues = []
-    for timing, after in zip(timings, [*timings[1:], None], strict=True):
+    for timing, after in zip(timings, [*timings[1:], None], strict=False):
         body = text[timing.end() : after.start() if after else len(text)].replace("\r\n", "\n").lstrip("\n")
         body = re.split(r"\n[ \t]*\n", body, maxsplit=1)[0]  # an identifier of the next caption is after an empty line
         time = timing[1].replace(",", ".")

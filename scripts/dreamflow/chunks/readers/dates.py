@@ -3,11 +3,13 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 _DATE = re.compile(r"(\d{1,4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,4})")
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d\d)(?:[:.](\d\d))?")
-_AFTERNOON = re.compile(r"p\.?[ \u00a0\u202f]?m|م|오후|下午|晚上|午後|CH", re.I)
-_MORNING = re.compile(r"a\.?[ \u00a0\u202f]?m|ص|오전|上午|凌晨|早上|午前|SA", re.I)
+_AFTERNOON = re.compile(r"p\.?[ \u00a0\u202f]?m|μ|م|오후|下午|晚上|午後|CH", re.I)
+_MORNING = re.compile(r"a\.?[ \u00a0\u202f]?m|π|ص|오전|上午|凌晨|早上|午前|SA", re.I)
+_YEAR_FIRST = re.compile("[오상하전후午上下年凌早晚]")
 _ORDERS = {"dmy": (2, 1, 0), "mdy": (2, 0, 1), "ymd": (0, 1, 2)}
 
 
@@ -28,13 +30,15 @@ class Stamps:
 
 
 def _order(dates: Sequence[tuple[int, int, int]], texts: Sequence[str | None]) -> str | None:
-    """Which of the numbers of dates is what: the only order in which all are dates, or in which none is before another."""
-    possible = [order for order in _ORDERS if all(_day(date, order) for date in dates)]
+    """Which of the numbers of dates is what: the only order in which all are dates, or in which they do not go back."""
+    if any(text and _YEAR_FIRST.search(text) for text in texts):
+        return "ymd"
+    orders = [order for order in _ORDERS if order != "ymd" or max(date[0] for date in dates) > 99]
+    possible = [order for order in orders if all(_day(date, order) for date in dates)]
     if len(possible) < 2:
         return possible[0] if possible else None
     backwards = {
-        order: sum(_day(second, order) < _day(first, order) for first, second in zip(dates, dates[1:], strict=False))
-        for order in possible
+        order: sum(_day(second, order) < _day(first, order) for first, second in pairwise(dates)) for order in possible
     }
     least = min(backwards.values())
     best = [order for order, count in backwards.items() if count == least]
@@ -45,7 +49,7 @@ def _order(dates: Sequence[tuple[int, int, int]], texts: Sequence[str | None]) -
 
 def _day(date: tuple[int, int, int], order: str) -> datetime | None:
     year, month, day = (date[place] for place in _ORDERS[order])
-    if (order == "ymd" and year < 1000) or (order != "ymd" and 100 <= year < 1000):
+    if 100 <= year < 1900 or year > 2100:
         return None
     try:
         return datetime(year + 2000 if year < 100 else year, month, day)

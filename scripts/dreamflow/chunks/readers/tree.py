@@ -25,7 +25,8 @@ def branch(parents: Mapping[str, Json], times: Mapping[str, Json], current: Json
         leaves = [name for name in before if name not in has_child]
         if not leaves and before:
             raise NotUnderstood(f"its messages form a cycle at {next(iter(before))[:80]!r}")
-        newest = {name: _newest(name, before, times) for name in leaves}
+        known: dict[str, float] = {}
+        newest = {name: _newest(name, before, times, known) for name in leaves}
         current = max(reversed(leaves), key=newest.__getitem__, default=None)
     path: dict[str, None] = {}
     while current is not None:
@@ -52,12 +53,19 @@ def _parents(parents: Mapping[str, Json]) -> dict[str, str | None]:
     return before
 
 
-def _newest(name: str, before: Mapping[str, str | None], times: Mapping[str, Json]) -> float:
-    seen: set[str] = set()
+def _newest(name: str, before: Mapping[str, str | None], times: Mapping[str, Json], known: dict[str, float]) -> float:
+    """The time of a message, or of the last one before it that has a time."""
+    path: dict[str, None] = {}
     current: str | None = name
-    while current is not None and current not in seen:
+    newest = float("-inf")
+    while current is not None and current not in path:
+        if current in known:
+            newest = known[current]
+            break
+        path[current] = None
         if (seconds := seconds_of(times.get(current))) is not None:
-            return seconds
-        seen.add(current)
+            newest = seconds
+            break
         current = before[current]
-    return float("-inf")
+    known |= dict.fromkeys(path, newest)
+    return newest
