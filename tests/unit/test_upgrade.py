@@ -273,6 +273,10 @@ def test_a_call_is_planned_only_where_its_reserve_fits_too():
     assert found["skipped"][0]["reason"].startswith("would exceed max_tokens: needs")
     assert "9,000 tokens in reserve" in found["skipped"][0]["reason"]
     assert names(plan(made, look=look, max_tokens=2 * one + 299)["regions"]) == [("b", 1)]
+    # Where nothing fits so, some calls of the best region can be made, and the next upgrade makes the others.
+    tight = plan(made, look=look, max_tokens=one + 50)
+    assert names(tight["regions"]) == [("a", 1)] and names(tight["skipped"]) == [("b", 1), ("c", 1)]
+    assert plan(made, look=look, max_tokens=one - 1)["regions"] == []
 
 
 def test_what_other_budgets_leave_counts_too():

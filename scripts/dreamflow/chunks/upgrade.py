@@ -115,6 +115,11 @@ class _Purse:
         kept = f", and {show(reserve)} in reserve for a longer answer" if takes <= left else ""
         return f"would exceed {self.room.name}: needs {show(takes)}{kept}, {show(max(left, 0))} left"
 
+    def is_short(self, estimate: Mapping[str, Json]) -> bool:
+        """Whether a region does not fit even without its reserve."""
+        takes = estimate["tokens"] if self.room.unit == "tokens" else estimate["cost_usd"] or 0.0
+        return round(takes, 9) > round(self.room.left - self.used, 9)
+
     def take(self, estimate: Mapping[str, Json], outlook: Outlook) -> None:
         """Take what a region needs."""
         takes, reserve = self.needs(estimate, outlook)
@@ -284,12 +289,17 @@ def _within_limits(
     candidates: Sequence[tuple[Region, Outlook]], limits: Limits, rooms: Sequence[Room]
 ) -> tuple[list[Region], list[Region], list[Region]]:
     """The candidates that fit the limits, the others with reasons, and those with unusable answers. One that does not
-    fit stops no later one."""
+    fit stops no later one.
+
+    If nothing that has to be asked fits with its reserve, the first region that fits without it is chosen: some of its
+    calls can be made, and the next upgrade needs the others alone.
+    """
     names = {"chunks": "the limit of chunks", "seconds": "the time"}
     left = {"chunks": limits.get("limit"), "seconds": available_seconds(limits)}
     cap = limits.get("max_tokens")
     purses = [*([_Purse(Room("max_tokens", "tokens", cap))] if cap is not None else []), *map(_Purse, rooms)]
     chosen, skipped, unusable = [], [], []
+    tight: Region | None = None
     for region, outlook in candidates:
         if outlook.unusable:
             unusable.append({**region, "reason": outlook.unusable})
@@ -301,7 +311,10 @@ def _within_limits(
             for key, room in left.items()
             if room is not None and needs[key] > room
         ]
-        over += filter(None, (purse.over(estimate, outlook) for purse in purses))
+        beyond = [purse for purse in purses if purse.over(estimate, outlook)]
+        if tight is None and not (over or outlook.blocked) and not any(purse.is_short(estimate) for purse in beyond):
+            tight = region
+        over += [purse.over(estimate, outlook) for purse in beyond]
         if over or outlook.blocked:
             skipped.append({**region, "reason": outlook.blocked or "; ".join(over)})
             continue
@@ -309,6 +322,9 @@ def _within_limits(
         for purse in purses:
             purse.take(estimate, outlook)
         chosen.append(region)
+    if tight is not None and not any(region["estimate"]["calls"] for region in chosen):
+        chosen.append(tight)
+        skipped = [region for region in skipped if region["chunks"] != tight["chunks"]]
     return chosen, skipped, unusable
 
 
