@@ -335,21 +335,26 @@ def report(outcomes: Mapping[str, Outcome], answered: Sequence[bool]) -> None:
     keep = np.array(answered)
     random = np.random.default_rng(0)
     picks = random.integers(0, keep.sum(), (RESAMPLES, keep.sum()))
-    best = np.array(outcomes["Dreamflow"].equal)[keep]
+    own = outcomes["Dreamflow"]
     head = "".join(f"{budget:>7}" for budget in BUDGETS)
-    print(
-        f"{'':32} recall, equal tokens   Dreamflow is better by{head}    MRR{'  adversarial' if not keep.all() else ''}"
-    )
+    last = "" if keep.all() else "  adversarial"
+    print(f"{'':32} recall, equal tokens   Dreamflow is better by    and with {BUDGETS[1]:,} tokens{head}    MRR{last}")
     for name, outcome in outcomes.items():
         equal = np.array(outcome.equal)
         low, high = np.quantile(equal[keep][picks].mean(1), (0.025, 0.975))
-        difference = best - equal[keep]
-        least, most = np.quantile(difference[picks].mean(1), (0.025, 0.975))
-        better = f"{difference.mean():+.3f} [{least:+.3f}, {most:+.3f}]" if name != "Dreamflow" else ""
+        pairs = ((own.equal, outcome.equal), (own.budgets[BUDGETS[1]], outcome.budgets[BUDGETS[1]]))
+        better = "".join(f"{difference(*pair, keep, picks) if outcome is not own else '':25}" for pair in pairs)
         others = "".join(f"{np.array(outcome.budgets[budget])[keep].mean():7.3f}" for budget in BUDGETS)
         rank = f"{np.array(outcome.reciprocal)[keep].mean():7.3f}"
         apart = f"{equal[~keep].mean():13.3f}" if not keep.all() else ""
-        print(f"{name:32} {equal[keep].mean():.3f} [{low:.3f}, {high:.3f}]  {better:24}{others}{rank}{apart}")
+        print(f"{name:32} {equal[keep].mean():.3f} [{low:.3f}, {high:.3f}]  {better}{others}{rank}{apart}")
+
+
+def difference(own: Sequence[float], other: Sequence[float], keep: np.ndarray, picks: np.ndarray) -> str:
+    """How much better the first is on the questions that are kept, with its interval."""
+    by = (np.array(own) - np.array(other))[keep]
+    low, high = np.quantile(by[picks].mean(1), (0.025, 0.975))
+    return f"{by.mean():+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 if __name__ == "__main__":
