@@ -31,13 +31,13 @@ import segmentation_texts as texts
 import segmenter_net
 import torch
 from dreamflow.chunks import segmenter
-from dreamflow.chunks.boundary_net import scaled
+from dreamflow.chunks.boundary_net import as_arrays, scaled
 from dreamflow.chunks.gap_features import gap_features
 from dreamflow.embedding import DIMENSIONS, embed
 from segmentation_sources import FOLDER
 
 TIMES = 14  # cases of a kind for training, relative to the test part
-SEEDS = (0, 1)  # of the networks whose mean decides
+SEEDS = (0, 1, 2)  # of the networks whose mean decides
 SPREAD = 5.0  # standard deviations of a feature: beyond is cut off
 EVENNESS = 0.7  # 1: all kinds of cases count the same; 0: all gaps do
 DIGITS = 3  # of a weight
@@ -111,7 +111,8 @@ def trained(cases: Sequence[Example], gaps: Gaps) -> list[dict]:
     mean = np.average(everything, 0, counts)
     scale = np.sqrt(np.average((everything - mean) ** 2, 0, counts)) + 1e-6
     shared = {"features": gaps.names, "mean": _rounded(mean), "scale": _rounded(scale), "spread": SPREAD}
-    rows = [scaled(shared, dict(zip(gaps.names, row.T, strict=True))) for row in gaps.rows]
+    scale_of = shared | {name: np.array(shared[name]) for name in ("mean", "scale")}
+    rows = [scaled(scale_of, dict(zip(gaps.names, row.T, strict=True))) for row in gaps.rows]
     networks = []
     for seed in SEEDS:
         found = segmenter_net.train(rows, gaps.truths, weights, torch.from_numpy(gaps.vectors), gaps.places, seed)
@@ -129,10 +130,14 @@ def by_kind(cases: Sequence[Example], chances: list[np.ndarray], threshold: floa
     """Kind -> mean of (Pk, WindowDiff, found chunks for each true one, Pk of never cutting)."""
     found = defaultdict(list)
     for (kind, passages, starts), chance in zip(cases, chances, strict=True):
-        ours, n = [int(i) + 2 for i in np.flatnonzero(chance > threshold)], len(passages)
+        ours, n = _found(chance, threshold), len(passages)
         scores = metrics.pk(starts, ours, n), metrics.window_diff(starts, ours, n)
         found[kind].append((*scores, (len(ours) + 1) / (len(starts) + 1), metrics.pk(starts, [], n)))
     return {kind: np.mean(rows, 0) for kind, rows in found.items()}
+
+
+def _found(chances: np.ndarray, threshold: float) -> list[int]:
+    return [i + 2 for i, is_one in enumerate(segmenter.are_changes(chances, threshold)) if is_one]
 
 
 def best_threshold(cases: Sequence[Example], chances: list[np.ndarray]) -> float:
@@ -144,7 +149,7 @@ def best_threshold(cases: Sequence[Example], chances: list[np.ndarray]) -> float
             groups[texts.KINDS[kind][0]].append(row[0])
         return float(np.mean([np.mean(values) for values in groups.values()]))
 
-    return round(float(min(np.arange(0.2, 0.71, 0.025), key=mean)), 3)
+    return round(float(min(np.arange(0.3, 0.81, 0.05), key=mean)), 3)
 
 
 def confidence_weights(
@@ -155,7 +160,7 @@ def confidence_weights(
     sizes = Counter(kind for kind, *_ in cases)
     for (kind, passages, starts), chance in zip(cases, chances, strict=True):
         n = len(passages)
-        ends = [1, *(int(i) + 2 for i in np.flatnonzero(chance > threshold)), n + 1]
+        ends = [1, *_found(chance, threshold), n + 1]
         true = set(pairwise([1, *starts, n + 1]))
         for start, end in pairwise(ends):
             before, after = (chance[start - 2] if start > 1 else None), (chance[end - 2] if end <= n else None)
@@ -176,8 +181,9 @@ def main() -> None:
     print(f"{len(cases):,} conversations with {sum(map(len, gaps.rows)):,} gaps to train on", flush=True)
     networks = trained(cases, gaps)
     gaps = gaps_of(development)
+    known = [as_arrays(network) for network in networks]
     chances = [
-        segmenter.chances_of(networks, dict(zip(gaps.names, row.T, strict=True)), gaps.vectors[places])
+        segmenter.chances_of(known, dict(zip(gaps.names, row.T, strict=True)), gaps.vectors[places])
         for row, places in zip(gaps.rows, gaps.places, strict=True)
     ]
     threshold = best_threshold(development, chances)
@@ -186,7 +192,8 @@ def main() -> None:
     print(f"\nthreshold {threshold}\n\n| confidence | chunks | exactly right |\n|---|---|---|")
     for low in np.arange(0, 1, 0.1):
         inside = (said >= low) & (said < low + 0.1)
-        print(f"| {low:.1f} to {low + 0.1:.1f} | {inside.sum()} | {np.mean(np.array(right)[inside]):.2f} |")
+        if inside.any():
+            print(f"| {low:.1f} to {low + 0.1:.1f} | {inside.sum()} | {np.mean(np.array(right)[inside]):.2f} |")
     print("\n| kind | Pk | WindowDiff | chunks for each true one | Pk of never cutting |\n|---|---|---|---|---|")
     scores = by_kind(development, chances, threshold)
     for kind, row in [*scores.items(), ("mean", np.mean(list(scores.values()), 0))]:

@@ -176,7 +176,9 @@ def test_versions_and_an_upgrade(tmp_path):
     summary |= {"after": 1, "failed": failed, "reason": "too long"}
     write_atomic(tmp_path / "chunks" / "talk" / "upgrade.json", pretty(summary))
     text = show(build(tmp_path, TALK)[path()]).text
-    assert "it changed nothing. The answers for 2 parts could not be used (too long); they cost $0.1250 or more." in text
+    assert (
+        "it changed nothing. The answers for 2 parts could not be used (too long); they cost $0.1250 or more." in text
+    )
     assert "m-good" in show(built["conversations/index.html"]).text
 
 

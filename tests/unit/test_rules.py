@@ -1,4 +1,4 @@
-"""The rule-based chunker: a partition of the right sizes whatever the text, cut where the topic changes."""
+"""Chunks without a model server: a partition of the right sizes whatever the text, cut where the subject changes."""
 
 import pytest
 from dreamflow.chunks.conversation import Conversation, Turn
@@ -82,18 +82,20 @@ def test_a_question_stays_with_its_answer():
     assert 4 not in chunks_of(said)[3]
 
 
-# After BREAD comes a question that goes on; what is said with it, or when, makes a new topic of it.
+# After BREAD comes a question that goes on; what is said with it, or when, makes a new subject of it.
 GOES_ON = ("user", "How does the dough rise without the starter, and is bread with yeast in the dough as good as this?")
 ANSWER = BREAD[1]
 
 
-@pytest.mark.parametrize("cue", ["By the way, ", "Unrelated: ", "Another question. "])
-def test_words_that_change_the_topic(cue):
+@pytest.mark.parametrize("cue", ["Unrelated: ", "Another question: ", "Thanks! On a different note, ", "换个话题。"])
+def test_words_that_announce_a_new_subject(cue):
     assert chunks_of([*BREAD, GOES_ON, ANSWER, *BREAD[2:]])[3] == [1]
     assert chunks_of([*BREAD, ("user", cue + GOES_ON[1]), ANSWER, *BREAD[2:]])[3] == [1, 5]
+    said = ("user", f"Is this dough a different subject? {cue}")
+    assert chunks_of([*BREAD, said, ANSWER, *BREAD[2:]])[3] == [1]
 
 
-def test_a_long_pause_changes_the_topic():
+def test_a_long_pause_changes_the_subject():
     said = [*BREAD, GOES_ON, ANSWER, *BREAD[2:]]
     soon = [f"2026-03-01T10:{minute:02}:00+00:00" for minute in range(8)]
     assert chunks_of(said, soon)[3] == [1]

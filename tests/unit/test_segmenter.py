@@ -74,15 +74,15 @@ def test_runs_reach_only_as_far_as_asked():
 
 def test_small_chunks_join_the_neighbour_across_their_weaker_end():
     chances = [0, 0.9, 0, 0.6, 0.8, 0]
-    assert cut(chances, [50, 50, 50, 10, 50, 50], 40, 800, 0.5) == ([0, 1, 4], set())
+    assert cut([1, 3, 4], chances, [50, 50, 50, 10, 50, 50], 40, 800) == ([0, 1, 4], set())
     chances[3], chances[4] = 0.8, 0.6
-    assert cut(chances, [50, 50, 50, 10, 50, 50], 40, 800, 0.5) == ([0, 1, 3], set())
+    assert cut([1, 3, 4], chances, [50, 50, 50, 10, 50, 50], 40, 800) == ([0, 1, 3], set())
 
 
 def test_large_chunks_are_divided_at_the_best_gap_and_marked():
     chances = [0.0, 0.1, 0.3, 0.1, 0.9, 0.1]
-    assert cut(chances, [300] * 6, 40, 800, 0.5) == ([0, 2, 4], {2})
-    assert cut(chances, [1000, 10, 10, 10, 10, 10], 1, 800, 0.95) == ([0, 1], {1})
+    assert cut([4], chances, [300] * 6, 40, 800) == ([0, 2, 4], {2})
+    assert cut([], chances, [1000, 10, 10, 10, 10, 10], 1, 800) == ([0, 1], {1})
 
 
 @settings(deadline=None, max_examples=60)
@@ -91,10 +91,22 @@ def test_large_chunks_are_divided_at_the_best_gap_and_marked():
     chances=st.lists(st.floats(0, 1), min_size=120, max_size=120),
 )
 def test_cuts_have_the_right_sizes(sizes, chances):
-    begins, limits = cut(chances, sizes, 20, 150, 0.5)
+    wanted = [i for i in range(len(sizes)) if chances[i] > 0.5]
+    begins, limits = cut(wanted, chances, sizes, 20, 150)
     pieces = [sum(sizes[a:b]) for a, b in pairwise([*begins, len(sizes)])]
     assert begins[0] == 0 and limits < set(begins)
     assert all(20 <= size <= 150 for size in pieces) or len(pieces) == 1
+
+
+def test_a_change_in_one_of_three_gaps_is_found_once():
+    assert segmenter.are_changes([0.1, 0.3, 0.25, 0.1, 0.05, 0.9, 0.15], 0.5) == [
+        False,
+        True,
+        *[False] * 3,
+        True,
+        False,
+    ]
+    assert segmenter.are_changes([0.15] * 5, 0.3) == [False] * 5
 
 
 def test_who_speaks_does_not_count():
@@ -112,6 +124,17 @@ def test_a_part_has_the_boundaries_of_the_whole():
     assert boundaries_by_rules(conversation, units, 3, len(units) - 2) == {boundary}
     assert boundaries_by_rules(conversation, units, boundary, len(units)) == set()
     assert boundaries_by_rules(conversation, units, 3, 2) == set()
+
+
+def test_long_texts_are_read_in_blocks(monkeypatch):
+    said = (TEA + TAXES) * 3
+    whole, units = talk(said)
+    expected = boundaries_by_rules(whole, units, 1, len(units))
+    segmenter.change_chances.cache_clear()
+    monkeypatch.setattr(segmenter, "_BLOCK", 16)
+    assert boundaries_by_rules(whole, units, 1, len(units)) == expected
+    assert 7 in {units[number - 1].turn for number in expected}
+    segmenter.change_chances.cache_clear()
 
 
 def test_without_weights_the_changes_of_vectors_decide(monkeypatch, tmp_path):
@@ -133,7 +156,9 @@ def test_features_of_short_and_odd_texts_are_numbers():
 
 
 def test_paragraphs_of_long_turns_and_of_texts_are_passages():
-    text = "# Tea\n\nGreen tea steeps for two minutes.\n\nBlack tea takes four.\n\n# Taxes\n\nThe return is due in July.\n"
+    text = (
+        "# Tea\n\nGreen tea steeps for two minutes.\n\nBlack tea takes four.\n\n# Taxes\n\nThe return is due in July.\n"
+    )
     conversation = Conversation("text", text, (Turn(1, "text", 0, len(text), 0),))
     found = [text[passage.start : passage.stop] for passage in passages_of(conversation, split_units(conversation))]
     assert found == [

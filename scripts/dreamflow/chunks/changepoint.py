@@ -77,8 +77,9 @@ def posteriors(cost: "numpy.ndarray", settings: Sequence[tuple[float, float]]) -
 
     n, width = cost.shape
     penalties, temperatures = np.array(settings, np.float32).T
-    weight = -(cost[:, :, None].astype(np.float32) + penalties) / temperatures
-    weight = np.maximum(weight, _IMPOSSIBLE)
+    weight = cost[:, :, None].astype(np.float32) + penalties
+    weight /= -temperatures
+    np.maximum(weight, _IMPOSSIBLE, out=weight)
     ending = np.full_like(weight, _IMPOSSIBLE)  # [j, k]: the segment from j - k to j
     for k in range(width):
         ending[k:, k] = weight[: n - k, k]

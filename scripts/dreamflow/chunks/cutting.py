@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 
 _TOO_SMALL = 1e4  # outweighs any chances: a smaller piece is made only if it is unavoidable
@@ -11,16 +11,16 @@ _PER_CUT = 1.0  # cost of a cut besides its chance: as few pieces as possible
 
 
 def cut(
-    chances: Sequence[float], tokens: Sequence[int], least: int, most: int, threshold: float
+    wanted: Iterable[int], chances: Sequence[float], tokens: Sequence[int], least: int, most: int
 ) -> tuple[list[int], set[int]]:
     """(Starts of chunks as indices of units, the first of them 0; those which only a chunk's size explains).
 
-    A chunk starts where the chance is above `threshold`. A chunk of fewer than `least` tokens is joined to the
-    neighbour across its weaker end. One of more than `most` is divided where the chances are best, into pieces between
+    Chunks start where it is `wanted`. A chunk of fewer than `least` tokens is joined to the neighbour across its weaker
+    end, that with the lower chance. One of more than `most` is divided where the chances are best, into pieces between
     `least` and `most` if units are small enough.
     """
     before = [0, *accumulate(tokens)]
-    starts = _joined([0, *(i for i in range(1, len(tokens)) if chances[i] > threshold)], chances, before, least)
+    starts = _joined([0, *sorted(i for i in wanted if i > 0)], chances, before, least)
     limits: set[int] = set()
     for start, end in pairwise([*starts, len(tokens)]):
         if before[end] - before[start] > most:

@@ -17,14 +17,15 @@ from .conversation import Chunk, Conversation, Turn, Unit
 from .cutting import cut
 from .describe import describe
 from .passages import Passage, passages_of
-from .segmenter import change_chances, confidence, model
+from .segmenter import are_changes, change_chances, confidence
 
-SMALLEST, LARGEST = 40, 800  # tokens of a chunk
+SMALLEST, LARGEST = 30, 800  # tokens of a chunk
 # Log-odds that are added to the model's, chosen by hand: the texts it was trained on do not show these.
-PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 4.0
-NEW_SUBJECT, HEADING = 2.0, 1.5
+PAUSE_SECONDS, PAUSE, LONGEST_PAUSE = 900.0, 1.0, 6.0
+NEW_SUBJECT, HEADING = 5.0, 1.5
+_DOUBT = 0.01  # a chance below counts as this where something is added
 _INSIDE = 1e-6  # chance of a change within a passage
-_NEW_SUBJECT = re.compile(read_table(__file__, "words.yaml")["signs"]["new_topic"], re.X | re.I)
+_ANNOUNCES = re.compile(read_table(__file__, "words.yaml")["signs"]["announces"], re.X | re.I)
 
 
 def chunk_by_rules(
@@ -73,7 +74,9 @@ def _spans(
         return [], set(), {}
     gaps = _gap_chances(conversation, units)
     chances = [gaps.get(unit.number, _INSIDE) for unit in part]
-    starts, limits = cut(chances, [unit.tokens for unit in part], least, most, model()["threshold"])
+    wanted = (number - first for number, is_one in zip(gaps, are_changes(list(gaps.values())), strict=True) if is_one)
+    inside = (index for index in wanted if 0 < index < len(part))
+    starts, limits = cut(inside, chances, [unit.tokens for unit in part], least, most)
     spans = [(first + start, first + end - 1) for start, end in pairwise([*starts, len(part)])]
     return spans, {first + start for start in limits}, gaps
 
@@ -93,9 +96,13 @@ def _with_signs(
 ) -> float:
     added = HEADING * after.has_heading
     if after.begins_turn:
-        added += NEW_SUBJECT * (_NEW_SUBJECT.search(conversation.text[after.start : after.stop][:80]) is not None)
+        said = conversation.text[after.start : min(after.start + 200, after.stop)]
+        added += NEW_SUBJECT * (_ANNOUNCES.match(said.lstrip()) is not None)
         added += _pause(*(conversation.turns[units[passage.first].turn - 1] for passage in (before, after)))
-    odds = math.exp(added) * chance / max(1 - chance, 1e-9)
+    if not added:
+        return chance
+    chance = min(max(chance, _DOUBT), 1 - _DOUBT)
+    odds = math.exp(added) * chance / (1 - chance)
     return odds / (1 + odds)
 
 
