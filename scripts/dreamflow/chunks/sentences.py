@@ -79,7 +79,7 @@ def sentences_of(conversation: Conversation, part: Sequence[Unit]) -> list[Sente
     """The sentences of units that follow each other, without code blocks."""
     found: list[Sentence] = []
     turn, place = -1, 0
-    numbers = list(dict.fromkeys(unit.turn for unit in part))
+    turns = {number: n for n, number in enumerate(dict.fromkeys(unit.turn for unit in part))}
     for unit in part:
         if unit.turn != turn:
             turn, place = unit.turn, 0
@@ -88,7 +88,7 @@ def sentences_of(conversation: Conversation, part: Sequence[Unit]) -> list[Sente
         said = conversation.turns[unit.turn - 1]
         for text, is_prose in _plain(conversation.text[max(unit.start, said.content_start) : unit.end]):
             topical = tuple(term for term, _ in words(text))
-            found.append(Sentence(text, said.role, place, numbers.index(turn), is_prose, topical))
+            found.append(Sentence(text, said.role, place, turns[turn], is_prose, topical))
             place += len(topical) > 1 and is_prose  # "Certainly!" is no first sentence
     return found
 
