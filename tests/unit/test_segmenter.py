@@ -126,6 +126,17 @@ def test_a_part_has_the_boundaries_of_the_whole():
     assert boundaries_by_rules(conversation, units, 3, 2) == set()
 
 
+def test_long_texts_are_read_in_blocks(monkeypatch):
+    said = (TEA + TAXES) * 3
+    whole, units = talk(said)
+    expected = boundaries_by_rules(whole, units, 1, len(units))
+    segmenter.change_chances.cache_clear()
+    monkeypatch.setattr(segmenter, "_BLOCK", 16)
+    assert boundaries_by_rules(whole, units, 1, len(units)) == expected
+    assert 7 in {units[number - 1].turn for number in expected}
+    segmenter.change_chances.cache_clear()
+
+
 def test_without_weights_the_changes_of_vectors_decide(monkeypatch, tmp_path):
     segmenter.model.cache_clear()
     segmenter.change_chances.cache_clear()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MODEL = Path(__file__).with_name("segmenter.json")
 READ = 1500  # characters of a passage that count: two thirds from its beginning, the rest from its end
+_BLOCK, _BESIDE = 4000, 100  # gaps of a long text that are computed at once, with those on both sides
 _LEAST = 0.2  # chance of a change that is one
 _FALLBACK = {"threshold": 0.3, "confidence": [2.0, 1.0, 0.0, 1.0, 0.0]}
 _FALLBACK_SETTING = 1  # of gap_features.SETTINGS
@@ -44,17 +45,25 @@ def change_chances(text: str, spans: tuple[tuple[int, int], ...]) -> "numpy.ndar
     """
     import numpy as np
 
-    if len(spans) < 2:
-        return np.zeros(0)
-    passages = [shortened(text[start:end]) for start, end in spans]
-    vectors = embed(passages)
-    if "networks" not in model():
-        tokens = np.array([estimate_tokens(passage) for passage in passages], float)
-        chances = changes(vectors, tokens)[:, _FALLBACK_SETTING]
-    else:
-        chances = chances_of(model()["networks"], gap_features(passages, vectors), vectors)
+    parts = []
+    for start in range(0, len(spans) - 1, _BLOCK):
+        first = max(start - _BESIDE, 0)
+        found = _chances([shortened(text[a:b]) for a, b in spans[first : start + _BLOCK + 1 + _BESIDE]])
+        parts.append(found[start - first : start - first + _BLOCK])
+    chances = np.concatenate([np.zeros(0), *parts])
     chances.setflags(write=False)
     return chances
+
+
+def _chances(passages: Sequence[str]) -> "numpy.ndarray":
+    import numpy as np
+
+    once = {passage: place for place, passage in enumerate(dict.fromkeys(passages))}
+    vectors = embed(list(once))[[once[passage] for passage in passages]]
+    if "networks" in model():
+        return chances_of(model()["networks"], gap_features(passages, vectors), vectors)
+    tokens = np.array([estimate_tokens(passage) for passage in passages], float)
+    return changes(vectors, tokens)[:, _FALLBACK_SETTING]
 
 
 def shortened(passage: str) -> str:
