@@ -172,6 +172,13 @@ def test_versions_and_an_upgrade(tmp_path):
     text = show(page).text
     assert "to good, was planned 2026-03-01 00:00 UTC: version 1 became 2" in text
     assert "confidence 0.80" in text
+    failed = {"generations": 2, "cost_usd": 0.125, "unknown_costs": 1}
+    summary |= {"after": 1, "failed": failed, "reason": "too long"}
+    write_atomic(tmp_path / "chunks" / "talk" / "upgrade.json", pretty(summary))
+    text = show(build(tmp_path, TALK)[path()]).text
+    assert (
+        "it changed nothing. The answers for 2 parts could not be used (too long); they cost $0.1250 or more." in text
+    )
     assert "m-good" in show(built["conversations/index.html"]).text
 
 

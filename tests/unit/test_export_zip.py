@@ -81,7 +81,7 @@ SAMPLES = Path(__file__).parent / "conversations"
         (zipped({"2023/conversations.json": [chatgpt("a")], "2024/conversations.json": [chatgpt("b")]}), ["a", "b"]),
         (zipped({"conversations_2023.json": [chatgpt("a")], "conversations_2024.json": [chatgpt("b")]}), ["a", "b"]),
         (zipped({"one/chat.json": [chatgpt("")], "two/chat.json": [chatgpt("")]}), ["one-chat-1", "two-chat-1"]),
-        (zipped({"a.jsonl": (SAMPLES / "claude_code.jsonl").read_bytes()}), ["s-1", "s-1-agent-1"]),
+        (zipped({"a.jsonl": (SAMPLES / "claude_code.jsonl").read_bytes()}), ["s-1", "s-1-agent-s1"]),
         (
             zipped({"a.md": "## User\nhi\n## AI\nyo", "b.txt": "User: a\nAI: b", "README.md": "User: a\nAI: b"}),
             ["a", "b"],
@@ -164,7 +164,7 @@ REFUSED = {
     "a bomb": (zipped({"conversations.json": b" " * (40 << 20)}), "more than 16 MB when unpacked, from 0.0 MB"),
     "a bomb that lies": (lying(), "damaged one|more than 16 MB"),
     "not JSON": (zipped({"conversations.json": "{"}), "export.zip: conversations.json: not valid JSON"),
-    "not UTF-8": (zipped({"conversations.json": b"\xff\xfe"}), "export.zip: conversations.json: not UTF-8 text"),
+    "not UTF-8": (zipped({"conversations.json": b"\xff\xfe\x00"}), "export.zip: conversations.json: not UTF-8 text"),
     "an id twice": (
         zipped({"conversations-0.json": [chatgpt("a")], "conversations-1.json": [chatgpt("a", "more")]}),
         "conversation 2 .* conversation 1 has the same id, 'a'",

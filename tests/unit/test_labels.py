@@ -2,6 +2,8 @@
 
 import pytest
 from dreamflow.chunks.labels import label_turns
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def said(text):
@@ -25,7 +27,10 @@ FORMS = {
     "lists": ("- **User:** ", "- **Assistant:** "),
     "stars": ("* **User**: ", "* **ChatGPT**: "),
     "callouts": ("> [!question] User\n", "> [!note]+ ChatGPT\n"),
-    "callouts of a plugin": ("> [!nexus_user]\n> **User** - 2024-01-15 14:30:22\n>\n", "> [!nexus_agent]\n> **Assistant**\n"),
+    "callouts of a plugin": (
+        "> [!nexus_user]\n> **User** - 2024-01-15 14:30:22\n>\n",
+        "> [!nexus_agent]\n> **Assistant**\n",
+    ),
     "as a page says": ("**You said:**\n", "**ChatGPT said:**\n"),
     "as a page says, in headings of two levels": ("##### You said:\n", "###### ChatGPT said:\n"),
     "as a French page says": ("Vous avez dit :\n", "ChatGPT a dit :\n"),
@@ -91,16 +96,20 @@ OTHERS = {
     ),
     "a known product": case("**User:** one\n\n**DeepSeek:** two", ("user", "one"), ("assistant", "two")),
     "notes in answers": case(
-        "**User:** one\n\n**Assistant:** two\n\n**Careful:** x\n\n**User:** three\n\n**Assistant:** four\n\n**Careful:** y",
-        ("user", "one"), ("assistant", "two\n\n**Careful:** x"), ("user", "three"), ("assistant", "four\n\n**Careful:** y"),
+        "**User:** one\n\n**Assistant:** two\n\n**Careful:** x\n\n**User:** three\n\n"
+        "**Assistant:** four\n\n**Careful:** y",
+        ("user", "one"), ("assistant", "two\n\n**Careful:** x"), ("user", "three"),
+        ("assistant", "four\n\n**Careful:** y"),
     ),
     "a label in another form": case(
         "**User:** one\n\n**Assistant:** two\n**Bob**: x\n\n**User:** three\n\n**Bob**: y\n\n**Assistant:** four",
         ("user", "one"), ("assistant", "two\n**Bob**: x"), ("user", "three\n\n**Bob**: y"), ("assistant", "four"),
     ),
     "a third speaker": case(
-        "**User:** one\n\n**Assistant:** two\n\n**User:** three\n\n**Bob Lee:** four\n\n**User:** five\n\n**Assistant:** six",
-        ("user", "one"), ("assistant", "two"), ("user", "three"), ("Bob Lee", "four"), ("user", "five"), ("assistant", "six"),
+        "**User:** one\n\n**Assistant:** two\n\n**User:** three\n\n**Bob Lee:** four\n\n"
+        "**User:** five\n\n**Assistant:** six",
+        ("user", "one"), ("assistant", "two"), ("user", "three"), ("Bob Lee", "four"), ("user", "five"),
+        ("assistant", "six"),
     ),
     "a third speaker by number": case(
         "### 1. User\none\n### 2. Assistant\n### 1. Step\ntwo\n### 3. Bob\nthree\n### 4. User\nfour",
@@ -118,7 +127,10 @@ OTHERS = {
         "Anna: one\n\ntwo\n\nthree\n\nMax: four\n\nfive\n\nsix\n\nAnna: seven\n\nx\n\ny\n\nMax: eight",
         ("Anna", "one\n\ntwo\n\nthree"), ("Max", "four\n\nfive\n\nsix"), ("Anna", "seven\n\nx\n\ny"), ("Max", "eight"),
     ),
-    "no names": case("**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d", ("text", "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d")),
+    "no names": case(
+        "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d",
+        ("text", "**Pros:** a\n\n**Cons:** b\n\n**Pros:** c\n\n**Cons:** d")
+    ),
     "pasted YAML": case(
         "User: my config\n\ndb:\n  user: admin\n  password: x\nuser: admin\nAssistant: ok",
         ("user", "my config\n\ndb:\n  user: admin\n  password: x\nuser: admin"), ("assistant", "ok"),
@@ -136,7 +148,8 @@ OTHERS = {
     ),
     "facts before all": case(
         "# Talk\n\n**User:** Anna (a@b.c)\n**Created:** 1/2/2026\n**Model:** x\n\n## Prompt:\none\n\n## Response:\ntwo",
-        ("text", "# Talk\n\n**User:** Anna (a@b.c)\n**Created:** 1/2/2026\n**Model:** x"), ("user", "one"), ("assistant", "two"),
+        ("text", "# Talk\n\n**User:** Anna (a@b.c)\n**Created:** 1/2/2026\n**Model:** x"),
+        ("user", "one"), ("assistant", "two"),
     ),
     "front matter": case(
         "---\ntitle: x\nuser: anna\nassistant: gpt-4\n---\n\nUser: one\nAssistant: two",
@@ -146,7 +159,8 @@ OTHERS = {
         "## Prompt\nUser: a\nAssistant: b\n## Response\nok", ("user", "User: a\nAssistant: b"), ("assistant", "ok")
     ),
     "a quoted label": case(
-        "**User:** one\n> **Assistant:** x\n\n**Assistant:** two", ("user", "one\n> **Assistant:** x"), ("assistant", "two")
+        "**User:** one\n> **Assistant:** x\n\n**Assistant:** two",
+        ("user", "one\n> **Assistant:** x"), ("assistant", "two")
     ),
     "a quiz": case("Q: one?\nA: x\nB: y\nC: z", ("text", "Q: one?\nA: x\nB: y\nC: z")),
     "empty turns": case("## User\n\n## Assistant\n\n## User\n", ("user", ""), ("assistant", ""), ("user", "")),
@@ -156,3 +170,41 @@ OTHERS = {
 @pytest.mark.parametrize(("text", "expected"), OTHERS.values(), ids=OTHERS)
 def test_other_speakers(text, expected):
     assert said(text) == expected
+
+
+# What people and models write in turns, much of which looks like labels.
+ASKED = st.sampled_from(
+    """How do I bake?|fix:\n\n```yaml\nuser: admin\nassistant: x\n```|db:\n  user: admin\n  password: x
+|Why?\n\n**Context:** old
+|Error: it fails\nTraceback (most recent call last):\n  File x|I got:\n\n> User: hi\n> Assistant: ho
+|## Introduction\n\nwords\n\n## Conclusion\n\nwords""".replace("\n|", "|").split("|")
+)
+ANSWERED = st.sampled_from(
+    """## Steps\n\n1. **Mix:** all\n2. **Bake:** it\n\n**Note:** hot!|### 1. First\n\n---\n\n### 2. Second\n\n**Tip:** x
+|Short.
+|```py\nprint(1)\n## User\n```\n\n**Explanation:** x|Set:\n\nuser: admin\nhost: x\n\nand restart|### Output\n\nok
+|**Pros:**\n- good\n\n**Cons:**\n- bad|Thought for 5s\n\nSources: none""".replace("\n|", "|").split("|")
+)
+NAMES = {
+    "plain": ("User: ", "Assistant: ", ["user", "assistant"]),
+    "an unknown answerer": ("**User:** ", "**Aria:** ", ["user", "Aria"]),
+    "an unknown answerer in headings": ("## User\n", "## Aria\n", ["user", "Aria"]),
+    "an unknown asker": ("## Anna\n", "## ChatGPT\n", ["Anna", "assistant"]),
+    "names alone in bold": ("**User**\n\n", "**Dr. Max**\n\n", ["user", "Dr. Max"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("user", "assistant", "roles"),
+    [*NAMES.values(), *((*form, ["user", "assistant"]) for form in FORMS.values())],
+    ids=[*NAMES, *FORMS],
+)
+@settings(deadline=None, max_examples=8)
+@given(talk=st.lists(st.tuples(ASKED, ANSWERED), min_size=2, max_size=4))
+def test_what_is_written_in_a_form_is_read_back(user, assistant, roles, talk):
+    pieces = [(roles[0], user, talk[number][0], number) for number in range(len(talk))]
+    answers = [(roles[1], assistant, talk[number][1], number) for number in range(len(talk))]
+    order = [piece for pair in zip(pieces, answers, strict=True) for piece in pair]
+    text = "# A title\n\n" + "".join(f"{label.format(n=n + 1)}{words}\n\n" for _, label, words, n in order)
+    found = [(role, words.removesuffix("---").strip()) for role, words in said(text)[1:]]
+    assert found == [(role, words) for role, _, words, _ in order]

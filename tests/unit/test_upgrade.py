@@ -271,7 +271,7 @@ def test_a_call_is_planned_only_where_its_reserve_fits_too():
     found = plan(made, look=look, max_tokens=2 * one + 300)
     assert names(found["regions"]) == [("b", 1), ("c", 1)]
     assert found["skipped"][0]["reason"].startswith("would exceed max_tokens: needs")
-    assert "9,000 in reserve" in found["skipped"][0]["reason"]
+    assert "9,000 tokens in reserve" in found["skipped"][0]["reason"]
     assert names(plan(made, look=look, max_tokens=2 * one + 299)["regions"]) == [("b", 1)]
 
 
@@ -280,7 +280,7 @@ def test_what_other_budgets_leave_counts_too():
     usd = unanswered(made[0], 1, 99).usd
     found = plan(made, rooms=[Room("budgets.tiers.good", "usd", 2.5 * usd), Room("budgets.run", "tokens", 9_000)])
     assert names(found["regions"]) == [("a", 1), ("b", 1)]
-    assert found["skipped"][0]["reason"].startswith("would exceed budgets.tiers.good: needs 0.0006 usd")
+    assert found["skipped"][0]["reason"].startswith("would exceed budgets.tiers.good: needs $0.0006")
     nothing = plan(made, rooms=[Room("budgets.run", "usd", 0.0)])
     assert not nothing["regions"] and len(nothing["skipped"]) == 3
 

@@ -22,6 +22,8 @@ def answer(body: dict[str, Any]) -> str:
     question = body["messages"][0]["content"]
     if "contradict each other" in question:
         return clustered(question)
+    if "worth remembering" in question:
+        return noted(question)
     first, last = map(int, LAST.search(question).groups())
     middle = (first + last) // 2
     spans = [(first, middle), (middle + 1, last)] if last - first > 8 else [(first, last)]
@@ -34,6 +36,12 @@ def clustered(question: str) -> str:
     one, other, *_ = re.findall(r"^(b_[\w-]+)", question, re.M)
     against = {"a": one, "b": other, "what": "two dates for one invoice", "resolved": ""}
     return json.dumps({"theme": "invoices", "summary": "When they are due.", "contradictions": [against]})
+
+
+def noted(question: str) -> str:
+    """What a model remembers of a cluster: a note of each passage, the first of which the second takes the place of."""
+    notes = [{"claim": f"What {name} says.", "chunks": [name]} for name in re.findall(r"^(b_[\w-]+)", question, re.M)]
+    return json.dumps({"notes": notes, "superseded": [{"old": 1, "new": 2}], "contradictions": []})
 
 
 def talk(topic: str, turns: int = 16) -> str:
@@ -74,7 +82,7 @@ def chunked(chunker: Server, tmp_path_factory: pytest.TempPathFactory) -> Projec
     project.write("config/conversations/trial.yaml", {"tiers": TIERS})
     for topic, turns in TURNS.items():
         project.write(f"data/1_raw/conversations/{topic}.jsonl", talk(topic, turns))
-    for kind in ("chunk", "cluster"):
+    for kind in ("chunk", "cluster", "notes"):
         shutil.copytree(RAW / "templates" / kind, project.root / "data/1_raw/templates" / kind)
     done = project.run("chunks")
     assert done.returncode == 0, done.stdout
@@ -459,6 +467,19 @@ def test_clusters_name_chunks_that_are_there_and_a_model_says_what_they_are_abou
     assert {cluster["theme"] for cluster in named} == {"invoices"}
     assert all({item[side] for side in "ab"} <= known for one in named for item in one["contradictions"])
     assert "contradictions" in done.stdout and "Nothing to be done" in project.run("clusters").stdout
+
+    unwanted = project.run("notes")
+    assert unwanted.returncode and "notes need a model" in unwanted.stdout
+    project.edit("config/config.yaml", clusters={"similarity": 0.05, "model": "judge"}, notes={"model": "judge"})
+    calls = chunker.calls
+    done = project.run("notes")
+    assert done.returncode == 0 and f"{len(plain)} superseded" in done.stdout, done.stdout
+    assert chunker.calls == calls + len(plain)
+    notes = project.read("data/chunks/notes.json")
+    assert (notes["version"], notes["previous_version"]) == (1, None)
+    assert {name for note in notes["notes"] for name in note["chunk_ids"]} <= known
+    assert project.read("data/chunks/notes/notes_v1.json") == notes
+    assert "Nothing to be done" in project.run("notes").stdout
     assert "0 generations" in project.run("orphans").stdout
 
 
@@ -489,14 +510,14 @@ def test_a_model_of_clusters_is_previewed_its_key_is_missed_and_failed_clusters_
     assert "Nothing to be done" in project.run("clusters").stdout
 
 
-@pytest.mark.parametrize("notes", ["kept", "deleted"])
-def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server, notes: str):
+def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Project, chunker: Server):
     def run(*arguments: str) -> str:
-        if notes == "deleted":
-            shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
         done = project.run(*arguments, "chunks")
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+    def forget() -> None:
+        shutil.rmtree(project.root / ".snakemake", ignore_errors=True)
 
     def foreseen() -> int:
         return int(re.search(r"^(\d+) calls to make", run("-n"), re.M)[1])
@@ -514,6 +535,8 @@ def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Pro
     tier(300)
     project.write("data/1_raw/conversations/phone.jsonl", talk("phone", 18))
     assert 0 < foreseen() < windows
+    forget()
+    assert 0 < foreseen() < windows
     template = project.root / "data/1_raw/templates/chunk/boundaries-v1.txt"
     template.write_text(template.read_text() + "\nBe brief.\n")
     now, before = foreseen(), chunker.calls
@@ -521,6 +544,7 @@ def test_an_edit_is_noticed_with_and_without_the_notes_of_snakemake(project: Pro
     run()
     assert chunker.calls - before == now >= windows
     assert project.read("data/chunks/phone/manifest.json")["latest_version"] == version + 1
+    forget()
     assert "Nothing to be done" in run()
 
 

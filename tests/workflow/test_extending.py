@@ -12,7 +12,7 @@ import pytest
 from project import REPOSITORY, Project
 
 PAGE = (REPOSITORY / "docs/extending.md").read_text(encoding="utf-8")
-SHORT = ("A provider", "A parser", "An operator", "A quality tier", "A stage", "A family")
+SHORT = ("A provider", "A parser", "An operator", "A format of conversations", "A quality tier", "A stage", "A family")
 LATER = "A family that plans more during a run"
 BLOCK = re.compile(r"^```(\w+)\n(?:# (\S+)|\{# (\S+) #\})\n(.*?)^```$", re.M | re.S)
 RAW = REPOSITORY / "data/1_raw"
@@ -127,6 +127,29 @@ def test_the_examples_are_clean_code_and_the_configuration_follows_from_them(ext
     assert "best" in schemas["chunking"]["$defs"]["Levels"]["properties"]
     tables = (extended / "config/README.md").read_text()
     assert "| `mottos` | `[]` | Mottos: names of files" in tables and "`command` (a program on this machine)" in tables
+
+
+def test_a_format_of_conversations_is_read(extended: Path, tmp_path: Path):
+    part = {"question": "Why ropes?", "answer": "They hold.", "at": 1714557600}
+    (tmp_path / "a.json").write_text(json.dumps({"interviewee": "Ada", "answers": [part]}))
+    (tmp_path / "b.json").write_text(
+        json.dumps({"interviewee": "Ada", "answers": [part | {"aside": "She laughs a lot."}]})
+    )
+    script = (
+        "from pathlib import Path; from dreamflow.chunks.readers import read_file\n"
+        "for name in 'ab':\n    print(*read_file(Path(f'{name}.json'), Path('.'))[:2])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(extended / "scripts")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    one, other = done.stdout.splitlines()
+    assert "interviewer: Why ropes?\\nAda: They hold.\\n" in one and "2024-05-01T10:00:00Z" in one
+    assert "b.json: conversation 1: aside: text that no turn would have" in other
 
 
 def test_a_provider_answers(project: Project):

@@ -14,13 +14,15 @@ _HEADER_END = re.compile(rf"{SPACE}(?:(?:\r?\n{SPACE})*\r?\n)?")
 
 _MONTH = r"(?:jan|feb|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dez|dec)[a-zäé]{0,6}\.?"
 _DATE = rf"""(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{{0,6}},?[ ])?(?:\d{{4}}[-/.年][ ]?\d{{1,2}}[-/.月][ ]?\d{{1,2}}日?
-|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{1,2}}\.?[ ]{_MONTH}(?:,?[ ]\d{{4}})?|{_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?(?:,?[ ]\d{{4}})?)"""
+|\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{2,4}}|\d{{1,2}}\.?[ ]{_MONTH}(?:,?[ ]\d{{4}})?
+|{_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?(?:,?[ ]\d{{4}})?)"""
 _CLOCK = r"""\d{1,2}[:h]\d\d(?:[:.]\d\d(?:[.,]\d+)?)?(?:[ \u202f\u00a0]?[ap]\.?[ ]?m\.?)?(?![\w])
 (?:[ ]?(?:Z|UTC|GMT|CES?T|[ECMP][SD]T)\b|Z|[ ]?[+-]\d\d:?\d\d)?"""
 _JOINT = r"(?:[T_]|,?[ ]+(?:(?:at|um|à|kl|klo|om|alle)\.?[ ]+)?)"
 _TIME = rf"(?:{_DATE}(?:{_JOINT}{_CLOCK.replace('(?![', '(?!(?!Z)[', 1)}|\b)|{_CLOCK})"
 _EMOJI = r"(?:[^\w\s\#*_\[\](){}<>\"'`:：.,;!?/\\|@&%$+=~^‐-―-]+[ ]?)"
-_NUMBER = r"(?:(?:\#|(?:turn|message|msg|exchange|round|nr\.?|no\.?)[ ]?\#?)?\d{1,4}(?:[.):]|[ ]?[-–—|:])?[ ]+|[\[(]\d{1,4}[\])][ ]*)"
+_NUMBER = r"""(?:(?:\#|(?:turn|message|msg|exchange|round|nr\.?|no\.?)[ ]?\#?)?\d{1,4}(?:[.):]|[ ]?[-–—|:])?[ ]+
+|[\[(]\d{1,4}[\])][ ]*)"""
 _LEAD = r"[ \t]{0,3}(?:(?:>[ ]?)+|[-*+•][ ]+|\d{1,3}[.)][ ]+(?=[*_<]))?"
 _WORD = r"[^\W_][\w.'’&/+-]*"
 _ANY_NAME = rf"[^\W\d_][\w.'’&/+-]*(?:[ ]{_WORD}){{0,3}}(?:[ ]?[(（][^()（）\n]{{1,60}}[)）])?"
@@ -41,9 +43,8 @@ _PLAIN = re.compile(
     (?P<after>[ ]*[-–—,|]?[ ]?[\[(]?{_TIME}[\])]?)?{SPACE}(?P<colon>:(?![:/\\])|：)""",
     re.X | re.I,
 )
-_RULED = re.compile(
-    r"[ ]{0,3}(?P<open>={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*(?P<inner>[^\n=~]{1,60}?)[ ]*(?:={2,}|-{2,}|~{2,}|\*{3,}|\+{2,})[ ]*\r?$"
-)
+_RULE = r"={2,}|-{2,}|~{2,}|\*{3,}|\+{2,}"
+_RULED = re.compile(rf"[ ]{{0,3}}(?P<open>{_RULE})[ ]*(?P<inner>[^\n=~]{{1,60}}?)[ ]*(?:{_RULE})[ ]*\r?$")
 _BARE = re.compile(r"[ ]{0,3}(?P<inner>[^\n:#>*|`]{2,40}?)[ ]*\r?$")
 
 _BEFORE = re.compile(
@@ -65,7 +66,8 @@ _MODEL_DETAIL = re.compile(
     r"(?:model[: ]+)?([\w./:-]*[a-z][\w./:-]*\d[\w./:-]*(?: (?:mini|pro|sonnet|opus|haiku|flash))?)", re.I
 )
 _TIME_LINE = re.compile(
-    rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>|<su[bp]>(?P<small>{_TIME})</su[bp]>
+    rf"""[ \t>*_]*(?:<time[^>\n]*?(?:datetime="(?P<iso>[^"\n]+)")?[^>\n]*>[^<\n]*</time>
+    |<su[bp]>(?P<small>{_TIME})</su[bp]>
     |[\[(]?(?P<time>{_TIME})[\])]?)[ \t*_]*\r?\n""",
     re.X | re.I,
 )

@@ -18,8 +18,8 @@ from itertools import pairwise
 
 from .conversation import Turn
 from .label_lines import SPACE, Label, header_end, labels_in
+from .pasted_labels import is_data, without_facts
 from .speaker_names import ROLES, is_no_speaker, role_of
-
 
 __all__ = ["ROLES", "label_turns"]
 
@@ -27,11 +27,6 @@ _SIDES = {"user": "assistant", "assistant": "user"}
 _MOST_NAMES = 12
 _ANY_NAME = re.compile(rf"^\ufeff?(?P<any>[^\W\d_][\w.'’-]*(?:[ ][\w.'’-]+){{0,2}}){SPACE}(?::(?=\s)|：)", re.M)
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[+-]\d\d:?\d\d)?$")
-_DATA_LINE = re.compile(r"[ \t]*(?:- )?[\w.-]+[ \t]*:(?:[ \t]+\S*)?[ \t]*\r?$")
-_LIST_OF_FACTS = frozenset(
-    """date created updated exported model link url title source tags time messages id topic participants version platform
-    last-updated started duration language account email conversation mode project workspace tokens turns""".split()
-)
 
 
 def label_turns(text: str) -> tuple[Turn, ...]:
@@ -65,7 +60,7 @@ def _speakers(text: str) -> list[Label]:
         sides = {role_of(name)[0] for name in {label.name for label in transcript}}
         if sides != set(_SIDES):
             return transcript
-    found = _without_facts(text, found)
+    found = without_facts(text, found)
     forms: dict[str, list[Label]] = {}
     for label in found:
         forms.setdefault(label.form, []).append(label)
@@ -145,7 +140,11 @@ def _only_labels(text: str, sure: Sequence[Label]) -> list[Label]:
         late = label.role == "system" and any(other.role != "system" for other in kept)
         if late or (is_plain and (spelling.setdefault(_key(label), label.name) != label.name)):
             continue
-        if is_plain and label.name.islower() and _is_data(text, label, starts, (*kept[-1:], *sure[place + 1 : place + 2])):
+        if (
+            is_plain
+            and label.name.islower()
+            and is_data(text, label, starts, (*kept[-1:], *sure[place + 1 : place + 2]))
+        ):
             continue
         kept.append(label)
     first = next((_key(label) for label in kept if label.role == "user"), "")
@@ -162,29 +161,6 @@ def _is_doubled(labels: Sequence[Label], place: int) -> bool:
     return any(other.role == labels[place].role for other in around)
 
 
-def _is_data(text: str, label: Label, speakers: set[int], beside: Sequence[Label]) -> bool:
-    """Whether a label is a key in a block of keys and values: a short value, such a line directly before or after it, and
-    no turn of its side without it."""
-    line_end = text.find("\n", label.end)
-    line_end = len(text) if line_end < 0 else line_end
-    if not _DATA_LINE.match(text[label.start : min(line_end, label.start + 200)]):
-        return False
-
-    def is_key(place: int | None) -> bool:
-        if place is None or place in speakers:
-            return False
-        end = text.find("\n", place)
-        line = text[place : min(len(text) if end < 0 else end, place + 200)]
-        return bool(_DATA_LINE.match(line)) and line.lstrip()[:1].islower()
-
-    before = is_key(text.rfind("\n", 0, label.start - 1) + 1 if label.start else None)
-    after = is_key(line_end + 1 if line_end < len(text) else None)
-    is_doubled = any(other.role == label.role for other in beside)
-    is_last = len(beside) == 1 and beside[0].start < label.start
-    is_other = not any(other.name == label.name for other in beside) and label.name == "user"
-    return ((before or after) and is_doubled) or (after and is_last and (before or is_other or beside[0].name.islower()))
-
-
 def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> list[Label]:
     """Labels such as Prompt and Response: the first two names of both sides of which one follows the other."""
     for asks, answers in pairwise(weak):
@@ -196,9 +172,7 @@ def _weak_pair(text: str, weak: Sequence[Label], labels: Sequence[Label]) -> lis
     if names == {"q", "a"} and any(_key(label) == "b" for label in labels):
         return []  # a quiz
     pair = [label for label in weak if _stem(label) in names]
-    answered = sum(
-        (first.role, second.role) == ("user", "assistant") for first, second in pairwise(pair)
-    )
+    answered = sum((first.role, second.role) == ("user", "assistant") for first, second in pairwise(pair))
     is_short = answered == 1 and (len(pair) != 2 or not _begins(text, pair[0]))
     return pair if answered * 3 >= len(pair) and not is_short else []
 
@@ -262,7 +236,9 @@ def _may_speak(label: Label, beside: Sequence[Label]) -> bool:
     return not small and any(label.shape == other.shape for other in beside[:20])
 
 
-def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = "") -> list[Label]:
+def _beside(
+    labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: Callable[[Label], bool], text: str = ""
+) -> list[Label]:
     """The labels of the name that as a rule answers the user, or that the assistant as a rule answers."""
     order = list(labels) if side == "user" else list(reversed(labels))
     kept = {label.start for label in sure}
@@ -283,7 +259,9 @@ def _beside(labels: Sequence[Label], sure: Sequence[Label], side: str, allowed: 
     return chosen if count * 2 >= runs else []
 
 
-def _is_one_answer(text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]) -> bool:
+def _is_one_answer(
+    text: str, chosen: Sequence[Label], labels: Sequence[Label], allowed: Callable[[Label], bool]
+) -> bool:
     """Whether the only label of a name may be the one answer of a text."""
     alone = len(chosen) == 1 and sum(allowed(label) for label in labels) == 1
     paragraph = re.search(r"\n[ \t]*\r?\n[ \t>]*$", text[max(chosen[0].start - 20, 0) : chosen[0].start])
@@ -331,23 +309,6 @@ def _fills(accepted: Sequence[Label], own: Sequence[Label]) -> bool:
 
 
 # --- one side only, or no known name
-
-
-def _without_facts(text: str, labels: Sequence[Label]) -> list[Label]:
-    """The labels without those in a paragraph of facts before all turns, such as "**User:** …" above "**Created:** …"."""
-    top = re.compile(r"(?:\ufeff|[ \t\r]*\n|#[^\n]*\n|<!--[^\n]*\n|---+[ \t]*\n)*").match(text)
-    facts = [label for label in labels if label.start < top.end() + 4000]
-    place, inside, known = top.end(), [], 0
-    for label in facts:
-        if label.start < place:
-            continue
-        if label.start != place:
-            break
-        inside.append(label)
-        known += bool(set(re.split(r"\W+", _key(label))) & _LIST_OF_FACTS)
-        end = text.find("\n", label.end)
-        place = len(text) if end < 0 else end + 1
-    return [label for label in labels if label.start >= place] if known > 1 else list(labels)
 
 
 def _one_side(text: str, forms: Iterable[Sequence[Label]]) -> list[Label]:

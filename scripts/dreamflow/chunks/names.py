@@ -125,7 +125,7 @@ def _name(written: str, lower_case: set[str], begins: bool, is_title: bool, lang
         return ""
     if "/" in written and not any(map(_tells, re.split(r"[/ ]", written))):
         return ""
-    if len(parts) == 1 and parts[0].endswith("ly"):
+    if len(parts) == 1 and (parts[0].endswith("ly") or re.search(r"([A-Za-z])\1\1", parts[0])):
         return ""
     if language == "de" and len(parts) == 1 and not _tells(parts[0]):
         return ""

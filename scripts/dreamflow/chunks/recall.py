@@ -200,11 +200,10 @@ def passages(database: Path, question: str, limit: int = 10) -> list[Passage]:
     vector = embed([question])[0]
     words = _terms(question)
     with closing(_readable(place_beside(database))) as connection:
-        scores = _chunk_scores(connection, vector, words)
-        best = sorted(scores, key=lambda number: -scores[number])[: max(CANDIDATES, limit)]
+        scores = _best_chunks(connection, vector, words, max(CANDIDATES, limit))
         names = {
             number: connection.execute("SELECT chunk FROM texts WHERE id = ?", (number,)).fetchone()[0]
-            for number in best
+            for number in scores
         }
         rarity = _rarity(connection, words)
     with closing(_readable(database)) as connection:
@@ -225,15 +224,14 @@ def passages(database: Path, question: str, limit: int = 10) -> list[Passage]:
     return sorted(made, key=lambda passage: -passage.score)
 
 
-def _chunk_scores(connection: sqlite3.Connection, vector: "ndarray", words: Counter[str]) -> dict[int, float]:
+def _best_chunks(connection: sqlite3.Connection, vector: "ndarray", words: Counter[str], most: int) -> dict[int, float]:
+    """The scores of the best chunks, by number."""
     import numpy
 
-    numbers, blobs = [], []
-    for number, blob in connection.execute("SELECT id, vector FROM vectors"):
-        numbers.append(number)
-        blobs.append(blob)
-    if not numbers:
+    rows = connection.execute("SELECT id, vector FROM vectors ORDER BY id").fetchall()
+    if not rows:
         return {}
+    numbers, blobs = zip(*rows, strict=True)
     vectors = numpy.frombuffer(b"".join(blobs), numpy.float16).reshape(len(numbers), -1)
     cosines = numpy.concatenate(
         [vectors[start : start + 4096].astype(numpy.float32) @ vector for start in range(0, len(numbers), 4096)]
@@ -242,10 +240,12 @@ def _chunk_scores(connection: sqlite3.Connection, vector: "ndarray", words: Coun
     if words:
         query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
         sql = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        places = {number: place for place, number in enumerate(numbers)}
-        for number, score in connection.execute(sql, (query, _MOST_FOUND)):
-            lexical[places[number]] = score
-    return dict(zip(numbers, _both(cosines, lexical).tolist(), strict=True))
+        found = connection.execute(sql, (query, _MOST_FOUND)).fetchall()
+        places = numpy.searchsorted(numbers, [number for number, _ in found])  # rows come in order of their numbers
+        lexical[places] = [score for _, score in found]
+    scores = _both(cosines, lexical)
+    best = numpy.argsort(-scores, kind="stable")[:most]
+    return {numbers[place]: float(scores[place]) for place in best}
 
 
 def _both(cosines: "ndarray", lexical: "ndarray") -> "ndarray":

@@ -289,11 +289,13 @@ def _upgrade(home: Path, problems: list[str]) -> Mapping[str, Json]:
         if not upgrade:
             return {}
         known = {key: upgrade[key] for key in ("target", "before", "after")} | {"planned": when(upgrade["planned_at"])}
-        failed = upgrade.get("failed", {})
-        if not failed.get("generations"):
-            return known
-        cost = usd(failed["cost_usd"]) + (" or more" if failed.get("unknown_costs") else "")
-        return known | {"failed": failed["generations"], "failed_cost": cost, "reason": clean(upgrade["reason"])}
+        failed = upgrade.get("failed") or {}
+        return known | {
+            "failed": failed.get("generations", 0),
+            "failed_cost": usd(failed.get("cost_usd", 0)),
+            "or_more": bool(failed.get("unknown_costs")),
+            "reason": clean(upgrade.get("reason") or ""),
+        }
     except (DreamflowError, KeyError, TypeError) as error:
         problems.append(f"{path}: {error}")
         return {}

@@ -221,7 +221,7 @@ def _words_on_money(result: Mapping[str, Json]) -> list[str]:
         what = f"{count(left['chunks'], 'chunk')} of {count(left['conversations'], 'conversation')}"
         lines.append(
             f"remaining: {what} that match the filter, for about {count(left['calls'], 'call')}, {left['tokens']:,} "
-            f"tokens and {price}: run 'snakemake upgrade' again"
+            f"tokens and {price}: run 'snakemake upgrade' again, or raise the limits that its plan names"
         )
     if left["unusable"]:
         lines.append(

@@ -25,9 +25,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import pairwise
 
 from ..errors import ConfigError
+from ..generation.budget_use import amount
 from ..generation.model import Json
 from .conversation import LEVELS, Archive, ArchivedChunk, Chunk
 from .filters import parse_filter
@@ -109,19 +111,15 @@ class _Purse:
         left = self.room.left - self.used
         if not takes or round(takes + reserve, 9) <= round(left, 9):
             return ""
-        unit, show = self.room.unit, _amount(self.room.unit)
+        show = partial(amount, unit=self.room.unit)
         kept = f", and {show(reserve)} in reserve for a longer answer" if takes <= left else ""
-        return f"would exceed {self.room.name}: needs {show(takes)} {unit}{kept}, {show(max(left, 0))} left"
+        return f"would exceed {self.room.name}: needs {show(takes)}{kept}, {show(max(left, 0))} left"
 
     def take(self, estimate: Mapping[str, Json], outlook: Outlook) -> None:
         """Take what a region needs."""
         takes, reserve = self.needs(estimate, outlook)
         self.used += takes
         self.reserve = max(self.reserve, reserve)
-
-
-def _amount(unit: str) -> Callable[[float], str]:
-    return (lambda value: f"{value:,.4f}") if unit == "usd" else (lambda value: f"{value:,.0f}")
 
 
 Look = Callable[[Archive, int, int], Outlook]

@@ -167,6 +167,8 @@ def _plan_spec(
 def plan_text(plan: Mapping[str, Json]) -> str:
     """The plan of an upgrade as text: its size and cost, what failed before, and the skipped regions with reasons."""
     lines = []
+    if plan["until"] and moment(plan["until"]) <= moment(plan["planned_at"]):
+        lines.append("no call may be made any more: upgrade.deadline has passed, or upgrade.max_duration_s is 0")
     for name, part in plan["specs"].items():
         totals, resources = part["totals"], part["resources"]
         size = (

@@ -31,13 +31,13 @@ from .batch_files import (
     write_batch,
 )
 from .budgets import ANSWERED, Labels, question_atp, release
-from .calls import in_a_batch, record_of, request_of
 from .database import DatabaseError, query_json
 from .model import SAMPLES_PER_REPLICATE, Generation, Json, Question, Record
 from .models import Model
 from .processes import batch_name, is_batch_name, own_name
 from .providers import CallError, Pending, provider
 from .providers.batch import HOURS, State, batch_api
+from .records import in_a_batch, record_of, request_of
 from .stopping import STOPPING
 from .store import book, database, ledger_entry, put_answers
 

@@ -3,9 +3,10 @@
 `files` finds and reads files, `formats` is the table of formats, and each format is a module of its own.
 
 A file has only one form of labels, the first in it, so a dialogue that is quoted in another form or in a code block
-adds no turns. In JSON, content other than text (an image, a call of a tool) becomes its type in brackets, such as
-"[image]"; a lone surrogate, which no file can contain, becomes U+FFFD. Conversations of an export without messages are
-left out.
+adds no turns. In JSON, content other than text becomes its kind and name in brackets, such as "[image]", "[file:
+a.pdf]" and "[tool: search]" (see `Detail`); a lone surrogate, which no file can contain, becomes U+FFFD. Of an edited
+question or a second answer only the branch that was seen last is read. A message whose words would not all be in its
+turn is an error of its conversation. Conversations of an export without messages are left out.
 
 The id of a conversation is the export's, else the file's stem. An id that cannot be a file name becomes its safe
 characters and twelve digits of its SHA-256 ("../../x" becomes "x-…").

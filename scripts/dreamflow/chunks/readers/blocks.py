@@ -11,9 +11,24 @@ from .values import first_label, joined, label_of, object_in
 _DEEPEST = 20  # levels of nested blocks
 _TEXTS = ("text", "thinking", "parts", "content", "thoughts", "result")  # the key of a block's text, of any kind
 _REASONING = ("thinking", "think", "reasoning", "thought", "reasoning_text", "redacted_thinking", "thoughts")
+_OTHER_TEXTS = (
+    "value", "refusal", "summary", "output", "markdown", "code", "error", "transcript", "description", "subtitles",
+    "snippet", "query",
+)  # fmt: skip
 _NEED_TEXT = ("text", "input_text", "output_text", "thinking", "think", "reasoning", "thoughts")
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use", "tool_call", "function_call")
 _RESULTS_OF = ("tool_result", "function_call_output")
+_OF_FILES = (
+    "extracted_content",
+    "content",
+    "text",
+    "mime_type",
+    "mimeType",
+    "size",
+    "url",
+    "image_url",
+    "asset_pointer",
+)
 _NAMES = ("filename", "file_name", "fileName", "name", "title")
 
 
@@ -41,7 +56,7 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
     if kind in _CALLS or kind.endswith(("_call", "_call_request")):
         return call_text(block, detail)
     if kind.endswith(("_result", "_output")) or kind in _RESULTS_OF:
-        return result_text(_inner(block, detail, depth, "output", "results", "error"), detail)
+        return result_text(_inner(block, detail, depth, "output", "output_str", "results", "error"), detail)
     if kind.startswith("tool-") or kind == "dynamic-tool":
         return call_text({"name": kind.removeprefix("tool-"), **block, "type": None}, detail)
     if kind in ("step-start", "step-finish"):
@@ -52,11 +67,9 @@ def _block(block: Mapping[str, Json], detail: Detail, depth: int) -> str:
         return joined(
             marked("image", first_label(block, "filename", "file_name", "name")), _extra(block, detail, depth)
         )
-    if "audio" in kind or "video" in kind:
-        return joined(f"[{'audio' if 'audio' in kind else 'video'}]", _extra(block, detail, depth, "transcript"))
     if kind in ("file", "document", "input_file", "attachment"):
         return joined(file_mark(block), _extra(block, detail, depth, "extracted_content", "file_data"), _source(block))
-    return _inner(block, detail, depth, "value", "refusal", "summary", "output", "markdown", "code", "error")
+    return _inner(block, detail, depth, *_OTHER_TEXTS)
 
 
 def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) -> str:
@@ -66,7 +79,7 @@ def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) ->
         if isinstance(value, dict) and ("value" in value or "text" in value):  # {"text": {"value": ...}}
             value = value.get("value", value.get("text"))
         if isinstance(value, str | list):
-            title = _title(block) if key == "text" else ""
+            title = _title(block) if key == "text" or "url" in block else ""
             try:
                 return joined(title, text_of(value, detail, depth + 1))
             except NotUnderstood as error:
@@ -79,9 +92,9 @@ def _inner(block: Mapping[str, Json], detail: Detail, depth: int, *more: str) ->
             f"a block of the kind {kind[:60]!r} without a text; this version of the format is not known"
         )
     if has_words(block):
-        raise NotUnderstood(
-            f"a block of the unknown kind {kind[:60]!r} with text; this version of the format is not known"
-        )
+        known = first_label(block, "type", "content_type")
+        what = f"a block of the unknown kind {kind[:60]!r}" if known else f"an object with {', '.join(block)[:80]}"
+        raise NotUnderstood(f"{what}, which has text; this version of the format is not known")
     return f"[{kind[:60]}]"
 
 
@@ -121,10 +134,13 @@ def files_text(value: Json) -> str:
     texts = []
     for item in value if isinstance(value, list) else []:
         if isinstance(item, dict):
+            mark = file_mark(item)
+            if mark == file_mark({}) and not item.keys() & _OF_FILES:  # what a search found, say
+                continue
             said = next(
                 (item[key] for key in ("extracted_content", "content", "text") if isinstance(item.get(key), str)), ""
             )
-            texts += [file_mark(item), said]
+            texts += [mark, said]
         elif isinstance(item, str):
             texts.append(file_mark(item))
     return joined(*texts)
@@ -159,15 +175,26 @@ def result_text(text: str, detail: Detail) -> str:
     return "" if detail.tools == "none" else text
 
 
-def plain_text(value: Json) -> str:
-    """All texts in a result of a tool, which may be anything."""
+def plain_text(value: Json, depth: int = 0) -> str:
+    """The text of a tool's result, which may be anything: of an object what is said in it, else all its fields."""
     if value is None or isinstance(value, str):
         return value or ""
+    if depth > _DEEPEST:
+        raise NotUnderstood(f"a result is nested more than {_DEEPEST} levels deep")
     if isinstance(value, list):
-        return joined(*map(plain_text, value))
-    if isinstance(value, dict):
-        return joined(_title(value), *(plain_text(item) for key, item in value.items() if key in _RESULTS))
-    return ""
+        return joined(*(plain_text(item, depth + 1) for item in value))
+    if not isinstance(value, dict):
+        return canonical(value)
+    where = _title(value)
+    if not where and not value.keys() & set(_RESULTS):
+        fields = ((key, plain_text(item, depth + 1)) for key, item in value.items())
+        return joined(*(f"{key}: {text}" for key, text in fields if text))
+    said = (
+        item
+        for key, item in value.items()
+        if key in _RESULTS or (isinstance(item, str | list | dict) and has_words({key: item}))
+    )
+    return joined(where, *(plain_text(item, depth + 1) for item in said if not isinstance(item, bool)))
 
 
 _RESULTS = (

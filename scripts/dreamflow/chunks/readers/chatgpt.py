@@ -60,7 +60,11 @@ def nodes_on_branch(item: Mapping[str, Json]) -> list[tuple[str, Mapping[str, Js
         for name, node in mapping.items()
     }
     path = branch(parents, times, item.get("current_node"))
-    return [(name, mapping[name]["message"]) for name in path if isinstance(mapping[name].get("message"), dict)]
+    messages = [(name, mapping[name]["message"]) for name in path if mapping[name].get("message")]
+    for name, message in messages:
+        if not isinstance(message, dict):
+            raise NotUnderstood("not an object; this version of the format is not known", ("mapping", name, "message"))
+    return messages
 
 
 def _message(message: Mapping[str, Json], detail: Detail) -> Message | None:
@@ -101,7 +105,7 @@ def _content(content: Json, names: Mapping[str, str], detail: Detail) -> str:
         return text_of(content, detail)
     kind = first_label(content, "content_type")
     if kind in ("user_editable_context", "model_editable_context"):
-        return joined(*(text_of(content.get(key), detail) for key in _CONTEXT))
+        return joined(*(text_of(content.get(key), detail) for key in _CONTEXT)) or f"[{kind}]"
     if kind in ("tether_quote", "sonic_webpage", "tether_browsing_display"):
         title, url = first_label(content, "title"), first_label(content, "url")
         where = f"{title} ({url})" if title and url else title or url

@@ -10,7 +10,7 @@ from ...generation.model import Json
 from .account import checked_text
 from .blocks import call_text, file_mark, text_of
 from .message import Detail, Message, NotUnderstood, Talk
-from .tree import branch
+from .messages import on_branch
 from .values import first_label, joined, label_of, objects_in, time_of
 
 _LEFT_OUT = (
@@ -20,6 +20,10 @@ _LEFT_OUT = (
     "integration_name",
     "approval_options",
     "prompt_context_metadata",
+    "citations",
+    "metadata",
+    "meta",
+    "structured_content",
 )
 _ARTIFACT = ("content", "file_text", "new_str")  # keys of the arguments of a tool that are words for the user
 
@@ -35,23 +39,15 @@ def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     if not isinstance(chat_messages, list) or not all(isinstance(message, dict) for message in chat_messages):
         raise NotUnderstood("its chat_messages is not a list of objects")
     messages = []
-    for place in _branch(chat_messages, item.get("current_leaf_message_uuid")):
+    for place in on_branch(chat_messages, item.get("current_leaf_message_uuid")):
         try:
-            messages.append(_message(chat_messages[place], detail, first_label(item, "model")))
+            message = _message(chat_messages[place], detail, first_label(item, "model"))
         except NotUnderstood as error:
             raise error.within("chat_messages", place) from None
+        if message.text or (chat_messages[place].get("text") is not None and detail == Detail()):
+            messages.append(message)
     title = first_label(item, "title", "name")
     return Talk(first_label(item, "uuid", "id"), title, messages, time_of(item.get("updated_at"))) if messages else None
-
-
-def _branch(chat_messages: list[Mapping[str, Json]], leaf: Json) -> list[int]:
-    """The places of the messages that were seen last: all, if they do not name their parents."""
-    places = {first_label(message, "uuid"): place for place, message in enumerate(chat_messages)}
-    if len(places) < len(chat_messages) or not all("parent_message_uuid" in message for message in chat_messages):
-        return list(range(len(chat_messages)))
-    parents = {name: chat_messages[place].get("parent_message_uuid") for name, place in places.items()}
-    times = {name: chat_messages[place].get("created_at") for name, place in places.items()}
-    return [places[name] for name in branch(parents, times, leaf)]
 
 
 def _message(message: Mapping[str, Json], detail: Detail, model: str) -> Message:

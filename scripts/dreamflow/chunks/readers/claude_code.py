@@ -14,9 +14,7 @@ from .tree import branch
 from .values import first_label, joined, label_of, object_in, time_of
 
 _TYPES = ("user", "assistant")
-_LEFT_OUT = frozenset(
-    {"toolUseResult", "thinkingMetadata", "todos", "usage", "stop_details", "container", "diagnostics"}
-)
+_LEFT_OUT = frozenset({"usage", "stop_details", "container", "diagnostics", "context_management"})
 
 
 def recognises(value: Json) -> bool:
@@ -44,10 +42,10 @@ def read(value: Json, detail: Detail) -> Read:
     if messages:
         yield Talk(session, title, messages, messages[-1].time)
     aside = [place for place in said if value[place].get("isSidechain")]
-    for number, places in enumerate(_sidechains(value, aside), 1):
+    for name, places in _sidechains(value, aside).items():
         messages = _messages(value, places, detail)
         if messages:
-            yield Talk(f"{session or 'session'}-agent-{number}", title, messages, messages[-1].time)
+            yield Talk(f"{session or 'session'}-agent-{name}", title, messages, messages[-1].time)
 
 
 def _seen(lines: Sequence[Mapping[str, Json]], places: list[int]) -> list[int]:
@@ -92,7 +90,8 @@ def _is_result(content: Json) -> bool:
     return bool(blocks) and all(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
 
 
-def _sidechains(lines: Sequence[Mapping[str, Json]], places: list[int]) -> list[list[int]]:
+def _sidechains(lines: Sequence[Mapping[str, Json]], places: list[int]) -> dict[str, list[int]]:
+    """The lines of each sub-agent, by its name or that of its first line."""
     chains: dict[str, list[int]] = {}
     chain_of: dict[str, str] = {}
     for place in places:
@@ -100,7 +99,7 @@ def _sidechains(lines: Sequence[Mapping[str, Json]], places: list[int]) -> list[
         chain = first_label(lines[place], "agentId") or chain_of.get(parent) or name or "all"
         chain_of[name] = chain
         chains.setdefault(chain, []).append(place)
-    return list(chains.values())
+    return chains
 
 
 def _messages(lines: Sequence[Mapping[str, Json]], places: list[int], detail: Detail) -> list[Message]:
@@ -125,7 +124,7 @@ def _message(line: Mapping[str, Json], detail: Detail) -> Message:
     if "content" not in message:
         raise NotUnderstood("no content; this version of the format is not known", ("message",))
     try:
-        text = checked_text(lambda detail: text_of(message["content"], detail), line, detail, _LEFT_OUT)
+        text = checked_text(lambda detail: text_of(message["content"], detail), message, detail, _LEFT_OUT)
     except NotUnderstood as error:
         raise error.within("message", "content") from None
     role = first_label(message, "role") or line["type"]

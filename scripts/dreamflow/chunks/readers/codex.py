@@ -37,8 +37,12 @@ def read(value: Json, detail: Detail) -> Read:
     if events:
         wanted = [place for place, line in enumerate(value) if line.get("type") == "event_msg"]
     messages: list[Message] = []
-    for place in wanted:
-        line = value[place]
+    chosen = set(wanted)
+    for place, line in enumerate(value):
+        if _kind(line) == "thread_rolled_back":
+            messages = _taken_back(messages, object_in(line, "payload").get("num_turns"))
+        if place not in chosen:
+            continue
         payload = object_in(line, "payload") or line
         try:
             message = _event(payload, detail) if events else _item(payload, detail)
@@ -52,6 +56,12 @@ def read(value: Json, detail: Detail) -> Read:
     if messages:
         messages = [message._replace(model=model) if message.role == "assistant" else message for message in messages]
         yield Talk(first_label(meta, "id", "session_id"), "", _merged(messages), messages[-1].time)
+
+
+def _taken_back(messages: list[Message], turns: Json) -> list[Message]:
+    """The messages without those from the last questions on, which were taken back."""
+    asked = [place for place, message in enumerate(messages) if message.role == "user"]
+    return messages[: asked[-min(turns, len(asked))]] if isinstance(turns, int) and turns > 0 and asked else messages
 
 
 def _kind(line: Mapping[str, Json]) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 
 _DATE = re.compile(r"(\d{1,4})\D{1,3}(\d{1,2})\D{1,3}(\d{1,4})")
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d\d)(?:[:.](\d\d))?")
@@ -29,7 +30,7 @@ class Stamps:
 
 
 def _order(dates: Sequence[tuple[int, int, int]], texts: Sequence[str | None]) -> str | None:
-    """Which of the numbers of dates is what: the only order in which all are dates, or in which none is before another."""
+    """Which of the numbers of dates is what: the only order in which all are dates, or in which they do not go back."""
     if any(text and _YEAR_FIRST.search(text) for text in texts):
         return "ymd"
     orders = [order for order in _ORDERS if order != "ymd" or max(date[0] for date in dates) > 99]
@@ -37,8 +38,7 @@ def _order(dates: Sequence[tuple[int, int, int]], texts: Sequence[str | None]) -
     if len(possible) < 2:
         return possible[0] if possible else None
     backwards = {
-        order: sum(_day(second, order) < _day(first, order) for first, second in zip(dates, dates[1:], strict=False))
-        for order in possible
+        order: sum(_day(second, order) < _day(first, order) for first, second in pairwise(dates)) for order in possible
     }
     least = min(backwards.values())
     best = [order for order, count in backwards.items() if count == least]

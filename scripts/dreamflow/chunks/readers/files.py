@@ -47,8 +47,8 @@ _OF_SLACK = ("users.json", "channels.json", "groups.json", "dms.json", "mpims.js
 
 
 class FileRead(NamedTuple):
-    """The conversations of a file, what is wrong with others in it, and what may be wrong with these: nobody speaks in a
-    long text. Each problem and notice names the file and the place."""
+    """The conversations of a file, what is wrong with others in it, and what may be wrong with these: nobody speaks in
+    a long text. Each problem and notice names the file and the place."""
 
     conversations: Sequence[Conversation]
     problems: Sequence[str]
@@ -74,10 +74,10 @@ def list_conversations(root: Path) -> dict[str, Conversation]:
 def conversation_files(root: Path) -> list[Path]:
     """The files of conversations in the folder `root` and below it, sorted. Raises a `ConfigError` without a folder.
 
-    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html and .zip, except names that begin with a dot,
-    README, LICENSE, and files about accounts and settings beside an export's conversations.json. Of a channel in an
-    unpacked export of Slack it is the file of the last day: a new day is a new file, which stands for all days. A
-    folder that cannot be opened is among them, since reading it says why.
+    These are files ending in .jsonl, .ndjson, .json, .md, .markdown, .txt, .log, .vtt, .srt, .html, .htm and .zip,
+    except names that begin with a dot, README, LICENSE, and files about accounts and settings beside an export's
+    conversations.json. Of a channel in an unpacked export of Slack it is the file of the last day: a new day is a new
+    file, which stands for all days. A folder that cannot be opened is among them, since reading it says why.
     """
     if not root.is_dir():
         raise ConfigError(f"{root}: no such folder of conversations; create it, or correct the path")
@@ -186,8 +186,8 @@ def _notice(talk: Conversation, where: str) -> str | None:
     if len(talk.text) < _LONG or any(turn.role != "text" for turn in talk.turns):
         return None
     return (
-        f"{where}: a single turn of {len(talk.text):,} characters, since no speakers were found; if somebody speaks in it, "
-        'write "Name: " at the beginning of each turn'
+        f"{where}: a single turn of {len(talk.text):,} characters, since no speakers were found; if somebody speaks in "
+        'it, write "Name: " at the beginning of each turn'
     )
 
 

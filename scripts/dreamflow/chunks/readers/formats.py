@@ -11,54 +11,39 @@ is, for
 All raise a `NotUnderstood` about what they do not understand.
 """
 
-from . import (
-    captions,
-    chatgpt,
-    claude,
-    claude_code,
-    codex,
-    deepseek,
-    gemini,
-    grok,
-    labels,
-    librechat,
-    llamacpp,
-    messages,
-    mistral,
-    openwebui,
-    page,
-    sillytavern,
-    slack,
-    stamped,
-    takeout,
-    turns,
+from importlib import import_module
+from types import ModuleType
+
+
+def _formats(*names: str) -> tuple[ModuleType, ...]:
+    return tuple(import_module(f".{name}", __package__) for name in names)
+
+
+DOCUMENTS = _formats(
+    "slack",
+    "takeout",
+    "claude_code",
+    "codex",
+    "sillytavern",
+    "mistral",
+    "gemini",
+    "turns",
 )
 
-DOCUMENTS = (
-    slack,
-    takeout,
-    claude_code,
-    codex,
-    sillytavern,
-    mistral,
-    gemini,
-    turns,
-)  # fmt: skip
-
-CONVERSATIONS = (
-    deepseek,
-    chatgpt,
-    claude,
-    grok,
-    openwebui,
-    llamacpp,
-    librechat,
-    messages,  # the last, since it recognises any list of messages
+CONVERSATIONS = _formats(
+    "deepseek",
+    "chatgpt",
+    "claude",
+    "grok",
+    "openwebui",
+    "llamacpp",
+    "librechat",
+    "messages",  # the last, since it recognises any list of messages
 )
 
-TEXTS = (
-    page,
-    captions,
-    stamped,
-    labels,  # the last, since it recognises any text
-)  # fmt: skip
+TEXTS = _formats(
+    "page",
+    "captions",
+    "stamped",
+    "labels",  # the last, since it recognises any text
+)

@@ -20,7 +20,7 @@ _FILES = (
 )
 _IN_LINE = ("inlineData", "inline_data", "inlineImage")
 _LEFT_OUT = frozenset(
-    {"thoughtSignature", "thoughtSignatures", "grounding", "groundingMetadata", "response", *ARGUMENTS}
+    {"thoughtSignature", "thoughtSignatures", "grounding", "groundingMetadata", "errorMessage", "response", *ARGUMENTS}
 )
 
 
@@ -144,16 +144,10 @@ def _part(part: Json, detail: Detail) -> str:
     for key in ("functionCall", "function_call"):
         texts += [call_text(object_in(part, key), detail)] if object_in(part, key) else []
     for key in ("functionResponse", "function_response"):
-        texts.append(result_text(_answer(object_in(part, key).get("response")), detail))
+        texts.append(result_text(plain_text(object_in(part, key).get("response")), detail))
     texts += [f"[file: {_name(object_in(part, key))}]" for key in _FILES if object_in(part, key)]
     texts += [marked(_kind(object_in(part, key)), None) for key in _IN_LINE if object_in(part, key)]
     return joined(*texts)
-
-
-def _answer(response: Json) -> str:
-    if isinstance(response, dict):
-        return joined(*(_answer(value) for value in response.values()))
-    return plain_text(response)
 
 
 def _name(file: Mapping[str, Json]) -> str:

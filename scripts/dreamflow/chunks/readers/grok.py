@@ -6,7 +6,7 @@ from ...generation.model import Json
 from .account import checked_text
 from .blocks import file_mark, plain_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Talk
-from .messages import talk_of
+from .messages import messages_in, talk_of
 from .values import first_label, joined, list_in, object_in, objects_in, time_of
 
 _FOUND = ("web_search_results", "cited_web_search_results", "webSearchResults", "xposts", "x_posts")
@@ -25,7 +25,7 @@ def recognises(item: Mapping[str, Json]) -> bool:
 def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     """The responses on the newest branch; None if there are none."""
     about = object_in(item, "conversation") or item
-    responses = [object_in(response, "response") or response for response in objects_in(item, "responses")]
+    responses = [object_in(response, "response") or response for response in messages_in(item, "responses")]
     leaf = about.get("leaf_response_id")
     return talk_of(item, responses, ("responses",), detail, about=about, current=leaf, read_one=_message)
 
@@ -42,6 +42,7 @@ def _message(response: Mapping[str, Json], detail: Detail) -> Message:
 
 def _text(response: Mapping[str, Json], detail: Detail) -> str:
     thought = text_of(response.get("thinking_trace") or response.get("thinkingTrace"), detail)
+    thought = thought or joined(*(text_of(step.get("text"), detail) for step in objects_in(response, "steps")))
     found = [
         plain_text({"title": result.get("title"), "url": result.get("url"), "text": result.get("text")})
         for key in _FOUND

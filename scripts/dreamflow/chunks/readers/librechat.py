@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ...generation.model import Json
 from .message import Detail, NotUnderstood, Talk
-from .messages import message_of, talk_of
+from .messages import message_of, messages_in, talk_of
 from .values import first_label, objects_in
 
 _LISTS = ("messagesTree", "messages")
@@ -22,7 +22,7 @@ def recognises(item: Mapping[str, Json]) -> bool:
 def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     """The messages on the newest branch; None if there are none."""
     key = next(key for key in _LISTS if objects_in(item, key))
-    messages = list(_flat(objects_in(item, key)))
+    messages = list(_flat(messages_in(item, key)))
     about = {"model": None, **item}
     talk = talk_of({}, messages, (key,), detail, about=about, read_one=message_of)
     return talk
@@ -33,7 +33,7 @@ def _flat(messages: list[Mapping[str, Json]], parent: str | None = None) -> Iter
     waiting = [(message, parent) for message in reversed(messages)]
     while waiting:
         message, parent = waiting.pop()
-        named = {"parentMessageId": parent} if parent else {}
+        named = {"parentMessageId": parent or message.get("parentMessageId")}
         name = first_label(message, "messageId", "id")
         if not name and objects_in(message, "children"):
             raise NotUnderstood("a message with children but without a messageId")

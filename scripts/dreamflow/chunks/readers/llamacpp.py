@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from ...generation.model import Json
 from .message import Detail, Talk
-from .messages import talk_of
-from .values import object_in, objects_in
+from .messages import messages_in, talk_of
+from .values import object_in
 
 
 def recognises(item: Mapping[str, Json]) -> bool:
@@ -16,5 +16,5 @@ def recognises(item: Mapping[str, Json]) -> bool:
 def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     """The messages on the branch that was seen last; None if there are none."""
     about = object_in(item, "conv") or item
-    messages = objects_in(item, "messages")
+    messages = messages_in(item, "messages")
     return talk_of({}, messages, ("messages",), detail, about=about, current=about.get("currNode"))

@@ -5,6 +5,7 @@ A message has a role (`role`, `from`, `sender`, `author` or the like) and a body
 like). If messages name their parents, the branch that was seen last is read.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -14,7 +15,7 @@ from .account import account_for, checked_text
 from .blocks import call_text, files_text, reasoning_text, result_text, text_of
 from .message import Detail, Message, NotUnderstood, Talk
 from .tree import branch
-from .values import first_label, joined, object_in, objects_in, seconds_of, time_of
+from .values import first_label, joined, list_in, object_in, objects_in, seconds_of, time_of
 
 _LISTS = (
     "messages", "conversations", "conversation", "history", "turns", "dialogue", "dialog", "transcript", "chat",
@@ -37,6 +38,7 @@ _PARENTS = (
 _MODELS = ("model", "model_slug", "modelName", "model_name")
 _TALK_IDS = ("conversation_id", "conversationId", "id", "uuid", "_id", "chat_id", "chatId", "session_id", "custom_id")
 _TITLES = ("title", "name", "subject", "topic")
+_INSIDE = ("request", "body", "conversation", "chat", "data")
 _ABOUT = ("metadata", "channel", "thread", "session")
 _UPDATES = ("updated_at", "updatedAt", "update_time", "modify_time", "modified", "lastModified", "last_modified")
 _IS_USER = ("isCreatedByUser", "is_user", "isUser", "fromUser", "from_me")
@@ -46,28 +48,51 @@ _OF_TALK = frozenset(
 # Of one message: other answers, suggestions and what a site shows around a message.
 _LEFT_OUT = frozenset(
     {"swipes", "swipe_info", "followUps", "suggestions", "annotations", "citations", "sources", "tools", "metadata",
-     "children", "childrenIds", "codeInterpreter", "embeds", "reference", "mentions", "stickers"}
+     "children", "childrenIds", "codeInterpreter", "embeds", "reference", "mentions", "stickers", "web_search",
+     "file_search"}
 )  # fmt: skip
 
 
 def recognises(item: Mapping[str, Json]) -> bool:
-    """Whether this is an object with a list of messages."""
-    return _list_in(item) is not None
+    """Whether this is an object with a list of messages, maybe in a request."""
+    return _list_in(item) is not None or any(_list_in(object_in(item, key)) for key in _INSIDE)
 
 
 def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     """The messages; None if there are none."""
-    key = _list_in(item) or ""
-    talk = talk_of(item, objects_in(item, key), (key,), detail)
+    key = _list_in(item)
+    if not key:
+        outer = next(key for key in _INSIDE if _list_in(object_in(item, key)))
+        about = {**item[outer], **{name: item[name] for name in (*_TALK_IDS, *_TITLES, *_UPDATES) if name in item}}
+        rest = {name: value for name, value in item.items() if name != outer}
+        answers = _choices(rest) or _choices(object_in(rest, "response"))
+        account_for({} if answers else rest, "", _OF_TALK, known=True)
+        return read({**about, "choices": answers} if answers else about, detail)
+    said = messages_in(item, key) + [object_in(choice, "message") for choice in _choices(item)[:1]]
+    rest = {name: value for name, value in item.items() if name != "choices"}
+    talk = talk_of(rest, said, (key,), detail)
     system = text_of(item.get("system"), detail) if isinstance(item.get("system"), str | list) else ""
     if talk and system:
         return talk._replace(messages=[Message("system", system), *talk.messages])
     return talk
 
 
+def messages_in(item: Mapping[str, Json], key: str) -> list[Mapping[str, Json]]:
+    """The messages in the list at a key. Raises a `NotUnderstood` about one that is not an object."""
+    for place, message in enumerate(list_in(item, key)):
+        if not isinstance(message, dict):
+            raise NotUnderstood("a message that is not an object", (key, place))
+    return list_in(item, key)
+
+
 def is_message(value: Json) -> bool:
     """Whether a value has the shape of a message."""
     return isinstance(value, dict) and bool(role_of(value)) and any(key in value for key in (*_BODIES, *_CALLS))
+
+
+def _choices(item: Mapping[str, Json]) -> list[Mapping[str, Json]]:
+    """The answers to a request that was logged with them."""
+    return [choice for choice in objects_in(item, "choices") if isinstance(choice.get("message"), dict)]
 
 
 def _list_in(item: Mapping[str, Json]) -> str | None:
@@ -130,7 +155,12 @@ def on_branch(messages: Sequence[Mapping[str, Json]], current: Json = None) -> l
         places[first_label(message, *_IDS)] = place
     if "" in places or len(places) < len(messages) or not any(_has_parent(message) for message in messages):
         return _oldest_first(messages)
-    parents = {name: first_label(messages[place], *_PARENTS) or None for name, place in places.items()}
+    parents: dict[str, str | None] = {}
+    last = None
+    for name, place in places.items():  # a message that does not say what it follows follows the one before it
+        says = any(key in messages[place] for key in _PARENTS)
+        parents[name] = first_label(messages[place], *_PARENTS) or (None if says else last)
+        last = name
     times = {name: _time(messages[place]) for name, place in places.items()}
     return [places[name] for name in branch(parents, times, current)]
 
@@ -159,7 +189,10 @@ def message_of(message: Mapping[str, Json], detail: Detail, role: str | None = N
     has_body = any(key in message for key in (*_BODIES, *_CALLS, "function_call", "refusal", "audio"))
     if not has_body:
         raise NotUnderstood("a message without content or text; this version of the format is not known")
-    text = checked_text(lambda detail: body_of(message, role, detail), message, detail, _LEFT_OUT)
+    source = (
+        {**message, **dict.fromkeys(_CALLS)} if any(isinstance(message.get(key), str) for key in _CALLS) else message
+    )
+    text = checked_text(lambda detail: body_of(message, role, detail), source, detail, _LEFT_OUT)
     turn_id, model = first_label(message, *_IDS) or None, first_label(message, *_MODELS) or None
     return Message(role, text, time_of(_time(message)), turn_id, None if role.lower() in ("user", "human") else model)
 
@@ -190,11 +223,21 @@ def body_of(message: Mapping[str, Json], role: str, detail: Detail) -> str:
             parts = [*(part for part in parts if part not in text), text]
     if is_tool:
         parts = [result_text(joined(*parts), detail)]
-    calls = [call for key in _CALLS for call in objects_in(message, key)] + [object_in(message, "function_call")]
+    calls = [call for key in _CALLS for call in _calls(message.get(key))] + [object_in(message, "function_call")]
     parts += [call_text(call, detail) for call in calls if call]
     parts.append(text_of(object_in(message, "audio").get("transcript"), detail))
     parts += [files_text(message.get(key)) for key in _FILES]
     return joined(thought if thought not in "\n".join(parts) else "", *parts)
+
+
+def _calls(value: Json) -> list[Mapping[str, Json]]:
+    """The calls in a list, or in JSON in a text."""
+    if isinstance(value, str) and value.strip():
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise NotUnderstood("calls of tools that are not JSON") from None
+    return [call for call in value if isinstance(call, dict)] if isinstance(value, list) else []
 
 
 def _part(message: Mapping[str, Json], key: str, detail: Detail) -> str:

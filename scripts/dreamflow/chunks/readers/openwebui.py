@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from ...generation.model import Json
 from .account import ARGUMENTS, account_for
-from .blocks import files_text, text_of
+from .blocks import file_mark, marked, text_of
+from .chatgpt import first_text
 from .message import Detail, Message, NotUnderstood, Talk
-from .messages import message_of, talk_of
+from .messages import message_of, messages_in, talk_of
 from .values import first_label, joined, object_in, objects_in, time_of
 
 # Suggestions, sources of answers, and what the page shows while it works.
@@ -32,10 +33,13 @@ def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
     history = object_in(chat, "history")
     named = history.get("messages")
     if isinstance(named, dict):
-        messages = [{"id": name, **message} for name, message in named.items() if isinstance(message, dict)]
+        for name, message in named.items():
+            if not isinstance(message, dict):
+                raise NotUnderstood("a message that is not an object", ("history", "messages", name))
+        messages = [{"id": name, **message} for name, message in named.items()]
         key: tuple[str | int, ...] = (*(("chat",) if "chat" in item else ()), "history", "messages")
     else:
-        messages, key = objects_in(chat, "messages"), ("chat", "messages")
+        messages, key = messages_in(chat, "messages"), ("chat", "messages")
     about = {**chat, **{name: value for name, value in item.items() if value is not None}}
     about.pop("model", None)
     try:
@@ -49,12 +53,8 @@ def read(item: Mapping[str, Json], detail: Detail) -> Talk | None:
 
 
 def _message(message: Mapping[str, Json], detail: Detail) -> Message:
-    error = object_in(message, "error")
-    failed = text_of(error.get("content"), detail)
-    files = files_text(
-        [{"name": first_label(file, "name") or first_label(object_in(file, "file"), "filename", "name", "id"),
-          "id": first_label(file, "id", "url")[:80]} for file in objects_in(message, "files")]
-    )  # fmt: skip
+    failed = first_text(object_in(message, "error"), "content") or first_text(message, "error")
+    files = joined(*map(_file, objects_in(message, "files")))
     known = {name: value for name, value in message.items() if name not in (*_LEFT_OUT, "error", "output")}
     output = message.get("output")
     said = message_of({**known, "content": text_of(output, detail)}, detail) if isinstance(output, list) else None
@@ -65,6 +65,11 @@ def _message(message: Mapping[str, Json], detail: Detail) -> Message:
     model = said.model or first_label(message, "modelName") or None
     text = joined(said.text, failed if failed not in said.text else "", files)
     return said._replace(text=text, time=time_of(message.get("timestamp")), model=model)
+
+
+def _file(file: Mapping[str, Json]) -> str:
+    name = first_label(file, "name") or first_label(object_in(file, "file"), "filename", "name")
+    return marked("image", name) if first_label(file, "type").startswith("image") else file_mark(name or file.get("id"))
 
 
 def _holds(text: str, content: Json) -> bool:

@@ -9,7 +9,9 @@ from .message import Detail, Message, NotUnderstood, Read, Talk
 
 _DATA = re.compile(r"\b(?:var|let|const)\s+jsonData\s*=\s*(?=\[)")
 _ROLE = "data-message-author-role"
-_VOID = frozenset(["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"])
+_VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 _BLOCKS = frozenset(
     "p div li ul ol pre h1 h2 h3 h4 h5 h6 tr table blockquote br section article".split()  # noqa: SIM905
 )
@@ -117,5 +119,7 @@ class _Page(HTMLParser):
             parts.append(" ")
 
     def _add(self, data: str) -> None:
-        if not self.unseen and (data.strip() or (self.messages[-1].parts and not self.messages[-1].parts[-1][-1:].isspace())):
+        if not self.unseen and (
+            data.strip() or (self.messages[-1].parts and not self.messages[-1].parts[-1][-1:].isspace())
+        ):
             self.messages[-1].parts.append(data)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from ...generation.model import Json
 from .account import checked_text
-from .blocks import file_mark, marked, reasoning_text, text_of
+from .blocks import call_text, file_mark, marked, reasoning_text, text_of
 from .message import Detail, Message, NotUnderstood, Read, Talk
-from .values import first_label, joined, object_in, written_time
+from .values import first_label, joined, object_in, objects_in, written_time
 
 _LEFT_OUT = frozenset(
     {
@@ -19,6 +19,9 @@ _LEFT_OUT = frozenset(
         "title",
         "display_text",
         "bias",
+        "negative",
+        "prompt",
+        "tool_invocations",
         "gen_started",
         "gen_finished",
         "force_avatar",
@@ -74,9 +77,15 @@ def _message(line: Mapping[str, Json], detail: Detail, is_one: bool) -> Message:
 
 
 def _text(line: Mapping[str, Json], extra: Mapping[str, Json], detail: Detail) -> str:
+    calls = [call_text({**call, "name": first_label(call, "displayName", "name")}, detail)
+             for call in objects_in(extra, "tool_invocations")]  # fmt: skip
     files = [extra["file"]] if isinstance(extra.get("file"), dict) else []
     files += [file for file in extra.get("files") or [] if isinstance(file, dict)]
     image = marked("image", first_label(extra, "title") or None) if extra.get("image") else ""
     return joined(
-        reasoning_text(text_of(extra.get("reasoning"), detail), detail), line["mes"], image, *map(file_mark, files)
+        reasoning_text(text_of(extra.get("reasoning"), detail), detail),
+        line["mes"],
+        *calls,
+        image,
+        *map(file_mark, files),
     )

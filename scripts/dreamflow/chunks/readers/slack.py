@@ -18,7 +18,7 @@ _MENTION = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 _LEFT_OUT = frozenset(
     {"user_profile", "bot_profile", "profile", "icons", "reactions", "replies", "reply_users", "edited", "room",
      "files", "attachments", "blocks", "root", "topic", "purpose", "channel", "team", "source_team",
-     "user_team", "fallback"}
+     "user_team", "fallback", "metadata"}
 )  # fmt: skip
 
 

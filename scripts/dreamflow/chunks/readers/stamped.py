@@ -2,13 +2,12 @@
 
 WhatsApp (iOS and Android, in any language), Telegram, Discord, LINE, KakaoTalk, Zoom, Slack and Teams as copied; and
 IRC as irssi, WeeChat, ZNC, HexChat and mIRC log it. The text stays unchanged: a line that begins no message goes on
-with the one before. What a program says ("Anna left") is a turn of the role "system". A kind of chat is a line below.
+with the one before. What a program says ("Anna left") is a turn of the role "system".
 """
 
 import re
 from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from ..conversation import Turn
 from ..speaker_names import ROLES
@@ -25,30 +24,41 @@ _IRC_TIME = rf"(?:[\[(]?(?:{_D}[ T]|{_MONTHLY})?\d{{1,2}}:\d\d(?::\d\d(?:\.\d+)?
 _NAME = r"[^:\n]{1,70}?"
 
 
-class _Kind(NamedTuple):
-    """A kind of chat: the beginning of a message, with `time` and `name` (none: the program speaks)."""
-
-    name: str
-    start: re.Pattern
-    least: int  # messages
+def _kind(pattern: str, least: int = 2) -> tuple[re.Pattern, int]:
+    return re.compile(f"^{_MARKS}(?:{pattern})", re.M | re.I), least
 
 
-def _kind(name: str, pattern: str, least: int = 2) -> _Kind:
-    return _Kind(name, re.compile(f"^{_MARKS}(?:{pattern})", re.M | re.I), least)
-
-
-_KINDS = (
-    _kind("WhatsApp on iOS", rf"\[(?P<time>{_DT})\][ ]{_MARKS}(?:(?:~[ \u00a0\u202f])?(?P<name>{_NAME}):(?:[ ]|\r?$))?", 1),
-    _kind("WhatsApp on Android", rf"(?P<time>{_DT})[ ][-–][ ]{_MARKS}(?:(?P<name>{_NAME}):(?:[ ]|\r?$))?"),
-    _kind("Telegram", rf"(?P<name>[^\n\[\]]{{1,60}}),[ ]\[(?P<time>{_DT})\]:?[ ]*\r?\n"),
-    _kind("Discord", rf"(?P<name>[^\n]{{1,40}}?)[ ][—–][ ](?P<time>(?:(?:today|yesterday)[ ](?:at[ ])?|{_D},?[ ]+)?{_T})[ ]*\r?\n"),
-    _kind("DiscordChatExporter", rf"\[(?P<time>(?:{_D}|\d{{1,2}}-[A-Z][a-z]{{2}}-\d\d)[ ]{_T})\][ ](?P<name>[^\n:]{{2,40}}?)(?:[ ]\(pinned\))?\r?\n"),
-    _kind("LINE", rf"(?P<time>{_T})\t(?P<name>[^\t\n]{{1,40}})\t"),
-    _kind("KakaoTalk", rf"\[(?P<name>[^\]\n]{{1,40}})\][ ]\[(?P<time>{_T})\][ ]"),
-    _kind("KakaoTalk on a telephone", rf"(?P<time>\d{{4}}(?:년|\.) \d{{1,2}}(?:월|\.) \d{{1,2}}(?:일|\.) (?:오전|오후) {_T}),[ ](?:(?P<name>{_NAME})[ ]:[ ])?"),
-    _kind("Zoom", rf"(?P<time>\d\d:\d\d:\d\d)[ \t]+(?:From[ ]+)?(?P<name>[^:\n]{{1,60}}?)(?:[ ]+to[ ]+[^:\n]{{1,40}}?)?[ ]*:(?:[ \t]|\r?\n)"),
-    _kind("Slack", rf"(?P<name>[^\W\d_][^\n\t:\[\]]{{1,38}}?)(?:[ ]APP)?[ \t]{{1,3}}\[?(?P<time>\d{{1,2}}:\d\d(?::\d\d)?(?:[ ][AP]M)?)\]?[ ]*\r?\n", 3),
-)  # fmt: skip
+# How a message begins, with `time` and `name` (none: the program speaks), and of how many messages there are at least.
+_KINDS = {
+    "WhatsApp on iOS": _kind(
+        rf"\[(?P<time>{_DT})\][ ]{_MARKS}(?:(?:~[ \u00a0\u202f])?(?P<name>{_NAME}):(?:[ ]|\r?$))?", 1
+    ),
+    "WhatsApp on Android": _kind(rf"(?P<time>{_DT})[ ][-–][ ]{_MARKS}(?:(?P<name>{_NAME}):(?:[ ]|\r?$))?"),
+    "Telegram": _kind(rf"(?P<name>[^\n\[\]]{{1,60}}),[ ]\[(?P<time>{_DT})\]:?[ ]*\r?\n"),
+    "Discord": _kind(
+        rf"(?P<name>[^\n]{{1,40}}?)[ ][—–][ ](?P<time>(?:(?:today|yesterday)[ ](?:at[ ])?|{_D},?[ ]+)?{_T})[ ]*\r?\n"
+    ),
+    "DiscordChatExporter": _kind(
+        rf"\[(?P<time>(?:{_D}|\d{{1,2}}-[A-Z][a-z]{{2}}-\d\d)[ ]{_T})\][ ]"
+        r"(?P<name>[^\n:]{2,40}?)(?:[ ]\(pinned\))?\r?\n"
+    ),
+    "LINE": _kind(rf"(?P<time>{_T})\t(?P<name>[^\t\n]{{1,40}})\t"),
+    "KakaoTalk": _kind(rf"\[(?P<name>[^\]\n]{{1,40}})\][ ]\[(?P<time>{_T})\][ ]"),
+    "KakaoTalk on a telephone": _kind(
+        r"(?P<time>\d{4}(?:년|\.) \d{1,2}(?:월|\.) \d{1,2}(?:일|\.) (?:오전|오후) \d{1,2}:\d\d),[ ]"
+        rf"(?:(?P<name>{_NAME})[ ]:[ ])?"
+    ),
+    "Zoom": _kind(
+        r"(?P<time>\d\d:\d\d:\d\d)[ \t]+(?:From[ ]+)?(?P<name>[^:\n]{1,60}?)(?:[ ]+to[ ]+[^:\n]{1,40}?)?[ ]*:"
+        r"(?:[ \t]|\r?\n)"
+    ),
+    "Slack": _kind(
+        r"(?P<name>[^\W\d_][^\n\t:\[\]]{1,38}?)(?:[ ]APP)?[ \t]{1,3}"
+        r"\[?(?P<time>\d{1,2}:\d\d(?::\d\d)?(?:[ ][AP]M)?)\]?[ ]*\r?\n",
+        3,
+    ),
+}
+_LEVELS = frozenset(["info", "warn", "warning", "error", "debug", "trace", "critical", "fatal", "notice"])
 
 _IRC = re.compile(
     rf"""^\ufeff?(?:(?P<time>{_IRC_TIME})[ \t]*)?(?:
@@ -72,31 +82,33 @@ def read(text: str, detail: Detail) -> Read:
     if _is_irc(text):
         yield Marked(_irc_turns(text))
         return
-    kind = _kind_of(text)
-    found = [match for match in kind.start.finditer(text)]
+    found = list(_kind_of(text).finditer(text))
     stamps = Stamps([match["time"] for match in found])
     names = [_name(match) for match in found]
     known = {ROLES.get(name.lower()) for name in names if name}
     roles = [
         "system" if not name else ROLES[name.lower()] if known == {"user", "assistant"} else name for name in names
     ]
-    ends = [match.end() if name or not match["name"] else match.start("name") for match, name in zip(found, names, strict=True)]
+    ends = [
+        match.end() if name or not match["name"] else match.start("name")
+        for match, name in zip(found, names, strict=True)
+    ]
     places = zip(roles, found, ends, stamps.iso(), strict=True)
     starts = [(role, match.start(), end, time) for role, match, end, time in places]
     yield Marked(_turns(text, starts))
 
 
-def _kind_of(text: str) -> _Kind | None:
+def _kind_of(text: str) -> re.Pattern | None:
     head = _head(text)
-    lines = [line for line in head.split("\n") if line.strip()]
-    for kind in _KINDS:
-        found = [match for match in islice(kind.start.finditer(head), _LOOKED_AT) if _name(match) or match.groupdict()["time"]]
-        named = [match for match in found if _name(match)]
-        if len(found) < kind.least or not named:
+    lines = sum(1 for line in head.split("\n") if line.strip())
+    for pattern, least in _KINDS.values():
+        found = list(islice(pattern.finditer(head), _LOOKED_AT))
+        names = [name for match in found if (name := _name(match))]
+        if len(found) < least or not names or sum(name.lower() in _LEVELS for name in names) * 2 > len(names):
             continue
-        before = [line for line in head[: found[0].start()].split("\n") if line.strip()]
-        if len(before) <= 10 and len(found) * 12 >= len(lines) - len(before):
-            return kind
+        before = sum(1 for line in head[: found[0].start()].split("\n") if line.strip())
+        if before <= 10 and len(found) * 12 >= lines - before:
+            return pattern
     return None
 
 
