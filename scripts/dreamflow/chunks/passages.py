@@ -37,7 +37,8 @@ def passages_of(conversation: Conversation, units: Sequence[Unit]) -> list[Passa
 def _of_turn(conversation: Conversation, units: Sequence[Unit], first: int, end: int) -> list[Passage]:
     text, turn = conversation.text, conversation.turns[units[first].turn - 1]
     starts = [first]
-    if turn.role == "text" or sum(unit.tokens for unit in units[first:end]) > LONG:
+    unparted = turn.role == "text" and len(conversation.turns) == 1  # else its turns are known
+    if unparted or sum(unit.tokens for unit in units[first:end]) > LONG:
         blank = [i for i in range(first + 1, end) if _BLANK_LINE.search(text, units[i].start - 20, units[i].start)]
         lines = [i for i in range(first + 1, end) if text[units[i].start - 1] == "\n"]
         headings = {i for i in range(first + 1, end) if _HEADING.match(text, units[i].start)}
