@@ -1,4 +1,4 @@
-"""Passages: turns, or the paragraphs of long turns and of texts without speakers, between which subjects change."""
+"""Passages: turns, or the paragraphs of long turns and of texts of one turn, between which subjects change."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Passage:
     start: int
     stop: int
     begins_turn: bool
-    has_heading: bool
+    has_heading: bool  # in a text without speakers
 
 
 def passages_of(conversation: Conversation, units: Sequence[Unit]) -> list[Passage]:
@@ -37,8 +37,7 @@ def passages_of(conversation: Conversation, units: Sequence[Unit]) -> list[Passa
 def _of_turn(conversation: Conversation, units: Sequence[Unit], first: int, end: int) -> list[Passage]:
     text, turn = conversation.text, conversation.turns[units[first].turn - 1]
     starts = [first]
-    unparted = turn.role == "text" and len(conversation.turns) == 1  # else its turns are known
-    if unparted or sum(unit.tokens for unit in units[first:end]) > LONG:
+    if len(conversation.turns) == 1 or sum(unit.tokens for unit in units[first:end]) > LONG:
         blank = [i for i in range(first + 1, end) if _BLANK_LINE.search(text, units[i].start - 20, units[i].start)]
         lines = [i for i in range(first + 1, end) if text[units[i].start - 1] == "\n"]
         headings = {i for i in range(first + 1, end) if _HEADING.match(text, units[i].start)}
