@@ -45,7 +45,7 @@ def ours(limits: bool, conversation: Conversation) -> set[int]:
 def _ours(conversation: Conversation) -> list[tuple[int, bool]]:
     units = split_units(conversation)
     chunks = chunk_by_rules(conversation, units, 1, len(units))
-    return [(units[chunk.first - 1].turn, getattr(chunk, "limit", False)) for chunk in chunks[1:]]
+    return [(units[chunk.first - 1].turn, chunk.limit) for chunk in chunks[1:]]
 
 
 def text_tiling(w: int, k: int, conversation: Conversation) -> set[int]:
@@ -83,17 +83,14 @@ def by_semchunk(size: int, conversation: Conversation) -> set[int]:
     return _turns(conversation, (start for start, _ in offsets))
 
 
-def by_chonkie(chunker: str, size: int, conversation: Conversation) -> set[int]:
-    """chonkie's recursive or sentence chunker; its semantic ones need a downloaded network."""
-    return _turns(conversation, (chunk.start_index for chunk in _chonkie(chunker, size)(conversation.text)))
+def by_chonkie(size: int, conversation: Conversation) -> set[int]:
+    """chonkie's sentence chunker; its semantic ones need a downloaded network, its recursive one its own tokenizer."""
+    return _turns(conversation, (chunk.start_index for chunk in _chonkie(size)(conversation.text)))
 
 
 @cache
-def _chonkie(chunker: str, size: int) -> chonkie.BaseChunker:
-    delimiters = [". ", "! ", "? ", "\n", "。", "！", "？"]
-    if chunker == "sentence":
-        return chonkie.SentenceChunker(estimate_tokens, chunk_size=size, delim=delimiters)
-    return chonkie.RecursiveChunker(estimate_tokens, chunk_size=size)
+def _chonkie(size: int) -> chonkie.BaseChunker:
+    return chonkie.SentenceChunker(estimate_tokens, chunk_size=size, delim=[". ", "! ", "? ", "\n", "。", "！", "？"])
 
 
 def _turns(conversation: Conversation, starts: Iterable[int]) -> set[int]:
@@ -126,8 +123,7 @@ def choices() -> dict[str, list[Method]]:
     return {
         "never cut": [never],
         "every N turns": [partial(every, n) for n in (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 60)],
-        "TextTiling": [partial(text_tiling, w, k) for w, k in ((20, 10), (20, 6), (10, 10))],
+        "TextTiling": [partial(text_tiling, 20, 10)],  # its defaults; slow, and other values did not help it
         "semchunk": [partial(by_semchunk, size) for size in sizes],
-        "chonkie recursive": [partial(by_chonkie, "recursive", size) for size in sizes],
-        "chonkie sentence": [partial(by_chonkie, "sentence", size) for size in sizes],
+        "chonkie": [partial(by_chonkie, size) for size in sizes],
     }

@@ -1,6 +1,6 @@
 """Make the weights of the segmenter again: scripts/dreamflow/chunks/segmenter.json.
 
-Run: python tests/benchmarks/segmentation_sources.py; python tests/benchmarks/train_segmenter.py [--write]
+Run: python tests/benchmarks/segmentation_fetch.py; python tests/benchmarks/train_segmenter.py [--write]
 
 The texts are those of segmentation_texts.py: the part "train" for the network, the part "dev" for the threshold and the
 weights of the confidence; the part "test" is not read. Prints what the new weights reach on "dev"; takes about 10
@@ -34,7 +34,7 @@ from dreamflow.chunks import segmenter
 from dreamflow.chunks.boundary_net import as_arrays, scaled
 from dreamflow.chunks.gap_features import gap_features
 from dreamflow.embedding import DIMENSIONS, embed
-from segmentation_sources import FOLDER
+from segmentation_fetch import FOLDER
 
 TIMES = 14  # cases of a kind for training, relative to the test part
 SEEDS = (0, 1, 2)  # of the networks whose mean decides
