@@ -32,9 +32,10 @@ STEPS = (
 )
 BEST = "cohorts=[trial,crossed,chosen,best]"  # best selects from a ranking, which the first step makes
 
-# Pictures and pages are looked at, logs are about a run, and a database holds what the tables hold.
+# Pictures and pages are looked at, logs are about a run, a database holds what the tables hold, and what was read of
+# conversations is a copy that may be deleted.
 SKIPPED_SUFFIXES = {".png", ".svg", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".log"}
-SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/runs", "data/store/processes"}
+SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/runs", "data/store/processes", "data/talks"}
 
 _VOLATILE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),

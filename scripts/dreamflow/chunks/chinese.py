@@ -6,8 +6,6 @@ from functools import lru_cache
 @lru_cache(20_000)
 def tagged(text: str) -> tuple[tuple[str, str], ...]:
     """(word, tag) of each word of a text without spaces; nouns have tags that begin with n, verbs with v."""
-    try:
-        import rjieba  # late: its dictionary takes 20 MB
-    except ModuleNotFoundError:
-        return ((text, "n"),) if len(text) < 5 else ()
+    import rjieba  # late: its dictionary takes 20 MB
+
     return tuple(rjieba.tag(text))
