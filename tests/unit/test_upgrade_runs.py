@@ -234,8 +234,11 @@ def test_what_fails_leaves_its_turn_to_others_and_comes_again(project, server, f
     is_answered = is_paid or failure == "too long"
     assert ("could not be used; they are counted above" in first.tables[-1]) == is_answered
     page = project.read("data/chunks/a/chunks.html") if is_answered else ""
-    cost = f"they cost ${first.result['conversations'][0]['failed']['cost_usd']:.4f}"
-    assert ("it changed nothing. The answers for 1 part could not be used (" in page) == (cost in page) == is_answered
+    assert (
+        ("it changed nothing. The answers for 1 part could not be used (" in page)
+        == ("they cost $" in page)
+        == is_answered
+    )
     second = night(project, upgrade_limit=3, call_attempts=1)
     assert len(second.names) == 3 and not {"a", "b", "c"} & {*second.names}
     assert {name for name, found in levels(project).items() if found == {"good"}} == {*second.names}
