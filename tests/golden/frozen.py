@@ -34,7 +34,7 @@ BEST = "cohorts=[trial,crossed,chosen,best]"  # best selects from a ranking, whi
 
 # Pictures and pages are looked at, logs are about a run, a database holds what the tables hold, and what was read of
 # conversations is a copy that may be deleted.
-SKIPPED_SUFFIXES = {".png", ".svg", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".log"}
+SKIPPED_SUFFIXES = {".html", ".png", ".svg", ".sqlite", ".sqlite-wal", ".sqlite-shm", ".log"}
 SKIPPED_FOLDERS = {"data/1_raw", "data/logs", "data/runs", "data/store/processes", "data/talks"}
 
 _VOLATILE = [
@@ -46,6 +46,7 @@ _VOLATILE = [
         ),
         r"\1<seconds>",
     ),
+    (re.compile(r'("run": )"\d{8}T\d{6}-[0-9a-f]{6}"'), r'\1"<run>"'),
     (re.compile(r"\bcall seconds [\d.]+"), "call seconds <seconds>"),
     (re.compile(r"\| \d+\.\d\d (\| \d+\.\d{6} \|)$", re.M), r"| <seconds> \1"),  # a probe's table: seconds, USD
     (re.compile(r"; takes [\d.]+ times as long"), ""),

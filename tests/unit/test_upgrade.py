@@ -250,6 +250,8 @@ def test_what_is_answered_takes_nothing_and_comes_first_and_what_cannot_be_used_
     assert (totals["tokens"], totals["calls"], totals["chunks"]) == (one, 1, 2)
     assert totals["at_most"] == {"tokens": 50_000, "cost_usd": 0.5}
     assert totals["unusable_paid"] == paid and totals["skipped"]["calls"] == 1
+    answered = plan(made[2:3], look=lambda *_: Outlook(), max_tokens=one)
+    assert names(answered["regions"]) == [("c", 1)]  # once, also where nothing has to be asked
 
 
 def test_an_unknown_price_is_not_zero():

@@ -31,8 +31,9 @@ SAYS_FINDINGS = ("data/results/*/README.md", "data/probes/*/report.md")
 # the store has the answers (and so the times) and every generation is made again in the order of the first run.
 BY_ORDER = ("data/experiences/", "data/distill/")
 
-# An upgrade's plan counts what is still to be asked, so it is another one where the store has the answers.
-BY_STORE = ("data/chunks/upgrade/plan.json",)
+# An upgrade's plan counts what is still to be asked, and a result what was paid in this run, so they are others where
+# the store has the answers.
+BY_STORE = ("data/chunks/upgrade/plan.json", "data/chunks/result.json")
 
 LEDGER = "data/store/ledger.jsonl"
 

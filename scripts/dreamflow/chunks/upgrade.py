@@ -312,10 +312,14 @@ def _within_limits(
             if room is not None and needs[key] > room
         ]
         beyond = [purse for purse in purses if purse.over(estimate, outlook)]
-        if tight is None and not (over or outlook.blocked) and not any(purse.is_short(estimate) for purse in beyond):
-            tight = region
-        over += [purse.over(estimate, outlook) for purse in beyond]
-        if over or outlook.blocked:
+        if over or beyond or outlook.blocked:
+            if (
+                tight is None
+                and not (over or outlook.blocked)
+                and not any(purse.is_short(estimate) for purse in beyond)
+            ):
+                tight = region
+            over += [purse.over(estimate, outlook) for purse in beyond]
             skipped.append({**region, "reason": outlook.blocked or "; ".join(over)})
             continue
         left = {key: None if room is None else room - needs[key] for key, room in left.items()}
