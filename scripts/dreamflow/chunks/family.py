@@ -94,14 +94,15 @@ class Chunks(Family):
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
-        self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
+        index = self.talks / "index.json"
+        self._upgrades = [
+            Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name), [index]) for name in specs
+        ]
         self._note_question = note_question(world.settings.notes, world.catalog, world.models, world.router)
         self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
         self._notes = Deferred(self.note_plan, "notes", self._read_notes)
         self._basic = [
-            Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
-            for name, spec in specs.items()
-            if spec.has_basic
+            Deferred(index, name, partial(self._read_basic, name)) for name, spec in specs.items() if spec.has_basic
         ]
         self._loaded = specs
 
@@ -225,13 +226,17 @@ class Chunks(Family):
         if not self._loaded:
             return []
         page = self.folder / "result.json"
-        pages = [self.folder / conversation_id / "chunks.html" for conversation_id in self.spec_of]
+        is_read = (self.talks / "index.json").exists()
+        pages = [self.folder / conversation_id / "chunks.html" for conversation_id in (self.spec_of if is_read else ())]
         return [Report("conversations", page, in_words(page), list(self.follow()), files=pages)]
 
     def referenced(self) -> set[str]:
-        """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
+        """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged, and a
+        `DreamflowError` if no index says which other generations are needed."""
         from .archive import load_archive
 
+        if self._loaded and (self.layout.root / "gens" / CHUNK.name).exists():
+            self.library()
         ids: set[str] = set()
         for path in self.folder.glob("*/archive_v*.json"):
             archive = load_archive(path)
