@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import under
+from ..config import in_file, under
 from ..cycles import read_night, this_night
 from ..database.datasets import Dataset
 from ..database.schema import Source
@@ -80,7 +80,7 @@ class Chunks(Family):
         self._batches: tuple[Library, Mapping[str, Sequence[str]]] | None = None
 
     def compile(self) -> None:
-        """Check the specs; no conversation is read. Raises `ConfigError`."""
+        """Check the specs; before the first run also that there are files. None is read. Raises `ConfigError`."""
         from .compile import cluster_question, load_chunking
         from .filters import parse_filter
         from .notes import note_question
@@ -88,13 +88,15 @@ class Chunks(Family):
 
         world = self.world
         specs = {name: load_chunking(name, world.catalog, world.models, world.router) for name in self.spec_names()}
+        index = self.talks / "index.json"
+        for spec in () if index.exists() else specs.values():
+            self._check_files(spec)
         upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
             parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
-        index = self.talks / "index.json"
         self._upgrades = [
             Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name), [index]) for name in specs
         ]
@@ -106,6 +108,13 @@ class Chunks(Family):
         ]
         self._loaded = specs
 
+    def _check_files(self, spec: "Chunking") -> None:
+        from .readers import conversation_files
+
+        with in_file(spec.path), under("conversations"):
+            if not conversation_files(self.raw):
+                raise ConfigError(_nothing(self.raw, ()))
+
     def deferred(self) -> Sequence[Deferred]:
         """The generations of the level basic, of the planned upgrade, of the planned clusters and of their notes."""
         return [*self._basic, *self._upgrades, self._clusters, self._notes] if self._loaded else []
@@ -115,6 +124,11 @@ class Chunks(Family):
         """The specs by name, with the conversations that were read. Raises a `DreamflowError` if none were read, or if
         a spec does not fit them."""
         return self._of(self.library())[0]
+
+    @property
+    def specs_now(self) -> "Mapping[str, Chunking]":
+        """As `specs`, with the conversations as their files are now; nothing is written."""
+        return self._of(self._library_now())[0]
 
     @property
     def spec_of(self) -> "Mapping[str, Chunking]":
@@ -272,7 +286,7 @@ class Chunks(Family):
         texts = []
         is_current = self.is_current()
         needs_text = self._basic or "upgrade" in self.wanted
-        specs = self._of(self._library_now())[0] if needs_text else {}
+        specs = self.specs_now if needs_text else {}
         if not is_current:
             texts.append(self._unread_text())
             rows |= {
