@@ -4,7 +4,7 @@ Such a file is the plan of an upgrade, a replay set or an exported student. Jobs
 after an interruption, read the same file.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .errors import DreamflowError
@@ -12,22 +12,25 @@ from .generation.model import Generation
 
 
 class Deferred:
-    """The generations that follow from the content of `path`; none if the file does not exist.
+    """The generations that follow from the content of `path` and of the files `besides`; none if one of them does not
+    exist.
 
-    `origin` is the spec that they belong to. The file is read again if it has changed.
+    `origin` is the spec that they belong to. The files are read again if one has changed.
     """
 
-    def __init__(self, path: Path, origin: str, read: Callable[[Path], Mapping[str, Generation]]) -> None:
-        self.path, self.origin, self._read = path, origin, read
-        self._changed = 0
+    def __init__(
+        self, path: Path, origin: str, read: Callable[[Path], Mapping[str, Generation]], besides: Sequence[Path] = ()
+    ) -> None:
+        self.path, self.origin, self._read, self._files = path, origin, read, (path, *besides)
+        self._changed: list[int] = []
         self._generations: Mapping[str, Generation] = {}
         self._positions: Mapping[str, int] = {}
 
     @property
     def generations(self) -> Mapping[str, Generation]:
-        """The generations by id, from the current content of the file. Raises a `DreamflowError` if it is damaged."""
+        """The generations by id, from the current content of the files. Raises a `DreamflowError` if one is damaged."""
         try:
-            changed = self.path.stat().st_mtime_ns
+            changed = [file.stat().st_mtime_ns for file in self._files]
         except FileNotFoundError:
             return {}
         if changed != self._changed:

@@ -7,7 +7,7 @@ from chat import chunk, conversation
 from dreamflow.chunks.archive import build_archive, write_archive
 from dreamflow.chunks.units import split_units
 from dreamflow.cycles import NIGHT
-from dreamflow.errors import ConfigError
+from dreamflow.errors import ConfigError, DreamflowError
 from dreamflow.nights.state import Limits, begin
 from dreamflow.plan import compile_plan
 from project import REPOSITORY, Project
@@ -124,6 +124,25 @@ def test_an_upgrade_is_previewed_where_it_is_wanted_and_known_once_it_is_planned
     assert not compile_plan(project.read("config/config.yaml")).deferred()
 
 
+def test_what_is_planned_of_conversations_waits_until_they_are_read(project):
+    """As a version that had no index has left it, or if the index was deleted."""
+    tiers(project, basic={}, good={"model": "writer", "window_tokens": 50})
+    archive_all(project)
+    chunks = family(project, upgrade={"target": "good"})
+    chunks.write_upgrade_plan("2026-02-13T04:00:00+00:00")
+    planned = compile_plan(project.read("config/config.yaml")).deferred()
+    assert planned
+    project.write(f"data/gens/chunk/{next(iter(planned))}/metadata.json", {})
+    assert planned.keys() <= compile_plan(project.read("config/config.yaml")).referenced()
+    (project.root / "data/talks/index.json").unlink()
+    plan = compile_plan(project.read("config/config.yaml"))
+    assert not plan.deferred() and [report.files for report in plan.families["chunks"].reports()] == [[]]
+    with pytest.raises(DreamflowError, match="run `snakemake chunks` to read the conversations"):
+        plan.referenced()  # else they would look like orphans
+    plan.families["chunks"].read()
+    assert plan.deferred() == planned and planned.keys() <= plan.referenced()
+
+
 def test_clusters_are_previewed_where_they_are_wanted_and_known_once_they_are_planned(project):
     archive_all(project)
     chunks = family(project, clusters={"similarity": 0.01, "model": "writer"})
@@ -131,7 +150,7 @@ def test_clusters_are_previewed_where_they_are_wanted_and_known_once_they_are_pl
     rows, _ = chunks.preview()
     assert {row.stage for row in rows.values()} == {"cluster"}
     chunks.write_cluster_plan()
-    assert chunks.deferred()[-2].generations == rows
+    assert {gen_id: row for one in chunks.deferred() for gen_id, row in one.generations.items()} == rows
     assert len(chunks.cluster_inputs()) == len(rows) and chunks.preview() == ({}, "")
 
 

@@ -365,7 +365,6 @@ NAMES = [
         "procedures[0]: unknown procedure 'fleet-ops.check'; did you mean 'fleet-ops.check_host'?",
     ),
     ("conversations/demo", "basic: {}", "basic: {model: none}", "tiers.basic.model: unknown model 'none'"),
-    ("conversations/demo", '["*"]', '["*", bread]', "conversations[1]: unknown conversation 'bread'"),
     ("probes/demo", "[smollm2-135m,", "[smollm2-135m, gpt,", "models[1]: unknown model 'gpt'; known: colleague"),
     (
         "probes/demo",
@@ -398,8 +397,8 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "old", "new", "said"), NAMES, ids=[case[3].split(":")[0] for case in NAMES])
-def test_a_name_that_does_not_exist_is_reported_with_its_line(project, name, old, new, said):
+def with_mistake(project, name, old, new):
+    """The settings of a project with only the targets of a file of `config`, in which `old` is replaced by `new`."""
     path = project / f"config/{name}.yaml"
     text = path.read_text(encoding="utf-8")
     assert old in text
@@ -408,15 +407,38 @@ def test_a_name_that_does_not_exist_is_reported_with_its_line(project, name, old
     if name != "config":
         named = {key: names for key, names in config.items() if isinstance(names, list)}
         config = {key: names if name.startswith(key) else [] for key, names in named.items()}
-    with pytest.raises(DreamflowError) as error:
-        compile_plan({**config, "raw_root": str(REPOSITORY / "data/1_raw"), "data_root": str(project / "data")}).check()
+    return {**config, "raw_root": str(REPOSITORY / "data/1_raw"), "data_root": str(project / "data")}
+
+
+def assert_placed(error, project, name, said):
     place, _, rest = str(error.value).partition(": ")
     assert rest.startswith(said)
     file, _, line = place.partition(":")
     assert file == f"config/{name}.yaml"
-    key = said.partition(":")[0]
-    wrong = re.search(r"'([\w. -]+)'", said)[1] if "subsets" not in key else "3"
-    assert wrong in path.read_text(encoding="utf-8").splitlines()[int(line) - 1]
+    wrong = re.search(r"'([\w. -]+)'", said)[1] if "subsets" not in said.partition(":")[0] else "3"
+    assert wrong in (project / file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "said"), NAMES, ids=[case[3].split(":")[0] for case in NAMES])
+def test_a_name_that_does_not_exist_is_reported_with_its_line(project, name, old, new, said):
+    settings = with_mistake(project, name, old, new)
+    with pytest.raises(DreamflowError) as error:
+        compile_plan(settings).check()
+    assert_placed(error, project, name, said)
+
+
+def test_a_conversation_that_does_not_exist_is_reported_with_its_line_once_the_files_are_read(project):
+    settings = with_mistake(project, "conversations/demo", '["*"]', '["*", bread]')
+    said = "conversations[1]: unknown conversation 'bread'; known: "
+    reading = compile_plan(settings).families["chunks"]
+    assert reading.targets("chunks")  # its file may be among those that are not read yet
+    with pytest.raises(ConfigError) as error:
+        reading.read()
+    assert_placed(error, project, "conversations/demo", said)
+    for goal in ("chunks", "upgrade", "clusters"):  # a run that starts now says it before anything runs
+        with pytest.raises(ConfigError) as error:
+            compile_plan(settings).families["chunks"].targets(goal)
+        assert_placed(error, project, "conversations/demo", said)
 
 
 # Any broken file.

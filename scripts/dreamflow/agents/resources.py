@@ -102,7 +102,7 @@ def select_resources_for(
             "config/config.yaml names no conversations, so no chunks can be upgraded: add `conversations: [demo]`"
         )
     family.compile()
-    archives = [archive for spec in family.specs.values() for archive in archives_of(spec, family.folder)]
+    archives = [archive for spec in family.specs_now.values() for archive in archives_of(spec, family.folder)]
     if not archives:
         raise DreamflowError(
             "there are no chunks yet: run `snakemake chunks` first (`start_run` with the target chunks)"
@@ -152,7 +152,7 @@ def _tier(plan: Mapping[str, Any]) -> str:
 def _planned(family: Chunks, world: World, given: Mapping[str, Any]) -> dict[str, Any]:
     upgrade = check({key: value for key, value in given.items() if value is not None}, Upgrade, "upgrade")
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return plan_upgrade(family.specs, family.folder, upgrade, now, world.layout)
+    return plan_upgrade(family.specs_now, family.folder, upgrade, now, world.layout)
 
 
 def _recommendation(
@@ -169,7 +169,7 @@ def _recommendation(
     # Of several specs the one with most to do decides what is shown as the choice.
     name, part = max(plan["specs"].items(), key=lambda item: item[1]["totals"]["chunks"])
     chosen, totals = part["resources"], plan["totals"]
-    options = [option for spec_name, spec in family.specs.items() for option in _options(spec_name, spec)]
+    options = [option for spec_name, spec in family.specs_now.items() for option in _options(spec_name, spec)]
     mine = next(one for one in options if one.conversations == name and one.quality == chosen["tier"])
     most = [one["totals"].get("at_most") or {"tokens": 0, "cost_usd": 0.0} for one in plan["specs"].values()]
     usd_at_most = [one["cost_usd"] for one in most]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config import under
+from ..config import in_file, under
 from ..cycles import read_night, this_night
 from ..database.datasets import Dataset
 from ..database.schema import Source
@@ -80,7 +80,7 @@ class Chunks(Family):
         self._batches: tuple[Library, Mapping[str, Sequence[str]]] | None = None
 
     def compile(self) -> None:
-        """Check the specs; no conversation is read. Raises `ConfigError`."""
+        """Check the specs; before the first run also that there are files. None is read. Raises `ConfigError`."""
         from .compile import cluster_question, load_chunking
         from .filters import parse_filter
         from .notes import note_question
@@ -88,22 +88,32 @@ class Chunks(Family):
 
         world = self.world
         specs = {name: load_chunking(name, world.catalog, world.models, world.router) for name in self.spec_names()}
+        index = self.talks / "index.json"
+        for spec in () if index.exists() else specs.values():
+            self._check_files(spec)
         upgrade = world.settings.upgrade
         with under("upgrade", "filter"):
             parse_filter(upgrade.filter)
         with under("upgrade", "deadline"):
             available_seconds({**upgrade.as_dict(), "now": _now()})
         self._cluster_question = cluster_question(world.settings.clusters, world.catalog, world.models, world.router)
-        self._upgrades = [Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name)) for name in specs]
+        self._upgrades = [
+            Deferred(self.upgrade_plan, name, partial(self._read_upgrade, name), [index]) for name in specs
+        ]
         self._note_question = note_question(world.settings.notes, world.catalog, world.models, world.router)
         self._clusters = Deferred(self.cluster_plan, "clusters", self._read_clusters)
         self._notes = Deferred(self.note_plan, "notes", self._read_notes)
         self._basic = [
-            Deferred(self.talks / "index.json", name, partial(self._read_basic, name))
-            for name, spec in specs.items()
-            if spec.has_basic
+            Deferred(index, name, partial(self._read_basic, name)) for name, spec in specs.items() if spec.has_basic
         ]
         self._loaded = specs
+
+    def _check_files(self, spec: "Chunking") -> None:
+        from .readers import conversation_files
+
+        with in_file(spec.path), under("conversations"):
+            if not conversation_files(self.raw):
+                raise ConfigError(_nothing(self.raw, ()))
 
     def deferred(self) -> Sequence[Deferred]:
         """The generations of the level basic, of the planned upgrade, of the planned clusters and of their notes."""
@@ -114,6 +124,11 @@ class Chunks(Family):
         """The specs by name, with the conversations that were read. Raises a `DreamflowError` if none were read, or if
         a spec does not fit them."""
         return self._of(self.library())[0]
+
+    @property
+    def specs_now(self) -> "Mapping[str, Chunking]":
+        """As `specs`, with the conversations as their files are now; nothing is written."""
+        return self._of(self._library_now())[0]
 
     @property
     def spec_of(self) -> "Mapping[str, Chunking]":
@@ -225,13 +240,17 @@ class Chunks(Family):
         if not self._loaded:
             return []
         page = self.folder / "result.json"
-        pages = [self.folder / conversation_id / "chunks.html" for conversation_id in self.spec_of]
+        is_read = (self.talks / "index.json").exists()
+        pages = [self.folder / conversation_id / "chunks.html" for conversation_id in (self.spec_of if is_read else ())]
         return [Report("conversations", page, in_words(page), list(self.follow()), files=pages)]
 
     def referenced(self) -> set[str]:
-        """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged."""
+        """The ids of all generations in archives. Raises a `ConfigError` if an archive is damaged, and a
+        `DreamflowError` if no index says which other generations are needed."""
         from .archive import load_archive
 
+        if self._loaded and (self.layout.root / "gens" / CHUNK.name).exists():
+            self.library()
         ids: set[str] = set()
         for path in self.folder.glob("*/archive_v*.json"):
             archive = load_archive(path)
@@ -267,7 +286,7 @@ class Chunks(Family):
         texts = []
         is_current = self.is_current()
         needs_text = self._basic or "upgrade" in self.wanted
-        specs = self._of(self._library_now())[0] if needs_text else {}
+        specs = self.specs_now if needs_text else {}
         if not is_current:
             texts.append(self._unread_text())
             rows |= {
