@@ -273,9 +273,9 @@ def test_any_text_is_kept_or_refused_as_binary(folder, text):
         "```\nUser:\n",
     ],
 )
-def test_two_megabytes_of_anything_are_read(folder, piece):
+def test_half_a_megabyte_of_anything_is_read(folder, piece):
     # No clock: what is not linear would need minutes here.
-    text = "x\n" + piece * (2_000_000 // len(piece))
+    text = "x\n" + piece * (500_000 // len(piece))
     (talk,) = read(folder, "long.md", text)
     check_partition(talk)
     assert talk.text == text

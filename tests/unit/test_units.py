@@ -138,9 +138,9 @@ def test_a_sentence_without_end_is_divided_between_clauses_or_words():
         "\0",
     ],
 )
-def test_two_megabytes_in_one_turn(character):
+def test_half_a_megabyte_in_one_turn(character):
     # No clock: what is not linear would need minutes here. Characters of several parts stay whole.
-    size = 2_000_000 // len(character.encode("utf-8", "surrogatepass"))
+    size = 500_000 // len(character.encode("utf-8", "surrogatepass"))
     talk = conversation(character * size)
     units = split_units(talk)
     check_partition(talk, units)
