@@ -67,11 +67,18 @@ def _turn_parts(text: str, turn: Turn, count: Count) -> list[tuple[int, int, str
             blank = not words.strip()
             # A smiley or a row of dashes is no sentence of its own.
             bare = kind == "sentence" and len(words) <= _WRAPPED.stop and not any(map(str.isalnum, words))
-            if parts and (blank or (bare and parts[-1][2] == "sentence")):
+            if parts and (
+                blank or (bare and parts[-1][2] == "sentence" and _fits(text[parts[-1][0] : span_end], count))
+            ):
                 parts[-1] = (parts[-1][0], span_end, parts[-1][2])
             elif not blank:
                 parts.append((span_start if parts else turn.start, span_end, kind))
     return parts or [(turn.start, turn.end, "sentence")]
+
+
+def _fits(words: str, count: Count) -> bool:
+    """Whether a sentence stays about as long as the longest ones, also where it is nothing but smileys."""
+    return len(words) * 4 <= LONGEST or count(words) <= LONGEST * 1.3
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[tuple[int, int, str]]:
