@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["no_skips"]
 
-# How long an example takes depends on what else the machine does. Half of the usual examples: the suite has to end soon.
+# How long an example takes depends on what else the machine does. Half of the usual examples: the suite has to end.
 settings.register_profile("any machine", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
